@@ -1,0 +1,296 @@
+/**
+ * The kernel vocabulary: every name that a plan may dispatch, with what it
+ * computes. A backend is an implementation of exactly these.
+ *
+ * Operands come in the order outputs, inputs; dims are fixed when a plan is
+ * compiled. All arrays are dense and row-major, `f32` unless marked `i32`
+ * (the reference backend computes the `f32` ones in float64).
+ *
+ * Letters: B rows of the batch, T positions, C channels (nEmbd), NH query heads,
+ * NKV key/value heads, HS head size, V vocabulary, L block size (cache length),
+ * rows = B·T. A query/key/value row `qkv[b,t,:]` holds NH query heads, NKV key
+ * heads, NKV value heads of HS numbers each; QKV = (NH + 2·NKV)·HS.
+ *
+ * Where dims say `accumulate`, true means `output += result` and false
+ * `output = result`. Gradients of parameters always accumulate.
+ *
+ * No kernel may use float atomics or an order of summation that depends on
+ * timing: the same inputs give the same bits.
+ */
+
+/** Which activation. See {@linkcode KernelDims.activation}. */
+export type Activation = "geluTanh" | "gelu" | "relu" | "relu2";
+
+/** What attention does with keys in the query's future. */
+export type Mask = "causal" | "none" | "zeroed" | "finite";
+
+/** What every attention kernel needs to know. */
+export interface AttentionDims {
+  readonly B: number;
+  readonly T: number;
+  readonly NH: number;
+  /** Divides NH; query head h reads key/value head floor(h · NKV / NH). */
+  readonly NKV: number;
+  readonly HS: number;
+  /** Scores are multiplied by this: 1 / sqrt(HS), or 1. */
+  readonly scale: number;
+  /**
+   * What happens to the score of query i and key j > i, after scaling and ALiBi:
+   * `causal` the key is not looked at; `none` nothing; `zeroed` the score becomes 0
+   * (and has no gradient); `finite` it becomes `maskValue` (and has no gradient).
+   */
+  readonly mask: Mask;
+  readonly maskValue: number;
+  /** ALiBi (arXiv 2108.12409): `-slopes[h] · (i - j)` is added to the scaled score. Empty: none. */
+  readonly slopes: readonly number[];
+}
+
+/** {@linkcode AttentionDims} with dropout on the attention probabilities. */
+export interface AttentionDropoutDims extends AttentionDims {
+  /**
+   * 0: none, and there is no `key` operand. Otherwise probability (b,h,i,j) is kept, and
+   * divided by 1 - rate, where the random bits at index ((b·NH + h)·T + i)·T + j say so;
+   * see {@linkcode KernelDims.dropout}. `lse` and the softmax's own sum see no dropout.
+   */
+  readonly dropout: number;
+  readonly site: number;
+}
+
+/** The dims of each kernel, by name. */
+export interface KernelDims {
+  /**
+   * outputs x[B,T,C]; inputs tokens i32[B,T], wte[V,C], with `positions` then table[L,C],
+   * with `start` then start i32[B].
+   *
+   * x[b,t] = wte[tokens[b,t]] (+ table[t + start[b]]); start is 0 where absent.
+   * Tokens are in [0, V). t + start[b] of a padding row may reach past L: clamp to L - 1.
+   */
+  embedding: {
+    readonly B: number;
+    readonly T: number;
+    readonly C: number;
+    readonly V: number;
+    readonly L: number;
+    readonly positions: boolean;
+    readonly start: boolean;
+  };
+  /** outputs dwte[V,C]; inputs dx[rows,C], tokens i32[rows]. dwte[v] += sum of dx over the rows with token v. */
+  embeddingBackward: {
+    readonly rows: number;
+    readonly C: number;
+    readonly V: number;
+  };
+  /** outputs dtable[L,C]; inputs dx[B,T,C]. dtable[t] += sum over b of dx[b,t], t < T <= L. */
+  positionBackward: {
+    readonly B: number;
+    readonly T: number;
+    readonly C: number;
+    readonly L: number;
+  };
+  /**
+   * outputs y[M,N]; inputs a, b, with `bias` then bias[N].
+   *
+   * `nt`: y = a[M,K] · b[N,K]ᵀ + bias (a linear map's output)
+   * `nn`: y = a[M,K] · b[K,N] (the gradient of its input)
+   * `tn`: y = a[K,M]ᵀ · b[K,N] (the gradient of its weight; few outputs, long K)
+   *
+   * With accumulate, y += …
+   */
+  matmul: {
+    readonly form: "nt" | "nn" | "tn";
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+    readonly bias: boolean;
+    readonly accumulate: boolean;
+  };
+  /** outputs db[N]; inputs dy[rows,N]. db += sum over rows. */
+  columnSum: { readonly rows: number; readonly N: number };
+  /**
+   * outputs y[rows,C], stats[rows,2]; inputs x[rows,C], weight[C], with `bias` then bias[C].
+   *
+   * layernorm: y = (x - mean) / sqrt(var + eps) · weight + bias, var biased (arXiv 1607.06450);
+   * rmsnorm: y = x / sqrt(mean(x²) + eps) · weight (arXiv 1910.07467).
+   * stats: the mean (0 for rmsnorm) and the reciprocal root.
+   */
+  norm: {
+    readonly kind: "layernorm" | "rmsnorm";
+    readonly rows: number;
+    readonly C: number;
+    readonly eps: number;
+    readonly bias: boolean;
+  };
+  /** outputs dx[rows,C]; inputs dy[rows,C], x[rows,C], weight[C], stats[rows,2]. */
+  normBackward: {
+    readonly kind: "layernorm" | "rmsnorm";
+    readonly rows: number;
+    readonly C: number;
+    readonly accumulate: boolean;
+  };
+  /** outputs dweight[C], with `bias` then dbias[C]; inputs dy[rows,C], x[rows,C], stats[rows,2]. Accumulates. */
+  normBackwardWeights: {
+    readonly rows: number;
+    readonly C: number;
+    readonly bias: boolean;
+  };
+  /**
+   * outputs y[n]; inputs x[n]. geluTanh: 0.5x(1 + tanh(sqrt(2/π)(x + 0.044715x³))),
+   * gelu: x·Φ(x) by erf (both arXiv 1606.08415); relu: max(x,0); relu2: max(x,0)².
+   */
+  activation: { readonly kind: Activation; readonly n: number };
+  /** outputs dx[n]; inputs dy[n], x[n]. */
+  activationBackward: { readonly kind: Activation; readonly n: number };
+  /** outputs y[n]; inputs gate[n], x[n]. y = silu(gate) · x (arXiv 2002.05202). */
+  swiglu: { readonly n: number };
+  /** outputs dgate[n], dx[n]; inputs dy[n], gate[n], x[n]. */
+  swigluBackward: { readonly n: number };
+  /** outputs y[rows,QKV]; inputs qkv[rows,QKV]. Each query and key head divided by sqrt(mean of its squares + eps); values copied. */
+  qkNorm: QkNormDims;
+  /** outputs dqkv[rows,QKV]; inputs dy[rows,QKV], qkv[rows,QKV] (what qkNorm read). */
+  qkNormBackward: QkNormDims;
+  /**
+   * outputs y[B,T,QKV]; inputs qkv[B,T,QKV], table[L,HS/2,2] (cosine, sine), with `start` then start i32[B].
+   *
+   * Query and key heads are rotated at position t + start[b] (clamped to L - 1), values copied (RoFormer,
+   * arXiv 2104.09864, eq. 34): (x, y) → (x cos − y sin, y cos + x sin), pair i turning by angle table[position,i].
+   * interleaved: pair i is dims (2i, 2i+1); otherwise (i, i + HS/2). With `inverse` sin changes its sign: that
+   * is the gradient. HS is even.
+   */
+  rope: {
+    readonly B: number;
+    readonly T: number;
+    readonly NH: number;
+    readonly NKV: number;
+    readonly HS: number;
+    readonly L: number;
+    readonly interleaved: boolean;
+    readonly inverse: boolean;
+    readonly start: boolean;
+  };
+  /**
+   * outputs y[B,T,NH·HS], lse[B,NH,T]; inputs qkv[B,T,QKV], with dropout then key i32[4].
+   *
+   * y[b,i,h] = sum over j of p(i,j) · v(j), p = softmax over keys of the (scaled, biased, masked) scores;
+   * lse = the logarithm of the sum of exponentials of those scores. No T×T array is stored.
+   */
+  attention: AttentionDropoutDims;
+  /**
+   * outputs dqkv[B,T,QKV] (writes the query part only), delta[B,NH,T] = sum over the head of dy · y;
+   * inputs dy[B,T,NH·HS], y[B,T,NH·HS], lse[B,NH,T], qkv[B,T,QKV], with dropout then key i32[4].
+   */
+  attentionBackwardQuery: AttentionDropoutDims;
+  /**
+   * outputs dqkv[B,T,QKV] (writes the key and value parts only; leaves the query part);
+   * inputs dy[B,T,NH·HS], delta[B,NH,T], lse[B,NH,T], qkv[B,T,QKV], with dropout then key i32[4].
+   */
+  attentionBackwardKeyValue: AttentionDropoutDims;
+  /**
+   * outputs cache[B,L,2·NKV·HS] (per position: key heads, then value heads);
+   * inputs qkv[B,T,QKV], start i32[B], count i32[B].
+   *
+   * cache[b, start[b] + t] = the keys and values of qkv[b,t], for t < count[b]; the rest stays.
+   */
+  cacheAppend: CacheDims;
+  /**
+   * outputs y[B,T,NH·HS]; inputs qkv[B,T,QKV] (queries), cache[B,L,2·NKV·HS], start i32[B], count i32[B].
+   *
+   * Query t of row b stands at position i = start[b] + t. Its keys are the cache's positions j <= i
+   * where `mask` is causal, otherwise j < start[b] + count[b], with scores as in `attention`.
+   * For padding rows (t >= count[b]) y is 0.
+   */
+  attentionCached: CacheDims & AttentionDims;
+  /** outputs y[B,C]; inputs x[B,T,C], count i32[B]. y[b] = x[b, count[b] - 1]; 0 where count[b] is 0. */
+  selectLast: { readonly B: number; readonly T: number; readonly C: number };
+  /** outputs y[n]; inputs a[n], b[n]. y = a + b. */
+  add: { readonly n: number };
+  /** outputs y[n]; inputs x[n]. y = x. */
+  copy: { readonly n: number };
+  /**
+   * outputs y[n]; inputs x[n], key i32[4] = (seed, counter, ring slot, 0), seed and counter being unsigned.
+   *
+   * Element i is kept, and divided by 1 - rate, where the first word of
+   * Threefry-2x32-20(key (seed, 3 | site << 8), counter (i, key[1])) is at least
+   * floor(rate · 2^32), as unsigned integers; else it is 0. The gradient is the same kernel on dy.
+   */
+  dropout: {
+    readonly n: number;
+    readonly rate: number;
+    readonly site: number;
+  };
+  /** outputs y[n]; inputs x[n]. y = cap · tanh(x / cap). */
+  softcap: { readonly n: number; readonly cap: number };
+  /** outputs dx[n]; inputs dy[n], y[n]. dx = dy · (1 - (y / cap)²). */
+  softcapBackward: { readonly n: number; readonly cap: number };
+  /**
+   * outputs rowLoss[rows], with `gradient` then dlogits[rows,V]; inputs logits[rows,V], targets i32[rows].
+   *
+   * rowLoss = -(1 - s) log p[target] - (s / V) sum over v of log p[v], s the smoothing, in nats;
+   * dlogits = gradientScale · d rowLoss / d logits. Rows with target -1 give 0 for both.
+   */
+  crossEntropy: {
+    readonly rows: number;
+    readonly V: number;
+    readonly smoothing: number;
+    readonly gradient: boolean;
+    readonly gradientScale: number;
+  };
+  /** outputs total[slots]; inputs rowLoss[rows], key i32[4]. total[key[2]] = (or, with accumulate, +=) scale · sum of rowLoss. */
+  lossSum: {
+    readonly rows: number;
+    readonly scale: number;
+    readonly slots: number;
+    readonly accumulate: boolean;
+  };
+  /** outputs partial[parts]; inputs grads[n]. partial[p] = sum of squares of the p-th of `parts` equal stretches (ceil(n / parts) long). */
+  squareSum: { readonly n: number; readonly parts: number };
+  /**
+   * outputs clip[2], metrics[slots,4], loss[1]; inputs partial[parts], key i32[4].
+   *
+   * norm = sqrt(sum of partial). clip[0] = min(1, maxNorm / (norm + 1e-6)), or 1 where maxNorm is 0;
+   * clip[1] = 1 if norm and loss are finite, else 0 (test exponent bits: WGSL may assume no NaN).
+   * metrics[key[2]] = (loss, norm, clip[1], 0). Then loss[0] = 0.
+   */
+  clip: {
+    readonly parts: number;
+    readonly maxNorm: number;
+    readonly slots: number;
+  };
+  /**
+   * outputs params[n], grads[n], m[n], v[n]; inputs clip[2], schedule[3] = (learning rate, 1 - beta1^t, 1 - beta2^t).
+   *
+   * AdamW (arXiv 1711.05101): g = clip[0] · grad; decay, for the first `decayed` elements only,
+   * p -= lr · weightDecay · p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g²;
+   * p -= lr · (m / schedule[1]) / (sqrt(v / schedule[2]) + eps). Where clip[1] is 0 p, m and v stay as they are.
+   * In every case grads = 0 afterwards.
+   */
+  adamw: {
+    readonly n: number;
+    readonly decayed: number;
+    readonly beta1: number;
+    readonly beta2: number;
+    readonly eps: number;
+    readonly weightDecay: number;
+  };
+}
+
+/** Dims of query-key norm, forward and backward. */
+export interface QkNormDims {
+  readonly rows: number;
+  readonly NH: number;
+  readonly NKV: number;
+  readonly HS: number;
+  readonly eps: number;
+}
+
+/** Dims of the key/value cache. */
+export interface CacheDims {
+  readonly B: number;
+  readonly T: number;
+  readonly L: number;
+  readonly NH: number;
+  readonly NKV: number;
+  readonly HS: number;
+}
+
+/** The name of a kernel. */
+export type KernelName = keyof KernelDims;

@@ -1,0 +1,46 @@
+/**
+ * What a WGSL builder makes of one dispatch: the compute passes to run, as plain
+ * text and numbers. The builders beside this file touch no device.
+ */
+
+/** Facts about the adapter that decide between variants of a kernel. */
+export interface Target {
+  /**
+   * `register`: a software adapter, where register tiles straight from storage
+   * are fastest; `workgroup`: hardware, which wants tiles in workgroup memory.
+   */
+  readonly tiling: "register" | "workgroup";
+  /** `maxComputeWorkgroupStorageSize`, in bytes. */
+  readonly workgroupStorage: number;
+  /** `maxComputeInvocationsPerWorkgroup`. */
+  readonly invocations: number;
+  /** `maxComputeWorkgroupsPerDimension`. */
+  readonly workgroupsPerDimension: number;
+}
+
+/** How a pass uses one buffer. */
+export interface Binding {
+  /**
+   * Which operand of the dispatch, in vocabulary order (outputs, then inputs);
+   * numbers past the last operand name the scratch buffers in order.
+   */
+  readonly operand: number;
+  readonly access: "read" | "read_write";
+}
+
+/** One compute pass. Binding i of group 0 is `bindings[i]`; the entry point is `main`. */
+export interface Pass {
+  readonly code: string;
+  readonly bindings: readonly Binding[];
+  readonly workgroups: readonly [x: number, y: number, z: number];
+}
+
+/** A dispatch in WGSL: its passes, run in order. */
+export interface Lowering {
+  readonly passes: readonly Pass[];
+  /** Lengths, in 32-bit words, of private buffers that the passes share. */
+  readonly scratch: readonly number[];
+}
+
+/** A builder: dims in, passes out. */
+export type Builder<Dims> = (dims: Dims, target: Target) => Lowering;

@@ -1,0 +1,117 @@
+/**
+ * The frame of a kernel's text: declarations of its operands, the entry point and
+ * the grid. Builders write what one invocation does, one workgroup, or one row.
+ */
+
+import type { Binding, Lowering, Pass, Target } from "./kernel.ts";
+import { grid, indent } from "./text.ts";
+
+/** An operand as a pass sees it. */
+export interface Parameter extends Binding {
+  /** Its name in the text, that of the vocabulary. */
+  readonly name: string;
+  /** WGSL type of its elements. */
+  readonly element: string;
+}
+
+/** An operand that the pass writes (and may read). */
+export function output(
+  operand: number,
+  name: string,
+  element = "f32",
+): Parameter {
+  return { operand, name, element, access: "read_write" };
+}
+
+/** An operand that the pass only reads. */
+export function input(
+  operand: number,
+  name: string,
+  element = "f32",
+): Parameter {
+  return { operand, name, element, access: "read" };
+}
+
+/** What a pass is made of. */
+export interface PassParts {
+  readonly target: Target;
+  readonly parameters: readonly Parameter[];
+  /** Functions, constants and workgroup variables, before the entry point. */
+  readonly declarations?: string;
+  /** How many invocations, workgroups or rows there are. */
+  readonly count: number;
+  /** Invocations of a workgroup. */
+  readonly size?: number;
+  /** What one of them does. */
+  readonly body: string;
+}
+
+/** Invocations of a workgroup where nothing asks for another number. */
+const SIZE = 64;
+
+/** A pass of `count` independent invocations; `i` is the number of each. */
+export function invocations(parts: PassParts): Pass {
+  const { count, size = SIZE, target } = parts;
+  const { workgroups, index } = grid(Math.ceil(count / size), target);
+  const whole = workgroups[0] * workgroups[1] * size === count;
+  return frame({ ...parts, size }, workgroups, [
+    `let i = ${index} * ${size}u + local;`,
+    ...whole ? [] : [`if (i >= ${count}u) { return; }`],
+  ]);
+}
+
+/** A pass of `count` workgroups that work as one; `row` is the number of the workgroup, `local` of the invocation in it. */
+export function groups(parts: PassParts): Pass {
+  const { count, target } = parts;
+  const { workgroups, index } = grid(count, target);
+  const whole = workgroups[0] * workgroups[1] === count;
+  return frame({ size: SIZE, ...parts }, workgroups, [
+    `let row = ${index};`,
+    ...whole ? [] : [`if (row >= ${count}u) { return; }`],
+  ]);
+}
+
+/**
+ * A dispatch of one pass.
+ *
+ * @param scratch lengths of private buffers, if it has any
+ */
+export function single(pass: Pass): Lowering {
+  return { passes: [pass], scratch: [] };
+}
+
+/** 4 if every one of these numbers is a multiple of 4, so that data can be taken four at a time; else 1. */
+export function lanesOf(...lengths: readonly number[]): 1 | 4 {
+  return lengths.every((length) => length % 4 === 0) ? 4 : 1;
+}
+
+/** The WGSL type of 1 or 4 numbers. */
+export function vectorOf(lanes: 1 | 4): "f32" | "vec4f" {
+  return lanes === 4 ? "vec4f" : "f32";
+}
+
+function frame(
+  { parameters, declarations = "", size, body }: PassParts,
+  workgroups: Pass["workgroups"],
+  opening: readonly string[],
+): Pass {
+  const bindings = parameters.map(({ name, element, access }, binding) =>
+    `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${element}>;`
+  );
+  const between = declarations === "" ? "" : `${declarations.trim()}\n\n`;
+  const code = `${bindings.join("\n")}
+
+${between}@compute @workgroup_size(${size})
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  ${indent([...opening, body.trim()].join("\n"), 2)}
+}
+`;
+  return {
+    code,
+    bindings: parameters.map(({ operand, access }) => ({ operand, access })),
+    workgroups,
+  };
+}

@@ -1,0 +1,58 @@
+/**
+ * The counter-based generator in WGSL: the same bits as `threefry2x32` of
+ * `lib/random.ts`, and the dropout mask made of them. Kernels that drop
+ * (`dropout`, the attention kernels) put this text before their own.
+ */
+
+import { f32 } from "./text.ts";
+
+/** Rotations of the even and odd groups of four rounds (Salmon et al., SC 2011, table 2). */
+const ROTATIONS = [[13, 15, 26, 6], [17, 29, 16, 24]] as const;
+
+/**
+ * `fn threefry(key: vec2u, counter: vec2u) -> vec2u`: one block of Threefry-2x32-20
+ * (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+ */
+export const THREEFRY: string = `
+fn threefryRound(x: vec2u, rotation: u32) -> vec2u {
+  let sum = x.x + x.y;
+  return vec2u(sum, ((x.y << rotation) | (x.y >> (32u - rotation))) ^ sum);
+}
+
+fn threefry(key: vec2u, counter: vec2u) -> vec2u {
+  let k = vec3u(key, 0x1bd11bdau ^ key.x ^ key.y);
+  var x = counter + k.xy;
+${[0, 1, 2, 3, 4].map(fourRounds).join("\n")}
+  return x;
+}
+`;
+
+/** Four rounds and the key injection after them: the key's words in rotation, and the group's number. */
+function fourRounds(group: number): string {
+  const words = ["k.yz", "k.zx", "k.xy"][group % 3];
+  return [
+    ...ROTATIONS[group & 1]!.map((r) => `  x = threefryRound(x, ${r}u);`),
+    `  x += ${words} + vec2u(0u, ${group + 1}u);`,
+  ].join("\n");
+}
+
+/**
+ * `fn dropped(index: u32) -> f32`: what dropout multiplies element `index` by, 0 or 1 / (1 - rate);
+ * see `KernelDims.dropout`. It reads the dispatch's operand `key`, which the kernel declares as
+ * `var<storage, read> key: array<u32>` (the plan's i32 bits, read as unsigned).
+ *
+ * @param options `rate` in [0, 1); `site` the place in the network, an integer in [0, 2^24)
+ */
+export function dropped(
+  { rate, site }: { readonly rate: number; readonly site: number },
+): string {
+  // The second key word is purposeKey(Purpose.dropout, site) of lib/random.ts.
+  const purpose = (3 | (site << 8)) >>> 0;
+  const threshold = Math.floor(rate * 2 ** 32);
+  return `${THREEFRY}
+fn dropped(index: u32) -> f32 {
+  let bits = threefry(vec2u(key[0], ${purpose}u), vec2u(index, key[1])).x;
+  return select(0.0f, ${f32(1 / (1 - rate))}, bits >= ${threshold}u);
+}
+`;
+}

@@ -1,0 +1,116 @@
+/**
+ * Kernels that reduce rows: one text, carried out by an invocation for each row on
+ * software adapters (which gain nothing from neighbours reading side by side), by
+ * a workgroup for each row on hardware.
+ */
+
+import type { Pass } from "./kernel.ts";
+import { groups, invocations, type PassParts, vectorOf } from "./pass.ts";
+
+/** What the numbers of a row can be brought together to. */
+export type Reduction = "total" | "largest";
+
+/** What a row pass is made of: the frame of any pass, and the shape of its rows. */
+export interface RowPassParts extends Omit<PassParts, "size"> {
+  /** Elements in a row. */
+  readonly width: number;
+  /** Elements in all, where the last row is cut short; by default all rows are whole. */
+  readonly length?: number;
+  /** Numbers in an element. */
+  readonly lanes: 1 | 4;
+  /** The reductions that the body asks for. */
+  readonly reductions: readonly Reduction[];
+}
+
+/** The head of a loop over a row; `k` is the index of an element. */
+export const EACH = "for (var k = first; k < end; k += stride)";
+
+/**
+ * A pass over rows. The body may use
+ *
+ * - `row`, its number, and `start`, the index of its first element;
+ * - {@linkcode EACH}, as often as it likes;
+ * - `total(x, local)` and `largest(x, local)`: the sum, or the largest, of all numbers in the
+ *   elements `x` that the row's loops gathered. All invocations must ask, and all get it;
+ * - `leader`: true for one invocation of the row.
+ */
+export function rowPass(parts: RowPassParts): Pass {
+  const { target, width, length, lanes, reductions, declarations = "", body } =
+    parts;
+  const end = `start + ${width}u`;
+  const opening = [
+    `let start = row * ${width}u;`,
+    `let end = ${length === undefined ? end : `min(${end}, ${length}u)`};`,
+  ];
+  if (target.tiling === "register") {
+    return invocations({
+      ...parts,
+      declarations: [
+        ...reductions.map((name) => reduction(name, lanes)),
+        declarations,
+      ].join("\n"),
+      body: [
+        "let row = i;",
+        ...opening,
+        "let first = start;",
+        "const stride = 1u;",
+        "const leader = true;",
+        body.trim(),
+      ].join("\n"),
+    });
+  }
+  const size = groupSize(width, target.invocations);
+  return groups({
+    ...parts,
+    size,
+    declarations: [
+      `var<workgroup> gathered: array<f32, ${size}>;`,
+      ...reductions.map((name) => reduction(name, lanes, size)),
+      declarations,
+    ].join("\n"),
+    body: [
+      ...opening,
+      "let first = start + local;",
+      `const stride = ${size}u;`,
+      "let leader = local == 0u;",
+      body.trim(),
+    ].join("\n"),
+  });
+}
+
+/** A power of two of invocations: one for each element of a row, between 32 and 256. */
+function groupSize(width: number, most: number): number {
+  const limit = Math.min(256, 2 ** Math.floor(Math.log2(most)));
+  return Math.min(limit, Math.max(32, 2 ** Math.ceil(Math.log2(width))));
+}
+
+/** The function `name`: within an element, then, where `size` is given, over a workgroup as a tree of fixed shape. */
+function reduction(name: Reduction, lanes: 1 | 4, size?: number): string {
+  const combine = (a: string, b: string) =>
+    name === "total" ? `${a} + ${b}` : `max(${a}, ${b})`;
+  const within = lanes === 1
+    ? "x"
+    : combine(
+      `(${combine("x.x", "x.y")})`,
+      `(${combine("x.z", "x.w")})`,
+    );
+  const head = `fn ${name}(x: ${vectorOf(lanes)}, local: u32) -> f32 {`;
+  if (size === undefined) {
+    return `${head}
+  return ${within};
+}`;
+  }
+  return `${head}
+  gathered[local] = ${within};
+  workgroupBarrier();
+  for (var reach = ${size / 2}u; reach > 0u; reach /= 2u) {
+    if (local < reach) {
+      gathered[local] = ${combine("gathered[local]", "gathered[local + reach]")};
+    }
+    workgroupBarrier();
+  }
+  let result = gathered[0];
+  workgroupBarrier(); // all have read it before the next reduction writes
+  return result;
+}`;
+}

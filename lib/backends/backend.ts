@@ -1,0 +1,90 @@
+/**
+ * The interface of an executor of plans. A backend is not an array library: it
+ * allocates buffers, compiles a plan once, and runs it many times.
+ *
+ * Calls that start work return at once; the order of calls is the order of effects.
+ * Only `read` waits.
+ */
+
+import type { BufferSpec, Plan } from "../graph/plan.ts";
+
+/** The engines that can execute a plan. */
+export type BackendKind = "webgpu" | "wasm" | "reference";
+
+/** Numbers as a backend holds them: `f32` in 32 bits (64 on the reference), `i32` in 32 bits. */
+export type Numbers = Float32Array | Float64Array | Int32Array;
+
+/** Memory on the device. */
+export interface DeviceBuffer {
+  readonly spec: BufferSpec;
+  /**
+   * Copies `data` to the elements from `offset` on, before any run submitted later.
+   *
+   * @throws {RangeError} if it does not fit
+   */
+  write(data: ArrayLike<number>, offset?: number): void;
+  /**
+   * The elements [offset, offset + length) as they are after every run submitted so far.
+   *
+   * @throws {RangeError} if the stretch is not inside the buffer
+   * @throws {DeviceLostError} if the device is gone
+   */
+  read(offset?: number, length?: number): Promise<Numbers>;
+  /** Frees a store that no program will use again (a finished text's cache). Other kinds belong to their program. */
+  destroy(): void;
+}
+
+/** Buffers that several programs share, by name. New ones are filled with zeros. */
+export type Stores = Map<string, DeviceBuffer>;
+
+/** A plan bound to a backend, ready to run. */
+export interface Program {
+  readonly plan: Plan;
+  /**
+   * A buffer of kind `input`, `output` or `store`.
+   *
+   * @throws {RangeError} if the plan has no such buffer
+   */
+  buffer(name: string): DeviceBuffer;
+  /** Queues one run: the whole plan, or the named phases in the given order, as one submission. */
+  run(phases?: readonly string[]): void;
+  /** Frees what belongs to this program alone. Stores live on. */
+  destroy(): void;
+}
+
+/** An executor. Disposing it frees every buffer and program it made. */
+export interface Backend extends AsyncDisposable {
+  readonly kind: BackendKind;
+  /** One line for people: the adapter, or the number of threads. */
+  readonly description: string;
+  /** Bytes allocated on the device at present. */
+  readonly allocatedBytes: number;
+  /** Makes a store, filled with zeros. */
+  createStore(spec: BufferSpec): DeviceBuffer;
+  /**
+   * Binds a plan. Stores that the plan names are taken from `stores`; missing ones are created and added.
+   *
+   * @throws {RangeError} if a store of that name has another length or dtype
+   */
+  compile(plan: Plan, stores: Stores): Promise<Program>;
+  /** Resolves when all submitted work is done. */
+  finish(): Promise<void>;
+}
+
+/** The device went away (driver reset, unplugged, out of memory). What was on it is gone. */
+export class DeviceLostError extends Error {
+  override readonly name = "DeviceLostError";
+}
+
+/** There is no WebGPU adapter of the kind asked for. */
+export class NoAdapterError extends Error {
+  override readonly name = "NoAdapterError";
+  /** What may help. */
+  readonly hint: string;
+
+  /** @param hint what may help, as a sentence */
+  constructor(message: string, hint: string) {
+    super(message);
+    this.hint = hint;
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * The reference executor: every plan in float64, one plain loop after another.
+ * It is the oracle that the other backends and the gradients are tested against,
+ * so it is written to be checked by eye, not to be fast. The kernels are in
+ * `reference/`.
+ */
+
+import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
+import type {
+  Backend,
+  DeviceBuffer,
+  Numbers,
+  Program,
+  Stores,
+} from "./backend.ts";
+import type { F64, I32 } from "./reference/kernel.ts";
+import { checkOperands } from "./reference/operands.ts";
+import { referenceKernels } from "./reference/registry.ts";
+
+/**
+ * Opens the reference backend. It holds no device: disposing it only forgets its memory.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * await using backend = openReference();
+ * const store = backend.createStore({ name: "m", kind: "store", dtype: "f32", length: 3 });
+ * store.write([1.5, 2.5], 1);
+ * assertEquals(Array.from(await store.read()), [0, 1.5, 2.5]);
+ * ```
+ */
+export function openReference(): Backend {
+  return new ReferenceBackend();
+}
+
+class ReferenceBackend implements Backend {
+  readonly kind = "reference";
+  readonly description = "reference: float64, one thread";
+  readonly #buffers = new Set<ReferenceBuffer>();
+
+  get allocatedBytes(): number {
+    let bytes = 0;
+    for (const { memory } of this.#buffers) bytes += memory.byteLength;
+    return bytes;
+  }
+
+  createStore(spec: BufferSpec): DeviceBuffer {
+    return this.#allocate(spec);
+  }
+
+  #allocate(spec: BufferSpec): ReferenceBuffer {
+    const buffer: ReferenceBuffer = new ReferenceBuffer(
+      spec,
+      () => this.#buffers.delete(buffer),
+    );
+    this.#buffers.add(buffer);
+    return buffer;
+  }
+
+  // deno-lint-ignore require-await
+  async compile(plan: Plan, stores: Stores): Promise<Program> {
+    const own: ReferenceBuffer[] = [];
+    const buffers = plan.buffers.map((spec) => {
+      if (spec.kind === "store") return this.#share(spec, stores);
+      const buffer = this.#allocate(spec);
+      own.push(buffer);
+      return buffer;
+    });
+    return new ReferenceProgram(plan, buffers, () => {
+      for (const buffer of own) this.#buffers.delete(buffer);
+    });
+  }
+
+  /** The store of that name, made if there is none yet. */
+  #share(spec: BufferSpec, stores: Stores): ReferenceBuffer {
+    const { name, dtype, length } = spec;
+    const store = stores.get(name);
+    if (store === undefined) {
+      const made = this.#allocate(spec);
+      stores.set(name, made);
+      return made;
+    }
+    if (store.spec.dtype !== dtype || store.spec.length !== length) {
+      throw new RangeError(
+        `Cannot share store ${name}: it is ${store.spec.dtype}[${store.spec.length}], the plan wants ${dtype}[${length}]`,
+      );
+    }
+    if (!(store instanceof ReferenceBuffer)) {
+      throw new TypeError(
+        `Cannot share store ${name}: it belongs to another backend`,
+      );
+    }
+    return store;
+  }
+
+  finish(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#buffers.clear();
+    return Promise.resolve();
+  }
+}
+
+class ReferenceBuffer implements DeviceBuffer {
+  readonly spec: BufferSpec;
+  readonly memory: F64 | I32;
+  readonly #release: () => void;
+
+  constructor(spec: BufferSpec, release: () => void) {
+    this.spec = spec;
+    this.#release = release;
+    this.memory = spec.dtype === "f32"
+      ? new Float64Array(spec.length)
+      : new Int32Array(spec.length);
+    // What a plan reads before it was computed shall be seen.
+    if (spec.kind === "slot" && spec.dtype === "f32") this.memory.fill(NaN);
+  }
+
+  write(data: ArrayLike<number>, offset = 0): void {
+    this.#check("write", offset, data.length);
+    this.memory.set(data, offset);
+  }
+
+  // deno-lint-ignore require-await
+  async read(
+    offset = 0,
+    length: number = this.spec.length - offset,
+  ): Promise<Numbers> {
+    this.#check("read", offset, length);
+    return this.memory.slice(offset, offset + length);
+  }
+
+  destroy(): void {
+    this.#release();
+  }
+
+  #check(verb: string, offset: number, length: number): void {
+    if (offset < 0 || length < 0 || offset + length > this.spec.length) {
+      throw new RangeError(
+        `Cannot ${verb} [${offset}, ${
+          offset + length
+        }) of ${this.spec.name}: it has ${this.spec.length} elements`,
+      );
+    }
+  }
+}
+
+class ReferenceProgram implements Program {
+  readonly plan: Plan;
+  readonly #buffers: readonly ReferenceBuffer[];
+  readonly #steps: readonly (() => void)[];
+  readonly #release: () => void;
+
+  constructor(
+    plan: Plan,
+    buffers: readonly ReferenceBuffer[],
+    release: () => void,
+  ) {
+    this.plan = plan;
+    this.#buffers = buffers;
+    this.#release = release;
+    const dtypes = buffers.map(({ spec }) => spec.dtype);
+    this.#steps = plan.dispatches.map((dispatch) => {
+      checkOperands(dispatch, dtypes);
+      return bind(dispatch, buffers);
+    });
+  }
+
+  buffer(name: string): DeviceBuffer {
+    const buffer = this.#buffers.find(({ spec }) =>
+      spec.name === name && spec.kind !== "slot"
+    );
+    if (buffer === undefined) {
+      throw new RangeError(
+        `Cannot find buffer ${name}: plan ${this.plan.name} has none that the host can reach`,
+      );
+    }
+    return buffer;
+  }
+
+  run(phases?: readonly string[]): void {
+    if (phases === undefined) {
+      for (const step of this.#steps) step();
+      return;
+    }
+    for (const phase of phases) {
+      const stretch = this.plan.phases[phase];
+      if (stretch === undefined) {
+        throw new RangeError(
+          `Cannot run phase ${phase}: plan ${this.plan.name} has only ${
+            Object.keys(this.plan.phases).join(", ")
+          }`,
+        );
+      }
+      for (const step of this.#steps.slice(...stretch)) step();
+    }
+  }
+
+  destroy(): void {
+    this.#release();
+  }
+}
+
+/** The call of one kernel on the memory of its operands. */
+function bind(
+  dispatch: Dispatch,
+  buffers: readonly ReferenceBuffer[],
+): () => void {
+  const memoryOf = ({ buffer, offset, length }: Operand) => {
+    const { memory, spec } = buffers[buffer]!;
+    if (offset < 0 || offset + length > spec.length) {
+      throw new RangeError(
+        `Cannot dispatch ${dispatch.kernel} (${dispatch.label}): [${offset}, ${
+          offset + length
+        }) is outside of ${spec.name}, which has ${spec.length} elements`,
+      );
+    }
+    return memory.subarray(offset, offset + length);
+  };
+  const outputs = dispatch.outputs.map(memoryOf);
+  const inputs = dispatch.inputs.map(memoryOf);
+  // The one place where kernels of different signatures are called; checkOperands stands guard.
+  const kernel = referenceKernels[dispatch.kernel];
+  return () =>
+    kernel(outputs as never, inputs as never, dispatch.dims as never);
+}

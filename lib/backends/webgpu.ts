@@ -1,0 +1,195 @@
+/**
+ * The WebGPU backend: opens an adapter through the global `navigator.gpu`, in
+ * Deno and in browsers alike, and executes plans on it. The parts are beside this
+ * file (`webgpu_*.ts`), the kernels in `kernels/wgsl/`.
+ */
+
+import type { Target } from "../../kernels/wgsl/kernel.ts";
+import type { BufferSpec, Plan } from "../graph/plan.ts";
+import {
+  type Backend,
+  type DeviceBuffer,
+  NoAdapterError,
+  type Stores,
+} from "./backend.ts";
+import { StagingPool, WebGpuBuffer } from "./webgpu_buffer.ts";
+import { WebGpuContext } from "./webgpu_context.ts";
+import { PipelineCache } from "./webgpu_pipelines.ts";
+import {
+  compileProgram,
+  type WebGpuProgram,
+  type Workshop,
+} from "./webgpu_program.ts";
+
+/** How to open a WebGPU device. */
+export interface WebGpuOptions {
+  /**
+   * `hardware` (the default) refuses software adapters, on which the wasm backend
+   * is faster; `any` takes what there is.
+   */
+  readonly adapter?: "hardware" | "any";
+  /** Which GPU of a machine with several; by default `high-performance`. */
+  readonly powerPreference?: "low-power" | "high-performance";
+  /** Which family of kernels; by default the one that suits the adapter. */
+  readonly tiling?: Target["tiling"];
+  /** Whether programs time their dispatches (see {@linkcode WebGpuProgram.profile}), which costs speed. */
+  readonly profile?: boolean;
+}
+
+/** A {@linkcode Backend} on a GPU. */
+export interface WebGpuBackend extends Backend {
+  readonly kind: "webgpu";
+  /** Whether the adapter is software. */
+  readonly software: boolean;
+  /** The device itself, for those who put the buffers to a use of their own. */
+  readonly device: GPUDevice;
+  compile(plan: Plan, stores: Stores): Promise<WebGpuProgram>;
+}
+
+/**
+ * Opens a WebGPU device.
+ *
+ * @throws {NoAdapterError} if there is no such adapter
+ * @throws {TypeError} if `profile` is asked of an adapter without timestamps
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await using backend = await openWebGpu();
+ *   console.log(backend.description);
+ * } catch (error) {
+ *   if (!(error instanceof NoAdapterError)) throw error;
+ *   console.log(error.message); // a machine without a GPU
+ * }
+ * ```
+ */
+export async function openWebGpu(
+  options: WebGpuOptions = {},
+): Promise<WebGpuBackend> {
+  const { adapter: wanted = "hardware", profile = false } = options;
+  const adapter = await requestAdapter(options);
+  const software = adapter.info.isFallbackAdapter;
+  const name = describe(adapter.info);
+  if (software && wanted === "hardware") {
+    throw new NoAdapterError(
+      `Cannot open a GPU: the only WebGPU adapter is ${name}, which is software`,
+      "Use the wasm device, or ask for webgpu by name to run on the software adapter.",
+    );
+  }
+  if (profile && !adapter.features.has("timestamp-query")) {
+    throw new TypeError(`Cannot profile: ${name} has no timestamp-query`);
+  }
+  const device = await adapter.requestDevice({
+    requiredLimits: limitsOf(adapter),
+    requiredFeatures: profile ? ["timestamp-query"] : [],
+  });
+  const tiling = options.tiling ?? (software ? "register" : "workgroup");
+  const context = new WebGpuContext(device, target(device, tiling), profile);
+  const description = software ? `${name} (software)` : name;
+  return new OpenBackend(context, { description, software });
+}
+
+async function requestAdapter(
+  { adapter: wanted, powerPreference = "high-performance" }: WebGpuOptions,
+): Promise<GPUAdapter> {
+  // Absent in runtimes without WebGPU, whatever the types say.
+  const gpu = globalThis.navigator?.gpu as GPU | undefined;
+  if (!gpu) {
+    throw new NoAdapterError(
+      "Cannot open WebGPU: this runtime has none",
+      "Use the wasm device, or a runtime with WebGPU: Deno 2.9 or a current browser.",
+    );
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference }) ??
+    (wanted === "any"
+      ? await gpu.requestAdapter({ forceFallbackAdapter: true })
+      : null);
+  if (adapter) return adapter;
+  throw new NoAdapterError(
+    "Cannot open WebGPU: there is no adapter",
+    "Check the graphics driver (on Linux, that of Vulkan), or use the wasm device.",
+  );
+}
+
+/** The adapter in words; browsers leave most fields empty. */
+function describe(info: GPUAdapterInfo): string {
+  const { description, vendor, architecture, device } = info;
+  return description ||
+    [vendor, architecture, device].filter(Boolean).join(" ") ||
+    "an unnamed adapter";
+}
+
+/** Everything that the adapter has of what kernels use; a device gets the modest defaults otherwise. */
+function limitsOf({ limits }: GPUAdapter): Record<string, number> {
+  return {
+    maxBufferSize: limits.maxBufferSize,
+    maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+    maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+    maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+    maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+    maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+    maxComputeWorkgroupSizeY: limits.maxComputeWorkgroupSizeY,
+    maxComputeWorkgroupSizeZ: limits.maxComputeWorkgroupSizeZ,
+    maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+  };
+}
+
+function target({ limits }: GPUDevice, tiling: Target["tiling"]): Target {
+  return {
+    tiling,
+    workgroupStorage: limits.maxComputeWorkgroupStorageSize,
+    invocations: limits.maxComputeInvocationsPerWorkgroup,
+    workgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+  };
+}
+
+/** The one implementation of {@linkcode WebGpuBackend}. */
+class OpenBackend implements WebGpuBackend {
+  readonly kind = "webgpu";
+  readonly description: string;
+  readonly software: boolean;
+  readonly #workshop: Workshop;
+
+  constructor(
+    context: WebGpuContext,
+    { description, software }: { description: string; software: boolean },
+  ) {
+    this.description = description;
+    this.software = software;
+    this.#workshop = {
+      context,
+      pipelines: new PipelineCache(context.device),
+      staging: new StagingPool(context),
+    };
+  }
+
+  get device(): GPUDevice {
+    return this.#workshop.context.device;
+  }
+
+  get allocatedBytes(): number {
+    return this.#workshop.context.allocatedBytes;
+  }
+
+  createStore(spec: BufferSpec): DeviceBuffer {
+    const { context, staging } = this.#workshop;
+    context.checkOpen(`create ${spec.name}`);
+    context.checkSize(spec);
+    return new WebGpuBuffer(spec, context, staging);
+  }
+
+  compile(plan: Plan, stores: Stores): Promise<WebGpuProgram> {
+    return compileProgram(plan, stores, this.#workshop);
+  }
+
+  async finish(): Promise<void> {
+    const { context } = this.#workshop;
+    context.checkOpen("finish");
+    await context.hold(context.device.queue.onSubmittedWorkDone());
+    context.checkSound("finish");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#workshop.context.close();
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * What the parts of the WebGPU backend share: the device with its limits, the
+ * record of how it failed, and the account of its memory. Opening an adapter is
+ * in `webgpu.ts`, reading and writing in `webgpu_buffer.ts`, plans in
+ * `webgpu_program.ts`.
+ */
+
+import type { Target } from "../../kernels/wgsl/kernel.ts";
+import type { BufferSpec } from "../graph/plan.ts";
+import { DeviceLostError } from "./backend.ts";
+
+/** An open device and its state. */
+export class WebGpuContext {
+  readonly device: GPUDevice;
+  readonly target: Target;
+  /** Whether programs record GPU timestamps. */
+  readonly profile: boolean;
+  #allocatedBytes = 0;
+  readonly #buffers = new Set<GPUBuffer>();
+  readonly #pending = new Set<Promise<unknown>>();
+  #lost: string | undefined;
+  #error: Error | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(device: GPUDevice, target: Target, profile: boolean) {
+    this.device = device;
+    this.target = target;
+    this.profile = profile;
+    device.lost.then(({ reason, message }) => {
+      this.#lost ??= `the WebGPU device was lost (${reason}): ${message}`;
+    });
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      const { error } = event as GPUUncapturedErrorEvent;
+      this.#error ??= new Error(`WebGPU failed: ${error.message}`);
+    });
+  }
+
+  /** Bytes in buffers that exist at present. */
+  get allocatedBytes(): number {
+    return this.#allocatedBytes;
+  }
+
+  /**
+   * Refuses work on a device that is gone. WebGPU itself ignores such calls in silence.
+   *
+   * @param action what was asked for, e.g. `run train`
+   */
+  checkOpen(action: string): void {
+    if (this.#closing) {
+      throw new DeviceLostError(`Cannot ${action}: the backend was disposed`);
+    }
+    this.#checkAlive(action);
+  }
+
+  /**
+   * Refuses results that are not to be trusted: the device is gone, or WebGPU
+   * reported an error outside every error scope.
+   */
+  checkSound(action: string): void {
+    this.#checkAlive(action);
+    if (this.#error) throw this.#error;
+  }
+
+  #checkAlive(action: string): void {
+    if (this.#lost === undefined) return;
+    throw new DeviceLostError(`Cannot ${action}: ${this.#lost}`);
+  }
+
+  /**
+   * Refuses buffers that the adapter cannot hold.
+   *
+   * @throws {RangeError} if one is longer than the adapter allows
+   */
+  checkSize({ name, length }: Pick<BufferSpec, "name" | "length">): void {
+    const { maxBufferSize } = this.device.limits;
+    if (length * 4 <= maxBufferSize) return;
+    throw new RangeError(
+      `Cannot allocate ${name}: ${
+        length * 4
+      } bytes are more than the ${maxBufferSize} that this adapter allows in one buffer`,
+    );
+  }
+
+  /** A buffer full of zeros, of `length` 32-bit words (one at least: WebGPU binds nothing empty). */
+  createBuffer(
+    label: string,
+    length: number,
+    usage: GPUBufferUsageFlags,
+  ): GPUBuffer {
+    const size = 4 * Math.max(1, length);
+    const buffer = this.device.createBuffer({ label, size, usage });
+    this.#buffers.add(buffer);
+    this.#allocatedBytes += size;
+    return buffer;
+  }
+
+  /** Frees a buffer. Twice is once. */
+  destroyBuffer(buffer: GPUBuffer): void {
+    if (!this.#buffers.delete(buffer)) return;
+    this.#allocatedBytes -= buffer.size;
+    buffer.destroy();
+  }
+
+  /** Keeps the device open until `work` has settled. */
+  async hold<T>(work: Promise<T>): Promise<T> {
+    this.#pending.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#pending.delete(work);
+    }
+  }
+
+  /** Lets reads in flight finish, then frees everything. Twice is once. */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    await Promise.allSettled(this.#pending);
+    for (const buffer of [...this.#buffers]) this.destroyBuffer(buffer);
+    this.device.destroy();
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * What a checkpoint says: a model's weights with the tokenizer that its ids
+ * belong to and, where training may go on, the optimizer's state. The bytes are
+ * safetensors, so that other tools can read them.
+ *
+ * Tensors: every parameter under its own name; moments as `adamw.m.NAME` and
+ * `adamw.v.NAME`. Metadata: `format` "lm", `version`, and as JSON `config`,
+ * `tokenizer`, `training`. Random numbers are counter-based: seed and step are
+ * the generator's whole state.
+ */
+
+import {
+  type ModelConfig,
+  modelConfig,
+  type ModelOptions,
+  type TrainConfig,
+  trainConfig,
+} from "./config.ts";
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  type TensorData,
+} from "./safetensors.ts";
+import { Tokenizer } from "./tokenizer.ts";
+
+/** How far training has come. */
+export interface TrainingState {
+  /** Optimizer steps done. */
+  readonly step: number;
+  readonly config: TrainConfig;
+}
+
+/** The content of a checkpoint. */
+export interface Checkpoint {
+  readonly config: ModelConfig;
+  readonly tensors: ReadonlyMap<string, TensorData>;
+  readonly tokenizer?: Tokenizer | undefined;
+  readonly training?: TrainingState | undefined;
+}
+
+const FORMAT = "lm";
+const VERSION = "1";
+
+/** Writes a checkpoint. The same content gives the same bytes. */
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  const { config, tensors, tokenizer, training } = checkpoint;
+  const metadata: Record<string, string> = {
+    format: FORMAT,
+    version: VERSION,
+    config: JSON.stringify(config),
+  };
+  if (tokenizer !== undefined) {
+    metadata.tokenizer = JSON.stringify(tokenizer.toJSON());
+  }
+  if (training !== undefined) metadata.training = JSON.stringify(training);
+  return encodeSafetensors(tensors, metadata);
+}
+
+/**
+ * Reads a checkpoint and checks all it says.
+ *
+ * @throws {SyntaxError} if the bytes are not a checkpoint, with the reason
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { decodeCheckpoint, Model, Tokenizer } from "@lm/core";
+ *
+ * const tokenizer = Tokenizer.ascii();
+ * await using model = await Model.create(
+ *   { vocabSize: tokenizer.vocabSize, nLayer: 1, nHead: 1, nEmbd: 8 },
+ *   { device: "reference" },
+ * );
+ * const checkpoint = decodeCheckpoint(await model.save({ tokenizer }));
+ * assertEquals(checkpoint.config, model.config);
+ * ```
+ */
+export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
+  const { tensors, metadata } = decodeSafetensors(bytes);
+  const { format, version } = metadata;
+  if (format !== FORMAT) {
+    refuse(
+      `it is a safetensors file, but not one of this program (its format is ${
+        format === undefined ? "not named" : JSON.stringify(format)
+      })`,
+    );
+  }
+  if (version !== VERSION) {
+    refuse(`its version is ${version}, and this program reads ${VERSION}`);
+  }
+  const config = part("config", () => {
+    const options = object(metadata["config"]) as unknown as ModelOptions;
+    // A layer has parameters: a number of layers beyond that of tensors is a lie that would cost memory.
+    const nLayer = Number(options.nLayer);
+    if (nLayer > tensors.size) {
+      throw new RangeError(
+        `nLayer is ${nLayer}, and there are ${tensors.size} tensors`,
+      );
+    }
+    return modelConfig(options);
+  });
+  const tokenizer = metadata["tokenizer"] === undefined
+    ? undefined
+    : part("tokenizer", () => Tokenizer.fromJSON(object(metadata.tokenizer)));
+  if (tokenizer !== undefined && tokenizer.vocabSize !== config.vocabSize) {
+    refuse(
+      `its tokenizer has ${tokenizer.vocabSize} tokens, its model ${config.vocabSize}`,
+    );
+  }
+  const training = metadata["training"] === undefined
+    ? undefined
+    : part("training", () => trainingState(object(metadata.training)));
+  return { config, tensors, tokenizer, training };
+}
+
+function trainingState(state: Record<string, unknown>): TrainingState {
+  const { step, config } = state;
+  if (!Number.isSafeInteger(step) || (step as number) < 0) {
+    throw new RangeError(`step is ${step}`);
+  }
+  if (typeof config !== "object" || config === null) {
+    throw new TypeError("config is missing");
+  }
+  return { step: step as number, config: trainConfig(config) };
+}
+
+function object(json: string | undefined): Record<string, unknown> {
+  if (json === undefined) throw new TypeError("it is missing");
+  const value: unknown = JSON.parse(json);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError("it is not a JSON object");
+  }
+  return value as Record<string, unknown>;
+}
+
+function part<Value>(name: string, read: () => Value): Value {
+  try {
+    return read();
+  } catch (error) {
+    return refuse(`its ${name} is unusable: ${(error as Error).message}`);
+  }
+}
+
+function refuse(reason: string): never {
+  throw new SyntaxError(`Cannot read checkpoint: ${reason}`);
+}

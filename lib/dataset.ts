@@ -1,0 +1,232 @@
+/**
+ * Token ids as training and evaluation batches: the split, the random windows of
+ * a training step, the exhaustive windows of an evaluation. Every batch is a pure
+ * function of its arguments; there is no iterator state to save or restore.
+ *
+ * Text and its encoding are the tokenizer's, reading files is the program's.
+ */
+
+import { checkSeed, CounterRandom, Purpose } from "./random.ts";
+
+/** The two parts of a {@linkcode Dataset}. */
+export type Split = "train" | "val";
+
+/** A (B, T) window of tokens and, for each, the token that follows it. */
+export interface Batch {
+  /** Inputs, shape (B, T) row-major. */
+  readonly tokens: Int32Array;
+  /** Next tokens, shape (B, T) row-major. */
+  readonly targets: Int32Array;
+}
+
+/** A batch of an evaluation, where some positions may have nothing to predict. */
+export interface EvalBatch extends Batch {
+  /**
+   * Next tokens, shape (B, T) row-major; -1, which the loss ignores, where the
+   * split has no more. The token at such a place is 0.
+   */
+  readonly targets: Int32Array;
+  /** How many targets are real, from 1 to B·T: the weight of this batch's mean loss. */
+  readonly count: number;
+}
+
+/** What a {@linkcode Dataset} is made with. */
+export interface DatasetOptions {
+  /** T, the tokens of a window; at least 1. */
+  readonly blockSize: number;
+  /** B, the windows of a batch; at least 1. */
+  readonly batchSize: number;
+  /** Chooses the training windows; an integer in [0, 2^32), 0 if left out. */
+  readonly seed?: number;
+  /** The share of tokens to train on, the first ones; in (0, 1), 0.9 if left out. */
+  readonly trainFraction?: number;
+}
+
+/** No target: the value the loss ignores. */
+const IGNORED = -1;
+
+/**
+ * A text's tokens, split once: the first floor(n · trainFraction) to train on and
+ * the rest to validate on, as nanoGPT does.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Dataset, Tokenizer } from "@lm/core";
+ *
+ * const tokens = Tokenizer.ascii().encode("the quick brown fox jumps over it");
+ * const dataset = new Dataset(tokens, { blockSize: 8, batchSize: 4, seed: 1 });
+ * const { tokens: inputs, targets } = dataset.batch(0); // (B, T) = (4, 8)
+ * assertEquals(inputs.length, 4 * 8);
+ * assertEquals(targets[0], inputs[1]);
+ * ```
+ */
+export class Dataset {
+  /** T, the tokens of a window. */
+  readonly blockSize: number;
+  /** B, the windows of a batch. */
+  readonly batchSize: number;
+  readonly #splits: Readonly<Record<Split, Int32Array>>;
+  readonly #random: CounterRandom;
+
+  /**
+   * Splits the tokens.
+   *
+   * @param tokens the whole text, shape (N); kept, not copied
+   * @throws {RangeError} if an option is out of range, or if the text is too
+   * short for one training window (T + 1 tokens) and one validation target (2)
+   */
+  constructor(tokens: Int32Array, options: DatasetOptions) {
+    const { blockSize, batchSize, seed = 0, trainFraction = 0.9 } = options;
+    checkAtLeastOne("Cannot create Dataset: blockSize", blockSize);
+    checkAtLeastOne("Cannot create Dataset: batchSize", batchSize);
+    checkSeed(seed);
+    if (!(trainFraction > 0 && trainFraction < 1)) {
+      throw new RangeError(
+        `Cannot create Dataset: trainFraction (${trainFraction}) is not between 0 and 1`,
+      );
+    }
+    if (!suffices(tokens.length, blockSize, trainFraction)) {
+      throw new RangeError(
+        `Cannot create Dataset: the text has ${tokens.length} tokens, blockSize ${blockSize} ` +
+          `needs at least ${fewestTokens(blockSize, trainFraction)} ` +
+          `(${blockSize + 1} to train on and 2 to validate on)`,
+      );
+    }
+    this.blockSize = blockSize;
+    this.batchSize = batchSize;
+    const trainSize = Math.floor(tokens.length * trainFraction);
+    this.#splits = {
+      train: tokens.subarray(0, trainSize),
+      val: tokens.subarray(trainSize),
+    };
+    this.#random = new CounterRandom(seed, Purpose.batch);
+  }
+
+  /** The number of tokens in a split; it has one target fewer. */
+  size(split: Split): number {
+    return this.#splits[split].length;
+  }
+
+  /**
+   * The random windows of one training step, drawn with replacement. A pure
+   * function of (seed, step, microStep); the micro-batches of a step are, one
+   * after the other, the rows of one larger batch with the same seed.
+   *
+   * @param step an integer in [0, 2^32)
+   * @param microStep which part of an accumulated gradient; an integer from 0
+   * @returns tokens and targets, both (B, T), all targets real
+   * @throws {RangeError} if step or microStep is not such an integer
+   */
+  batch(step: number, microStep = 0): Batch {
+    checkCounter("Cannot draw a batch: step", step, 2 ** 32);
+    checkCounter(
+      "Cannot draw a batch: microStep",
+      microStep,
+      Math.floor(2 ** 32 / this.batchSize),
+    );
+    const { blockSize, batchSize } = this;
+    const source = this.#splits.train;
+    const tokens = new Int32Array(batchSize * blockSize);
+    const targets = new Int32Array(batchSize * blockSize);
+    for (let row = 0; row < batchSize; row++) {
+      const index = microStep * batchSize + row;
+      const start = this.#random.below(source.length - blockSize, step, index);
+      tokens.set(source.subarray(start, start + blockSize), row * blockSize);
+      targets.set(
+        source.subarray(start + 1, start + 1 + blockSize),
+        row * blockSize,
+      );
+    }
+    return { tokens, targets };
+  }
+
+  /**
+   * A split cut into windows that don't overlap, in order: each of its targets
+   * exactly once, so that an evaluation is exhaustive and repeatable.
+   *
+   * @param options.maxBatches take only so many batches of windows, evenly spread
+   * over the split and always the same ones; at least 1
+   * @returns batches of (B, T); the last may have rows or row ends without targets
+   * @throws {RangeError} if maxBatches is not a positive integer
+   */
+  evalBatches(
+    split: Split,
+    options: { readonly maxBatches?: number } = {},
+  ): Iterable<EvalBatch> {
+    const { maxBatches } = options;
+    if (maxBatches !== undefined) {
+      checkAtLeastOne("Cannot cut eval batches: maxBatches", maxBatches);
+    }
+    const windows = Math.ceil((this.size(split) - 1) / this.blockSize);
+    const taken = Math.min(windows, (maxBatches ?? Infinity) * this.batchSize);
+    const starts = Array.from(
+      { length: taken },
+      (_, i) => Math.floor(i * windows / taken) * this.blockSize,
+    );
+    return {
+      [Symbol.iterator]: () => this.#windows(this.#splits[split], starts),
+    };
+  }
+
+  *#windows(
+    source: Int32Array,
+    starts: readonly number[],
+  ): Generator<EvalBatch> {
+    const { blockSize, batchSize } = this;
+    for (let first = 0; first < starts.length; first += batchSize) {
+      const tokens = new Int32Array(batchSize * blockSize);
+      const targets = new Int32Array(batchSize * blockSize).fill(IGNORED);
+      let count = 0;
+      for (
+        const [row, start] of starts.slice(first, first + batchSize).entries()
+      ) {
+        const length = Math.min(blockSize, source.length - 1 - start);
+        tokens.set(source.subarray(start, start + length), row * blockSize);
+        targets.set(
+          source.subarray(start + 1, start + 1 + length),
+          row * blockSize,
+        );
+        count += length;
+      }
+      yield { tokens, targets, count };
+    }
+  }
+}
+
+function suffices(
+  length: number,
+  blockSize: number,
+  trainFraction: number,
+): boolean {
+  const trainSize = Math.floor(length * trainFraction);
+  return trainSize >= blockSize + 1 && length - trainSize >= 2;
+}
+
+/** The smallest length that suffices; the quotients may be off by one, the search is not. */
+function fewestTokens(blockSize: number, trainFraction: number): number {
+  const quotient = Math.max(
+    (blockSize + 1) / trainFraction,
+    1 / (1 - trainFraction),
+  );
+  let length = Math.ceil(quotient) - 1;
+  while (
+    length < Number.MAX_SAFE_INTEGER &&
+    !suffices(length, blockSize, trainFraction)
+  ) length++;
+  return length;
+}
+
+function checkAtLeastOne(what: string, value: number): void {
+  if (!Number.isSafeInteger(value) || value < 1) {
+    throw new RangeError(`${what} (${value}) is not an integer of at least 1`);
+  }
+}
+
+function checkCounter(what: string, value: number, end: number): void {
+  if (!Number.isInteger(value) || value < 0 || value >= end) {
+    throw new RangeError(
+      `${what} (${value}) is not an integer from 0 to ${end - 1}`,
+    );
+  }
+}

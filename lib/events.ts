@@ -1,0 +1,59 @@
+/** What training tells, as plain data: one object an event, ready for JSON (but for a checkpoint's bytes). */
+
+/** One optimizer step was done. */
+export interface StepEvent {
+  readonly event: "step";
+  /** Steps done, from 1. */
+  readonly step: number;
+  /** Mean training loss of the step's batch in nats per token, with label smoothing if the model has it. */
+  readonly loss: number;
+  /** Global gradient norm before clipping. */
+  readonly gradNorm: number;
+  readonly learningRate: number;
+  /** Training tokens per second, over the steps whose metrics came together. */
+  readonly tokensPerSecond: number;
+}
+
+/** The model was evaluated after `step` steps: plain cross-entropy in nats per token, no smoothing, no dropout. */
+export interface EvalEvent {
+  readonly event: "eval";
+  readonly step: number;
+  /** On windows spread evenly over the training split. */
+  readonly trainLoss: number;
+  /** On the whole validation split. */
+  readonly valLoss: number;
+  /** `valLoss` in bits per character. */
+  readonly bitsPerChar: number;
+}
+
+/** Text that the model wrote after `step` steps. */
+export interface SampleEvent {
+  readonly event: "sample";
+  readonly step: number;
+  readonly prompt: string;
+  readonly text: string;
+}
+
+/** The state after `step` steps, ready to be written to a file. */
+export interface CheckpointEvent {
+  readonly event: "checkpoint";
+  readonly step: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Training is over. Always the last event. */
+export interface EndEvent {
+  readonly event: "end";
+  readonly step: number;
+  readonly reason: "done" | "aborted";
+  /** Wall time of this run. */
+  readonly seconds: number;
+}
+
+/** What happens in training, in order. */
+export type TrainEvent =
+  | StepEvent
+  | EvalEvent
+  | SampleEvent
+  | CheckpointEvent
+  | EndEvent;

@@ -1,0 +1,201 @@
+/**
+ * From dispatches on tensors to a Plan: finds out how long each activation lives
+ * and lets those that never live at the same time share a slot.
+ */
+
+import type { LabelledDispatch } from "./autodiff.ts";
+import type { ParameterLayout } from "./layout.ts";
+import type { BufferSpec, Dispatch, Operand, Plan } from "./plan.ts";
+import { type Home, sizeOf, type Tensor } from "./tensor.ts";
+
+/** What {@linkcode compile} makes a plan from. */
+export interface PlanSource {
+  readonly name: string;
+  /** Dispatches by phase; the phases run in this order. */
+  readonly phases: Readonly<Record<string, readonly LabelledDispatch[]>>;
+  readonly layout: ParameterLayout;
+  /** Activations that stay readable after a run, by the name they get. */
+  readonly outputs?: Readonly<Record<string, Tensor>>;
+}
+
+/** Plans memory and freezes the result. */
+export function compile(source: PlanSource): Plan {
+  const dispatches = Object.values(source.phases).flat();
+  const place = new Placement(source, lifetimes(dispatches));
+  const placed = dispatches.map((dispatch, step) => {
+    // Outputs first: an output may not take over the slot of an input of its own dispatch.
+    const outputs = dispatch.outputs.map((tensor) => place.operand(tensor));
+    const inputs = dispatch.inputs.map((tensor) => place.operand(tensor));
+    place.release(step);
+    return Object.freeze({ ...dispatch, outputs, inputs }) as Dispatch;
+  });
+  const phases: Record<string, readonly [number, number]> = {};
+  let from = 0;
+  for (const [name, { length }] of Object.entries(source.phases)) {
+    phases[name] = [from, from + length];
+    from += length;
+  }
+  return Object.freeze({
+    name: source.name,
+    buffers: Object.freeze(place.buffers()),
+    dispatches: Object.freeze(placed),
+    phases: Object.freeze(phases),
+  });
+}
+
+/** The last dispatch that touches each tensor. */
+function lifetimes(
+  dispatches: readonly LabelledDispatch[],
+): Map<Tensor, number> {
+  const last = new Map<Tensor, number>();
+  dispatches.forEach(({ outputs, inputs }, step) => {
+    for (const tensor of [...outputs, ...inputs]) last.set(tensor, step);
+  });
+  return last;
+}
+
+type Buffer = { -readonly [Key in keyof BufferSpec]: BufferSpec[Key] };
+
+class Placement {
+  readonly #source: PlanSource;
+  readonly #last: Map<Tensor, number>;
+  readonly #buffers: Buffer[] = [];
+  readonly #byName = new Map<string, number>();
+  readonly #slotOf = new Map<Tensor, number>();
+  readonly #outputNames: Map<Tensor, string>;
+  #free: number[] = [];
+
+  constructor(source: PlanSource, last: Map<Tensor, number>) {
+    this.#source = source;
+    this.#last = last;
+    this.#outputNames = new Map(
+      Object.entries(source.outputs ?? {}).map(([name, tensor]) => [
+        tensor,
+        name,
+      ]),
+    );
+  }
+
+  buffers(): BufferSpec[] {
+    return this.#buffers.map((buffer) => Object.freeze({ ...buffer }));
+  }
+
+  operand(tensor: Tensor): Operand {
+    const length = sizeOf(tensor.shape);
+    const home: Home = tensor.home;
+    switch (home.kind) {
+      case "parameter":
+        return this.#parameter("params", tensor.name, length);
+      case "gradient":
+        return this.#parameter("grads", home.of.name, length);
+      case "input":
+      case "store":
+        return {
+          buffer: this.#named(tensor.name, home.kind, tensor, length),
+          offset: 0,
+          length,
+        };
+      case "slot": {
+        const output = this.#outputNames.get(tensor);
+        const buffer = output === undefined
+          ? this.#slot(tensor, length)
+          : this.#named(output, "output", tensor, length);
+        return { buffer, offset: 0, length };
+      }
+    }
+  }
+
+  /** Gives back the slots of tensors that nothing touches after `step`. */
+  release(step: number): void {
+    for (const [tensor, slot] of this.#slotOf) {
+      if (this.#last.get(tensor) !== step) continue;
+      this.#slotOf.delete(tensor);
+      this.#free.push(slot);
+    }
+  }
+
+  #parameter(store: string, name: string, length: number): Operand {
+    const { entries, length: total } = this.#source.layout;
+    const entry = entries.find((candidate) => candidate.name === name);
+    if (entry === undefined) throw new Error(`Cannot place parameter ${name}`);
+    const buffer = this.#add(store, "store", "f32", total);
+    return { buffer, offset: entry.offset, length };
+  }
+
+  #named(
+    name: string,
+    kind: BufferSpec["kind"],
+    { dtype }: Tensor,
+    length: number,
+  ): number {
+    return this.#add(name, kind, dtype, length);
+  }
+
+  #add(
+    name: string,
+    kind: BufferSpec["kind"],
+    dtype: BufferSpec["dtype"],
+    length: number,
+  ): number {
+    const known = this.#byName.get(name);
+    if (known !== undefined) return known;
+    const index = this.#buffers.push({ name, kind, dtype, length }) - 1;
+    this.#byName.set(name, index);
+    return index;
+  }
+
+  /** The free slot that fits best: the smallest that is large enough, else the largest, grown. */
+  #slot(tensor: Tensor, length: number): number {
+    const known = this.#slotOf.get(tensor);
+    if (known !== undefined) return known;
+    const sizeOfSlot = (slot: number) => this.#buffers[slot]!.length;
+    const bySize = this.#free.toSorted((a, b) => sizeOfSlot(a) - sizeOfSlot(b));
+    const slot = bySize.find((free) => sizeOfSlot(free) >= length) ??
+      bySize.at(-1);
+    if (slot === undefined) {
+      const number = this.#buffers.filter(({ kind }) => kind === "slot").length;
+      const fresh = this.#add(`slot ${number}`, "slot", "f32", length);
+      this.#slotOf.set(tensor, fresh);
+      return fresh;
+    }
+    this.#free = this.#free.filter((free) => free !== slot);
+    this.#buffers[slot]!.length = Math.max(sizeOfSlot(slot), length);
+    this.#slotOf.set(tensor, slot);
+    return slot;
+  }
+}
+
+/** A plan as text, one dispatch a line: for people. */
+export function formatPlan(plan: Plan): string {
+  const operand = ({ buffer, offset, length }: Operand) => {
+    const { name, kind } = plan.buffers[buffer]!;
+    const place = kind === "store" && offset > 0 ? `${name}+${offset}` : name;
+    return `${place}[${length}]`;
+  };
+  const lines: string[] = [];
+  for (const [name, [from, to]] of Object.entries(plan.phases)) {
+    lines.push(`${plan.name}.${name}: ${to - from} dispatches`);
+    for (const dispatch of plan.dispatches.slice(from, to)) {
+      const { kernel, label, outputs, inputs, dims } = dispatch;
+      const sizes = Object.entries(dims).filter(([, value]) =>
+        value !== false && !(Array.isArray(value) && value.length === 0)
+      ).map(([key, value]) => value === true ? key : `${key}=${value}`);
+      lines.push(
+        `  ${label.padEnd(18)} ${kernel.padEnd(26)} ${
+          outputs.map(operand).join(" ")
+        } <- ${inputs.map(operand).join(" ")}  (${sizes.join(" ")})`,
+      );
+    }
+  }
+  const bytes = (kind: BufferSpec["kind"]) =>
+    plan.buffers.filter((buffer) => buffer.kind === kind)
+      .reduce((sum, { length }) => sum + 4 * length, 0) / 1e6;
+  lines.push(
+    `memory: stores ${bytes("store").toFixed(1)} MB, slots ${
+      bytes("slot").toFixed(1)
+    } MB in ${
+      plan.buffers.filter(({ kind }) => kind === "slot").length
+    } buffers`,
+  );
+  return lines.join("\n");
+}

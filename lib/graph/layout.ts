@@ -1,0 +1,49 @@
+/**
+ * Where each parameter lies in the flat stores `params`, `grads`, `m` and `v`,
+ * which the optimizer walks as one array each.
+ */
+
+import { type Graph, type Init, sizeOf } from "./tensor.ts";
+
+/** One parameter's place. */
+export interface LayoutEntry {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** In elements; a multiple of {@linkcode ALIGNMENT}. */
+  readonly offset: number;
+  readonly length: number;
+  readonly init: Init;
+}
+
+/** The places of all parameters: matrices first, then vectors, each in order of declaration. */
+export interface ParameterLayout {
+  readonly entries: readonly LayoutEntry[];
+  /** Elements in the store, padding included. */
+  readonly length: number;
+  /** Elements of the leading stretch that holds the matrices. */
+  readonly matrices: number;
+  /** Elements without padding: the model's number of parameters. */
+  readonly count: number;
+}
+
+/** WebGPU binds storage at multiples of 256 bytes. */
+export const ALIGNMENT = 64;
+
+/** Lays out the parameters that a graph declares. */
+export function layoutParameters(graph: Graph): ParameterLayout {
+  const matrices = graph.parameters.filter(({ shape }) => shape.length >= 2);
+  const vectors = graph.parameters.filter(({ shape }) => shape.length < 2);
+  const entries: LayoutEntry[] = [];
+  let offset = 0;
+  let matrixEnd = 0;
+  let count = 0;
+  for (const { name, shape, home } of [...matrices, ...vectors]) {
+    if (home.kind !== "parameter") continue;
+    const length = sizeOf(shape);
+    entries.push({ name, shape, offset, length, init: home.init });
+    offset += Math.ceil(length / ALIGNMENT) * ALIGNMENT;
+    count += length;
+    if (shape.length >= 2) matrixEnd = offset;
+  }
+  return { entries, length: offset, matrices: matrixEnd, count };
+}

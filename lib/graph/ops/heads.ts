@@ -1,0 +1,101 @@
+/** What is done to query and key heads before they meet: query-key norm and rotary positions. */
+
+import type { KernelDims, QkNormDims } from "../../../kernels/vocabulary.ts";
+import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
+import { NORM_EPS } from "./norm.ts";
+
+/** How a row of `qkv` is packed: NH query heads, NKV key heads, NKV value heads of HS numbers. */
+export interface Heads {
+  readonly NH: number;
+  readonly NKV: number;
+  readonly HS: number;
+}
+
+/** Numbers in one row of `qkv`. */
+export function qkvWidth({ NH, NKV, HS }: Heads): number {
+  return (NH + 2 * NKV) * HS;
+}
+
+const qkNormOp: Op<QkNormDims> = {
+  name: "qkNorm",
+  forward({ inputs, outputs, attrs }, emit) {
+    emit({ kernel: "qkNorm", outputs, inputs, dims: attrs });
+  },
+  backward({ inputs, outputs, attrs }, gradients, emit) {
+    const [qkv] = inputs as [Tensor];
+    emit({
+      kernel: "qkNormBackward",
+      outputs: [gradients.fresh(qkv)],
+      inputs: [gradients.of(outputs[0]!), qkv],
+      dims: attrs,
+    });
+  },
+};
+
+/**
+ * Divides each query and key head by the root of its mean square; values pass.
+ *
+ * @param qkv (B, T, QKV)
+ */
+export function qkNorm(qkv: Tensor, heads: Heads): Tensor {
+  const width = qkvWidth(heads);
+  const rows = sizeOf(qkv.shape) / width;
+  return qkv.graph.apply(qkNormOp, {
+    inputs: [qkv],
+    outputs: [qkv.shape],
+    attrs: { rows, ...heads, eps: NORM_EPS },
+  })[0]!;
+}
+
+const ropeOp: Op<KernelDims["rope"]> = {
+  name: "rope",
+  forward({ inputs, outputs, attrs }, emit) {
+    emit({ kernel: "rope", outputs, inputs, dims: attrs });
+  },
+  // A rotation's transpose is the rotation by the opposite angle.
+  backward({ inputs, outputs, attrs }, gradients, emit) {
+    const [qkv, ...rest] = inputs as [Tensor, ...Tensor[]];
+    emit({
+      kernel: "rope",
+      outputs: [gradients.fresh(qkv)],
+      inputs: [gradients.of(outputs[0]!), ...rest],
+      dims: { ...attrs, inverse: !attrs.inverse },
+    });
+  },
+};
+
+/**
+ * Rotates query and key heads by their position (arXiv 2104.09864).
+ *
+ * @param qkv (B, T, QKV)
+ * @param options.table (L, HS/2, 2): cosine and sine of each position and pair
+ * @param options.interleaved pairs dims (2i, 2i+1), else (i, i + HS/2)
+ * @param options.start (B), i32: the position of each row's first token; 0 where absent
+ */
+export function rope(
+  qkv: Tensor,
+  { heads, table, interleaved, start }: {
+    heads: Heads;
+    table: Tensor;
+    interleaved: boolean;
+    start?: Tensor | undefined;
+  },
+): Tensor {
+  const [B, T] = qkv.shape as [number, number, number];
+  const L = table.shape[0]!;
+  expectShape("rope", qkv, [B, T, qkvWidth(heads)]);
+  expectShape("rope", table, [L, heads.HS / 2, 2]);
+  return qkv.graph.apply(ropeOp, {
+    inputs: start === undefined ? [qkv, table] : [qkv, table, start],
+    outputs: [qkv.shape],
+    attrs: {
+      B,
+      T,
+      ...heads,
+      L,
+      interleaved,
+      inverse: false,
+      start: start !== undefined,
+    },
+  })[0]!;
+}

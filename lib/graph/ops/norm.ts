@@ -1,0 +1,72 @@
+/** Layer norm and RMS norm over the last dimension. */
+
+import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
+
+/** ε of both norms and of query-key norm. */
+export const NORM_EPS = 1e-5;
+
+interface NormAttrs {
+  readonly kind: "layernorm" | "rmsnorm";
+  readonly rows: number;
+  readonly C: number;
+}
+
+const normOp: Op<NormAttrs> = {
+  name: "norm",
+  forward({ inputs, outputs, attrs: { kind, rows, C } }, emit) {
+    emit({
+      kernel: "norm",
+      outputs,
+      inputs,
+      dims: { kind, rows, C, eps: NORM_EPS, bias: inputs.length === 3 },
+    });
+  },
+  backward({ inputs, outputs, attrs: { kind, rows, C } }, gradients, emit) {
+    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor?];
+    const [y, stats] = outputs as [Tensor, Tensor];
+    const dy = gradients.of(y);
+    const parameters = bias === undefined ? [weight] : [weight, bias];
+    emit({
+      kernel: "normBackwardWeights",
+      outputs: parameters.map((tensor) => gradients.into(tensor).gradient),
+      inputs: [dy, x, stats],
+      dims: { rows, C, bias: bias !== undefined },
+    });
+    if (gradients.needs(x)) {
+      const { gradient: dx, accumulate } = gradients.into(x);
+      emit({
+        kernel: "normBackward",
+        outputs: [dx],
+        inputs: [dy, x, weight, stats],
+        dims: { kind, rows, C, accumulate },
+      });
+    }
+  },
+};
+
+/**
+ * Normalizes each row; see `norm` in the kernel vocabulary for the formulas.
+ *
+ * @param x (…, C)
+ * @param weight (C)
+ * @param bias (C), layer norm only
+ * @returns (…, C)
+ */
+export function norm(
+  x: Tensor,
+  { kind, weight, bias }: {
+    kind: "layernorm" | "rmsnorm";
+    weight: Tensor;
+    bias?: Tensor | undefined;
+  },
+): Tensor {
+  const C = x.shape.at(-1)!;
+  const rows = sizeOf(x.shape) / C;
+  expectShape("norm", weight, [C]);
+  if (bias !== undefined) expectShape("norm", bias, [C]);
+  return x.graph.apply(normOp, {
+    inputs: bias === undefined ? [x, weight] : [x, weight, bias],
+    outputs: [x.shape, [rows, 2]],
+    attrs: { kind, rows, C },
+  })[0]!;
+}

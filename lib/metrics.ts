@@ -1,0 +1,128 @@
+/**
+ * Losses and gradient norms on their way from the device to the host, without
+ * making the device wait: they are read a few steps at a time while later steps run.
+ */
+
+import type { Program } from "./backends/backend.ts";
+import type { TrainConfig } from "./config.ts";
+import type { StepEvent } from "./events.ts";
+import { learningRateAt, METRIC_SLOTS, METRIC_WIDTH } from "./optimizer.ts";
+
+/**
+ * The loss or the gradient stopped being a number. The parameters are those from
+ * before the step: an update that is not finite is not applied.
+ */
+export class NonFiniteError extends Error {
+  override readonly name = "NonFiniteError";
+  /** The step that went wrong, from 1. */
+  readonly step: number;
+
+  /** @param step the step that went wrong, from 1 */
+  constructor(step: number, loss: number, gradNorm: number) {
+    super(
+      `Cannot go on training: at step ${step} the loss is ${loss} and the gradient norm ${gradNorm}`,
+    );
+    this.step = step;
+  }
+}
+
+/** Lets timers, signals and device callbacks run. */
+export function breath(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** Most steps that run ahead of the host; fewer where steps are slow. */
+const MOST_IN_FLIGHT = METRIC_SLOTS / 2;
+/** How far the device may run ahead, in milliseconds. A read takes about 10 on Deno, which polls its device. */
+const AHEAD_MS = 100;
+
+/** Fetches the metrics of steps while later ones run, and keeps the device from running too far ahead. */
+export class MetricsReader {
+  readonly #program: Program;
+  readonly #config: TrainConfig;
+  readonly #tokensPerStep: number;
+  #submitted: number;
+  #read: number;
+  #reading: Promise<void> | undefined;
+  #arrived: StepEvent[] = [];
+  #limit = 1;
+  #clock = performance.now();
+  #breathed = performance.now();
+
+  constructor(program: Program, config: TrainConfig, step: number) {
+    this.#program = program;
+    this.#config = config;
+    const tokens = program.buffer("tokens").spec.length;
+    this.#tokensPerStep = tokens * config.gradAccumulation;
+    this.#submitted = step;
+    this.#read = step;
+  }
+
+  /** Notes a submitted step; gives what has arrived, after waiting if too much is under way. */
+  async submitted(): Promise<StepEvent[]> {
+    this.#submitted++;
+    this.#reading ??= this.#fetch();
+    while (this.#submitted - this.#read >= this.#limit) {
+      this.#reading ??= this.#fetch();
+      await this.#reading;
+    }
+    if (performance.now() - this.#breathed > AHEAD_MS) {
+      await breath();
+      this.#breathed = performance.now();
+    }
+    return this.#take();
+  }
+
+  /** Waits for the metrics of every step. */
+  async drain(): Promise<StepEvent[]> {
+    while (this.#read < this.#submitted) {
+      this.#reading ??= this.#fetch();
+      await this.#reading;
+    }
+    return this.#take();
+  }
+
+  /** Starts the clock again after a pause. */
+  resume(): void {
+    this.#clock = performance.now();
+  }
+
+  #take(): StepEvent[] {
+    const arrived = this.#arrived;
+    this.#arrived = [];
+    return arrived;
+  }
+
+  async #fetch(): Promise<void> {
+    const from = this.#read;
+    const to = this.#submitted;
+    try {
+      const metrics = await this.#program.buffer("metrics").read();
+      const now = performance.now();
+      const msPerStep = (now - this.#clock) / (to - from);
+      this.#clock = now;
+      this.#limit = Math.min(
+        MOST_IN_FLIGHT,
+        Math.max(2, Math.round(AHEAD_MS / msPerStep)),
+      );
+      this.#read = to;
+      for (let step = from; step < to; step++) {
+        const row = (step % METRIC_SLOTS) * METRIC_WIDTH;
+        const [loss, gradNorm, finite] = metrics.subarray(row, row + 3) as
+          & ArrayLike<number>
+          & [number, number, number];
+        if (finite === 0) throw new NonFiniteError(step + 1, loss, gradNorm);
+        this.#arrived.push({
+          event: "step",
+          step: step + 1,
+          loss,
+          gradNorm,
+          learningRate: learningRateAt(this.#config, step),
+          tokensPerSecond: 1000 * this.#tokensPerStep / msPerStep,
+        });
+      }
+    } finally {
+      this.#reading = undefined;
+    }
+  }
+}

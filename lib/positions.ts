@@ -1,0 +1,51 @@
+/** The constants behind positions: sine tables, rotation tables, ALiBi's slopes. */
+
+/**
+ * The sinusoidal table (arXiv 1706.03762, section 3.5):
+ * [t, 2i] = sin(t / 10000^(2i/C)), [t, 2i+1] = cos of the same.
+ *
+ * @returns (L, C), C even
+ */
+export function sinusoidalTable(L: number, C: number): Float64Array {
+  const table = new Float64Array(L * C);
+  for (let t = 0; t < L; t++) {
+    for (let i = 0; i < C; i += 2) {
+      const angle = t / 10000 ** (i / C);
+      table[t * C + i] = Math.sin(angle);
+      table[t * C + i + 1] = Math.cos(angle);
+    }
+  }
+  return table;
+}
+
+/**
+ * Rotary angles as cosine and sine (arXiv 2104.09864, section 3.2.2): pair i of
+ * position t turns by t · 10000^(-2i/HS).
+ *
+ * @returns (L, HS/2, 2), HS even
+ */
+export function ropeTable(L: number, HS: number): Float64Array {
+  const table = new Float64Array(L * HS);
+  for (let t = 0; t < L; t++) {
+    for (let i = 0; i < HS; i += 2) {
+      const angle = t * 10000 ** (-i / HS);
+      table[t * HS + i] = Math.cos(angle);
+      table[t * HS + i + 1] = Math.sin(angle);
+    }
+  }
+  return table;
+}
+
+/**
+ * ALiBi's slopes (arXiv 2108.12409, section 3): head h of n, counted from 1, has
+ * 2^(-8h/n). For n that is no power of two: those of the next lower power p, then
+ * every other one of 2p.
+ */
+export function alibiSlopes(n: number): number[] {
+  const geometric = (heads: number) =>
+    Array.from({ length: heads }, (_, h) => 2 ** (-8 * (h + 1) / heads));
+  const lower = 2 ** Math.floor(Math.log2(n));
+  if (lower === n) return geometric(n);
+  const between = geometric(2 * lower).filter((_, h) => h % 2 === 0);
+  return [...geometric(lower), ...between.slice(0, n - lower)];
+}

@@ -1,0 +1,118 @@
+/** Named configurations: complete recipes from tokenizer to learning-rate schedule. */
+
+import type { ModelConfig, TrainConfig } from "./config.ts";
+
+/** A recipe. What it leaves out has the defaults of `config.ts`. */
+export interface Preset {
+  /** One line for people. */
+  readonly about: string;
+  readonly tokenizer: "ascii" | "chars" | "bytes";
+  readonly model: Partial<Omit<ModelConfig, "vocabSize">>;
+  readonly train: Partial<TrainConfig>;
+}
+
+/** nanoGPT's character-level Shakespeare recipe, but for its size (karpathy/nanoGPT, config/train_shakespeare_char.py). */
+const nano = {
+  model: {
+    position: "learned",
+    mlp: "gelu",
+    bias: false,
+    tiedHead: true,
+    headBias: false,
+    init: "gpt2",
+  },
+  train: {
+    learningRate: 1e-3,
+    minLearningRate: 1e-4,
+    warmupSteps: 100,
+    schedule: "cosine",
+    beta1: 0.9,
+    beta2: 0.99,
+    weightDecay: 0.1,
+    decay: "matrices",
+    gradClip: 1,
+    evalInterval: 250,
+  },
+} as const satisfies Pick<Preset, "model" | "train">;
+
+/** The name of a preset. */
+export type PresetName = "original" | "nano-cpu" | "nano-gpu" | "tiny";
+
+/** The presets, by name. */
+export const presets: Readonly<Record<PresetName, Preset>> = {
+  original: {
+    about: "the study this project grew from: 826,240 parameters, no positions",
+    tokenizer: "ascii",
+    model: {
+      blockSize: 128,
+      nLayer: 4,
+      nHead: 4,
+      nEmbd: 128,
+      nHidden: 512,
+      position: "none",
+      mlp: "geluTanh",
+      bias: true,
+      tiedHead: false,
+      headBias: true,
+      labelSmoothing: 0.1,
+      init: "torch",
+    },
+    train: {
+      batchSize: 16,
+      maxSteps: 5000,
+      learningRate: 1e-3,
+      schedule: "constant",
+      weightDecay: 0.01,
+      decay: "all",
+      gradClip: 1,
+    },
+  },
+  "nano-cpu": {
+    about: "nanoGPT's recipe for a CPU: 0.80M parameters, 2000 steps",
+    tokenizer: "chars",
+    model: { ...nano.model, blockSize: 64, nLayer: 4, nHead: 4, nEmbd: 128 },
+    train: { ...nano.train, batchSize: 12, maxSteps: 2000 },
+  },
+  "nano-gpu": {
+    about: "nanoGPT's recipe for a GPU: 10.65M parameters, 5000 steps",
+    tokenizer: "chars",
+    model: {
+      ...nano.model,
+      blockSize: 256,
+      nLayer: 6,
+      nHead: 6,
+      nEmbd: 384,
+      dropout: 0.2,
+    },
+    train: { ...nano.train, batchSize: 64, maxSteps: 5000 },
+  },
+  tiny: {
+    about: "trains in seconds, for tests and demonstrations",
+    tokenizer: "chars",
+    model: {
+      blockSize: 32,
+      nLayer: 2,
+      nHead: 2,
+      nEmbd: 32,
+      position: "rope",
+      norm: "rmsnorm",
+      mlp: "relu2",
+      bias: false,
+      tiedHead: true,
+      headBias: false,
+    },
+    train: {
+      batchSize: 8,
+      maxSteps: 200,
+      learningRate: 1e-2,
+      minLearningRate: 1e-3,
+      warmupSteps: 10,
+      schedule: "cosine",
+      beta2: 0.99,
+      weightDecay: 0.1,
+      evalInterval: 100,
+      sampleInterval: 100,
+      checkpointInterval: 100,
+    },
+  },
+};

@@ -1,0 +1,285 @@
+/**
+ * The training loop: batches in, events out. It never waits for a single step:
+ * the device keeps the metrics of recent steps, and they are read a few at a time
+ * while later steps run.
+ */
+
+import type { Program } from "./backends/backend.ts";
+import {
+  type Checkpoint,
+  encodeCheckpoint,
+  type TrainingState,
+} from "./checkpoint.ts";
+import { type TrainConfig, trainConfig } from "./config.ts";
+import type { Dataset } from "./dataset.ts";
+import { generateText, type GenerateTextOptions } from "./generate.ts";
+import type { Model } from "./language_model.ts";
+import { breath, MetricsReader } from "./metrics.ts";
+import { METRIC_SLOTS, scheduleAt } from "./optimizer.ts";
+import { readParameters, writeParameters } from "./parameters.ts";
+import { trainPlan } from "./plans.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+import type {
+  CheckpointEvent,
+  EvalEvent,
+  SampleEvent,
+  TrainEvent,
+} from "./events.ts";
+
+/** What a {@linkcode Trainer} does besides training. */
+export interface TrainerExtras {
+  /** Goes into checkpoints, and makes samples possible. */
+  readonly tokenizer?: Tokenizer;
+  /** How samples are made; needs `tokenizer`. Absent: none are. */
+  readonly sample?: GenerateTextOptions & { readonly prompt: string };
+  /** Batches of the training split in an evaluation; 16 if left out. */
+  readonly trainEvalBatches?: number;
+  /** Characters per token, for `bitsPerChar`; 1 if left out. */
+  readonly charsPerToken?: number;
+}
+
+/**
+ * Trains a model on a dataset with AdamW.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { Dataset, Model, Tokenizer, Trainer } from "@lm/core";
+ *
+ * const text = "to be or not to be, that is the question. ".repeat(9);
+ * const tokenizer = Tokenizer.chars(text);
+ * const dataset = new Dataset(tokenizer.encode(text), { blockSize: 8, batchSize: 2 });
+ * await using model = await Model.create(
+ *   { vocabSize: tokenizer.vocabSize, blockSize: 8, nLayer: 1, nHead: 1, nEmbd: 8 },
+ *   { device: "reference" },
+ * );
+ * const losses: number[] = [];
+ * for await (const event of new Trainer(model, dataset, { maxSteps: 5 }).run()) {
+ *   if (event.event === "step") losses.push(event.loss);
+ * }
+ * assertEquals(losses.length, 5);
+ * ```
+ */
+export class Trainer {
+  readonly config: TrainConfig;
+  readonly #model: Model;
+  readonly #dataset: Dataset;
+  readonly #extras: TrainerExtras;
+  #program: Promise<Program> | undefined;
+  #step = 0;
+
+  /**
+   * @param options how to train; what is left out has its default
+   * @throws {RangeError} if an option is out of range, or the dataset's windows are longer than the model's context
+   */
+  constructor(
+    model: Model,
+    dataset: Dataset,
+    options: Partial<TrainConfig> & TrainerExtras = {},
+  ) {
+    const { tokenizer, sample, trainEvalBatches, charsPerToken, ...config } =
+      options;
+    this.config = trainConfig({ batchSize: dataset.batchSize, ...config });
+    if (this.config.batchSize !== dataset.batchSize) {
+      throw new RangeError(
+        `Cannot create Trainer: batchSize (${this.config.batchSize}) is not the dataset's (${dataset.batchSize})`,
+      );
+    }
+    if (dataset.blockSize > model.config.blockSize) {
+      throw new RangeError(
+        `Cannot create Trainer: the dataset's blockSize (${dataset.blockSize}) is above the model's (${model.config.blockSize})`,
+      );
+    }
+    this.#model = model;
+    this.#dataset = dataset;
+    this.#extras = {
+      ...(tokenizer && { tokenizer }),
+      ...(sample && { sample }),
+      ...(trainEvalBatches !== undefined && { trainEvalBatches }),
+      ...(charsPerToken !== undefined && { charsPerToken }),
+    };
+  }
+
+  /** Optimizer steps done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /**
+   * Trains until `maxSteps`, or until the signal: then the state is that after a
+   * whole step, and a checkpoint and the end are still told.
+   *
+   * While the consumer holds an eval, sample or checkpoint event, the model is exactly as it was after `step` steps.
+   *
+   * @throws {NonFiniteError} when the loss or a gradient is not finite
+   * @throws {DeviceLostError} when the device goes away
+   */
+  async *run(
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<TrainEvent, void> {
+    const begun = performance.now();
+    const { maxSteps } = this.config;
+    const program = await this.#compiled();
+    const metrics = new MetricsReader(program, this.config, this.#step);
+    while (this.#step < maxSteps && !signal?.aborted) {
+      await this.#submit(program);
+      yield* await metrics.submitted();
+      if (this.#isDue()) {
+        yield* await metrics.drain();
+        yield* this.#pause(signal);
+        metrics.resume();
+      }
+    }
+    yield* await metrics.drain();
+    const aborted = this.#step < maxSteps;
+    if (aborted) yield await this.#checkpoint();
+    yield {
+      event: "end",
+      step: this.#step,
+      reason: aborted ? "aborted" : "done",
+      seconds: (performance.now() - begun) / 1000,
+    };
+  }
+
+  /** Queues one optimizer step. */
+  async #submit(program: Program): Promise<void> {
+    const { gradAccumulation, seed } = this.config;
+    const step = this.#step;
+    program.buffer("schedule").write(scheduleAt(this.config, step));
+    for (let micro = 0; micro < gradAccumulation; micro++) {
+      const { tokens, targets } = this.#dataset.batch(step, micro);
+      const counter = step * gradAccumulation + micro;
+      program.buffer("tokens").write(tokens);
+      program.buffer("targets").write(targets);
+      program.buffer("key").write([seed, counter, step % METRIC_SLOTS, 0]);
+      const last = micro === gradAccumulation - 1;
+      program.run(last ? ["gradient", "update"] : ["gradient"]);
+      if (!last) await breath();
+    }
+    this.#step++;
+  }
+
+  /** Whether the step just submitted is one to stop and look at. */
+  #isDue(): boolean {
+    const { maxSteps, evalInterval, sampleInterval, checkpointInterval } =
+      this.config;
+    return this.#step === maxSteps ||
+      [evalInterval, sampleInterval, checkpointInterval].some((interval) =>
+        this.#isMultiple(interval)
+      );
+  }
+
+  #isMultiple(interval: number): boolean {
+    return interval > 0 && this.#step % interval === 0;
+  }
+
+  async *#pause(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
+    const { maxSteps, evalInterval, sampleInterval, checkpointInterval } =
+      this.config;
+    const last = this.#step === maxSteps;
+    // What can be lost comes first.
+    if (last || this.#isMultiple(checkpointInterval)) {
+      yield await this.#checkpoint();
+    }
+    if (last || this.#isMultiple(evalInterval)) {
+      const evaluated = await this.#evaluate(signal);
+      if (evaluated !== undefined) yield evaluated;
+    }
+    const { sample, tokenizer } = this.#extras;
+    if (
+      sample && tokenizer && !signal?.aborted &&
+      (last || this.#isMultiple(sampleInterval))
+    ) {
+      yield await this.#sample(tokenizer, sample);
+    }
+  }
+
+  async #evaluate(
+    signal: AbortSignal | undefined,
+  ): Promise<EvalEvent | undefined> {
+    const { trainEvalBatches = 16, charsPerToken = 1 } = this.#extras;
+    const T = this.#dataset.blockSize;
+    const options = signal === undefined ? { T } : { T, signal };
+    try {
+      const valLoss = await this.#model.evaluate(
+        this.#dataset.evalBatches("val"),
+        options,
+      );
+      const trainLoss = await this.#model.evaluate(
+        this.#dataset.evalBatches("train", { maxBatches: trainEvalBatches }),
+        options,
+      );
+      const bitsPerChar = valLoss / Math.LN2 / charsPerToken;
+      const step = this.#step;
+      return { event: "eval", step, trainLoss, valLoss, bitsPerChar };
+    } catch (error) {
+      if (signal?.aborted) return undefined;
+      throw error;
+    }
+  }
+
+  async #sample(
+    tokenizer: Tokenizer,
+    { prompt, ...options }: GenerateTextOptions & { readonly prompt: string },
+  ): Promise<SampleEvent> {
+    let text = "";
+    const pieces = generateText(this.#model, tokenizer, prompt, options);
+    for await (const piece of pieces) text += piece;
+    return { event: "sample", step: this.#step, prompt, text };
+  }
+
+  async #checkpoint(): Promise<CheckpointEvent> {
+    const bytes = await this.save();
+    return { event: "checkpoint", step: this.#step, bytes };
+  }
+
+  /** Everything needed to go on, as the bytes of a checkpoint: weights, moments, step, configuration, tokenizer. */
+  async save(): Promise<Uint8Array> {
+    await this.#compiled(); // the moments exist from here on
+    const { config, layout, stores } = this.#model;
+    const { tokenizer } = this.#extras;
+    const tensors = new Map([
+      ...await readParameters(stores.get("params")!, layout),
+      ...await readParameters(stores.get("m")!, layout, "adamw.m."),
+      ...await readParameters(stores.get("v")!, layout, "adamw.v."),
+    ]);
+    const training: TrainingState = { step: this.#step, config: this.config };
+    return encodeCheckpoint({ config, tensors, tokenizer, training });
+  }
+
+  /**
+   * Takes up the state that {@linkcode Trainer.save} wrote: weights, moments and step. With the same
+   * dataset, options and backend, training goes on as if it had never stopped, bit for bit.
+   *
+   * @throws {RangeError} if the checkpoint has no training state or does not fit the model
+   */
+  async restore(checkpoint: Checkpoint): Promise<void> {
+    const { tensors, training } = checkpoint;
+    if (training === undefined) {
+      throw new RangeError(
+        "Cannot restore training: the checkpoint has weights only",
+      );
+    }
+    await this.#compiled();
+    const { layout, stores } = this.#model;
+    for (
+      const [store, prefix] of [
+        ["params", ""],
+        ["m", "adamw.m."],
+        ["v", "adamw.v."],
+      ] as const
+    ) {
+      writeParameters(stores.get(store)!, layout, { tensors, prefix });
+    }
+    this.#step = training.step;
+  }
+
+  #compiled(): Promise<Program> {
+    if (this.#program === undefined) {
+      const { batchSize: B, blockSize: T } = this.#dataset;
+      const plan = trainPlan(this.#model.config, this.config, { B, T });
+      this.#program = this.#model.backend.compile(plan, this.#model.stores);
+    }
+    return this.#program;
+  }
+}

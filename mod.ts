@@ -1,0 +1,109 @@
+/**
+ * Train, sample and take apart small GPT-style language models, on WebGPU, with
+ * nothing installed.
+ *
+ * A {@linkcode Tokenizer} turns text into ids, a {@linkcode Dataset} cuts them into
+ * batches, a {@linkcode Trainer} fits a {@linkcode Model} to them, and a
+ * {@linkcode Sampler} chooses the ids that the model generates. The library touches no
+ * files and no console, so that it runs in a browser as it does in Deno.
+ *
+ * @example
+ * ```ts
+ * import { Dataset, Model, Sampler, Tokenizer, Trainer } from "@lm/core";
+ *
+ * const text = "A rose is a rose is a rose. ".repeat(20);
+ * const tokenizer = Tokenizer.chars(text);
+ * const dataset = new Dataset(tokenizer.encode(text), { blockSize: 16, batchSize: 2, seed: 1 });
+ * await using model = await Model.create(
+ *   { vocabSize: tokenizer.vocabSize, blockSize: 16, nLayer: 1, nHead: 2, nEmbd: 16 },
+ *   { device: "reference", seed: 1 },
+ * );
+ * for await (const event of new Trainer(model, dataset, { maxSteps: 3 }).run()) {
+ *   if (event.event === "step") console.log(event.step, event.loss);
+ * }
+ * const sampler = new Sampler({ temperature: 0.9, topK: 10, seed: 7 });
+ * const ids: number[] = [];
+ * for await (const id of model.generate(tokenizer.encode("A"), { sampler, maxNewTokens: 8 })) {
+ *   ids.push(id);
+ * }
+ * console.log(tokenizer.decode(ids));
+ * ```
+ *
+ * @module
+ */
+
+export {
+  type Backend,
+  type BackendKind,
+  type DeviceBuffer,
+  DeviceLostError,
+  NoAdapterError,
+  type Numbers,
+  type Program,
+  type Stores,
+} from "./lib/backends/backend.ts";
+export { type Device, openBackend } from "./lib/backends/open.ts";
+export {
+  type Checkpoint,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type TrainingState,
+} from "./lib/checkpoint.ts";
+export {
+  type ModelConfig,
+  modelConfig,
+  type ModelOptions,
+  type Position,
+  type TrainConfig,
+  trainConfig,
+} from "./lib/config.ts";
+export {
+  type Batch,
+  Dataset,
+  type DatasetOptions,
+  type EvalBatch,
+  type Split,
+} from "./lib/dataset.ts";
+export type {
+  CheckpointEvent,
+  EndEvent,
+  EvalEvent,
+  SampleEvent,
+  StepEvent,
+  TrainEvent,
+} from "./lib/events.ts";
+export {
+  type GenerateOptions,
+  generateText,
+  type GenerateTextOptions,
+} from "./lib/generate.ts";
+export type { LayoutEntry, ParameterLayout } from "./lib/graph/layout.ts";
+export type {
+  BufferKind,
+  BufferSpec,
+  Dispatch,
+  DType,
+  Operand,
+  Plan,
+} from "./lib/graph/plan.ts";
+export type { Init } from "./lib/graph/tensor.ts";
+export { Model, type ModelPlacement } from "./lib/language_model.ts";
+export { NonFiniteError } from "./lib/metrics.ts";
+export type { BatchShape } from "./lib/plans.ts";
+export { type Preset, type PresetName, presets } from "./lib/presets.ts";
+export {
+  decodeSafetensors,
+  type Dtype,
+  type DtypeArrays,
+  encodeSafetensors,
+  type Safetensors,
+  type TensorData,
+} from "./lib/safetensors.ts";
+export { type Logits, Sampler, type SamplerOptions } from "./lib/sampler.ts";
+export {
+  type DecodeStream,
+  Tokenizer,
+  type TokenizerJSON,
+  type TokenizerKind,
+} from "./lib/tokenizer.ts";
+export { Trainer, type TrainerExtras } from "./lib/trainer.ts";

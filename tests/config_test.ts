@@ -1,0 +1,132 @@
+import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { modelConfig, trainConfig } from "../lib/config.ts";
+import { modelFields, trainFields } from "../lib/config_fields.ts";
+import { learningRateAt, scheduleAt } from "../lib/optimizer.ts";
+import { parameterLayout } from "../lib/plans.ts";
+import { presets } from "../lib/presets.ts";
+
+Deno.test("Every field of both configurations is named in the field tables", () => {
+  assertEquals(
+    Object.keys(modelConfig({ vocabSize: 2 })).toSorted(),
+    [...modelFields.keys()].toSorted(),
+  );
+  assertEquals(
+    Object.keys(trainConfig()).toSorted(),
+    [...trainFields.keys()].toSorted(),
+  );
+});
+
+Deno.test("modelConfig refuses what cannot be built, with the numbers", () => {
+  const refused: [Parameters<typeof modelConfig>[0], string][] = [
+    [
+      { vocabSize: 65, nEmbd: 100, nHead: 8 },
+      "nEmbd (100) is not a multiple of nHead (8)",
+    ],
+    [
+      { vocabSize: 65, nHead: 4, nKvHead: 3 },
+      "nHead (4) is not a multiple of nKvHead (3)",
+    ],
+    [
+      { vocabSize: 65, nEmbd: 12, nHead: 4, position: "rope" },
+      "nEmbd / nHead is 3",
+    ],
+    [{ vocabSize: 65, nEmbd: 5, nHead: 1, position: "sinusoidal" }, "it is 5"],
+    [{ vocabSize: 0 }, "vocabSize (0)"],
+    [{ vocabSize: 65, nLayer: 1.5 }, "nLayer (1.5)"],
+    [{ vocabSize: 65, dropout: 1 }, "dropout (1)"],
+    [{ vocabSize: 65, dropout: NaN }, "dropout (NaN)"],
+    [{ vocabSize: 65, logitSoftcap: 0 }, "logitSoftcap (0)"],
+    [{ vocabSize: 65, maskValue: -Infinity }, "maskValue (-Infinity)"],
+    [{ vocabSize: 65, attention: false, mlp: "none" }, "its blocks are empty"],
+    [{ vocabSize: 65, mlp: "selu" as "relu" }, 'mlp ("selu") is none of'],
+    [{ vocabSize: 65, bias: 1 as unknown as boolean }, "bias (1)"],
+    [
+      { vocabSize: 65, nHeads: 2 } as { vocabSize: number },
+      "nHeads is not a field",
+    ],
+  ];
+  for (const [options, reason] of refused) {
+    assertThrows(() => modelConfig(options), RangeError, reason);
+  }
+});
+
+Deno.test("trainConfig refuses what cannot be done, with the numbers", () => {
+  const refused: [Parameters<typeof trainConfig>[0], string][] = [
+    [{ batchSize: 0 }, "batchSize (0)"],
+    [{ learningRate: -1 }, "learningRate (-1)"],
+    [{ beta2: 1 }, "beta2 (1)"],
+    [{ eps: 0 }, "eps (0)"],
+    [{ seed: 2 ** 32 }, "seed 4294967296"],
+    [{ schedule: "step" as "cosine" }, 'schedule ("step")'],
+    [{ maxSteps: Infinity }, "maxSteps (Infinity)"],
+  ];
+  for (const [options, reason] of refused) {
+    assertThrows(() => trainConfig(options), RangeError, reason);
+  }
+});
+
+Deno.test("The learning rate warms up, follows half a cosine and stays at its minimum", () => {
+  const config = trainConfig({
+    learningRate: 1e-3,
+    minLearningRate: 1e-4,
+    warmupSteps: 100,
+    maxSteps: 2000,
+    schedule: "cosine",
+  });
+  // nanoGPT: lr * (it + 1) / (warmup + 1), then min + (lr - min)(1 + cos(pi r)) / 2.
+  assertAlmostEquals(learningRateAt(config, 0), 1e-3 / 101, 1e-18);
+  assertAlmostEquals(learningRateAt(config, 99), 1e-3 * 100 / 101, 1e-18);
+  assertEquals(learningRateAt(config, 100), 1e-3);
+  assertAlmostEquals(learningRateAt(config, 1050), 5.5e-4, 1e-18);
+  assertEquals(learningRateAt(config, 2000), 1e-4);
+  assertEquals(learningRateAt(config, 9999), 1e-4);
+  const linear = trainConfig({ ...config, schedule: "linear" });
+  assertAlmostEquals(learningRateAt(linear, 575), 7.75e-4, 1e-18);
+  const constant = trainConfig({ ...config, schedule: "constant" });
+  assertEquals(learningRateAt(constant, 1999), 1e-3);
+});
+
+Deno.test("decaySteps ends the decay before maxSteps", () => {
+  const config = trainConfig({
+    maxSteps: 100,
+    decaySteps: 50,
+    schedule: "cosine",
+  });
+  assertEquals(learningRateAt(config, 50), config.minLearningRate);
+  assertEquals(learningRateAt(config, 49) > config.minLearningRate, true);
+});
+
+Deno.test("The schedule's bias corrections count steps from 1", () => {
+  const config = trainConfig({ beta1: 0.9, beta2: 0.99, learningRate: 1 });
+  const [rate, correction1, correction2] = scheduleAt(config, 1);
+  assertEquals(rate, 1);
+  assertAlmostEquals(correction1, 0.19, 1e-15);
+  assertAlmostEquals(correction2, 0.0199, 1e-15);
+});
+
+Deno.test("The presets have the parameter counts of the models they are named for", () => {
+  const count = (name: keyof typeof presets, vocabSize: number) =>
+    parameterLayout(modelConfig({ ...presets[name].model, vocabSize }));
+  assertEquals(count("original", 128).count, 826_240);
+  // nanoGPT counts without the position table: 0.80M and 10.65M.
+  const withoutPositions = (name: "nano-cpu" | "nano-gpu") => {
+    const { count: all, entries } = count(name, 65);
+    return all - entries.find(({ name }) => name === "wpe.weight")!.length;
+  };
+  assertEquals(withoutPositions("nano-cpu"), 795_904);
+  assertEquals(withoutPositions("nano-gpu"), 10_646_784);
+});
+
+Deno.test("The layout puts matrices first and aligns every parameter to 256 bytes", () => {
+  const layout = parameterLayout(
+    modelConfig({ vocabSize: 7, nEmbd: 6, nHead: 2, nLayer: 1, nHidden: 5 }),
+  );
+  let end = 0;
+  for (const { offset, length, shape } of layout.entries) {
+    assertEquals(offset % 64, 0);
+    assertEquals(offset >= end, true);
+    assertEquals(offset < layout.matrices, shape.length === 2);
+    end = offset + length;
+  }
+  assertEquals(layout.length >= end, true);
+});

@@ -1,0 +1,132 @@
+/** The cases of the conformance suite for attention, forward, backward, and over the key/value cache. */
+
+import type {
+  AttentionDims,
+  AttentionDropoutDims,
+  CacheDims,
+  Mask,
+} from "../kernels/vocabulary.ts";
+import type { Case } from "./conformance_cases.ts";
+
+const plain = {
+  mask: "causal",
+  maskValue: 0,
+  slopes: [],
+  dropout: 0,
+  site: 0,
+} as const;
+
+/** Dims with the usual scale. */
+function shape(
+  B: number,
+  T: number,
+  [NH, NKV, HS]: readonly [number, number, number],
+): Pick<AttentionDims, "B" | "T" | "NH" | "NKV" | "HS" | "scale"> {
+  return { B, T, NH, NKV, HS, scale: 1 / Math.sqrt(HS) };
+}
+
+const masks: readonly Pick<AttentionDims, "mask" | "maskValue">[] = [
+  { mask: "causal", maskValue: 0 },
+  { mask: "none", maskValue: 0 },
+  { mask: "zeroed", maskValue: 0 },
+  // Near enough to the other scores that the masked keys weigh something.
+  { mask: "finite", maskValue: -1.5 },
+];
+const finite = { mask: "finite", maskValue: -1e4 } as const;
+
+const small = { ...plain, ...shape(2, 13, [4, 2, 8]) };
+const slopes = [0.5, 0.25, 0.125, 0.0625];
+
+const variants: readonly AttentionDropoutDims[] = [
+  ...masks.flatMap((mask) => [
+    { ...small, ...mask },
+    { ...small, ...mask, slopes, dropout: 0.3, site: 9 },
+  ]),
+  { ...small, ...finite },
+  { ...small, slopes },
+  { ...small, dropout: 0.5, site: 1 },
+  { ...small, scale: 1 },
+  { ...plain, ...shape(1, 1, [1, 1, 1]) },
+  { ...plain, ...shape(2, 7, [3, 1, 5]) },
+  { ...plain, ...shape(1, 9, [6, 3, 2]), mask: "none" },
+  { ...plain, ...shape(1, 67, [2, 1, 33]) },
+  { ...plain, ...shape(1, 130, [2, 2, 12]), mask: "zeroed" },
+  // The heads of original, nano-cpu and nano-gpu, and wider ones.
+  { ...plain, ...shape(2, 128, [4, 4, 32]) },
+  { ...plain, ...shape(3, 64, [4, 4, 32]), dropout: 0.2, site: 4 },
+  { ...plain, ...shape(1, 256, [2, 2, 64]), dropout: 0.2, site: 17 },
+  { ...plain, ...shape(1, 37, [2, 1, 128]) },
+  { ...plain, ...shape(1, 21, [1, 1, 200]), mask: "none" },
+];
+
+/** Start and count for three sequences: empty before, some tokens of padding, and no token at all. */
+function cacheValues(
+  { T, L }: CacheDims,
+): { start: number[]; count: number[] } {
+  return {
+    start: [0, L - T, Math.min(2, L - T)],
+    count: [T, Math.max(1, T - 2), 0],
+  };
+}
+
+/** Three sequences at different positions of a cache. */
+function cached(
+  T: number,
+  L: number,
+  [NH, NKV, HS]: readonly [number, number, number],
+): CacheDims & { scale: number } {
+  return { ...shape(3, T, [NH, NKV, HS]), L };
+}
+
+const caches = [
+  cached(1, 1, [1, 1, 1]),
+  cached(1, 16, [4, 2, 8]),
+  cached(5, 19, [3, 1, 5]),
+  cached(13, 70, [6, 3, 10]),
+  cached(1, 128, [4, 4, 32]),
+  cached(64, 128, [4, 4, 32]),
+  cached(1, 256, [2, 2, 64]),
+  cached(3, 40, [2, 1, 128]),
+];
+
+function withMask(
+  dims: CacheDims & { scale: number },
+  mask: Mask,
+  options: Partial<AttentionDims> = {},
+): CacheDims & AttentionDims {
+  return { ...dims, mask, maskValue: 0, slopes: [], ...options };
+}
+
+const [decode, prefill] = [caches[1]!, { ...caches[3]!, NH: 4, NKV: 2 }];
+
+const cachedVariants: readonly (CacheDims & AttentionDims)[] = [
+  ...caches.map((dims) => withMask(dims, "causal")),
+  ...[decode, prefill].flatMap((dims) => [
+    withMask(dims, "causal", { slopes }),
+    withMask(dims, "none", { slopes }),
+    withMask(dims, "none"),
+    withMask(dims, "zeroed"),
+    withMask(dims, "finite", { maskValue: -1.5 }),
+    withMask(dims, "finite", { maskValue: -1e4, slopes }),
+  ]),
+  withMask(prefill, "causal", { scale: 1 }),
+];
+
+/** Every case of attention. */
+export const attentionCases: readonly Case[] = [
+  ...variants.flatMap((dims): Case[] => [
+    { kernel: "attention", dims },
+    { kernel: "attentionBackwardQuery", dims },
+    { kernel: "attentionBackwardKeyValue", dims },
+  ]),
+  ...caches.map((dims): Case => ({
+    kernel: "cacheAppend",
+    dims,
+    values: cacheValues(dims),
+  })),
+  ...cachedVariants.map((dims): Case => ({
+    kernel: "attentionCached",
+    dims,
+    values: cacheValues(dims),
+  })),
+];

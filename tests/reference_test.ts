@@ -1,0 +1,3 @@
+import { registerConformance } from "./conformance.ts";
+import { openReference } from "../lib/backends/reference.ts";
+registerConformance("reference", () => Promise.resolve(openReference()));

@@ -1,0 +1,229 @@
+/**
+ * Each rule of tools/lint_rooms.ts is shown to fire on an offending file and to
+ * stay silent on one that does the same thing in a room that may. That the
+ * project itself obeys is for `deno lint` to say.
+ */
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import plugin from "../tools/lint_rooms.ts";
+
+/** The findings of the rooms' rules, were `source` the file at `path`. */
+function findings(path: string, source: string): Deno.lint.Diagnostic[] {
+  const file = new URL(`../${path}`, import.meta.url);
+  return Deno.lint.runPlugin(plugin, decodeURIComponent(file.pathname), source);
+}
+
+/** Checks that `source` at `path` breaks one rule, once, for that reason. */
+function assertRefused(
+  path: string,
+  source: string,
+  expected: { rule: string; reason: string },
+): void {
+  const found = findings(path, source);
+  const about = `${path}: ${source.slice(0, 80)}`;
+  assertEquals(found.map(({ id }) => id), [`rooms/${expected.rule}`], about);
+  assertStringIncludes(found[0]?.message ?? "", expected.reason, about);
+}
+
+function assertAllowed(path: string, source: string): void {
+  const messages = findings(path, source).map(({ message }) => message);
+  assertEquals(messages, [], `${path}: ${source.slice(0, 80)}`);
+}
+
+/** Every pair of rooms that are not to know each other: importer, imported. */
+const refusedImports: [string, string][] = [
+  ["mod.ts", "./lib/cli/train.ts"],
+  ["mod.ts", "./data/datasets.ts"],
+  ["mod.ts", "./cli.ts"],
+  ["cli.ts", "./lib/model.ts"],
+  ["lib/cli/train.ts", "../../kernels/wgsl/matmul.ts"],
+  ["lib/cli/train.ts", "../../tools/verify.ts"],
+  ["lib/sampler.ts", "./graph/tensor.ts"],
+  ["lib/tokenizer.ts", "./backends/backend.ts"],
+  ["lib/config.ts", "./model.ts"],
+  ["lib/dataset.ts", "../data/datasets.ts"],
+  ["lib/random.ts", "../kernels/vocabulary.ts"],
+  ["lib/model.ts", "./cli/train.ts"],
+  ["lib/model.ts", "../mod.ts"],
+  ["lib/trainer.ts", "../data/datasets.ts"],
+  ["lib/generate.ts", "../kernels/wgsl/matmul.ts"],
+  ["lib/graph/plan.ts", "../backends/backend.ts"],
+  ["lib/graph/ops/matmul.ts", "../../model.ts"],
+  ["lib/graph/ops/matmul.ts", "../../../kernels/wgsl/matmul.ts"],
+  ["lib/backends/webgpu.ts", "../model.ts"],
+  ["lib/backends/webgpu.ts", "../cli/info.ts"],
+  ["lib/backends/wasm.ts", "../../tests/rooms_test.ts"],
+  ["kernels/vocabulary.ts", "./wgsl/matmul.ts"],
+  ["kernels/wgsl/matmul.ts", "../../lib/random.ts"],
+  ["kernels/wgsl/matmul.ts", "../../lib/graph/plan.ts"],
+  ["data/datasets.ts", "../lib/tokenizer.ts"],
+  ["lib/model.ts", "./nowhere/else.ts"],
+  ["tests/model_test.ts", "../../elsewhere/model.ts"],
+];
+
+const allowedImports: [string, string][] = [
+  ["mod.ts", "./lib/model.ts"],
+  ["mod.ts", "./lib/backends/backend.ts"],
+  ["cli.ts", "./lib/cli/train.ts"],
+  ["lib/cli/train.ts", "../../mod.ts"],
+  ["lib/cli/train.ts", "../../data/datasets.ts"],
+  ["lib/cli/info.ts", "../graph/plan.ts"],
+  ["lib/cli/train.ts", "./arguments.ts"],
+  ["lib/dataset.ts", "./random.ts"],
+  ["lib/model.ts", "./graph/tensor.ts"],
+  ["lib/trainer.ts", "./backends/backend.ts"],
+  ["lib/trainer.ts", "./config.ts"],
+  ["lib/graph/plan.ts", "../../kernels/vocabulary.ts"],
+  ["lib/graph/ops/matmul.ts", "../tensor.ts"],
+  ["lib/backends/webgpu.ts", "../../kernels/wgsl/matmul.ts"],
+  ["lib/backends/reference.ts", "../graph/plan.ts"],
+  ["lib/backends/reference.ts", "../random.ts"],
+  ["kernels/wgsl/matmul.ts", "./text.ts"],
+  ["kernels/wgsl/matmul.ts", "../vocabulary.ts"],
+  ["data/moby_dick.ts", "./datasets.ts"],
+  ["tests/gpu/matmul_test.ts", "../../kernels/wgsl/matmul.ts"],
+  ["bench/matmul.ts", "../lib/backends/webgpu.ts"],
+  ["tools/verify.ts", "../lib/cli/arguments.ts"],
+];
+
+Deno.test("Rooms refuse imports against the arrows", () => {
+  for (const [importer, specifier] of refusedImports) {
+    assertRefused(importer, `import { a } from "${specifier}"; a();`, {
+      rule: "imports",
+      reason: "may not import",
+    });
+  }
+});
+
+Deno.test("Rooms allow imports along the arrows", () => {
+  for (const [importer, specifier] of allowedImports) {
+    assertAllowed(importer, `import { a } from "${specifier}"; a();`);
+  }
+});
+
+Deno.test("Rooms see an import in every form it can take", () => {
+  const forms = [
+    `import "../backends/backend.ts";`,
+    `import * as a from "../backends/backend.ts"; a.b();`,
+    `import type { A } from "../backends/backend.ts"; export let a: A;`,
+    `const a = await import("../backends/backend.ts"); a.b();`,
+    `export let a: import("../backends/backend.ts").A;`,
+  ];
+  const reason = "lib/graph may not import lib/backends";
+  for (const source of forms) {
+    assertRefused("lib/graph/plan.ts", source, { rule: "imports", reason });
+    assertAllowed("lib/backends/webgpu.ts", source);
+  }
+});
+
+Deno.test("Rooms keep packages out of the library", () => {
+  const refused = [
+    ["mod.ts", "@std/path"],
+    ["lib/model.ts", "npm:mathjs@14"],
+    ["lib/tokenizer.ts", "node:buffer"],
+    ["lib/graph/plan.ts", "jsr:@std/assert@1"],
+    ["lib/backends/wasm.ts", "https://example.com/mod.ts"],
+    ["kernels/wgsl/matmul.ts", "@std/assert"],
+    ["lib/cli/train.ts", "npm:chalk@5"],
+  ] as const;
+  for (const [path, name] of refused) {
+    assertRefused(path, `import { a } from "${name}"; a();`, {
+      rule: "imports",
+      reason: `may not import the package ${name}`,
+    });
+  }
+  assertAllowed(
+    "lib/cli/train.ts",
+    `import { join } from "@std/path"; join();`,
+  );
+  assertAllowed("data/moby_dick.ts", `await import("npm:@stdlib/x@1.0.0");`);
+  assertAllowed("tests/model_test.ts", `import { a } from "npm:a@1"; a();`);
+});
+
+Deno.test("Rooms keep Deno and the console to programs", () => {
+  const uses = [
+    [`Deno.readFileSync("a");`, "Deno"],
+    [`globalThis.Deno.exit();`, "Deno"],
+    [`export let file: Deno.FsFile;`, "Deno"],
+    [`console.log("a");`, "console"],
+  ] as const;
+  for (const [source, name] of uses) {
+    for (const path of ["mod.ts", "lib/model.ts", "lib/random.ts"]) {
+      const reason = `may not touch ${name}`;
+      assertRefused(path, source, { rule: "platform", reason });
+    }
+    for (const path of ["cli.ts", "lib/cli/train.ts", "data/datasets.ts"]) {
+      assertAllowed(path, source);
+    }
+    assertAllowed("tests/model_test.ts", source);
+  }
+});
+
+Deno.test("Rooms keep devices to lib/backends", () => {
+  const uses = [
+    [`await navigator.gpu.requestAdapter();`, "navigator"],
+    [`const { gpu } = globalThis.navigator; gpu.a();`, "navigator"],
+    [`new WebAssembly.Module(bytes);`, "WebAssembly"],
+    [`new Worker(url);`, "Worker"],
+    [`export let worker: Worker;`, "Worker"],
+  ] as const;
+  for (const [source, name] of uses) {
+    for (const path of ["lib/model.ts", "lib/graph/plan.ts", "cli.ts"]) {
+      const reason = `may not touch ${name}: it belongs to lib/backends`;
+      assertRefused(path, source, { rule: "platform", reason });
+    }
+    assertAllowed("lib/backends/webgpu.ts", source);
+    assertAllowed("bench/matmul.ts", source);
+  }
+});
+
+Deno.test("Rooms leave properties named like a global alone", () => {
+  assertAllowed("lib/model.ts", `f({ Worker: 1 }, engine.console);`);
+});
+
+Deno.test("Rooms refuse default exports", () => {
+  const rule = "exports";
+  const reason = "not as default";
+  for (const path of ["lib/model.ts", "cli.ts", "tests/model_test.ts"]) {
+    assertRefused(path, "export default class Model {}", { rule, reason });
+    assertAllowed(path, "export class Model {}");
+  }
+});
+
+Deno.test("Rooms have no barrel but mod.ts", () => {
+  const sources = [
+    `export { random } from "./random.ts";`,
+    `export type { Random } from "./random.ts";`,
+    `export * from "./random.ts";`,
+  ];
+  for (const source of sources) {
+    const reason = "Only mod.ts may export from elsewhere";
+    assertRefused("lib/all.ts", source, { rule: "exports", reason });
+    assertAllowed("mod.ts", source.replace("./", "./lib/"));
+    assertAllowed("tools/std/assert/mod.ts", source);
+  }
+});
+
+Deno.test("Rooms refuse a file of more than 400 lines", () => {
+  const lines = (count: number) => "export let a: number;\n".repeat(count);
+  const reason = "has 401 lines, more than 400";
+  assertRefused("lib/model.ts", lines(401), { rule: "place", reason });
+  assertAllowed("lib/model.ts", lines(400));
+  assertAllowed("kernels/wasm/step_module.ts", lines(401));
+});
+
+Deno.test("Rooms refuse a file that stands in none of them", () => {
+  for (const path of ["model.ts", "src/model.ts", "lib/vision/model.ts"]) {
+    const reason = "stands in no room";
+    assertRefused(path, `f();`, { rule: "place", reason });
+  }
+});
+
+Deno.test("Rooms refuse a file name that says nothing", () => {
+  const paths = ["lib/utils.ts", "lib/cli/helpers.ts", "tests/gpu_util.ts"];
+  for (const path of paths) {
+    const reason = "does not say what it holds";
+    assertRefused(path, `f();`, { rule: "place", reason });
+  }
+  assertAllowed("lib/graph/common_subexpression.ts", `f();`);
+});

@@ -1,0 +1,203 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { CounterRandom, Purpose } from "../lib/random.ts";
+import { decodeSafetensors } from "../lib/safetensors.ts";
+import { Tokenizer } from "../lib/tokenizer.ts";
+
+/** Latin, accents, CJK, an emoji, a byte order mark and a joiner: 1 to 4 bytes of UTF-8. */
+const MIXED = "\ufeffNaïve 日本語 — 👩‍🚀!\r\n\tend\u0000";
+
+/** Integers in [0, n), the same ones every time. */
+function randomIntegers(count: number, n: number): number[] {
+  const random = new CounterRandom(20, Purpose.init);
+  return Array.from({ length: count }, (_, i) => random.below(n, 0, i));
+}
+
+Deno.test("Tokenizer.ascii gives each of the 128 codes its own code as id", () => {
+  const tokenizer = Tokenizer.ascii();
+  const codes = Array.from({ length: 128 }, (_, code) => code);
+  const text = String.fromCharCode(...codes);
+  assertEquals(tokenizer.vocabSize, 128);
+  assertEquals([...tokenizer.encode(text)], codes);
+  assertEquals(tokenizer.decode(codes), text);
+});
+
+Deno.test("Tokenizer.ascii refuses a character beyond ASCII, with its code point and place", () => {
+  const refused = (text: string) =>
+    assertThrows(() => Tokenizer.ascii().encode(text), RangeError).message;
+  assertStringIncludes(
+    refused("first\nto be é"),
+    '"é" (U+00E9) at line 2, column 7',
+  );
+  assertStringIncludes(refused("\u0080"), "(U+0080) at line 1, column 1");
+  assertStringIncludes(refused("\n😀"), '"😀" (U+1F600) at line 2, column 1');
+  assertStringIncludes(
+    refused("a\n\n\nbc\ud800"),
+    "(U+D800) at line 4, column 3",
+  );
+  assertStringIncludes(refused("é").split("\n")[1]!, "hint: ");
+});
+
+Deno.test("Tokenizer.chars numbers the distinct characters by code point", () => {
+  // By UTF-16 unit U+1F600 (D83D DE00) would come before U+FF5E.
+  const tokenizer = Tokenizer.chars("b😀a\n～ab");
+  assertEquals(tokenizer.vocabSize, 5);
+  assertEquals(tokenizer.decode([0, 1, 2, 3, 4]), "\nab～😀");
+  assertEquals([...tokenizer.encode("😀b～")], [4, 2, 3]);
+});
+
+Deno.test("Tokenizer.chars numbers tiny Shakespeare's characters as nanoGPT does", async () => {
+  const file = await Deno.readFile(
+    new URL("golden/nanogpt-steps.safetensors", import.meta.url),
+  );
+  const vocabulary = decodeSafetensors(file).metadata["vocab"]!;
+  const ids = Array.from({ length: 65 }, (_, id) => id);
+  const shuffled = [...vocabulary].reverse().join("") + vocabulary;
+  assertEquals([...Tokenizer.chars(shuffled).encode(vocabulary)], ids);
+});
+
+Deno.test("Tokenizer.chars refuses a character it was not made with, and shows those it has", () => {
+  const tokenizer = Tokenizer.chars("to be\nor not");
+  const { message } = assertThrows(
+    () => tokenizer.encode("to\nbe?"),
+    RangeError,
+  );
+  assertStringIncludes(message, '"?" (U+003F) at line 2, column 3');
+  assertStringIncludes(message, "one of the 8 characters");
+  assertStringIncludes(message, '"\\n benort"');
+});
+
+Deno.test("Tokenizer.chars refuses an empty text and half a surrogate pair", () => {
+  assertThrows(() => Tokenizer.chars(""), RangeError, "0 characters");
+  assertThrows(
+    () => Tokenizer.chars("ab\udc00"),
+    RangeError,
+    "U+DC00) at line 1, column 3",
+  );
+});
+
+Deno.test("Tokenizer.bytes encodes as UTF-8", () => {
+  const tokenizer = Tokenizer.bytes();
+  assertEquals(tokenizer.vocabSize, 256);
+  assertEquals([...tokenizer.encode("é€😀")], [
+    ...[0xc3, 0xa9],
+    ...[0xe2, 0x82, 0xac],
+    ...[0xf0, 0x9f, 0x98, 0x80],
+  ]);
+});
+
+Deno.test("Tokenizer.bytes refuses half a surrogate pair, which would not come back", () => {
+  assertThrows(
+    () => Tokenizer.bytes().encode("x\n\ud83d!"),
+    RangeError,
+    "line 2, column 1",
+  );
+});
+
+Deno.test("Tokenizer.decode gives back every text that encode takes", () => {
+  const shuffled = randomIntegers(500, [...MIXED].length).map((i) =>
+    [...MIXED][i]
+  ).join("");
+  for (const text of ["", "a", MIXED, shuffled]) {
+    for (const tokenizer of [Tokenizer.chars(MIXED), Tokenizer.bytes()]) {
+      assertEquals(
+        tokenizer.decode(tokenizer.encode(text)),
+        text,
+        tokenizer.kind,
+      );
+    }
+  }
+});
+
+Deno.test("Tokenizer.decode refuses ids outside the vocabulary", () => {
+  for (
+    const tokenizer of [
+      Tokenizer.ascii(),
+      Tokenizer.chars("abc"),
+      Tokenizer.bytes(),
+    ]
+  ) {
+    for (const id of [-1, tokenizer.vocabSize, 0.5, NaN]) {
+      const hint = `ids are integers from 0 to ${tokenizer.vocabSize - 1}`;
+      assertThrows(() => tokenizer.decode([0, id]), RangeError, hint);
+      assertThrows(() => tokenizer.stream().push(id), RangeError, hint);
+    }
+  }
+});
+
+Deno.test("A decode stream holds a character of several bytes back until it is complete", () => {
+  const stream = Tokenizer.bytes().stream();
+  const parts = [...Tokenizer.bytes().encode("a€😀")].map((id) =>
+    stream.push(id)
+  );
+  assertEquals(parts, ["a", "", "", "€", "", "", "", "😀"]);
+  assertEquals(stream.flush(), "");
+});
+
+Deno.test("A decode stream turns a character cut short into U+FFFD", () => {
+  const stream = Tokenizer.bytes().stream();
+  assertEquals([0xe2, 0x82].map((id) => stream.push(id)), ["", ""]);
+  assertEquals(stream.push(0x41), "\ufffdA");
+  assertEquals(stream.push(0xc3), "");
+  assertEquals(stream.flush(), "\ufffd");
+});
+
+Deno.test("A decode stream's parts are together what decode gives at once", () => {
+  const characters = Tokenizer.chars(MIXED);
+  const cases: [Tokenizer, number[]][] = [
+    [characters, randomIntegers(300, characters.vocabSize)],
+    [Tokenizer.bytes(), [...Tokenizer.bytes().encode(MIXED)]],
+    // Random bytes are UTF-8 almost nowhere.
+    [Tokenizer.bytes(), randomIntegers(5000, 256)],
+  ];
+  for (const [tokenizer, ids] of cases) {
+    const stream = tokenizer.stream();
+    const parts = ids.map((id) => stream.push(id));
+    assertEquals(parts.join("") + stream.flush(), tokenizer.decode(ids));
+  }
+});
+
+Deno.test("Two decode streams of one tokenizer do not disturb each other", () => {
+  const tokenizer = Tokenizer.bytes();
+  const [first, second] = [tokenizer.stream(), tokenizer.stream()];
+  first.push(0xc3);
+  assertEquals(second.push(0x41), "A");
+  assertEquals(first.push(0xa9), "é");
+});
+
+Deno.test("Tokenizer.fromJSON restores what JSON.stringify wrote", () => {
+  for (
+    const tokenizer of [
+      Tokenizer.ascii(),
+      Tokenizer.chars(MIXED),
+      Tokenizer.bytes(),
+    ]
+  ) {
+    const restored = Tokenizer.fromJSON(JSON.parse(JSON.stringify(tokenizer)));
+    assertEquals(restored.kind, tokenizer.kind);
+    assertEquals(restored.vocabSize, tokenizer.vocabSize);
+    assertEquals(restored.encode("end!"), tokenizer.encode("end!"));
+    assertEquals(restored.decode([3, 1, 2]), tokenizer.decode([3, 1, 2]));
+  }
+});
+
+Deno.test("Tokenizer.fromJSON refuses what describes no tokenizer", () => {
+  const cases: [unknown, string][] = [
+    [null, "expected an object, got null"],
+    ["ascii", "expected an object, got string"],
+    [{}, "kind is undefined"],
+    [{ kind: "words" }, 'kind is "words"'],
+    [{ kind: ["ascii"] }, 'kind is ["ascii"]'],
+    [{ kind: "chars" }, "chars is undefined"],
+    [{ kind: "chars", chars: ["a", "b"] }, "chars is object"],
+    [{ kind: "chars", chars: "" }, "chars is empty"],
+    [{ kind: "chars", chars: "abca" }, 'chars holds "a" (U+0061) twice'],
+    [{ kind: "chars", chars: "a\ud800" }, "chars holds half a surrogate pair"],
+  ];
+  for (const [json, reason] of cases) {
+    assertThrows(
+      () => Tokenizer.fromJSON(json),
+      SyntaxError,
+      `Cannot read tokenizer: ${reason}`,
+    );
+  }
+});

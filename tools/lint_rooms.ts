@@ -1,0 +1,261 @@
+/**
+ * Lint rules that hold the project's rooms: which folder may import which, who
+ * may touch the platform, what a file may export, how long it may be. Only what
+ * a single file shows is checked here; styles of writing are not.
+ *
+ * @module
+ */
+
+/** A part of the project, and what the files in it may reach. */
+interface Room {
+  /** How messages call it. */
+  readonly name: string;
+  /** The paths of its files, from the project's root. */
+  readonly files: RegExp;
+  /** The rooms that it may import, besides itself. */
+  readonly imports: readonly string[];
+  /** The specifiers it may import that are no paths. */
+  readonly packages?: RegExp;
+  /** The globals of the platform that it may name. */
+  readonly globals: readonly string[];
+}
+
+const onDeno = ["Deno", "console"];
+const onDevice = ["navigator", "WebAssembly", "Worker"];
+const library = ["lib", "lib/model", "lib/graph", "lib/backends"];
+
+/** A file belongs to the first room that matches. Arrows point down. */
+const rooms: readonly Room[] = [
+  {
+    name: "cli.ts",
+    files: /^cli\.ts$/,
+    imports: ["lib/cli"],
+    globals: onDeno,
+  },
+  {
+    name: "lib/cli",
+    files: /^lib\/cli\//,
+    imports: ["mod.ts", ...library, "data"],
+    packages: /^@std\//,
+    globals: onDeno,
+  },
+  {
+    name: "mod.ts",
+    files: /^mod\.ts$/,
+    imports: library,
+    globals: [],
+  },
+  {
+    name: "lib/model",
+    files: /^lib\/(model|language_model|parameters|plans|optimizer|trainer|metrics|generate|checkpoint)\.ts$/,
+    imports: ["lib", "lib/graph", "lib/backends"],
+    globals: [],
+  },
+  {
+    name: "lib/backends",
+    files: /^lib\/backends\//,
+    imports: ["lib", "lib/graph", "kernels", "kernels/vocabulary.ts"],
+    globals: onDevice,
+  },
+  {
+    name: "lib/graph",
+    files: /^lib\/graph\//,
+    imports: ["lib", "kernels/vocabulary.ts"],
+    globals: [],
+  },
+  {
+    // Plain data: every file directly in lib/ that is not named above.
+    name: "lib",
+    files: /^lib\/[^/]+$/,
+    imports: [],
+    globals: [],
+  },
+  {
+    name: "kernels/vocabulary.ts",
+    files: /^kernels\/vocabulary\.ts$/,
+    imports: [],
+    globals: [],
+  },
+  {
+    name: "kernels",
+    files: /^kernels\//,
+    imports: ["kernels/vocabulary.ts"],
+    globals: [],
+  },
+  {
+    name: "data",
+    files: /^data\//,
+    imports: [],
+    packages: /^(@std\/|@stdlib\/|npm:@stdlib\/)/,
+    globals: onDeno,
+  },
+  {
+    name: "tests, bench and tools",
+    files: /^(tests|bench|tools)\//,
+    imports: [
+      "cli.ts",
+      "lib/cli",
+      "mod.ts",
+      ...library,
+      "kernels",
+      "kernels/vocabulary.ts",
+      "data",
+    ],
+    packages: /./,
+    globals: [...onDeno, ...onDevice],
+  },
+];
+
+/** The longest that a file may be, in lines. */
+const maxLines = 400;
+
+/** Files that a program wrote: nobody reads them from end to end. */
+const generated = /(_module|\.generated)\.ts$/;
+
+/** Names that say nothing about what a file holds. */
+const emptyName = /(^|[/_])(utils?|helpers?|misc|common|manager)\.ts$/;
+
+const root = new URL("../", import.meta.url).href;
+
+/** The URL of the file being linted; its path may be written as on Windows. */
+function fileUrl(context: Deno.lint.RuleContext): string {
+  const path = context.filename.replaceAll("\\", "/");
+  return new URL(path.startsWith("/") ? path : `/${path}`, "file:").href;
+}
+
+function pathFromRoot(url: string): string {
+  return url.startsWith(root) ? url.slice(root.length) : url;
+}
+
+function roomOf(path: string): Room | undefined {
+  return rooms.find((room) => room.files.test(path));
+}
+
+/** Why `importer` may not import `specifier`, or undefined if it may. */
+function objection(importer: string, specifier: string): string | undefined {
+  const from = roomOf(pathFromRoot(importer));
+  if (!from) return undefined; // The rule `place` reports the file itself.
+  if (!/^(\.{0,2}\/|file:)/.test(specifier)) {
+    if (from.packages?.test(specifier)) return undefined;
+    return `${from.name} may not import the package ${specifier}`;
+  }
+  const path = pathFromRoot(new URL(specifier, importer).href);
+  const to = roomOf(path);
+  if (to && (to === from || from.imports.includes(to.name))) return undefined;
+  return `${from.name} may not import ${to?.name ?? "what is in no room"}: ` +
+    `${path} (it may import ${from.imports.join(", ") || "nothing"})`;
+}
+
+/** Arrows between rooms point down, and the library imports no package. */
+const imports: Deno.lint.Rule = {
+  create(context) {
+    const importer = fileUrl(context);
+    const check = (node: Deno.lint.Node, specifier: unknown) => {
+      if (typeof specifier !== "string") return;
+      const message = objection(importer, specifier);
+      if (message) context.report({ node, message });
+    };
+    return {
+      ImportDeclaration: (node) => check(node, node.source.value),
+      ExportNamedDeclaration: (node) => check(node, node.source?.value),
+      ExportAllDeclaration: (node) => check(node, node.source.value),
+      ImportExpression: (node) =>
+        check(node, node.source.type === "Literal" && node.source.value),
+      TSImportType: (node) =>
+        check(
+          node,
+          node.argument.type === "TSLiteralType" &&
+            node.argument.literal.type === "Literal" &&
+            node.argument.literal.value,
+        ),
+    };
+  },
+};
+
+/** Whether `node` only names a property: `options.Worker`, `{ Worker: 1 }`. */
+function isPropertyName(node: Deno.lint.Identifier): boolean {
+  const { parent } = node;
+  if (parent.type === "MemberExpression") {
+    return parent.property === node && !parent.computed &&
+      !(parent.object.type === "Identifier" &&
+        /^(globalThis|self|window)$/.test(parent.object.name));
+  }
+  return parent.type === "Property" && parent.key === node &&
+    !parent.shorthand && !parent.computed;
+}
+
+/** `Deno` and the console are for programs, devices for lib/backends. */
+const platform: Deno.lint.Rule = {
+  create(context) {
+    const room = roomOf(pathFromRoot(fileUrl(context)));
+    if (!room) return {};
+    const refused = new Set([...onDeno, ...onDevice]);
+    for (const name of room.globals) refused.delete(name);
+    return {
+      Identifier(node) {
+        if (!refused.has(node.name) || isPropertyName(node)) return;
+        const owners = rooms
+          .filter((owner) => owner.globals.includes(node.name))
+          .map((owner) => owner.name);
+        context.report({
+          node,
+          message: `${room.name} may not touch ${node.name}: ` +
+            `it belongs to ${owners.join(", ")}`,
+        });
+      },
+    };
+  },
+};
+
+/** One name for each thing, and one door to import it through. */
+const exports: Deno.lint.Rule = {
+  create(context) {
+    const path = pathFromRoot(fileUrl(context));
+    const isDoor = path === "mod.ts" || path.startsWith("tools/std/");
+    const refuseBarrel = (node: Deno.lint.Node) => {
+      if (isDoor) return;
+      context.report({
+        node,
+        message: "Only mod.ts may export from elsewhere",
+      });
+    };
+    return {
+      ExportDefaultDeclaration: (node) =>
+        context.report({
+          node,
+          message: "Export this by name, not as default",
+        }),
+      ExportAllDeclaration: refuseBarrel,
+      ExportNamedDeclaration: (node) => node.source && refuseBarrel(node),
+    };
+  },
+};
+
+/** A file stands in a room, under a name that says something, and is short. */
+const place: Deno.lint.Rule = {
+  create(context) {
+    const path = pathFromRoot(fileUrl(context));
+    const report = (message: string) =>
+      context.report({ range: [0, 0], message });
+    return {
+      Program() {
+        if (!roomOf(path)) report(`${path} stands in no room`);
+        if (emptyName.test(path)) {
+          report(`${path} has a name that does not say what it holds`);
+        }
+        const lines = context.sourceCode.text.trimEnd().split("\n").length;
+        if (lines > maxLines && !generated.test(path)) {
+          report(`${path} has ${lines} lines, more than ${maxLines}`);
+        }
+      },
+    };
+  },
+};
+
+const plugin: Deno.lint.Plugin = {
+  name: "rooms",
+  rules: { imports, platform, exports, place },
+};
+
+// deno-lint-ignore rooms/exports -- this is how Deno finds a plugin
+export default plugin;
