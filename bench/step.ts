@@ -98,8 +98,9 @@ const steps = Number(flags.steps);
   for (let round = 0; round < Number(flags.rounds); round++) {
     run(1);
     const sums = new Map<string, { count: number; ms: number }>();
-    for (const { kernel, dispatch, nanoseconds } of await program.profile()) {
-      const { dims } = program.plan.dispatches[dispatch]!;
+    const times = await program.profile(); // one for each dispatch, in order
+    for (const [i, { kernel, nanoseconds }] of times.entries()) {
+      const { dims } = program.plan.dispatches[i]!;
       const form = "form" in dims
         ? ` ${dims.form} ${dims.M}x${dims.N}x${dims.K}`
         : "";

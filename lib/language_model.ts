@@ -14,6 +14,7 @@ import { type ModelConfig, modelConfig, type ModelOptions } from "./config.ts";
 import type { EvalBatch } from "./dataset.ts";
 import { generate, generateBatch, type GenerateOptions } from "./generate.ts";
 import type { ParameterLayout } from "./graph/layout.ts";
+import { breath } from "./metrics.ts";
 import {
   initialParameters,
   readParameters,
@@ -28,6 +29,9 @@ import {
 import { ropeTable, sinusoidalTable } from "./positions.ts";
 import type { TensorData } from "./safetensors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+
+/** How long an evaluation may keep signals and timers waiting, in milliseconds. */
+const BREATH_MS = 100;
 
 /** Where a model lives and how it starts. */
 export interface ModelPlacement {
@@ -206,12 +210,17 @@ export class Model implements AsyncDisposable {
     let count = 0;
     let filled = 0;
     let program: Program | undefined;
+    let breathed = performance.now();
     const collect = async () => {
       const losses = await program!.buffer("losses").read(0, filled);
       for (const loss of losses) total += loss;
       filled = 0;
     };
     for (const batch of batches) {
+      if (performance.now() - breathed > BREATH_MS) {
+        await breath();
+        breathed = performance.now();
+      }
       signal?.throwIfAborted();
       const shape = { B: batch.tokens.length / T, T };
       checkTokens(batch.tokens, shape, this.config);

@@ -45,6 +45,8 @@ export class MetricsReader {
   #read: number;
   #reading: Promise<void> | undefined;
   #arrived: StepEvent[] = [];
+  /** Why a read failed. Nobody may be waiting for that read, so whoever asks next is told. */
+  #failure: { readonly reason: unknown } | undefined;
   #limit = 1;
   #clock = performance.now();
   #breathed = performance.now();
@@ -62,7 +64,7 @@ export class MetricsReader {
   async submitted(): Promise<StepEvent[]> {
     this.#submitted++;
     this.#reading ??= this.#fetch();
-    while (this.#submitted - this.#read >= this.#limit) {
+    while (!this.#failure && this.#submitted - this.#read >= this.#limit) {
       this.#reading ??= this.#fetch();
       await this.#reading;
     }
@@ -75,7 +77,7 @@ export class MetricsReader {
 
   /** Waits for the metrics of every step. */
   async drain(): Promise<StepEvent[]> {
-    while (this.#read < this.#submitted) {
+    while (!this.#failure && this.#read < this.#submitted) {
       this.#reading ??= this.#fetch();
       await this.#reading;
     }
@@ -88,6 +90,7 @@ export class MetricsReader {
   }
 
   #take(): StepEvent[] {
+    if (this.#failure) throw this.#failure.reason;
     const arrived = this.#arrived;
     this.#arrived = [];
     return arrived;
@@ -108,9 +111,9 @@ export class MetricsReader {
       this.#read = to;
       for (let step = from; step < to; step++) {
         const row = (step % METRIC_SLOTS) * METRIC_WIDTH;
-        const [loss, gradNorm, finite] = metrics.subarray(row, row + 3) as
-          & ArrayLike<number>
-          & [number, number, number];
+        const loss = metrics[row]!;
+        const gradNorm = metrics[row + 1]!;
+        const finite = metrics[row + 2]!;
         if (finite === 0) throw new NonFiniteError(step + 1, loss, gradNorm);
         this.#arrived.push({
           event: "step",
@@ -121,6 +124,8 @@ export class MetricsReader {
           tokensPerSecond: 1000 * this.#tokensPerStep / msPerStep,
         });
       }
+    } catch (reason) {
+      this.#failure ??= { reason };
     } finally {
       this.#reading = undefined;
     }

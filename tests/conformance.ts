@@ -7,8 +7,7 @@
  * around them. All is then run once more: the bits must be the same each time.
  */
 
-import { assertEquals, AssertionError } from "@std/assert";
-import type { KernelName } from "../kernels/vocabulary.ts";
+import { AssertionError } from "@std/assert";
 import type {
   BufferKind,
   BufferSpec,
@@ -16,8 +15,15 @@ import type {
   Operand as Stretch,
   Plan,
 } from "../lib/graph/plan.ts";
-import type { Backend, Numbers, Program } from "../lib/backends/backend.ts";
-import { type Case, conformanceCases } from "./conformance_cases.ts";
+import type {
+  Backend,
+  Numbers,
+  Program,
+  Stores,
+} from "../lib/backends/backend.ts";
+import { operandShapes } from "../lib/backends/reference/operands.ts";
+import type { Case } from "./conformance_case.ts";
+import { conformanceCases } from "./conformance_cases.ts";
 import {
   type Memory,
   type Operand,
@@ -25,21 +31,13 @@ import {
   operandsOf,
   run,
 } from "./conformance_operands.ts";
-import {
-  largest,
-  type Tolerance,
-  toleranceOf,
-  UNIT,
-} from "./conformance_tolerances.ts";
+import { largest, toleranceOf, UNIT } from "./conformance_tolerances.ts";
 
 /** Elements before and after an operand in its store: the alignment that plans keep. */
 const MARGIN = 64;
 
 /** What stands in the margins; exact in every type. */
 const SENTINEL = -77;
-
-/** Larger operands are not tried in stores as well: those take memory until the backend closes. */
-const LARGEST_IN_STORE = 1 << 20;
 
 /** What was computed for one case. */
 export interface Outcome {
@@ -49,21 +47,29 @@ export interface Outcome {
   readonly at: string;
 }
 
+/** How {@linkcode registerConformance} goes about it. */
+export interface ConformanceOptions {
+  /** Opens the backend, for each kernel anew. */
+  readonly open: () => Promise<Backend>;
+  /** Skips the tests. The name says why. */
+  readonly ignore?: boolean;
+  /** Leaves out cases with more elements than this in all operands. */
+  readonly largest?: number;
+}
+
 /**
  * Registers a test for each kernel, with a step for each of its cases.
  *
  * @param name what the backend is called in the tests' names
- * @param open opens the backend, for each kernel anew
  */
 export function registerConformance(
   name: string,
-  open: () => Promise<Backend>,
-  { ignore = false }: { ignore?: boolean } = {},
+  { open, ignore = false, largest = Infinity }: ConformanceOptions,
 ): void {
-  const cases = Map.groupBy(conformanceCases, ({ kernel }) => kernel);
-  for (const [kernel, tests] of cases) {
+  const cases = conformanceCases.filter((test) => sizeOf(test) <= largest);
+  for (const [kernel, tests] of Map.groupBy(cases, ({ kernel }) => kernel)) {
     Deno.test({
-      name: `${kernel} on ${name} agrees with the float64 reference`,
+      name: `${kernel} agrees with the float64 reference on ${name}`,
       ignore,
       fn: async (context) => {
         await using backend = await open();
@@ -77,9 +83,10 @@ export function registerConformance(
   }
 }
 
-/** The kernels that have cases. */
-export function coveredKernels(): Set<KernelName> {
-  return new Set(conformanceCases.map(({ kernel }) => kernel));
+/** Elements of all operands of a case. */
+function sizeOf({ kernel, dims }: Case): number {
+  const { outputs, inputs } = operandShapes(kernel, dims as never);
+  return [...outputs, ...inputs].reduce((sum, { length }) => sum + length, 0);
 }
 
 /** A case in words: its dims, without flags that are off. */
@@ -105,28 +112,27 @@ export async function checkCase(
   const operands = operandsOf(test);
   const expected = expect(test, operands);
   const { plan, contents } = planOf(test, operands);
-  const program = await backend.compile(plan, new Map());
+  const stores: Stores = new Map();
+  const program = await backend.compile(plan, stores);
   try {
     const first = await runOnce(program, contents);
     const second = await runOnce(program, contents);
     for (const [name, numbers] of first) {
       assertSameBits(numbers, second.get(name)!, `${name}, run again`, test);
     }
-    checkMargins(contents, first, test);
+    checkUntouched(test, { operands, contents }, first);
     const outcomes = operands.outputs.map((output, index) => {
       const actual = first.get(`own ${output.name}`)!;
-      const inStore = first.get(`store ${output.name}`);
-      if (inStore) {
-        const part = inStore.subarray(MARGIN, MARGIN + output.length);
-        assertSameBits(part, actual, `${output.name} at an offset`, test);
-      }
-      return compare(test, { output, operands, expected: expected[index]! }, {
-        actual,
-      });
+      const store = first.get(`store ${output.name}`)!;
+      const part = store.subarray(MARGIN, MARGIN + output.length);
+      assertSameBits(part, actual, `${output.name} at an offset`, test);
+      const target = { output, operands, expected: expected[index]! };
+      return compare(test, target, actual);
     });
     return outcomes.reduce((a, b) => a.worst >= b.worst ? a : b);
   } finally {
     program.destroy();
+    for (const store of stores.values()) store.destroy();
   }
 }
 
@@ -137,10 +143,13 @@ function expect(test: Case, { outputs, inputs }: Operands): Memory[] {
   return expected;
 }
 
-/** A plan, and what each of its buffers holds before a run. */
+/** What each buffer of a plan holds before a run. */
+type Contents = ReadonlyMap<string, Memory>;
+
+/** A plan, ready to be tried. */
 interface Prepared {
   readonly plan: Plan;
-  readonly contents: ReadonlyMap<string, Memory>;
+  readonly contents: Contents;
 }
 
 function planOf(test: Case, { outputs, inputs }: Operands): Prepared {
@@ -171,12 +180,8 @@ function planOf(test: Case, { outputs, inputs }: Operands): Prepared {
   };
   const dispatches = [
     dispatch(outputs.map(own("output")), inputs.map(own("input"))),
+    dispatch(outputs.map(inStore), inputs.map(inStore)),
   ];
-  if (
-    [...outputs, ...inputs].every(({ length }) => length <= LARGEST_IN_STORE)
-  ) {
-    dispatches.push(dispatch(outputs.map(inStore), inputs.map(inStore)));
-  }
   return {
     plan: { name: describe(test), buffers, dispatches, phases: {} },
     contents,
@@ -196,7 +201,7 @@ function withMargins(data: Memory): Memory {
 /** Presets every buffer, runs, and reads every buffer. */
 async function runOnce(
   program: Program,
-  contents: ReadonlyMap<string, Memory>,
+  contents: Contents,
 ): Promise<Map<string, Numbers>> {
   for (const [name, data] of contents) program.buffer(name).write(data);
   program.run();
@@ -211,48 +216,38 @@ async function runOnce(
 
 function assertSameBits(
   actual: Numbers,
-  expected: Numbers,
+  expected: ArrayLike<number>,
   what: string,
   test: Case,
 ): void {
-  const index = actual.findIndex((x, i) => !Object.is(x, expected[i]));
-  assertEquals(
-    index,
-    -1,
-    `${describe(test)}: ${what}: element ${index} is ${actual[index]}, it was ${
-      expected[index]
-    }`,
-  );
-}
-
-/** Nothing beside the operands was written, and no input. */
-function checkMargins(
-  contents: ReadonlyMap<string, Memory>,
-  after: ReadonlyMap<string, Numbers>,
-  test: Case,
-): void {
-  const { inputs } = operandsOf(test);
-  const names = new Set(
-    inputs.flatMap(({ name }) => [`own ${name}`, `store ${name}`]),
-  );
-  for (const [name, before] of contents) {
-    const numbers = after.get(name)!;
-    const isInput = names.has(name);
-    if (isInput) {
-      assertSameBits(numbers, numbersLike(numbers, before), name, test);
-    }
-    if (isInput || name.startsWith("own ")) continue;
-    const end = before.length - MARGIN;
-    for (const margin of [numbers.subarray(0, MARGIN), numbers.subarray(end)]) {
-      const sentinels = margin.slice().fill(SENTINEL);
-      assertSameBits(margin, sentinels, `the margin of ${name}`, test);
-    }
+  for (let i = 0; i < actual.length; i++) {
+    if (Object.is(actual[i], expected[i])) continue;
+    throw new AssertionError(
+      `${describe(test)}: ${what}: element ${i} is ${actual[i]}, not ${
+        expected[i]
+      }`,
+    );
   }
 }
 
-/** The data in the type that the backend has it in. */
-function numbersLike(numbers: Numbers, data: Memory): Numbers {
-  return numbers instanceof Float32Array ? Float32Array.from(data) : data;
+/** Nothing beside the operands was written, and no input. */
+function checkUntouched(
+  test: Case,
+  { operands, contents }: { operands: Operands; contents: Contents },
+  after: ReadonlyMap<string, Numbers>,
+): void {
+  for (const { name } of operands.inputs) {
+    for (const buffer of [`own ${name}`, `store ${name}`]) {
+      assertSameBits(after.get(buffer)!, contents.get(buffer)!, buffer, test);
+    }
+  }
+  for (const { name, length } of operands.outputs) {
+    const store = after.get(`store ${name}`)!;
+    const sentinels = new Array<number>(MARGIN).fill(SENTINEL);
+    const what = `the margin of store ${name}`;
+    assertSameBits(store.subarray(0, MARGIN), sentinels, what, test);
+    assertSameBits(store.subarray(MARGIN + length), sentinels, what, test);
+  }
 }
 
 /** One output of a case, and what it ought to be. */
@@ -266,47 +261,44 @@ interface Target {
 function compare(
   test: Case,
   { output, operands, expected }: Target,
-  { actual }: { actual: Numbers },
+  actual: Numbers,
 ): Outcome {
   const get = (name: string) =>
     [...operands.inputs, ...operands.outputs]
       .find((operand) => operand.name === name)!.data;
   const tolerance = toleranceOf(test, output.name, get);
-  const finite = expected.filter((x) => Number.isFinite(x));
-  const scale = Math.max(largest(finite), tolerance.magnitude ?? 0);
-  const allowed = tolerance.units * UNIT * scale;
-  const skipped = new Set(test.unspecified?.[output.name] ?? []);
-  let [worst, at] = [0, 0];
+  const { units, magnitude = 0, elementwise = false } = tolerance;
+  const floor = elementwise
+    ? magnitude
+    : Math.max(magnitude, largest(expected.filter(Number.isFinite)));
+  const allowed = (i: number) =>
+    units * UNIT * Math.max(floor, elementwise ? Math.abs(expected[i]!) : 0);
+  const skipped = test.unspecified?.[output.name] ?? [];
+  let worst = 0;
+  let at = 0;
   for (let i = 0; i < expected.length; i++) {
-    if (skipped.has(i)) continue;
-    const element = { before: output.data[i]!, expected: expected[i]! };
-    const part = errorOf(actual[i]!, element, { allowed, tolerance });
-    if (part > worst) [worst, at] = [part, i];
+    const wanted = expected[i]!;
+    if (matches(actual[i]!, wanted) || skipped.includes(i)) continue;
+    // What the reference left as it was, or says is nothing, must be so to the bit.
+    const discrete = wanted === output.data[i] ||
+      wanted === 0 && !tolerance.cancels;
+    const part = discrete
+      ? Infinity
+      : Math.abs(actual[i]! - wanted) / allowed(i);
+    // A NaN, where a number is expected, is the worst of all.
+    if (part > worst || Number.isNaN(part)) [worst, at] = [part, i];
   }
   const where = `${output.name}[${at}]`;
-  if (worst > 1) {
-    throw new AssertionError(
-      `${describe(test)}: ${where} is ${actual[at]}, expected ${
-        expected[at]
-      }: off by ${Math.abs(actual[at]! - expected[at]!)}, allowed ${allowed}`,
-    );
-  }
-  return { worst, at: `${describe(test)}: ${where}` };
+  if (worst <= 1) return { worst, at: `${describe(test)}: ${where}` };
+  throw new AssertionError(
+    `${describe(test)}: ${where} is ${actual[at]}, expected ${
+      expected[at]
+    }: off by ${Math.abs(actual[at]! - expected[at]!)}, allowed ${allowed(at)}`,
+  );
 }
 
-/** The error of one element as a part of what is allowed. */
-function errorOf(
-  actual: number,
-  { before, expected }: { before: number; expected: number },
-  { allowed, tolerance }: { allowed: number; tolerance: Tolerance },
-): number {
-  const rounded = Math.fround(expected);
-  if (actual === expected || actual === rounded) return 0;
-  // Which of NaN and the infinities it is, is not the point.
-  if (!Number.isFinite(rounded)) return Number.isFinite(actual) ? Infinity : 0;
-  if (Number.isNaN(actual)) return Infinity;
-  // What the reference left alone, or says is nothing, must be so to the bit.
-  if (expected === before) return Infinity;
-  if (expected === 0 && !tolerance.cancels) return Infinity;
-  return Math.abs(actual - expected) / allowed;
+/** Whether a number is what was expected, in 64 or 32 bits. Which of NaN and the infinities it is does not matter. */
+function matches(actual: number, expected: number): boolean {
+  if (actual === expected || actual === Math.fround(expected)) return true;
+  return !Number.isFinite(expected) && !Number.isFinite(actual);
 }

@@ -6,7 +6,7 @@ import type {
   CacheDims,
   Mask,
 } from "../kernels/vocabulary.ts";
-import type { Case } from "./conformance_cases.ts";
+import type { Case } from "./conformance_case.ts";
 
 const plain = {
   mask: "causal",

@@ -11,7 +11,7 @@ import {
 } from "../lib/backends/reference/operands.ts";
 import { CounterRandom, Purpose } from "../lib/random.ts";
 import type { KernelName } from "../kernels/vocabulary.ts";
-import type { Case } from "./conformance_cases.ts";
+import type { Case } from "./conformance_case.ts";
 
 /** Memory of the operands of one side, in the vocabulary's order. */
 export type Memory = Float64Array | Int32Array;
@@ -40,7 +40,9 @@ export function operandsOf(test: Case): Operands {
   for (const { name, dtype, length } of [...outputs, ...inputs]) {
     const given = test.values?.[name];
     const data = given
-      ? dtype === "f32" ? Float64Array.from(given) : Int32Array.from(given)
+      ? dtype === "f32"
+        ? round(Float64Array.from(given))
+        : Int32Array.from(given)
       : draw({ name, dtype, length }, test);
     if (data.length !== length) {
       throw new RangeError(

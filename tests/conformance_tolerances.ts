@@ -15,7 +15,7 @@
  * terms it is made of, where these may cancel.
  */
 
-import type { Case } from "./conformance_cases.ts";
+import type { Case } from "./conformance_case.ts";
 import type { Memory } from "./conformance_operands.ts";
 
 /** The tolerance of one output. */
@@ -24,7 +24,9 @@ export interface Tolerance {
   readonly units: number;
   /** The least that errors are related to. */
   readonly magnitude?: number;
-  /** Whether a 0 of the reference may be something tiny, being the difference of equal terms. */
+  /** Whether the error of each element is relative to that element, not to the largest. */
+  readonly elementwise?: boolean;
+  /** Whether a 0 of the reference may be something tiny, being a difference of equal terms, or a limit. */
   readonly cancels?: boolean;
 }
 
@@ -38,6 +40,14 @@ const FUNCTION = 8;
 function sum(n: number): number {
   return 1 + 3 * Math.sqrt(n);
 }
+
+/** An exponential and a division, in functions that flatten: far out, nothing may become something tiny. */
+const smooth: Tolerance = {
+  units: 3 * FUNCTION,
+  magnitude: 1,
+  elementwise: true,
+  cancels: true,
+};
 
 const EXACT: Tolerance = { units: 0 };
 
@@ -60,13 +70,13 @@ export function toleranceOf(
 ): Tolerance {
   switch (test.kernel) {
     case "embedding":
-      return test.dims.positions ? { units: 2 } : EXACT;
+      return test.dims.positions ? { units: 2, elementwise: true } : EXACT;
     case "copy":
     case "cacheAppend":
     case "selectLast":
       return EXACT;
     case "add":
-      return { units: 2 };
+      return { units: 2, elementwise: true };
     case "embeddingBackward":
       return { units: sum(test.dims.rows) };
     case "positionBackward":
@@ -103,12 +113,14 @@ export function toleranceOf(
     }
     case "activation":
     case "activationBackward":
-      return test.dims.kind.startsWith("relu")
-        ? { units: 3 }
-        : { units: 3 * FUNCTION, magnitude: 1 };
+      if (test.dims.kind.startsWith("relu")) {
+        return { units: 3, elementwise: true };
+      }
+      return smooth;
     case "swiglu":
     case "swigluBackward":
-      return { units: 3 * FUNCTION, magnitude: 1 };
+    case "softcap":
+      return smooth;
     case "qkNorm":
       return { units: sum(test.dims.HS) + 2 * FUNCTION };
     case "qkNormBackward":
@@ -125,9 +137,7 @@ export function toleranceOf(
     case "attentionBackwardKeyValue":
       return attentionTolerance(test, output, get);
     case "dropout":
-      return { units: 4 };
-    case "softcap":
-      return { units: 3 * FUNCTION };
+      return { units: 4, elementwise: true };
     case "softcapBackward":
       return { units: 8, magnitude: largest(get("dy")) };
     case "crossEntropy": {

@@ -13,9 +13,9 @@ import {
 import { f32 } from "./text.ts";
 
 /**
- * erfc(z) · exp(z²) / 2 as a polynomial in t = 1 / (1 + 0.4 z), without constant term, for z ≥ 0:
- * a minimax fit of erfc(z) / 2, off by at most 1.4e-8. (The form is that of Hastings,
- * "Approximations for Digital Computers", 1955, sheet 43.)
+ * erfc(z) · exp(z²) / (2t) as a polynomial in t = 1 / (1 + 0.4 z), for z ≥ 0:
+ * a minimax fit of erfc(z) / 2, off by at most 1.4e-8 (of the form of Abramowitz and Stegun,
+ * "Handbook of Mathematical Functions", 7.1.26).
  */
 const TAIL = [
   0.1159610195,
@@ -26,41 +26,67 @@ const TAIL = [
   -0.1001295235,
 ];
 
+/** (Φ(x) - 0.5) / x as a polynomial in x², for |x| ≤ 1.25: a minimax fit of Φ, off by at most 2.1e-9. */
+const MIDDLE = [
+  0.398942259,
+  -0.0664899855,
+  9.97150068e-3,
+  -1.18270945e-3,
+  1.10327337e-4,
+  -6.64482848e-6,
+];
+
+/** The logistic function and its derivative, from an exponential that cannot overflow. */
+const SIGMOID = `
+fn sigmoid(x: F) -> F {
+  let e = exp(-abs(x));
+  return select(e, F(1.0f), x > F()) / (1.0f + e);
+}
+
+fn sigmoidSlope(x: F) -> F {
+  let e = exp(-abs(x));
+  return e / ((1.0f + e) * (1.0f + e));
+}`;
+
 /** `value(x)` and `slope(x)`, the activation and its derivative, of vectors `F`. */
 const texts: Readonly<Record<Activation, string>> = {
-  // 0.5 (1 + tanh u) = 1 / (1 + exp(-2u)) =: gate. Beyond 10 it is 0 or 1 in f32, and exp stays finite up to there.
-  geluTanh: `
-fn rise(x: F) -> F { // exp(-2u), u = sqrt(2/π) (x + 0.044715 x³)
-  let near = clamp(x, F(-10.0f), F(10.0f));
-  return exp(${
-    f32(-2 * Math.sqrt(2 / Math.PI))
-  } * near * (1.0f + 0.044715f * near * near));
+  // 0.5 (1 + tanh u) = sigmoid(2u). Beyond 30 it is 0 or 1, and x³ stays finite up to there.
+  geluTanh: `${SIGMOID}
+
+fn bent(x: F) -> F { // 2u, u = sqrt(2/π) (x + 0.044715 x³)
+  let near = clamp(x, F(-30.0f), F(30.0f));
+  return ${
+    f32(2 * Math.sqrt(2 / Math.PI))
+  } * near * (1.0f + 0.044715f * near * near);
 }
 
 fn value(x: F) -> F {
-  return x / (1.0f + rise(x));
+  return x * sigmoid(bent(x));
 }
 
 fn slope(x: F) -> F {
-  let near = clamp(x, F(-10.0f), F(10.0f));
-  let e = rise(x);
-  let gate = 1.0f / (1.0f + e);
-  let bend = ${
+  let near = clamp(x, F(-30.0f), F(30.0f));
+  let turn = ${
     f32(2 * Math.sqrt(2 / Math.PI))
   } * (1.0f + 0.134145f * near * near); // 2 du/dx
-  return gate + near * bend * (e * gate) * gate; // e · gate = 1 - gate
+  return sigmoid(bent(x)) + near * turn * sigmoidSlope(bent(x));
 }`,
-  // Φ(x) from its tail, so that x·Φ(x) keeps its digits for negative x. Beyond 13 the tail is 0 in f32.
+  // Φ(x) from its tail, so that x·Φ(x) keeps its digits for negative x; near 0 without the
+  // error of an exponential. Beyond 20 the tail is 0 in f32.
   gelu: `
 fn bell(x: F) -> F { // exp(-x²/2)
-  let size = min(abs(x), F(13.0f));
-  return exp(-0.5f * size * size);
+  let near = clamp(x, F(-20.0f), F(20.0f));
+  return exp(-0.5f * near * near);
 }
 
 fn normal(x: F) -> F { // Φ(x)
-  let t = 1.0f / (1.0f + ${f32(0.4 / Math.SQRT2)} * abs(x));
-  let tail = bell(x) * ${horner(TAIL, "t")};
-  return select(tail, 1.0f - tail, x > F());
+  let near = clamp(x, F(-20.0f), F(20.0f));
+  let square = near * near;
+  let middle = 0.5f + near * (${horner(MIDDLE, "square")});
+  let t = 1.0f / (1.0f + ${f32(0.4 / Math.SQRT2)} * abs(near));
+  let tail = bell(x) * t * (${horner(TAIL, "t")});
+  let outside = select(tail, 1.0f - tail, x > F());
+  return select(outside, middle, abs(x) < F(1.25f));
 }
 
 fn value(x: F) -> F {
@@ -88,12 +114,12 @@ fn slope(x: F) -> F {
 }`,
 };
 
-/** `t * (c[0] + t * (c[1] + …))`. */
-function horner(coefficients: readonly number[], t: string): string {
-  return coefficients.reduceRight(
-    (inner, c) => inner === "" ? `${t} * ${f32(c)}` : `${t} * (${f32(c)} + ${inner})`,
-    "",
-  );
+/** c[0] + x * (c[1] + x * (c[2] + …)). */
+function horner(coefficients: readonly number[], x: string): string {
+  const [first, ...rest] = coefficients;
+  return rest.length === 0
+    ? f32(first!)
+    : `${f32(first!)} + ${x} * (${horner(rest, x)})`;
 }
 
 /** y = value(x). */
@@ -126,12 +152,6 @@ export const activationBackward: Builder<KernelDims["activationBackward"]> = (
   }));
 };
 
-/** exp(-g), finite for any g; then silu(g) = g / (1 + exp(-g)). */
-const FALL = `
-fn fall(g: F) -> F {
-  return exp(-clamp(g, F(-80.0f), F(80.0f)));
-}`;
-
 /** y = silu(gate) · x. */
 export const swiglu: Builder<KernelDims["swiglu"]> = ({ n }, target) => {
   const lanes = lanesOf(n);
@@ -142,15 +162,13 @@ export const swiglu: Builder<KernelDims["swiglu"]> = ({ n }, target) => {
       input(1, "gate", "F"),
       input(2, "x", "F"),
     ],
-    declarations: `alias F = ${vectorOf(lanes)};\n${FALL}`,
+    declarations: `alias F = ${vectorOf(lanes)};\n${SIGMOID}`,
     count: n / lanes,
-    body: `
-let g = gate[i];
-y[i] = g / (1.0f + fall(g)) * x[i];`,
+    body: "y[i] = gate[i] * sigmoid(gate[i]) * x[i];",
   }));
 };
 
-/** dgate = dy · x · silu'(gate), dx = dy · silu(gate); with s = 1 / (1 + exp(-g)), silu' = s + g·s·(1 - s). */
+/** dgate = dy · x · silu'(gate), dx = dy · silu(gate); silu' = sigmoid + gate · sigmoid'. */
 export const swigluBackward: Builder<KernelDims["swigluBackward"]> = (
   { n },
   target,
@@ -165,13 +183,12 @@ export const swigluBackward: Builder<KernelDims["swigluBackward"]> = (
       input(3, "gate", "F"),
       input(4, "x", "F"),
     ],
-    declarations: `alias F = ${vectorOf(lanes)};\n${FALL}`,
+    declarations: `alias F = ${vectorOf(lanes)};\n${SIGMOID}`,
     count: n / lanes,
     body: `
 let g = gate[i];
-let e = fall(g);
-let s = 1.0f / (1.0f + e);
-dgate[i] = dy[i] * x[i] * (s + g * s * (e * s)); // e · s = 1 - s
+let s = sigmoid(g);
+dgate[i] = dy[i] * x[i] * (s + g * sigmoidSlope(g));
 dx[i] = dy[i] * g * s;`,
   }));
 };

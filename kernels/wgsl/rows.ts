@@ -1,7 +1,7 @@
 /**
  * Kernels that reduce rows: one text, carried out by an invocation for each row on
  * software adapters (which gain nothing from neighbours reading side by side), by
- * a workgroup for each row on hardware.
+ * a workgroup for each row on hardware and for long rows.
  */
 
 import type { Pass } from "./kernel.ts";
@@ -21,6 +21,12 @@ export interface RowPassParts extends Omit<PassParts, "size"> {
   /** The reductions that the body asks for. */
   readonly reductions: readonly Reduction[];
 }
+
+/**
+ * Longer rows are always shared by a workgroup. The software adapter llvmpipe ends the loops of an
+ * invocation, in silence, after 65535 turns altogether; a row kernel has up to four loops.
+ */
+const LONGEST_ALONE = 8192;
 
 /** The head of a loop over a row; `k` is the index of an element. */
 export const EACH = "for (var k = first; k < end; k += stride)";
@@ -42,7 +48,7 @@ export function rowPass(parts: RowPassParts): Pass {
     `let start = row * ${width}u;`,
     `let end = ${length === undefined ? end : `min(${end}, ${length}u)`};`,
   ];
-  if (target.tiling === "register") {
+  if (target.tiling === "register" && width <= LONGEST_ALONE) {
     return invocations({
       ...parts,
       declarations: [
@@ -87,13 +93,10 @@ function groupSize(width: number, most: number): number {
 /** The function `name`: within an element, then, where `size` is given, over a workgroup as a tree of fixed shape. */
 function reduction(name: Reduction, lanes: 1 | 4, size?: number): string {
   const combine = (a: string, b: string) =>
-    name === "total" ? `${a} + ${b}` : `max(${a}, ${b})`;
+    name === "total" ? `(${a} + ${b})` : `max(${a}, ${b})`;
   const within = lanes === 1
     ? "x"
-    : combine(
-      `(${combine("x.x", "x.y")})`,
-      `(${combine("x.z", "x.w")})`,
-    );
+    : combine(combine("x.x", "x.y"), combine("x.z", "x.w"));
   const head = `fn ${name}(x: ${vectorOf(lanes)}, local: u32) -> f32 {`;
   if (size === undefined) {
     return `${head}
@@ -105,7 +108,9 @@ function reduction(name: Reduction, lanes: 1 | 4, size?: number): string {
   workgroupBarrier();
   for (var reach = ${size / 2}u; reach > 0u; reach /= 2u) {
     if (local < reach) {
-      gathered[local] = ${combine("gathered[local]", "gathered[local + reach]")};
+      gathered[local] = ${
+    combine("gathered[local]", "gathered[local + reach]")
+  };
     }
     workgroupBarrier();
   }

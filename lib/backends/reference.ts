@@ -67,7 +67,7 @@ class ReferenceBackend implements Backend {
       return buffer;
     });
     return new ReferenceProgram(plan, buffers, () => {
-      for (const buffer of own) this.#buffers.delete(buffer);
+      for (const buffer of own) buffer.destroy();
     });
   }
 

@@ -58,8 +58,7 @@ export interface WebGpuBackend extends Backend {
  *   await using backend = await openWebGpu();
  *   console.log(backend.description);
  * } catch (error) {
- *   if (!(error instanceof NoAdapterError)) throw error;
- *   console.log(error.message); // a machine without a GPU
+ *   console.log((error as Error).message); // on a machine without a GPU
  * }
  * ```
  */
@@ -68,7 +67,7 @@ export async function openWebGpu(
 ): Promise<WebGpuBackend> {
   const { adapter: wanted = "hardware", profile = false } = options;
   const adapter = await requestAdapter(options);
-  const software = adapter.info.isFallbackAdapter;
+  const software = adapter.info.isFallbackAdapter === true;
   const name = describe(adapter.info);
   if (software && wanted === "hardware") {
     throw new NoAdapterError(

@@ -122,6 +122,8 @@ export function softmax(scores: F64, n: number): number {
   return lse;
 }
 
+// The two innermost loops. Views or options objects here would cost more than the loops themselves.
+
 /** Σ over d < n of x[atX + d] · y[atY + d]. */
 export function dot(
   x: F64,

@@ -1,0 +1,305 @@
+/**
+ * Attention for software adapters: an invocation holds a few neighbouring rows of one
+ * head in registers and walks over the rows of the other side, which it takes straight
+ * from storage. Nothing is shared within a workgroup.
+ *
+ * There a load costs as much as a hundred multiplications, for each lane of the vector
+ * unit apart. Hence several rows, all of which meet each row that is loaded; and hence
+ * lanes that are different heads at the same rows, so that they go equally far. More
+ * rows than these take seconds to compile.
+ *
+ * Heads are whole vec4f. The forward pass is Milakov and Gimelshein, "Online normalizer
+ * calculation for softmax" (arXiv 1805.02867), algorithm 3; the backward passes are Dao
+ * et al., "FlashAttention" (arXiv 2205.14135), appendix B.2.
+ */
+
+import type { AttentionDropoutDims } from "../vocabulary.ts";
+import {
+  attended,
+  dropout,
+  type ForwardDims,
+  layout,
+  scoring,
+  scoringBackward,
+  tidy,
+} from "./attention_scores.ts";
+import type { Pass, Target } from "./kernel.ts";
+import { input, invocations, output } from "./pass.ts";
+import { f32, repeat } from "./text.ts";
+
+/** Invocations of a workgroup: as many as a software adapter carries out at once. */
+const SIZE = 8;
+
+/** The most vec4f that the rows of an invocation may have together, forward and backward. */
+const FORWARD_ROWS = 64;
+const BACKWARD_ROWS = 40;
+
+/** How the rows of a head are cut up. */
+interface Cut {
+  /** Rows of an invocation. */
+  readonly rows: number;
+  readonly blocks: number;
+  /** Whether the last block has fewer rows than the others. */
+  readonly ragged: boolean;
+}
+
+function cutRows(
+  { T, HS }: Pick<AttentionDropoutDims, "T" | "HS">,
+  most: number,
+): Cut {
+  const rows = Math.max(1, Math.min(8, T, Math.floor(most / (HS / 4))));
+  return { rows, blocks: Math.ceil(T / rows), ragged: T % rows > 0 };
+}
+
+/** y and, over the keys of the same rows, lse. */
+export function forwardRows(dims: ForwardDims, target: Target): Pass {
+  const { B, NH, HS, mask } = dims;
+  const cached = dims.L !== undefined;
+  const causal = mask === "causal";
+  const scale = f32(dims.scale);
+  const { rows, blocks, ragged } = cutRows(dims, FORWARD_ROWS);
+  const { array, stride, ...keys } = attended(dims, 4);
+  const drop = dropout(dims, { operand: 3, pairs: 1 });
+  const each = (line: (d: number) => string) => repeat(HS / 4, line);
+
+  const open = (r: number) => `
+let t${r} = t + ${r}u;
+let row${r} = (b * T + ${
+    ragged ? `min(t${r}, T - 1u)` : `t${r}`
+  }) * QKV + h * D;
+${each((d) => `let q${r}_${d} = qkv[row${r} + ${d}u] * ${scale};`)}
+${each((d) => `var y${r}_${d} = vec4f();`)}
+var top${r} = -1e30f; // the largest score so far
+var sum${r} = 0.0f; // of exponentials`;
+
+  const meet = (r: number) => `
+${causal ? `if (j <= first + t${r}) {` : "{"}
+${product("product", HS, [`q${r}_`, "k"])}
+let s = score(product, first + t${r}, j, slope);
+let top = max(top${r}, s);
+let shrink = exp(top${r} - top);
+let p = exp(s - top);
+${drop.kept(`(bh * T + t${r}) * T + j`)}
+let w = vec4f(${drop.times("p")});
+${each((d) => `y${r}_${d} = fma(w, v${d}, y${r}_${d} * shrink);`)}
+sum${r} = fma(sum${r}, shrink, p);
+top${r} = top;
+}`;
+
+  const result = (r: number, d: number) =>
+    cached
+      ? `select(vec4f(), y${r}_${d} / sum${r}, t${r} < count[b])`
+      : `y${r}_${d} / sum${r}`;
+  const close = (r: number) => `
+${ragged ? `if (t${r} < T) {` : "{"}
+let into = (b * T + t${r}) * WIDTH + h * D;
+${each((d) => `y[into + ${d}u] = ${result(r, d)};`)}
+${cached ? "" : `lse[bh * T + t${r}] = top${r} + log(sum${r});`}
+}`;
+
+  return invocations({
+    target,
+    parameters: [...keys.parameters, ...drop.parameters],
+    count: B * NH * blocks,
+    size: SIZE,
+    declarations: tidy(`
+${layout(dims, 4)}
+${keys.declarations}
+${scoring(dims, 1)}
+${drop.declarations}`),
+    body: tidy(`
+let bh = i % ${B * NH}u;
+let b = bh / NH;
+let h = bh % NH;
+let t = ${rows}u * (${blocks - 1}u - i / ${B * NH}u); // the longest walks first
+let slope = slopeOf(h);
+${keys.opening}
+
+${repeat(rows, open)}
+
+let end = ${causal ? `min(first + t + ${rows}u, keyCount)` : "keyCount"};
+for (var j = 0u; j < end; j++) {
+let key = keys + j * ${stride};
+${each((d) => `let k${d} = ${array}[key + ${d}u];`)}
+${each((d) => `let v${d} = ${array}[key + VALUES + ${d}u];`)}
+${repeat(rows, meet)}
+}
+
+${repeat(rows, close)}`),
+  });
+}
+
+/** The query part of dqkv, from delta. */
+export function backwardQueryRows(
+  dims: AttentionDropoutDims,
+  target: Target,
+): Pass {
+  const { B, NH, HS, mask } = dims;
+  const causal = mask === "causal";
+  const scale = f32(dims.scale);
+  const { rows, blocks, ragged } = cutRows(dims, BACKWARD_ROWS);
+  const drop = dropout(dims, { operand: 6, pairs: 1 });
+  const each = (line: (d: number) => string) => repeat(HS / 4, line);
+
+  const open = (r: number) => `
+let t${r} = ${ragged ? `min(t + ${r}u, T - 1u)` : `t + ${r}u`};
+let row${r} = (b * T + t${r}) * QKV + h * D;
+let out${r} = (b * T + t${r}) * WIDTH + h * D;
+${each((d) => `let q${r}_${d} = qkv[row${r} + ${d}u] * ${scale};`)}
+${each((d) => `let dy${r}_${d} = dy[out${r} + ${d}u];`)}
+${each((d) => `var dq${r}_${d} = vec4f();`)}
+let lse${r} = lse[bh * T + t${r}];
+let delta${r} = delta[bh * T + t${r}];`;
+
+  const meet = (r: number) => `
+${causal ? `if (j <= t${r}) {` : "{"}
+${product("product", HS, [`q${r}_`, "k"])}
+let p = exp(score(product, t${r}, j, slope) - lse${r});
+${product("dw", HS, [`dy${r}_`, "v"])}
+${drop.kept(`(bh * T + t${r}) * T + j`)}
+let ds = vec4f(scoreGradient(p, ${drop.times("dw")}, delta${r}, t${r}, j));
+${each((d) => `dq${r}_${d} = fma(ds, k${d}, dq${r}_${d});`)}
+}`;
+
+  const close = (r: number) => `
+${ragged ? `if (t + ${r}u < T) {` : "{"}
+${each((d) => `dqkv[row${r} + ${d}u] = dq${r}_${d} * ${scale};`)}
+}`;
+
+  return invocations({
+    target,
+    parameters: [
+      output(0, "dqkv", "vec4f"),
+      input(1, "delta"),
+      input(2, "dy", "vec4f"),
+      input(4, "lse"),
+      input(5, "qkv", "vec4f"),
+      ...drop.parameters,
+    ],
+    count: B * NH * blocks,
+    size: SIZE,
+    declarations: backwardDeclarations(dims, drop.declarations),
+    body: tidy(`
+let bh = i % ${B * NH}u;
+let b = bh / NH;
+let h = bh % NH;
+let t = ${rows}u * (${blocks - 1}u - i / ${B * NH}u); // the longest walks first
+let slope = slopeOf(h);
+let keys = b * T * QKV + WIDTH + (h / GROUP) * D;
+
+${repeat(rows, open)}
+
+let end = ${causal ? `min(t + ${rows}u, T)` : "T"};
+for (var j = 0u; j < end; j++) {
+let key = keys + j * QKV;
+${each((d) => `let k${d} = qkv[key + ${d}u];`)}
+${each((d) => `let v${d} = qkv[key + VALUES + ${d}u];`)}
+${repeat(rows, meet)}
+}
+
+${repeat(rows, close)}`),
+  });
+}
+
+/** The key and value parts of dqkv. */
+export function backwardKeyValueRows(
+  dims: AttentionDropoutDims,
+  target: Target,
+): Pass {
+  const { B, NKV, HS, mask } = dims;
+  const causal = mask === "causal";
+  const scale = f32(dims.scale);
+  const { rows, blocks, ragged } = cutRows(dims, BACKWARD_ROWS);
+  const drop = dropout(dims, { operand: 5, pairs: 1 });
+  const each = (line: (d: number) => string) => repeat(HS / 4, line);
+
+  const open = (r: number) => `
+let j${r} = j + ${r}u;
+let row${r} = keys + ${ragged ? `min(j${r}, T - 1u)` : `j${r}`} * QKV;
+${each((d) => `let k${r}_${d} = qkv[row${r} + ${d}u] * ${scale};`)}
+${each((d) => `let v${r}_${d} = qkv[row${r} + VALUES + ${d}u];`)}
+${each((d) => `var dk${r}_${d} = vec4f();`)}
+${each((d) => `var dv${r}_${d} = vec4f();`)}`;
+
+  const meet = (r: number) => `
+${causal ? `if (t >= j${r}) {` : "{"}
+${product("product", HS, [`k${r}_`, "q"])}
+let p = exp(score(product, t, j${r}, slope) - rowLse);
+${product("dw", HS, [`v${r}_`, "dy"])}
+${drop.kept(`(bh * T + t) * T + j${r}`)}
+let w = vec4f(${drop.times("p")});
+let ds = vec4f(scoreGradient(p, ${drop.times("dw")}, rowDelta, t, j${r}));
+${each((d) => `dk${r}_${d} = fma(ds, q${d}, dk${r}_${d});`)}
+${each((d) => `dv${r}_${d} = fma(w, dy${d}, dv${r}_${d});`)}
+}`;
+
+  const close = (r: number) => `
+${ragged ? `if (j${r} < T) {` : "{"}
+${each((d) => `dqkv[row${r} + ${d}u] = dk${r}_${d} * ${scale};`)}
+${each((d) => `dqkv[row${r} + VALUES + ${d}u] = dv${r}_${d};`)}
+}`;
+
+  return invocations({
+    target,
+    parameters: [
+      output(0, "dqkv", "vec4f"),
+      input(1, "dy", "vec4f"),
+      input(2, "delta"),
+      input(3, "lse"),
+      input(4, "qkv", "vec4f"),
+      ...drop.parameters,
+    ],
+    count: B * NKV * blocks,
+    size: SIZE,
+    declarations: backwardDeclarations(dims, drop.declarations),
+    body: tidy(`
+let b = i % ${B * NKV}u / NKV;
+let kv = i % NKV;
+let j = ${rows}u * (i / ${B * NKV}u);
+let keys = b * T * QKV + WIDTH + kv * D;
+
+${repeat(rows, open)}
+
+for (var h = kv * GROUP; h < (kv + 1u) * GROUP; h++) {
+let bh = b * NH + h;
+let slope = slopeOf(h);
+for (var t = ${causal ? "j" : "0u"}; t < T; t++) {
+let row = (b * T + t) * QKV + h * D;
+let out = (b * T + t) * WIDTH + h * D;
+${each((d) => `let q${d} = qkv[row + ${d}u];`)}
+${each((d) => `let dy${d} = dy[out + ${d}u];`)}
+let rowLse = lse[bh * T + t];
+let rowDelta = delta[bh * T + t];
+${repeat(rows, meet)}
+}
+}
+
+${repeat(rows, close)}`),
+  });
+}
+
+/** Everything before the entry point of a backward kernel. */
+function backwardDeclarations(
+  dims: AttentionDropoutDims,
+  dropout: string,
+): string {
+  return tidy(`
+${layout(dims, 4)}
+${scoring(dims, 1)}
+${scoringBackward(dims, 1)}
+${dropout}`);
+}
+
+/** `let NAME = a · b;` of two heads in registers. */
+function product(
+  name: string,
+  HS: number,
+  [a, b]: readonly [a: string, b: string],
+): string {
+  const add = (d: number) =>
+    `${name}4 = fma(${a}${d + 1}, ${b}${d + 1}, ${name}4);`;
+  return `
+var ${name}4 = ${a}0 * ${b}0;
+${repeat(HS / 4 - 1, add)}
+let ${name} = dot(${name}4, vec4f(1.0f));`;
+}

@@ -1,0 +1,200 @@
+/**
+ * What the attention kernels share: the layout of their operands, the score of a query
+ * and a key with its derivative, and the mask of dropout. How the work is cut up is in
+ * `attention_rows.ts` (software adapters) and `attention_tiles.ts` (hardware).
+ */
+
+import type { AttentionDims, AttentionDropoutDims } from "../vocabulary.ts";
+import { input, output, type Parameter, vectorOf } from "./pass.ts";
+import { dropped } from "./random.ts";
+import { f32 } from "./text.ts";
+
+/** What a forward pass needs to know: `attention` or, with L, `attentionCached`, which knows no dropout. */
+export type ForwardDims = AttentionDropoutDims & { readonly L?: number };
+
+/** The part of the dims that says where a head's numbers lie. */
+export type HeadDims = Pick<AttentionDims, "T" | "NH" | "NKV" | "HS">;
+
+/**
+ * The dims as constants of the text. Lengths of heads and rows are in elements of `lanes` numbers:
+ * a head has D elements, a row of qkv QKV, a row of y WIDTH. The keys of a row of qkv start at WIDTH;
+ * values lie VALUES behind their keys, there and in the cache.
+ */
+export function layout({ T, NH, NKV, HS }: HeadDims, lanes: 1 | 4): string {
+  const D = HS / lanes;
+  return `
+const T = ${T}u;
+const NH = ${NH}u;
+const NKV = ${NKV}u;
+const GROUP = ${NH / NKV}u; // query heads that read one key/value head
+const D = ${D}u;
+const QKV = ${(NH + 2 * NKV) * D}u;
+const WIDTH = ${NH * D}u;
+const VALUES = ${NKV * D}u;
+`;
+}
+
+/** The operands of a forward pass, and where it finds its keys. */
+export interface Attended {
+  readonly parameters: readonly Parameter[];
+  readonly declarations: string;
+  /**
+   * Sets, for sequence b and query head h, `first`, the position of query 0; `keyCount`, the number of
+   * positions that have a key; and `keys`, where in `array` the key of position 0 is.
+   */
+  readonly opening: string;
+  readonly array: "qkv" | "cache";
+  /** From a position's key to that of the next. */
+  readonly stride: "QKV" | "CACHE";
+}
+
+/** The keys of the same rows or, with L, of the cache. */
+export function attended({ L, NKV, HS }: ForwardDims, lanes: 1 | 4): Attended {
+  const element = vectorOf(lanes);
+  if (L === undefined) {
+    return {
+      parameters: [
+        output(0, "y", element),
+        output(1, "lse"),
+        input(2, "qkv", element),
+      ],
+      declarations: "",
+      opening: `
+let first = 0u;
+let keyCount = T;
+let keys = b * T * QKV + WIDTH + (h / GROUP) * D;`,
+      array: "qkv",
+      stride: "QKV",
+    };
+  }
+  return {
+    parameters: [
+      output(0, "y", element),
+      input(1, "qkv", element),
+      input(2, "cache", element),
+      input(3, "start", "u32"),
+      input(4, "count", "u32"),
+    ],
+    declarations: `
+const L = ${L}u;
+const CACHE = ${2 * NKV * HS / lanes}u; // a position of the cache
+`,
+    opening: `
+let first = start[b];
+let keyCount = min(first + count[b], L);
+let keys = b * L * CACHE + (h / GROUP) * D;`,
+    array: "cache",
+    stride: "CACHE",
+  };
+}
+
+/**
+ * `fn score(product, i, j, slope)`: the score of query i and key j, of which `product` is the scaled
+ * dot product, for one pair or four; `fn slopeOf(h)`: head h's ALiBi slope, 0 where there is none.
+ */
+export function scoring(
+  { mask, maskValue, slopes }: Pick<
+    AttentionDims,
+    "mask" | "maskValue" | "slopes"
+  >,
+  pairs: 1 | 4,
+): string {
+  const [F, U] = pairs === 4 ? ["vec4f", "vec4u"] : ["f32", "u32"];
+  const biased = slopes.length > 0
+    ? `product - slope * (${F}(i) - ${F}(j))`
+    : "product";
+  const future = { causal: null, none: null, zeroed: 0, finite: maskValue };
+  const value = future[mask];
+  const list = slopes.map(f32).join(", ");
+  return `
+fn slopeOf(h: u32) -> f32 {
+${
+    slopes.length > 0
+      ? `var slopes = array<f32, NH>(${list});\nreturn slopes[h];`
+      : "return 0.0f;"
+  }
+}
+
+fn score(product: ${F}, i: ${U}, j: ${U}, slope: f32) -> ${F} {
+return ${
+    value === null ? biased : `select(${biased}, ${F}(${f32(value)}), j > i)`
+  };
+}
+`;
+}
+
+/**
+ * `fn scoreGradient(p, dp, delta, i, j)`: the derivative by the score, from the probability p and the
+ * derivative dp by it (Dao et al., "FlashAttention", arXiv 2205.14135, appendix B.2; delta is its D).
+ */
+export function scoringBackward(
+  { mask }: Pick<AttentionDims, "mask">,
+  pairs: 1 | 4,
+): string {
+  const [F, U] = pairs === 4 ? ["vec4f", "vec4u"] : ["f32", "u32"];
+  const gradient = "p * (dp - delta)";
+  const constant = mask === "zeroed" || mask === "finite"; // in the future
+  return `
+fn scoreGradient(p: ${F}, dp: ${F}, delta: ${F}, i: ${U}, j: ${U}) -> ${F} {
+return ${constant ? `select(${gradient}, ${F}(), j > i)` : gradient};
+}
+`;
+}
+
+/** Dropout on the probabilities, as the parts of a text; all empty where there is none. */
+export interface Dropout {
+  /** The operand `key`. */
+  readonly parameters: readonly Parameter[];
+  readonly declarations: string;
+  /** Sets `kept`, 0 or 1 / (1 - rate), for the pair or pairs at `index`. */
+  kept(index: string): string;
+  /** `x` times `kept`. */
+  times(x: string): string;
+}
+
+/**
+ * Dropout of one pair, or of four at an index of type vec4u.
+ *
+ * @param options `operand` is the number of `key` among the operands
+ */
+export function dropout(
+  { dropout: rate, site }: Pick<AttentionDropoutDims, "dropout" | "site">,
+  { operand, pairs }: { readonly operand: number; readonly pairs: 1 | 4 },
+): Dropout {
+  if (rate === 0) {
+    return {
+      parameters: [],
+      declarations: "",
+      kept: () => "",
+      times: (x) => x,
+    };
+  }
+  const four = `
+fn dropped4(index: vec4u) -> vec4f {
+return vec4f(dropped(index.x), dropped(index.y), dropped(index.z), dropped(index.w));
+}
+`;
+  return {
+    parameters: [input(operand, "key", "u32")],
+    declarations: dropped({ rate, site }) + (pairs === 4 ? four : ""),
+    kept: (index) =>
+      `let kept = ${pairs === 4 ? "dropped4" : "dropped"}(${index});`,
+    times: (x) => `${x} * kept`,
+  };
+}
+
+/**
+ * A text put together from pieces, tidied: indented by its braces, with no more
+ * than one empty line at a time and none inside functions' blocks.
+ */
+export function tidy(text: string): string {
+  let depth = 0;
+  const lines: string[] = [];
+  for (const line of text.split("\n").map((line) => line.trim())) {
+    if (line === "" && (depth > 0 || lines.at(-1) === "")) continue;
+    const closing = line.startsWith("}") ? 1 : 0;
+    lines.push(line === "" ? "" : "  ".repeat(depth - closing) + line);
+    depth += line.split("{").length - line.split("}").length;
+  }
+  return lines.join("\n").trim();
+}

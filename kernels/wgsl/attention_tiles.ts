@@ -1,0 +1,227 @@
+/**
+ * Attention for hardware, the parts of it. A workgroup owns a block of 32 rows of one
+ * head (queries, or in the last backward kernel keys) and walks over the other side in
+ * tiles of 32 columns. Of both, a stretch of 32 numbers of the head is in workgroup
+ * memory at a time, whatever the head size, and multiplied like tiles of a matrix
+ * product.
+ *
+ * The 64 invocations form a square. Invocation (tx, ty) holds the scores of rows 4ty to
+ * 4ty + 3 with columns 4tx to 4tx + 3; and of the results of its rows, vec4f tx of each
+ * stretch. Heads may have any size: the last stretch is padded with zeros. The kernels
+ * are in `attention_tiles_forward.ts` and `attention_tiles_backward.ts`.
+ */
+
+import { lanesOf } from "./pass.ts";
+import { repeat } from "./text.ts";
+
+/** Invocations of a workgroup. */
+export const SIZE = 64;
+
+/** How heads of one size are cut up. */
+export interface Cut {
+  /** Stretches of 32 numbers in a head. */
+  readonly stretches: number;
+  /**
+   * Stretches of the results that one workgroup computes. The results of wider heads would not fit in
+   * registers; so several workgroups share them, and each makes all scores for itself.
+   */
+  readonly taken: number;
+  /** How many workgroups share a block. */
+  readonly shares: number;
+}
+
+/** Cuts up heads of HS numbers. */
+export function cutHead(HS: number): Cut {
+  const stretches = Math.ceil(HS / 32);
+  const taken = Math.min(4, stretches);
+  return { stretches, taken, shares: Math.ceil(stretches / taken) };
+}
+
+/** Memory of the tiles (12.5 KiB). */
+export const TILES = `
+var<workgroup> rows: array<vec4f, 256>; // [32][8], a stretch of each row
+var<workgroup> columns: array<vec4f, 288>; // [32][8 + 1], of each column; the 1 keeps them in different banks
+var<workgroup> weights: array<vec4f, 256>; // [32][8], of each row a number for each column
+`;
+
+/** Sets tx, ty, `share` and, for `row`, the number of the workgroup, `head` and `block` of the head. */
+export function place(blocks: number, { shares }: Cut): string {
+  return `
+let tx = local % 8u;
+let ty = local / 8u;
+let share = row % ${shares}u;
+let block = row / ${shares}u % ${blocks}u;
+let head = row / ${shares * blocks}u;`;
+}
+
+/** The same for each row of the invocation. */
+export function eachRow(text: (r: number) => string): string {
+  return repeat(4, text);
+}
+
+/** Where row r of the invocation has its eight vec4f in a tile. */
+export function rowAt(r: number): string {
+  return `(4u * ty + ${r}u) * 8u`;
+}
+
+/** `fn ARRAYAt(head, d)`: numbers 4d to 4d + 3 of the head that starts at `head`; zeros past its end. */
+export function reader(array: string, HS: number): string {
+  const four = `
+${HS % 32 === 0 ? "" : "if (d >= D) { return vec4f(); }"}
+return ${array}[head + d];`;
+  const one = `
+var x = vec4f();
+for (var c = 0u; c < 4u && 4u * d + c < D; c++) {
+x[c] = ${array}[head + 4u * d + c];
+}
+return x;`;
+  return `
+fn ${array}At(head: u32, d: u32) -> vec4f {
+${lanesOf(HS) === 4 ? four : one}
+}
+`;
+}
+
+/** `fn ARRAYPut(head, d, x)`: stores what `ARRAYAt` reads. */
+export function writer(array: string, HS: number): string {
+  const four = `
+${HS % 32 === 0 ? "" : "if (d >= D) { return; }"}
+${array}[head + d] = x;`;
+  const one = `
+for (var c = 0u; c < 4u && 4u * d + c < D; c++) {
+${array}[head + 4u * d + c] = x[c];
+}`;
+  return `
+fn ${array}Put(head: u32, d: u32, x: vec4f) {
+${lanesOf(HS) === 4 ? four : one}
+}
+`;
+}
+
+/** What a tile is filled with: the rows, or columns, `from` on; those at `end` and after it are zeros. */
+export interface Content {
+  readonly from: string;
+  readonly end: string;
+  /** Reads vec4f `d` of the head at position `at`. */
+  readonly value: string;
+}
+
+/** Fills a tile with a stretch of its rows or columns; number n of them goes to `place`. */
+function fill(
+  { from, end, value }: Content,
+  { stretch, into }: { readonly stretch: string; readonly into: string },
+): string {
+  return `
+for (var e = local; e < 256u; e += ${SIZE}u) {
+let n = e / 8u;
+let at = ${from} + n;
+let d = 8u * ${stretch} + e % 8u;
+var x = vec4f();
+if (at < ${end}) { x = ${value}; }
+${into} = x;
+}`;
+}
+
+/** `var NAME0` to `NAME3`: the dot products of the invocation's rows with its four columns. */
+export function products(
+  { stretches }: Cut,
+  name: string,
+  sides: { readonly rows: Content; readonly columns: Content },
+): string {
+  const stretch = "stretch";
+  const rows = fill(sides.rows, { stretch, into: "rows[e]" });
+  // Column 4tx + c lies in place 8c + tx, so that neighbours read neighbouring places.
+  const into = "columns[(n % 4u * 8u + n / 4u) * 9u + e % 8u]";
+  const columns = fill(sides.columns, { stretch, into });
+  const column = (c: number) =>
+    `let c${c} = columns[(${8 * c}u + tx) * 9u + d];`;
+  const row = (r: number) => `
+let r${r} = rows[${rowAt(r)} + d];
+${name}${r} += vec4f(dot(r${r}, c0), dot(r${r}, c1), dot(r${r}, c2), dot(r${r}, c3));`;
+  return `
+${eachRow((r) => `var ${name}${r} = vec4f();`)}
+for (var stretch = 0u; stretch < ${stretches}u; stretch++) {
+workgroupBarrier(); // all are done with the tiles
+${rows}
+${columns}
+workgroupBarrier();
+for (var d = 0u; d < 8u; d++) {
+${repeat(4, column)}
+${eachRow(row)}
+}
+}`;
+}
+
+/** `var NAME0_0 …`: the results of the invocation's rows, a vec4f for each stretch taken. */
+export function results({ taken }: Cut, name: string): string {
+  return eachRow((r) =>
+    repeat(taken, (s) => `var ${name}${r}_${s} = vec4f();`)
+  );
+}
+
+/** Stores the results of row r, each made of `NAMEr_s` by `value`, in the head of `array` at `head`. */
+export function putResults(
+  { taken }: Cut,
+  { array, head, value }: {
+    readonly array: string;
+    readonly head: string;
+    readonly value: (s: number) => string;
+  },
+): string {
+  return repeat(
+    taken,
+    (s) =>
+      `${array}Put(${head}, 8u * (${taken}u * share + ${s}u) + tx, ${
+        value(s)
+      });`,
+  );
+}
+
+/**
+ * Adds to the results, for each row, the sum over the tile's columns of weight times column. All must
+ * be done with `columns` before it; after it, some may still be at work on `weights`.
+ *
+ * @param options with `bounded`, row r looks at the first `seen`r columns only, which grow from row
+ * to row; without, weights that do not count are 0
+ */
+export function accumulate(
+  { taken }: Cut,
+  name: string,
+  { columns, bounded = false }: {
+    readonly columns: Content;
+    readonly bounded?: boolean;
+  },
+): string {
+  const stretch = (s: number) => {
+    const add = (r: number) => `
+let w${r} = weights[${rowAt(r)} + k];
+${name}${r}_${s} = fma(vec4f(w${r}.x), c0, ${name}${r}_${s});
+${name}${r}_${s} = fma(vec4f(w${r}.y), c1, ${name}${r}_${s});
+${name}${r}_${s} = fma(vec4f(w${r}.z), c2, ${name}${r}_${s});
+${name}${r}_${s} = fma(vec4f(w${r}.w), c3, ${name}${r}_${s});`;
+    const addOne = (r: number) => `
+if (k < seen${r}) {
+let w = weights[${rowAt(r)} + k / 4u][k % 4u];
+${name}${r}_${s} = fma(vec4f(w), c, ${name}${r}_${s});
+}`;
+    const rest = `
+for (var k = seen0 / 4u * 4u; k < seen3; k++) {
+let c = columns[k * 9u + tx];
+${eachRow(addOne)}
+}`;
+    const tile = fill(columns, {
+      stretch: `(${taken}u * share + ${s}u)`,
+      into: "columns[n * 9u + e % 8u]",
+    });
+    return `
+${s > 0 ? "workgroupBarrier(); // all are done with the columns" : ""}
+${tile}
+workgroupBarrier();
+for (var k = 0u; k < ${bounded ? "seen0 / 4u" : "8u"}; k++) {
+${repeat(4, (c) => `let c${c} = columns[(4u * k + ${c}u) * 9u + tx];`)}
+${eachRow(add)}
+}
+${bounded ? rest : ""}`;
+  };
+  return repeat(taken, stretch);
+}

@@ -1,0 +1,103 @@
+/**
+ * Sums over the rows of a matrix, column by column and in a fixed order: first
+ * within stretches of rows, then over the stretches. Gradients of biases and of
+ * norm weights are such sums.
+ */
+
+import type { KernelDims } from "../vocabulary.ts";
+import type { Builder, Lowering, Target } from "./kernel.ts";
+import {
+  input,
+  invocations,
+  lanesOf,
+  output,
+  type Parameter,
+  vectorOf,
+} from "./pass.ts";
+import { repeat } from "./text.ts";
+
+/** Rows that one invocation adds up. */
+const STRETCH = 64;
+
+/** Sums over the same rows, taken in one go. */
+export interface ColumnSums {
+  readonly rows: number;
+  readonly N: number;
+  /** The dispatch's outputs, each of N numbers. */
+  readonly outputs: readonly string[];
+  /** The dispatch's inputs. */
+  readonly inputs: readonly Parameter[];
+  /** What each output gains from one element, as WGSL in `r`, its row, and `k`, its index. */
+  readonly terms: readonly string[];
+}
+
+/** outputs[o][c] += sum over rows of terms[o]. */
+export function columnSums(
+  { rows, N, outputs, inputs, terms }: ColumnSums,
+  target: Target,
+): Lowering {
+  const lanes = lanesOf(N);
+  const F = vectorOf(lanes);
+  const width = N / lanes;
+  const stretches = Math.ceil(rows / STRETCH);
+  const operands = outputs.length + inputs.length;
+  const direct = stretches === 1;
+  const gather = invocations({
+    target,
+    parameters: [
+      ...outputs.map((name, o) =>
+        direct ? output(o, name, F) : output(operands + o, `${name}Part`, F)
+      ),
+      ...inputs,
+    ],
+    count: stretches * width,
+    body: `
+let c = i % ${width}u;
+let begin = i / ${width}u * ${STRETCH}u;
+${repeat(outputs.length, (o) => `var sum${o} = ${F}();`)}
+var r = begin;
+let end = min(begin + ${STRETCH}u, ${rows}u) * ${width}u;
+for (var k = begin * ${width}u + c; k < end; k += ${width}u) {
+${repeat(outputs.length, (o) => `  sum${o} += ${terms[o]};`)}
+  r++;
+}
+${
+      repeat(outputs.length, (o) =>
+        direct
+          ? `${outputs[o]}[i] += sum${o};`
+          : `${outputs[o]}Part[i] = sum${o};`)
+    }`,
+  });
+  if (direct) return { passes: [gather], scratch: [] };
+
+  const add = outputs.map((name, o) =>
+    invocations({
+      target,
+      parameters: [output(o, name, F), input(operands + o, `${name}Part`, F)],
+      count: width,
+      body: `
+var sum = ${F}();
+for (var k = i; k < ${stretches * width}u; k += ${width}u) {
+  sum += ${name}Part[k];
+}
+${name}[i] += sum;`,
+    })
+  );
+  return {
+    passes: [gather, ...add],
+    scratch: outputs.map(() => stretches * N),
+  };
+}
+
+/** db += sum over rows of dy. */
+export const columnSum: Builder<KernelDims["columnSum"]> = (
+  { rows, N },
+  target,
+) =>
+  columnSums({
+    rows,
+    N,
+    outputs: ["db"],
+    inputs: [input(1, "dy", vectorOf(lanesOf(N)))],
+    terms: ["dy[k]"],
+  }, target);

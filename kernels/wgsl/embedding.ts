@@ -1,0 +1,136 @@
+/** Rows of tables, chosen by token and by position, and the gradients that flow back into them. */
+
+import type { KernelDims } from "../vocabulary.ts";
+import type { Builder } from "./kernel.ts";
+import {
+  input,
+  invocations,
+  lanesOf,
+  output,
+  single,
+  vectorOf,
+} from "./pass.ts";
+
+/** x[b, t] = wte[tokens[b, t]] + table[t + start[b]]. */
+export const embedding: Builder<KernelDims["embedding"]> = (
+  { B, T, C, V, L, positions, start },
+  target,
+) => {
+  const lanes = lanesOf(C);
+  const F = vectorOf(lanes);
+  const width = C / lanes;
+  const position = start
+    ? `row % ${T}u + u32(start[row / ${T}u])`
+    : `row % ${T}u`;
+  return single(invocations({
+    target,
+    parameters: [
+      output(0, "x", F),
+      input(1, "tokens", "i32"),
+      input(2, "wte", F),
+      ...positions ? [input(3, "table", F)] : [],
+      ...positions && start ? [input(4, "start", "i32")] : [],
+    ],
+    count: B * T * width,
+    body: `
+let row = i / ${width}u; // b · T + t
+let c = i % ${width}u;
+let token = min(u32(tokens[row]), ${V - 1}u);
+${
+      positions
+        ? `let position = min(${position}, ${L - 1}u);
+x[i] = wte[token * ${width}u + c] + table[position * ${width}u + c];`
+        : `x[i] = wte[token * ${width}u + c];`
+    }`,
+  }));
+};
+
+/** Rows that one invocation looks through: the software adapter llvmpipe ends loops, in silence, after 65535 turns. */
+const MOST_ROWS = 32768;
+
+/**
+ * dwte[v] += sum of dx over the rows with token v, in the order of the rows: a first pass
+ * chains the rows of each token, a second walks the chains. That costs V·rows comparisons
+ * and rows·C additions, and needs no atomics.
+ */
+export const embeddingBackward: Builder<KernelDims["embeddingBackward"]> = (
+  { rows, C, V },
+  target,
+) => {
+  const lanes = lanesOf(C);
+  const F = vectorOf(lanes);
+  const width = C / lanes;
+  const none = `${rows}u`;
+  const chain = (begin: number, end: number) =>
+    invocations({
+      target,
+      parameters: [
+        output(3, "head", "u32"),
+        output(4, "next", "u32"),
+        input(2, "tokens", "i32"),
+      ],
+      count: V,
+      body: `
+var last = ${none};
+head[i] = ${none};
+for (var r = ${begin}u; r < ${end}u; r++) {
+  if (u32(tokens[r]) == i) {
+    if (last == ${none}) {
+      head[i] = r;
+    } else {
+      next[last] = r;
+    }
+    next[r] = ${none};
+    last = r;
+  }
+}`,
+    });
+  const walk = invocations({
+    target,
+    parameters: [
+      output(0, "dwte", F),
+      input(1, "dx", F),
+      input(3, "head", "u32"),
+      input(4, "next", "u32"),
+    ],
+    count: V * width,
+    body: `
+let v = i / ${width}u;
+let c = i % ${width}u;
+var r = head[v];
+if (r == ${none}) { return; }
+var sum = ${F}();
+while (r != ${none}) {
+  sum += dx[r * ${width}u + c];
+  r = next[r];
+}
+dwte[i] += sum;`,
+  });
+  const parts = Math.ceil(rows / MOST_ROWS);
+  const passes = Array.from({ length: parts }, (_, part) => [
+    chain(part * MOST_ROWS, Math.min((part + 1) * MOST_ROWS, rows)),
+    walk,
+  ]);
+  return { passes: passes.flat(), scratch: [V, rows] };
+};
+
+/** dtable[t] += sum over b of dx[b, t]. */
+export const positionBackward: Builder<KernelDims["positionBackward"]> = (
+  { B, T, C },
+  target,
+) => {
+  const lanes = lanesOf(C);
+  const F = vectorOf(lanes);
+  const width = T * C / lanes;
+  return single(invocations({
+    target,
+    parameters: [output(0, "dtable", F), input(1, "dx", F)],
+    count: width,
+    body: `
+var sum = ${F}();
+for (var k = i; k < ${B * width}u; k += ${width}u) {
+  sum += dx[k];
+}
+dtable[i] += sum;`,
+  }));
+};

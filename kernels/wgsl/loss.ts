@@ -1,0 +1,151 @@
+/** From logits to a number: softcap, cross-entropy with its gradient, and the sum over rows. */
+
+import type { KernelDims } from "../vocabulary.ts";
+import type { Builder } from "./kernel.ts";
+import {
+  input,
+  invocations,
+  lanesOf,
+  output,
+  single,
+  vectorOf,
+} from "./pass.ts";
+import { EACH, rowPass } from "./rows.ts";
+import { f32 } from "./text.ts";
+
+/**
+ * tanh by exponentials, which neither overflows nor, near 0, loses digits: below 0.5 it is
+ * x · (1 + x² · P(x²)), a minimax fit that is off by 1.5e-8 of its value at most.
+ */
+const TANH = `
+fn tanhOf(x: F) -> F {
+  let size = min(abs(x), F(20.0f));
+  let square = size * size;
+  let near = size + size * square * (-0.333331439f + square * (0.133258784f + square * (-0.0530454532f + square * 0.0172413935f)));
+  let e = exp(-2.0f * size);
+  let far = (1.0f - e) / (1.0f + e);
+  return sign(x) * select(far, near, size < F(0.5f));
+}`;
+
+/** y = cap · tanh(x / cap). */
+export const softcap: Builder<KernelDims["softcap"]> = ({ n, cap }, target) => {
+  const lanes = lanesOf(n);
+  return single(invocations({
+    target,
+    parameters: [output(0, "y", "F"), input(1, "x", "F")],
+    declarations: `alias F = ${vectorOf(lanes)};\n${TANH}`,
+    count: n / lanes,
+    body: `y[i] = ${f32(cap)} * tanhOf(x[i] / ${f32(cap)});`,
+  }));
+};
+
+/** dx = dy · (1 - (y / cap)²). */
+export const softcapBackward: Builder<KernelDims["softcapBackward"]> = (
+  { n, cap },
+  target,
+) => {
+  const lanes = lanesOf(n);
+  const F = vectorOf(lanes);
+  return single(invocations({
+    target,
+    parameters: [output(0, "dx", F), input(1, "dy", F), input(2, "y", F)],
+    count: n / lanes,
+    body: `
+let t = y[i] / ${f32(cap)};
+dx[i] = dy[i] * (1.0f - t) * (1.0f + t);`,
+  }));
+};
+
+/**
+ * With x the logits less their largest, p = softmax(x), s the smoothing and 1 the target's one-hot row:
+ * rowLoss = log(sum of exp x) - (1 - s) · x[target] - s · mean(x),
+ * dlogits = gradientScale · (p - (1 - s) · 1 - s / V). A target of -1 makes both 0.
+ */
+export const crossEntropy: Builder<KernelDims["crossEntropy"]> = (
+  { rows, V, smoothing, gradient, gradientScale },
+  target,
+) => {
+  const lanes = lanesOf(V);
+  const F = vectorOf(lanes);
+  const width = V / lanes;
+  const inputs = gradient ? 2 : 1;
+  const hit = lanes === 1
+    ? "logits[start + at]"
+    : "logits[start + at / 4u][at % 4u]";
+  const columns = lanes === 1
+    ? "k - start"
+    : "4u * (k - start) + vec4u(0u, 1u, 2u, 3u)";
+  const smooth = smoothing > 0;
+  return single(rowPass({
+    target,
+    parameters: [
+      output(0, "rowLoss"),
+      ...gradient ? [output(1, "dlogits", F)] : [],
+      input(inputs, "logits", F),
+      input(inputs + 1, "targets", "i32"),
+    ],
+    count: rows,
+    width,
+    lanes,
+    reductions: ["largest", "total"],
+    body: `
+let counts = targets[row] >= 0;
+let at = u32(clamp(targets[row], 0, ${V - 1}));
+var most = logits[start];
+${EACH} {
+  most = max(most, logits[k]);
+}
+let top = largest(most, local);
+var weights = ${F}();
+${smooth ? `var sum = ${F}();\n` : ""}${EACH} {
+  weights += exp(logits[k] - top);
+${smooth ? "  sum += logits[k] - top;\n" : ""}}
+let weight = total(weights, local);
+${smooth ? `let mean = total(sum, local) / ${f32(V)};\n` : ""}if (leader) {
+  let loss = log(weight) - ${
+      smooth
+        ? `${f32(1 - smoothing)} * (${hit} - top) - ${f32(smoothing)} * mean`
+        : `(${hit} - top)`
+    };
+  rowLoss[row] = select(0.0f, loss, counts);
+}
+${
+      gradient
+        ? `let scale = select(0.0f, ${f32(gradientScale)}, counts);
+${EACH} {
+  let aim = select(${F}(${f32(smoothing / V)}), ${F}(${
+          f32(1 - smoothing + smoothing / V)
+        }), ${columns} == ${lanes === 1 ? "at" : "vec4u(at)"});
+  dlogits[k] = scale * (exp(logits[k] - top) / weight - aim);
+}`
+        : ""
+    }`,
+  }));
+};
+
+/** total[key[2]] = (or +=) scale · sum of rowLoss: one workgroup, as a tree. */
+export const lossSum: Builder<KernelDims["lossSum"]> = (
+  { rows, scale, slots, accumulate },
+  target,
+) =>
+  single(rowPass({
+    target: { ...target, tiling: "workgroup" },
+    parameters: [
+      output(0, "losses"),
+      input(1, "rowLoss"),
+      input(2, "key", "u32"),
+    ],
+    count: 1,
+    width: rows,
+    lanes: 1,
+    reductions: ["total"],
+    body: `
+var sum = 0.0f;
+${EACH} {
+  sum += rowLoss[k];
+}
+let loss = ${f32(scale)} * total(sum, local);
+if (leader) {
+  losses[min(key[2], ${slots - 1}u)] ${accumulate ? "+=" : "="} loss;
+}`,
+  }));

@@ -1,0 +1,327 @@
+/**
+ * Matrix products for software adapters: each invocation computes a large tile in
+ * registers, straight from storage. The eight invocations of a workgroup are the
+ * lanes of one SIMD vector, side by side along N.
+ *
+ * On such an adapter a load costs as much as a dozen multiply-adds, be it of one
+ * address or of eight, and workgroup memory is no faster. So the larger the tile the
+ * better, until compiling its text takes too long. Unrolled stores would be half of
+ * that time, hence the loop that stores the tile.
+ */
+
+import type { Pass, Target } from "./kernel.ts";
+import { type MatmulDims, parametersOf, widthsOf } from "./matmul_product.ts";
+import { groups } from "./pass.ts";
+import { indent } from "./text.ts";
+
+/** Invocations of a workgroup. */
+const LANES = 8;
+
+/** The largest tile, in rows and columns of y, for products of at least so many operations. */
+const TILES = [
+  { operations: 20e6, rows: 32, columns: 16 },
+  { operations: 2e6, rows: 8, columns: 8 },
+  { operations: 0, rows: 4, columns: 4 },
+] as const;
+
+/** What one invocation computes. */
+export interface RegisterTile {
+  /** A multiple of 4, or less than 4. */
+  readonly rows: number;
+  /** Elements of y in each row, every eighth of the workgroup's stretch. */
+  readonly units: number;
+}
+
+/**
+ * The tile for a product: large where the work is worth the time to compile it (some
+ * 0.6, 0.1 and 0.05 s for the three), and such that the last tiles reach little
+ * beyond the edges of y.
+ */
+export function registerTile(dims: MatmulDims): RegisterTile {
+  const { M, N, K } = dims;
+  const { y } = widthsOf(dims);
+  const { rows, columns } = TILES.find(({ operations }) =>
+    2 * M * N * K >= operations
+  )!;
+  const evenly = Math.ceil(M / Math.ceil(M / rows));
+  return {
+    rows: evenly < 4 ? evenly : 4 * Math.ceil(evenly / 4),
+    units: Math.ceil(N / LANES / y / Math.ceil(N / LANES / columns)),
+  };
+}
+
+/** A product and its tiles. */
+interface Tiled {
+  readonly dims: MatmulDims;
+  readonly tile: RegisterTile;
+}
+
+/**
+ * The pass that computes a whole product.
+ *
+ * Of M and K only the one that all products of a plan share (the rows, B·T) stands in
+ * the text; the other dims follow from the lengths of the operands. So the products
+ * of one form have one text, and are compiled once.
+ */
+export function registerMatmul(
+  dims: MatmulDims,
+  target: Target,
+  tile: RegisterTile = registerTile(dims),
+): Pass {
+  const { rows, units } = tile;
+  const across = LANES * units;
+  const tiled = { dims, tile };
+  return groups({
+    target,
+    parameters: parametersOf(dims),
+    count: Math.ceil(dims.M / rows) *
+      Math.ceil(dims.N / widthsOf(dims).y / across),
+    size: LANES,
+    body: `
+${sizes(dims)}
+// This invocation's tile: ${rows} rows from m on, elements n0 to n${
+      units - 1
+    } of each.
+let tilesAcross = (yRow + ${across - 1}u) / ${across}u;
+let m = row / tilesAcross * ${rows}u;
+${lines(elements(tiled))}
+${lines(initialSums(tiled))}
+${multiply(tiled)}
+${store(tiled)}`,
+  });
+}
+
+/** M, N, K, and the number of elements in a row of each operand. */
+function sizes(dims: MatmulDims): string {
+  const { form, M, K } = dims;
+  const { a, b, y } = widthsOf(dims);
+  const count = (name: string, width: 1 | 4) =>
+    times(`arrayLength(&${name})`, width);
+  const shared = form === "tn"
+    ? `const K = ${K}u;
+let M = ${count("a", a)} / K;`
+    : `const M = ${M}u;
+let K = ${count("a", a)} / M;`;
+  return `${shared}
+let N = ${count("b", b)} / K;
+let aRow = ${over(form === "tn" ? "M" : "K", a)};
+let bRow = ${over(form === "nt" ? "K" : "N", b)};
+let yRow = ${over("N", y)};`;
+}
+
+/** `n0`, `n1`, …: which elements of y's rows; with an overhang also `at0`, …: the nearest that exist. */
+function elements(tiled: Tiled): string[] {
+  const { units } = tiled.tile;
+  return upTo(units).flatMap((u) => [
+    u === 0
+      ? `let n0 = row % tilesAcross * ${LANES * units}u + local;`
+      : `let n${u} = n0 + ${LANES * u}u;`,
+    ...hangsOver(tiled).across ? [`let at${u} = min(n${u}, yRow - 1u);`] : [],
+  ]);
+}
+
+/** Whether the last tile of a row of tiles, or of a column, reaches past the edge of y. */
+function hangsOver({ dims, tile }: Tiled) {
+  const { y } = widthsOf(dims);
+  return {
+    down: dims.M % tile.rows !== 0,
+    across: dims.N / y % (LANES * tile.units) !== 0,
+  };
+}
+
+/** The name of element `u`'s place, for reading. */
+function place(tiled: Tiled, u: number): string {
+  return hangsOver(tiled).across ? `at${u}` : `n${u}`;
+}
+
+/** `s3_1`, the sum for row 3 and element 1, and so on: they start with the bias. */
+function initialSums(tiled: Tiled): string[] {
+  const { dims, tile } = tiled;
+  const units = upTo(tile.units);
+  const zero = widthsOf(dims).y === 4 ? "vec4f()" : "0.0f";
+  return [
+    ...dims.bias
+      ? units.map((u) => `let bias${u} = bias[${place(tiled, u)}];`)
+      : [],
+    ...upTo(tile.rows).flatMap((i) =>
+      units.map((u) => `var s${i}_${u} = ${dims.bias ? `bias${u}` : zero};`)
+    ),
+  ];
+}
+
+/** One turn of the loop over K, by its parts. */
+interface Turn {
+  /** Numbers along K that a turn takes. */
+  readonly step: number;
+  /** Loads what the turn needs of b for element `u`. */
+  readonly loadB: (u: number) => readonly string[];
+  /** Rows whose share of a is loaded together. */
+  readonly block: number;
+  /** Loads what the turn needs of a for the block from row `i` on. */
+  readonly loadA: (i: number) => readonly string[];
+  /** What the turn adds to the sum of row `i` and element `u`. */
+  readonly product: (i: number, u: number) => string;
+}
+
+function multiply(tiled: Tiled): string {
+  const { dims, tile } = tiled;
+  const turn = { nt: turnNt, nn: turnNn, tn: turnTn }[dims.form](tiled);
+  const units = upTo(tile.units);
+  const body = [
+    ...units.flatMap(turn.loadB),
+    ...upTo(tile.rows / turn.block).flatMap((block) => {
+      const first = block * turn.block;
+      return [
+        ...turn.loadA(first),
+        ...upTo(turn.block).flatMap((i) =>
+          units.map((u) =>
+            `s${first + i}_${u} += ${turn.product(first + i, u)};`
+          )
+        ),
+      ];
+    }),
+  ];
+  return `for (var k = 0u; k < K; k += ${turn.step}u) {
+  ${indent(lines(body), 2)}
+}`;
+}
+
+/** Row `i` of the tile, or the last of a if that is beyond it. */
+function rowOfA(tiled: Tiled, i: number): string {
+  const there = plus("m", i);
+  return hangsOver(tiled).down ? `min(${there}, M - 1u)` : there;
+}
+
+/** a[M,K] · b[N,K]ᵀ: inner products. */
+function turnNt(tiled: Tiled): Turn {
+  const { a: step, y } = widthsOf(tiled.dims);
+  const k = over("k", step);
+  return {
+    step,
+    loadB: (u) =>
+      upTo(y).map((j) => {
+        const n = plus(times(place(tiled, u), y), j);
+        return `let b${u}_${j} = b[${n} * bRow + ${k}];`;
+      }),
+    block: 1,
+    loadA: (i) => [`let a${i} = a[${rowOfA(tiled, i)} * aRow + ${k}];`],
+    product: (i, u) => {
+      const columns = upTo(y).map((j) =>
+        step === 4 ? `dot(a${i}, b${u}_${j})` : `a${i} * b${u}_${j}`
+      );
+      return y === 4 ? `vec4f(${columns.join(", ")})` : columns.join();
+    },
+  };
+}
+
+/** a[M,K] · b[K,N]: sums of rows of b, weighted by a. */
+function turnNn(tiled: Tiled): Turn {
+  const { a: step } = widthsOf(tiled.dims);
+  return {
+    step,
+    loadB: (u) => loadRowsOfB(tiled, step, u),
+    block: 1,
+    loadA: (i) => [
+      `let a${i} = a[${rowOfA(tiled, i)} * aRow + ${over("k", step)}];`,
+    ],
+    product: (i, u) => weighted(step, u, (s) => component(`a${i}`, step, s)),
+  };
+}
+
+/** a[K,M]ᵀ · b[K,N]: sums of rows of b, weighted by columns of a. */
+function turnTn(tiled: Tiled): Turn {
+  const { dims } = tiled;
+  const { a: block } = widthsOf(dims);
+  const step = [4, 2].find((step) => dims.K % step === 0) ?? 1;
+  const column = (i: number) => {
+    const there = plus(over("m", block), i / block);
+    return hangsOver(tiled).down ? `min(${there}, aRow - 1u)` : there;
+  };
+  return {
+    step,
+    loadB: (u) => loadRowsOfB(tiled, step, u),
+    block,
+    loadA: (i) =>
+      upTo(step).map((s) =>
+        `let a${i}_${s} = a[${plus("k", s)} * aRow + ${column(i)}];`
+      ),
+    product: (i, u) =>
+      weighted(
+        step,
+        u,
+        (s) => component(`a${i - i % block}_${s}`, block, i % block),
+      ),
+  };
+}
+
+/** Rows k, k + 1, … of b. */
+function loadRowsOfB(tiled: Tiled, step: number, u: number): string[] {
+  return upTo(step).map((s) =>
+    `let b${u}_${s} = b[${plus("k", s)} * bRow + ${place(tiled, u)}];`
+  );
+}
+
+/** The sum of what {@linkcode loadRowsOfB} loaded, times weights. */
+function weighted(
+  step: number,
+  u: number,
+  weight: (s: number) => string,
+): string {
+  return upTo(step).map((s) => `${weight(s)} * b${u}_${s}`).join(" + ");
+}
+
+/** Writes the sums: four rows, then the next four move up into their place. */
+function store(tiled: Tiled): string {
+  const { rows, units } = tiled.tile;
+  const batch = Math.min(rows, 4);
+  const write = lines(upTo(batch).map((i) => storeRow(tiled, i)));
+  if (rows === batch) return `let i = m;\n${write}`;
+  const move = upTo(rows - batch).flatMap((i) =>
+    upTo(units).map((u) => `s${i}_${u} = s${i + batch}_${u};`)
+  );
+  // Counting from m, and not from 0, hides the number of turns from drivers, which would unroll them.
+  return `for (var i = m; i < m + ${rows}u; i += ${batch}u) {
+  ${indent(write, 2)}
+  ${indent(lines(move), 2)}
+}`;
+}
+
+function storeRow(tiled: Tiled, i: number): string {
+  const { down, across } = hangsOver(tiled);
+  const equals = tiled.dims.accumulate ? "+=" : "=";
+  const row = plus("i", i);
+  const writes = upTo(tiled.tile.units).map((u) => {
+    const write = `y[${row} * yRow + n${u}] ${equals} s${i}_${u};`;
+    return across ? `if (n${u} < yRow) { ${write} }` : write;
+  });
+  return down
+    ? `if (i + ${i}u < M) {
+  ${indent(lines(writes), 2)}
+}`
+    : lines(writes);
+}
+
+/** Component `i` of an element of 1 or 4 numbers. */
+function component(name: string, width: 1 | 4, i: number): string {
+  return width === 1 ? name : `${name}.${"xyzw"[i]}`;
+}
+
+function plus(term: string, n: number): string {
+  return n === 0 ? term : `(${term} + ${n}u)`;
+}
+
+function times(factor: string, n: number): string {
+  return n === 1 ? factor : `${factor} * ${n}u`;
+}
+
+function over(dividend: string, n: number): string {
+  return n === 1 ? dividend : `${dividend} / ${n}u`;
+}
+
+function upTo(n: number): number[] {
+  return Array.from({ length: n }, (_, i) => i);
+}
+
+function lines(statements: readonly string[]): string {
+  return statements.join("\n");
+}

@@ -1,0 +1,326 @@
+/**
+ * Matrix products for hardware: a workgroup computes a tile of y, each invocation a
+ * part of it in registers, from tiles of a and b that they bring into workgroup
+ * memory together.
+ *
+ * The gradient of a weight has few outputs and a long K. There K is cut into slices,
+ * whose products go to a scratch buffer, and a second pass adds them up in order.
+ */
+
+import type { Lowering, Pass, Target } from "./kernel.ts";
+import { type MatmulDims, parametersOf, widthsOf } from "./matmul_product.ts";
+import { groups, invocations, type Parameter } from "./pass.ts";
+import { indent, repeat } from "./text.ts";
+
+/** What a workgroup computes, and each of its invocations. All are multiples of 4. */
+export interface WorkgroupTile {
+  readonly rows: number;
+  readonly columns: number;
+  /** Rows and columns of an invocation's part. */
+  readonly part: { readonly rows: number; readonly columns: number };
+}
+
+/** How a product is shared out. */
+export interface Partition {
+  readonly tile: WorkgroupTile;
+  /** Into how many stretches K is cut. */
+  readonly slices: number;
+}
+
+/**
+ * The larger a tile, the less often a and b are read. These take at most 128
+ * invocations and 13 KiB of workgroup memory; every adapter has 256 and 16 KiB.
+ */
+const TILES: readonly WorkgroupTile[] = [
+  { rows: 128, columns: 64, part: { rows: 8, columns: 8 } },
+  { rows: 64, columns: 64, part: { rows: 8, columns: 4 } },
+  { rows: 32, columns: 32, part: { rows: 4, columns: 4 } },
+];
+
+/** Workgroups that keep a GPU busy. */
+const BUSY = 128;
+
+/** Numbers along K that workgroup memory holds at a time. */
+const DEPTH = 16;
+
+/** K is not cut into slices shorter than this. */
+const SHORTEST_SLICE = 256;
+
+/** The partition for a product: the largest tiles of which there are enough, or the most that there can be. */
+export function partition(dims: MatmulDims): Partition {
+  const most = dims.form === "tn"
+    ? Math.max(1, Math.floor(dims.K / SHORTEST_SLICE))
+    : 1;
+  const tile = TILES.find((tile) => tilesOf(dims, tile) * most >= BUSY) ??
+    TILES.at(-1)!;
+  const wanted = Math.ceil(BUSY / tilesOf(dims, tile));
+  return { tile, slices: Math.min(most, wanted) };
+}
+
+function tilesOf({ M, N }: MatmulDims, { rows, columns }: WorkgroupTile) {
+  return Math.ceil(M / rows) * Math.ceil(N / columns);
+}
+
+/** A product by workgroup tiles. */
+export function workgroupMatmul(
+  dims: MatmulDims,
+  target: Target,
+  { tile, slices }: Partition = partition(dims),
+): Lowering {
+  const parameters = parametersOf(dims);
+  if (slices === 1) {
+    const pass = tilePass({ dims, tile, slices }, parameters, target);
+    return { passes: [pass], scratch: [] };
+  }
+  const [y, a, b, ...bias] = parameters as [Parameter, Parameter, Parameter];
+  const part: Parameter = { ...y, name: "part", operand: parameters.length };
+  const plain = { ...dims, bias: false, accumulate: false };
+  return {
+    passes: [
+      tilePass(
+        { dims: plain, tile, slices },
+        [{ ...part, name: "y" }, a, b],
+        target,
+      ),
+      sumPass(dims, slices, [y, { ...part, access: "read" }, ...bias], target),
+    ],
+    scratch: [slices * dims.M * dims.N],
+  };
+}
+
+/** y = the sum of the slices' products, part[slices, M, N]. */
+function sumPass(
+  dims: MatmulDims,
+  slices: number,
+  parameters: readonly Parameter[],
+  target: Target,
+): Pass {
+  const { M, N, bias, accumulate } = dims;
+  const { y } = widthsOf(dims);
+  const count = M * N / y;
+  return invocations({
+    target,
+    parameters,
+    count,
+    body: `
+var sum = part[i];
+for (var s = 1u; s < ${slices}u; s++) {
+  sum += part[s * ${count}u + i];
+}
+y[i] ${accumulate ? "+=" : "="} sum${bias ? ` + bias[i % ${N / y}u]` : ""};`,
+  });
+}
+
+/** A product and how it is shared out. */
+interface Shared extends Partition {
+  readonly dims: MatmulDims;
+}
+
+/** Computes y[M,N] or, in several slices, y[slices,M,N]. */
+function tilePass(
+  shared: Shared,
+  parameters: readonly Parameter[],
+  target: Target,
+): Pass {
+  const { dims, tile, slices } = shared;
+  const { M, N, K } = dims;
+  const { rows, columns, part } = tile;
+  const tiles = tilesOf(dims, tile);
+  const across = Math.ceil(N / columns);
+  const width = columns / part.columns;
+  const length = DEPTH * Math.ceil(K / slices / DEPTH);
+  return groups({
+    target,
+    parameters,
+    count: tiles * slices,
+    size: sizeOf(tile),
+    declarations: `
+const M = ${M}u;
+const N = ${N}u;
+const K = ${K}u;
+
+// ${DEPTH} numbers along K, one a row, of the tile's rows of a and of its columns of b.
+var<workgroup> aTile: array<vec4f, ${DEPTH * strideOf(rows)}>;
+var<workgroup> bTile: array<vec4f, ${DEPTH * strideOf(columns)}>;
+
+${loader("a", shared)}
+
+${loader("b", shared)}
+
+${storer(shared)}`,
+    body: `
+// The tile starts at row m and column n. This invocation's part of it are
+// ${part.rows} rows from down on, and in them every ${width}th vec4f from right on.
+${slices === 1 ? "const slice = 0u;" : `let slice = row / ${tiles}u;`}
+let m = ${slices === 1 ? "row" : `row % ${tiles}u`} / ${across}u * ${rows}u;
+let n = row % ${across}u * ${columns}u;
+let down = local / ${width}u * ${part.rows}u;
+let right = local % ${width}u;
+${partSums(tile, (i, u) => `var s${i}_${u} = vec4f();`)}
+
+let end = min((slice + 1u) * ${length}u, K);
+for (var k0 = slice * ${length}u; k0 < end; k0 += ${DEPTH}u) {
+  ${indent(filler("a", shared), 2)}
+  ${indent(filler("b", shared), 2)}
+  workgroupBarrier();
+  for (var k = 0u; k < ${DEPTH}u; k++) {
+    ${indent(multiply(tile), 4)}
+  }
+  workgroupBarrier();
+}
+
+${
+      partSums(tile, (i, u) =>
+        `store(slice, m + down + ${i}u, n + 4u * (right + ${
+          u * width
+        }u), s${i}_${u});`)
+    }`,
+  });
+}
+
+function sizeOf({ rows, columns, part }: WorkgroupTile): number {
+  return rows * columns / (part.rows * part.columns);
+}
+
+/** Length of a row of the tile of a or b, in vec4f: odd, so that transposing writes meet few bank conflicts. */
+function strideOf(extent: number): number {
+  return extent / 4 + 1;
+}
+
+/** A line for each vec4f of an invocation's part: row `i`, place `u`. */
+function partSums(
+  { part }: WorkgroupTile,
+  line: (i: number, u: number) => string,
+): string {
+  return repeat(part.rows, (i) => repeat(part.columns / 4, (u) => line(i, u)));
+}
+
+/** What the rows and columns of a or b count, and how far the tile reaches along M or N. */
+function layoutOf(name: "a" | "b", { dims: { form }, tile }: Shared) {
+  if (name === "a") {
+    return {
+      rows: form === "tn" ? "K" : "M",
+      columns: form === "tn" ? "M" : "K",
+      extent: tile.rows,
+      start: "m",
+    } as const;
+  }
+  return {
+    rows: form === "nt" ? "N" : "K",
+    columns: form === "nt" ? "K" : "N",
+    extent: tile.columns,
+    start: "n",
+  } as const;
+}
+
+/** Whether the last tile reaches past the end of this dim. */
+function hangsOver(dim: "M" | "N" | "K", { dims, tile }: Shared): boolean {
+  return dims[dim] % { M: tile.rows, N: tile.columns, K: DEPTH }[dim] !== 0;
+}
+
+/** `loadA` or `loadB`: four numbers of a row, zeros where there are none. */
+function loader(name: "a" | "b", shared: Shared): string {
+  const { rows, columns } = layoutOf(name, shared);
+  const width = widthsOf(shared.dims)[name];
+  const outside = [
+    ...hangsOver(rows, shared) ? [`row >= ${rows}`] : [],
+    ...hangsOver(columns, shared) ? [`column >= ${columns}`] : [],
+  ];
+  const guard = outside.length === 0
+    ? ""
+    : `if (${outside.join(" || ")}) { return vec4f(); }`;
+  const value = width === 4
+    ? `return ${name}[(row * ${columns} + column) / 4u];`
+    : `let first = row * ${columns} + column;
+var four = vec4f(${name}[first], 0.0f, 0.0f, 0.0f);
+${
+      repeat(3, (i) =>
+        `if (column + ${i + 1}u < ${columns}) { four.${
+          "yzw"[i]
+        } = ${name}[first + ${i + 1}u]; }`)
+    }
+return four;`;
+  return `fn load${name.toUpperCase()}(row: u32, column: u32) -> vec4f {
+  ${indent([guard, value].filter((text) => text !== "").join("\n"), 2)}
+}`;
+}
+
+/** Brings the tile of a or b into workgroup memory, with K down its rows. */
+function filler(name: "a" | "b", shared: Shared): string {
+  const { rows, extent, start } = layoutOf(name, shared);
+  const load = `load${name.toUpperCase()}`;
+  const stride = strideOf(extent);
+  const loop = (count: number, body: string) =>
+    `for (var i = local; i < ${count}u; i += ${sizeOf(shared.tile)}u) {
+  ${indent(body, 2)}
+}`;
+  if (rows === "K") {
+    return loop(
+      DEPTH * extent / 4,
+      `let r = i / ${extent / 4}u;
+let c = i % ${extent / 4}u;
+${name}Tile[r * ${stride}u + c] = ${load}(k0 + r, ${start} + 4u * c);`,
+    );
+  }
+  return loop(
+    DEPTH * extent / 16,
+    `let r = i / ${DEPTH / 4}u;
+let c = i % ${DEPTH / 4}u * 4u;
+let block = transpose(mat4x4f(
+${
+      repeat(
+        4,
+        (j) => `  ${load}(${start} + 4u * r + ${j}u, k0 + c),`,
+      )
+    }
+));
+${
+      repeat(4, (j) =>
+        `${name}Tile[(c + ${j}u) * ${stride}u + r] = block[${j}];`)
+    }`,
+  );
+}
+
+/** Adds the outer product of row k of both tiles to the sums. */
+function multiply(tile: WorkgroupTile): string {
+  const { rows, columns, part } = tile;
+  const width = columns / part.columns;
+  return [
+    repeat(
+      part.rows / 4,
+      (i) => `let a${i} = aTile[k * ${strideOf(rows)}u + down / 4u + ${i}u];`,
+    ),
+    repeat(
+      part.columns / 4,
+      (u) =>
+        `let b${u} = bTile[k * ${strideOf(columns)}u + right + ${u * width}u];`,
+    ),
+    partSums(tile, (i, u) => {
+      const weight = `a${Math.floor(i / 4)}.${"xyzw"[i % 4]}`;
+      return `s${i}_${u} = fma(vec4f(${weight}), b${u}, s${i}_${u});`;
+    }),
+  ].join("\n");
+}
+
+/** `store`: writes four numbers of row m, as far as they are within y. */
+function storer(shared: Shared): string {
+  const { dims } = shared;
+  const { y: width } = widthsOf(dims);
+  const equals = dims.accumulate ? "+=" : "=";
+  const outside = [
+    ...hangsOver("M", shared) ? ["m >= M"] : [],
+    ...hangsOver("N", shared) ? ["n >= N"] : [],
+  ];
+  const guard = outside.length === 0
+    ? ""
+    : `if (${outside.join(" || ")}) { return; }\n`;
+  const write = width === 4
+    ? `y[first / 4u] ${equals} sum${dims.bias ? " + bias[n / 4u]" : ""};`
+    : repeat(4, (i) => {
+      const value = `sum.${"xyzw"[i]}${dims.bias ? ` + bias[n + ${i}u]` : ""}`;
+      return `if (n + ${i}u < N) { y[first + ${i}u] ${equals} ${value}; }`;
+    });
+  return `fn store(slice: u32, m: u32, n: u32, sum: vec4f) {
+  ${indent(`${guard}let first = (slice * M + m) * N + n;\n${write}`, 2)}
+}`;
+}

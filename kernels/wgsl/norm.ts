@@ -1,0 +1,123 @@
+/**
+ * Layer norm (arXiv 1607.06450) and RMS norm (arXiv 1910.07467), forward and
+ * backward. RMS norm is layer norm with the mean taken to be 0 and no bias.
+ */
+
+import type { KernelDims } from "../vocabulary.ts";
+import { columnSums } from "./column_sum.ts";
+import type { Builder } from "./kernel.ts";
+import { input, lanesOf, output, single, vectorOf } from "./pass.ts";
+import { EACH, rowPass } from "./rows.ts";
+import { f32 } from "./text.ts";
+
+/** y = (x - mean) · scale · weight + bias; stats = (mean, scale). */
+export const norm: Builder<KernelDims["norm"]> = (
+  { kind, rows, C, eps, bias },
+  target,
+) => {
+  const lanes = lanesOf(C);
+  const F = vectorOf(lanes);
+  const mean = kind === "rmsnorm" ? "let mean = 0.0f;" : `
+var sum = ${F}();
+${EACH} {
+  sum += x[k];
+}
+let mean = total(sum, local) / ${f32(C)};`;
+  return single(rowPass({
+    target,
+    parameters: [
+      output(0, "y", F),
+      output(1, "stats", "vec2f"),
+      input(2, "x", F),
+      input(3, "weight", F),
+      ...bias ? [input(4, "bias", F)] : [],
+    ],
+    count: rows,
+    width: C / lanes,
+    lanes,
+    reductions: ["total"],
+    body: `
+${mean}
+var squares = ${F}();
+${EACH} {
+  let distance = x[k] - mean;
+  squares += distance * distance;
+}
+let scale = inverseSqrt(total(squares, local) / ${f32(C)} + ${f32(eps)});
+${EACH} {
+  let c = k - start;
+  y[k] = (x[k] - mean) * scale * weight[c]${bias ? " + bias[c]" : ""};
+}
+if (leader) {
+  stats[row] = vec2f(mean, scale);
+}`,
+  }));
+};
+
+/**
+ * With g = dy · weight and n = (x - mean) · scale, over the channels of a row:
+ * dx = scale · (g - mean(g) - n · mean(g · n)), where RMS norm has no mean(g).
+ */
+export const normBackward: Builder<KernelDims["normBackward"]> = (
+  { kind, rows, C, accumulate },
+  target,
+) => {
+  const lanes = lanesOf(C);
+  const F = vectorOf(lanes);
+  const centred = kind === "layernorm";
+  return single(rowPass({
+    target,
+    parameters: [
+      output(0, "dx", F),
+      input(1, "dy", F),
+      input(2, "x", F),
+      input(3, "weight", F),
+      input(4, "stats", "vec2f"),
+    ],
+    count: rows,
+    width: C / lanes,
+    lanes,
+    reductions: ["total"],
+    body: `
+let mean = stats[row].x;
+let scale = stats[row].y;
+var sum = ${F}();
+var product = ${F}();
+${EACH} {
+  let g = dy[k] * weight[k - start];
+  sum += g;
+  product += g * (x[k] - mean);
+}
+let along = total(product, local) * scale / ${f32(C)}; // mean(g · n)
+${
+      centred
+        ? `let level = total(sum, local) / ${f32(C)}; // mean(g)`
+        : "let level = 0.0f;"
+    }
+${EACH} {
+  let g = dy[k] * weight[k - start];
+  let n = (x[k] - mean) * scale;
+  dx[k] ${accumulate ? "+=" : "="} scale * (g - level - n * along);
+}`,
+  }));
+};
+
+/** dweight += sum over rows of dy · (x - mean) · scale; dbias += sum over rows of dy. */
+export const normBackwardWeights: Builder<KernelDims["normBackwardWeights"]> = (
+  { rows, C, bias },
+  target,
+) => {
+  const F = vectorOf(lanesOf(C));
+  const outputs = bias ? ["dweight", "dbias"] : ["dweight"];
+  return columnSums({
+    rows,
+    N: C,
+    outputs,
+    inputs: [
+      input(outputs.length, "dy", F),
+      input(outputs.length + 1, "x", F),
+      input(outputs.length + 2, "stats", "vec2f"),
+    ],
+    terms: ["dy[k] * (x[k] - stats[r].x) * stats[r].y", "dy[k]"],
+  }, target);
+};

@@ -1,0 +1,126 @@
+/** The end of a training step: global gradient norm, clipping, AdamW. */
+
+import type { KernelDims } from "../vocabulary.ts";
+import type { Builder } from "./kernel.ts";
+import {
+  input,
+  invocations,
+  lanesOf,
+  output,
+  single,
+  vectorOf,
+} from "./pass.ts";
+import { EACH, rowPass } from "./rows.ts";
+import { f32 } from "./text.ts";
+
+/** partial[p] = sum of squares of the p-th stretch; a "row" is a stretch, the last may be short or empty. */
+export const squareSum: Builder<KernelDims["squareSum"]> = (
+  { n, parts },
+  target,
+) => {
+  const stretch = Math.ceil(n / parts);
+  const lanes = lanesOf(n, stretch);
+  const F = vectorOf(lanes);
+  return single(rowPass({
+    target,
+    parameters: [output(0, "partial"), input(1, "grads", F)],
+    count: parts,
+    width: stretch / lanes,
+    length: n / lanes,
+    lanes,
+    reductions: ["total"],
+    body: `
+var squares = ${F}();
+${EACH} {
+  squares += grads[k] * grads[k];
+}
+let sum = total(squares, local);
+if (leader) {
+  partial[row] = sum;
+}`,
+  }));
+};
+
+/**
+ * clip = (min(1, maxNorm / (norm + 1e-6)), 1 where norm and loss are finite), metrics[key[2]] = (loss, norm, finite, 0),
+ * loss = 0. Finite is tested by exponent bits, since WGSL may assume that there is no NaN.
+ */
+export const clip: Builder<KernelDims["clip"]> = (
+  { parts, maxNorm, slots },
+  target,
+) =>
+  single(rowPass({
+    target: { ...target, tiling: "workgroup" },
+    parameters: [
+      output(0, "clip"),
+      output(1, "metrics", "vec4f"),
+      output(2, "loss"),
+      input(3, "partial"),
+      input(4, "key", "u32"),
+    ],
+    declarations: `
+fn finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
+}`,
+    count: 1,
+    width: parts,
+    lanes: 1,
+    reductions: ["total"],
+    body: `
+var sum = 0.0f;
+${EACH} {
+  sum += partial[k];
+}
+let square = total(sum, local);
+if (leader) {
+  let norm = sqrt(square);
+  let sound = select(0.0f, 1.0f, finite(square) && finite(loss[0]));
+  clip[0] = ${
+      maxNorm === 0 ? "1.0f" : `min(1.0f, ${f32(maxNorm)} / (norm + 1e-6f))`
+    };
+  clip[1] = sound;
+  metrics[min(key[2], ${slots - 1}u)] = vec4f(loss[0], norm, sound, 0.0f);
+  loss[0] = 0.0f;
+}`,
+  }));
+
+/** AdamW (arXiv 1711.05101, algorithm 2), with eps outside the root and the gradient cleared at the end. */
+export const adamw: Builder<KernelDims["adamw"]> = (
+  { n, decayed, beta1, beta2, eps, weightDecay },
+  target,
+) => {
+  const lanes = lanesOf(n, decayed);
+  const F = vectorOf(lanes);
+  const boundary = decayed / lanes;
+  const decay = `schedule[0] * ${f32(weightDecay)}`;
+  const kept = decayed === 0 || weightDecay === 0
+    ? "params[i]"
+    : decayed === n
+    ? `params[i] * (1.0f - ${decay})`
+    : `params[i] * (1.0f - select(0.0f, ${decay}, i < ${boundary}u))`;
+  return single(invocations({
+    target,
+    parameters: [
+      output(0, "params", F),
+      output(1, "grads", F),
+      output(2, "m", F),
+      output(3, "v", F),
+      input(4, "clip"),
+      input(5, "schedule"),
+    ],
+    count: n / lanes,
+    body: `
+if (clip[1] != 0.0f) {
+  let g = clip[0] * grads[i];
+  let first = ${f32(beta1)} * m[i] + ${f32(1 - beta1)} * g;
+  let second = ${f32(beta2)} * v[i] + ${f32(1 - beta2)} * g * g;
+  m[i] = first;
+  v[i] = second;
+  let kept = ${kept};
+  params[i] = kept - schedule[0] * (first / schedule[1]) / (sqrt(second / schedule[2]) + ${
+      f32(eps)
+    });
+}
+grads[i] = ${F}();`,
+  }));
+};

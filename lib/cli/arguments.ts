@@ -1,0 +1,196 @@
+/** From the words of a command line to typed values; what makes no sense is refused with the nearest thing that does. */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { UsageError } from "./errors.ts";
+import { type Flag, flagName, type FlagsOf } from "./flag.ts";
+import { nearest } from "./nearest.ts";
+
+/** What a verb takes. */
+export interface Syntax<Values> {
+  /** Its name, as in `lm NAME`. */
+  readonly name: string;
+  /** What the one argument without a dash is called; absent: there is none. */
+  readonly operand?: string;
+  readonly flags: FlagsOf<Values>;
+}
+
+/** What was given. */
+export interface Arguments<Values> {
+  /** The values of the flags that were given. */
+  readonly flags: Partial<Values>;
+  /** The argument without a dash, if it was given. */
+  readonly operand: string | undefined;
+}
+
+/**
+ * Reads a verb's arguments. `--name value` and `--name=value` are the same; a value may
+ * begin with a dash (`-1`), with two only after `=`. The last of several values counts.
+ *
+ * @throws {UsageError} at the first argument that makes no sense
+ */
+export function parseArguments<Values>(
+  args: readonly string[],
+  syntax: Syntax<Values>,
+): Arguments<Values> {
+  const known = new Known(syntax);
+  const found = parseArgs(known.attachValues(args), {
+    string: [...known.names("value"), "_"],
+    collect: known.names("value"),
+    boolean: known.names("switch"),
+    negatable: known.names("negatable"),
+    alias: known.aliases(),
+    // A switch that was not given is not the same as one that is off.
+    default: Object.fromEntries(
+      known.names("switch").map((name) => [name, undefined]),
+    ),
+    unknown: (arg, key) => {
+      if (key !== undefined) throw known.unknown(arg);
+      return true;
+    },
+  });
+  const flags: Record<string, unknown> = {};
+  for (const [key, flag] of known.flags) {
+    const given = found[flagName(key)];
+    const texts = Array.isArray(given) ? given : [given];
+    if (texts.length > 0 && given !== undefined) {
+      flags[key] = read(flag, flagName(key), texts.map(String));
+    }
+  }
+  return {
+    flags: flags as Partial<Values>,
+    operand: onlyOperand(found._.map(String), syntax),
+  };
+}
+
+function read(
+  flag: Flag<unknown>,
+  name: string,
+  texts: readonly string[],
+): unknown {
+  try {
+    return flag.read(texts);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const [complaint, hint] = error.message.split("\nhint: ");
+    throw new UsageError(
+      `Cannot use --${name} ${texts.at(-1)}: ${
+        JSON.stringify(texts.at(-1))
+      } ${complaint}`,
+      hint,
+    );
+  }
+}
+
+function onlyOperand(
+  operands: readonly string[],
+  { name, operand }: Pick<Syntax<never>, "name" | "operand">,
+): string | undefined {
+  const most = operand === undefined ? 0 : 1;
+  if (operands.length > most) {
+    const reason = operand === undefined
+      ? "it takes flags only"
+      : `it takes one ${operand}`;
+    throw new UsageError(
+      `Cannot ${name} with the argument "${operands[most]}": ${reason}`,
+      seeHelp(name),
+    );
+  }
+  return operands[0];
+}
+
+function seeHelp(verb: string): string {
+  return `${verb} --help lists all flags`;
+}
+
+/** The flags of a verb, by what the command line calls them. */
+class Known {
+  readonly flags: [key: string, flag: Flag<unknown>][];
+  readonly #verb: string;
+  readonly #byName = new Map<string, Flag<unknown>>();
+
+  constructor({ name, flags }: Syntax<unknown>) {
+    this.#verb = name;
+    this.flags = Object.entries(flags);
+    for (const [key, flag] of this.flags) {
+      this.#byName.set(flagName(key), flag);
+      if (flag.alias !== undefined) this.#byName.set(flag.alias, flag);
+    }
+  }
+
+  names(kind: "value" | "switch" | "negatable"): string[] {
+    return this.flags.filter(([, flag]) =>
+      kind === "value"
+        ? flag.value !== undefined
+        : flag.value === undefined && (kind === "switch" || flag.negatable)
+    ).map(([key]) => flagName(key));
+  }
+
+  aliases(): Record<string, string> {
+    return Object.fromEntries(
+      this.flags.flatMap(([key, { alias }]) =>
+        alias === undefined ? [] : [[flagName(key), alias]]
+      ),
+    );
+  }
+
+  /** Writes `--name value` as `--name=value`: parseArgs would take `-1` for a flag, and a missing value for an empty one. */
+  attachValues(args: readonly string[]): string[] {
+    const attached: string[] = [];
+    for (let i = 0; i < args.length; i++) {
+      const arg = args[i]!;
+      if (arg === "--") return [...attached, ...args.slice(i)];
+      const [, name = "", value] = /^--([^=]+)(=[^]*)?$/.exec(arg) ?? [];
+      const flag = this.#byName.get(name);
+      if (flag === undefined) {
+        attached.push(arg);
+      } else if (flag.value === undefined) {
+        if (value !== undefined) throw tookNoValue(name);
+        attached.push(arg);
+      } else if (value !== undefined) {
+        attached.push(arg);
+      } else if (flag.optional !== undefined) {
+        const follows = flag.optional.includes(args[i + 1] ?? "");
+        attached.push(`${arg}=${follows ? args[++i] : flag.optional[0]}`);
+      } else {
+        attached.push(`${arg}=${valueAfter(args, i++, flag)}`);
+      }
+    }
+    return attached;
+  }
+
+  unknown(arg: string): UsageError {
+    const name = /^-*([^=]*)/.exec(arg)![1]!;
+    const names = [
+      ...this.#byName.keys(),
+      ...this.names("negatable").map((name) => `no-${name}`),
+    ].filter((known) => known.length > 1);
+    const near = nearest(name, names);
+    return new UsageError(
+      `Cannot use ${arg.split("=")[0]}: ${this.#verb} has no such flag`,
+      near === undefined ? seeHelp(this.#verb) : `did you mean --${near}?`,
+    );
+  }
+}
+
+function tookNoValue(name: string): UsageError {
+  return new UsageError(`Cannot give --${name} a value: it is a switch`);
+}
+
+function valueAfter(
+  args: readonly string[],
+  index: number,
+  { value }: Flag<unknown>,
+): string {
+  const next = args[index + 1];
+  if (next === undefined || next.startsWith("--")) {
+    throw new UsageError(
+      `Cannot use ${args[index]}: it needs a value`,
+      next === undefined
+        ? `${args[index]} ${value}`
+        : `${args[index]} ${value}, or ${
+          args[index]
+        }=${next} if that is the value`,
+    );
+  }
+  return next;
+}

@@ -1,0 +1,128 @@
+/** What a flag is, and how its text becomes a value. The flags themselves stand in `verbs.ts` and `field_flags.ts`. */
+
+import { nearest } from "./nearest.ts";
+
+/** One flag of a verb. */
+export interface Flag<Value> {
+  /** One line about it. */
+  readonly help: string;
+  /** What help calls its value; absent: a switch. */
+  readonly value?: string;
+  /** What holds without it, for help. */
+  readonly without?: string;
+  /** Whether `--no-NAME` sets a switch to false. */
+  readonly negatable?: boolean;
+  /** Another name that means the same. */
+  readonly alias?: string;
+  /** What the flag may be followed by, the first of which it means when it stands alone. */
+  readonly optional?: readonly string[];
+  /**
+   * The value of all the texts given, at least one; those of a switch are `true` and `false`.
+   *
+   * @throws {RangeError} saying what the text is not, as `is not an integer`
+   */
+  read(texts: readonly string[]): Value;
+}
+
+/** The flags that give an object of these values. */
+export type FlagsOf<Values> = {
+  readonly [Key in keyof Values]-?: Flag<Exclude<Values[Key], undefined>>;
+};
+
+/** Help that stands beside a flag. */
+export type FlagText = Pick<Flag<unknown>, "help" | "without" | "alias">;
+
+/** Fields whose flag is not their name. */
+const otherNames: Readonly<Record<string, string>> = { maxSteps: "steps" };
+
+/** The flag of a field, without its dashes: `nEmbd` is `n-embd`. */
+export function flagName(field: string): string {
+  return otherNames[field] ??
+    field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** A flag that is there or not; `negatable` ones may also be denied. */
+export function toggle(
+  text: FlagText,
+  options: { readonly negatable?: boolean } = {},
+): Flag<boolean> {
+  return { ...text, ...options, read: (texts) => texts.at(-1) !== "false" };
+}
+
+/** A flag with any text. */
+export function text(value: string, text: FlagText): Flag<string> {
+  return { ...text, value, read: (texts) => texts.at(-1)! };
+}
+
+/** A flag that may be given several times, with any text each time. */
+export function texts(value: string, text: FlagText): Flag<readonly string[]> {
+  return { ...text, value, read: (texts) => texts };
+}
+
+/** A flag with one of a few words. */
+export function choice<Word extends string>(
+  words: readonly Word[],
+  text: FlagText,
+): Flag<Word> {
+  const read = ([...texts]: readonly string[]) => {
+    const given = texts.at(-1)!;
+    const word = words.find((word) => word === given);
+    if (word !== undefined) return word;
+    const near = nearest(given, words);
+    throw new RangeError(
+      `is none of ${words.join(", ")}` +
+        (near === undefined ? "" : `\nhint: did you mean ${near}?`),
+    );
+  };
+  return { ...text, value: words.join("|"), read };
+}
+
+/** A flag with one of a few words, the first of which it means when it stands alone. */
+export function optionalChoice<Word extends string>(
+  words: readonly Word[],
+  text: FlagText,
+): Flag<Word> {
+  return {
+    ...choice(words, text),
+    value: `[${words.join("|")}]`,
+    optional: words,
+  };
+}
+
+/** A flag with an integer. */
+export function integer(text: FlagText): Flag<number> {
+  return { ...text, value: "N", read: (texts) => toInteger(texts.at(-1)!) };
+}
+
+/** A flag with a number. */
+export function number(text: FlagText): Flag<number> {
+  return { ...text, value: "X", read: (texts) => toNumber(texts.at(-1)!) };
+}
+
+/** A flag with a number or the word `off`. */
+export function numberOrOff(text: FlagText): Flag<number | null> {
+  return {
+    ...text,
+    value: "X|off",
+    read: (texts) => {
+      const given = texts.at(-1)!;
+      return given === "off"
+        ? null
+        : toNumber(given, "is neither a number nor off");
+    },
+  };
+}
+
+function toNumber(text: string, complaint = "is not a number"): number {
+  // Number() also takes "", " 1 " and "0x10".
+  if (!/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text)) {
+    throw new RangeError(complaint);
+  }
+  return Number(text);
+}
+
+function toInteger(text: string): number {
+  const value = toNumber(text, "is not an integer");
+  if (!Number.isSafeInteger(value)) throw new RangeError("is not an integer");
+  return value;
+}

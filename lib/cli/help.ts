@@ -1,0 +1,90 @@
+/** Help as text, from the tables of `verbs.ts`: examples first, at most 80 columns. */
+
+import { type Flag, flagName } from "./flag.ts";
+import { program, VERSION } from "./program.ts";
+import { type Verb, verbs } from "./verbs.ts";
+
+const WIDTH = 80;
+/** Where the right column begins. */
+const COLUMN = 26;
+
+/** Help on the program. */
+export function programHelp(): string {
+  return [
+    `lm ${VERSION}: train, sample and take apart small language models`,
+    "",
+    ...verbs.flatMap(({ name, summary }) => entry(name, summary)),
+    "",
+    ...examples(verbs.map(({ examples }) => examples[0]!)),
+    "",
+    `${program()} VERB --help says more.`,
+  ].join("\n");
+}
+
+/** Help on a verb. */
+export function verbHelp<Values>(verb: Verb<Values>): string {
+  const { name, summary, operand, sections } = verb;
+  const usage = [program(), name, ...(operand ? [`[${operand}]`] : [])];
+  return [
+    `${usage.join(" ")} [FLAG ...]`,
+    ...wrap(`${name}: ${summary}`, WIDTH),
+    "",
+    ...examples(verb.examples),
+    ...Object.entries(sections).flatMap(([title, keys]) => [
+      "",
+      `${title}:`,
+      ...keys.flatMap((key) => flagEntry(String(key), verb.flags[key])),
+    ]),
+    ...(operand === undefined ? [] : ["", ...wrap(operandHelp(name), WIDTH)]),
+  ].join("\n");
+}
+
+function operandHelp(name: string): string {
+  return name === "info"
+    ? "RUN is a run's directory or a checkpoint file. Without it and without flags, info is about the machine."
+    : "RUN is a run's directory or a checkpoint file; the newest run in runs/ if left out.";
+}
+
+function examples(list: readonly (readonly [string, string])[]): string[] {
+  const commands = list.map(([args]) => `${program()} ${args}`);
+  const width = Math.max(...commands.map(({ length }) => length));
+  const fits = list.every(([, does]) => width + does.length + 6 <= WIDTH);
+  return list.flatMap(([, does], index) =>
+    fits
+      ? [`  ${commands[index]!.padEnd(width)}  # ${does}`]
+      : [`  # ${does}`, `  ${commands[index]}`]
+  );
+}
+
+function flagEntry(
+  key: string,
+  { value, help, without, negatable, alias }: Flag<unknown>,
+): string[] {
+  const name = flagName(key);
+  const short = alias?.length === 1 ? `-${alias}, ` : "";
+  const left = `${short}--${negatable ? "[no-]" : ""}${name}`;
+  const right = without === undefined ? help : `${help} [${without}]`;
+  return entry(value === undefined ? left : `${left} ${value}`, right);
+}
+
+/** A left column and a right one, which is wrapped and begins on the next line if the left is too long. */
+function entry(left: string, right: string): string[] {
+  const indent = " ".repeat(COLUMN);
+  const lines = wrap(right, WIDTH - COLUMN).map((line) => indent + line);
+  const head = `  ${left}`;
+  if (head.length + 2 > COLUMN) return [head, ...lines];
+  const [first = "", ...rest] = lines;
+  return [head + first.slice(head.length), ...rest];
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1)!;
+    if (line === "") lines[lines.length - 1] = word;
+    else if (line.length + 1 + word.length <= width) {
+      lines[lines.length - 1] = `${line} ${word}`;
+    } else lines.push(word);
+  }
+  return lines;
+}

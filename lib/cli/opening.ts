@@ -1,0 +1,13 @@
+/** What a text begins with when nobody says: a model needs a token to start from. */
+
+import type { Tokenizer } from "../tokenizer.ts";
+
+/** A line end; for a vocabulary without one, its first character. */
+export function opening(tokenizer: Tokenizer): string {
+  try {
+    tokenizer.encode("\n");
+    return "\n";
+  } catch {
+    return tokenizer.decode([0]);
+  }
+}

@@ -1,0 +1,109 @@
+/** How far training is, in words: as wide as there is room for. Drawing is `terminal.ts`. */
+
+/** What is known at some moment of training. */
+export interface Progress {
+  readonly step: number;
+  readonly maxSteps: number;
+  /** In nats per token. */
+  readonly loss?: number | undefined;
+  /** In nats per token. */
+  readonly valLoss?: number | undefined;
+  readonly tokensPerSecond?: number | undefined;
+  readonly secondsLeft?: number | undefined;
+  /** What goes on instead of steps. */
+  readonly doing?: string | undefined;
+}
+
+/** Widths that a bar may have. */
+const BAR = { least: 8, most: 30 } as const;
+
+/** One line of at most `width` columns: what matters most has room first. */
+export function statusText(progress: Progress, width: number): string {
+  const { step, maxSteps, doing } = progress;
+  // In the order in which they stand, each with its rank when room is scarce.
+  const parts: [rank: number, text: string | undefined][] = [
+    [0, `${step}/${maxSteps}`],
+    [1, labelled("loss", progress.loss)],
+    [3, labelled("val", progress.valLoss)],
+    [4, speed(progress)],
+    [2, doing ?? timeLeft(progress)],
+  ];
+  const ranked = parts.filter(([, text]) => text).toSorted(([a], [b]) => a - b);
+  const kept = new Set<number>();
+  let used = -2;
+  for (const [rank, text] of ranked) {
+    if (used + 2 + text!.length > width) break;
+    used += 2 + text!.length;
+    kept.add(rank);
+  }
+  const line = parts.filter(([rank]) => kept.has(rank)).map(([, text]) => text)
+    .join("  ");
+  const room = Math.min(BAR.most, width - used - 2);
+  if (room < BAR.least) return line;
+  return `${bar(step / maxSteps, room)}  ${line}`.trimEnd();
+}
+
+/** One line of a log, as wide as it gets. */
+export function logText(
+  progress: Progress & { readonly gradNorm: number; readonly rate: number },
+): string {
+  const { step, maxSteps, loss, gradNorm, rate } = progress;
+  return [
+    `step ${step}/${maxSteps}`,
+    labelled("loss", loss),
+    `gradient norm ${significant(gradNorm)}`,
+    `learning rate ${significant(rate)}`,
+    speed(progress),
+    timeLeft(progress),
+  ].filter((part) => part !== undefined).join(", ");
+}
+
+function bar(share: number, width: number): string {
+  const filled = Math.round(share * width);
+  return "━".repeat(filled) + "╌".repeat(width - filled);
+}
+
+function labelled(name: string, loss: number | undefined): string | undefined {
+  return loss === undefined ? undefined : `${name} ${loss.toFixed(3)}`;
+}
+
+function speed({ tokensPerSecond }: Progress): string | undefined {
+  return tokensPerSecond === undefined
+    ? undefined
+    : `${short(tokensPerSecond)} tokens/s`;
+}
+
+function timeLeft({ secondsLeft }: Progress): string | undefined {
+  return secondsLeft === undefined
+    ? undefined
+    : `${duration(secondsLeft)} left`;
+}
+
+function significant(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
+
+/** A number in at most four characters and a letter: 950, 5.8k, 58k, 1.2M. */
+export function short(value: number): string {
+  const [unit, letter] = value < 1e3
+    ? [1, ""]
+    : value < 1e6
+    ? [1e3, "k"]
+    : value < 1e9
+    ? [1e6, "M"]
+    : [1e9, "G"];
+  const scaled = value / unit;
+  return (scaled < 10 && unit > 1 ? scaled.toFixed(1) : scaled.toFixed(0)) +
+    letter;
+}
+
+/** Seconds as 0:42, 12:34 or 1:02:03. */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const parts = [Math.floor(whole / 60) % 60, whole % 60];
+  const hours = Math.floor(whole / 3600);
+  if (hours > 0) parts.unshift(hours);
+  return parts.map((part, place) =>
+    place === 0 ? String(part) : String(part).padStart(2, "0")
+  ).join(":");
+}

@@ -1,0 +1,210 @@
+/**
+ * What is told of a training run: events to its directory and, with `--json`, to
+ * standard output; progress and samples to people.
+ */
+
+import type { EvalEvent, StepEvent, TrainEvent } from "../events.ts";
+import { OutputClosedError } from "./errors.ts";
+import { duration, logText, type Progress, statusText } from "./progress.ts";
+import type { RunDirectory } from "./run_directory.ts";
+import {
+  canRedraw,
+  forOutput,
+  type StatusLine,
+  writeError,
+  writeOutput,
+} from "./terminal.ts";
+import type { TrainingSetup } from "./training_setup.ts";
+
+/** Seconds between lines where a status line cannot be drawn. */
+const LOG_SECONDS = 10;
+
+/** What a {@linkcode TrainingReport} needs. */
+export interface ReportOptions {
+  readonly setup: TrainingSetup;
+  readonly directory: RunDirectory;
+  readonly status: StatusLine;
+  /** Whether events go to standard output, in place of samples. */
+  readonly json: boolean;
+  /** Gives the weights as they are, as the bytes of a checkpoint. */
+  readonly weights: () => Promise<Uint8Array>;
+  /** Called once, when nobody reads standard output any more. */
+  readonly onOutputClosed: () => void;
+}
+
+/** Takes the events of one run, one after the other. */
+export class TrainingReport {
+  readonly #options: ReportOptions;
+  readonly #begun = performance.now();
+  readonly #stepsBefore: number;
+  /** The first step of this run and when it was told, in seconds: before it lies the start. */
+  #firstStep: { readonly step: number; readonly at: number } | undefined;
+  #progress: Progress;
+  #loggedAt = -Infinity;
+  #best: { readonly loss: number; readonly step?: number };
+  #outputClosed = false;
+  #complete = false;
+
+  constructor(options: ReportOptions) {
+    const { train, resumed } = options.setup;
+    this.#options = options;
+    this.#stepsBefore = resumed?.step ?? 0;
+    this.#progress = { step: this.#stepsBefore, maxSteps: train.maxSteps };
+    this.#best = { loss: resumed?.bestValLoss ?? Infinity };
+  }
+
+  /** Whether standard output was closed meanwhile. */
+  get outputClosed(): boolean {
+    return this.#outputClosed;
+  }
+
+  /** Whether all steps were done. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  /** The run begins. */
+  async begin(event: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.#record(event);
+    this.#draw("starting");
+  }
+
+  /** Something happened. */
+  async take(event: TrainEvent): Promise<void> {
+    const { directory } = this.#options;
+    if (event.event === "checkpoint") {
+      const { step, bytes } = event;
+      await directory.saveCheckpoint(bytes, step);
+      const path = directory.checkpointPath;
+      await this.#record({
+        event: "checkpoint",
+        step,
+        path,
+        bytes: bytes.length,
+      });
+      return;
+    }
+    await this.#record(event);
+    switch (event.event) {
+      case "step":
+        return this.#step(event);
+      case "eval":
+        return await this.#eval(event);
+      case "sample": {
+        const text = event.prompt + event.text;
+        await directory.addSample(event.step, text);
+        return await this.#sample(event.step, text);
+      }
+      case "end":
+        this.#complete = event.reason === "done";
+        this.#options.status.clear();
+    }
+  }
+
+  /** The run ends early; what cannot be recorded is not, as that may be the reason. */
+  async fail(error: unknown): Promise<void> {
+    const message = error instanceof Error ? error.message : String(error);
+    const { step } = this.#progress;
+    const event = { event: "end", step, reason: "failed", message };
+    await this.#record(event).catch(() => {});
+  }
+
+  /** The run in one line, for its end. */
+  summary(): string {
+    const { step, valLoss, maxSteps } = this.#progress;
+    const seconds = (performance.now() - this.#begun) / 1000;
+    const parts = [
+      `${step} of ${maxSteps} steps`,
+      `${step - this.#stepsBefore} in ${duration(seconds)}`,
+    ];
+    if (valLoss !== undefined) {
+      parts.push(`validation loss ${valLoss.toFixed(4)}`);
+    }
+    if (this.#best.step !== undefined && this.#best.loss !== valLoss) {
+      parts.push(
+        `the lowest ${this.#best.loss.toFixed(4)} at step ${this.#best.step}`,
+      );
+    }
+    return parts.join(", ");
+  }
+
+  /** JSON has no NaN and no Infinity: they become null. */
+  async #record(event: object): Promise<void> {
+    const json = JSON.stringify(event);
+    await this.#options.directory.record(json);
+    if (this.#options.json) await this.#print(`${json}\n`);
+  }
+
+  async #print(text: string): Promise<void> {
+    if (this.#outputClosed) return;
+    try {
+      await writeOutput(text);
+    } catch (error) {
+      if (!(error instanceof OutputClosedError)) throw error;
+      this.#outputClosed = true;
+      this.#options.onOutputClosed();
+    }
+  }
+
+  #step(event: StepEvent): void {
+    const { step, loss, gradNorm, learningRate, tokensPerSecond } = event;
+    const { maxSteps } = this.#progress;
+    const now = performance.now() / 1000;
+    this.#firstStep ??= { step, at: now };
+    const { step: first, at } = this.#firstStep;
+    const secondsPerStep = (now - at) / (step - first);
+    this.#progress = {
+      ...this.#progress,
+      step,
+      loss,
+      tokensPerSecond,
+      ...(step > first && { secondsLeft: secondsPerStep * (maxSteps - step) }),
+    };
+    this.#draw(this.#isEvaluated(step) ? "evaluating" : undefined);
+    if (canRedraw()) return;
+    if (now - this.#loggedAt < LOG_SECONDS && step < maxSteps) return;
+    this.#loggedAt = now;
+    const line = logText({ ...this.#progress, gradNorm, rate: learningRate });
+    writeError(`${line}\n`);
+  }
+
+  async #eval(event: EvalEvent): Promise<void> {
+    const { step, trainLoss, valLoss, bitsPerChar } = event;
+    const { setup, directory, weights } = this.#options;
+    this.#progress = { ...this.#progress, valLoss };
+    this.#options.status.clear();
+    const losses = `train loss ${trainLoss.toFixed(4)}, validation loss ${
+      valLoss.toFixed(4)
+    }`;
+    writeError(
+      `step ${step}/${setup.train.maxSteps}: ${losses}, ${
+        bitsPerChar.toFixed(3)
+      } bits/char\n`,
+    );
+    if (valLoss < this.#best.loss) {
+      this.#best = { loss: valLoss, step };
+      await directory.saveBest(await weights());
+    }
+    this.#draw();
+  }
+
+  async #sample(step: number, text: string): Promise<void> {
+    if (this.#options.json) return;
+    this.#options.status.clear();
+    await this.#print(
+      `--- a sample after step ${step} ---\n${forOutput(text.trim())}\n\n`,
+    );
+    this.#draw();
+  }
+
+  #isEvaluated(step: number): boolean {
+    const { evalInterval, maxSteps } = this.#options.setup.train;
+    return step === maxSteps || (evalInterval > 0 && step % evalInterval === 0);
+  }
+
+  #draw(doing?: string): void {
+    const text = (width: number) =>
+      statusText({ ...this.#progress, doing }, width);
+    this.#options.status.show(text, { now: doing !== undefined });
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * All that a training run is made of, before a device is opened: from flags for
+ * a new run, from its directory for one that goes on.
+ */
+
+import type { Checkpoint } from "../checkpoint.ts";
+import {
+  type ModelConfig,
+  modelConfig,
+  type TrainConfig,
+  trainConfig,
+} from "../config.ts";
+import { modelFields, trainFields } from "../config_fields.ts";
+import { Dataset } from "../dataset.ts";
+import { presets } from "../presets.ts";
+import { Tokenizer, type TokenizerKind } from "../tokenizer.ts";
+import {
+  charactersPerToken,
+  type Corpus,
+  type CorpusRecord,
+  loadCorpus,
+  loadDefaultCorpus,
+  loadRecorded,
+} from "./corpus.ts";
+import {
+  checkUsage,
+  CommandError,
+  UsageError,
+  withFlagNames,
+} from "./errors.ts";
+import { flagName } from "./flag.ts";
+import { program } from "./program.ts";
+import { bestValLoss, newRunPath, RunDirectory } from "./run_directory.ts";
+import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
+import type { TrainFlags } from "./verbs.ts";
+
+/** What a run trains, on what, how, and where it is kept. */
+export interface TrainingSetup {
+  /** The run's directory. */
+  readonly path: string;
+  readonly model: ModelConfig;
+  readonly train: TrainConfig;
+  readonly tokenizer: Tokenizer;
+  readonly dataset: Dataset;
+  readonly data: CorpusRecord;
+  /** Of the validation split. */
+  readonly charsPerToken: number;
+  /** Where training goes on; absent for a new run. */
+  readonly resumed?: {
+    readonly checkpoint: Checkpoint;
+    readonly step: number;
+    /** The lowest validation loss so far. */
+    readonly bestValLoss: number;
+  };
+}
+
+/** Prepares what the flags ask for. */
+export async function prepareTraining(
+  flags: Partial<TrainFlags>,
+  signal: AbortSignal,
+): Promise<TrainingSetup> {
+  return flags.resume === undefined
+    ? await newRun(flags, signal)
+    : await resumedRun(flags, flags.resume, signal);
+}
+
+async function newRun(
+  flags: Partial<TrainFlags>,
+  signal: AbortSignal,
+): Promise<TrainingSetup> {
+  const name = flags.preset ?? "original";
+  const preset = presets[name];
+  const train = checkUsage(() =>
+    trainConfig({ ...preset.train, ...fieldsOf(flags, trainFields.keys()) })
+  );
+  const configure = (vocabSize: number) =>
+    checkUsage(() =>
+      modelConfig({
+        ...preset.model,
+        vocabSize,
+        ...fieldsOf(flags, modelFields.keys()),
+      }), `what no flag says is as --preset ${name} has it`);
+  configure(1); // A mistake in the flags should not cost a download first.
+  const path = flags.out ?? newRunPath(name);
+  await RunDirectory.checkFree(path);
+  const corpus = flags.data === undefined
+    ? await loadDefaultCorpus(signal)
+    : await loadCorpus(flags.data, signal);
+  const tokenizer = makeTokenizer(
+    flags.tokenizer ?? preset.tokenizer,
+    corpus.text,
+  );
+  const model = configure(tokenizer.vocabSize);
+  if (model.vocabSize !== tokenizer.vocabSize) {
+    throw new UsageError(
+      `Cannot train with --vocab-size ${model.vocabSize}: the tokenizer ${tokenizer.kind} has ${tokenizer.vocabSize} tokens`,
+    );
+  }
+  return { path, ...prepareText(corpus, { model, train, tokenizer }) };
+}
+
+/** Flags that may stand beside `--resume`: the rest is what the run began with. */
+const resumable: readonly (keyof TrainFlags)[] = [
+  "resume",
+  "maxSteps",
+  "data",
+  "device",
+  "json",
+];
+
+async function resumedRun(
+  flags: Partial<TrainFlags>,
+  path: string,
+  signal: AbortSignal,
+): Promise<TrainingSetup> {
+  const keys = Object.keys(flags) as (keyof TrainFlags)[];
+  const other = keys.find((key) => !resumable.includes(key));
+  if (other !== undefined) {
+    throw new UsageError(
+      `Cannot use --${
+        flagName(other)
+      } with --resume: a run goes on as it began`,
+      `only ${
+        resumable.slice(1).map((key) => `--${flagName(key)}`).join(", ")
+      } can change`,
+    );
+  }
+  const trained = await readTrainedModel(path);
+  const { checkpoint, data } = trained;
+  const { training, config: model } = checkpoint;
+  if (training === undefined || trained.path === path) {
+    throw new CommandError(
+      `Cannot resume ${path}: it is not the directory of a run`,
+      `--resume takes what ${program()} train made`,
+    );
+  }
+  const { step } = training;
+  const train = checkUsage(() =>
+    trainConfig({
+      ...training.config,
+      ...fieldsOf(flags, ["maxSteps"] as const),
+    })
+  );
+  if (step >= train.maxSteps) {
+    throw new CommandError(
+      `Cannot resume ${path}: it has done ${step} of ${train.maxSteps} steps`,
+      `--steps ${2 * step} goes on to step ${2 * step}`,
+    );
+  }
+  const tokenizer = tokenizerOf(trained);
+  const corpus = await findText({ path, data, given: flags.data, signal });
+  const resumed = {
+    checkpoint,
+    step,
+    bestValLoss: await bestValLoss(path, step),
+  };
+  return {
+    path,
+    ...prepareText(corpus, { model, train, tokenizer }),
+    resumed,
+  };
+}
+
+async function findText(
+  { path, data, given, signal }: {
+    readonly path: string;
+    readonly data: CorpusRecord | undefined;
+    readonly given: string | undefined;
+    readonly signal: AbortSignal;
+  },
+): Promise<Corpus> {
+  if (given !== undefined) {
+    const corpus = await loadCorpus(given, signal);
+    if (data === undefined || corpus.record.sha256 === data.sha256) {
+      return corpus;
+    }
+    throw new CommandError(
+      `Cannot resume ${path} with ${given}: it is another text (sha256 ${corpus.record.sha256}, not ${data.sha256})`,
+    );
+  }
+  if (data !== undefined) return await loadRecorded(data, signal);
+  throw new CommandError(
+    `Cannot resume ${path}: its config.json does not say on which text`,
+    "--data names it",
+  );
+}
+
+/** The given ones of some fields. */
+function fieldsOf<Field extends keyof TrainFlags>(
+  flags: Partial<TrainFlags>,
+  fields: Iterable<Field>,
+): Partial<Pick<TrainFlags, Field>> {
+  const given = Array.from(fields).filter((field) => field in flags);
+  return Object.fromEntries(
+    given.map((field) => [field, flags[field]]),
+  ) as Partial<Pick<TrainFlags, Field>>;
+}
+
+function makeTokenizer(kind: TokenizerKind, text: string): Tokenizer {
+  switch (kind) {
+    case "bytes":
+      return Tokenizer.bytes();
+    case "chars":
+      // Nothing has no characters; the dataset says how many it needs.
+      return text === "" ? Tokenizer.ascii() : Tokenizer.chars(text);
+    case "ascii":
+      return Tokenizer.ascii();
+  }
+}
+
+function prepareText(
+  { text, record }: Corpus,
+  { model, train, tokenizer }: Pick<
+    TrainingSetup,
+    "model" | "train" | "tokenizer"
+  >,
+): Omit<TrainingSetup, "path" | "resumed"> {
+  const tokens = encode(text, tokenizer);
+  const { blockSize } = model;
+  const { batchSize, seed } = train;
+  let dataset: Dataset;
+  try {
+    dataset = new Dataset(tokens, { blockSize, batchSize, seed });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new CommandError(
+      withFlagNames(error.message).replace(
+        "Cannot create Dataset",
+        `Cannot train on ${record.name ?? record.file}`,
+      ),
+      "a smaller --block-size needs less text",
+    );
+  }
+  const validation = tokens.subarray(dataset.size("train"));
+  const charsPerToken = charactersPerToken(tokenizer, validation);
+  return { model, train, tokenizer, dataset, data: record, charsPerToken };
+}
+
+function encode(text: string, tokenizer: Tokenizer): Int32Array {
+  try {
+    return tokenizer.encode(text);
+  } catch (error) {
+    if (!(error instanceof RangeError) || tokenizer.kind !== "ascii") {
+      throw error;
+    }
+    throw new CommandError(
+      error.message.split("\nhint: ")[0]!,
+      "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any",
+    );
+  }
+}

@@ -1,0 +1,279 @@
+/** What the program can do, and the flags of each verb: the source of what is accepted and of all help. */
+
+import { type Device, devices } from "../backends/open.ts";
+import type { ModelConfig, TrainConfig } from "../config.ts";
+import { modelFields, trainFields } from "../config_fields.ts";
+import { type PresetName, presets } from "../presets.ts";
+import type { TokenizerKind } from "../tokenizer.ts";
+import type { Syntax } from "./arguments.ts";
+import { modelFlags, trainingFlags } from "./field_flags.ts";
+import {
+  choice,
+  integer,
+  number,
+  optionalChoice,
+  text,
+  texts,
+  toggle,
+} from "./flag.ts";
+
+/** What is said about a verb. */
+export interface VerbSummary {
+  readonly name: string;
+  /** One line about it. */
+  readonly summary: string;
+  /** Argument lists to begin with, each with what it does. */
+  readonly examples: readonly (readonly [args: string, does: string])[];
+}
+
+/** A verb: what it takes, and what its help says. */
+export interface Verb<Values> extends Syntax<Values>, VerbSummary {
+  /** Its flags, under the titles that help puts over them. */
+  readonly sections: Readonly<Record<string, readonly (keyof Values)[]>>;
+}
+
+/** Flags of every verb. */
+interface CommonFlags {
+  device: Device;
+  help: boolean;
+}
+
+const commonFlags = {
+  device: choice(devices, {
+    help: "where to compute; auto: a GPU if there is one",
+    without: "auto",
+  }),
+  help: toggle({ help: "this text", alias: "h" }),
+};
+
+const jsonFlag = (help: string) => toggle({ help });
+
+/** What `train` can be told. */
+export interface TrainFlags extends CommonFlags, ModelConfig, TrainConfig {
+  preset: PresetName;
+  data: string;
+  tokenizer: TokenizerKind;
+  out: string;
+  resume: string;
+  json: boolean;
+}
+
+const presetNames = Object.keys(presets) as PresetName[];
+
+const presetFlag = choice(presetNames, {
+  help: "the recipe that all else starts from",
+  without: "original",
+});
+
+/** `train`. */
+export const trainVerb: Verb<TrainFlags> = {
+  name: "train",
+  summary: "train a model on a text, into a directory of its own",
+  examples: [
+    ["train", "the original study, on tiny Shakespeare"],
+    ["train --preset tiny --steps 500", "something in seconds"],
+    ["train --data book.txt --tokenizer chars", "a text of your own"],
+    ["train --position rope --norm rmsnorm --no-bias", "another model"],
+    ["train --resume runs/NAME", "go on where it stopped"],
+  ],
+  flags: {
+    preset: presetFlag,
+    data: text("NAME|FILE", {
+      help: "tinyshakespeare, moby-dick, or a file of UTF-8 text",
+      without: "tinyshakespeare",
+    }),
+    tokenizer: choice(["ascii", "chars", "bytes"], {
+      help: "what a token is",
+      without: "ascii",
+    }),
+    out: text("DIR", {
+      help: "the run's directory, which must not hold anything yet",
+      without: "runs/PRESET-DATE-TIME",
+    }),
+    resume: text("RUN", {
+      help:
+        "go on with a run; beside it only --steps, --data, --device, --json",
+    }),
+    json: jsonFlag("one JSON event a line on standard output"),
+    ...commonFlags,
+    ...modelFlags,
+    ...trainingFlags,
+  },
+  sections: {
+    "The run": [
+      "preset",
+      "data",
+      "tokenizer",
+      "out",
+      "resume",
+      "device",
+      "json",
+      "help",
+    ],
+    "The model": [...modelFields.keys()],
+    "The training": [...trainFields.keys()],
+  },
+};
+
+/** What `sample` can be told. */
+export interface SampleFlags extends CommonFlags {
+  prompt: string;
+  tokens: number;
+  numSamples: number;
+  stop: readonly string[];
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  repetitionPenalty: number;
+  seed: number;
+  best: boolean;
+  json: boolean;
+}
+
+const bestFlag = toggle({
+  help: "the weights with the lowest validation loss, not the last ones",
+});
+
+/** `sample`. */
+export const sampleVerb: Verb<SampleFlags> = {
+  name: "sample",
+  summary: "write text with a trained model, on standard output",
+  operand: "RUN",
+  examples: [
+    ["sample", "from the newest run in runs/"],
+    ['sample runs/NAME --prompt "ROMEO:" --tokens 300', "continue a prompt"],
+    ["sample model.safetensors --temperature 0", "the likeliest text"],
+    ["sample --top-k 10 --temperature 0.9 --seed 7", "the same text each time"],
+  ],
+  flags: {
+    prompt: text("TEXT", {
+      help: "text to continue; it is printed too",
+      without: "a line end, not printed",
+    }),
+    tokens: integer({ help: "most tokens to write", without: "500" }),
+    numSamples: integer({
+      help: "texts to write; each has the seed after the one before",
+      without: "1",
+    }),
+    stop: texts("TEXT", {
+      help: "end before this text; may be given several times",
+    }),
+    temperature: number({
+      help: "below 1 is safer, above is wilder; 0: always the likeliest token",
+      without: "0.8",
+    }),
+    topK: integer({ help: "draw from the N likeliest tokens only" }),
+    topP: number({ help: "draw from the likeliest tokens that add up to X" }),
+    minP: number({ help: "draw from tokens with X of the likeliest's share" }),
+    repetitionPenalty: number({ help: "above 1 avoids what was written" }),
+    seed: integer({ help: "chooses the text", without: "another each time" }),
+    best: bestFlag,
+    json: jsonFlag("one JSON event per text, when it is complete"),
+    ...commonFlags,
+  },
+  sections: {
+    "The text": ["prompt", "tokens", "numSamples", "stop"],
+    "The choice of tokens": [
+      "temperature",
+      "topK",
+      "topP",
+      "minP",
+      "repetitionPenalty",
+      "seed",
+    ],
+    "The rest": ["best", "device", "json", "help"],
+  },
+};
+
+/** What `eval` can be told. */
+export interface EvalFlags extends CommonFlags {
+  data: string;
+  split: "val" | "train";
+  blockSize: number;
+  batchSize: number;
+  best: boolean;
+  json: boolean;
+}
+
+/** `eval`. */
+export const evalVerb: Verb<EvalFlags> = {
+  name: "eval",
+  summary: "measure a trained model's loss on a whole split of a text",
+  operand: "RUN",
+  examples: [
+    ["eval runs/NAME", "on the run's own validation split"],
+    ["eval runs/NAME --data moby-dick", "on that of another text"],
+  ],
+  flags: {
+    data: text("NAME|FILE", { help: "the text", without: "the run's own" }),
+    split: choice(["val", "train"], {
+      help: "the last tenth of the text, or all before it",
+      without: "val",
+    }),
+    blockSize: integer({
+      help: "tokens in a window; at most the model's",
+      without: "the model's",
+    }),
+    batchSize: integer({ help: "windows at a time", without: "16" }),
+    best: bestFlag,
+    json: jsonFlag("one JSON event on standard output"),
+    ...commonFlags,
+  },
+  sections: {
+    Flags: [
+      "data",
+      "split",
+      "blockSize",
+      "batchSize",
+      "best",
+      "device",
+      "json",
+      "help",
+    ],
+  },
+};
+
+/** The plans that `info` can print. */
+export const planNames = ["train", "eval", "prefill", "decode"] as const;
+
+/** What `info` can be told. */
+export interface InfoFlags extends Pick<CommonFlags, "help">, ModelConfig {
+  preset: PresetName;
+  batchSize: number;
+  plan: typeof planNames[number];
+}
+
+/** `info`. */
+export const infoVerb: Verb<InfoFlags> = {
+  name: "info",
+  summary: "say what this machine can do, or take a model apart",
+  operand: "RUN",
+  examples: [
+    ["info", "adapter, backends, limits"],
+    ["info runs/NAME", "a trained model's card"],
+    ["info --preset nano-gpu --n-layer 8", "the card of a model to be"],
+    ["info --preset tiny --plan", "every kernel of a training step"],
+  ],
+  flags: {
+    preset: presetFlag,
+    plan: optionalChoice(planNames, {
+      help: "print the plan instead of the card",
+    }),
+    batchSize: trainingFlags.batchSize,
+    help: commonFlags.help,
+    ...modelFlags,
+  },
+  sections: {
+    "What to say": ["preset", "plan", "batchSize", "help"],
+    "The model": [...modelFields.keys()],
+  },
+};
+
+/** All verbs, in the order of help. */
+export const verbs: readonly VerbSummary[] = [
+  trainVerb,
+  sampleVerb,
+  evalVerb,
+  infoVerb,
+];

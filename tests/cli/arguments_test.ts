@@ -1,0 +1,165 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { modelFields, trainFields } from "../../lib/config_fields.ts";
+import { parseArguments, type Syntax } from "../../lib/cli/arguments.ts";
+import { UsageError } from "../../lib/cli/errors.ts";
+import { flagName } from "../../lib/cli/flag.ts";
+import {
+  infoVerb,
+  sampleVerb,
+  type TrainFlags,
+  trainVerb,
+} from "../../lib/cli/verbs.ts";
+
+function trainFlags(...args: string[]): Partial<TrainFlags> {
+  return parseArguments(args, trainVerb).flags;
+}
+
+/** Checks that the arguments are refused, with these words in message or hint. */
+function assertRefused<Values>(
+  args: string[],
+  words: string[],
+  syntax: Syntax<Values>,
+): void {
+  const { message, hint } = assertThrows(
+    () => parseArguments(args, syntax),
+    UsageError,
+  );
+  for (const word of words) assertStringIncludes(`${message}\n${hint}`, word);
+}
+
+Deno.test("Flags of every configuration field exist in kebab-case", () => {
+  const names = Object.keys(trainVerb.flags).map(flagName);
+  for (const field of [...modelFields.keys(), ...trainFields.keys()]) {
+    const kebab = field === "maxSteps"
+      ? "steps"
+      : field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    assertEquals(names.includes(kebab), true, kebab);
+  }
+});
+
+Deno.test("Flags give typed values, with a space or with =", () => {
+  assertEquals(
+    trainFlags(
+      "--n-layer",
+      "4",
+      "--dropout=.5",
+      "--mlp",
+      "geluTanh",
+      "--learning-rate",
+      "1e-3",
+      "--json",
+      "--out",
+      "a b",
+    ),
+    {
+      nLayer: 4,
+      dropout: 0.5,
+      mlp: "geluTanh",
+      learningRate: 1e-3,
+      json: true,
+      out: "a b",
+    },
+  );
+});
+
+Deno.test("Flags that were not given have no value at all", () => {
+  assertEquals(trainFlags(), {});
+});
+
+Deno.test("Switches of the model can be turned on and off", () => {
+  assertEquals(trainFlags("--bias", "--no-residual"), {
+    bias: true,
+    residual: false,
+  });
+  assertEquals(trainFlags("--bias", "--no-bias"), { bias: false });
+});
+
+Deno.test("Flags with a number or off take both", () => {
+  assertEquals(trainFlags("--logit-softcap", "off"), { logitSoftcap: null });
+  assertEquals(trainFlags("--logit-softcap", "15"), { logitSoftcap: 15 });
+  assertRefused(
+    ["--logit-softcap", "on"],
+    ["neither a number nor off"],
+    trainVerb,
+  );
+});
+
+Deno.test("Flags take values that begin with one dash", () => {
+  assertEquals(trainFlags("--mask-value", "-1e4"), { maskValue: -1e4 });
+  const { flags } = parseArguments(["--prompt", "- so"], sampleVerb);
+  assertEquals(flags, { prompt: "- so" });
+});
+
+Deno.test("Flags take values that begin with two dashes after = only", () => {
+  const { flags } = parseArguments(["--prompt=--so"], sampleVerb);
+  assertEquals(flags, { prompt: "--so" });
+  assertRefused(
+    ["--prompt", "--json"],
+    ["--prompt: it needs a value"],
+    sampleVerb,
+  );
+});
+
+Deno.test("Flags keep text as it is: empty, with line ends, with =, with digits", () => {
+  for (const prompt of ["", "a\nb", "a=b", "007", "true", "é"]) {
+    const { flags } = parseArguments(["--prompt", prompt], sampleVerb);
+    assertEquals(flags, { prompt });
+  }
+});
+
+Deno.test("Flags that may be repeated keep all values, others the last", () => {
+  const args = ["--stop", "a", "--seed", "1", "--stop=b", "--seed", "2"];
+  assertEquals(parseArguments(args, sampleVerb).flags, {
+    stop: ["a", "b"],
+    seed: 2,
+  });
+});
+
+Deno.test("--max-steps means --steps", () => {
+  assertEquals(trainFlags("--max-steps", "7"), { maxSteps: 7 });
+  assertEquals(trainFlags("--steps", "7"), { maxSteps: 7 });
+});
+
+Deno.test("--plan takes a plan's name or stands alone", () => {
+  const plan = (...args: string[]) => {
+    const { flags, operand } = parseArguments(args, infoVerb);
+    return [flags.plan, operand];
+  };
+  assertEquals(plan("--plan"), ["train", undefined]);
+  assertEquals(plan("--plan", "decode", "run"), ["decode", "run"]);
+  assertEquals(plan("--plan", "run"), ["train", "run"]);
+  assertEquals(plan("run", "--plan"), ["train", "run"]);
+});
+
+Deno.test("The operand may look like a number or follow --", () => {
+  assertEquals(parseArguments(["007"], sampleVerb).operand, "007");
+  assertEquals(parseArguments(["--", "--run"], sampleVerb).operand, "--run");
+});
+
+Deno.test("Arguments that make no sense are refused, with what would", () => {
+  const cases: [args: string[], ...words: string[]][] = [
+    [["--n-layers", "4"], "--n-layers", "did you mean --n-layer?"],
+    [["--nLayer=4"], "--nLayer", "did you mean --n-layer?"],
+    [["--n_layer", "4"], "did you mean --n-layer?"],
+    [["--lerning-rate", "1"], "did you mean --learning-rate?"],
+    [["--no-baies"], "did you mean --no-bias?"],
+    [["--no-n-layer"], "did you mean --n-layer?"],
+    [["--xyzzy"], "--xyzzy", "train --help"],
+    [["-x"], "-x", "train --help"],
+    [["-1"], "-1", "train --help"],
+    [["--n-layer"], "--n-layer: it needs a value", "--n-layer N"],
+    [["--n-layer", "--json"], "--n-layer: it needs a value"],
+    [["--n-layer", "four"], '"four" is not an integer'],
+    [["--n-layer", "1.5"], '"1.5" is not an integer'],
+    [["--n-layer", ""], '"" is not an integer'],
+    [["--n-layer", "0x10"], '"0x10" is not an integer'],
+    [["--dropout", "1/2"], '"1/2" is not a number'],
+    [["--dropout", "NaN"], '"NaN" is not a number'],
+    [["--dropout", "Infinity"], '"Infinity" is not a number'],
+    [["--mlp", "gelutanh"], "none of geluTanh", "did you mean geluTanh?"],
+    [["--json=yes"], "--json", "it is a switch"],
+    [["text.txt"], '"text.txt"', "it takes flags only"],
+  ];
+  for (const [args, ...words] of cases) assertRefused(args, words, trainVerb);
+  assertRefused(["a", "b"], ['"b"', "it takes one RUN"], sampleVerb);
+});

@@ -1,0 +1,84 @@
+import {
+  assertAlmostEquals,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { SMALL, TEXT, Workplace } from "./process.ts";
+
+const onReference = ["--device", "reference"];
+
+Deno.test("eval measures what training measured last", async () => {
+  await using here = await Workplace.create();
+  const training = await here.run(
+    ["train", ...SMALL, "--out", "runs/it", "--json"],
+  );
+  const last = training.stdout.trimEnd().split("\n").map((line) =>
+    JSON.parse(line)
+  ).findLast(({ event }) => event === "eval");
+  const { code, stdout, stderr } = await here.run(
+    ["eval", ...onReference, "--json"],
+  );
+  assertEquals(code, 0, stderr);
+  const event = JSON.parse(stdout);
+  assertEquals(event.event, "eval");
+  assertEquals(event.step, 12);
+  assertEquals(event.split, "val");
+  assertEquals(event.tokens, 239); // a tenth of 2,400, of which the first is predicted by nothing
+  // The checkpoint keeps float64, but the batches differ, and so the order of the sum.
+  assertAlmostEquals(event.valLoss, last.valLoss, 1e-12);
+  assertAlmostEquals(event.bitsPerChar, last.bitsPerChar, 1e-12);
+  assertAlmostEquals(event.perplexity, Math.exp(last.valLoss), 1e-9);
+
+  const other = await here.run(
+    ["eval", "runs/it", ...onReference, "--split", "train", "--json"],
+  );
+  const { tokens, trainLoss } = JSON.parse(other.stdout);
+  assertEquals(tokens, 2159);
+  assertEquals(typeof trainLoss, "number");
+
+  const text = await here.run(["eval", "runs/it", ...onReference]);
+  assertMatch(text.stdout, /^loss +\d\.\d{4} nats per token$/m);
+  assertMatch(text.stdout, /^text +.*text\.txt, validation split$/m);
+});
+
+Deno.test("eval counts characters, not bytes", async () => {
+  await using here = await Workplace.create();
+  await here.write("text.txt", TEXT.replaceAll("a", "é")); // two bytes each
+  const flags = ["--out", "run", "--tokenizer", "bytes"];
+  await here.run(["train", ...SMALL, ...flags]);
+  const { stdout } = await here.run(["eval", "run", ...onReference, "--json"]);
+  const { valLoss, bitsPerChar } = JSON.parse(stdout);
+  const bits = valLoss / Math.LN2; // a token, of which a character has one or two
+  assertEquals(bitsPerChar > 1.1 * bits && bitsPerChar < 1.3 * bits, true);
+});
+
+Deno.test("eval refuses what it cannot do", async () => {
+  await using here = await Workplace.create();
+  await here.run(["train", ...SMALL, "--out", "run"]);
+  await here.write("foreign.txt", "ABC ".repeat(50));
+  await here.write("short.txt", "the cat");
+  await Deno.copyFile(
+    here.file("run/checkpoint.safetensors"),
+    here.file("lone.safetensors"),
+  );
+  const cases: [args: string, code: number, ...words: string[]][] = [
+    ["run --block-size 9", 2, "--block-size (9)", "the model's own (8)"],
+    ["run --batch-size 0", 2, "--batch-size (0)"],
+    ["run --data foreign.txt", 1, '"A" (U+0041) at line 1, column 1'],
+    ["run --data short.txt", 1, "the text has 7 tokens", "needs at least 11"],
+    ["run --data nowhere.txt", 1, "nowhere.txt: there is no such file"],
+    ["lone.safetensors", 1, "no config.json beside it", "hint: --data"],
+  ];
+  for (const [args, code, ...words] of cases) {
+    const outcome = await here.run(
+      ["eval", ...onReference, ...args.split(" ")],
+    );
+    assertEquals([outcome.code, outcome.stdout], [code, ""], args);
+    for (const word of words) assertStringIncludes(outcome.stderr, word);
+  }
+  await here.write("text.txt", `${TEXT}the cat\n`);
+  const changed = await here.run(["eval", "run", ...onReference]);
+  assertEquals(changed.code, 1);
+  assertStringIncludes(changed.stderr, "it has changed since the run began");
+});

@@ -1,0 +1,94 @@
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { SMALL, Workplace } from "./process.ts";
+
+Deno.test("info works without any adapter", async () => {
+  await using here = await Workplace.create();
+  // A backend that this system does not have: no driver is ever looked for.
+  const backend = Deno.build.os === "windows" ? "metal" : "dx12";
+  const { code, stdout, stderr } = await here.run(["info"], {
+    env: { DENO_WEBGPU_BACKEND: backend },
+  });
+  assertEquals(code, 0, stderr);
+  assertMatch(
+    stdout,
+    /^webgpu +none: Cannot open WebGPU: there is no adapter$/m,
+  );
+  assertMatch(stdout, /^reference +float64/m);
+  assertMatch(stdout, /^--device auto takes nothing/m);
+});
+
+Deno.test("info takes a model to be apart", async () => {
+  await using here = await Workplace.create();
+  const { code, stdout } = await here.run(["info", "--preset", "original"]);
+  assertEquals(code, 0);
+  assertMatch(stdout, /^826,240 parameters$/m);
+  assertMatch(stdout, /^wte\.weight +\[128, 128\] +16,384$/m);
+  assertMatch(stdout, /^h\.\*\.mlp\.c_fc\.weight +4 x \[512, 128\] +262,144$/m);
+  const counts = stdout.matchAll(/\] +([\d,]+)$/gm);
+  const total = counts.reduce(
+    (sum, [, count]) => sum + Number(count!.replaceAll(",", "")),
+    0,
+  );
+  assertEquals(total, 826_240);
+  assertMatch(stdout, /^training +[\d.]+MFLOP a token/m);
+
+  const other = await here.run(
+    "info --preset nano-gpu --n-layer 12 --tied-head".split(" "),
+  );
+  assertMatch(other.stdout, /12 x \[1536, 384\]/);
+});
+
+Deno.test("info takes a trained model apart", async () => {
+  await using here = await Workplace.create();
+  await here.run(["train", ...SMALL, "--out", "run"]);
+  const { code, stdout } = await here.run(["info", "run"]);
+  assertEquals(code, 0);
+  assertMatch(stdout, /checkpoint\.safetensors, 12 steps, on .*text\.txt/);
+  assertMatch(stdout, /^position +rope$/m);
+  const refused = await here.run("info run --n-layer 2".split(" "));
+  assertEquals(refused.code, 2);
+  assertStringIncludes(refused.stderr, "a trained model is what it is");
+});
+
+Deno.test("info --plan prints the kernels of each plan", async () => {
+  await using here = await Workplace.create();
+  const plan = async (...flags: string[]) => {
+    const args = ["info", "--preset", "tiny", "--plan", ...flags];
+    return (await here.run(args)).stdout;
+  };
+  assertMatch(await plan(), /^train\.update: \d+ dispatches$/m);
+  assertMatch(await plan("eval"), /^eval\.eval: \d+ dispatches$/m);
+  assertMatch(await plan("prefill"), /^prefill\.prefill: \d+ dispatches$/m);
+  const decode = await plan("decode");
+  assertMatch(decode, /^decode\.decode: \d+ dispatches$/m);
+  assert(decode.includes("attentionCached"));
+});
+
+Deno.test("The program answers --help and --version, and refuses other verbs", async () => {
+  await using here = await Workplace.create();
+  const cases: [
+    args: string[],
+    code: number,
+    stdout: RegExp,
+    stderr: RegExp,
+  ][] = [
+    [["--version"], 0, /^lm \d+\.\d+\.\d+\n$/, /^$/],
+    [["--help"], 0, /^lm [^]*train/, /^$/],
+    [["sample", "--help"], 0, /--top-k N/, /^$/],
+    [["train", "-h"], 0, /--n-layer N/, /^$/],
+    [[], 2, /^$/, /^lm [^]*train/],
+    [["trian"], 2, /^$/, /^error: Cannot trian: [^]*did you mean train\?$/m],
+    [["--train"], 2, /^$/, /did you mean train\?/],
+  ];
+  for (const [args, code, stdout, stderr] of cases) {
+    const outcome = await here.run(args);
+    assertEquals(outcome.code, code, args.join(" "));
+    assertMatch(outcome.stdout, stdout);
+    assertMatch(outcome.stderr, stderr);
+  }
+});

@@ -1,0 +1,107 @@
+/** Ctrl-C, other signals, and readers that go away. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { decodeCheckpoint } from "../../lib/checkpoint.ts";
+import { command, SMALL, Workplace } from "./process.ts";
+
+/** A training that would take minutes. */
+const LONG = [
+  "train",
+  ...SMALL,
+  ...["--steps", "1000000", "--out", "run", "--json"],
+  ...["--eval-interval", "0", "--sample-interval", "0"],
+  ...["--checkpoint-interval", "0"],
+];
+
+/** Reads a stream until `word` was in it; gives the rest to nobody. */
+async function readUntil(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  word: string,
+): Promise<void> {
+  const decoder = new TextDecoder();
+  for (let text = ""; !text.includes(word);) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`The stream ended without ${word}: ${text}`);
+    text += decoder.decode(value, { stream: true });
+  }
+}
+
+const noSignals = Deno.build.os === "windows"; // that can be sent from here
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  Deno.test({
+    name: `train saves at ${signal} and says how to go on`,
+    ignore: noSignals,
+    fn: async () => {
+      await using here = await Workplace.create();
+      const child = command(LONG, { cwd: here.path }).spawn();
+      const said = new Response(child.stderr).text();
+      const reader = child.stdout.getReader();
+      await readUntil(reader, '"step":3,');
+      child.kill(signal);
+      while (!(await reader.read()).done);
+      assertEquals((await child.status).code, 130);
+      const { training } = decodeCheckpoint(
+        await Deno.readFile(here.file("run/checkpoint.safetensors")),
+      );
+      const stderr = await said;
+      assert(training!.step >= 3);
+      assertStringIncludes(stderr, "Ctrl-C again quits at once\n");
+      assertStringIncludes(
+        stderr,
+        `checkpoint.safetensors holds the state after step ${training!.step}\n`,
+      );
+      assertStringIncludes(stderr, " sample run\n");
+      assertStringIncludes(stderr, " train --resume run\n");
+    },
+  });
+}
+
+Deno.test({
+  name: "A second Ctrl-C quits at once",
+  ignore: noSignals,
+  fn: async () => {
+    const module = new URL("../../lib/cli/interrupt.ts", import.meta.url).href;
+    const program = `import { Interrupt } from ${JSON.stringify(module)};
+      new Interrupt(() => console.log("first"));
+      console.log("ready");
+      setTimeout(() => {}, 60_000);`;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["eval", program],
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const reader = child.stdout.getReader();
+    await readUntil(reader, "ready");
+    child.kill("SIGINT");
+    await readUntil(reader, "first");
+    child.kill("SIGINT");
+    await reader.cancel();
+    assertEquals((await child.status).code, 130);
+  },
+});
+
+Deno.test("train saves and ends quietly when its output is closed", async () => {
+  await using here = await Workplace.create();
+  const child = command(LONG, { cwd: here.path }).spawn();
+  const said = new Response(child.stderr).text();
+  const reader = child.stdout.getReader();
+  await readUntil(reader, '"step":3,');
+  await reader.cancel();
+  assertEquals((await child.status).code, 0);
+  assert(!(await said).includes("error"));
+  assert((await Deno.stat(here.file("run/checkpoint.safetensors"))).isFile);
+});
+
+Deno.test("sample ends quietly when its output is closed", async () => {
+  await using here = await Workplace.create();
+  await here.run(["train", ...SMALL, "--out", "run"]);
+  const args = "sample run --device reference --tokens 1000000".split(" ");
+  const child = command(args, { cwd: here.path }).spawn();
+  const said = new Response(child.stderr).text();
+  const reader = child.stdout.getReader();
+  await reader.read();
+  await reader.cancel();
+  assertEquals((await child.status).code, 0);
+  assert(!(await said).includes("error"));
+});

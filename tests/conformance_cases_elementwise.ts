@@ -1,0 +1,82 @@
+/** The cases of the conformance suite for kernels that treat each element alone. */
+
+import type { Activation } from "../kernels/vocabulary.ts";
+import { type Case, each, MANY, vary } from "./conformance_case.ts";
+
+const activations: readonly Activation[] = [
+  "geluTanh",
+  "gelu",
+  "relu",
+  "relu2",
+];
+/** Where exp overflows in 32 bits, where tanh and erf are flat, where nothing is left of 1 + x. */
+export const extremes: readonly number[] = [0, 1e-8, 1, 5, 10, 30, 100, 1e4]
+  .flatMap((x) => [x, -x]);
+const counts = [{ n: 1 }, { n: 7 }, { n: 1000 }];
+const n = extremes.length;
+
+const elementwise: Case[] = [
+  ...activations.flatMap((kind): Case[] => [
+    ...each("activation", vary(counts, [{ kind }])),
+    ...each("activationBackward", vary(counts, [{ kind }])),
+    {
+      kernel: "activation",
+      dims: { kind, n },
+      values: { x: extremes },
+      note: "extremes",
+    },
+    {
+      kernel: "activationBackward",
+      dims: { kind, n },
+      values: { x: extremes },
+      note: "extremes",
+    },
+  ]),
+  ...each("activation", [{ kind: "geluTanh", n: MANY }]),
+  ...each("activationBackward", [{ kind: "geluTanh", n: MANY }]),
+  ...each("swiglu", [...counts, { n: MANY }]),
+  ...each("swigluBackward", [...counts, { n: MANY }]),
+  {
+    kernel: "swiglu",
+    dims: { n },
+    values: { gate: extremes },
+    note: "extremes",
+  },
+  {
+    kernel: "swigluBackward",
+    dims: { n },
+    values: { gate: extremes },
+    note: "extremes",
+  },
+  ...each("softcap", vary([...counts, { n: MANY }], [{ cap: 5 }])),
+  ...each("softcap", [{ n: 1000, cap: 0.5 }]),
+  ...each("softcapBackward", vary([...counts, { n: MANY }], [{ cap: 1.5 }])),
+  {
+    kernel: "softcap",
+    dims: { n, cap: 30 },
+    values: { x: extremes },
+    note: "extremes",
+  },
+  ...each("add", [...counts, { n: MANY }]),
+  ...each("copy", [...counts, { n: MANY }]),
+];
+
+/** A key whose words are negative as signed integers. */
+const largeKey = [0xdeadbeef | 0, 0x9abcdef0 | 0, 0, 0];
+
+const dropout: Case[] = [
+  ...each("dropout", vary([...counts, { n: MANY }], [{ rate: 0.2, site: 3 }])),
+  ...each("dropout", [
+    { n: 1000, rate: 0.5, site: 0 },
+    { n: 1000, rate: 0.999, site: 0xfffff },
+  ]),
+  {
+    kernel: "dropout",
+    dims: { n: 4096, rate: 0.1, site: 65 },
+    values: { x: new Array(4096).fill(1), key: largeKey },
+    note: "all ones",
+  },
+];
+
+/** Every case of elementwise kernels. */
+export const elementwiseCases: readonly Case[] = [...elementwise, ...dropout];

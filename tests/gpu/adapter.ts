@@ -1,0 +1,26 @@
+/** Tests that need a WebGPU adapter: skipped, by name, on machines without one. */
+
+import { NoAdapterError } from "../../lib/backends/backend.ts";
+import { openWebGpu } from "../../lib/backends/webgpu.ts";
+
+/** Whether tests on WebGPU are skipped here. With LM_REQUIRE_GPU=1 they fail instead. */
+export const skipped: boolean = Deno.env.get("LM_REQUIRE_GPU") !== "1" &&
+  !await hasAdapter();
+
+/** What the name of a skipped test ends in. */
+export const suffix: string = skipped ? " (skipped: no WebGPU adapter)" : "";
+
+/** Registers a test that needs an adapter. */
+export function gpuTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name: name + suffix, ignore: skipped, fn });
+}
+
+async function hasAdapter(): Promise<boolean> {
+  try {
+    await using _backend = await openWebGpu({ adapter: "any" });
+    return true;
+  } catch (error) {
+    if (error instanceof NoAdapterError) return false;
+    throw error;
+  }
+}

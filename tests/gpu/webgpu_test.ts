@@ -1,0 +1,179 @@
+/**
+ * The WebGPU backend as an executor: order, phases, reads in flight, shared
+ * stores, the account of memory. Whether kernels compute the right numbers is the
+ * conformance suite's question.
+ */
+
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { openWebGpu } from "../../lib/backends/webgpu.ts";
+import { PipelineCache } from "../../lib/backends/webgpu_pipelines.ts";
+import { gpuTest } from "./adapter.ts";
+import { buffer, filled, n, sums } from "./sums.ts";
+
+gpuTest(
+  "WebGPU says which adapter it uses and whether it is software",
+  async () => {
+    await using backend = await openWebGpu({ adapter: "any" });
+    assertEquals(backend.kind, "webgpu");
+    assert(backend.description.length > 0);
+    assertEquals(backend.description.endsWith(" (software)"), backend.software);
+  },
+);
+
+gpuTest("WebGPU runs dispatches in order and phases as asked", async () => {
+  await using backend = await openWebGpu({ adapter: "any" });
+  const program = await backend.compile(sums, new Map());
+  program.buffer("a").write(filled(1));
+  program.run(); // middle = 1, z = 2, b = 2
+  assertEquals([...await program.buffer("z").read()], filled(2));
+  assertEquals([...await program.buffer("b").read()], filled(2));
+  program.run(["forward"]); // middle = 3, z = 6
+  assertEquals([...await program.buffer("z").read()], filled(6));
+  assertEquals([...await program.buffer("b").read()], filled(2));
+  program.run(["learn", "middle", "z"]); // b = 4, middle = 5, z = 10
+  assertEquals([...await program.buffer("z").read()], filled(10));
+  assertThrows(
+    () => program.run(["backward"]),
+    RangeError,
+    "Cannot run phase backward: sums has forward, learn, middle, z",
+  );
+});
+
+gpuTest("WebGPU keeps writes and runs in the order of the calls", async () => {
+  await using backend = await openWebGpu({ adapter: "any" });
+  const program = await backend.compile(sums, new Map());
+  const reads = [];
+  for (let value = 1; value <= 20; value++) {
+    program.buffer("a").write(filled(value));
+    program.run(["forward"]);
+    reads.push(program.buffer("z").read());
+  }
+  const results = await Promise.all(reads);
+  results.forEach((z, i) => assertEquals([...z], filled(2 * (i + 1))));
+});
+
+gpuTest(
+  "WebGPU reads and writes stretches, and words as they are",
+  async () => {
+    await using backend = await openWebGpu({ adapter: "any" });
+    const store = backend.createStore(buffer("s", "store"));
+    store.write([3, 4], 2);
+    store.write(new Float64Array([0.1]), 7);
+    const third = Math.fround(0.1);
+    assertEquals([...await store.read()], [0, 0, 3, 4, 0, 0, 0, third]);
+    assertEquals([...await store.read(2, 3)], [3, 4, 0]);
+    assertEquals((await store.read(3, 0)).length, 0);
+    const key = backend.createStore({
+      ...buffer("key", "store"),
+      dtype: "i32",
+    });
+    key.write([0xffffffff, -5]); // seeds are unsigned, memory is bits
+    assertEquals([...await key.read(0, 2)], [-1, -5]);
+  },
+);
+
+gpuTest(
+  "WebGPU shares stores between programs and refuses misfits",
+  async () => {
+    await using backend = await openWebGpu({ adapter: "any" });
+    const stores = new Map();
+    const first = await backend.compile(sums, stores);
+    const second = await backend.compile(sums, stores);
+    first.buffer("b").write(filled(5));
+    second.run(["forward"]);
+    assertEquals([...await second.buffer("z").read()], filled(10));
+
+    const longer = backend.createStore(buffer("b", "store", n + 1));
+    const before = backend.allocatedBytes;
+    await assertRejects(
+      () => backend.compile(sums, new Map([["b", longer]])),
+      RangeError,
+      "it holds 9 f32 and the plan wants 8 f32",
+    );
+    assertEquals(backend.allocatedBytes, before, "a refused plan keeps memory");
+
+    await using other = await openWebGpu({ adapter: "any" });
+    await assertRejects(
+      () => other.compile(sums, stores),
+      TypeError,
+      "Cannot use store b: it belongs to another backend",
+    );
+  },
+);
+
+gpuTest("WebGPU accounts for memory and gives it back", async () => {
+  await using backend = await openWebGpu({ adapter: "any" });
+  assertEquals(backend.allocatedBytes, 0);
+  const stores = new Map();
+  const program = await backend.compile(sums, stores);
+  assertEquals(backend.allocatedBytes, 4 * n * 4);
+  program.destroy();
+  program.destroy();
+  assertEquals(backend.allocatedBytes, n * 4);
+  assertThrows(() => program.run(), TypeError, "was destroyed");
+  stores.get("b").destroy();
+  assertEquals(backend.allocatedBytes, 0);
+});
+
+gpuTest("WebGPU holds no more memory after many runs", async () => {
+  await using backend = await openWebGpu({ adapter: "any" });
+  const program = await backend.compile(sums, new Map());
+  const round = async () => {
+    for (let step = 0; step < 50; step++) {
+      program.buffer("a").write(filled(step));
+      program.run();
+    }
+    // Two at once, so that the pool has to hold two.
+    await Promise.all([program.buffer("z").read(), program.buffer("b").read()]);
+  };
+  for (let i = 0; i < 4; i++) await round();
+  const before = backend.allocatedBytes;
+  const resident = Deno.memoryUsage().rss;
+  for (let i = 0; i < 40; i++) await round();
+  assertEquals(backend.allocatedBytes, before);
+  // 2000 runs. Keeping a bind group for each would take 20 MB and more; wrappers that await
+  // collection take up to 9.
+  const grown = Deno.memoryUsage().rss - resident;
+  assert(grown < 16e6, `resident memory grew by ${grown} bytes`);
+});
+
+gpuTest("WebGPU compiles each text once", async () => {
+  await using backend = await openWebGpu({ adapter: "any" });
+  const pipelines = new PipelineCache(backend.device);
+  const pass = {
+    code: "@compute @workgroup_size(1) fn main() {}",
+    bindings: [],
+    workgroups: [1, 1, 1],
+  } as const;
+  const first = pipelines.get(pass, "one");
+  assertStrictEquals(await pipelines.get({ ...pass }, "two"), await first);
+});
+
+gpuTest("WebGPU times each dispatch when asked to", async () => {
+  await using backend = await openWebGpu({ adapter: "any", profile: true });
+  const program = await backend.compile(sums, new Map());
+  assertEquals(await program.profile(), []);
+  program.run(["forward"]);
+  const times = await program.profile();
+  assertEquals(times.map(({ label }) => label), ["sum 2", "sum 3"]);
+  for (const { kernel, nanoseconds } of times) {
+    assertEquals(kernel, "add");
+    // Timestamps have a grain; a second would be absurd.
+    assert(nanoseconds >= 0 && nanoseconds < 1e9, `${nanoseconds} ns`);
+  }
+  program.buffer("a").write(filled(1));
+  program.run();
+  assertEquals([...await program.buffer("z").read()], filled(2));
+});
+
+gpuTest("WebGPU refuses to profile unless it was opened for that", async () => {
+  await using backend = await openWebGpu({ adapter: "any" });
+  const program = await backend.compile(sums, new Map());
+  await assertRejects(() => program.profile(), TypeError, "without profile");
+});

@@ -1,0 +1,142 @@
+/** How far computed numbers are from recorded ones, and what is made of it. How far they may be is in `tolerances.ts`. */
+
+import { NotUnderstoodError } from "./not_understood.ts";
+
+/** Computed numbers beside recorded ones. */
+export interface Pair {
+  /** What they are, e.g. the parameter whose gradient they are. */
+  readonly name: string;
+  readonly recorded: ArrayLike<number>;
+  readonly computed: ArrayLike<number>;
+  /** Which of them to look at; all if left out. */
+  readonly only?: ((index: number) => boolean) | undefined;
+}
+
+/** An error and the place where it is largest. */
+export interface Deviation {
+  readonly error: number;
+  readonly where: string;
+}
+
+/**
+ * How an error is measured.
+ *
+ * - `relative`: the largest difference over the largest recorded magnitude;
+ * - `each`: the largest of the numbers' own relative differences;
+ * - `absolute`: the largest difference;
+ * - `mean`: the mean difference;
+ * - `count`: how many differ at all.
+ */
+export type Measure = "relative" | "each" | "absolute" | "mean" | "count";
+
+/** How large an error may be. */
+export interface Tolerance {
+  readonly measure: Measure;
+  readonly limit: number;
+}
+
+/** One line of a report. */
+export interface Check extends Deviation {
+  readonly quantity: string;
+  readonly tolerance: Tolerance;
+}
+
+/** Whether the error is within the tolerance; an error that is not a number never is. */
+export function passes({ error, tolerance }: Check): boolean {
+  return error <= tolerance.limit;
+}
+
+/** The error of one pair. An error that is not a number counts as infinite. */
+export function deviation(pair: Pair, measure: Measure): Deviation {
+  const { name, recorded, computed, only } = pair;
+  if (recorded.length !== computed.length) {
+    throw new NotUnderstoodError(
+      `${name} has ${recorded.length} numbers, and ${computed.length} were computed`,
+    );
+  }
+  let [worst, index, largest, sum, count, differing] = [0, -1, 0, 0, 0, 0];
+  for (let i = 0; i < recorded.length; i++) {
+    if (only !== undefined && !only(i)) continue;
+    const magnitude = Math.abs(recorded[i]!);
+    let difference = Math.abs(recorded[i]! - computed[i]!);
+    if (measure === "each") difference = ratio(difference, magnitude);
+    if (Number.isNaN(difference)) difference = Infinity;
+    if (difference > worst) [worst, index] = [difference, i];
+    if (difference !== 0) differing++;
+    largest = Math.max(largest, magnitude);
+    sum += difference;
+    count++;
+  }
+  const error = {
+    relative: ratio(worst, largest),
+    each: worst,
+    absolute: worst,
+    mean: ratio(sum, count),
+    count: differing,
+  }[measure];
+  const where = index < 0
+    ? name
+    : `${name}[${index}]: recorded ${recorded[index]}, computed ${
+      computed[index]
+    }`;
+  return { error: Number.isNaN(error) ? Infinity : error, where };
+}
+
+/** The error of several pairs: the worst one's, or for means and counts that of all numbers together. */
+export function worstDeviation(
+  pairs: readonly Pair[],
+  measure: Measure,
+): Deviation {
+  const deviations = pairs.map((pair) => deviation(pair, measure));
+  const worst = deviations.reduce(
+    (a, b) => b.error > a.error ? b : a,
+    { error: 0, where: pairs[0]?.name ?? "" },
+  );
+  if (measure === "count") {
+    return { ...worst, error: total(deviations.map(({ error }) => error)) };
+  }
+  if (measure === "mean") {
+    const sizes = pairs.map(sizeOf);
+    const sums = deviations.map(({ error }, i) => error * sizes[i]!);
+    return { ...worst, error: ratio(total(sums), total(sizes)) };
+  }
+  return worst;
+}
+
+function sizeOf({ recorded, only }: Pair): number {
+  if (only === undefined) return recorded.length;
+  let size = 0;
+  for (let i = 0; i < recorded.length; i++) if (only(i)) size++;
+  return size;
+}
+
+function total(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+/** a / b, where nothing out of nothing is 0. */
+function ratio(a: number, b: number): number {
+  return a === 0 ? 0 : a / b;
+}
+
+/** What came of one file: checks, and remarks on what was not checked. */
+export class Report {
+  readonly checks: Check[] = [];
+  readonly remarks: string[] = [];
+
+  /** Adds a line for a quantity that is made of these pairs; none if there are no pairs. */
+  compare(
+    quantity: string,
+    pairs: readonly Pair[],
+    tolerance: Tolerance,
+  ): void {
+    if (pairs.length === 0) return;
+    const worst = worstDeviation(pairs, tolerance.measure);
+    this.checks.push({ quantity, tolerance, ...worst });
+  }
+
+  /** Says what was not compared, and why. */
+  remark(text: string): void {
+    this.remarks.push(text);
+  }
+}
