@@ -35,12 +35,9 @@
 export {
   type Backend,
   type BackendKind,
-  type DeviceBuffer,
   DeviceLostError,
   NoAdapterError,
   type Numbers,
-  type Program,
-  type Stores,
 } from "./lib/backends/backend.ts";
 export { type Device, openBackend } from "./lib/backends/open.ts";
 export {
@@ -77,16 +74,6 @@ export {
   generateText,
   type GenerateTextOptions,
 } from "./lib/generate.ts";
-export type { LayoutEntry, ParameterLayout } from "./lib/graph/layout.ts";
-export type {
-  BufferKind,
-  BufferSpec,
-  Dispatch,
-  DType,
-  Operand,
-  Plan,
-} from "./lib/graph/plan.ts";
-export type { Init } from "./lib/graph/tensor.ts";
 export { Model, type ModelPlacement } from "./lib/language_model.ts";
 export { NonFiniteError } from "./lib/metrics.ts";
 export type { BatchShape } from "./lib/plans.ts";

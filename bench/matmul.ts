@@ -120,8 +120,7 @@ function variantsOf(dims: MatmulDims): Map<string, Lowering> {
     for (const [rows, columns] of [[8, 8], [16, 16], [24, 16], [32, 16]]) {
       const units = dims.N % 4 === 0 ? columns! / 4 : columns!;
       const tile = { rows: rows!, units };
-      const pass = registerMatmul(dims, target, tile);
-      variants.set(`${rows}x${columns}`, { passes: [pass], scratch: [] });
+      variants.set(`${rows}x${columns}`, registerMatmul(dims, target, tile));
     }
   } else {
     const tiles = [

@@ -27,14 +27,19 @@ import { Tokenizer } from "./tokenizer.ts";
 export interface TrainingState {
   /** Optimizer steps done. */
   readonly step: number;
+  /** How it is trained. */
   readonly config: TrainConfig;
 }
 
 /** The content of a checkpoint. */
 export interface Checkpoint {
+  /** What the model is. */
   readonly config: ModelConfig;
+  /** Parameters by name, and moments by name with `adamw.m.` or `adamw.v.` before it. */
   readonly tensors: ReadonlyMap<string, TensorData>;
+  /** What the model's ids mean. */
   readonly tokenizer?: Tokenizer | undefined;
+  /** Absent where only the weights were saved. */
   readonly training?: TrainingState | undefined;
 }
 

@@ -21,6 +21,7 @@ export interface ModelConfig {
   readonly vocabSize: number;
   /** Longest context, in tokens. */
   readonly blockSize: number;
+  /** Number of blocks. */
   readonly nLayer: number;
   /** Query heads, NH. Divides `nEmbd`; the head size HS is their quotient. */
   readonly nHead: number;
@@ -36,6 +37,7 @@ export interface ModelConfig {
    * falls with distance (arXiv 2108.12409).
    */
   readonly position: Position;
+  /** What normalizes: layer norm (arXiv 1607.06450), RMS norm (arXiv 1910.07467) or nothing. ε is 1e-5. */
   readonly norm: "layernorm" | "rmsnorm" | "none";
   /** `pre`: x + f(norm(x)), and one more norm before the head. `post`: norm(x + f(x)). */
   readonly normPlacement: "pre" | "post";
@@ -60,6 +62,7 @@ export interface ModelConfig {
   readonly bias: boolean;
   /** The head's matrix is the token embedding: one tensor, both gradients. */
   readonly tiedHead: boolean;
+  /** A bias on the logits. */
   readonly headBias: boolean;
   /** Rate, in [0, 1), after the embedding, on attention probabilities and after both output projections. */
   readonly dropout: number;
@@ -90,11 +93,15 @@ export interface TrainConfig {
   readonly warmupSteps: number;
   /** The step at which `cosine` and `linear` reach `minLearningRate`; `null`: `maxSteps`. */
   readonly decaySteps: number | null;
+  /** How the learning rate falls after the warm-up: not, along half a cosine, or along a line. */
   readonly schedule: "constant" | "cosine" | "linear";
+  /** Decay of the first moment, in [0, 1). */
   readonly beta1: number;
+  /** Decay of the second moment, in [0, 1). */
   readonly beta2: number;
   /** AdamW's ε. */
   readonly eps: number;
+  /** Decoupled weight decay, times the learning rate in each step (arXiv 1711.05101). */
   readonly weightDecay: number;
   /** Which parameters decay: those with two dimensions, or all. */
   readonly decay: "matrices" | "all";

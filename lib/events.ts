@@ -2,6 +2,7 @@
 
 /** One optimizer step was done. */
 export interface StepEvent {
+  /** Which event this is. */
   readonly event: "step";
   /** Steps done, from 1. */
   readonly step: number;
@@ -9,6 +10,7 @@ export interface StepEvent {
   readonly loss: number;
   /** Global gradient norm before clipping. */
   readonly gradNorm: number;
+  /** The rate that the step was taken with. */
   readonly learningRate: number;
   /** Training tokens per second, over the steps whose metrics came together. */
   readonly tokensPerSecond: number;
@@ -16,7 +18,9 @@ export interface StepEvent {
 
 /** The model was evaluated after `step` steps: plain cross-entropy in nats per token, no smoothing, no dropout. */
 export interface EvalEvent {
+  /** Which event this is. */
   readonly event: "eval";
+  /** Steps done. */
   readonly step: number;
   /** On windows spread evenly over the training split. */
   readonly trainLoss: number;
@@ -28,23 +32,33 @@ export interface EvalEvent {
 
 /** Text that the model wrote after `step` steps. */
 export interface SampleEvent {
+  /** Which event this is. */
   readonly event: "sample";
+  /** Steps done. */
   readonly step: number;
+  /** What the text continues. */
   readonly prompt: string;
+  /** The text, without the prompt. */
   readonly text: string;
 }
 
 /** The state after `step` steps, ready to be written to a file. */
 export interface CheckpointEvent {
+  /** Which event this is. */
   readonly event: "checkpoint";
+  /** Steps done. */
   readonly step: number;
+  /** What `Trainer.save` gives: safetensors. */
   readonly bytes: Uint8Array;
 }
 
 /** Training is over. Always the last event. */
 export interface EndEvent {
+  /** Which event this is. */
   readonly event: "end";
+  /** Steps done. */
   readonly step: number;
+  /** Whether `maxSteps` was reached or the signal came first. */
   readonly reason: "done" | "aborted";
   /** Wall time of this run. */
   readonly seconds: number;

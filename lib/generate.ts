@@ -230,9 +230,12 @@ class Context {
   }
 }
 
-/** Whether no position depends on later ones, so that what was cached stays true. */
+/**
+ * Whether no position depends on later ones, so that what was cached stays true. A finite
+ * mask promises nothing: scores far above its value make it transparent.
+ */
 function isCausal({ attention, mask }: ModelConfig): boolean {
-  return !attention || mask === "causal" || mask === "finite";
+  return !attention || mask === "causal";
 }
 
 function checkPrompts(

@@ -69,9 +69,17 @@ export class Model implements AsyncDisposable {
   readonly config: ModelConfig;
   /** What computes it. */
   readonly backend: Backend;
-  /** Where each parameter lies in the stores. */
+  /**
+   * Where each parameter lies in the stores.
+   *
+   * @internal
+   */
   readonly layout: ParameterLayout;
-  /** Parameters (and, once trained, gradients and moments) and constants on the device, by name. */
+  /**
+   * Parameters (and, once trained, gradients and moments) and constants on the device, by name.
+   *
+   * @internal
+   */
   readonly stores: Stores = new Map();
   readonly #ownsBackend: boolean;
   readonly #evaluators = new Map<string, Promise<Program>>();

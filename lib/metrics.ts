@@ -13,11 +13,18 @@ import { learningRateAt, METRIC_SLOTS, METRIC_WIDTH } from "./optimizer.ts";
  * before the step: an update that is not finite is not applied.
  */
 export class NonFiniteError extends Error {
+  /** The name of the class. */
   override readonly name = "NonFiniteError";
   /** The step that went wrong, from 1. */
   readonly step: number;
 
-  /** @param step the step that went wrong, from 1 */
+  /**
+   * Makes the error.
+   *
+   * @param step the step that went wrong, from 1
+   * @param loss its mean loss in nats per token
+   * @param gradNorm its gradient norm before clipping
+   */
   constructor(step: number, loss: number, gradNorm: number) {
     super(
       `Cannot go on training: at step ${step} the loss is ${loss} and the gradient norm ${gradNorm}`,

@@ -15,12 +15,14 @@ import { update } from "./optimizer.ts";
 
 /** Rows of a batch and positions in a row. */
 export interface BatchShape {
+  /** Rows. */
   readonly B: number;
+  /** Positions in a row. */
   readonly T: number;
 }
 
 /** Batches whose losses an evaluation leaves on the device before the host reads them. */
-export const EVAL_SLOTS = 256;
+export const EVAL_SLOTS = 16;
 
 /** Where a configuration's parameters lie. */
 export function parameterLayout(config: ModelConfig): ParameterLayout {
@@ -111,6 +113,7 @@ export function cachedPlan(config: ModelConfig, { B, T }: BatchShape): Plan {
     name,
     phases: { [name]: forward(graph) },
     layout: layoutParameters(graph),
+    inputs: [tokens, start, count], // without attention and positions nothing reads `start`
     outputs: { logits },
   });
 }

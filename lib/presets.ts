@@ -6,8 +6,11 @@ import type { ModelConfig, TrainConfig } from "./config.ts";
 export interface Preset {
   /** One line for people. */
   readonly about: string;
+  /** The kind of tokenizer. */
   readonly tokenizer: "ascii" | "chars" | "bytes";
+  /** The architecture. */
   readonly model: Partial<Omit<ModelConfig, "vocabSize">>;
+  /** How it is trained. */
   readonly train: Partial<TrainConfig>;
 }
 
@@ -48,7 +51,6 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
       nLayer: 4,
       nHead: 4,
       nEmbd: 128,
-      nHidden: 512,
       position: "none",
       mlp: "geluTanh",
       bias: true,

@@ -61,6 +61,7 @@ export interface TrainerExtras {
  * ```
  */
 export class Trainer {
+  /** How the model is trained, with all defaults. */
   readonly config: TrainConfig;
   readonly #model: Model;
   readonly #dataset: Dataset;
@@ -69,6 +70,8 @@ export class Trainer {
   #step = 0;
 
   /**
+   * Prepares training; nothing runs yet.
+   *
    * @param options how to train; what is left out has its default
    * @throws {RangeError} if an option is out of range, or the dataset's windows are longer than the model's context
    */

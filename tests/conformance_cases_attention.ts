@@ -32,31 +32,30 @@ const masks: readonly Pick<AttentionDims, "mask" | "maskValue">[] = [
   // Near enough to the other scores that the masked keys weigh something.
   { mask: "finite", maskValue: -1.5 },
 ];
-const finite = { mask: "finite", maskValue: -1e4 } as const;
 
-const small = { ...plain, ...shape(2, 13, [4, 2, 8]) };
+// Narrow heads: software adapters compile kernels in a time that goes with their width.
+const small = { ...plain, ...shape(2, 13, [4, 2, 4]) };
 const slopes = [0.5, 0.25, 0.125, 0.0625];
 
 const variants: readonly AttentionDropoutDims[] = [
-  ...masks.flatMap((mask) => [
-    { ...small, ...mask },
-    { ...small, ...mask, slopes, dropout: 0.3, site: 9 },
-  ]),
-  { ...small, ...finite },
-  { ...small, slopes },
-  { ...small, dropout: 0.5, site: 1 },
-  { ...small, scale: 1 },
+  // With everything at once; the shapes below have each mask alone.
+  ...masks.map((mask) => ({
+    ...small,
+    ...mask,
+    slopes,
+    dropout: 0.3,
+    site: 9,
+  })),
+  { ...small, scale: 1, mask: "finite", maskValue: -1e4 },
   { ...plain, ...shape(1, 1, [1, 1, 1]) },
   { ...plain, ...shape(2, 7, [3, 1, 5]) },
   { ...plain, ...shape(1, 9, [6, 3, 2]), mask: "none" },
   { ...plain, ...shape(1, 67, [2, 1, 33]) },
   { ...plain, ...shape(1, 130, [2, 2, 12]), mask: "zeroed" },
-  // The heads of original, nano-cpu and nano-gpu, and wider ones.
+  // The heads of original and nano-cpu, of nano-gpu, and wider ones.
   { ...plain, ...shape(2, 128, [4, 4, 32]) },
-  { ...plain, ...shape(3, 64, [4, 4, 32]), dropout: 0.2, site: 4 },
   { ...plain, ...shape(1, 256, [2, 2, 64]), dropout: 0.2, site: 17 },
-  { ...plain, ...shape(1, 37, [2, 1, 128]) },
-  { ...plain, ...shape(1, 21, [1, 1, 200]), mask: "none" },
+  { ...plain, ...shape(1, 37, [2, 1, 200]), mask: "none" },
 ];
 
 /** Start and count for three sequences: empty before, some tokens of padding, and no token at all. */
@@ -104,12 +103,10 @@ const cachedVariants: readonly (CacheDims & AttentionDims)[] = [
   ...[decode, prefill].flatMap((dims) => [
     withMask(dims, "causal", { slopes }),
     withMask(dims, "none", { slopes }),
-    withMask(dims, "none"),
     withMask(dims, "zeroed"),
     withMask(dims, "finite", { maskValue: -1.5 }),
-    withMask(dims, "finite", { maskValue: -1e4, slopes }),
   ]),
-  withMask(prefill, "causal", { scale: 1 }),
+  withMask(prefill, "finite", { maskValue: -1e4, slopes, scale: 1 }),
 ];
 
 /** Every case of attention. */

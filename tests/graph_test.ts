@@ -64,7 +64,7 @@ async function gradients(
   program.run();
   const losses = await program.buffer("rowLoss").read();
   const gradient = await stores.get("grads").read();
-  return { loss: losses.reduce((a: number, b: number) => a + b, 0), gradient };
+  return { loss: Array.from(losses).reduce((a, b) => a + b, 0), gradient };
 }
 
 const networks: Record<string, Parameters<typeof gradients>[0]> = {

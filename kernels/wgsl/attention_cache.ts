@@ -7,7 +7,13 @@
 import type { KernelDims } from "../vocabulary.ts";
 import { byRows } from "./attention.ts";
 import { forwardRows } from "./attention_rows.ts";
-import { attended, layout, scoring, tidy } from "./attention_scores.ts";
+import {
+  attended,
+  type ForwardDims,
+  layout,
+  scoring,
+  tidy,
+} from "./attention_scores.ts";
 import { reader, writer } from "./attention_tiles.ts";
 import { forwardTiles } from "./attention_tiles_forward.ts";
 import type { Builder, Pass, Target } from "./kernel.ts";
@@ -24,12 +30,12 @@ import { f32 } from "./text.ts";
 
 /** cache[b, start[b] + t] = the keys and values of qkv[b, t], for t < count[b]. */
 export const cacheAppend: Builder<KernelDims["cacheAppend"]> = (
-  { B, T, L, NH, NKV, HS },
+  dims,
   target,
 ) => {
+  const { B, T, NKV, HS } = dims;
   const lanes = lanesOf(HS);
   const element = vectorOf(lanes);
-  const width = 2 * NKV * HS / lanes;
   return single(invocations({
     target,
     parameters: [
@@ -38,15 +44,17 @@ export const cacheAppend: Builder<KernelDims["cacheAppend"]> = (
       input(2, "start", "u32"),
       input(3, "count", "u32"),
     ],
-    count: B * T * width,
+    count: B * T * 2 * NKV * HS / lanes,
+    declarations: tidy(`
+${layout(dims, lanes)}
+${attended(dims, lanes).declarations}`),
     body: tidy(`
-let c = i % ${width}u;
-let t = i / ${width}u % ${T}u;
-let b = i / ${width * T}u;
+let c = i % CACHE;
+let t = i / CACHE % T;
+let b = i / CACHE / T;
 let position = start[b] + t;
-if (t < count[b] && position < ${L}u) {
-cache[(b * ${L}u + position) * ${width}u + c] =
-qkv[(b * ${T}u + t) * ${NH * HS / lanes + width}u + ${NH * HS / lanes}u + c];
+if (t < count[b] && position < L) {
+cache[(b * L + position) * CACHE + c] = qkv[(b * T + t) * QKV + WIDTH + c];
 }`),
   }));
 };
@@ -57,39 +65,40 @@ export const attentionCached: Builder<KernelDims["attentionCached"]> = (
   target,
 ) => {
   const dims = { ...cacheDims, dropout: 0, site: 0 };
-  if (dims.T < 4) return single(forwardKeys(dims, target));
-  return single(
-    (byRows(dims, target) ? forwardRows : forwardTiles)(dims, target),
-  );
+  if (byRows(dims, target)) return single(forwardRows(dims, target));
+  return single((dims.T < 4 ? forwardKeys : forwardTiles)(dims, target));
 };
 
+/** Invocations, and keys taken at a time, of {@linkcode forwardKeys}; at least the vec4f of a head. */
+const SIZE = 128;
+
 /**
- * A workgroup for each query and head. It goes through the keys as many at a time as it has invocations,
- * each of which scores one key; then each takes one vec4f of the values, of every so many keys.
+ * A workgroup for each query and head. It goes through the keys, as many at a time as it has
+ * invocations: each scores one of them; then each takes one vec4f of the values of every so many keys.
  */
-function forwardKeys(
-  dims: KernelDims["attentionCached"] & { dropout: number; site: number },
-  target: Target,
-): Pass {
+function forwardKeys(dims: ForwardDims, target: Target): Pass {
   const { B, T, NH, HS, mask } = dims;
+  const scale = f32(dims.scale);
   const lanes = lanesOf(HS);
   const { opening, declarations, parameters } = attended(dims, lanes);
   const vectors = Math.ceil(HS / 4);
-  const least = target.tiling === "register" ? 8 : 128;
-  const size = Math.max(least, 2 ** Math.ceil(Math.log2(vectors)));
-  const parts = Math.floor(size / vectors);
+  const parts = Math.floor(SIZE / vectors);
+  const sight = mask === "causal" ? "min(position + 1u, keyCount)" : "keyCount";
   return groups({
     target,
     parameters,
     count: B * NH * T,
-    size,
+    size: SIZE,
     declarations: tidy(`
 ${layout(dims, lanes)}
 ${declarations}
+const VECTORS = ${vectors}u; // of a head
+const PARTS = ${parts}u; // of the keys
 var<workgroup> query: array<vec4f, ${vectors}>;
-var<workgroup> scores: array<f32, ${size}>; // of the keys at hand
-var<workgroup> weights: array<f32, ${size}>;
-var<workgroup> sums: array<vec4f, ${size}>; // [${parts}][${vectors}]: of weighted values, over a part of the keys
+var<workgroup> scores: array<f32, ${SIZE}>; // of the keys at hand
+var<workgroup> tops: array<f32, 16>; // the largest of them, in 16 groups
+var<workgroup> weights: array<f32, ${SIZE}>;
+var<workgroup> sums: array<vec4f, ${SIZE}>; // [PARTS][VECTORS], of weighted values
 ${reader("qkv", HS)}
 ${reader("cache", HS)}
 ${writer("y", HS)}
@@ -100,45 +109,48 @@ let b = row / T / NH;
 let h = row / T % NH;
 let slope = slopeOf(h);
 ${opening}
-let position = first + t;
-let limit = select(0u, ${
-      mask === "causal" ? "min(position + 1u, keyCount)" : "keyCount"
-    }, t < count[b]);
-let d = local % ${vectors}u;
-let part = local / ${vectors}u;
 
-if (local < ${vectors}u) {
-query[local] = qkvAt((b * T + t) * QKV + h * D, local) * ${f32(dims.scale)};
+let position = first + t;
+let limit = select(0u, ${sight}, t < count[b]);
+if (local < VECTORS) {
+query[local] = qkvAt((b * T + t) * QKV + h * D, local) * ${scale};
 }
 workgroupBarrier();
 
+let part = local / VECTORS;
+let at = local % VECTORS;
 var top = -1e30f; // the largest score so far
-var total = 0.0f; // of this part: the sum of exponentials
-var sum = vec4f(); // and of weighted values
-for (var j0 = 0u; j0 < limit; j0 += ${size}u) {
+var total = 0.0f; // of the part's weights
+var sum = vec4f(); // of its weighted values
+for (var j0 = 0u; j0 < limit; j0 += ${SIZE}u) {
 let j = j0 + local;
 var s = -1e30f;
 if (j < limit) {
 var product = 0.0f;
-for (var d = 0u; d < ${vectors}u; d++) {
+for (var d = 0u; d < VECTORS; d++) {
 product += dot(query[d], cacheAt(keys + j * CACHE, d));
 }
 s = score(product, position, j, slope);
 }
 scores[local] = s;
 workgroupBarrier();
+if (local < 16u) {
+var most = s;
+for (var k = local; k < ${SIZE}u; k += 16u) { most = max(most, scores[k]); }
+tops[local] = most;
+}
+workgroupBarrier();
 let old = top;
-for (var k = 0u; k < ${size}u; k++) { top = max(top, scores[k]); }
+for (var k = 0u; k < 16u; k++) { top = max(top, tops[k]); }
 weights[local] = exp(s - top);
 workgroupBarrier();
 let shrink = exp(old - top);
 total *= shrink;
 sum *= shrink;
-if (part < ${parts}u) {
-for (var k = part; k < min(limit - j0, ${size}u); k += ${parts}u) {
-let value = cacheAt(keys + (j0 + k) * CACHE + VALUES, d);
+if (part < PARTS) {
+for (var k = part; k < min(limit - j0, ${SIZE}u); k += PARTS) {
 total += weights[k];
-sum = fma(vec4f(weights[k]), value, sum);
+sum = fma(vec4f(weights[k]), cacheAt(keys + (j0 + k) * CACHE + VALUES, at), sum);
 }
 }
 }
@@ -146,10 +158,10 @@ sum = fma(vec4f(weights[k]), value, sum);
 sums[local] = sum;
 scores[local] = total;
 workgroupBarrier();
-if (local < ${vectors}u) {
-for (var p = 1u; p < ${parts}u; p++) {
-total += scores[p * ${vectors}u + local];
-sum += sums[p * ${vectors}u + local];
+if (local < VECTORS) {
+for (var p = 1u; p < PARTS; p++) {
+total += scores[p * VECTORS + local];
+sum += sums[p * VECTORS + local];
 }
 yPut((b * T + t) * WIDTH + h * D, local, select(vec4f(), sum / total, limit > 0u));
 }`),

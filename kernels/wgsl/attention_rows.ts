@@ -32,7 +32,7 @@ const SIZE = 8;
 
 /** The most vec4f that the rows of an invocation may have together, forward and backward. */
 const FORWARD_ROWS = 64;
-const BACKWARD_ROWS = 40;
+const BACKWARD_ROWS = 48;
 
 /** How the rows of a head are cut up. */
 interface Cut {
@@ -47,7 +47,7 @@ function cutRows(
   { T, HS }: Pick<AttentionDropoutDims, "T" | "HS">,
   most: number,
 ): Cut {
-  const rows = Math.max(1, Math.min(8, T, Math.floor(most / (HS / 4))));
+  const rows = Math.min(8, Math.ceil(T / 8), Math.floor(most / (HS / 4)));
   return { rows, blocks: Math.ceil(T / rows), ragged: T % rows > 0 };
 }
 

@@ -49,7 +49,10 @@ export interface Attended {
 }
 
 /** The keys of the same rows or, with L, of the cache. */
-export function attended({ L, NKV, HS }: ForwardDims, lanes: 1 | 4): Attended {
+export function attended(
+  { L, NKV, HS }: Pick<ForwardDims, "L" | "NKV" | "HS">,
+  lanes: 1 | 4,
+): Attended {
   const element = vectorOf(lanes);
   if (L === undefined) {
     return {

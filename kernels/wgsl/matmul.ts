@@ -3,17 +3,18 @@
  * themselves are in the files beside this one.
  */
 
+import type { KernelDims } from "../vocabulary.ts";
 import type { Builder } from "./kernel.ts";
-import type { MatmulDims } from "./matmul_product.ts";
 import { registerMatmul } from "./matmul_register.ts";
 import { FEW_ROWS, fewRowsMatmul } from "./matmul_rows.ts";
+import { fewestSlices } from "./matmul_slices.ts";
 import { workgroupMatmul } from "./matmul_workgroup.ts";
 import { single } from "./pass.ts";
 
 /** y (+)= a · b (+ bias), in the three forms of {@linkcode KernelDims.matmul}. */
-export const matmul: Builder<MatmulDims> = (dims, target) => {
-  if (target.tiling === "register") return single(registerMatmul(dims, target));
-  if (dims.form === "nt" && dims.M <= FEW_ROWS) {
+export const matmul: Builder<KernelDims["matmul"]> = (dims, target) => {
+  if (target.tiling === "register") return registerMatmul(dims, target);
+  if (dims.form === "nt" && dims.M <= FEW_ROWS && fewestSlices(dims.K) === 1) {
     return single(fewRowsMatmul(dims, target));
   }
   return workgroupMatmul(dims, target);

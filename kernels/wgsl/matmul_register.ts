@@ -9,9 +9,10 @@
  * that time, hence the loop that stores the tile.
  */
 
-import type { Pass, Target } from "./kernel.ts";
-import { type MatmulDims, parametersOf, widthsOf } from "./matmul_product.ts";
-import { groups } from "./pass.ts";
+import type { Lowering, Pass, Target } from "./kernel.ts";
+import { type MatmulDims, widthsOf } from "./matmul_product.ts";
+import { fewestSlices, inSlices, sliceLength } from "./matmul_slices.ts";
+import { groups, type Parameter } from "./pass.ts";
 import { indent } from "./text.ts";
 
 /** Invocations of a workgroup. */
@@ -50,40 +51,57 @@ export function registerTile(dims: MatmulDims): RegisterTile {
   };
 }
 
-/** A product and its tiles. */
+/** A product, its tiles and its slices. */
 interface Tiled {
   readonly dims: MatmulDims;
   readonly tile: RegisterTile;
+  readonly slices: number;
+}
+
+/** A product by register tiles. */
+export function registerMatmul(
+  dims: MatmulDims,
+  target: Target,
+  tile: RegisterTile = registerTile(dims),
+): Lowering {
+  const slices = fewestSlices(dims.K);
+  return inSlices(
+    dims,
+    slices,
+    target,
+    (dims, parameters) => tilePass({ dims, tile, slices }, parameters, target),
+  );
 }
 
 /**
- * The pass that computes a whole product.
+ * Computes y[slices,M,N].
  *
  * Of M and K only the one that all products of a plan share (the rows, B·T) stands in
  * the text; the other dims follow from the lengths of the operands. So the products
  * of one form have one text, and are compiled once.
  */
-export function registerMatmul(
-  dims: MatmulDims,
+function tilePass(
+  tiled: Tiled,
+  parameters: readonly Parameter[],
   target: Target,
-  tile: RegisterTile = registerTile(dims),
 ): Pass {
-  const { rows, units } = tile;
-  const across = LANES * units;
-  const tiled = { dims, tile };
+  const { dims, tile, slices } = tiled;
+  const across = LANES * tile.units;
+  const tiles = Math.ceil(dims.M / tile.rows) *
+    Math.ceil(dims.N / widthsOf(dims).y / across);
   return groups({
     target,
-    parameters: parametersOf(dims),
-    count: Math.ceil(dims.M / rows) *
-      Math.ceil(dims.N / widthsOf(dims).y / across),
+    parameters,
+    count: tiles * slices,
     size: LANES,
     body: `
 ${sizes(dims)}
-// This invocation's tile: ${rows} rows from m on, elements n0 to n${
-      units - 1
+${slice(tiled, tiles)}
+// This invocation's tile: ${tile.rows} rows from m on, elements n0 to n${
+      tile.units - 1
     } of each.
 let tilesAcross = (yRow + ${across - 1}u) / ${across}u;
-let m = row / tilesAcross * ${rows}u;
+let m = row ${slices > 1 ? `% ${tiles}u ` : ""}/ tilesAcross * ${tile.rows}u;
 ${lines(elements(tiled))}
 ${lines(initialSums(tiled))}
 ${multiply(tiled)}
@@ -107,6 +125,15 @@ let N = ${count("b", b)} / K;
 let aRow = ${over(form === "tn" ? "M" : "K", a)};
 let bRow = ${over(form === "nt" ? "K" : "N", b)};
 let yRow = ${over("N", y)};`;
+}
+
+/** The stretch of K to add up. */
+function slice({ dims: { K }, slices }: Tiled, tiles: number): string {
+  if (slices === 1) return "const begin = 0u;\nlet end = K;";
+  const length = sliceLength(K, slices);
+  return `let slice = row / ${tiles}u;
+let begin = slice * ${length}u;
+let end = min(begin + ${length}u, K);`;
 }
 
 /** `n0`, `n1`, …: which elements of y's rows; with an overhang also `at0`, …: the nearest that exist. */
@@ -181,7 +208,7 @@ function multiply(tiled: Tiled): string {
       ];
     }),
   ];
-  return `for (var k = 0u; k < K; k += ${turn.step}u) {
+  return `for (var k = begin; k < end; k += ${turn.step}u) {
   ${indent(lines(body), 2)}
 }`;
 }
@@ -270,10 +297,10 @@ function weighted(
   return upTo(step).map((s) => `${weight(s)} * b${u}_${s}`).join(" + ");
 }
 
-/** Writes the sums: four rows, then the next four move up into their place. */
+/** Writes the sums: two rows, then all others move up by two. */
 function store(tiled: Tiled): string {
   const { rows, units } = tiled.tile;
-  const batch = Math.min(rows, 4);
+  const batch = rows < 4 ? rows : 2;
   const write = lines(upTo(batch).map((i) => storeRow(tiled, i)));
   if (rows === batch) return `let i = m;\n${write}`;
   const move = upTo(rows - batch).flatMap((i) =>
@@ -289,7 +316,7 @@ function store(tiled: Tiled): string {
 function storeRow(tiled: Tiled, i: number): string {
   const { down, across } = hangsOver(tiled);
   const equals = tiled.dims.accumulate ? "+=" : "=";
-  const row = plus("i", i);
+  const row = plus(tiled.slices > 1 ? "(slice * M + i)" : "i", i);
   const writes = upTo(tiled.tile.units).map((u) => {
     const write = `y[${row} * yRow + n${u}] ${equals} s${i}_${u};`;
     return across ? `if (n${u} < yRow) { ${write} }` : write;

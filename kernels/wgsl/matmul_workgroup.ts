@@ -3,13 +3,14 @@
  * part of it in registers, from tiles of a and b that they bring into workgroup
  * memory together.
  *
- * The gradient of a weight has few outputs and a long K. There K is cut into slices,
- * whose products go to a scratch buffer, and a second pass adds them up in order.
+ * The gradient of a weight has few outputs and a long K: there K is cut into slices,
+ * so that there are enough workgroups to fill a GPU.
  */
 
 import type { Lowering, Pass, Target } from "./kernel.ts";
-import { type MatmulDims, parametersOf, widthsOf } from "./matmul_product.ts";
-import { groups, invocations, type Parameter } from "./pass.ts";
+import { type MatmulDims, widthsOf } from "./matmul_product.ts";
+import { fewestSlices, inSlices, sliceLength } from "./matmul_slices.ts";
+import { groups, type Parameter } from "./pass.ts";
 import { indent, repeat } from "./text.ts";
 
 /** What a workgroup computes, and each of its invocations. All are multiples of 4. */
@@ -40,21 +41,20 @@ const TILES: readonly WorkgroupTile[] = [
 /** Workgroups that keep a GPU busy. */
 const BUSY = 128;
 
-/** Numbers along K that workgroup memory holds at a time. */
+/** Numbers along K that workgroup memory holds at a time; divides every slice but the last. */
 const DEPTH = 16;
 
-/** K is not cut into slices shorter than this. */
+/** K is not cut into slices shorter than this to keep more workgroups busy. */
 const SHORTEST_SLICE = 256;
 
 /** The partition for a product: the largest tiles of which there are enough, or the most that there can be. */
 export function partition(dims: MatmulDims): Partition {
-  const most = dims.form === "tn"
-    ? Math.max(1, Math.floor(dims.K / SHORTEST_SLICE))
-    : 1;
+  const { form, K } = dims;
+  const most = form === "tn" ? Math.max(1, Math.floor(K / SHORTEST_SLICE)) : 1;
   const tile = TILES.find((tile) => tilesOf(dims, tile) * most >= BUSY) ??
     TILES.at(-1)!;
   const wanted = Math.ceil(BUSY / tilesOf(dims, tile));
-  return { tile, slices: Math.min(most, wanted) };
+  return { tile, slices: Math.max(fewestSlices(K), Math.min(most, wanted)) };
 }
 
 function tilesOf({ M, N }: MatmulDims, { rows, columns }: WorkgroupTile) {
@@ -67,48 +67,12 @@ export function workgroupMatmul(
   target: Target,
   { tile, slices }: Partition = partition(dims),
 ): Lowering {
-  const parameters = parametersOf(dims);
-  if (slices === 1) {
-    const pass = tilePass({ dims, tile, slices }, parameters, target);
-    return { passes: [pass], scratch: [] };
-  }
-  const [y, a, b, ...bias] = parameters as [Parameter, Parameter, Parameter];
-  const part: Parameter = { ...y, name: "part", operand: parameters.length };
-  const plain = { ...dims, bias: false, accumulate: false };
-  return {
-    passes: [
-      tilePass(
-        { dims: plain, tile, slices },
-        [{ ...part, name: "y" }, a, b],
-        target,
-      ),
-      sumPass(dims, slices, [y, { ...part, access: "read" }, ...bias], target),
-    ],
-    scratch: [slices * dims.M * dims.N],
-  };
-}
-
-/** y = the sum of the slices' products, part[slices, M, N]. */
-function sumPass(
-  dims: MatmulDims,
-  slices: number,
-  parameters: readonly Parameter[],
-  target: Target,
-): Pass {
-  const { M, N, bias, accumulate } = dims;
-  const { y } = widthsOf(dims);
-  const count = M * N / y;
-  return invocations({
+  return inSlices(
+    dims,
+    slices,
     target,
-    parameters,
-    count,
-    body: `
-var sum = part[i];
-for (var s = 1u; s < ${slices}u; s++) {
-  sum += part[s * ${count}u + i];
-}
-y[i] ${accumulate ? "+=" : "="} sum${bias ? ` + bias[i % ${N / y}u]` : ""};`,
-  });
+    (dims, parameters) => tilePass({ dims, tile, slices }, parameters, target),
+  );
 }
 
 /** A product and how it is shared out. */
@@ -116,7 +80,7 @@ interface Shared extends Partition {
   readonly dims: MatmulDims;
 }
 
-/** Computes y[M,N] or, in several slices, y[slices,M,N]. */
+/** Computes y[slices,M,N]. */
 function tilePass(
   shared: Shared,
   parameters: readonly Parameter[],
@@ -128,7 +92,7 @@ function tilePass(
   const tiles = tilesOf(dims, tile);
   const across = Math.ceil(N / columns);
   const width = columns / part.columns;
-  const length = DEPTH * Math.ceil(K / slices / DEPTH);
+  const length = sliceLength(K, slices);
   return groups({
     target,
     parameters,

@@ -54,17 +54,23 @@ export interface Program {
 
 /** An executor. Disposing it frees every buffer and program it made. */
 export interface Backend extends AsyncDisposable {
+  /** Which engine it is. */
   readonly kind: BackendKind;
   /** One line for people: the adapter, or the number of threads. */
   readonly description: string;
   /** Bytes allocated on the device at present. */
   readonly allocatedBytes: number;
-  /** Makes a store, filled with zeros. */
+  /**
+   * Makes a store, filled with zeros.
+   *
+   * @internal
+   */
   createStore(spec: BufferSpec): DeviceBuffer;
   /**
    * Binds a plan. Stores that the plan names are taken from `stores`; missing ones are created and added.
    *
    * @throws {RangeError} if a store of that name has another length or dtype
+   * @internal
    */
   compile(plan: Plan, stores: Stores): Promise<Program>;
   /** Resolves when all submitted work is done. */
@@ -73,16 +79,22 @@ export interface Backend extends AsyncDisposable {
 
 /** The device went away (driver reset, unplugged, out of memory). What was on it is gone. */
 export class DeviceLostError extends Error {
+  /** The name of the class. */
   override readonly name = "DeviceLostError";
 }
 
 /** There is no WebGPU adapter of the kind asked for. */
 export class NoAdapterError extends Error {
+  /** The name of the class. */
   override readonly name = "NoAdapterError";
   /** What may help. */
   readonly hint: string;
 
-  /** @param hint what may help, as a sentence */
+  /**
+   * Makes the error.
+   *
+   * @param hint what may help, as a sentence
+   */
   constructor(message: string, hint: string) {
     super(message);
     this.hint = hint;

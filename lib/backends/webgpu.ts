@@ -24,8 +24,7 @@ import {
 /** How to open a WebGPU device. */
 export interface WebGpuOptions {
   /**
-   * `hardware` (the default) refuses software adapters, on which the wasm backend
-   * is faster; `any` takes what there is.
+   * `hardware` (the default) refuses software adapters; `any` takes what there is.
    */
   readonly adapter?: "hardware" | "any";
   /** Which GPU of a machine with several; by default `high-performance`. */
@@ -72,7 +71,7 @@ export async function openWebGpu(
   if (software && wanted === "hardware") {
     throw new NoAdapterError(
       `Cannot open a GPU: the only WebGPU adapter is ${name}, which is software`,
-      "Use the wasm device, or ask for webgpu by name to run on the software adapter.",
+      'Open it with adapter "any" to run on the software adapter.',
     );
   }
   if (profile && !adapter.features.has("timestamp-query")) {
@@ -96,7 +95,7 @@ async function requestAdapter(
   if (!gpu) {
     throw new NoAdapterError(
       "Cannot open WebGPU: this runtime has none",
-      "Use the wasm device, or a runtime with WebGPU: Deno 2.9 or a current browser.",
+      'Deno 2.9 and current browsers have it; the device "reference" runs anywhere, slowly.',
     );
   }
   const adapter = await gpu.requestAdapter({ powerPreference }) ??
@@ -106,7 +105,7 @@ async function requestAdapter(
   if (adapter) return adapter;
   throw new NoAdapterError(
     "Cannot open WebGPU: there is no adapter",
-    "Check the graphics driver (on Linux, that of Vulkan), or use the wasm device.",
+    'Install a graphics driver with Vulkan (on Debian without a GPU: mesa-vulkan-drivers), or use the device "reference", which is slow.',
   );
 }
 

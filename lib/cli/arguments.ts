@@ -62,6 +62,17 @@ export function parseArguments<Values>(
   };
 }
 
+/** Those of some flags that were given. */
+export function given<Values, Key extends keyof Values & string>(
+  flags: Partial<Values>,
+  keys: Iterable<Key>,
+): Partial<Pick<Values, Key>> {
+  const present = Array.from(keys).filter((key) => key in flags);
+  return Object.fromEntries(present.map((key) => [key, flags[key]])) as Partial<
+    Pick<Values, Key>
+  >;
+}
+
 function read(
   flag: Flag<unknown>,
   name: string,

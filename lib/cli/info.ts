@@ -13,7 +13,7 @@ import { formatPlan } from "../graph/compile.ts";
 import type { Plan } from "../graph/plan.ts";
 import { cachedPlan, evalPlan, trainPlan } from "../plans.ts";
 import { presets } from "../presets.ts";
-import type { Arguments } from "./arguments.ts";
+import { type Arguments, given } from "./arguments.ts";
 import { checkUsage, exitCode, UsageError } from "./errors.ts";
 import { flagName } from "./flag.ts";
 import { bytes, modelCard } from "./model_card.ts";
@@ -78,17 +78,18 @@ function modelOfFlags(flags: Partial<InfoFlags>): Subject {
   const name = flags.preset ?? "original";
   const { about, tokenizer, model, train } = presets[name];
   const vocabSize = { ascii: 128, bytes: 256, chars: CHARS }[tokenizer];
-  const given = [...modelFields.keys()].filter((field) => field in flags);
   return {
     title: `${name}: ${about}`,
     config: checkUsage(() =>
       modelConfig({
         vocabSize,
         ...model,
-        ...Object.fromEntries(given.map((field) => [field, flags[field]])),
+        ...given(flags, modelFields.keys()),
       })
     ),
-    train: checkUsage(() => trainConfig({ ...train, ...batchSizeOf(flags) })),
+    train: checkUsage(() =>
+      trainConfig({ ...train, ...given(flags, ["batchSize"]) })
+    ),
   };
 }
 
@@ -117,15 +118,9 @@ function modelOfRun(
     title: facts.join(", "),
     config,
     train: checkUsage(() =>
-      trainConfig({ ...training?.config, ...batchSizeOf(flags) })
+      trainConfig({ ...training?.config, ...given(flags, ["batchSize"]) })
     ),
   };
-}
-
-function batchSizeOf(
-  { batchSize }: Partial<InfoFlags>,
-): { batchSize?: number } {
-  return batchSize === undefined ? {} : { batchSize };
 }
 
 async function describeMachine(): Promise<string> {

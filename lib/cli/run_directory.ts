@@ -181,6 +181,20 @@ function cannotWrite(path: string, error: unknown): CommandError {
   );
 }
 
+/** What a run's `config.json` says; undefined if there is none that can be read. */
+export async function readRunConfig(
+  path: string,
+): Promise<Record<string, unknown> | undefined> {
+  try {
+    const config = JSON.parse(
+      await Deno.readTextFile(join(path, files.config)),
+    );
+    return typeof config === "object" && config !== null ? config : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The lowest validation loss that a run's events tell, up to a step; Infinity if they tell none. */
 export async function bestValLoss(path: string, step: number): Promise<number> {
   const lines = await Deno.readTextFile(join(path, files.metrics))

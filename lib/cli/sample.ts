@@ -4,9 +4,10 @@ import { generateText } from "../generate.ts";
 import { Model } from "../language_model.ts";
 import { Sampler, type SamplerOptions } from "../sampler.ts";
 import type { Tokenizer } from "../tokenizer.ts";
-import type { Arguments } from "./arguments.ts";
+import { type Arguments, given } from "./arguments.ts";
 import { deviceName } from "./device_name.ts";
 import { checkUsage, exitCode, UsageError } from "./errors.ts";
+import { flagName } from "./flag.ts";
 import { Interrupt } from "./interrupt.ts";
 import { opening } from "./opening.ts";
 import { forOutput, writeError, writeOutput } from "./terminal.ts";
@@ -18,85 +19,78 @@ export async function sample(
   { flags, operand }: Arguments<SampleFlags>,
 ): Promise<number> {
   using interrupt = new Interrupt();
+  const { signal } = interrupt;
   const { numSamples = 1, device = "auto", json = false } = flags;
-  const request = checkRequest(flags);
+  const choice = checkFlags(flags);
   const trained = await readTrainedModel(operand, { best: flags.best });
   const tokenizer = tokenizerOf(trained);
   const prompt = flags.prompt ?? opening(tokenizer);
   tokenizer.encode(prompt); // An unknown character needs no device to be refused.
   await using model = await Model.load(trained.checkpoint, { device });
   const where = deviceName(model.backend);
-  writeError(`${trained.path} on ${where}, seed ${request.seed}\n`);
-  const writer = new Writer(model, tokenizer, {
-    ...request,
+  writeError(`${trained.path} on ${where}, seed ${choice.seed}\n`);
+  const { tokens = 500, stop = [] } = flags;
+  const writer = new Writer({
+    model,
+    tokenizer,
     prompt,
     echo: flags.prompt !== undefined,
-    signal: interrupt.signal,
+    maxNewTokens: tokens,
+    stop,
+    choice,
+    signal,
   });
-  for (let index = 0; index < numSamples; index++) {
-    if (interrupt.signal.aborted) break;
+  for (let index = 0; index < numSamples && !signal.aborted; index++) {
     if (json) await writer.writeJson(index);
     else await writer.write(index);
   }
-  return interrupt.signal.aborted ? exitCode.interrupted : exitCode.ok;
+  return signal.aborted ? exitCode.interrupted : exitCode.ok;
 }
 
-/** How text is to be written. */
-interface Request extends SamplerOptions {
-  readonly seed: number;
-  readonly maxNewTokens: number;
-  readonly stop: readonly string[];
-}
+/** How tokens are chosen. */
+type Choice = SamplerOptions & { readonly seed: number };
 
-function checkRequest(flags: Partial<SampleFlags>): Request {
-  const { tokens = 500, numSamples = 1, stop = [] } = flags;
-  for (const [flag, value] of Object.entries({ tokens, numSamples })) {
-    if (value >= 1) continue;
-    const name = flag === "tokens" ? "--tokens" : "--num-samples";
-    throw new UsageError(`Cannot sample: ${name} (${value}) is not at least 1`);
+const COUNTS = ["tokens", "numSamples"] as const;
+
+function checkFlags(flags: Partial<SampleFlags>): Choice {
+  for (const [key, count] of Object.entries(given(flags, COUNTS))) {
+    if (count >= 1) continue;
+    throw new UsageError(
+      `Cannot sample: --${flagName(key)} (${count}) is not at least 1`,
+    );
   }
-  if (stop.includes("")) {
+  if (flags.stop?.includes("")) {
     throw new UsageError("Cannot sample: --stop is an empty text");
   }
-  const request = {
+  const choice = {
     temperature: flags.temperature ?? 0.8,
-    ...(flags.topK !== undefined && { topK: flags.topK }),
-    ...(flags.topP !== undefined && { topP: flags.topP }),
-    ...(flags.minP !== undefined && { minP: flags.minP }),
-    ...(flags.repetitionPenalty !== undefined && {
-      repetitionPenalty: flags.repetitionPenalty,
-    }),
     seed: flags.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!,
-    maxNewTokens: tokens,
-    stop,
+    ...given(flags, ["topK", "topP", "minP", "repetitionPenalty"]),
   };
-  checkUsage(() => new Sampler(request));
-  return request;
+  checkUsage(() => new Sampler(choice));
+  return choice;
 }
 
-/** Writes samples of one request; the i-th, from 0, has the seed plus i. */
-class Writer {
-  readonly #model: Model;
-  readonly #tokenizer: Tokenizer;
-  readonly #request: Request & {
-    readonly prompt: string;
-    readonly echo: boolean;
-    readonly signal: AbortSignal;
-  };
-  #slid = false;
+/** What a {@linkcode Writer} writes. */
+interface Request {
+  readonly model: Model;
+  readonly tokenizer: Tokenizer;
+  readonly prompt: string;
+  /** Whether the prompt is written too. */
+  readonly echo: boolean;
+  readonly maxNewTokens: number;
+  readonly stop: readonly string[];
+  readonly choice: Choice;
+  readonly signal: AbortSignal;
+}
 
-  constructor(
-    model: Model,
-    tokenizer: Tokenizer,
-    request: Request & {
-      readonly prompt: string;
-      /** Whether the prompt is part of what is written. */
-      readonly echo: boolean;
-      readonly signal: AbortSignal;
-    },
-  ) {
-    this.#model = model;
-    this.#tokenizer = tokenizer;
+/** Writes texts of one request; the i-th, from 0, has the seed plus i. */
+class Writer {
+  readonly #request: Request;
+  #slid = false;
+  #noted = false;
+
+  constructor(request: Request) {
     this.#request = request;
   }
 
@@ -113,6 +107,7 @@ class Writer {
     if (echo) await put(prompt);
     for await (const piece of this.#pieces(index)) await put(piece);
     if (!last.endsWith("\n")) await writeOutput("\n");
+    this.#noteSlide();
   }
 
   /** Writes a text as one JSON event. */
@@ -122,29 +117,32 @@ class Writer {
     for await (const piece of this.#pieces(index)) text += piece;
     const event = { event: "sample", prompt, text, seed: this.#seed(index) };
     await writeOutput(`${JSON.stringify(event)}\n`);
+    this.#noteSlide();
   }
 
   #seed(index: number): number {
-    return (this.#request.seed + index) % 2 ** 32;
+    return (this.#request.choice.seed + index) % 2 ** 32;
   }
 
   #pieces(index: number): AsyncGenerator<string, void> {
-    const { prompt, maxNewTokens, stop, signal } = this.#request;
-    return generateText(this.#model, this.#tokenizer, prompt, {
-      sampler: new Sampler({ ...this.#request, seed: this.#seed(index) }),
+    const { model, tokenizer, prompt, choice } = this.#request;
+    const { maxNewTokens, stop, signal } = this.#request;
+    return generateText(model, tokenizer, prompt, {
       maxNewTokens,
       stop,
       signal,
-      onSlide: () => this.#noteSlide(),
+      sampler: new Sampler({ ...choice, seed: this.#seed(index) }),
+      onSlide: () => this.#slid = true,
     });
   }
 
+  /** Said once, and not in the middle of a text. */
   #noteSlide(): void {
-    if (this.#slid) return;
-    this.#slid = true;
-    const { blockSize } = this.#model.config;
+    if (!this.#slid || this.#noted) return;
+    this.#noted = true;
+    const { blockSize } = this.#request.model.config;
     writeError(
-      `note: the text outgrows the model's context of ${blockSize} tokens; the oldest are forgotten\n`,
+      `note: the text outgrew the model's context of ${blockSize} tokens; it was written without the oldest\n`,
     );
   }
 }

@@ -10,7 +10,7 @@ import { CommandError, exitCode, isFailure } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
 import { opening } from "./opening.ts";
 import { program, VERSION } from "./program.ts";
-import { RunDirectory } from "./run_directory.ts";
+import { readRunConfig, RunDirectory } from "./run_directory.ts";
 import { canRedraw, StatusLine, writeError } from "./terminal.ts";
 import { TrainingReport } from "./training_report.ts";
 import { prepareTraining, type TrainingSetup } from "./training_setup.ts";
@@ -44,12 +44,7 @@ export async function train(
   signal.throwIfAborted();
   const facts = factsOf(setup, model);
   using directory = await RunDirectory.open(setup.path, {
-    config: {
-      command: args,
-      began: new Date().toISOString(),
-      versions: { lm: VERSION, deno: Deno.version.deno },
-      ...facts,
-    },
+    config: await recordOf(setup, facts, args),
     savedStep: setup.resumed?.step,
   });
   describe(setup, model);
@@ -124,6 +119,24 @@ function factsOf(
     data,
     tokenizer: { kind: tokenizer.kind, vocabSize: tokenizer.vocabSize },
   };
+}
+
+/** What `config.json` is to say; a run that goes on adds to what it said. */
+async function recordOf(
+  { path, train, resumed }: TrainingSetup,
+  facts: object,
+  args: readonly string[],
+): Promise<object> {
+  const start = {
+    command: args,
+    began: new Date().toISOString(),
+    versions: { lm: VERSION, deno: Deno.version.deno },
+  };
+  const before = resumed && await readRunConfig(path);
+  if (!before) return { ...start, ...facts };
+  const { resumed: earlier = [] } = before as { resumed?: object[] };
+  const again = { step: resumed.step, ...start };
+  return { ...before, train, resumed: [...earlier, again] };
 }
 
 function describe(

@@ -6,7 +6,7 @@ import type { Tokenizer } from "../tokenizer.ts";
 import type { CorpusRecord } from "./corpus.ts";
 import { CommandError, reasonOf } from "./errors.ts";
 import { program } from "./program.ts";
-import { files, newestRun, RUNS } from "./run_directory.ts";
+import { files, newestRun, readRunConfig, RUNS } from "./run_directory.ts";
 
 /** A checkpoint and where it came from. */
 export interface TrainedModel {
@@ -107,17 +107,13 @@ async function readCheckpointFile(
 /** No safetensors header is longer, in bytes. */
 const MAX_HEADER = 100_000_000;
 
+/** Undefined where there is no run, or one whose record someone edited: then `--data` is asked for. */
 async function recordedData(
   directory: string,
 ): Promise<CorpusRecord | undefined> {
-  try {
-    const path = join(directory, files.config);
-    const { data } = JSON.parse(await Deno.readTextFile(path));
-    const { name, file, sha256 } = data;
-    const known = typeof sha256 === "string" &&
-      (typeof name === "string" || typeof file === "string");
-    return known ? data : undefined;
-  } catch {
-    return undefined; // no run's directory, or one that someone edited: --data is asked for
-  }
+  const data = (await readRunConfig(directory))?.["data"];
+  if (typeof data !== "object" || data === null) return undefined;
+  const { name, file, sha256 } = data as Record<string, unknown>;
+  const found = typeof name === "string" || typeof file === "string";
+  return found && typeof sha256 === "string" ? data as CorpusRecord : undefined;
 }

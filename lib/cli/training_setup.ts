@@ -14,6 +14,7 @@ import { modelFields, trainFields } from "../config_fields.ts";
 import { Dataset } from "../dataset.ts";
 import { presets } from "../presets.ts";
 import { Tokenizer, type TokenizerKind } from "../tokenizer.ts";
+import { given } from "./arguments.ts";
 import {
   charactersPerToken,
   type Corpus,
@@ -71,14 +72,14 @@ async function newRun(
   const name = flags.preset ?? "original";
   const preset = presets[name];
   const train = checkUsage(() =>
-    trainConfig({ ...preset.train, ...fieldsOf(flags, trainFields.keys()) })
+    trainConfig({ ...preset.train, ...given(flags, trainFields.keys()) })
   );
   const configure = (vocabSize: number) =>
     checkUsage(() =>
       modelConfig({
         ...preset.model,
         vocabSize,
-        ...fieldsOf(flags, modelFields.keys()),
+        ...given(flags, modelFields.keys()),
       }), `what no flag says is as --preset ${name} has it`);
   configure(1); // A mistake in the flags should not cost a download first.
   const path = flags.out ?? newRunPath(name);
@@ -138,7 +139,7 @@ async function resumedRun(
   const train = checkUsage(() =>
     trainConfig({
       ...training.config,
-      ...fieldsOf(flags, ["maxSteps"] as const),
+      ...given(flags, ["maxSteps"]),
     })
   );
   if (step >= train.maxSteps) {
@@ -148,7 +149,7 @@ async function resumedRun(
     );
   }
   const tokenizer = tokenizerOf(trained);
-  const corpus = await findText({ path, data, given: flags.data, signal });
+  const corpus = await findText({ path, data, nameOrFile: flags.data, signal });
   const resumed = {
     checkpoint,
     step,
@@ -162,20 +163,21 @@ async function resumedRun(
 }
 
 async function findText(
-  { path, data, given, signal }: {
+  { path, data, nameOrFile, signal }: {
     readonly path: string;
     readonly data: CorpusRecord | undefined;
-    readonly given: string | undefined;
+    /** What `--data` says. */
+    readonly nameOrFile: string | undefined;
     readonly signal: AbortSignal;
   },
 ): Promise<Corpus> {
-  if (given !== undefined) {
-    const corpus = await loadCorpus(given, signal);
+  if (nameOrFile !== undefined) {
+    const corpus = await loadCorpus(nameOrFile, signal);
     if (data === undefined || corpus.record.sha256 === data.sha256) {
       return corpus;
     }
     throw new CommandError(
-      `Cannot resume ${path} with ${given}: it is another text (sha256 ${corpus.record.sha256}, not ${data.sha256})`,
+      `Cannot resume ${path} with ${nameOrFile}: it is another text (sha256 ${corpus.record.sha256}, not ${data.sha256})`,
     );
   }
   if (data !== undefined) return await loadRecorded(data, signal);
@@ -183,17 +185,6 @@ async function findText(
     `Cannot resume ${path}: its config.json does not say on which text`,
     "--data names it",
   );
-}
-
-/** The given ones of some fields. */
-function fieldsOf<Field extends keyof TrainFlags>(
-  flags: Partial<TrainFlags>,
-  fields: Iterable<Field>,
-): Partial<Pick<TrainFlags, Field>> {
-  const given = Array.from(fields).filter((field) => field in flags);
-  return Object.fromEntries(
-    given.map((field) => [field, flags[field]]),
-  ) as Partial<Pick<TrainFlags, Field>>;
 }
 
 function makeTokenizer(kind: TokenizerKind, text: string): Tokenizer {

@@ -14,6 +14,8 @@ export interface PlanSource {
   /** Dispatches by phase; the phases run in this order. */
   readonly phases: Readonly<Record<string, readonly LabelledDispatch[]>>;
   readonly layout: ParameterLayout;
+  /** Inputs that the host may write even where nothing reads them. */
+  readonly inputs?: readonly Tensor[];
   /** Activations that stay readable after a run, by the name they get. */
   readonly outputs?: Readonly<Record<string, Tensor>>;
 }
@@ -22,6 +24,7 @@ export interface PlanSource {
 export function compile(source: PlanSource): Plan {
   const dispatches = Object.values(source.phases).flat();
   const place = new Placement(source, lifetimes(dispatches));
+  for (const input of source.inputs ?? []) place.operand(input);
   const placed = dispatches.map((dispatch, step) => {
     // Outputs first: an output may not take over the slot of an input of its own dispatch.
     const outputs = dispatch.outputs.map((tensor) => place.operand(tensor));

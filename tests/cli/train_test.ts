@@ -123,6 +123,12 @@ Deno.test("train --resume goes on as if it had never stopped, bit for bit", asyn
       file,
     );
   }
+  const config = JSON.parse(
+    await Deno.readTextFile(here.file("part/config.json")),
+  );
+  assertStringIncludes(config.command.join(" "), "--steps 6");
+  assertEquals(config.train.maxSteps, 12);
+  assertEquals(config.resumed.map(({ step }: { step: number }) => step), [6]);
   const all = events(await Deno.readTextFile(here.file("part/metrics.jsonl")));
   assertEquals(all.filter(({ event }) => event === "step").length, 12);
 });

@@ -1,0 +1,37 @@
+/** Whole models on WebGPU. */
+
+import { openWebGpu } from "../../lib/backends/webgpu.ts";
+import type { Bench } from "../model_bench.ts";
+import { registerCausality } from "../model_causality.ts";
+import { registerDecoding } from "../model_decoding.ts";
+import { registerGeneration } from "../model_generation.ts";
+import { registerTraining } from "../model_training.ts";
+import { variant } from "../variants.ts";
+import { skipped, suffix } from "./adapter.ts";
+
+/** Every way to attend and to place tokens, each of which has kernels of its own for caches. */
+const names = [
+  ...[
+    "the defaults",
+    "position learned",
+    "position rope",
+    "position rope-half",
+  ],
+  ...["position alibi with 3 heads", "attention off", "2 key heads for 4"],
+  ...["1 head of 7", "query-key norm", "mask none", "mask zeroed"],
+  ...["mask finite and weak", "Llama", "all at once"],
+];
+
+const bench: Bench = {
+  name: `WebGPU${suffix}`,
+  open: () => openWebGpu({ adapter: "any" }),
+  ignore: skipped,
+  variants: names.map(variant),
+  // Logits are of order 1 to 10, and float32's noise in them measured 1e-6 to 1e-5.
+  tolerance: 1e-4,
+};
+
+registerCausality(bench);
+registerDecoding(bench);
+registerGeneration(bench);
+registerTraining(bench);

@@ -1,0 +1,22 @@
+/** Whole models on the reference backend. */
+
+import { openReference } from "../lib/backends/reference.ts";
+import type { Bench } from "./model_bench.ts";
+import { registerCausality } from "./model_causality.ts";
+import { registerDecoding } from "./model_decoding.ts";
+import { registerGeneration } from "./model_generation.ts";
+import { registerTraining } from "./model_training.ts";
+import { variants } from "./variants.ts";
+
+const bench: Bench = {
+  name: "Reference",
+  open: () => Promise.resolve(openReference()),
+  variants,
+  // Float64's noise, 1e-16 of numbers of order 10, after a few hundred operations.
+  tolerance: 1e-12,
+};
+
+registerCausality(bench);
+registerDecoding(bench);
+registerGeneration(bench);
+registerTraining(bench);

@@ -1,0 +1,145 @@
+/**
+ * Small models that between them use every value of every configuration field, alone
+ * and in the combinations that people build: what the tests of whole models run through.
+ */
+
+import {
+  type ModelConfig,
+  modelConfig,
+  type ModelOptions,
+} from "../lib/config.ts";
+import type { Model } from "../lib/language_model.ts";
+import { CounterRandom, Purpose } from "../lib/random.ts";
+
+/** A model to test. */
+export interface Variant {
+  readonly name: string;
+  readonly config: ModelConfig;
+}
+
+/** Sizes that are different from each other, odd where they can be, and no multiple of any tile. */
+const base: ModelOptions = {
+  vocabSize: 7,
+  blockSize: 6,
+  nLayer: 2,
+  nHead: 2,
+  nEmbd: 8,
+  nHidden: 5,
+};
+
+const changes: Readonly<Record<string, Partial<ModelConfig>>> = {
+  "the defaults": {},
+  "position learned": { position: "learned" },
+  "position sinusoidal": { position: "sinusoidal" },
+  "position rope": { position: "rope" },
+  "position rope-half": { position: "rope-half" },
+  "position alibi with 3 heads": { position: "alibi", nEmbd: 9, nHead: 3 },
+  "norm rmsnorm": { norm: "rmsnorm" },
+  "norm none": { norm: "none" },
+  "norm after": { normPlacement: "post" },
+  "rmsnorm after": { norm: "rmsnorm", normPlacement: "post" },
+  "mlp gelu": { mlp: "gelu" },
+  "mlp relu": { mlp: "relu" },
+  "mlp relu2": { mlp: "relu2" },
+  "mlp swiglu": { mlp: "swiglu" },
+  "mlp none": { mlp: "none" },
+  "attention off": { attention: false },
+  "2 key heads for 4": { nHead: 4, nKvHead: 2 },
+  "1 key head for 4, rope": { nHead: 4, nKvHead: 1, position: "rope" },
+  "1 head of 7": { nHead: 1, nEmbd: 7 },
+  "query-key norm": { qkNorm: true },
+  "scores not scaled": { attentionScale: false },
+  "mask none": { mask: "none" },
+  "mask zeroed": { mask: "zeroed" },
+  "mask finite": { mask: "finite" },
+  "mask finite and weak": { mask: "finite", maskValue: -1.5 },
+  "mask zeroed, alibi": { mask: "zeroed", position: "alibi" },
+  "mask none, rope-half": { mask: "none", position: "rope-half" },
+  "no residual": { residual: false },
+  "no residual, norm after": { residual: false, normPlacement: "post" },
+  "no bias": { bias: false },
+  "head tied": { tiedHead: true },
+  "head tied, with bias": { tiedHead: true, headBias: true },
+  "head without bias": { headBias: false },
+  "label smoothing": { labelSmoothing: 0.1 },
+  "softcap": { logitSoftcap: 3 },
+  "dropout": { dropout: 0.2 },
+  "dropout, query-key norm, no attention bias": {
+    ...{ dropout: 0.5, qkNorm: true, bias: false, nHead: 4, nKvHead: 2 },
+  },
+  "initial values of torch": { init: "torch" },
+  "one of everything": {
+    // A layer norm of one number knows nothing of it.
+    ...{ vocabSize: 2, nEmbd: 1, nHead: 1, nHidden: 1, norm: "none" },
+  },
+  "nanoGPT": {
+    ...{ position: "learned", mlp: "gelu", tiedHead: true },
+    ...{ dropout: 0.1 },
+  },
+  "Llama": {
+    ...{ position: "rope-half", norm: "rmsnorm", mlp: "swiglu" },
+    ...{ nHead: 4, nKvHead: 2, bias: false, headBias: false },
+  },
+  "modern": {
+    ...{ position: "rope", norm: "rmsnorm", mlp: "relu2", qkNorm: true },
+    ...{ bias: false, tiedHead: true, logitSoftcap: 5 },
+  },
+  "all at once": {
+    ...{ position: "learned", normPlacement: "post", mlp: "swiglu" },
+    ...{ nHead: 4, nKvHead: 2, qkNorm: true, tiedHead: true },
+    ...{ headBias: true, logitSoftcap: 4, labelSmoothing: 0.2 },
+    ...{ dropout: 0.1 },
+  },
+};
+
+/** All of them. */
+export const variants: readonly Variant[] = Object.entries(changes).map((
+  [name, change],
+) => ({ name, config: modelConfig({ ...base, ...change }) }));
+
+/** The variant of this name. */
+export function variant(name: string): Variant {
+  const found = variants.find((variant) => variant.name === name);
+  if (found === undefined) throw new Error(`There is no variant ${name}`);
+  return found;
+}
+
+/**
+ * Whether no token can reach an earlier position. A finite mask of -1e4 is causal as
+ * long as scores are small, which here they are.
+ */
+export function isCausal(
+  { attention, mask, maskValue }: ModelConfig,
+): boolean {
+  return !attention || mask === "causal" ||
+    (mask === "finite" && maskValue <= -1e4);
+}
+
+/**
+ * Gives all parameters values of order 1, biases and gains too, so that each of them
+ * matters: with the small ones that training starts from, attention hardly does anything.
+ */
+export async function makeGeneric(model: Model, seed = 1): Promise<void> {
+  const tensors = await model.parameters();
+  const random = new CounterRandom(seed, Purpose.init);
+  [...tensors.values()].forEach(({ data, shape }, number) => {
+    const values = data as Float32Array | Float64Array;
+    const isGain = shape.length === 1;
+    for (let i = 0; i < values.length; i++) {
+      values[i] = (isGain ? 0.5 : 0) + 0.5 * random.normal(number, i);
+    }
+  });
+  model.setParameters(tensors);
+}
+
+/** Random ids, repeatable. */
+export function randomIds(
+  count: number,
+  { vocabSize, seed = 1 }: { vocabSize: number; seed?: number },
+): Int32Array {
+  const random = new CounterRandom(seed, Purpose.batch);
+  return Int32Array.from(
+    { length: count },
+    (_, i) => random.below(vocabSize, 0, i),
+  );
+}
