@@ -310,7 +310,11 @@ export class Model implements AsyncDisposable {
       await this.backend[Symbol.asyncDispose]();
       return;
     }
-    for (const program of this.#evaluators.values()) (await program).destroy();
+    // One that did not compile has told so already, where it was asked for.
+    const programs = await Promise.allSettled(this.#evaluators.values());
+    for (const program of programs) {
+      if (program.status === "fulfilled") program.value.destroy();
+    }
     this.#evaluators.clear();
     for (const store of this.stores.values()) store.destroy();
     this.stores.clear();

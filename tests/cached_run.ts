@@ -1,14 +1,20 @@
-/** A model's cached plans, run by hand: each call continues every row of a cache. */
+/** A model's cached plans and full passes, run by hand. */
 
-import type { DeviceBuffer, Numbers } from "../lib/backends/backend.ts";
+import type {
+  DeviceBuffer,
+  Numbers,
+  Program,
+} from "../lib/backends/backend.ts";
 import type { Model } from "../lib/language_model.ts";
 import { cachedPlan } from "../lib/plans.ts";
+import { isCausal } from "./variants.ts";
 
-/** One cache of B rows. Dispose of it when done. */
+/** One cache of B rows that every call continues. Dispose of it when done. */
 export class CachedRun implements AsyncDisposable {
   readonly #model: Model;
   readonly #B: number;
   readonly #stores: Map<string, DeviceBuffer>;
+  readonly #programs = new Map<number, Program>();
   readonly #filled: number[];
 
   constructor(model: Model, B: number) {
@@ -19,19 +25,17 @@ export class CachedRun implements AsyncDisposable {
   }
 
   /**
-   * Continues each row with new tokens, `padding` after them up to T.
+   * Continues each row with new tokens: one each, or any numbers, with padding after them.
    *
    * @returns the logits (B, V) after each row's last token
    */
   async feed(
     rows: readonly ArrayLike<number>[],
-    options: { readonly T?: number; readonly padding?: number } = {},
+    padding = 0,
   ): Promise<Numbers> {
-    const longest = Math.max(...rows.map(({ length }) => length));
-    const { T = longest, padding = 0 } = options;
-    const { config, backend } = this.#model;
-    const plan = cachedPlan(config, { B: this.#B, T });
-    const program = await backend.compile(plan, this.#stores);
+    const isDecoding = rows.every(({ length }) => length === 1);
+    const T = isDecoding ? 1 : this.#model.config.blockSize;
+    const program = await this.#program(T);
     const tokens = new Int32Array(this.#B * T).fill(padding);
     rows.forEach((row, b) => tokens.set(Array.from(row), b * T));
     program.buffer("tokens").write(tokens);
@@ -39,9 +43,18 @@ export class CachedRun implements AsyncDisposable {
     program.buffer("count").write(rows.map(({ length }) => length));
     program.run();
     rows.forEach(({ length }, b) => this.#filled[b]! += length);
-    const logits = await program.buffer("logits").read();
-    program.destroy();
-    return logits;
+    return await program.buffer("logits").read();
+  }
+
+  async #program(T: number): Promise<Program> {
+    let program = this.#programs.get(T);
+    if (program === undefined) {
+      const { config, backend } = this.#model;
+      const plan = cachedPlan(config, { B: this.#B, T });
+      program = await backend.compile(plan, this.#stores);
+      this.#programs.set(T, program);
+    }
+    return program;
   }
 
   /** The keys and values of a layer: (B, L, 2·NKV·HS). */
@@ -51,9 +64,27 @@ export class CachedRun implements AsyncDisposable {
 
   /** Frees the caches. */
   [Symbol.asyncDispose](): Promise<void> {
+    for (const program of this.#programs.values()) program.destroy();
     for (const [name, store] of this.#stores) {
       if (!this.#model.stores.has(name)) store.destroy();
     }
     return Promise.resolve();
   }
+}
+
+/**
+ * The logits (V) after a text of at most `blockSize` tokens, by a full pass without a
+ * cache. Where nothing can reach back, tokens after the text fill it up, so that all
+ * lengths share one plan.
+ */
+export async function lastLogits(
+  model: Model,
+  text: ArrayLike<number>,
+): Promise<Numbers> {
+  const { blockSize, vocabSize: V } = model.config;
+  const T = isCausal(model.config) ? blockSize : text.length;
+  const tokens = new Int32Array(T);
+  tokens.set(Array.from(text));
+  const logits = await model.forward(tokens, { B: 1, T });
+  return logits.slice((text.length - 1) * V, text.length * V);
 }

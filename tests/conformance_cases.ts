@@ -59,8 +59,12 @@ const embedding: Case[] = [
   ...each("selectLast", [
     { B: 1, T: 1, C: 1 },
     { B: 3, T: 7, C: 13 },
-    { B: 4, T: 16, C: 128 },
   ]),
+  {
+    kernel: "selectLast",
+    dims: { B: 5, T: 16, C: 128 },
+    values: { count: [1, 0, 16, 7, 1] },
+  },
 ];
 
 const matmulShapes = [

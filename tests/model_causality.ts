@@ -45,7 +45,7 @@ export function registerCausality(bench: Bench): void {
       ];
       const runWith = async (padding: number) => {
         await using run = new CachedRun(model, rows.length);
-        const logits = await run.feed(rows, { T, padding });
+        const logits = await run.feed(rows, padding);
         return [logits, ...await caches(model, run)];
       };
       assertEquals(await runWith(0), await runWith(V - 1));

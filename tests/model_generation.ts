@@ -7,6 +7,7 @@ import { generateText } from "../lib/generate.ts";
 import { Model } from "../lib/language_model.ts";
 import { Sampler } from "../lib/sampler.ts";
 import { Tokenizer } from "../lib/tokenizer.ts";
+import { lastLogits } from "./cached_run.ts";
 import { type Bench, benchTest, variantsTest } from "./model_bench.ts";
 import { isCausal, makeGeneric, randomIds, variant } from "./variants.ts";
 
@@ -194,7 +195,7 @@ async function greedyText(
 ): Promise<
   { generated: number[]; slides: { row: number; forgotten: number }[] }
 > {
-  const { blockSize, vocabSize: V } = model.config;
+  const { blockSize } = model.config;
   const history = Array.from(prompt);
   const slides = [];
   let begin = 0;
@@ -205,11 +206,8 @@ async function greedyText(
       slides.push({ row: 0, forgotten: next - begin });
       begin = next;
     }
-    const window = Int32Array.from(history.slice(begin));
-    const T = window.length;
-    const logits = await model.forward(window, { B: 1, T });
-    const last = logits.subarray((T - 1) * V);
-    history.push(last.indexOf(Math.max(...last)));
+    const logits = await lastLogits(model, history.slice(begin));
+    history.push(logits.indexOf(Math.max(...logits)));
   }
   return { generated: history.slice(prompt.length), slides };
 }

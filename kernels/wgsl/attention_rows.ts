@@ -43,6 +43,10 @@ interface Cut {
   readonly ragged: boolean;
 }
 
+/**
+ * Cuts T into blocks. A block takes at most an eighth of T, since with a causal mask its rows all go as
+ * far as the last of them.
+ */
 function cutRows(
   { T, HS }: Pick<AttentionDropoutDims, "T" | "HS">,
   most: number,
@@ -88,11 +92,12 @@ top${r} = top;
 
   const result = (r: number, d: number) =>
     cached
-      ? `select(vec4f(), y${r}_${d} / sum${r}, t${r} < count[b])`
+      ? `select(vec4f(), y${r}_${d} / sum${r}, live)`
       : `y${r}_${d} / sum${r}`;
   const close = (r: number) => `
 ${ragged ? `if (t${r} < T) {` : "{"}
 let into = (b * T + t${r}) * WIDTH + h * D;
+${cached ? `let live = t${r} < count[b];` : ""}
 ${each((d) => `y[into + ${d}u] = ${result(r, d)};`)}
 ${cached ? "" : `lse[bh * T + t${r}] = top${r} + log(sum${r});`}
 }`;

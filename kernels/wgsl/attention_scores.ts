@@ -36,13 +36,16 @@ const VALUES = ${NKV * D}u;
 
 /** The operands of a forward pass, and where it finds its keys. */
 export interface Attended {
+  /** Outputs and inputs; dropout's `key` comes after them. */
   readonly parameters: readonly Parameter[];
+  /** The cache's own constants. */
   readonly declarations: string;
   /**
    * Sets, for sequence b and query head h, `first`, the position of query 0; `keyCount`, the number of
    * positions that have a key; and `keys`, where in `array` the key of position 0 is.
    */
   readonly opening: string;
+  /** The array that has the keys and values. */
   readonly array: "qkv" | "cache";
   /** From a position's key to that of the next. */
   readonly stride: "QKV" | "CACHE";
@@ -148,6 +151,7 @@ return ${constant ? `select(${gradient}, ${F}(), j > i)` : gradient};
 export interface Dropout {
   /** The operand `key`. */
   readonly parameters: readonly Parameter[];
+  /** The generator. */
   readonly declarations: string;
   /** Sets `kept`, 0 or 1 / (1 - rate), for the pair or pairs at `index`. */
   kept(index: string): string;
@@ -188,7 +192,7 @@ return vec4f(dropped(index.x), dropped(index.y), dropped(index.z), dropped(index
 
 /**
  * A text put together from pieces, tidied: indented by its braces, with no more
- * than one empty line at a time and none inside functions' blocks.
+ * than one empty line at a time and none within braces.
  */
 export function tidy(text: string): string {
   let depth = 0;

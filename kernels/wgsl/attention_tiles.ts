@@ -33,8 +33,8 @@ export interface Cut {
 /** Cuts up heads of HS numbers. */
 export function cutHead(HS: number): Cut {
   const stretches = Math.ceil(HS / 32);
-  const taken = Math.min(4, stretches);
-  return { stretches, taken, shares: Math.ceil(stretches / taken) };
+  const shares = Math.ceil(stretches / 4);
+  return { stretches, taken: Math.ceil(stretches / shares), shares };
 }
 
 /** Memory of the tiles (12.5 KiB). */
@@ -64,10 +64,16 @@ export function rowAt(r: number): string {
   return `(4u * ty + ${r}u) * 8u`;
 }
 
+/** Whether what the workgroups of a block take ends where the head does. */
+function fits(HS: number): boolean {
+  const { taken, shares } = cutHead(HS);
+  return HS === 32 * taken * shares;
+}
+
 /** `fn ARRAYAt(head, d)`: numbers 4d to 4d + 3 of the head that starts at `head`; zeros past its end. */
 export function reader(array: string, HS: number): string {
   const four = `
-${HS % 32 === 0 ? "" : "if (d >= D) { return vec4f(); }"}
+${fits(HS) ? "" : "if (d >= D) { return vec4f(); }"}
 return ${array}[head + d];`;
   const one = `
 var x = vec4f();
@@ -85,7 +91,7 @@ ${lanesOf(HS) === 4 ? four : one}
 /** `fn ARRAYPut(head, d, x)`: stores what `ARRAYAt` reads. */
 export function writer(array: string, HS: number): string {
   const four = `
-${HS % 32 === 0 ? "" : "if (d >= D) { return; }"}
+${fits(HS) ? "" : "if (d >= D) { return; }"}
 ${array}[head + d] = x;`;
   const one = `
 for (var c = 0u; c < 4u && 4u * d + c < D; c++) {
@@ -98,9 +104,11 @@ ${lanesOf(HS) === 4 ? four : one}
 `;
 }
 
-/** What a tile is filled with: the rows, or columns, `from` on; those at `end` and after it are zeros. */
+/** What a tile is filled with; all are expressions. */
 export interface Content {
+  /** The position of the first row or column. */
   readonly from: string;
+  /** Where positions end: what would be there or after it is zeros. */
   readonly end: string;
   /** Reads vec4f `d` of the head at position `at`. */
   readonly value: string;

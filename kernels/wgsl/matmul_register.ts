@@ -77,8 +77,8 @@ export function registerMatmul(
  * Computes y[slices,M,N].
  *
  * Of M and K only the one that all products of a plan share (the rows, B·T) stands in
- * the text; the other dims follow from the lengths of the operands. So the products
- * of one form have one text, and are compiled once.
+ * the text; the other dims follow from the lengths of the operands, each being bound
+ * as it is and no longer. So the products of one form have one text, compiled once.
  */
 function tilePass(
   tiled: Tiled,

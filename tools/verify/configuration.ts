@@ -78,7 +78,9 @@ export function readNetwork(
   const cap = fields.value("logit_softcap") ?? null;
   const options = {
     vocabSize: fields.count("vocab_size"),
-    blockSize: fields.count("block_size", length),
+    blockSize: fields.isNull("block_size")
+      ? length
+      : fields.count("block_size", length),
     nLayer: fields.count("n_layer"),
     nHead,
     nKvHead: fields.count("n_kv_head", nHead),
@@ -176,6 +178,7 @@ function readMlp(
 function readDropout(fields: Fields, report: Report, family: Family): void {
   if (family !== "seed") return fields.fixed("dropout", 0);
   const rate = fields.number("dropout", 0);
+  if (rate < 0 || rate >= 1) throw fields.refusal("dropout", "a rate");
   if (rate !== 0) {
     report.remark(
       `config.dropout is ${rate}: the seed's code never applies it`,
@@ -215,7 +218,7 @@ export function readOptimizer(
     beta1: betas[0] as number,
     beta2: betas[1] as number,
     eps: fields.number("eps", 1e-8),
-    gradClip: fields.number("clip_norm", 0),
+    gradClip: fields.isNull("clip_norm") ? 0 : fields.number("clip_norm", 0),
     ...decay,
   };
   fields.finish();

@@ -25,11 +25,17 @@ export class Fields {
 
   /** A field that must be there unless a default is given. */
   #required<Value>(key: string, otherwise: Value | undefined): unknown {
-    const value = this.value(key) ?? otherwise;
-    if (value === undefined) {
+    const value = this.value(key);
+    if (value !== undefined) return value;
+    if (otherwise === undefined) {
       throw new NotUnderstoodError(`${this.#of}.${key} is missing`);
     }
-    return value;
+    return otherwise;
+  }
+
+  /** Whether a field says that there is no such thing, by null. */
+  isNull(key: string): boolean {
+    return this.value(key) === null;
   }
 
   /** A finite number. */

@@ -1,0 +1,52 @@
+/** What a model leaves behind on a backend that it shares with others. */
+
+import { assertEquals, assertGreater, assertRejects } from "@std/assert";
+import { openReference } from "../lib/backends/reference.ts";
+import { Model } from "../lib/language_model.ts";
+import { openFaulty } from "./faulty_backend.ts";
+import { randomIds, variant } from "./variants.ts";
+
+const { config } = variant("nanoGPT");
+const shape = { B: 1, T: 4 };
+const tokens = randomIds(4, config);
+
+Deno.test("Model frees all it has on a backend that it shares", async () => {
+  await using backend = openReference();
+  {
+    await using model = await Model.create(config, { backend });
+    await model.forward(tokens, shape);
+    await model.forward(tokens, { B: 2, T: 2 });
+    assertGreater(backend.allocatedBytes, 8 * model.parameterCount);
+  }
+  assertEquals(backend.allocatedBytes, 0);
+});
+
+Deno.test("Model that cannot be compiled tells the reason, also when it is disposed of", async () => {
+  await using backend = openFaulty({
+    dispatch: () => {
+      throw new RangeError("Cannot lower: no such kernel");
+    },
+  });
+  await assertRejects(
+    async () => {
+      await using model = await Model.create(config, { backend });
+      await model.forward(tokens, shape);
+    },
+    RangeError,
+    "no such kernel",
+  );
+});
+
+Deno.test("Model that does not fit its tensors leaves no memory behind", async () => {
+  await using backend = openReference();
+  await using model = await Model.create(config, { backend });
+  const before = backend.allocatedBytes;
+  const tensors = await model.parameters();
+  tensors.set("wpe.weight", tensors.get("wte.weight")!);
+  await assertRejects(
+    () => Model.load({ config, tensors }, { backend }),
+    RangeError,
+    "wpe.weight has shape [7,8], not [6,8]",
+  );
+  assertEquals(backend.allocatedBytes, before);
+});
