@@ -206,7 +206,7 @@ export interface KernelDims {
   /** outputs y[n]; inputs x[n]. y = x. */
   copy: { readonly n: number };
   /**
-   * outputs y[n]; inputs x[n], key i32[4] = (seed, counter, ring slot, 0), seed and counter being unsigned.
+   * outputs y[n]; inputs x[n], key i32[4] = (seed, counter, metrics slot, loss slot), seed and counter being unsigned.
    *
    * Element i is kept, and divided by 1 - rate, where the first word of
    * Threefry-2x32-20(key (seed, 3 | site << 8), counter (i, key[1])) is at least
@@ -234,7 +234,7 @@ export interface KernelDims {
     readonly gradient: boolean;
     readonly gradientScale: number;
   };
-  /** outputs total[slots]; inputs rowLoss[rows], key i32[4]. total[key[2]] = (or, with accumulate, +=) scale · sum of rowLoss. */
+  /** outputs total[slots]; inputs rowLoss[rows], key i32[4]. total[key[3]] = (or, with accumulate, +=) scale · sum of rowLoss. */
   lossSum: {
     readonly rows: number;
     readonly scale: number;
@@ -248,7 +248,8 @@ export interface KernelDims {
    *
    * norm = sqrt(sum of partial). clip[0] = min(1, maxNorm / (norm + 1e-6)), or 1 where maxNorm is 0;
    * clip[1] = 1 if norm and loss are finite, else 0 (test exponent bits: WGSL may assume no NaN).
-   * metrics[key[2]] = (loss, norm, clip[1], 0). Then loss[0] = 0.
+   * metrics[key[2]] = (loss, norm, clip[1], 0). Then loss[0] = 0; or, where clip[1] is 0, loss + sum of partial,
+   * which is not finite: so later steps change nothing either, until the host writes a number.
    */
   clip: {
     readonly parts: number;

@@ -3,7 +3,13 @@
  * itself is described in `model.ts`, training is `trainer.ts`, text is `generate.ts`.
  */
 
-import type { Backend, Numbers, Program, Stores } from "./backends/backend.ts";
+import type {
+  Backend,
+  DeviceBuffer,
+  Numbers,
+  Program,
+  Stores,
+} from "./backends/backend.ts";
 import { type Device, openBackend } from "./backends/open.ts";
 import {
   type Checkpoint,
@@ -14,6 +20,7 @@ import { type ModelConfig, modelConfig, type ModelOptions } from "./config.ts";
 import type { EvalBatch } from "./dataset.ts";
 import { generate, generateBatch, type GenerateOptions } from "./generate.ts";
 import type { ParameterLayout } from "./graph/layout.ts";
+import type { Plan } from "./graph/plan.ts";
 import { breath } from "./metrics.ts";
 import {
   initialParameters,
@@ -82,6 +89,7 @@ export class Model implements AsyncDisposable {
    */
   readonly stores: Stores = new Map();
   readonly #ownsBackend: boolean;
+  readonly #programs: Promise<Program>[] = [];
   readonly #evaluators = new Map<string, Promise<Program>>();
 
   private constructor(
@@ -93,23 +101,33 @@ export class Model implements AsyncDisposable {
     this.backend = backend;
     this.layout = layout;
     this.#ownsBackend = ownsBackend;
-    const length = layout.length;
-    const constants: [name: string, data: Float64Array][] = [];
+    this.#store("params", layout.length);
     const { blockSize, nEmbd, nHead, position } = config;
     if (position === "sinusoidal") {
-      constants.push(["sinusoidal", sinusoidalTable(blockSize, nEmbd)]);
+      const table = sinusoidalTable(blockSize, nEmbd);
+      this.#store("sinusoidal", table.length).write(table);
+    } else if (position === "rope" || position === "rope-half") {
+      const table = ropeTable(blockSize, nEmbd / nHead);
+      this.#store("rope", table.length).write(table);
     }
-    if (position === "rope" || position === "rope-half") {
-      constants.push(["rope", ropeTable(blockSize, nEmbd / nHead)]);
-    }
-    const store = (name: string, length: number) => {
-      const spec = { name, kind: "store", dtype: "f32", length } as const;
-      const made = backend.createStore(spec);
-      this.stores.set(name, made);
-      return made;
-    };
-    store("params", length);
-    for (const [name, data] of constants) store(name, data.length).write(data);
+  }
+
+  #store(name: string, length: number): DeviceBuffer {
+    const spec = { name, kind: "store", dtype: "f32", length } as const;
+    const store = this.backend.createStore(spec);
+    this.stores.set(name, store);
+    return store;
+  }
+
+  /**
+   * Compiles a plan on the model's stores; it lives as long as the model.
+   *
+   * @internal
+   */
+  compile(plan: Plan): Promise<Program> {
+    const program = this.backend.compile(plan, this.stores);
+    this.#programs.push(program);
+    return program;
   }
 
   /**
@@ -235,7 +253,7 @@ export class Model implements AsyncDisposable {
       program = await this.#evaluator(shape);
       program.buffer("tokens").write(batch.tokens);
       program.buffer("targets").write(batch.targets);
-      program.buffer("key").write([0, 0, filled, 0]);
+      program.buffer("key").write([0, 0, 0, filled]);
       program.run();
       count += batch.count;
       filled++;
@@ -251,7 +269,7 @@ export class Model implements AsyncDisposable {
     let program = this.#evaluators.get(shape);
     if (program === undefined) {
       const plan = evalPlan(this.config, { B, T });
-      program = this.backend.compile(plan, this.stores);
+      program = this.compile(plan);
       this.#evaluators.set(shape, program);
     }
     return program;
@@ -311,11 +329,10 @@ export class Model implements AsyncDisposable {
       return;
     }
     // One that did not compile has told so already, where it was asked for.
-    const programs = await Promise.allSettled(this.#evaluators.values());
+    const programs = await Promise.allSettled(this.#programs);
     for (const program of programs) {
       if (program.status === "fulfilled") program.value.destroy();
     }
-    this.#evaluators.clear();
     for (const store of this.stores.values()) store.destroy();
     this.stores.clear();
   }

@@ -96,8 +96,12 @@ export class MetricsReader {
     this.#clock = performance.now();
   }
 
-  #take(): StepEvent[] {
+  /** Throws what made a read fail, once all that arrived before it was taken. */
+  throwIfFailed(): void {
     if (this.#failure) throw this.#failure.reason;
+  }
+
+  #take(): StepEvent[] {
     const arrived = this.#arrived;
     this.#arrived = [];
     return arrived;

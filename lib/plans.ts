@@ -56,8 +56,7 @@ export function trainPlan(
       gradientScale: scale,
     });
     const total = graph.store("loss", [1]);
-    const slot = graph.input("loss slot", [4], "i32");
-    lossSum(rowLoss, { total, key: slot, scale, accumulate: true });
+    lossSum(rowLoss, { total, key, scale, accumulate: true });
   });
   const layout = layoutParameters(graph);
   return compile({
@@ -74,7 +73,7 @@ export function trainPlan(
 /**
  * Loss without gradient, plain cross-entropy in nats.
  *
- * Inputs: tokens, targets (B, T), targets -1 where there is none; key (4), its third number
+ * Inputs: tokens, targets (B, T), targets -1 where there is none; key (4), its fourth number
  * the slot of the store `losses` that receives the sum of the batch's losses.
  * Output: logits (B, T, V).
  */

@@ -14,7 +14,7 @@ import { type TrainConfig, trainConfig } from "./config.ts";
 import type { Dataset } from "./dataset.ts";
 import { generateText, type GenerateTextOptions } from "./generate.ts";
 import type { Model } from "./language_model.ts";
-import { breath, MetricsReader } from "./metrics.ts";
+import { breath, MetricsReader, NonFiniteError } from "./metrics.ts";
 import { METRIC_SLOTS, scheduleAt } from "./optimizer.ts";
 import { readParameters, writeParameters } from "./parameters.ts";
 import { trainPlan } from "./plans.ts";
@@ -123,17 +123,21 @@ export class Trainer {
     const begun = performance.now();
     const { maxSteps } = this.config;
     const program = await this.#compiled();
+    program.buffer("loss").write([0]);
     const metrics = new MetricsReader(program, this.config, this.#step);
     while (this.#step < maxSteps && !signal?.aborted) {
       await this.#submit(program);
       yield* await metrics.submitted();
+      this.#check(metrics);
       if (this.#isDue()) {
         yield* await metrics.drain();
+        this.#check(metrics);
         yield* this.#pause(signal);
         metrics.resume();
       }
     }
     yield* await metrics.drain();
+    this.#check(metrics);
     const aborted = this.#step < maxSteps;
     if (aborted) yield await this.#checkpoint();
     yield {
@@ -142,6 +146,16 @@ export class Trainer {
       reason: aborted ? "aborted" : "done",
       seconds: (performance.now() - begun) / 1000,
     };
+  }
+
+  /** Throws if a step failed; `step` is then that of the weights, which the device has left alone since. */
+  #check(metrics: MetricsReader): void {
+    try {
+      metrics.throwIfFailed();
+    } catch (error) {
+      if (error instanceof NonFiniteError) this.#step = error.step - 1;
+      throw error;
+    }
   }
 
   /** Queues one optimizer step. */
@@ -281,7 +295,7 @@ export class Trainer {
     if (this.#program === undefined) {
       const { batchSize: B, blockSize: T } = this.#dataset;
       const plan = trainPlan(this.#model.config, this.config, { B, T });
-      this.#program = this.#model.backend.compile(plan, this.#model.stores);
+      this.#program = this.#model.compile(plan);
     }
     return this.#program;
   }

@@ -91,8 +91,9 @@ function siteOf(name: string): number {
 function draw({ name, dtype, length }: OperandShape, test: Case): Memory {
   const { dims } = test;
   if (name === "key") {
-    const slots = "slots" in dims ? dims.slots : 1;
-    return Int32Array.of(20250111, 77, slots - 1, 0);
+    const last = "slots" in dims ? dims.slots - 1 : 0;
+    const slots = test.kernel === "lossSum" ? [0, last] : [last, 0];
+    return Int32Array.of(20250111, 77, ...slots);
   }
   if (name === "tokens" && "V" in dims) return integers(name, length, dims.V);
   if (name === "targets" && "V" in dims) {

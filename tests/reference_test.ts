@@ -318,7 +318,7 @@ Deno.test("crossEntropy spreads the smoothing over all classes", () => {
 Deno.test("lossSum scales the sum and puts it into the slot, or adds it there", () => {
   const dims = { rows: 3, scale: 0.5, slots: 2 };
   const total = Float64Array.of(10, 20);
-  const inputs = [Float64Array.of(1, 2, 5), Int32Array.of(0, 0, 1, 0)];
+  const inputs = [Float64Array.of(1, 2, 5), Int32Array.of(0, 0, 0, 1)];
   run("lossSum", [total], inputs, { ...dims, accumulate: true });
   assertEquals([...total], [10, 24]);
   run("lossSum", [total], inputs, { ...dims, accumulate: false });

@@ -123,7 +123,7 @@ ${EACH} {
   }));
 };
 
-/** total[key[2]] = (or +=) scale · sum of rowLoss: one workgroup, as a tree. */
+/** total[key[3]] = (or +=) scale · sum of rowLoss: one workgroup, as a tree. */
 export const lossSum: Builder<KernelDims["lossSum"]> = (
   { rows, scale, slots, accumulate },
   target,
@@ -146,6 +146,6 @@ ${EACH} {
 }
 let loss = ${f32(scale)} * total(sum, local);
 if (leader) {
-  losses[min(key[2], ${slots - 1}u)] ${accumulate ? "+=" : "="} loss;
+  losses[min(key[3], ${slots - 1}u)] ${accumulate ? "+=" : "="} loss;
 }`,
   }));

@@ -43,7 +43,7 @@ if (leader) {
 
 /**
  * clip = (min(1, maxNorm / (norm + 1e-6)), 1 where norm and loss are finite), metrics[key[2]] = (loss, norm, finite, 0),
- * loss = 0. Finite is tested by exponent bits, since WGSL may assume that there is no NaN.
+ * loss = 0, or stays what is not finite. Finite is tested by exponent bits, since WGSL may assume that there is no NaN.
  */
 export const clip: Builder<KernelDims["clip"]> = (
   { parts, maxNorm, slots },
@@ -80,7 +80,7 @@ if (leader) {
     };
   clip[1] = sound;
   metrics[min(key[2], ${slots - 1}u)] = vec4f(loss[0], norm, sound, 0.0f);
-  loss[0] = 0.0f;
+  loss[0] = select(loss[0] + square, 0.0f, sound == 1.0f);
 }`,
   }));
 

@@ -42,7 +42,7 @@ function logSumExp(x: F64): number {
   return largest + Math.log(sum);
 }
 
-/** total[key[2]] (+)= scale · Σ rowLoss. */
+/** total[key[3]] (+)= scale · Σ rowLoss. */
 export function lossSum(
   [total]: readonly [F64],
   [rowLoss, key]: readonly [F64, I32],
@@ -50,6 +50,6 @@ export function lossSum(
 ): void {
   let sum = 0;
   for (const loss of rowLoss) sum += loss;
-  const slot = key[2]!;
+  const slot = key[3]!;
   total[slot] = scale * sum + (accumulate ? total[slot]! : 0);
 }

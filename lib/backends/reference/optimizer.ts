@@ -21,7 +21,7 @@ export function squareSum(
 
 /**
  * norm = √Σ partial; clip = (min(1, maxNorm / (norm + 10⁻⁶)), whether norm and loss are finite);
- * metrics[key[2]] = (loss, norm, clip[1], 0); loss = 0.
+ * metrics[key[2]] = (loss, norm, clip[1], 0); loss = 0, or stays what is not finite.
  */
 export function clip(
   [clip, metrics, loss]: readonly [F64, F64, F64],
@@ -35,7 +35,7 @@ export function clip(
   clip[0] = maxNorm === 0 ? 1 : Math.min(1, maxNorm / (norm + 1e-6));
   clip[1] = finite ? 1 : 0;
   metrics.set([loss[0]!, norm, clip[1], 0], 4 * key[2]!);
-  loss[0] = 0;
+  loss[0] = finite ? 0 : loss[0]! + square;
 }
 
 /**
