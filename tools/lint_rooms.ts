@@ -47,7 +47,8 @@ const rooms: readonly Room[] = [
   },
   {
     name: "lib/model",
-    files: /^lib\/(model|language_model|parameters|plans|optimizer|trainer|metrics|generate|checkpoint)\.ts$/,
+    files:
+      /^lib\/(model|language_model|parameters|plans|optimizer|trainer|metrics|generate|checkpoint)\.ts$/,
     imports: ["lib", "lib/graph", "lib/backends"],
     globals: [],
   },
