@@ -61,6 +61,7 @@ export {
   type EvalBatch,
   type Split,
 } from "./lib/dataset.ts";
+export type { EvaluateOptions } from "./lib/evaluator.ts";
 export type {
   CheckpointEvent,
   EndEvent,
@@ -93,4 +94,8 @@ export {
   type TokenizerJSON,
   type TokenizerKind,
 } from "./lib/tokenizer.ts";
-export { Trainer, type TrainerExtras } from "./lib/trainer.ts";
+export {
+  type SampleRecipe,
+  Trainer,
+  type TrainerExtras,
+} from "./lib/trainer.ts";

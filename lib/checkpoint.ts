@@ -21,7 +21,7 @@ import {
   encodeSafetensors,
   type TensorData,
 } from "./safetensors.ts";
-import { Tokenizer } from "./tokenizer.ts";
+import { checkVocabulary, Tokenizer } from "./tokenizer.ts";
 
 /** How far training has come. */
 export interface TrainingState {
@@ -46,7 +46,11 @@ export interface Checkpoint {
 const FORMAT = "lm";
 const VERSION = "1";
 
-/** Writes a checkpoint. The same content gives the same bytes. */
+/**
+ * Writes a checkpoint. The same content gives the same bytes.
+ *
+ * @throws {RangeError} if the tokenizer is not for a model of this vocabulary, or a tensor's shape does not fit its data
+ */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   const { config, tensors, tokenizer, training } = checkpoint;
   const metadata: Record<string, string> = {
@@ -55,6 +59,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     config: JSON.stringify(config),
   };
   if (tokenizer !== undefined) {
+    checkVocabulary("write checkpoint", tokenizer, config);
     metadata.tokenizer = JSON.stringify(tokenizer.toJSON());
   }
   if (training !== undefined) metadata.training = JSON.stringify(training);

@@ -77,7 +77,7 @@ export interface ModelConfig {
   readonly init: "gpt2" | "torch";
 }
 
-/** How a model is trained. */
+/** How a model is trained. {@linkcode trainConfig} without arguments gives the defaults. */
 export interface TrainConfig {
   /** Sequences per micro-batch, B. */
   readonly batchSize: number;
@@ -117,7 +117,11 @@ export interface TrainConfig {
   readonly checkpointInterval: number;
 }
 
-/** The fields without which there is no model; all others have defaults. */
+/**
+ * The fields without which there is no model, and the others. Left out they are: 4 layers, 4 heads and key/value
+ * heads, width 128, an MLP of 4 times the width, context 128; no positions, layer norm before each part, GELU by
+ * tanh, biases, an untied head (with a bias, unless tied); no dropout, smoothing or softcap; GPT-2's initial values.
+ */
 export type ModelOptions =
   & Pick<ModelConfig, "vocabSize">
   & Partial<ModelConfig>;
@@ -189,14 +193,20 @@ export function modelConfig(options: ModelOptions): ModelConfig {
   return config;
 }
 
+/** Plans grow with the layers: beyond this many, what is meant is hardly a small language model. */
+const MAX_LAYERS = 1024;
+
+/** Numbers in a table of positions, which no file has to hold: a wrong `blockSize` shall not take all memory. */
+const MAX_TABLE = 2 ** 24;
+
 function checkModel(config: ModelConfig): void {
   const check = checker("Model");
   check.fields(config, [...modelFields.keys()]);
+  check.integer("nLayer", config.nLayer, 1, MAX_LAYERS);
   for (
     const field of [
       "vocabSize",
       "blockSize",
-      "nLayer",
       "nHead",
       "nKvHead",
       "nEmbd",
@@ -242,10 +252,23 @@ function checkModel(config: ModelConfig): void {
     config.position !== "sinusoidal" || nEmbd % 2 === 0,
     `position "sinusoidal" needs an even nEmbd, and it is ${nEmbd}`,
   );
+  const width = tableWidth(config);
+  check.that(
+    config.blockSize * width <= MAX_TABLE,
+    `position "${config.position}" with blockSize (${config.blockSize}) would take ${
+      config.blockSize * width
+    } angles, the limit is ${MAX_TABLE}`,
+  );
   check.that(
     config.attention || config.mlp !== "none",
     `attention is off and mlp is "none", so its blocks are empty`,
   );
+}
+
+/** Numbers for each position in the constant table that a model keeps, if it keeps one. */
+function tableWidth({ position, nEmbd, nHead }: ModelConfig): number {
+  if (position === "sinusoidal") return nEmbd;
+  return position.startsWith("rope") ? nEmbd / nHead : 0;
 }
 
 /**
@@ -285,7 +308,10 @@ export function trainConfig(options: Partial<TrainConfig> = {}): TrainConfig {
   }
   check.number("beta1", config.beta1, 0, 1);
   check.number("beta2", config.beta2, 0, 1);
-  check.that(config.eps > 0, `eps (${config.eps}) is not above 0`);
+  check.that(
+    Number.isFinite(config.eps) && config.eps > 0,
+    `eps (${config.eps}) is not a number above 0`,
+  );
   for (const [field, choices] of trainFields) {
     if (Array.isArray(choices)) {
       check.choice(field, config[field] as string, choices);

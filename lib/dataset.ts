@@ -66,6 +66,8 @@ export class Dataset {
   readonly blockSize: number;
   /** B, the windows of a batch. */
   readonly batchSize: number;
+  /** The largest token of the text: a model that is to learn it has a `vocabSize` above. */
+  readonly largestToken: number;
   readonly #splits: Readonly<Record<Split, Int32Array>>;
   readonly #random: CounterRandom;
 
@@ -73,8 +75,9 @@ export class Dataset {
    * Splits the tokens.
    *
    * @param tokens the whole text, shape (N); kept, not copied
-   * @throws {RangeError} if an option is out of range, or if the text is too
-   * short for one training window (T + 1 tokens) and one validation target (2)
+   * @throws {RangeError} if an option is out of range, if a token is negative, or
+   * if the text is too short for one training window (T + 1 tokens) and one
+   * validation target (2)
    */
   constructor(tokens: Int32Array, options: DatasetOptions) {
     const { blockSize, batchSize, seed = 0, trainFraction = 0.9 } = options;
@@ -95,6 +98,7 @@ export class Dataset {
     }
     this.blockSize = blockSize;
     this.batchSize = batchSize;
+    this.largestToken = largestToken(tokens);
     const trainSize = Math.floor(tokens.length * trainFraction);
     this.#splits = {
       train: tokens.subarray(0, trainSize),
@@ -192,6 +196,20 @@ export class Dataset {
       yield { tokens, targets, count };
     }
   }
+}
+
+/** The largest token; refuses negative ones, since -1 means that there is no target. */
+function largestToken(tokens: Int32Array): number {
+  let largest = 0;
+  for (const token of tokens) {
+    if (token < 0) {
+      throw new RangeError(
+        `Cannot create Dataset: token ${token} is below 0`,
+      );
+    }
+    if (token > largest) largest = token;
+  }
+  return largest;
 }
 
 function suffices(

@@ -13,7 +13,7 @@ import type { ModelConfig } from "./config.ts";
 import type { Model } from "./language_model.ts";
 import { cachedPlan } from "./plans.ts";
 import { type Logits, Sampler } from "./sampler.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { checkVocabulary, type Tokenizer } from "./tokenizer.ts";
 
 /** How text is continued. */
 export interface GenerateOptions {
@@ -75,7 +75,7 @@ export interface GenerateTextOptions extends GenerateOptions {
  * Continues a text, piece by piece as it is generated. Text that may be the
  * beginning of a stop string is held back until that is decided.
  *
- * @throws {RangeError} if the tokenizer does not know a character of the prompt, or the prompt is empty
+ * @throws {RangeError} if the tokenizer is another model's or does not know a character of the prompt, or the prompt is empty
  *
  * @example
  * ```ts
@@ -104,6 +104,7 @@ export async function* generateText(
   if (stop.includes("")) {
     throw new RangeError("Cannot generate: a stop string is empty");
   }
+  checkVocabulary("generate", tokenizer, model.config);
   const stream = tokenizer.stream();
   let held = "";
   for await (const id of model.generate(tokenizer.encode(prompt), options)) {
@@ -147,6 +148,8 @@ class Context {
   readonly #rows: number;
   readonly #onSlide: GenerateOptions["onSlide"];
   readonly #stores: Stores;
+  /** Those of the stores that are the model's own. */
+  readonly #shared: ReadonlySet<DeviceBuffer>;
   readonly #programs = new Map<number, Program>();
   /** For each row, where in its history the window begins, and how many tokens of it are cached. */
   readonly #window: { begin: number; cached: number }[];
@@ -160,6 +163,7 @@ class Context {
     this.#rows = rows;
     this.#onSlide = onSlide;
     this.#stores = new Map(model.stores);
+    this.#shared = new Set(this.#stores.values());
     this.#window = Array.from(
       { length: rows },
       () => ({ begin: 0, cached: 0 }),
@@ -223,9 +227,8 @@ class Context {
 
   destroy(): void {
     for (const program of this.#programs.values()) program.destroy();
-    const shared = new Set<DeviceBuffer>(this.#model.stores.values());
     for (const store of this.#stores.values()) {
-      if (!shared.has(store)) store.destroy();
+      if (!this.#shared.has(store)) store.destroy();
     }
   }
 }

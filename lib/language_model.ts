@@ -1,15 +1,10 @@
 /**
  * A model with its weights on a device: made, loaded, run, saved. The network
- * itself is described in `model.ts`, training is `trainer.ts`, text is `generate.ts`.
+ * itself is described in `model.ts`, its losses are `evaluator.ts`, training is
+ * `trainer.ts`, text is `generate.ts`.
  */
 
-import type {
-  Backend,
-  DeviceBuffer,
-  Numbers,
-  Program,
-  Stores,
-} from "./backends/backend.ts";
+import type { Backend, Numbers, Program, Stores } from "./backends/backend.ts";
 import { type Device, openBackend } from "./backends/open.ts";
 import {
   type Checkpoint,
@@ -18,27 +13,21 @@ import {
 } from "./checkpoint.ts";
 import { type ModelConfig, modelConfig, type ModelOptions } from "./config.ts";
 import type { EvalBatch } from "./dataset.ts";
+import { type EvaluateOptions, Evaluator } from "./evaluator.ts";
 import { generate, generateBatch, type GenerateOptions } from "./generate.ts";
 import type { ParameterLayout } from "./graph/layout.ts";
 import type { Plan } from "./graph/plan.ts";
-import { breath } from "./metrics.ts";
 import {
+  checkCount,
+  flatParameters,
+  flopsPerToken,
   initialParameters,
   readParameters,
-  writeParameters,
 } from "./parameters.ts";
-import {
-  type BatchShape,
-  EVAL_SLOTS,
-  evalPlan,
-  parameterLayout,
-} from "./plans.ts";
+import { type BatchShape, parameterLayout } from "./plans.ts";
 import { ropeTable, sinusoidalTable } from "./positions.ts";
 import type { TensorData } from "./safetensors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-
-/** How long an evaluation may keep signals and timers waiting, in milliseconds. */
-const BREATH_MS = 100;
 
 /** Where a model lives and how it starts. */
 export interface ModelPlacement {
@@ -82,15 +71,11 @@ export class Model implements AsyncDisposable {
    * @internal
    */
   readonly layout: ParameterLayout;
-  /**
-   * Parameters (and, once trained, gradients and moments) and constants on the device, by name.
-   *
-   * @internal
-   */
-  readonly stores: Stores = new Map();
+  readonly #stores: Stores = new Map();
   readonly #ownsBackend: boolean;
   readonly #programs: Promise<Program>[] = [];
-  readonly #evaluators = new Map<string, Promise<Program>>();
+  readonly #evaluator = new Evaluator(this);
+  #disposed = false;
 
   private constructor(
     config: ModelConfig,
@@ -101,22 +86,17 @@ export class Model implements AsyncDisposable {
     this.backend = backend;
     this.layout = layout;
     this.#ownsBackend = ownsBackend;
-    this.#store("params", layout.length);
-    const { blockSize, nEmbd, nHead, position } = config;
-    if (position === "sinusoidal") {
-      const table = sinusoidalTable(blockSize, nEmbd);
-      this.#store("sinusoidal", table.length).write(table);
-    } else if (position === "rope" || position === "rope-half") {
-      const table = ropeTable(blockSize, nEmbd / nHead);
-      this.#store("rope", table.length).write(table);
-    }
   }
 
-  #store(name: string, length: number): DeviceBuffer {
-    const spec = { name, kind: "store", dtype: "f32", length } as const;
-    const store = this.backend.createStore(spec);
-    this.stores.set(name, store);
-    return store;
+  /**
+   * Parameters (and, once trained, gradients and moments) and constants on the device, by name.
+   *
+   * @throws {TypeError} if the model was disposed
+   * @internal
+   */
+  get stores(): Stores {
+    if (!this.#disposed) return this.#stores;
+    throw new TypeError("Cannot use model: it was disposed");
   }
 
   /**
@@ -144,10 +124,8 @@ export class Model implements AsyncDisposable {
   ): Promise<Model> {
     const config = modelConfig(options);
     const layout = parameterLayout(config);
-    const initial = initialParameters(layout, placement.seed ?? 1);
-    const model = await Model.#place(config, layout, placement);
-    model.stores.get("params")!.write(initial);
-    return model;
+    const values = initialParameters(layout, placement.seed ?? 1);
+    return await Model.#place(config, { layout, values }, placement);
   }
 
   /**
@@ -164,10 +142,24 @@ export class Model implements AsyncDisposable {
       ? decodeCheckpoint(source)
       : source;
     const layout = parameterLayout(config);
-    checkSize(layout, tensors);
-    const model = await Model.#place(config, layout, placement);
+    checkCount(layout, tensors);
+    const values = flatParameters(layout, { tensors });
+    return await Model.#place(config, { layout, values }, placement);
+  }
+
+  static async #place(
+    config: ModelConfig,
+    { layout, values }: {
+      layout: ParameterLayout;
+      values: Float32Array | Float64Array;
+    },
+    { device = "auto", backend }: ModelPlacement,
+  ): Promise<Model> {
+    const opened = backend ?? await openBackend(device);
+    const ownsBackend = backend === undefined;
+    const model = new Model(config, opened, { layout, ownsBackend });
     try {
-      writeParameters(model.stores.get("params")!, layout, { tensors });
+      model.#fill(values);
     } catch (error) {
       await model[Symbol.asyncDispose]();
       throw error;
@@ -175,16 +167,23 @@ export class Model implements AsyncDisposable {
     return model;
   }
 
-  static async #place(
-    config: ModelConfig,
-    layout: ParameterLayout,
-    { device = "auto", backend }: ModelPlacement,
-  ): Promise<Model> {
-    const opened = backend ?? await openBackend(device);
-    return new Model(config, opened, {
-      layout,
-      ownsBackend: backend === undefined,
-    });
+  /** Makes the stores that a model has from the beginning. */
+  #fill(parameters: Float32Array | Float64Array): void {
+    this.#store("params", parameters);
+    const { blockSize, nEmbd, nHead, position } = this.config;
+    if (position === "sinusoidal") {
+      this.#store("sinusoidal", sinusoidalTable(blockSize, nEmbd));
+    } else if (position === "rope" || position === "rope-half") {
+      this.#store("rope", ropeTable(blockSize, nEmbd / nHead));
+    }
+  }
+
+  #store(name: string, values: Float32Array | Float64Array): void {
+    const { length } = values;
+    const spec = { name, kind: "store", dtype: "f32", length } as const;
+    const store = this.backend.createStore(spec);
+    this.#stores.set(name, store);
+    store.write(values);
   }
 
   /** Trainable numbers. */
@@ -209,13 +208,8 @@ export class Model implements AsyncDisposable {
    * @returns (B, T, V), row-major
    * @throws {RangeError} if the ids are not (B, T) or out of range
    */
-  async forward(tokens: Int32Array, shape: BatchShape): Promise<Numbers> {
-    checkTokens(tokens, shape, this.config);
-    const program = await this.#evaluator(shape);
-    program.buffer("tokens").write(tokens);
-    program.buffer("targets").write(new Int32Array(tokens.length).fill(-1));
-    program.run();
-    return await program.buffer("logits").read();
+  forward(tokens: Int32Array, shape: BatchShape): Promise<Numbers> {
+    return this.#evaluator.forward(tokens, shape);
   }
 
   /**
@@ -223,56 +217,13 @@ export class Model implements AsyncDisposable {
    * label smoothing and dropout.
    *
    * @param batches as {@linkcode Dataset.evalBatches} gives them
-   * @param options.T positions in a row; `blockSize` if left out
+   * @throws {RangeError} if there is nothing to predict, or a batch is not (B, T) or has ids out of range
    */
-  async evaluate(
+  evaluate(
     batches: Iterable<EvalBatch>,
-    { T = this.config.blockSize, signal }: {
-      T?: number;
-      signal?: AbortSignal;
-    } = {},
+    options: EvaluateOptions = {},
   ): Promise<number> {
-    let total = 0;
-    let count = 0;
-    let filled = 0;
-    let program: Program | undefined;
-    let breathed = performance.now();
-    const collect = async () => {
-      const losses = await program!.buffer("losses").read(0, filled);
-      for (const loss of losses) total += loss;
-      filled = 0;
-    };
-    for (const batch of batches) {
-      if (performance.now() - breathed > BREATH_MS) {
-        await breath();
-        breathed = performance.now();
-      }
-      signal?.throwIfAborted();
-      const shape = { B: batch.tokens.length / T, T };
-      checkTokens(batch.tokens, shape, this.config);
-      program = await this.#evaluator(shape);
-      program.buffer("tokens").write(batch.tokens);
-      program.buffer("targets").write(batch.targets);
-      program.buffer("key").write([0, 0, 0, filled]);
-      program.run();
-      count += batch.count;
-      filled++;
-      if (filled === EVAL_SLOTS) await collect();
-    }
-    if (filled > 0) await collect();
-    return total / count;
-  }
-
-  /** Compiled once for each shape. */
-  #evaluator({ B, T }: BatchShape): Promise<Program> {
-    const shape = `${B}x${T}`;
-    let program = this.#evaluators.get(shape);
-    if (program === undefined) {
-      const plan = evalPlan(this.config, { B, T });
-      program = this.compile(plan);
-      this.#evaluators.set(shape, program);
-    }
-    return program;
+    return this.#evaluator.evaluate(batches, options);
   }
 
   /**
@@ -301,8 +252,8 @@ export class Model implements AsyncDisposable {
   }
 
   /** The parameters as they are now, by name. */
-  parameters(): Promise<Map<string, TensorData>> {
-    return readParameters(this.stores.get("params")!, this.layout);
+  async parameters(): Promise<Map<string, TensorData>> {
+    return await readParameters(this.stores.get("params")!, this.layout);
   }
 
   /**
@@ -311,7 +262,8 @@ export class Model implements AsyncDisposable {
    * @throws {RangeError} if one is missing or has another shape
    */
   setParameters(tensors: ReadonlyMap<string, TensorData>): void {
-    writeParameters(this.stores.get("params")!, this.layout, { tensors });
+    const values = flatParameters(this.layout, { tensors });
+    this.stores.get("params")!.write(values);
   }
 
   /** The model as the bytes of a checkpoint: safetensors, with configuration and tokenizer in its metadata. */
@@ -324,6 +276,7 @@ export class Model implements AsyncDisposable {
 
   /** Frees the model's memory, and the device if the model opened it. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true;
     if (this.#ownsBackend) {
       await this.backend[Symbol.asyncDispose]();
       return;
@@ -333,59 +286,7 @@ export class Model implements AsyncDisposable {
     for (const program of programs) {
       if (program.status === "fulfilled") program.value.destroy();
     }
-    for (const store of this.stores.values()) store.destroy();
-    this.stores.clear();
-  }
-}
-
-/** See {@linkcode Model.flopsPerToken}. */
-export function flopsPerToken(
-  config: ModelConfig,
-  layout: ParameterLayout,
-): number {
-  const { nLayer, nEmbd, blockSize, tiedHead, attention } = config;
-  const multiplied = layout.entries.filter(({ name, shape }) =>
-    shape.length === 2 && name !== "wpe.weight" &&
-    (name !== "wte.weight" || tiedHead)
-  ).reduce((sum, { length }) => sum + length, 0);
-  const scores = attention ? 12 * nLayer * nEmbd * blockSize : 0;
-  return 6 * multiplied + scores;
-}
-
-/** Refuses a configuration that claims more parameters than there are numbers for, before memory is taken. */
-function checkSize(
-  layout: ParameterLayout,
-  tensors: ReadonlyMap<string, TensorData>,
-): void {
-  let available = 0;
-  for (const { data } of tensors.values()) available += data.length;
-  if (layout.count > available) {
-    throw new RangeError(
-      `Cannot load model: its configuration has ${layout.count} parameters, the file only ${available} numbers`,
-    );
-  }
-}
-
-function checkTokens(
-  tokens: Int32Array,
-  { B, T }: BatchShape,
-  { blockSize, vocabSize }: ModelConfig,
-): void {
-  if (!Number.isInteger(B) || B < 1 || B * T !== tokens.length) {
-    throw new RangeError(
-      `Cannot run model: ${tokens.length} tokens are not ${B} rows of ${T}`,
-    );
-  }
-  if (T > blockSize) {
-    throw new RangeError(
-      `Cannot run model: T (${T}) is above blockSize (${blockSize})`,
-    );
-  }
-  for (const token of tokens) {
-    if (token < 0 || token >= vocabSize) {
-      throw new RangeError(
-        `Cannot run model: token ${token} is not from 0 to ${vocabSize - 1}`,
-      );
-    }
+    for (const store of this.#stores.values()) store.destroy();
+    this.#stores.clear();
   }
 }

@@ -70,7 +70,7 @@ export class MetricsReader {
   /** Notes a submitted step; gives what has arrived, after waiting if too much is under way. */
   async submitted(): Promise<StepEvent[]> {
     this.#submitted++;
-    this.#reading ??= this.#fetch();
+    if (!this.#failure) this.#reading ??= this.#fetch();
     while (!this.#failure && this.#submitted - this.#read >= this.#limit) {
       this.#reading ??= this.#fetch();
       await this.#reading;

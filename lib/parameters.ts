@@ -1,6 +1,7 @@
-/** A model's numbers on the host: how they start, and how they go to and from the flat stores. */
+/** A model's numbers on the host: how they start, how they go to and from the flat stores, and what they cost to use. */
 
 import type { DeviceBuffer, Numbers } from "./backends/backend.ts";
+import type { ModelConfig } from "./config.ts";
 import type { LayoutEntry, ParameterLayout } from "./graph/layout.ts";
 import { CounterRandom, Purpose } from "./random.ts";
 import type { TensorData } from "./safetensors.ts";
@@ -72,41 +73,65 @@ function tensorOf(
 }
 
 /**
- * Writes tensors to a flat store.
+ * Tensors as one flat array, in the layout's order; the padding is 0.
  *
  * @throws {RangeError} if one is missing, or has another shape or not floating point numbers
  */
-export function writeParameters(
-  store: DeviceBuffer,
+export function flatParameters(
   layout: ParameterLayout,
   { tensors, prefix = "" }: {
     tensors: ReadonlyMap<string, TensorData>;
     prefix?: string;
   },
-): void {
+): Float64Array {
   const flat = new Float64Array(layout.length);
-  for (const { name, shape, offset } of layout.entries) {
-    const tensor = tensors.get(prefix + name);
-    if (tensor === undefined) {
-      throw new RangeError(
-        `Cannot load parameters: ${prefix + name} [${shape}] is missing`,
-      );
+  for (const entry of layout.entries) {
+    const name = prefix + entry.name;
+    const tensor = tensors.get(name);
+    const refuse = (reason: string) =>
+      new RangeError(`Cannot load parameters: ${name} ${reason}`);
+    if (tensor === undefined) throw refuse(`[${entry.shape}] is missing`);
+    const { shape, dtype, data } = tensor;
+    if (shape.join() !== entry.shape.join()) {
+      throw refuse(`has shape [${shape}], not [${entry.shape}]`);
     }
-    if (tensor.shape.join() !== shape.join()) {
-      throw new RangeError(
-        `Cannot load parameters: ${
-          prefix + name
-        } has shape [${tensor.shape}], not [${shape}]`,
-      );
+    if (dtype !== "F32" && dtype !== "F64") {
+      throw refuse(`has dtype ${dtype}, not F32 or F64`);
     }
-    if (tensor.dtype !== "F32" && tensor.dtype !== "F64") {
-      throw new RangeError(
-        `Cannot load parameters: ${
-          prefix + name
-        } has dtype ${tensor.dtype}, not F32 or F64`,
-      );
-    }
-    flat.set(tensor.data, offset);
+    flat.set(data, entry.offset);
   }
-  store.write(flat);
+  return flat;
+}
+
+/**
+ * Refuses tensors that cannot be all that a layout asks for, before memory is taken
+ * for what a configuration only claims.
+ *
+ * @throws {RangeError} with both counts
+ */
+export function checkCount(
+  layout: ParameterLayout,
+  tensors: ReadonlyMap<string, TensorData>,
+): void {
+  let available = 0;
+  for (const { data } of tensors.values()) available += data.length;
+  if (layout.count > available) {
+    throw new RangeError(
+      `Cannot load model: its configuration has ${layout.count} parameters, the file only ${available} numbers`,
+    );
+  }
+}
+
+/** See `Model.flopsPerToken`. */
+export function flopsPerToken(
+  config: ModelConfig,
+  layout: ParameterLayout,
+): number {
+  const { nLayer, nEmbd, blockSize, tiedHead, attention } = config;
+  const multiplied = layout.entries.filter(({ name, shape }) =>
+    shape.length === 2 && name !== "wpe.weight" &&
+    (name !== "wte.weight" || tiedHead)
+  ).reduce((sum, { length }) => sum + length, 0);
+  const scores = attention ? 12 * nLayer * nEmbd * blockSize : 0;
+  return 6 * multiplied + scores;
 }

@@ -233,6 +233,23 @@ export class Tokenizer {
   }
 }
 
+/**
+ * Refuses a tokenizer whose ids are not those of a model.
+ *
+ * @param task what cannot be done otherwise, as in `write checkpoint`
+ * @throws {RangeError} with both sizes
+ */
+export function checkVocabulary(
+  task: string,
+  tokenizer: Tokenizer,
+  { vocabSize }: { readonly vocabSize: number },
+): void {
+  if (tokenizer.vocabSize === vocabSize) return;
+  throw new RangeError(
+    `Cannot ${task}: the tokenizer has ${tokenizer.vocabSize} tokens, the model ${vocabSize}`,
+  );
+}
+
 /** Table from code point to id: one array look-up a character, up to 4.5 MB if emoji occur. */
 function idsByCodePoint(chars: readonly string[]): Int32Array {
   const codes = chars.map((char) => char.codePointAt(0)!);

@@ -4,21 +4,21 @@
  * while later steps run.
  */
 
-import type { Program } from "./backends/backend.ts";
+import type { DeviceBuffer, Program } from "./backends/backend.ts";
 import {
   type Checkpoint,
   encodeCheckpoint,
   type TrainingState,
 } from "./checkpoint.ts";
-import { type TrainConfig, trainConfig } from "./config.ts";
+import { type ModelConfig, type TrainConfig, trainConfig } from "./config.ts";
 import type { Dataset } from "./dataset.ts";
 import { generateText, type GenerateTextOptions } from "./generate.ts";
 import type { Model } from "./language_model.ts";
 import { breath, MetricsReader, NonFiniteError } from "./metrics.ts";
 import { METRIC_SLOTS, scheduleAt } from "./optimizer.ts";
-import { readParameters, writeParameters } from "./parameters.ts";
+import { flatParameters, readParameters } from "./parameters.ts";
 import { trainPlan } from "./plans.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { checkVocabulary, type Tokenizer } from "./tokenizer.ts";
 import type {
   CheckpointEvent,
   EvalEvent,
@@ -26,15 +26,21 @@ import type {
   TrainEvent,
 } from "./events.ts";
 
+/** How samples are made on the way. They end with the signal that training ends with. */
+export interface SampleRecipe extends Omit<GenerateTextOptions, "signal"> {
+  /** What the text continues; at least one character. */
+  readonly prompt: string;
+}
+
 /** What a {@linkcode Trainer} does besides training. */
 export interface TrainerExtras {
   /** Goes into checkpoints, and makes samples possible. */
   readonly tokenizer?: Tokenizer;
   /** How samples are made; needs `tokenizer`. Absent: none are. */
-  readonly sample?: GenerateTextOptions & { readonly prompt: string };
-  /** Batches of the training split in an evaluation; 16 if left out. */
+  readonly sample?: SampleRecipe;
+  /** Batches of the training split in an evaluation, at least 1; 16 if left out. */
   readonly trainEvalBatches?: number;
-  /** Characters per token, for `bitsPerChar`; 1 if left out. */
+  /** Characters per token, above 0, for `bitsPerChar`; 1 if left out. */
   readonly charsPerToken?: number;
 }
 
@@ -73,7 +79,8 @@ export class Trainer {
    * Prepares training; nothing runs yet.
    *
    * @param options how to train; what is left out has its default
-   * @throws {RangeError} if an option is out of range, or the dataset's windows are longer than the model's context
+   * @throws {RangeError} if an option is out of range, or model, dataset and tokenizer do not fit each other
+   * @throws {TypeError} if samples are asked for without a tokenizer
    */
   constructor(
     model: Model,
@@ -83,16 +90,6 @@ export class Trainer {
     const { tokenizer, sample, trainEvalBatches, charsPerToken, ...config } =
       options;
     this.config = trainConfig({ batchSize: dataset.batchSize, ...config });
-    if (this.config.batchSize !== dataset.batchSize) {
-      throw new RangeError(
-        `Cannot create Trainer: batchSize (${this.config.batchSize}) is not the dataset's (${dataset.batchSize})`,
-      );
-    }
-    if (dataset.blockSize > model.config.blockSize) {
-      throw new RangeError(
-        `Cannot create Trainer: the dataset's blockSize (${dataset.blockSize}) is above the model's (${model.config.blockSize})`,
-      );
-    }
     this.#model = model;
     this.#dataset = dataset;
     this.#extras = {
@@ -101,9 +98,11 @@ export class Trainer {
       ...(trainEvalBatches !== undefined && { trainEvalBatches }),
       ...(charsPerToken !== undefined && { charsPerToken }),
     };
+    checkDataset(dataset, this.config, model.config);
+    checkExtras(this.#extras, model.config);
   }
 
-  /** Optimizer steps done. */
+  /** Optimizer steps done, those included that the device has yet to finish. */
   get step(): number {
     return this.#step;
   }
@@ -207,7 +206,7 @@ export class Trainer {
       sample && tokenizer && !signal?.aborted &&
       (last || this.#isMultiple(sampleInterval))
     ) {
-      yield await this.#sample(tokenizer, sample);
+      yield await this.#sample({ tokenizer, sample, signal });
     }
   }
 
@@ -236,9 +235,13 @@ export class Trainer {
   }
 
   async #sample(
-    tokenizer: Tokenizer,
-    { prompt, ...options }: GenerateTextOptions & { readonly prompt: string },
+    { tokenizer, sample: { prompt, ...recipe }, signal }: {
+      tokenizer: Tokenizer;
+      sample: SampleRecipe;
+      signal: AbortSignal | undefined;
+    },
   ): Promise<SampleEvent> {
+    const options = signal === undefined ? recipe : { ...recipe, signal };
     let text = "";
     const pieces = generateText(this.#model, tokenizer, prompt, options);
     for await (const piece of pieces) text += piece;
@@ -253,14 +256,16 @@ export class Trainer {
   /** Everything needed to go on, as the bytes of a checkpoint: weights, moments, step, configuration, tokenizer. */
   async save(): Promise<Uint8Array> {
     await this.#compiled(); // the moments exist from here on
-    const { config, layout, stores } = this.#model;
+    const { config, layout } = this.#model;
     const { tokenizer } = this.#extras;
-    const tensors = new Map([
-      ...await readParameters(stores.get("params")!, layout),
-      ...await readParameters(stores.get("m")!, layout, "adamw.m."),
-      ...await readParameters(stores.get("v")!, layout, "adamw.v."),
-    ]);
     const training: TrainingState = { step: this.#step, config: this.config };
+    // All reads begin at once, so that no step comes between them.
+    const parts = await Promise.all(
+      saved.map(([store, prefix]) =>
+        readParameters(this.#store(store), layout, prefix)
+      ),
+    );
+    const tensors = new Map(parts.flatMap((part) => [...part]));
     return encodeCheckpoint({ config, tensors, tokenizer, training });
   }
 
@@ -277,26 +282,86 @@ export class Trainer {
         "Cannot restore training: the checkpoint has weights only",
       );
     }
+    const { layout } = this.#model;
+    const values = saved.map(([, prefix]) =>
+      flatParameters(layout, { tensors, prefix })
+    );
     await this.#compiled();
-    const { layout, stores } = this.#model;
-    for (
-      const [store, prefix] of [
-        ["params", ""],
-        ["m", "adamw.m."],
-        ["v", "adamw.v."],
-      ] as const
-    ) {
-      writeParameters(stores.get(store)!, layout, { tensors, prefix });
-    }
+    saved.forEach(([store], i) => this.#store(store).write(values[i]!));
     this.#step = training.step;
   }
 
+  #store(name: string): DeviceBuffer {
+    return this.#model.stores.get(name)!;
+  }
+
   #compiled(): Promise<Program> {
-    if (this.#program === undefined) {
-      const { batchSize: B, blockSize: T } = this.#dataset;
-      const plan = trainPlan(this.#model.config, this.config, { B, T });
-      this.#program = this.#model.compile(plan);
+    return this.#program ??= this.#compile();
+  }
+
+  async #compile(): Promise<Program> {
+    const { batchSize: B, blockSize: T } = this.#dataset;
+    const plan = trainPlan(this.#model.config, this.config, { B, T });
+    const hadTrainer = this.#model.stores.has("m");
+    const program = await this.#model.compile(plan);
+    if (hadTrainer) {
+      // The moments are those of another training, and belong to its steps.
+      const zeros = new Float32Array(this.#model.layout.length);
+      for (const name of ["grads", "m", "v"]) this.#store(name).write(zeros);
     }
-    return this.#program;
+    return program;
+  }
+}
+
+/** The stores that a checkpoint keeps, each with what stands before its tensors' names. */
+const saved = [
+  ["params", ""],
+  ["m", "adamw.m."],
+  ["v", "adamw.v."],
+] as const;
+
+function checkDataset(
+  dataset: Dataset,
+  { batchSize }: TrainConfig,
+  { blockSize, vocabSize }: ModelConfig,
+): void {
+  const refuse = (reason: string) =>
+    new RangeError(`Cannot create Trainer: ${reason}`);
+  if (batchSize !== dataset.batchSize) {
+    throw refuse(
+      `batchSize (${batchSize}) is not the dataset's (${dataset.batchSize})`,
+    );
+  }
+  if (dataset.blockSize > blockSize) {
+    throw refuse(
+      `the dataset's blockSize (${dataset.blockSize}) is above the model's (${blockSize})`,
+    );
+  }
+  if (dataset.largestToken >= vocabSize) {
+    throw refuse(
+      `the dataset has token ${dataset.largestToken}, the model's vocabSize is ${vocabSize}`,
+    );
+  }
+}
+
+function checkExtras(
+  { tokenizer, sample, trainEvalBatches = 1, charsPerToken = 1 }: TrainerExtras,
+  model: ModelConfig,
+): void {
+  if (tokenizer !== undefined) {
+    checkVocabulary("create Trainer", tokenizer, model);
+  }
+  if (sample !== undefined && tokenizer === undefined) {
+    throw new TypeError("Cannot create Trainer: samples need a tokenizer");
+  }
+  if (!Number.isInteger(trainEvalBatches) || trainEvalBatches < 1) {
+    throw new RangeError(
+      `Cannot create Trainer: trainEvalBatches (${trainEvalBatches}) is not an integer of at least 1`,
+    );
+  }
+  if (!(charsPerToken > 0 && charsPerToken < Infinity)) {
+    throw new RangeError(
+      `Cannot create Trainer: charsPerToken (${charsPerToken}) is not a number above 0`,
+    );
   }
 }

@@ -99,11 +99,11 @@ const matmul: Case[] = [
     { ...nt, M: 3, N: 2, K: 1000 },
     { ...tn, M: 2, N: 3, K: MANY_ROWS },
     // nano-cpu: rows 768, C 128, V 65, tied head.
+    { ...nt, M: 768, N: 384, K: 128 },
     { ...nt, M: 768, N: 65, K: 128, bias: false },
     { ...nn, M: 768, N: 128, K: 65 },
     { ...tn, M: 65, N: 128, K: 768 },
     // original: rows 2048, C 128, MLP 512.
-    { ...nt, M: 2048, N: 384, K: 128 },
     { ...nn, M: 2048, N: 128, K: 512 },
     { ...tn, M: 512, N: 128, K: 2048 },
   ]),
@@ -159,7 +159,7 @@ const qkNormDims = [
   ...heads.map((shape, i) => ({ ...shape, rows: 2 * i + 1, eps: 1e-5 })),
   { rows: 5, NH: 2, NKV: 1, HS: 1, eps: 0.1 },
   { rows: 7, NH: 3, NKV: 1, HS: 5, eps: 0.3 },
-  { rows: MANY_ROWS, NH: 2, NKV: 1, HS: 2, eps: 0.1 },
+  { rows: MANY_ROWS, NH: 1, NKV: 1, HS: 2, eps: 0.1 },
 ];
 
 const perHead: Case[] = [

@@ -229,6 +229,14 @@ Deno.test("Dataset refuses too short a text and says how many tokens it needs", 
   );
 });
 
+Deno.test("Dataset knows its largest token, and refuses negative ones", () => {
+  const make = (token: number) =>
+    new Dataset(positions(50).with(49, token), { blockSize: 4, batchSize: 1 });
+  assertEquals(make(48).largestToken, 48);
+  assertEquals(make(70).largestToken, 70);
+  assertThrows(() => make(-1), RangeError, "token -1 is below 0");
+});
+
 Deno.test("Dataset takes exactly the length it asked for, and no less", () => {
   for (const trainFraction of [0.01, 0.1, 0.5, 0.9, 0.95, 0.999]) {
     for (const blockSize of [1, 2, 8, 9, 17, 64, 128, 1000]) {

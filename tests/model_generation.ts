@@ -172,6 +172,11 @@ export function registerGeneration(bench: Bench): void {
       await refused([[1, 7]], "token 7 of prompt 0 is not from 0 to 6");
       await refused([[-1]], "token -1");
       await refused([[0.5]], "token 0.5");
+      await assertRejects(
+        () => Array.fromAsync(generateText(model, Tokenizer.bytes(), "a")),
+        RangeError,
+        "Cannot generate: the tokenizer has 256 tokens, the model 7",
+      );
     },
   );
 }

@@ -21,6 +21,24 @@ Deno.test("Model frees all it has on a backend that it shares", async () => {
   assertEquals(backend.allocatedBytes, 0);
 });
 
+Deno.test("Model refuses all work once it is disposed of, though its backend lives on", async () => {
+  await using backend = openReference();
+  const model = await Model.create(config, { backend });
+  const generation = model.generate([1], { maxNewTokens: 9 });
+  await generation.next();
+  await model[Symbol.asyncDispose]();
+  const refused = [
+    () => model.forward(tokens, shape),
+    () => model.save(),
+    () => Array.fromAsync(model.generate([1])),
+  ];
+  for (const use of refused) {
+    await assertRejects(use, TypeError, "Cannot use model: it was disposed");
+  }
+  await generation.return();
+  assertEquals(backend.allocatedBytes, 0);
+});
+
 Deno.test("Model that cannot be compiled tells the reason, also when it is disposed of", async () => {
   await using backend = openFaulty({
     dispatch: () => {

@@ -182,6 +182,25 @@ export function registerTraining(bench: Bench): void {
 
   benchTest(
     bench,
+    "training takes no more memory from its second evaluation on",
+    async (backend) => {
+      await using model = await Model.create(variant("dropout").config, {
+        backend,
+      });
+      const options = training({ evalInterval: 5, checkpointInterval: 10 });
+      const bytes: number[] = [];
+      for await (
+        const { event } of new Trainer(model, dataset(), options).run()
+      ) {
+        if (event === "eval") bytes.push(backend.allocatedBytes);
+      }
+      assertEquals(bytes.length, 10);
+      assertEquals(new Set(bytes.slice(1)).size, 1, `${bytes}`);
+    },
+  );
+
+  benchTest(
+    bench,
     "a loss that is not finite stops training and leaves the weights alone",
     async (backend) => {
       await using model = await Model.create(variant("the defaults").config, {

@@ -134,6 +134,22 @@ Deno.test("Reference refuses operands that do not fit the kernel's dims", async 
   }
 });
 
+Deno.test("Reference says how much memory there is no room for, and keeps none", async () => {
+  await using backend = openReference();
+  const length = 2 ** 52;
+  const spec = { name: "z", kind: "store", dtype: "f32", length } as const;
+  const reason = `Cannot allocate z: ${length * 8} bytes are more than`;
+  assertThrows(() => backend.createStore(spec), RangeError, reason);
+  const buffers = [...plan.buffers.slice(0, -1), { ...spec, kind: "output" }];
+  await assertRejects(
+    () => backend.compile({ ...plan, buffers } as Plan, new Map()),
+    RangeError,
+    reason,
+  );
+  const stores = plan.buffers.filter(({ kind }) => kind === "store");
+  assertEquals(backend.allocatedBytes, stores.length * n * 8);
+});
+
 Deno.test("Reference forgets the memory of destroyed programs and stores", async () => {
   await using backend = openReference();
   const stores = new Map();

@@ -43,7 +43,7 @@ export async function openBackend(device: Device = "auto"): Promise<Backend> {
     case "wasm":
       throw new NoAdapterError(
         "Cannot open device wasm: this version has no wasm engine",
-        "--device webgpu runs on a GPU or a software adapter, --device reference anywhere, slowly",
+        'The device "webgpu" runs on a GPU or a software adapter, the device "reference" anywhere, slowly.',
       );
     default:
       throw new RangeError(

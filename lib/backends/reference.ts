@@ -60,15 +60,21 @@ class ReferenceBackend implements Backend {
   // deno-lint-ignore require-await
   async compile(plan: Plan, stores: Stores): Promise<Program> {
     const own: ReferenceBuffer[] = [];
-    const buffers = plan.buffers.map((spec) => {
-      if (spec.kind === "store") return this.#share(spec, stores);
-      const buffer = this.#allocate(spec);
-      own.push(buffer);
-      return buffer;
-    });
-    return new ReferenceProgram(plan, buffers, () => {
+    const release = () => {
       for (const buffer of own) buffer.destroy();
-    });
+    };
+    try {
+      const buffers = plan.buffers.map((spec) => {
+        if (spec.kind === "store") return this.#share(spec, stores);
+        const buffer = this.#allocate(spec);
+        own.push(buffer);
+        return buffer;
+      });
+      return new ReferenceProgram(plan, buffers, release);
+    } catch (error) {
+      release();
+      throw error;
+    }
   }
 
   /** The store of that name, made if there is none yet. */
@@ -111,9 +117,7 @@ class ReferenceBuffer implements DeviceBuffer {
   constructor(spec: BufferSpec, release: () => void) {
     this.spec = spec;
     this.#release = release;
-    this.memory = spec.dtype === "f32"
-      ? new Float64Array(spec.length)
-      : new Int32Array(spec.length);
+    this.memory = allocate(spec);
     // What a plan reads before it was computed shall be seen.
     if (spec.kind === "slot" && spec.dtype === "f32") this.memory.fill(NaN);
   }
@@ -144,6 +148,20 @@ class ReferenceBuffer implements DeviceBuffer {
         }) of ${this.spec.name}: it has ${this.spec.length} elements`,
       );
     }
+  }
+}
+
+/** Zeros; where there is no room, an error that says how many bytes were wanted. */
+function allocate({ name, dtype, length }: BufferSpec): F64 | I32 {
+  const MemoryArray = dtype === "f32" ? Float64Array : Int32Array;
+  try {
+    return new MemoryArray(length);
+  } catch (cause) {
+    const bytes = length * MemoryArray.BYTES_PER_ELEMENT;
+    throw new RangeError(
+      `Cannot allocate ${name}: ${bytes} bytes are more than there is room for`,
+      { cause },
+    );
   }
 }
 

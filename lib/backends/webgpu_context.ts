@@ -32,7 +32,7 @@ export class WebGpuContext {
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       const { error } = event as GPUUncapturedErrorEvent;
-      this.#error ??= new Error(`WebGPU failed: ${error.message}`);
+      this.#error ??= new Error(`Cannot go on with WebGPU: ${error.message}`);
     });
   }
 

@@ -74,7 +74,9 @@ export function explain(error: unknown): Explanation {
       code: exitCode.failure,
     };
   }
-  const hint = "hint" in error && error.hint ? `\nhint: ${error.hint}` : "";
+  const hint = "hint" in error && error.hint
+    ? `\nhint: ${withDeviceFlag(String(error.hint))}`
+    : "";
   return {
     text: `error: ${error.message}${hint}`,
     code: error instanceof UsageError ? exitCode.usage : exitCode.failure,
@@ -111,6 +113,11 @@ const fieldName = new RegExp(`\\b(${fields.join("|")})\\b`, "g");
 export function withFlagNames(message: string): string {
   return message.replace(fieldName, (field) => `--${flagName(field)}`)
     .replace(/\bnull\b/, "off");
+}
+
+/** The library's `the device "reference"` becomes `--device reference`. */
+function withDeviceFlag(hint: string): string {
+  return hint.replace(/\b(?:the )?device "(\w+)"/gi, "--device $1");
 }
 
 /** What the system says about a failed file operation, without the path that the message names anyway. */

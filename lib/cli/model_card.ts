@@ -4,7 +4,7 @@ import type { ModelConfig } from "../config.ts";
 import { modelFields } from "../config_fields.ts";
 import type { LayoutEntry } from "../graph/layout.ts";
 import type { BufferKind, Plan } from "../graph/plan.ts";
-import { flopsPerToken } from "../language_model.ts";
+import { flopsPerToken } from "../parameters.ts";
 import { cachedPlan, parameterLayout } from "../plans.ts";
 import { short } from "./progress.ts";
 

@@ -56,11 +56,7 @@ export class RunDirectory implements Disposable {
       throw cannotWrite(path, error);
     }
     const [entry] = entries;
-    if (entry === undefined) return;
-    throw new CommandError(
-      `Cannot train into ${path}: it exists and holds ${entry.name}`,
-      `--out names another directory, --resume ${path} goes on with a run`,
-    );
+    if (entry !== undefined) throw taken(path, entry.name);
   }
 
   /**
@@ -79,12 +75,19 @@ export class RunDirectory implements Disposable {
     },
   ): Promise<RunDirectory> {
     await writing(path, () => Deno.mkdir(path, { recursive: true }));
+    const file = await openMetrics(path, savedStep === undefined);
+    const directory = new RunDirectory(path, file, savedStep);
     const json = `${JSON.stringify(config, null, 2)}\n`;
-    await replaceFile(join(path, files.config), new TextEncoder().encode(json));
-    const metrics = join(path, files.metrics);
-    const options = { append: true, create: true };
-    const file = await writing(metrics, () => Deno.open(metrics, options));
-    return new RunDirectory(path, file, savedStep);
+    try {
+      await replaceFile(
+        join(path, files.config),
+        new TextEncoder().encode(json),
+      );
+    } catch (error) {
+      directory[Symbol.dispose]();
+      throw error;
+    }
+    return directory;
   }
 
   /** Where the last state is. */
@@ -137,6 +140,30 @@ export class RunDirectory implements Disposable {
   }
 }
 
+/** Opens the file of events. That a new run makes it is what keeps two from sharing a directory. */
+async function openMetrics(path: string, isNew: boolean): Promise<Deno.FsFile> {
+  const metrics = join(path, files.metrics);
+  return await writing(metrics, async () => {
+    try {
+      return await Deno.open(metrics, {
+        append: true,
+        create: true,
+        createNew: isNew,
+      });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+      throw taken(path, files.metrics);
+    }
+  });
+}
+
+function taken(path: string, name: string): CommandError {
+  return new CommandError(
+    `Cannot train into ${path}: it exists and holds ${name}`,
+    `--out names another directory, --resume ${path} goes on with a run`,
+  );
+}
+
 /** Writes a file beside and renames it, so that there is always a whole one. */
 async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
   const partial = `${path}.partial`;
@@ -173,6 +200,7 @@ async function writing<Value>(
 }
 
 function cannotWrite(path: string, error: unknown): CommandError {
+  if (error instanceof CommandError) return error;
   const missing = error instanceof Deno.errors.NotFound;
   return new CommandError(
     `Cannot write ${path}: ${
@@ -201,12 +229,25 @@ export async function bestValLoss(path: string, step: number): Promise<number> {
     .catch(() => "");
   let best = Infinity;
   for (const line of lines.split("\n")) {
-    // Most lines are steps; the last may be cut short.
-    if (!line.startsWith('{"event":"eval"') || !line.endsWith("}")) continue;
-    const event = JSON.parse(line);
-    if (event.step <= step) best = Math.min(best, event.valLoss ?? Infinity);
+    // Most lines are steps.
+    if (!line.startsWith('{"event":"eval"')) continue;
+    const event = parsed(line);
+    if (event && event.step <= step) {
+      best = Math.min(best, event.valLoss ?? Infinity);
+    }
   }
   return best;
+}
+
+/** An evaluation's event; undefined for a line that a crash or a full disk cut short. */
+function parsed(
+  line: string,
+): { readonly step: number; readonly valLoss: number | null } | undefined {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A name for a new run: the preset and the local time. */

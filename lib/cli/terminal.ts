@@ -4,7 +4,7 @@
  * a terminal only; what it says is made in `progress.ts`.
  */
 
-import { OutputClosedError } from "./errors.ts";
+import { CommandError, OutputClosedError, reasonOf } from "./errors.ts";
 
 const encoder = new TextEncoder();
 
@@ -12,6 +12,7 @@ const encoder = new TextEncoder();
  * Writes to standard output; resolves when it is out.
  *
  * @throws {OutputClosedError} if nobody reads it any more
+ * @throws {CommandError} if it cannot be written for another reason, as on a full disk
  */
 export async function writeOutput(text: string): Promise<void> {
   let rest = encoder.encode(text);
@@ -20,8 +21,12 @@ export async function writeOutput(text: string): Promise<void> {
       rest = rest.subarray(await Deno.stdout.write(rest));
     }
   } catch (cause) {
-    if (!(cause instanceof Deno.errors.BrokenPipe)) throw cause;
-    throw new OutputClosedError("Standard output is closed", { cause });
+    if (cause instanceof Deno.errors.BrokenPipe) {
+      throw new OutputClosedError("Standard output is closed", { cause });
+    }
+    throw new CommandError(
+      `Cannot write to standard output: ${reasonOf(cause)}`,
+    );
   }
 }
 

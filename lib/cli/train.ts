@@ -57,7 +57,7 @@ export async function train(
     onOutputClosed: () => interrupt.stop(),
   });
   try {
-    const trainer = await makeTrainer(setup, model, signal);
+    const trainer = await makeTrainer(setup, model);
     await report.begin({
       event: "start",
       step: trainer.step,
@@ -88,7 +88,6 @@ async function placeModel(
 async function makeTrainer(
   { dataset, train, tokenizer, charsPerToken, resumed }: TrainingSetup,
   model: Model,
-  signal: AbortSignal,
 ): Promise<Trainer> {
   const { maxNewTokens, ...choice } = SAMPLE;
   const trainer = new Trainer(model, dataset, {
@@ -99,7 +98,6 @@ async function makeTrainer(
       prompt: opening(tokenizer),
       maxNewTokens,
       sampler: new Sampler({ ...choice, seed: train.seed }),
-      signal,
     },
   });
   if (resumed !== undefined) await trainer.restore(resumed.checkpoint);

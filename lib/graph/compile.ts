@@ -4,7 +4,7 @@
  */
 
 import type { LabelledDispatch } from "./autodiff.ts";
-import type { ParameterLayout } from "./layout.ts";
+import type { LayoutEntry, ParameterLayout } from "./layout.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "./plan.ts";
 import { type Home, sizeOf, type Tensor } from "./tensor.ts";
 
@@ -61,7 +61,9 @@ type Buffer = { -readonly [Key in keyof BufferSpec]: BufferSpec[Key] };
 
 class Placement {
   readonly #source: PlanSource;
-  readonly #last: Map<Tensor, number>;
+  /** The tensors that each dispatch is the last to touch. */
+  readonly #ends: Map<number, Tensor[]>;
+  readonly #entries: ReadonlyMap<string, LayoutEntry>;
   readonly #buffers: Buffer[] = [];
   readonly #byName = new Map<string, number>();
   readonly #slotOf = new Map<Tensor, number>();
@@ -70,7 +72,10 @@ class Placement {
 
   constructor(source: PlanSource, last: Map<Tensor, number>) {
     this.#source = source;
-    this.#last = last;
+    this.#ends = Map.groupBy(last.keys(), (tensor) => last.get(tensor)!);
+    this.#entries = new Map(
+      source.layout.entries.map((entry) => [entry.name, entry]),
+    );
     this.#outputNames = new Map(
       Object.entries(source.outputs ?? {}).map(([name, tensor]) => [
         tensor,
@@ -110,18 +115,18 @@ class Placement {
 
   /** Gives back the slots of tensors that nothing touches after `step`. */
   release(step: number): void {
-    for (const [tensor, slot] of this.#slotOf) {
-      if (this.#last.get(tensor) !== step) continue;
+    for (const tensor of this.#ends.get(step) ?? []) {
+      const slot = this.#slotOf.get(tensor);
+      if (slot === undefined) continue; // it lives in a store, an input or an output
       this.#slotOf.delete(tensor);
       this.#free.push(slot);
     }
   }
 
   #parameter(store: string, name: string, length: number): Operand {
-    const { entries, length: total } = this.#source.layout;
-    const entry = entries.find((candidate) => candidate.name === name);
+    const entry = this.#entries.get(name);
     if (entry === undefined) throw new Error(`Cannot place parameter ${name}`);
-    const buffer = this.#add(store, "store", "f32", total);
+    const buffer = this.#add(store, "store", "f32", this.#source.layout.length);
     return { buffer, offset: entry.offset, length };
   }
 

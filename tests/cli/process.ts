@@ -2,7 +2,10 @@
 
 import { fromFileUrl, join } from "@std/path";
 
-const cli = fromFileUrl(new URL("../../cli.ts", import.meta.url));
+/** The program's file. */
+export const cli: string = fromFileUrl(
+  new URL("../../cli.ts", import.meta.url),
+);
 
 /** How a process ended. */
 export interface Outcome {

@@ -1,8 +1,13 @@
 /** Ctrl-C, other signals, and readers that go away. */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { decodeCheckpoint } from "../../lib/checkpoint.ts";
-import { command, SMALL, Workplace } from "./process.ts";
+import { cli, command, SMALL, Workplace } from "./process.ts";
 
 /** A training that would take minutes. */
 const LONG = [
@@ -104,4 +109,26 @@ Deno.test("sample ends quietly when its output is closed", async () => {
   await reader.cancel();
   assertEquals((await child.status).code, 0);
   assert(!(await said).includes("error"));
+});
+
+Deno.test({
+  name: "sample says that its output cannot be written",
+  ignore: Deno.build.os !== "linux", // which has a disk that is always full
+  fn: async () => {
+    await using here = await Workplace.create();
+    await here.run(["train", ...SMALL, "--out", "run"]);
+    const { code, stderr } = await new Deno.Command("sh", {
+      args: [
+        "-c",
+        '"$0" run -A "$1" sample run --device reference > /dev/full',
+        Deno.execPath(),
+        cli,
+      ],
+      cwd: here.path,
+    }).output();
+    assertEquals(code, 1);
+    const said = new TextDecoder().decode(stderr);
+    assertMatch(said, /^error: Cannot write to standard output: No space/m);
+    assert(!/^ +at /m.test(said), said); // no stack
+  },
 });

@@ -67,7 +67,10 @@ Deno.test("train writes a run: events, checkpoints, samples, its configuration",
   assertEquals(config.model.nLayer, 1);
   assertEquals(config.train.maxSteps, 12);
   assertEquals(config.tokenizer, { kind: "chars", vocabSize: 15 });
-  assertEquals(config.data.file, await Deno.realPath(here.file("text.txt")));
+  assertEquals(
+    await Deno.realPath(config.data.file),
+    await Deno.realPath(here.file("text.txt")),
+  );
   assertMatch(config.data.sha256, /^[0-9a-f]{64}$/);
   assertEquals(config.versions.deno, Deno.version.deno);
 
@@ -163,6 +166,32 @@ Deno.test("train leaves a directory alone that holds something", async () => {
   assertEquals(names(here.file("run")), ["notes"]);
 });
 
+Deno.test("train lets one of two runs have a directory that both ask for", async () => {
+  await using here = await Workplace.create();
+  const run = (seed: string) =>
+    here.run(["train", ...SMALL, "--out", "run", "--seed", seed, "--json"]);
+  const outcomes = await Promise.all([run("1"), run("2")]);
+  const [winner, loser] = outcomes.toSorted((a, b) => a.code - b.code);
+  assertEquals([winner!.code, loser!.code], [0, 1], loser!.stderr);
+  assertStringIncludes(loser!.stderr, "Cannot train into run: it exists");
+  const metrics = await Deno.readTextFile(here.file("run/metrics.jsonl"));
+  assertEquals(metrics, winner!.stdout);
+});
+
+Deno.test("train --resume goes on after a line of events that was cut short", async () => {
+  await using here = await Workplace.create();
+  const args = ["train", ...SMALL, "--out", "run", "--steps", "6"];
+  assertEquals((await here.run(args)).code, 0);
+  const cut = '{"event":"eval","step":{"event":"start"}\n';
+  await Deno.writeTextFile(here.file("run/metrics.jsonl"), cut, {
+    append: true,
+  });
+  const { code, stderr } = await here.run(
+    "train --resume run --steps 12 --device reference".split(" "),
+  );
+  assertEquals(code, 0, stderr);
+});
+
 Deno.test("train takes a directory that is empty", async () => {
   await using here = await Workplace.create();
   await Deno.mkdir(here.file("run"));
@@ -210,6 +239,21 @@ Deno.test("train stops at a loss that is no number, and names the last good stat
   assertMatch(stderr, /^error: Cannot go on training: at step \d+ /m);
   assertMatch(stderr, /^hint: no checkpoint was written yet; a lower --lear/m);
   assertEquals(events(stdout).at(-1)!.reason, "failed");
+});
+
+Deno.test("train says what to do where there is no adapter, and makes nothing", async () => {
+  await using here = await Workplace.create();
+  // A backend that this system does not have: no driver is ever looked for.
+  const backend = Deno.build.os === "windows" ? "metal" : "dx12";
+  const env = { DENO_WEBGPU_BACKEND: backend };
+  for (const device of ["auto", "webgpu"]) {
+    const args = ["train", ...SMALL, "--device", device];
+    const { code, stdout, stderr } = await here.run(args, { env });
+    assertEquals([code, stdout], [1, ""]);
+    assertMatch(stderr, /^error: Cannot open WebGPU: there is no adapter$/m);
+    assertMatch(stderr, /^hint: .*--device reference/m);
+  }
+  assertEquals(names(here.path), ["text.txt"]);
 });
 
 Deno.test("train refuses contradictions before anything is made", async () => {

@@ -1,4 +1,4 @@
-/** Reference kernels of the loss: cross-entropy with its gradient, and the mean over rows. */
+/** Reference kernels of the loss: cross-entropy with its gradient, and the sum over rows. */
 
 import type { KernelDims } from "../../../kernels/vocabulary.ts";
 import type { F64, I32 } from "./kernel.ts";

@@ -42,7 +42,7 @@ function i32(name: string, length: number): OperandShape {
   return { name, dtype: "i32", length };
 }
 
-/** (seed, counter, ring slot, 0). */
+/** (seed, counter, metrics slot, loss slot). */
 const key: OperandShape = i32("key", 4);
 
 /** Length of qkv[B,T,QKV], given rows = B·T. */

@@ -1,0 +1,160 @@
+/**
+ * Whole sequences through a model, without gradients: the logits after every token,
+ * and the loss of a split. One token at a time is `generate.ts`.
+ */
+
+import type { Numbers, Program } from "./backends/backend.ts";
+import type { ModelConfig } from "./config.ts";
+import type { EvalBatch } from "./dataset.ts";
+import type { Model } from "./language_model.ts";
+import { breath } from "./metrics.ts";
+import { type BatchShape, EVAL_SLOTS, evalPlan } from "./plans.ts";
+
+/** How long an evaluation may keep signals and timers waiting, in milliseconds. */
+const BREATH_MS = 100;
+
+/** How a split is evaluated. */
+export interface EvaluateOptions {
+  /** Positions in a row; `blockSize` if left out. */
+  readonly T?: number;
+  /** Ends the evaluation, which then rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** Runs a model's eval plans. They share the store of losses, and so take turns. */
+export class Evaluator {
+  readonly #model: Model;
+  readonly #programs = new Map<string, Promise<Program>>();
+  /** Settled when all that was asked for is done. */
+  #last: Promise<void> = Promise.resolve();
+
+  /** Nothing is compiled yet. */
+  constructor(model: Model) {
+    this.#model = model;
+  }
+
+  /** See `Model.forward`. */
+  forward(tokens: Int32Array, shape: BatchShape): Promise<Numbers> {
+    return this.#inTurn(async () => {
+      checkTokens(tokens, shape, this.#model.config);
+      const program = await this.#program(shape);
+      program.buffer("tokens").write(tokens);
+      program.buffer("targets").write(new Int32Array(tokens.length).fill(-1));
+      program.run();
+      return await program.buffer("logits").read();
+    });
+  }
+
+  /** See `Model.evaluate`. */
+  evaluate(
+    batches: Iterable<EvalBatch>,
+    options: EvaluateOptions,
+  ): Promise<number> {
+    return this.#inTurn(() => this.#meanLoss(batches, options));
+  }
+
+  async #meanLoss(
+    batches: Iterable<EvalBatch>,
+    { T = this.#model.config.blockSize, signal }: EvaluateOptions,
+  ): Promise<number> {
+    let total = 0;
+    let count = 0;
+    let filled = 0;
+    let program: Program | undefined;
+    let breathed = performance.now();
+    const collect = async () => {
+      const losses = await program!.buffer("losses").read(0, filled);
+      for (const loss of losses) total += loss;
+      filled = 0;
+    };
+    for (const batch of batches) {
+      if (performance.now() - breathed > BREATH_MS) {
+        await breath();
+        breathed = performance.now();
+      }
+      signal?.throwIfAborted();
+      const shape = { B: batch.tokens.length / T, T };
+      checkTokens(batch.tokens, shape, this.#model.config);
+      checkTargets(batch.targets, shape, this.#model.config);
+      program = await this.#program(shape);
+      program.buffer("tokens").write(batch.tokens);
+      program.buffer("targets").write(batch.targets);
+      program.buffer("key").write([0, 0, 0, filled]);
+      program.run();
+      count += batch.count;
+      filled++;
+      if (filled === EVAL_SLOTS) await collect();
+    }
+    if (filled > 0) await collect();
+    if (count === 0) {
+      throw new RangeError("Cannot evaluate model: the batches have 0 targets");
+    }
+    return total / count;
+  }
+
+  #inTurn<Value>(work: () => Promise<Value>): Promise<Value> {
+    const result = this.#last.then(work);
+    this.#last = result.then(() => {}, () => {});
+    return result;
+  }
+
+  /** Compiled once for each shape. */
+  #program({ B, T }: BatchShape): Promise<Program> {
+    const shape = `${B}x${T}`;
+    let program = this.#programs.get(shape);
+    if (program === undefined) {
+      program = this.#model.compile(evalPlan(this.#model.config, { B, T }));
+      this.#programs.set(shape, program);
+    }
+    return program;
+  }
+}
+
+function checkTokens(
+  tokens: Int32Array,
+  { B, T }: BatchShape,
+  { blockSize, vocabSize }: ModelConfig,
+): void {
+  checkLength("tokens", tokens, { B, T });
+  if (T > blockSize) {
+    throw new RangeError(
+      `Cannot run model: T (${T}) is above blockSize (${blockSize})`,
+    );
+  }
+  for (const token of tokens) {
+    if (token < 0 || token >= vocabSize) {
+      throw new RangeError(
+        `Cannot run model: token ${token} is not from 0 to ${vocabSize - 1}`,
+      );
+    }
+  }
+}
+
+function checkTargets(
+  targets: Int32Array,
+  shape: BatchShape,
+  { vocabSize }: ModelConfig,
+): void {
+  checkLength("targets", targets, shape);
+  for (const target of targets) {
+    if (target < -1 || target >= vocabSize) {
+      throw new RangeError(
+        `Cannot evaluate model: target ${target} is neither -1 nor from 0 to ${
+          vocabSize - 1
+        }`,
+      );
+    }
+  }
+}
+
+function checkLength(
+  what: string,
+  { length }: Int32Array,
+  { B, T }: BatchShape,
+): void {
+  if (!Number.isInteger(B) || B < 1 || B * T !== length) {
+    throw new RangeError(
+      `Cannot run model: ${length} ${what} are not ${B} rows of ${T}`,
+    );
+  }
+}

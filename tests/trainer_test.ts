@@ -1,0 +1,179 @@
+/** What a Trainer takes, and what it leaves behind for others. How it trains is in `model_training.ts`. */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { DeviceLostError } from "../lib/backends/backend.ts";
+import { decodeCheckpoint } from "../lib/checkpoint.ts";
+import type { ModelOptions } from "../lib/config.ts";
+import { Dataset } from "../lib/dataset.ts";
+import type { TrainEvent } from "../lib/events.ts";
+import { Model } from "../lib/language_model.ts";
+import { Tokenizer } from "../lib/tokenizer.ts";
+import { Trainer } from "../lib/trainer.ts";
+import { openFaulty } from "./faulty_backend.ts";
+
+const text = "to be or not to be, that is the question. ".repeat(9);
+const tokenizer = Tokenizer.chars(text);
+const { vocabSize } = tokenizer;
+const dataset = new Dataset(tokenizer.encode(text), {
+  blockSize: 6,
+  batchSize: 2,
+});
+
+const options: ModelOptions = {
+  vocabSize,
+  blockSize: 6,
+  nLayer: 1,
+  nHead: 1,
+  nEmbd: 4,
+};
+
+function createModel(): Promise<Model> {
+  return Model.create(options, { device: "reference", seed: 2 });
+}
+
+async function losses(trainer: Trainer): Promise<number[]> {
+  const events: TrainEvent[] = await Array.fromAsync(trainer.run());
+  return events.filter((event) => event.event === "step")
+    .map(({ loss }) => loss);
+}
+
+describe("Trainer", () => {
+  it("refuses parts that do not fit each other, before it begins", async () => {
+    await using model = await createModel();
+    const other = (blockSize: number, token: number) =>
+      new Dataset(new Int32Array(99).fill(token), { blockSize, batchSize: 2 });
+    const create = (
+      options: ConstructorParameters<typeof Trainer>[2],
+      data = dataset,
+    ) =>
+    () => new Trainer(model, data, options);
+    const recipe = { prompt: "t" };
+    assertThrows(create({ batchSize: 3 }), RangeError, "batchSize (3) is not");
+    assertThrows(
+      create({}, other(7, 0)),
+      RangeError,
+      "(7) is above the model's",
+    );
+    assertThrows(
+      create({}, other(6, vocabSize)),
+      RangeError,
+      `has token ${vocabSize}, the model's vocabSize is ${vocabSize}`,
+    );
+    assertThrows(
+      create({ tokenizer: Tokenizer.bytes() }),
+      RangeError,
+      `the tokenizer has 256 tokens, the model ${vocabSize}`,
+    );
+    assertThrows(create({ sample: recipe }), TypeError, "need a tokenizer");
+    assertThrows(create({ trainEvalBatches: 0 }), RangeError, "Batches (0)");
+    assertThrows(create({ charsPerToken: 0 }), RangeError, "PerToken (0)");
+    create({ tokenizer, sample: recipe, trainEvalBatches: 1 })();
+  });
+
+  it("ends with what a lost device says, after the checkpoints from before", async () => {
+    let written = 0;
+    await using backend = openFaulty({
+      write: (name, data) => {
+        if (name === "schedule" && ++written > 7) {
+          throw new DeviceLostError("Cannot write schedule: it was unplugged");
+        }
+        return data;
+      },
+    });
+    await using model = await Model.create(options, { backend });
+    const trainer = new Trainer(model, dataset, {
+      maxSteps: 20,
+      checkpointInterval: 5,
+    });
+    const checkpoints: Uint8Array[] = [];
+    await assertRejects(
+      async () => {
+        for await (const event of trainer.run()) {
+          if (event.event === "checkpoint") checkpoints.push(event.bytes);
+        }
+      },
+      DeviceLostError,
+      "unplugged",
+    );
+    const steps = checkpoints.map((bytes) =>
+      decodeCheckpoint(bytes).training?.step
+    );
+    assertEquals(steps, [5]);
+  });
+
+  it("begins without the moments of an earlier one", async () => {
+    await using model = await createModel();
+    await losses(new Trainer(model, dataset, { maxSteps: 9 }));
+    const weights = decodeCheckpoint(await model.save());
+    const again = await losses(new Trainer(model, dataset, { maxSteps: 5 }));
+    await using loaded = await Model.load(weights, { device: "reference" });
+    const fresh = await losses(new Trainer(loaded, dataset, { maxSteps: 5 }));
+    assertEquals(again, fresh);
+  });
+
+  it("saves a state that is of one moment, also while training goes on", async () => {
+    await using model = await createModel();
+    const trainer = new Trainer(model, dataset, { maxSteps: 40 });
+    let saving: Promise<Uint8Array> | undefined;
+    for await (const event of trainer.run()) {
+      if (event.event === "step" && event.step === 10) saving = trainer.save();
+    }
+    const checkpoint = decodeCheckpoint(await saving!);
+    assert(checkpoint.training!.step < 40);
+    await using resumed = await Model.load(checkpoint, { device: "reference" });
+    const rest = new Trainer(resumed, dataset, { maxSteps: 40 });
+    await rest.restore(checkpoint);
+    await losses(rest);
+    assertEquals(await rest.save(), await trainer.save());
+  });
+
+  it("restores all of a checkpoint or nothing", async () => {
+    await using model = await createModel();
+    const trainer = new Trainer(model, dataset, { maxSteps: 3 });
+    const before = await trainer.save();
+    await losses(trainer);
+    const { tensors, ...rest } = decodeCheckpoint(await trainer.save());
+    const partial = new Map(tensors);
+    partial.delete("adamw.v.wte.weight");
+
+    await using other = await createModel();
+    const restored = new Trainer(other, dataset, { maxSteps: 3 });
+    await assertRejects(
+      () => restored.restore({ ...rest, tensors: partial }),
+      RangeError,
+      "adamw.v.wte.weight",
+    );
+    await assertRejects(
+      () => restored.restore({ ...rest, tensors, training: undefined }),
+      RangeError,
+      "the checkpoint has weights only",
+    );
+    assertEquals(await restored.save(), before);
+  });
+
+  it("ends, at a signal, also a sample that is being written", async () => {
+    await using model = await createModel();
+    const controller = new AbortController();
+    let drawn = 0;
+    const endless = {
+      prompt: "to",
+      maxNewTokens: 1e9,
+      // Asked for at each slide of the window, every few tokens.
+      onSlide: () => ++drawn === 3 && controller.abort(),
+    };
+    const trainer = new Trainer(model, dataset, {
+      maxSteps: 2,
+      sampleInterval: 1,
+      tokenizer,
+      sample: endless,
+    });
+    const events: TrainEvent[] = await Array.fromAsync(
+      trainer.run({ signal: controller.signal }),
+    );
+    assertEquals(
+      events.map(({ event }) => event),
+      ["step", "sample", "checkpoint", "end"],
+    );
+  });
+});
