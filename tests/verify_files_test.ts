@@ -234,8 +234,8 @@ const oddities: readonly (readonly [
   [
     "more layers than tensors",
     "nanogpt-tiny",
-    (draft) => patch(draft, "config", { n_layer: 1e7 }),
-    "n_layer is 10000000",
+    (draft) => patch(draft, "config", { n_layer: 1000 }),
+    "n_layer is 1000",
   ],
   [
     "sequences longer than the context",
