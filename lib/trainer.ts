@@ -253,7 +253,11 @@ export class Trainer {
     return { event: "checkpoint", step: this.#step, bytes };
   }
 
-  /** Everything needed to go on, as the bytes of a checkpoint: weights, moments, step, configuration, tokenizer. */
+  /**
+   * Everything needed to go on, as the bytes of a checkpoint: weights, moments, step, configuration, tokenizer.
+   *
+   * @throws {RangeError} if a number in it is not finite, so that it takes no good checkpoint's place
+   */
   async save(): Promise<Uint8Array> {
     await this.#compiled(); // the moments exist from here on
     const { config, layout } = this.#model;
@@ -266,6 +270,13 @@ export class Trainer {
       ),
     );
     const tensors = new Map(parts.flatMap((part) => [...part]));
+    for (const [name, { data }] of tensors) {
+      if (!(data as Float32Array).every(Number.isFinite)) {
+        throw new RangeError(
+          `Cannot save training: ${name} has numbers that are not finite after step ${this.#step}`,
+        );
+      }
+    }
     return encodeCheckpoint({ config, tensors, tokenizer, training });
   }
 
