@@ -137,3 +137,77 @@ Deno.test("The layout puts matrices first and aligns every parameter to 256 byte
   }
   assertEquals(layout.length >= end, true);
 });
+
+Deno.test("The nano presets are nanoGPT's recipes, number for number", () => {
+  // config/train_shakespeare_char.py, train.py's defaults, and the README's flags for a CPU.
+  for (const name of ["nano-cpu", "nano-gpu"] as const) {
+    const { model, train, tokenizer } = presets[name];
+    const cpu = name === "nano-cpu";
+    const config = modelConfig({ ...model, vocabSize: 65 });
+    assertEquals(tokenizer, "chars");
+    assertEquals(
+      [config.nLayer, config.nHead, config.nEmbd, config.nHidden],
+      cpu ? [4, 4, 128, 512] : [6, 6, 384, 1536],
+    );
+    assertEquals(
+      [config.blockSize, config.dropout],
+      cpu ? [64, 0] : [256, 0.2],
+    );
+    assertEquals([config.position, config.mlp, config.norm], [
+      "learned",
+      "gelu",
+      "layernorm",
+    ]);
+    assertEquals([config.bias, config.tiedHead, config.headBias], [
+      false,
+      true,
+      false,
+    ]);
+    assertEquals([config.init, config.labelSmoothing], ["gpt2", 0]);
+    const recipe = trainConfig(train);
+    assertEquals(
+      [recipe.batchSize, recipe.gradAccumulation, recipe.maxSteps],
+      cpu ? [12, 1, 2000] : [64, 1, 5000],
+    );
+    assertEquals([recipe.beta1, recipe.beta2, recipe.eps], [0.9, 0.99, 1e-8]);
+    assertEquals([recipe.weightDecay, recipe.decay], [0.1, "matrices"]);
+    assertEquals(recipe.gradClip, 1);
+    assertEquals([recipe.learningRate, recipe.minLearningRate], [1e-3, 1e-4]);
+    assertEquals([recipe.schedule, recipe.warmupSteps], ["cosine", 100]);
+    assertEquals(recipe.decaySteps ?? recipe.maxSteps, cpu ? 2000 : 5000);
+    assertEquals(recipe.evalInterval, 250);
+  }
+});
+
+Deno.test("The original preset is the study's recipe, number for number", () => {
+  const { model, train, tokenizer } = presets.original;
+  const config = modelConfig({ ...model, vocabSize: 128 });
+  const recipe = trainConfig(train);
+  assertEquals(tokenizer, "ascii");
+  assertEquals([config.position, config.mlp, config.normPlacement], [
+    "none",
+    "geluTanh",
+    "pre",
+  ]);
+  assertEquals([config.labelSmoothing, config.dropout, config.init], [
+    0.1,
+    0,
+    "torch",
+  ]);
+  assertEquals([recipe.learningRate, recipe.schedule, recipe.warmupSteps], [
+    1e-3,
+    "constant",
+    0,
+  ]);
+  assertEquals([recipe.beta1, recipe.beta2, recipe.eps], [0.9, 0.999, 1e-8]);
+  assertEquals([recipe.weightDecay, recipe.decay, recipe.gradClip], [
+    0.01,
+    "all",
+    1,
+  ]);
+  assertEquals([recipe.batchSize, config.blockSize, recipe.maxSteps], [
+    16,
+    128,
+    5000,
+  ]);
+});
