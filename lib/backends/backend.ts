@@ -2,10 +2,11 @@
  * The interface of an executor of plans. A backend is not an array library: it
  * allocates buffers, compiles a plan once, and runs it many times.
  *
- * Calls that start work return at once; the order of calls is the order of effects.
- * Only `read` waits.
+ * Calls that start work return at once, or when it is done where the caller's thread
+ * does it; the order of calls is the order of effects. Only `read` waits.
  */
 
+import type { KernelName } from "../../kernels/vocabulary.ts";
 import type { BufferSpec, Plan } from "../graph/plan.ts";
 
 /** The engines that can execute a plan. */
@@ -50,6 +51,13 @@ export interface Program {
   run(phases?: readonly string[]): void;
   /** Frees what belongs to this program alone. Stores live on. */
   destroy(): void;
+}
+
+/** How long one dispatch took. */
+export interface DispatchTime {
+  readonly label: string;
+  readonly kernel: KernelName;
+  readonly nanoseconds: number;
 }
 
 /** An executor. Disposing it frees every buffer and program it made. */

@@ -1,6 +1,6 @@
 /** Which backend to use: the choice behind `device: "auto"`. Only the chosen one is loaded. */
 
-import { type Backend, NoAdapterError } from "./backend.ts";
+import type { Backend } from "./backend.ts";
 
 /** Where to compute. `auto` takes a hardware adapter if there is one, else a software adapter. */
 export type Device = "auto" | "webgpu" | "wasm" | "reference";
@@ -40,11 +40,10 @@ export async function openBackend(device: Device = "auto"): Promise<Backend> {
       const { openReference } = await import("./reference.ts");
       return openReference();
     }
-    case "wasm":
-      throw new NoAdapterError(
-        "Cannot open device wasm: this version has no wasm engine",
-        'The device "webgpu" runs on a GPU or a software adapter, the device "reference" anywhere, slowly.',
-      );
+    case "wasm": {
+      const { openWasm } = await import("./wasm.ts");
+      return await openWasm();
+    }
     default:
       throw new RangeError(
         `Cannot open device ${device}: it is none of ${devices.join(", ")}`,

@@ -5,12 +5,12 @@
  */
 
 import type { BufferSpec, Plan } from "../graph/plan.ts";
-import type { DeviceBuffer, Program, Stores } from "./backend.ts";
+import type { DeviceBuffer, DispatchTime, Program, Stores } from "./backend.ts";
 import { type StagingPool, WebGpuBuffer } from "./webgpu_buffer.ts";
 import type { WebGpuContext } from "./webgpu_context.ts";
 import { type BoundPass, lowerPlan, nameOf } from "./webgpu_lowering.ts";
 import type { Pipeline, PipelineCache } from "./webgpu_pipelines.ts";
-import { type DispatchTime, PassTimer } from "./webgpu_timer.ts";
+import { PassTimer } from "./webgpu_timer.ts";
 
 /** A {@linkcode Program} on a GPU. */
 export interface WebGpuProgram extends Program {

@@ -3,20 +3,13 @@
  * alone, since every pass is then encoded apart.
  */
 
-import type { KernelName } from "../../kernels/vocabulary.ts";
 import type { Plan } from "../graph/plan.ts";
+import type { DispatchTime } from "./backend.ts";
 import type { StagingPool } from "./webgpu_buffer.ts";
 import type { WebGpuContext } from "./webgpu_context.ts";
 
 /** WebGPU's limit on the queries of one set; a pass takes two. */
 const MOST_QUERIES = 4096;
-
-/** How long one dispatch took. */
-export interface DispatchTime {
-  readonly label: string;
-  readonly kernel: KernelName;
-  readonly nanoseconds: number;
-}
 
 /** Times the passes of the latest run. */
 export class PassTimer {

@@ -1,0 +1,3 @@
+// The module's exports.
+
+export { fail, run, work } from "./run";

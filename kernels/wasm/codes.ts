@@ -1,0 +1,53 @@
+/**
+ * What the two halves of the wasm engine agree on: the numbers of its kernels, the
+ * layout of a step's record, and the words of the control block. Both TypeScript and
+ * AssemblyScript read this file, so it holds plain integers only.
+ *
+ * A record is RECORD_BYTES long: kernel, units, grain, units taken, units done, then
+ * the arguments, all 32-bit words. Arguments come in the order outputs, inputs, dims.
+ */
+
+/** Bytes of a step's record. */
+export const RECORD_BYTES = 128;
+/** Where in a record its kernel's number stands. */
+export const RECORD_KERNEL = 0;
+/** Indivisible parts of a step's work. */
+export const RECORD_UNITS = 4;
+/** Units that a thread takes at a time. */
+export const RECORD_GRAIN = 8;
+/** Units taken so far; only ever added to within a run. */
+export const RECORD_TAKEN = 12;
+/** Units finished so far. */
+export const RECORD_DONE = 16;
+/** Where the arguments begin. */
+export const RECORD_ARGUMENTS = 20;
+
+/** Counts the jobs; workers sleep on it. Like all that follows, a byte address. */
+export const CONTROL_JOB = 64;
+/** First record of the present job. */
+export const CONTROL_FROM = 128;
+/** End of the records of the present job. */
+export const CONTROL_TO = 132;
+/** Where the threads' own scratch memory begins. */
+export const CONTROL_SCRATCH = 136;
+/** Bytes of scratch memory a thread. */
+export const CONTROL_SCRATCH_BYTES = 140;
+/** Workers that have yet to leave the present job. */
+export const CONTROL_ACTIVE = 192;
+/** Workers that have started; each takes its number from it. */
+export const CONTROL_STARTED = 196;
+/** 1 once a thread has failed: nobody waits any longer. */
+export const CONTROL_FAILED = 200;
+/** 1 when workers shall end. */
+export const CONTROL_CLOSING = 204;
+/** 1 where the calling thread may sleep (not a browser's window). */
+export const CONTROL_MAY_SLEEP = 208;
+/** Where memory to be given away begins; what is below is the engine's own. */
+export const HEAP = 65536;
+
+/** Elements of a unit of elementwise kernels. */
+export const BLOCK = 4096;
+
+// Kernels, by the names of the vocabulary or the part of one that they do.
+export const ADD = 1;
+export const COPY = 2;

@@ -1,0 +1,65 @@
+/** Buffers of the wasm backend: what the host sees of them. */
+
+import type { BufferSpec } from "../graph/plan.ts";
+import type { DeviceBuffer, Numbers } from "./backend.ts";
+import type { WasmContext } from "./wasm_context.ts";
+
+/** A {@linkcode DeviceBuffer} in WebAssembly memory. */
+export class WasmBuffer implements DeviceBuffer {
+  readonly spec: BufferSpec;
+  readonly context: WasmContext;
+  /** Byte address. */
+  readonly at: number;
+  /** Goes up with every change by the host or a program: what was derived from the content is then out of date. */
+  version = 0;
+
+  /** Allocates `spec.length` zeros. */
+  constructor(spec: BufferSpec, context: WasmContext) {
+    this.spec = spec;
+    this.context = context;
+    this.at = context.memory.allocate(4 * spec.length, spec.name);
+  }
+
+  write(data: ArrayLike<number>, offset = 0): void {
+    this.context.checkOpen(`write ${this.spec.name}`);
+    this.#checkStretch("write", offset, data.length);
+    this.version++;
+    this.#words(offset, data.length).set(data);
+  }
+
+  // deno-lint-ignore require-await
+  async read(
+    offset = 0,
+    length: number = this.spec.length - offset,
+  ): Promise<Numbers> {
+    this.context.checkOpen(`read ${this.spec.name}`);
+    this.#checkStretch("read", offset, length);
+    // A copy over memory of its own: the engine's may be shared, and goes on changing.
+    const words = this.#words(offset, length);
+    return this.spec.dtype === "f32"
+      ? Float32Array.from(words)
+      : Int32Array.from(words);
+  }
+
+  destroy(): void {
+    this.context.memory.free(this.at);
+  }
+
+  #words(offset: number, length: number): Float32Array | Int32Array {
+    const { memory } = this.context;
+    const at = this.at + 4 * offset;
+    return this.spec.dtype === "f32"
+      ? memory.f32(at, length)
+      : memory.i32(at, length);
+  }
+
+  #checkStretch(verb: string, offset: number, length: number): void {
+    const { name, length: whole } = this.spec;
+    if (offset >= 0 && length >= 0 && offset + length <= whole) return;
+    throw new RangeError(
+      `Cannot ${verb} ${name}: elements ${offset} to ${
+        offset + length
+      } are not within its ${whole}`,
+    );
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The threads of the wasm backend besides the caller's: workers that share its
+ * memory and spend their lives in the module's `work`.
+ */
+
+/**
+ * What a worker runs. It is started from a Blob, which needs no permission and works wherever
+ * the package was loaded from.
+ */
+const program = `
+onmessage = ({ data: { module, memory } }) => {
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  postMessage("started");
+  try {
+    exports.work();
+    postMessage("ended");
+  } catch (error) {
+    exports.fail();
+    postMessage("failed: " + error.message);
+  }
+};
+`;
+
+/** How long a worker may take to start, in milliseconds, on a machine that is busy with other things. */
+const START_MS = 10_000;
+
+/** A team of workers. */
+export class WasmWorkers {
+  readonly #workers: readonly Worker[];
+  readonly #ended: Promise<void>[] = [];
+  #failure: string | undefined;
+
+  private constructor(workers: readonly Worker[]) {
+    this.#workers = workers;
+    for (const worker of workers) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#ended.push(promise);
+      worker.onmessage = ({ data }) => {
+        if (data !== "ended") this.#failure ??= `a worker ${data}`;
+        resolve();
+      };
+      worker.onerror = (event) => {
+        event.preventDefault();
+        this.#failure ??= `a worker failed: ${event.message}`;
+        resolve();
+      };
+    }
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return this.#workers.length;
+  }
+
+  /** Why one of them is gone. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * Starts workers. Where one cannot be started there are none.
+   *
+   * @returns the workers, and why there are fewer than were wanted
+   */
+  static async start(
+    count: number,
+    message: { module: WebAssembly.Module; memory: WebAssembly.Memory },
+  ): Promise<{ workers: WasmWorkers; refusal?: string }> {
+    if (count === 0) return { workers: new WasmWorkers([]) };
+    const started: Worker[] = [];
+    const url = URL.createObjectURL(
+      new Blob([program], { type: "text/javascript" }),
+    );
+    try {
+      const ready = Array.from({ length: count }, () => {
+        const worker = new Worker(url, { type: "module" });
+        started.push(worker);
+        worker.postMessage(message);
+        return startOf(worker);
+      });
+      await Promise.all(ready);
+      return { workers: new WasmWorkers(started) };
+    } catch (error) {
+      for (const worker of started) worker.terminate();
+      return {
+        workers: new WasmWorkers([]),
+        refusal: (error as Error).message,
+      };
+    } finally {
+      URL.revokeObjectURL(url);
+    }
+  }
+
+  /** Resolves when all have left `work`, which the caller has told them to. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#ended);
+    for (const worker of this.#workers) worker.terminate();
+  }
+}
+
+/** Resolves when a worker says that it has started. */
+function startOf(worker: Worker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error(`a worker did not start in ${START_MS} ms`)),
+      START_MS,
+    );
+    worker.onmessage = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      clearTimeout(timer);
+      reject(new Error(event.message));
+    };
+  });
+}
