@@ -175,15 +175,12 @@ export interface KernelDims {
    */
   attention: AttentionDropoutDims;
   /**
-   * outputs dqkv[B,T,QKV] (writes the query part only), delta[B,NH,T] = sum over the head of dy · y;
-   * inputs dy[B,T,NH·HS], y[B,T,NH·HS], lse[B,NH,T], qkv[B,T,QKV], with dropout then key i32[4].
+   * outputs dqkv[B,T,QKV] (all of it); inputs dy[B,T,NH·HS], y[B,T,NH·HS], lse[B,NH,T], qkv[B,T,QKV],
+   * with dropout then key i32[4].
+   *
+   * The probabilities are made again from qkv and lse, as exp(score - lse).
    */
-  attentionBackwardQuery: AttentionDropoutDims;
-  /**
-   * outputs dqkv[B,T,QKV] (writes the key and value parts only; leaves the query part);
-   * inputs dy[B,T,NH·HS], delta[B,NH,T], lse[B,NH,T], qkv[B,T,QKV], with dropout then key i32[4].
-   */
-  attentionBackwardKeyValue: AttentionDropoutDims;
+  attentionBackward: AttentionDropoutDims;
   /**
    * outputs cache[B,L,2·NKV·HS] (per position: key heads, then value heads);
    * inputs qkv[B,T,QKV], start i32[B], count i32[B].

@@ -349,16 +349,8 @@ function attentionClaim(dims: AttentionDropoutDims): Claim {
     forward: () => forward().slice(0, 1), // lse is no output of the network.
     backward: ([dy]) => {
       const [y, lse] = forward();
-      const [dqkv, delta] = call("attentionBackwardQuery", dims, [
-        dy!,
-        y!,
-        lse!,
-        qkv,
-        ...key,
-      ]);
-      const inputs = [dy!, delta!, lse!, qkv, ...key];
-      run("attentionBackwardKeyValue", [dqkv!], inputs, dims);
-      return { qkv: dqkv! };
+      const inputs = [dy!, y!, lse!, qkv, ...key];
+      return { qkv: call("attentionBackward", dims, inputs)[0]! };
     },
   };
 }

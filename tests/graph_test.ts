@@ -184,7 +184,7 @@ Deno.test("A plan is frozen, and can be printed", () => {
   }, TypeError);
   const text = formatPlan(plan);
   assert(text.includes("h.0.attn.c_attn"));
-  assert(text.includes("attentionBackwardKeyValue"));
+  assert(text.includes("attentionBackward"));
   assertEquals(text.split("\n").length, plan.dispatches.length + 3);
 });
 

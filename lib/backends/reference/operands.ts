@@ -57,7 +57,6 @@ function attentionOperands(dims: AttentionDims & { dropout?: number }): {
   qkv: OperandShape;
   dqkv: OperandShape;
   lse: OperandShape;
-  delta: OperandShape;
   key: readonly OperandShape[];
 } {
   const { B, T, NH, HS } = dims;
@@ -68,7 +67,6 @@ function attentionOperands(dims: AttentionDims & { dropout?: number }): {
     qkv: f32("qkv", qkv),
     dqkv: f32("dqkv", qkv),
     lse: f32("lse", B * NH * T),
-    delta: f32("delta", B * NH * T),
     key: dims.dropout ? [key] : [],
   };
 }
@@ -174,13 +172,9 @@ const shapes: {
     const { y, lse, qkv, key } = attentionOperands(dims);
     return { outputs: [y, lse], inputs: [qkv, ...key] };
   },
-  attentionBackwardQuery: (dims) => {
-    const { dqkv, delta, dy, y, lse, qkv, key } = attentionOperands(dims);
-    return { outputs: [dqkv, delta], inputs: [dy, y, lse, qkv, ...key] };
-  },
-  attentionBackwardKeyValue: (dims) => {
-    const { dqkv, dy, delta, lse, qkv, key } = attentionOperands(dims);
-    return { outputs: [dqkv], inputs: [dy, delta, lse, qkv, ...key] };
+  attentionBackward: (dims) => {
+    const { dqkv, dy, y, lse, qkv, key } = attentionOperands(dims);
+    return { outputs: [dqkv], inputs: [dy, y, lse, qkv, ...key] };
   },
   cacheAppend: (dims) => {
     const { cache, start, count } = cacheOperands(dims);
