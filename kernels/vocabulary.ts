@@ -88,13 +88,14 @@ export interface KernelDims {
     readonly L: number;
   };
   /**
-   * outputs y[M,N]; inputs a, b, with `bias` then bias[N].
+   * outputs y[M,N]; inputs a, b, with `bias` then bias[N], with `residual` then residual[M,N].
    *
    * `nt`: y = a[M,K] · b[N,K]ᵀ + bias (a linear map's output)
    * `nn`: y = a[M,K] · b[K,N] (the gradient of its input)
    * `tn`: y = a[K,M]ᵀ · b[K,N] (the gradient of its weight; few outputs, long K)
    *
-   * With accumulate, y += …
+   * With residual, y = … + residual (a linear map on the residual stream). With accumulate, y += …
+   * Never both.
    */
   matmul: {
     readonly form: "nt" | "nn" | "tn";
@@ -102,6 +103,7 @@ export interface KernelDims {
     readonly N: number;
     readonly K: number;
     readonly bias: boolean;
+    readonly residual: boolean;
     readonly accumulate: boolean;
   };
   /** outputs db[N]; inputs dy[rows,N]. db += sum over rows. */

@@ -103,12 +103,13 @@ const shapes: {
     outputs: [f32("dtable", L * C)],
     inputs: [f32("dx", B * T * C)],
   }),
-  matmul: ({ M, N, K, bias }) => ({
+  matmul: ({ M, N, K, bias, residual }) => ({
     outputs: [f32("y", M * N)],
     inputs: [
       f32("a", M * K),
       f32("b", N * K),
       ...(bias ? [f32("bias", N)] : []),
+      ...(residual ? [f32("residual", M * N)] : []),
     ],
   }),
   columnSum: ({ rows, N }) => ({
