@@ -2,6 +2,7 @@
 
 import type { KernelDims, KernelName } from "../vocabulary.ts";
 import { add, copy } from "./elementwise.ts";
+import { matmul } from "./matmul.ts";
 import type { Builder } from "./step.ts";
 
 /** What makes each kernel's steps. */
@@ -10,4 +11,5 @@ export const builders: {
 } = {
   add,
   copy,
+  matmul,
 };

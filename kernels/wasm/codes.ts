@@ -48,6 +48,13 @@ export const HEAP = 65536;
 /** Elements of a unit of elementwise kernels. */
 export const BLOCK = 4096;
 
+/** Numbers along k that a packed matrix product takes at a time. */
+export const DEPTH = 512;
+
 // Kernels, by the names of the vocabulary or the part of one that they do.
 export const ADD = 1;
 export const COPY = 2;
+
+export const PACK_MATRIX = 70;
+export const MULTIPLY = 71;
+export const MULTIPLY_TRANSPOSED = 72;

@@ -66,7 +66,8 @@ export class WasmMemory {
       new Uint8Array(this.memory.buffer, at, wanted).fill(0);
     } else {
       at = this.#end;
-      this.#grow(at + wanted, wanted, what); // what is new is 0
+      // What is new is 0. Kernels may read a little past the end of what is theirs.
+      this.#grow(at + wanted + ALIGNMENT, wanted, what);
       this.#end = at + wanted;
     }
     this.#used.set(at, wanted);
