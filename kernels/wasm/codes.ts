@@ -22,6 +22,8 @@ export const RECORD_DONE = 16;
 /** Where the arguments begin. */
 export const RECORD_ARGUMENTS = 20;
 
+/** 64 bytes of zeros that nobody writes: the address of a bias or addend that is not there. */
+export const NOTHING = 0;
 /** Counts the jobs; workers sleep on it. Like all that follows, a byte address. */
 export const CONTROL_JOB = 64;
 /** First record of the present job. */
@@ -49,7 +51,7 @@ export const HEAP = 65536;
 export const BLOCK = 4096;
 
 /** Numbers along k that a packed matrix product takes at a time. */
-export const DEPTH = 512;
+export const DEPTH = 256;
 
 // Kernels, by the names of the vocabulary or the part of one that they do.
 export const ADD = 1;
@@ -57,4 +59,3 @@ export const COPY = 2;
 
 export const PACK_MATRIX = 70;
 export const MULTIPLY = 71;
-export const MULTIPLY_TRANSPOSED = 72;

@@ -1,9 +1,9 @@
 // The table of kernels: from a record's number to the function that computes units
 // [from, to) of it. `scratch` is memory of the thread's own.
 
-import { ADD, COPY, MULTIPLY, MULTIPLY_TRANSPOSED, PACK_MATRIX } from "../codes";
+import { ADD, COPY, MULTIPLY, PACK_MATRIX } from "../codes";
 import { add, copy } from "./elementwise";
-import { multiply, multiplyTransposed, packMatrix } from "./matmul";
+import { multiply, packMatrix } from "./matmul";
 
 export function compute(
   kernel: i32,
@@ -21,8 +21,6 @@ export function compute(
       return packMatrix(record, from, to);
     case MULTIPLY:
       return multiply(record, from, to, scratch);
-    case MULTIPLY_TRANSPOSED:
-      return multiplyTransposed(record, from, to, scratch);
     default:
       unreachable();
   }

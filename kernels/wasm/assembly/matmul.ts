@@ -3,9 +3,16 @@
 // Units: of packing a panel, of the product a block of rows and columns of y.
 
 import { int, pointer } from "./record";
-import { packColumns, packRows, packTile, product, productPacked } from "./product";
-import { PANEL, TILE_ROWS } from "./tile";
-import { DEPTH } from "../codes";
+import {
+  packColumns,
+  packRows,
+  packTileOfRows,
+  packTilesOfColumns,
+  product,
+  rowProduct,
+} from "./product";
+import { advance, PANEL, PANEL_STEP, TILE_ROWS, TILE_STEP } from "./tile";
+import { DEPTH, NOTHING } from "../codes";
 
 /** packed, b, N, K, transposed: 1 where b is [N,K], 0 where it is [K,N] */
 export function packMatrix(r: usize, from: i32, to: i32): void {
@@ -14,12 +21,12 @@ export function packMatrix(r: usize, from: i32, to: i32): void {
   const N = int(r, 2);
   const K = int(r, 3);
   const transposed = int(r, 4) === 1;
-  const width = <usize> panels(N) * PANEL << 2; // bytes of all panels at one k
-  for (let p = from; p < to; p++) {
-    const n = p * PANEL;
-    for (let k = 0; k < K; k += DEPTH) {
-      const depth = min(DEPTH, K - k);
-      const target = packed + k * width + (<usize> p * depth << 5);
+  const width = <usize> panels(N) * PANEL_STEP; // bytes of all panels at one k
+  for (let k = 0; k < K; k += DEPTH) {
+    const depth = min(DEPTH, K - k);
+    for (let p = from; p < to; p++) {
+      const n = p * PANEL;
+      const target = packed + k * width + <usize> p * depth * PANEL_STEP;
       if (transposed) {
         packRows(target, b + (<usize> (n * K + k) << 2), <usize> K << 2, depth, N - n);
       } else {
@@ -29,7 +36,11 @@ export function packMatrix(r: usize, from: i32, to: i32): void {
   }
 }
 
-/** y, a, packed, bias, addend, M, N, K, rows and columns of a unit: y = a[M,K] · b + bias + addend; scratch: EDGE_BYTES */
+/**
+ * y, a, packed, bias, addend, M, N, K, rows and columns of a unit, transposed:
+ * y = a[M,K] · b + bias + addend, or with a[K,M]ᵀ where `transposed` is 1.
+ * Scratch: 256 bytes, then the tiles of `rows` rows, DEPTH deep.
+ */
 export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
   const y = pointer(r, 0);
   const a = pointer(r, 1);
@@ -41,77 +52,43 @@ export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
   const K = int(r, 7);
   const blockRows = int(r, 8);
   const blockColumns = int(r, 9);
+  const transposed = int(r, 10) === 1;
   const across = (N + blockColumns - 1) / blockColumns;
-  const width = <usize> panels(N) * PANEL << 2;
-  for (let unit = from; unit < to; unit++) {
-    const m = unit / across * blockRows;
-    const n = unit % across * blockColumns;
-    const rows = min(blockRows, M - m);
-    const columns = min(blockColumns, N - n);
-    const place = <usize> (m * N + n) << 2;
-    for (let k = 0; k < K; k += DEPTH) {
-      const depth = min(DEPTH, K - k);
-      const panel = <usize> depth << 5;
-      product(
-        a + (<usize> (m * K + k) << 2),
-        <usize> K << 2,
-        packed + k * width + (n >> 3) * panel,
-        panel,
-        y + place,
-        <usize> N << 2,
-        rows,
-        columns,
-        depth,
-        k > 0 || bias === 0 ? 0 : bias + (<usize> n << 2),
-        k > 0 ? y + place : addend === 0 ? 0 : addend + place,
-        scratch,
-      );
-    }
-  }
-}
-
-/** y, a, packed, bias, addend, M, N, K, rows and columns of a unit: y = a[K,M]ᵀ · b + bias + addend; scratch: EDGE_BYTES and rows · DEPTH numbers */
-export function multiplyTransposed(r: usize, from: i32, to: i32, scratch: usize): void {
-  const y = pointer(r, 0);
-  const a = pointer(r, 1);
-  const packed = pointer(r, 2);
-  const bias = pointer(r, 3);
-  const addend = pointer(r, 4);
-  const M = int(r, 5);
-  const N = int(r, 6);
-  const K = int(r, 7);
-  const blockRows = int(r, 8);
-  const blockColumns = int(r, 9);
-  const across = (N + blockColumns - 1) / blockColumns;
-  const width = <usize> panels(N) * PANEL << 2;
+  const width = <usize> panels(N) * PANEL_STEP;
+  const yRow = <usize> N << 2;
   const tiles = scratch + 256;
   for (let unit = from; unit < to; unit++) {
     const m = unit / across * blockRows;
     const n = unit % across * blockColumns;
     const rows = min(blockRows, M - m);
     const columns = min(blockColumns, N - n);
-    const place = <usize> (m * N + n) << 2;
+    const block = y + (<usize> (m * N + n) << 2);
+    let shift = advance(bias, <usize> n << 2);
+    let add = advance(addend, block - y);
     for (let k = 0; k < K; k += DEPTH) {
       const depth = min(DEPTH, K - k);
-      const panel = <usize> depth << 5;
-      const tile = <usize> depth * TILE_ROWS << 2;
-      for (let i = 0, t = tiles; i < rows; i += TILE_ROWS, t += tile) {
-        packTile(t, a + (<usize> (k * M + m + i) << 2), <usize> M << 2, depth);
+      const panel = <usize> depth * PANEL_STEP;
+      const b = packed + k * width + (n >> 3) * panel;
+      if (M === 1) {
+        rowProduct(a + (k << 2), b, panel, block, columns, depth, shift, add, scratch, tiles);
+      } else {
+        if (transposed) {
+          const corner = a + (<usize> (k * M + m) << 2);
+          const count = (rows + TILE_ROWS - 1) / TILE_ROWS;
+          packTilesOfColumns(tiles, corner, <usize> M << 2, depth, count);
+        } else {
+          const aRow = <usize> K << 2;
+          let corner = a + m * aRow + (k << 2);
+          for (let i = 0, t = tiles; i < rows; i += TILE_ROWS) {
+            packTileOfRows(t, corner, aRow, depth, rows - i);
+            t += depth * TILE_STEP, corner += TILE_ROWS * aRow;
+          }
+        }
+        product(tiles, b, panel, block, yRow, rows, columns, depth, shift, add, scratch);
       }
-      productPacked(
-        tiles,
-        tile,
-        packed + k * width + (n >> 3) * panel,
-        panel,
-        y + place,
-        <usize> N << 2,
-        rows,
-        columns,
-        depth,
-        k > 0 || bias === 0 ? 0 : bias + (<usize> n << 2),
-        k > 0 ? y + place : addend === 0 ? 0 : addend + place,
-        scratch,
-      );
+      // What comes deeper is added to what is there.
+      shift = NOTHING;
+      add = block;
     }
   }
 }

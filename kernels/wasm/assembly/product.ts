@@ -1,24 +1,32 @@
 // Products of matrices in memory, made of tiles, and the packing of their operands.
 
-import { PANEL, row32, tile1, tile2, tile4, tile6, TILE_ROWS, tilePacked } from "./tile";
+import { NOTHING } from "../codes";
+import {
+  advance,
+  PANEL,
+  PANEL_STEP,
+  row,
+  tile,
+  TILE_ROWS,
+  TILE_STEP,
+} from "./tile";
 
 /** Bytes that {@linkcode product} uses for tiles that stick out of the result. */
-export const EDGE_BYTES: i32 = TILE_ROWS * PANEL * 4;
+export const EDGE_BYTES: usize = TILE_STEP * PANEL;
 
 /**
- * c[M,N] = a[M,K] · b + bias[N] + addend[M,N].
+ * c[M,N] = a · b + bias[N] + addend[M,N], over K numbers each.
  *
- * @param aRow bytes from a row of a to the next
- * @param b packed: panels of 8 columns, [k][8] each, the last one filled up
+ * @param a packed: tiles of 5 rows, [k][5] each, one behind the other
+ * @param b packed: panels of 8 columns, [k][8] each
  * @param panel bytes from a panel to the next
  * @param cRow bytes from a row of c, and of the addend, to the next
- * @param bias 0: none
- * @param addend 0: none; it may be c itself
+ * @param bias NOTHING: none
+ * @param addend NOTHING: none; it may be c itself
  * @param edge EDGE_BYTES of scratch memory
  */
 export function product(
   a: usize,
-  aRow: usize,
   b: usize,
   panel: usize,
   c: usize,
@@ -29,77 +37,58 @@ export function product(
   bias: usize,
   addend: usize,
   edge: usize,
+): void {
+  const aTile = <usize> K * TILE_STEP;
+  const addRow = addend === NOTHING ? 0 : cRow;
+  for (let n = 0; n < N; n += PANEL) {
+    let from = a;
+    let at: usize = 0; // of row m in c
+    for (let m = 0; m < M; m += TILE_ROWS) {
+      const add = advance(addend, at);
+      if (m + TILE_ROWS <= M && n + PANEL <= N) {
+        tile(from, b, K, c + at, cRow, bias, add, addRow);
+      } else {
+        tile(from, b, K, edge, PANEL_STEP, NOTHING, NOTHING, 0);
+        const rows = min(TILE_ROWS, M - m);
+        copyEdge(edge, rows, min(PANEL, N - n), c + at, cRow, bias, add);
+      }
+      from += aTile;
+      at += TILE_ROWS * cRow;
+    }
+    b += panel;
+    c += PANEL_STEP;
+    bias = advance(bias, PANEL_STEP);
+    addend = advance(addend, PANEL_STEP);
+  }
+}
+
+/** c[N] = a[K] · b + bias[N] + addend[N], as in {@linkcode product}, but a is not packed. `tileOf` is K · TILE_STEP bytes of scratch memory. */
+export function rowProduct(
+  a: usize,
+  b: usize,
+  panel: usize,
+  c: usize,
+  N: i32,
+  K: i32,
+  bias: usize,
+  addend: usize,
+  edge: usize,
+  tileOf: usize,
 ): void {
   let n = 0;
-  if (M === 1) {
-    for (; n + 32 <= N; n += 32) {
-      const at = <usize> n << 2;
-      row32(a, b + (n >> 3) * panel, panel, K, c + at, bias === 0 ? 0 : bias + at, addend === 0 ? 0 : addend + at);
-    }
+  for (; n + 4 * PANEL <= N; n += 4 * PANEL) {
+    row(a, b, panel, K, c, bias, addend);
+    b += 4 * panel;
+    c += 4 * PANEL_STEP;
+    bias = advance(bias, 4 * PANEL_STEP);
+    addend = advance(addend, 4 * PANEL_STEP);
   }
-  for (; n < N; n += PANEL) {
-    const at = <usize> n << 2;
-    const p = b + (n >> 3) * panel;
-    const full = n + PANEL <= N;
-    const to = full ? c + at : edge;
-    const toRow = full ? cRow : PANEL << 2;
-    const add = full && addend !== 0 ? addend + at : 0;
-    const shift = full && bias !== 0 ? bias + at : 0;
-    for (let m = 0; m < M;) {
-      const left = M - m;
-      const from = a + m * aRow;
-      const row = full ? to + m * cRow : edge;
-      const addRow = add === 0 ? 0 : add + m * cRow;
-      let rows: i32;
-      if (left >= 6) rows = 6, tile6(from, aRow, p, K, row, toRow, shift, addRow);
-      else if (left >= 4) rows = 4, tile4(from, aRow, p, K, row, toRow, shift, addRow);
-      else if (left >= 2) rows = 2, tile2(from, aRow, p, K, row, toRow, shift, addRow);
-      else rows = 1, tile1(from, aRow, p, K, row, toRow, shift, addRow);
-      if (!full) {
-        copyEdge(edge, rows, N - n, c + m * cRow + at, cRow, bias === 0 ? 0 : bias + at, addend === 0 ? 0 : addend + m * cRow + at);
-      }
-      m += rows;
-    }
-  }
+  if (n === N) return;
+  packTileOfRows(tileOf, a, 0, K, 1);
+  product(tileOf, b, panel, c, 0, 1, N - n, K, bias, addend, edge);
 }
 
-/**
- * c[M,N] = aᵀ · b + bias + addend as in {@linkcode product}, with a packed in tiles of 6 rows, [k][6].
- *
- * @param aTile bytes from a tile of a to the next
- */
-export function productPacked(
-  a: usize,
-  aTile: usize,
-  b: usize,
-  panel: usize,
-  c: usize,
-  cRow: usize,
-  M: i32,
-  N: i32,
-  K: i32,
-  bias: usize,
-  addend: usize,
-  edge: usize,
-): void {
-  for (let n = 0; n < N; n += PANEL) {
-    const at = <usize> n << 2;
-    const p = b + (n >> 3) * panel;
-    const shift = bias === 0 ? 0 : bias + at;
-    for (let m = 0, t = a; m < M; m += TILE_ROWS, t += aTile) {
-      const place = m * cRow + at;
-      const add = addend === 0 ? 0 : addend + place;
-      if (m + TILE_ROWS <= M && n + PANEL <= N) {
-        tilePacked(t, p, K, c + place, cRow, shift, add);
-      } else {
-        tilePacked(t, p, K, edge, PANEL << 2, 0, 0);
-        copyEdge(edge, min(TILE_ROWS, M - m), min(PANEL, N - n), c + place, cRow, shift, add);
-      }
-    }
-  }
-}
-
-/** The part of a tile that is inside of the result. */
+/** The part of a tile that is inside of the result, with what is added to it. */
 function copyEdge(
   edge: usize,
   rows: i32,
@@ -113,8 +102,8 @@ function copyEdge(
     for (let n = 0; n < columns; n++) {
       const at = m * cRow + (n << 2);
       let sum = load<f32>(edge + (<usize> (m * PANEL + n) << 2));
-      if (bias !== 0) sum += load<f32>(bias + (n << 2));
-      if (addend !== 0) sum += load<f32>(addend + at);
+      if (bias !== NOTHING) sum += load<f32>(bias + (n << 2));
+      if (addend !== NOTHING) sum += load<f32>(addend + at);
       store<f32>(c + at, sum);
     }
   }
@@ -183,10 +172,62 @@ function transpose4(to: usize, b: usize, row: usize): void {
   v128.store(to, v128.shuffle<i64>(high01, high23, 1, 3), 96);
 }
 
-/** Packs a tile of aᵀ: to[k][6] = a[k, 0..6), rows of a being `row` bytes apart. Reads 6 numbers of each. */
-export function packTile(to: usize, a: usize, row: usize, K: i32): void {
-  for (let k = 0; k < K; k++, a += row, to += 24) {
-    v128.store(to, v128.load(a));
-    store<u64>(to, load<u64>(a, 16), 16);
+/** Packs a tile: to[k][5] = a[0..rows), k], rows of a being `row` bytes apart. Missing rows are the last one again. */
+export function packTileOfRows(
+  to: usize,
+  a: usize,
+  row: usize,
+  K: i32,
+  rows: i32,
+): void {
+  const a1 = rows > 1 ? a + row : a;
+  const a2 = rows > 2 ? a1 + row : a1;
+  const a3 = rows > 3 ? a2 + row : a2;
+  const a4 = rows > 4 ? a3 + row : a3;
+  let k: usize = 0;
+  const whole = <usize> (K & ~3) << 2;
+  for (; k < whole; k += 16, to += 4 * TILE_STEP) {
+    const r0 = v128.load(a + k), r1 = v128.load(a1 + k);
+    const r2 = v128.load(a2 + k), r3 = v128.load(a3 + k);
+    const r4 = v128.load(a4 + k);
+    const low01 = v128.shuffle<i32>(r0, r1, 0, 4, 1, 5);
+    const low23 = v128.shuffle<i32>(r2, r3, 0, 4, 1, 5);
+    const high01 = v128.shuffle<i32>(r0, r1, 2, 6, 3, 7);
+    const high23 = v128.shuffle<i32>(r2, r3, 2, 6, 3, 7);
+    v128.store(to, v128.shuffle<i64>(low01, low23, 0, 2));
+    v128.store(to, v128.shuffle<i64>(low01, low23, 1, 3), 20);
+    v128.store(to, v128.shuffle<i64>(high01, high23, 0, 2), 40);
+    v128.store(to, v128.shuffle<i64>(high01, high23, 1, 3), 60);
+    v128.store_lane<f32>(to, r4, 0, 16);
+    v128.store_lane<f32>(to, r4, 1, 36);
+    v128.store_lane<f32>(to, r4, 2, 56);
+    v128.store_lane<f32>(to, r4, 3, 76);
+  }
+  const end = <usize> K << 2;
+  for (; k < end; k += 4, to += TILE_STEP) {
+    store<f32>(to, load<f32>(a + k));
+    store<f32>(to, load<f32>(a1 + k), 4);
+    store<f32>(to, load<f32>(a2 + k), 8);
+    store<f32>(to, load<f32>(a3 + k), 12);
+    store<f32>(to, load<f32>(a4 + k), 16);
+  }
+}
+
+/** Packs tiles from the transpose: tile t's to[k][5] = a[k, 5t..5t+5), rows of a being `row` bytes apart. Reads whole tiles, whatever is there. */
+export function packTilesOfColumns(
+  to: usize,
+  a: usize,
+  row: usize,
+  K: i32,
+  tiles: i32,
+): void {
+  const tileBytes = <usize> K * TILE_STEP;
+  for (let k = 0; k < K; k++, a += row, to += TILE_STEP) {
+    let from = a, target = to;
+    for (let t = 0; t < tiles; t++) {
+      v128.store(target, v128.load(from));
+      store<f32>(target, load<f32>(from, 16), 16);
+      from += TILE_STEP, target += tileBytes;
+    }
   }
 }
