@@ -1,8 +1,31 @@
 // The table of kernels: from a record's number to the function that computes units
 // [from, to) of it. `scratch` is memory of the thread's own.
 
-import { ADD, COPY } from "../codes";
+import {
+  ADAMW,
+  ADD,
+  CACHE_APPEND,
+  CLIP,
+  COLUMN_SUM,
+  COPY,
+  EMBEDDING,
+  EMBEDDING_BACKWARD,
+  POSITION_BACKWARD,
+  ROPE,
+  SELECT_LAST,
+  SQUARE_SUM,
+} from "../codes";
+import { cacheAppend } from "./cache";
+import { columnSum } from "./column_sum";
 import { add, copy } from "./elementwise";
+import {
+  embedding,
+  embeddingBackward,
+  positionBackward,
+  selectLast,
+} from "./embedding";
+import { adamw, clip, squareSum } from "./optimizer";
+import { rope } from "./rope";
 
 export function compute(
   kernel: i32,
@@ -16,6 +39,26 @@ export function compute(
       return add(record, from, to);
     case COPY:
       return copy(record, from, to);
+    case EMBEDDING:
+      return embedding(record, from, to);
+    case EMBEDDING_BACKWARD:
+      return embeddingBackward(record, from, to);
+    case POSITION_BACKWARD:
+      return positionBackward(record, from, to);
+    case SELECT_LAST:
+      return selectLast(record, from, to);
+    case COLUMN_SUM:
+      return columnSum(record, from, to);
+    case ROPE:
+      return rope(record, from, to);
+    case CACHE_APPEND:
+      return cacheAppend(record, from, to);
+    case SQUARE_SUM:
+      return squareSum(record, from, to);
+    case CLIP:
+      return clip(record, from, to);
+    case ADAMW:
+      return adamw(record, from, to);
     default:
       unreachable();
   }
