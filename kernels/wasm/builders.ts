@@ -1,8 +1,18 @@
 /** What makes the steps of each kernel, by its name in the vocabulary. */
 
 import type { KernelDims, KernelName } from "../vocabulary.ts";
+import { cacheAppend } from "./cache.ts";
+import { columnSum } from "./column_sum.ts";
 import { add, copy } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
+import {
+  embedding,
+  embeddingBackward,
+  positionBackward,
+  selectLast,
+} from "./embedding.ts";
+import { adamw, clip, squareSum } from "./optimizer.ts";
+import { rope } from "./rope.ts";
 import type { Builder } from "./step.ts";
 
 /** What makes each kernel's steps. */
@@ -12,4 +22,14 @@ export const builders: {
   add,
   copy,
   matmul,
+  embedding,
+  embeddingBackward,
+  positionBackward,
+  selectLast,
+  columnSum,
+  rope,
+  cacheAppend,
+  squareSum,
+  clip,
+  adamw,
 };

@@ -49,6 +49,12 @@ export const HEAP = 65536;
 
 /** Elements of a unit of elementwise kernels. */
 export const BLOCK = 4096;
+/** Columns of a unit of embeddingBackward: two cache lines. */
+export const EMBEDDING_COLUMNS = 32;
+/** Elements of a unit of positionBackward. */
+export const POSITION_BLOCK = 1024;
+/** Columns of a unit of columnSum. */
+export const SUM_COLUMNS = 64;
 
 /** Numbers along k that a packed matrix product takes at a time. */
 export const DEPTH = 256;
@@ -59,3 +65,13 @@ export const COPY = 2;
 
 export const PACK_MATRIX = 70;
 export const MULTIPLY = 71;
+export const EMBEDDING = 40;
+export const EMBEDDING_BACKWARD = 41;
+export const POSITION_BACKWARD = 42;
+export const SELECT_LAST = 43;
+export const COLUMN_SUM = 44;
+export const ROPE = 45;
+export const CACHE_APPEND = 46;
+export const SQUARE_SUM = 47;
+export const CLIP = 48;
+export const ADAMW = 49;

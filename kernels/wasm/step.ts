@@ -57,5 +57,10 @@ export function blocks(n: number): number {
   return Math.ceil(n / BLOCK);
 }
 
+/** Rows of that many elements in a unit that has about {@linkcode BLOCK} of them. */
+export function rowsOfUnit(width: number): number {
+  return Math.max(1, Math.floor(BLOCK / width));
+}
+
 /** The most arguments that fit a record. */
 export const MOST_ARGUMENTS: number = (RECORD_BYTES - RECORD_ARGUMENTS) / 4;

@@ -1,0 +1,158 @@
+// The update: the norm of all gradients, clipping, AdamW.
+
+import { BLOCK } from "../codes";
+import { fma } from "./math";
+import { float, int, pointer } from "./record";
+
+/** partial[parts], grads[n], n, elements of a part. A unit is a part; the last ones may be short or empty. */
+export function squareSum(r: usize, from: i32, to: i32): void {
+  const partial = pointer(r, 0);
+  const grads = pointer(r, 1);
+  const n = int(r, 2);
+  const stretch = int(r, 3);
+  for (let part = from; part < to; part++) {
+    const first = min(part * stretch, n);
+    const last = min(first + stretch, n);
+    const sum = squares(grads + (<usize> first << 2), grads + (<usize> last << 2));
+    store<f32>(partial + (<usize> part << 2), sum);
+  }
+}
+
+/** Σ x² over [i, end), in 16 sums. */
+// @ts-ignore: decorator
+@inline
+function squares(i: usize, end: usize): f32 {
+  let sum0 = f32x4.splat(0);
+  let sum1 = f32x4.splat(0);
+  let sum2 = f32x4.splat(0);
+  let sum3 = f32x4.splat(0);
+  for (; i + 64 <= end; i += 64) {
+    const x0 = v128.load(i);
+    const x1 = v128.load(i, 16);
+    const x2 = v128.load(i, 32);
+    const x3 = v128.load(i, 48);
+    sum0 = fma(x0, x0, sum0);
+    sum1 = fma(x1, x1, sum1);
+    sum2 = fma(x2, x2, sum2);
+    sum3 = fma(x3, x3, sum3);
+  }
+  let rest: f32 = 0;
+  for (; i < end; i += 4) {
+    const x = load<f32>(i);
+    rest += x * x;
+  }
+  const sum = f32x4.add(f32x4.add(sum0, sum1), f32x4.add(sum2, sum3));
+  return (f32x4.extract_lane(sum, 0) + f32x4.extract_lane(sum, 1)) +
+    (f32x4.extract_lane(sum, 2) + f32x4.extract_lane(sum, 3)) + rest;
+}
+
+/**
+ * clip[2], metrics[slots,4], loss[1], partial[parts], key[4], parts, maxNorm, slots.
+ * One unit. In 64 bits: a sum that 32 could not hold may still have a norm.
+ */
+export function clip(r: usize, _from: i32, _to: i32): void {
+  const clip = pointer(r, 0);
+  const loss = pointer(r, 2);
+  const partial = pointer(r, 3);
+  const parts = int(r, 5);
+  const maxNorm = <f64> float(r, 6);
+  const slot = load<u32>(pointer(r, 4), 8); // key[2]
+  let square: f64 = 0;
+  for (let i = 0; i < parts; i++) {
+    square += <f64> load<f32>(partial + (<usize> i << 2));
+  }
+  const norm = sqrt(square);
+  const mean = <f64> load<f32>(loss);
+  const finite = isFinite(norm) && isFinite(mean);
+  const scale = maxNorm === 0 ? 1 : min(1, maxNorm / (norm + 1e-6));
+  const ok: f32 = finite ? 1 : 0;
+  store<f32>(clip, <f32> scale);
+  store<f32>(clip, ok, 4);
+  if (slot < <u32> int(r, 7)) {
+    const metrics = pointer(r, 1) + (<usize> slot << 4);
+    store<f32>(metrics, <f32> mean);
+    store<f32>(metrics, <f32> norm, 4);
+    store<f32>(metrics, ok, 8);
+    store<f32>(metrics, 0, 12);
+  }
+  store<f32>(loss, finite ? 0 : <f32> (mean + square));
+}
+
+/**
+ * params[n], grads[n], m[n], v[n], clip[2], schedule[3], n, decayed, beta1, 1 - beta1, beta2, 1 - beta2, eps,
+ * weightDecay. AdamW (arXiv 1711.05101). A unit is BLOCK elements.
+ */
+export function adamw(r: usize, from: i32, to: i32): void {
+  const n = int(r, 6);
+  const begin = from * BLOCK;
+  const end = min(to * BLOCK, n);
+  const clip = pointer(r, 4);
+  if (load<f32>(clip, 4) === 0) {
+    const grads = pointer(r, 1) + (<usize> begin << 2);
+    memory.fill(grads, 0, <usize> (end - begin) << 2);
+    return;
+  }
+  const decay = load<f32>(pointer(r, 5)) * float(r, 13);
+  const middle = max(begin, min(end, int(r, 7)));
+  if (begin < middle) update(r, begin, middle, decay);
+  if (middle < end) update(r, middle, end, 0);
+}
+
+/** Elements [begin, end), all of which decay by the same part. */
+function update(r: usize, begin: i32, end: i32, decay: f32): void {
+  const params = pointer(r, 0);
+  const grads = pointer(r, 1);
+  const m = pointer(r, 2);
+  const v = pointer(r, 3);
+  const scale = load<f32>(pointer(r, 4));
+  const schedule = pointer(r, 5);
+  // lr · (m / s₁) / (√(v / s₂) + eps) = (lr / s₁) · m / (√(v · (1 / s₂)) + eps)
+  const rate = load<f32>(schedule) / load<f32>(schedule, 4);
+  const correction: f32 = 1 / load<f32>(schedule, 8);
+  const beta1 = float(r, 8);
+  const new1 = float(r, 9);
+  const beta2 = float(r, 10);
+  const new2 = float(r, 11);
+  const eps = float(r, 12);
+
+  const scales = f32x4.splat(scale);
+  const decays = f32x4.splat(-decay);
+  const rates = f32x4.splat(-rate);
+  const corrections = f32x4.splat(correction);
+  const betas1 = f32x4.splat(beta1);
+  const news1 = f32x4.splat(new1);
+  const betas2 = f32x4.splat(beta2);
+  const news2 = f32x4.splat(new2);
+  const epsilons = f32x4.splat(eps);
+  const zeros = f32x4.splat(0);
+
+  const last = <usize> end << 2;
+  let i = <usize> begin << 2;
+  for (; i + 16 <= last; i += 16) {
+    const g = f32x4.mul(scales, v128.load(grads + i));
+    const p = v128.load(params + i);
+    const mean = fma(betas1, v128.load(m + i), f32x4.mul(news1, g));
+    const square = fma(
+      betas2,
+      v128.load(v + i),
+      f32x4.mul(f32x4.mul(news2, g), g),
+    );
+    const root = f32x4.sqrt(f32x4.mul(square, corrections));
+    const step = f32x4.div(f32x4.mul(rates, mean), f32x4.add(root, epsilons));
+    v128.store(params + i, f32x4.add(fma(decays, p, p), step));
+    v128.store(grads + i, zeros);
+    v128.store(m + i, mean);
+    v128.store(v + i, square);
+  }
+  for (; i < last; i += 4) {
+    const g = scale * load<f32>(grads + i);
+    const p = load<f32>(params + i);
+    const mean = beta1 * load<f32>(m + i) + new1 * g;
+    const square = beta2 * load<f32>(v + i) + new2 * g * g;
+    const step = rate * mean / (sqrt(square * correction) + eps);
+    store<f32>(params + i, p - decay * p - step);
+    store<f32>(grads + i, 0);
+    store<f32>(m + i, mean);
+    store<f32>(v + i, square);
+  }
+}
