@@ -1,6 +1,7 @@
 /** What makes the steps of each kernel, by its name in the vocabulary. */
 
 import type { KernelDims, KernelName } from "../vocabulary.ts";
+import { attention, attentionBackward, attentionCached } from "./attention.ts";
 import { cacheAppend } from "./cache.ts";
 import { columnSum } from "./column_sum.ts";
 import { add, copy } from "./elementwise.ts";
@@ -28,7 +29,10 @@ export const builders: {
   selectLast,
   columnSum,
   rope,
+  attention,
+  attentionBackward,
   cacheAppend,
+  attentionCached,
   squareSum,
   clip,
   adamw,

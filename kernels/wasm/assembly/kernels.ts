@@ -4,6 +4,9 @@
 import {
   ADAMW,
   ADD,
+  ATTENTION,
+  ATTENTION_BACKWARD,
+  ATTENTION_CACHED,
   CACHE_APPEND,
   CLIP,
   COLUMN_SUM,
@@ -17,6 +20,9 @@ import {
   SELECT_LAST,
   SQUARE_SUM,
 } from "../codes";
+import { attention } from "./attention";
+import { attentionBackward } from "./attention_backward";
+import { attentionCached } from "./attention_cache";
 import { add, copy } from "./elementwise";
 import { multiply, packMatrix } from "./matmul";
 import { cacheAppend } from "./cache";
@@ -66,6 +72,12 @@ export function compute(
       return clip(record, from, to);
     case ADAMW:
       return adamw(record, from, to);
+    case ATTENTION:
+      return attention(record, from, to, scratch);
+    case ATTENTION_BACKWARD:
+      return attentionBackward(record, from, to, scratch);
+    case ATTENTION_CACHED:
+      return attentionCached(record, from, to, scratch);
     default:
       unreachable();
   }
