@@ -47,7 +47,29 @@ export const HEAP = 65536;
 
 /** Elements of a unit of elementwise kernels. */
 export const BLOCK = 4096;
+/** Columns of a unit of kernels that sum over rows. */
+export const COLUMNS = 16;
+
+// The kinds of activation.
+export const GELU_TANH = 0;
+export const GELU = 1;
+export const RELU = 2;
+export const RELU2 = 3;
 
 // Kernels, by the names of the vocabulary or the part of one that they do.
 export const ADD = 1;
 export const COPY = 2;
+export const NORM = 10;
+export const NORM_BACKWARD = 11;
+export const NORM_BACKWARD_WEIGHTS = 12;
+export const ACTIVATION = 13;
+export const ACTIVATION_BACKWARD = 14;
+export const SWIGLU = 15;
+export const SWIGLU_BACKWARD = 16;
+export const QK_NORM = 17;
+export const QK_NORM_BACKWARD = 18;
+export const DROPOUT = 19;
+export const SOFTCAP = 20;
+export const SOFTCAP_BACKWARD = 21;
+export const CROSS_ENTROPY = 22;
+export const LOSS_SUM = 23;

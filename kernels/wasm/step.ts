@@ -57,5 +57,14 @@ export function blocks(n: number): number {
   return Math.ceil(n / BLOCK);
 }
 
+/** Units of a kernel that treats each row alone: as many rows as make about a block, at least one. */
+export function rowBlocks(
+  rows: number,
+  length: number,
+): { units: number; perUnit: number } {
+  const perUnit = Math.max(1, Math.floor(BLOCK / length));
+  return { units: Math.ceil(rows / perUnit), perUnit };
+}
+
 /** The most arguments that fit a record. */
 export const MOST_ARGUMENTS: number = (RECORD_BYTES - RECORD_ARGUMENTS) / 4;
