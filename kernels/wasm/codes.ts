@@ -69,23 +69,44 @@ export const MASK_CAUSAL = 0;
 export const MASK_NONE = 1;
 export const MASK_ZEROED = 2;
 export const MASK_FINITE = 3;
+/** Columns of a unit of normBackwardWeights. */
+export const COLUMNS = 16;
+
+// The kinds of activation.
+export const GELU_TANH = 0;
+export const GELU = 1;
+export const RELU = 2;
+export const RELU2 = 3;
 
 // Kernels, by the names of the vocabulary or the part of one that they do.
-export const ADD = 1;
-export const COPY = 2;
-
-export const PACK_MATRIX = 70;
-export const MULTIPLY = 71;
-export const EMBEDDING = 40;
-export const EMBEDDING_BACKWARD = 41;
-export const POSITION_BACKWARD = 42;
-export const SELECT_LAST = 43;
-export const COLUMN_SUM = 44;
-export const ROPE = 45;
-export const CACHE_APPEND = 46;
-export const SQUARE_SUM = 47;
-export const CLIP = 48;
-export const ADAMW = 49;
-export const ATTENTION = 73;
-export const ATTENTION_BACKWARD = 74;
-export const ATTENTION_CACHED = 75;
+export const EMBEDDING = 1;
+export const EMBEDDING_BACKWARD = 2;
+export const POSITION_BACKWARD = 3;
+export const PACK_MATRIX = 4;
+export const MULTIPLY = 5;
+export const COLUMN_SUM = 6;
+export const NORM = 7;
+export const NORM_BACKWARD = 8;
+export const NORM_BACKWARD_WEIGHTS = 9;
+export const ACTIVATION = 10;
+export const ACTIVATION_BACKWARD = 11;
+export const SWIGLU = 12;
+export const SWIGLU_BACKWARD = 13;
+export const QK_NORM = 14;
+export const QK_NORM_BACKWARD = 15;
+export const ROPE = 16;
+export const ATTENTION = 17;
+export const ATTENTION_BACKWARD = 18;
+export const CACHE_APPEND = 19;
+export const ATTENTION_CACHED = 20;
+export const SELECT_LAST = 21;
+export const ADD = 22;
+export const COPY = 23;
+export const DROPOUT = 24;
+export const SOFTCAP = 25;
+export const SOFTCAP_BACKWARD = 26;
+export const CROSS_ENTROPY = 27;
+export const LOSS_SUM = 28;
+export const SQUARE_SUM = 29;
+export const CLIP = 30;
+export const ADAMW = 31;
