@@ -67,7 +67,7 @@ function training(): Plan {
   const sketch = new Sketch();
   const [qkv, dqkv] = [{ qkv: 3 * B * T * C }, { dqkv: 3 * B * T * C }];
   const [y, dy] = [{ y: B * T * C }, { dy: B * T * C }];
-  const [lse, delta] = [{ lse: B * NH * T }, { delta: B * NH * T }];
+  const lse = { lse: B * NH * T };
   const key = dims.dropout > 0 ? { key: 4 } : {};
   sketch.dispatches.push({
     kernel: "attention",
@@ -76,17 +76,11 @@ function training(): Plan {
     dims,
     label: "forward",
   }, {
-    kernel: "attentionBackwardQuery",
-    outputs: sketch.operands({ ...dqkv, ...delta }),
+    kernel: "attentionBackward",
+    outputs: sketch.operands(dqkv),
     inputs: sketch.operands({ ...dy, ...y, ...lse, ...qkv, ...key }),
     dims,
-    label: "backward, queries",
-  }, {
-    kernel: "attentionBackwardKeyValue",
-    outputs: sketch.operands(dqkv),
-    inputs: sketch.operands({ ...dy, ...delta, ...lse, ...qkv, ...key }),
-    dims,
-    label: "backward, keys and values",
+    label: "backward",
   });
   return sketch.plan("training");
 }
@@ -122,13 +116,10 @@ function content({ name, length }: BufferSpec, queries: number): number[] {
   return Array.from({ length }, (_, i) => random.normal(0, i));
 }
 
-/** Floating-point operations of a causal layer, counting the products alone. */
+/** Floating-point operations of a causal layer, counting the products alone, and backward those that two passes make twice. */
 function operations(kernel: Dispatch["kernel"]): number {
-  const products = {
-    attention: 2,
-    attentionBackwardQuery: 3,
-    attentionBackwardKeyValue: 4,
-  }[kernel as string] ?? 0;
+  const products = { attention: 2, attentionBackward: 7 }[kernel as string] ??
+    0;
   return products * 2 * B * NH * HS * T * (T + 1) / 2;
 }
 

@@ -84,21 +84,19 @@ function productsOf(
   ],
 ): { dims: MatmulDims; count: number }[] {
   const maps = [
-    { nIn: nEmbd, nOut: 3 * nEmbd, count: nLayer },
-    { nIn: nEmbd, nOut: nEmbd, count: nLayer },
-    { nIn: nEmbd, nOut: nHidden, count: nLayer },
-    { nIn: nHidden, nOut: nEmbd, count: nLayer },
-    { nIn: nEmbd, nOut: vocab, count: 1 },
+    { nIn: nEmbd, nOut: 3 * nEmbd, residual: false, count: nLayer },
+    { nIn: nEmbd, nOut: nEmbd, residual: true, count: nLayer },
+    { nIn: nEmbd, nOut: nHidden, residual: false, count: nLayer },
+    { nIn: nHidden, nOut: nEmbd, residual: true, count: nLayer },
+    { nIn: nEmbd, nOut: vocab, residual: false, count: 1 },
   ];
-  const [plain, biased, adding] = [
-    { bias: false, accumulate: false },
-    { bias: true, accumulate: false },
-    { bias: false, accumulate: true },
-  ];
+  const plain = { bias: false, residual: false, accumulate: false };
+  const biased = { ...plain, bias: true };
+  const adding = { ...plain, accumulate: true };
   const products = new Map<string, { dims: MatmulDims; count: number }>();
-  for (const { nIn, nOut, count } of maps) {
+  for (const { nIn, nOut, residual, count } of maps) {
     const forms: MatmulDims[] = [
-      { form: "nt", M: rows, N: nOut, K: nIn, ...biased },
+      { form: "nt", M: rows, N: nOut, K: nIn, ...biased, residual },
       { form: "nn", M: rows, N: nIn, K: nOut, ...plain },
       { form: "tn", M: nOut, N: nIn, K: rows, ...adding },
     ];
@@ -239,26 +237,34 @@ interface Operands {
   readonly a: Float32Array<ArrayBuffer>;
   readonly b: Float32Array<ArrayBuffer>;
   readonly bias: Float32Array<ArrayBuffer>;
+  readonly residual: Float32Array<ArrayBuffer>;
   /** In the vocabulary's order. */
   readonly buffers: readonly GPUBuffer[];
 }
 
-function operandsOf({ M, N, K, bias: biased }: MatmulDims): Operands {
+function operandsOf(dims: MatmulDims): Operands {
+  const { M, N, K } = dims;
   const random = new CounterRandom(1, Purpose.init);
   const numbers = (length: number, stream: number) =>
     Float32Array.from({ length }, (_, i) => random.normal(stream, i));
   const [a, b, bias] = [numbers(M * K, 0), numbers(N * K, 1), numbers(N, 2)];
+  const residual = numbers(M * N, 3);
   const y = createBuffer(new Float32Array(M * N));
-  const inputs = [a, b, ...biased ? [bias] : []];
-  return { y, a, b, bias, buffers: [y, ...inputs.map(createBuffer)] };
+  const inputs = [
+    ...[a, b],
+    ...dims.bias ? [bias] : [],
+    ...dims.residual ? [residual] : [],
+  ];
+  return { y, a, b, bias, residual, buffers: [y, ...inputs.map(createBuffer)] };
 }
 
 /** Runs the passes once on y = 0 and compares elements all over y with float64. */
 async function check(
   passes: readonly Bound[],
-  { form, M, N, K, bias: biased }: MatmulDims,
-  { y, a, b, bias }: Operands,
+  dims: MatmulDims,
+  { y, a, b, bias, residual }: Operands,
 ): Promise<void> {
+  const { form, M, N, K } = dims;
   device.queue.writeBuffer(y, 0, new Float32Array(M * N));
   await run(passes, 1);
   const actual = new Float32Array(await read(y));
@@ -267,7 +273,7 @@ async function check(
   for (let c = 0; c < CHECKED; c++) {
     const at = Math.floor((M * N - 1) * c / (CHECKED - 1));
     const [m, n] = [Math.floor(at / N), at % N];
-    let sum = biased ? bias[n]! : 0;
+    let sum = (dims.bias ? bias[n]! : 0) + (dims.residual ? residual[at]! : 0);
     for (let k = 0; k < K; k++) {
       sum += (form === "tn" ? a[k * M + m]! : a[m * K + k]!) *
         (form === "nt" ? b[n * K + k]! : b[k * N + n]!);

@@ -88,13 +88,14 @@ export interface KernelDims {
     readonly L: number;
   };
   /**
-   * outputs y[M,N]; inputs a, b, with `bias` then bias[N].
+   * outputs y[M,N]; inputs a, b, with `bias` then bias[N], with `residual` then residual[M,N].
    *
    * `nt`: y = a[M,K] · b[N,K]ᵀ + bias (a linear map's output)
    * `nn`: y = a[M,K] · b[K,N] (the gradient of its input)
    * `tn`: y = a[K,M]ᵀ · b[K,N] (the gradient of its weight; few outputs, long K)
    *
-   * With accumulate, y += …
+   * With residual, y = … + residual (a linear map on the residual stream). With accumulate, y += …
+   * Never both.
    */
   matmul: {
     readonly form: "nt" | "nn" | "tn";
@@ -102,6 +103,7 @@ export interface KernelDims {
     readonly N: number;
     readonly K: number;
     readonly bias: boolean;
+    readonly residual: boolean;
     readonly accumulate: boolean;
   };
   /** outputs db[N]; inputs dy[rows,N]. db += sum over rows. */
@@ -175,15 +177,12 @@ export interface KernelDims {
    */
   attention: AttentionDropoutDims;
   /**
-   * outputs dqkv[B,T,QKV] (writes the query part only), delta[B,NH,T] = sum over the head of dy · y;
-   * inputs dy[B,T,NH·HS], y[B,T,NH·HS], lse[B,NH,T], qkv[B,T,QKV], with dropout then key i32[4].
+   * outputs dqkv[B,T,QKV] (all of it); inputs dy[B,T,NH·HS], y[B,T,NH·HS], lse[B,NH,T], qkv[B,T,QKV],
+   * with dropout then key i32[4].
+   *
+   * The probabilities are made again from qkv and lse, as exp(score - lse).
    */
-  attentionBackwardQuery: AttentionDropoutDims;
-  /**
-   * outputs dqkv[B,T,QKV] (writes the key and value parts only; leaves the query part);
-   * inputs dy[B,T,NH·HS], delta[B,NH,T], lse[B,NH,T], qkv[B,T,QKV], with dropout then key i32[4].
-   */
-  attentionBackwardKeyValue: AttentionDropoutDims;
+  attentionBackward: AttentionDropoutDims;
   /**
    * outputs cache[B,L,2·NKV·HS] (per position: key heads, then value heads);
    * inputs qkv[B,T,QKV], start i32[B], count i32[B].

@@ -85,26 +85,34 @@ class Network {
 
   #block(x: Tensor): Tensor {
     const { attention, mlp } = this.#config;
-    if (attention) x = this.#around(x, "ln_1", (x) => this.#attention(x));
-    if (mlp !== "none") x = this.#around(x, "ln_2", (x) => this.#mlp(x));
+    if (attention) {
+      x = this.#part(x, "ln_1", (x, residual) => this.#attention(x, residual));
+    }
+    if (mlp !== "none") {
+      x = this.#part(x, "ln_2", (x, residual) => this.#mlp(x, residual));
+    }
     return x;
   }
 
   /** A part of a block, with its norm and its residual connection. */
-  #around(x: Tensor, ln: string, part: (x: Tensor) => Tensor): Tensor {
-    const join = (y: Tensor) => this.#config.residual ? add(x, y) : y;
+  #part(
+    x: Tensor,
+    ln: string,
+    describe: (x: Tensor, residual?: Tensor) => Tensor,
+  ): Tensor {
+    const residual = this.#config.residual ? x : undefined;
     return this.#config.normPlacement === "pre"
-      ? join(part(this.#norm(ln, x)))
-      : this.#norm(ln, join(part(x)));
+      ? describe(this.#norm(ln, x), residual)
+      : this.#norm(ln, describe(x, residual));
   }
 
-  #attention(x: Tensor): Tensor {
+  #attention(x: Tensor, residual?: Tensor): Tensor {
     return this.#graph.within("attn", () => {
       let qkv = this.#linear("c_attn", x, qkvWidth(this.#heads)); // (B, T, QKV)
       if (this.#config.qkNorm) qkv = qkNorm(qkv, this.#heads);
       qkv = this.#rotate(qkv);
       const y = this.#attend(qkv); // (B, T, C)
-      return this.#dropout(this.#linear("c_proj", y, this.#config.nEmbd));
+      return this.#project(y, residual); // (B, T, C)
     });
   }
 
@@ -143,15 +151,24 @@ class Network {
     return cachedAttention(qkv, { heads, scores, cache, ...rows });
   }
 
-  #mlp(x: Tensor): Tensor {
-    const { mlp, nEmbd, nHidden } = this.#config;
+  #mlp(x: Tensor, residual?: Tensor): Tensor {
+    const { mlp, nHidden } = this.#config;
     return this.#graph.within("mlp", () => {
       const hidden = this.#linear("c_fc", x, nHidden); // (B, T, H)
       const y = mlp === "swiglu"
         ? swiglu(this.#linear("c_gate", x, nHidden), hidden)
         : activation(hidden, mlp as Exclude<typeof mlp, "none" | "swiglu">);
-      return this.#dropout(this.#linear("c_proj", y, nEmbd)); // (B, T, C)
+      return this.#project(y, residual); // (B, T, C)
     });
+  }
+
+  /** The end of a part: its output projection, dropout, and the sum with the residual stream. */
+  #project(x: Tensor, residual?: Tensor): Tensor {
+    const { nEmbd } = this.#config;
+    const site = this.#dropoutSite();
+    if (site === undefined) return this.#linear("c_proj", x, nEmbd, residual);
+    const y = dropout(this.#linear("c_proj", x, nEmbd), site);
+    return residual === undefined ? y : add(residual, y);
   }
 
   #head(x: Tensor): Tensor {
@@ -163,23 +180,20 @@ class Network {
       const bias = headBias
         ? this.#bias("lm_head", vocabSize, nEmbd)
         : undefined;
-      const logits = linear(x, weight, bias); // (B, T, V)
+      const logits = linear(x, weight, { bias }); // (B, T, V)
       return logitSoftcap === null ? logits : softcap(logits, logitSoftcap);
     });
   }
 
   // The layers that parts are made of.
 
-  #linear(name: string, x: Tensor, nOut: number): Tensor {
+  #linear(name: string, x: Tensor, nOut: number, residual?: Tensor): Tensor {
     const nIn = x.shape.at(-1)!;
     return this.#graph.within(name, () => {
       const { path } = this.#graph;
       const weight = this.#weight(path, nOut, nIn);
-      return linear(
-        x,
-        weight,
-        this.#config.bias ? this.#bias(path, nOut, nIn) : undefined,
-      );
+      const bias = this.#config.bias ? this.#bias(path, nOut, nIn) : undefined;
+      return linear(x, weight, { bias, residual });
     });
   }
 

@@ -31,7 +31,7 @@ import {
   operandsOf,
   run,
 } from "./conformance_operands.ts";
-import { largest, toleranceOf, UNIT } from "./conformance_tolerances.ts";
+import { type Tolerance, toleranceOf, UNIT } from "./conformance_tolerances.ts";
 
 /** Elements before and after an operand in its store: the alignment that plans keep. */
 const MARGIN = 64;
@@ -276,12 +276,9 @@ function compare(
     [...operands.inputs, ...operands.outputs]
       .find((operand) => operand.name === name)!.data;
   const tolerance = toleranceOf(test, output.name, get);
-  const { units, magnitude = 0, elementwise = false } = tolerance;
-  const floor = elementwise
-    ? magnitude
-    : Math.max(magnitude, largest(expected.filter(Number.isFinite)));
-  const allowed = (i: number) =>
-    units * UNIT * Math.max(floor, elementwise ? Math.abs(expected[i]!) : 0);
+  const { units } = tolerance;
+  const size = sizes(expected, tolerance);
+  const allowed = (i: number) => units * UNIT * size(i);
   const skipped = test.unspecified?.[output.name] ?? [];
   let worst = 0;
   let at = 0;
@@ -304,6 +301,22 @@ function compare(
       expected[at]
     }: off by ${Math.abs(actual[at]! - expected[at]!)}, allowed ${allowed(at)}`,
   );
+}
+
+/** What the error of each element is relative to. */
+function sizes(
+  expected: Memory,
+  { magnitude = 0, elementwise = false, partOf = () => "" }: Tolerance,
+): (element: number) => number {
+  if (elementwise) return (i) => Math.max(magnitude, Math.abs(expected[i]!));
+  const largest = new Map<string, number>();
+  expected.forEach((x, i) => {
+    const known = largest.get(partOf(i)) ?? magnitude;
+    if (Number.isFinite(x)) {
+      largest.set(partOf(i), Math.max(known, Math.abs(x)));
+    }
+  });
+  return (i) => largest.get(partOf(i)) ?? magnitude;
 }
 
 /** Whether a number is what was expected, in 64 or 32 bits. Which of NaN and the infinities it is does not matter. */

@@ -74,9 +74,10 @@ const matmulShapes = [
   { M: 64, N: 64, K: 64 },
   { M: 130, N: 100, K: 72 },
 ];
-const nt = { form: "nt", bias: true, accumulate: false } as const;
-const nn = { form: "nn", bias: false, accumulate: false } as const;
-const tn = { form: "tn", bias: false, accumulate: true } as const;
+const plain = { bias: false, residual: false, accumulate: false } as const;
+const nt = { ...plain, form: "nt", bias: true } as const;
+const nn = { ...plain, form: "nn" } as const;
+const tn = { ...plain, form: "tn", accumulate: true } as const;
 
 const matmul: Case[] = [
   ...each("matmul", [
@@ -89,17 +90,25 @@ const matmul: Case[] = [
       { ...nn, accumulate: true },
       { ...tn, accumulate: false },
     ]),
+    ...vary(matmulShapes, [
+      { ...nt, residual: true },
+      { ...nt, bias: false, residual: true },
+    ]),
     // One token, and a few rows, as in decoding.
     { ...nt, M: 1, N: 384, K: 128 },
     { ...nt, M: 5, N: 128, K: 512 },
     { ...nt, M: 2, N: 65, K: 128, bias: false },
+    { ...nt, M: 1, N: 128, K: 512, residual: true },
+    { ...nt, M: 6, N: 33, K: 40, bias: false, residual: true },
     // Few outputs and a long sum, with stretches that are equal and not.
     { ...tn, M: 5, N: 3, K: 2048 },
     { ...tn, M: 36, N: 28, K: 777 },
     { ...nt, M: 3, N: 2, K: 1000 },
     { ...tn, M: 2, N: 3, K: MANY_ROWS },
+    { ...nt, M: 2, N: 3, K: MANY_ROWS, residual: true },
     // nano-cpu: rows 768, C 128, V 65, tied head.
     { ...nt, M: 768, N: 384, K: 128 },
+    { ...nt, M: 768, N: 128, K: 512, residual: true },
     { ...nt, M: 768, N: 65, K: 128, bias: false },
     { ...nn, M: 768, N: 128, K: 65 },
     { ...tn, M: 65, N: 128, K: 768 },

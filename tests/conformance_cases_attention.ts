@@ -112,8 +112,7 @@ const cachedVariants: readonly (CacheDims & AttentionDims)[] = [
 export const attentionCases: readonly Case[] = [
   ...variants.flatMap((dims): Case[] => [
     { kernel: "attention", dims },
-    { kernel: "attentionBackwardQuery", dims },
-    { kernel: "attentionBackwardKeyValue", dims },
+    { kernel: "attentionBackward", dims },
   ]),
   ...caches.map((dims): Case => ({
     kernel: "cacheAppend",

@@ -149,10 +149,7 @@ function derive(test: Case, values: Map<string, Memory>): void {
     );
     set("stats", stats);
   }
-  if (
-    kernel === "attentionBackwardQuery" ||
-    kernel === "attentionBackwardKeyValue"
-  ) {
+  if (kernel === "attentionBackward") {
     const { dims } = test;
     const key = values.has("key") ? [get("key")] : [];
     const y = new Float64Array(dims.B * dims.T * dims.NH * dims.HS);
@@ -160,13 +157,6 @@ function derive(test: Case, values: Map<string, Memory>): void {
     run("attention", [y, lse], [get("qkv"), ...key], dims);
     set("y", y);
     set("lse", lse);
-    if (kernel === "attentionBackwardKeyValue") {
-      const delta = new Float64Array(lse.length);
-      const dqkv = new Float64Array(get("qkv").length);
-      const inputs = [get("dy"), round(y), get("lse"), get("qkv"), ...key];
-      run("attentionBackwardQuery", [dqkv, delta], inputs, dims);
-      set("delta", delta);
-    }
   }
 }
 

@@ -108,6 +108,17 @@ Deno.test("Conformance notices an element beyond its tolerance, and says which",
   );
 });
 
+Deno.test("Conformance relates an error to the part of the output that it is in", async () => {
+  const one = find("attentionBackward", { T: 1 });
+  const test: Case = { ...one, values: { dy: [1000] } }; // The value's part alone is large.
+  await check(test, put("dqkv", 2, (x) => x + 1e-3));
+  await assertRejects(
+    () => check(test, put("dqkv", 0, (x) => x + 1e-3)),
+    Error,
+    "dqkv[0] is",
+  );
+});
+
 Deno.test("Conformance notices NaN where a number belongs, and a number where infinity does", async () => {
   const one = find("matmul", { K: 33 });
   await assertRejects(() => check(one, put("y", 3, () => NaN)), Error, "y[3]");
@@ -128,9 +139,9 @@ Deno.test("Conformance notices a kept element that dropout should have dropped",
 });
 
 Deno.test("Conformance notices a write to a part of the output that is not the kernel's", async () => {
-  const test = find("attentionBackwardKeyValue", { T: 13 });
-  const fault = put("dqkv", 0, (x) => x * (1 + 2 ** -23)); // One bit of the query's part.
-  await assertRejects(() => check(test, fault), Error, "dqkv[0]");
+  const test = find("lossSum", { slots: 8 });
+  const fault = put("total", 0, (x) => x * (1 + 2 ** -23)); // One bit of another slot.
+  await assertRejects(() => check(test, fault), Error, "total[0]");
 });
 
 Deno.test("Conformance notices a write beside the operands", async () => {

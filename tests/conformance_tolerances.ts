@@ -24,6 +24,8 @@ export interface Tolerance {
   readonly units: number;
   /** The least that errors are related to. */
   readonly magnitude?: number;
+  /** Which part of the output an element is of, where errors are relative to the largest number of that part alone. */
+  readonly partOf?: (element: number) => string;
   /** Whether the error of each element is relative to that element, not to the largest. */
   readonly elementwise?: boolean;
   /** Whether a 0 of the reference may be something tiny, being a difference of equal terms, or a limit. */
@@ -133,8 +135,7 @@ export function toleranceOf(
       return { units: 4 };
     case "attention":
     case "attentionCached":
-    case "attentionBackwardQuery":
-    case "attentionBackwardKeyValue":
+    case "attentionBackward":
       return attentionTolerance(test, output, get);
     case "dropout":
       return { units: 4, elementwise: true };
@@ -190,17 +191,18 @@ function attentionTolerance(
       return { units: probability + sum(keys), magnitude: Math.max(1, score) };
     case "y":
       return { units: probability + sum(keys), magnitude: 1 };
-    case "delta":
-      return { units: sum(HS), magnitude: Math.sqrt(HS), cancels: true };
     default: {
-      // dqkv: p (dp - delta), dp and delta of size √HS, times keys or queries of size 1.
-      const terms = test.kernel === "attentionBackwardQuery"
-        ? keys
-        : T * NH / NKV;
+      // dqkv: p (dp - delta), dp and delta of size √HS, times keys or queries of size 1. A key meets
+      // the most queries; how many keys a query meets is no more.
+      const terms = T * NH / NKV;
       const given = largest(get("lse")); // Its own rounding is an error of the probability.
       return {
         units: probability + given + sum(terms) + sum(HS),
         magnitude: Math.max(1, score),
+        partOf: (element) => {
+          const head = Math.floor(element / HS) % (NH + 2 * NKV);
+          return head < NH ? "query" : head < NH + NKV ? "key" : "value";
+        },
         cancels: true,
       };
     }

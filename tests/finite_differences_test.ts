@@ -138,27 +138,25 @@ testGradient("embedding", () => {
   };
 });
 
-testGradient("matmul with bias", () => {
+testGradient("matmul with bias and residual", () => {
   const [M, N, K] = [4, 3, 5];
   const a = normals("a", M * K);
   const b = normals("b", N * K);
   const bias = normals("bias", N);
-  const set = { bias: false, accumulate: false } as const;
+  const residual = normals("residual", M * N);
+  const set = { bias: false, residual: false, accumulate: false } as const;
+  const whole = { ...set, form: "nt", bias: true, residual: true } as const;
   return {
-    inputs: { a, b, bias },
+    inputs: { a, b, bias, residual },
     forward: () =>
-      call("matmul", { form: "nt", M, N, K, bias: true, accumulate: false }, [
-        a,
-        b,
-        bias,
-      ]),
+      call("matmul", { ...whole, M, N, K }, [a, b, bias, residual]),
     backward: ([dy]) => {
       const ofA = { ...set, form: "nn", M, N: K, K: N } as const;
       const ofB = { ...set, form: "tn", M: N, N: K, K: M } as const;
       const [da] = call("matmul", ofA, [dy!, b]);
       const [db] = added("matmul", { ...ofB, accumulate: true }, [dy!, a]);
       const [dbias] = added("columnSum", { rows: M, N }, [dy!]);
-      return { a: da!, b: db!, bias: dbias! };
+      return { a: da!, b: db!, bias: dbias!, residual: dy! };
     },
   };
 });
@@ -349,16 +347,8 @@ function attentionClaim(dims: AttentionDropoutDims): Claim {
     forward: () => forward().slice(0, 1), // lse is no output of the network.
     backward: ([dy]) => {
       const [y, lse] = forward();
-      const [dqkv, delta] = call("attentionBackwardQuery", dims, [
-        dy!,
-        y!,
-        lse!,
-        qkv,
-        ...key,
-      ]);
-      const inputs = [dy!, delta!, lse!, qkv, ...key];
-      run("attentionBackwardKeyValue", [dqkv!], inputs, dims);
-      return { qkv: dqkv! };
+      const inputs = [dy!, y!, lse!, qkv, ...key];
+      return { qkv: call("attentionBackward", dims, inputs)[0]! };
     },
   };
 }

@@ -11,7 +11,7 @@ import { embedding } from "../lib/graph/ops/embedding.ts";
 import { linear } from "../lib/graph/ops/linear.ts";
 import { crossEntropy } from "../lib/graph/ops/loss.ts";
 import { Graph, type Tensor } from "../lib/graph/tensor.ts";
-import { trainPlan } from "../lib/plans.ts";
+import { evalPlan, trainPlan } from "../lib/plans.ts";
 import { CounterRandom, Purpose } from "../lib/random.ts";
 
 const T = 3;
@@ -21,7 +21,10 @@ const normal = { kind: "normal", sd: 1 } as const;
 
 /** The loss and every parameter's gradient of a network whose middle is `describe`. */
 async function gradients(
-  describe: (x: Tensor, map: (x: Tensor, name: string) => Tensor) => Tensor,
+  describe: (
+    x: Tensor,
+    map: (x: Tensor, name: string, residual?: Tensor) => Tensor,
+  ) => Tensor,
   { nudge, shareSlots = true }: {
     nudge?: { index: number; by: number };
     shareSlots?: boolean;
@@ -31,8 +34,8 @@ async function gradients(
   const tokens = graph.input("tokens", [1, T], "i32");
   const targets = graph.input("targets", [1, T], "i32");
   const wte = graph.parameter("wte", [V, C], normal);
-  const map = (x: Tensor, name: string) =>
-    linear(x, graph.parameter(name, [C, C], normal));
+  const map = (x: Tensor, name: string, residual?: Tensor) =>
+    linear(x, graph.parameter(name, [C, C], normal), { residual });
   const y = describe(embedding(tokens, wte), map);
   const head = graph.parameter("head", [V, C], normal);
   const rowLoss = crossEntropy(linear(y, head), targets, {
@@ -89,6 +92,26 @@ const networks: Record<string, Parameters<typeof gradients>[0]> = {
     const b = add(a, x);
     const c = activation(a, "gelu");
     return add(add(b, c), a);
+  },
+  "a map on a residual, as in a block": (x, map) => {
+    const y = map(activation(x, "gelu"), "a", x);
+    return map(activation(y, "gelu"), "b", y);
+  },
+  "a map on its own input": (x, map) => {
+    const a = map(x, "a");
+    return activation(map(a, "b", a), "gelu");
+  },
+  "two maps on one residual that is read between them": (x, map) => {
+    const a = map(x, "a");
+    const b = map(x, "b", a);
+    const c = activation(a, "gelu");
+    return add(map(c, "c", a), b);
+  },
+  "a residual whose gradient is still to be read": (x, map) => {
+    const a = map(x, "a");
+    const b = map(x, "b");
+    const c = map(a, "c");
+    return add(c, map(c, "d", add(a, b)));
   },
   "a parameter used twice": (x, map) => map(map(x, "a"), "a"),
 };
@@ -184,8 +207,34 @@ Deno.test("A plan is frozen, and can be printed", () => {
   }, TypeError);
   const text = formatPlan(plan);
   assert(text.includes("h.0.attn.c_attn"));
-  assert(text.includes("attentionBackwardKeyValue"));
+  assert(text.includes("attentionBackward"));
   assertEquals(text.split("\n").length, plan.dispatches.length + 3);
+});
+
+Deno.test("Residual connections are part of the output projections, unless dropout stands between", () => {
+  const options = {
+    vocabSize: 11,
+    blockSize: 4,
+    nLayer: 3,
+    nHead: 1,
+    nEmbd: 4,
+  };
+  const counts = (more: object) => {
+    const config = modelConfig({ ...options, ...more });
+    const { dispatches } = evalPlan(config, { B: 1, T: 4 });
+    const train = trainPlan(config, trainConfig(), { B: 1, T: 4 }).dispatches;
+    const loss = train.findIndex(({ kernel }) => kernel === "lossSum");
+    return [dispatches, train.slice(0, loss)].map((dispatches) => [
+      dispatches.filter(({ kernel, dims }) =>
+        kernel === "matmul" && dims.residual
+      ).length,
+      dispatches.filter(({ kernel }) => kernel === "add").length,
+    ]);
+  };
+  assertEquals(counts({}), [[6, 0], [6, 0]]);
+  assertEquals(counts({ normPlacement: "post" }), [[6, 0], [6, 0]]);
+  assertEquals(counts({ dropout: 0.1 }), [[6, 0], [0, 6]]);
+  assertEquals(counts({ residual: false }), [[0, 0], [0, 0]]);
 });
 
 Deno.test("Ops refuse shapes that do not fit, with both shapes", () => {
@@ -193,6 +242,13 @@ Deno.test("Ops refuse shapes that do not fit, with both shapes", () => {
   const x = graph.input("x", [2, 3], "f32");
   const weight = graph.parameter("w", [4, 5], normal);
   assertThrows(() => linear(x, weight), RangeError, "[4,5], not [4,3]");
+  const square = graph.parameter("square", [3, 3], normal);
+  const residual = graph.input("residual", [3, 3], "f32");
+  assertThrows(
+    () => linear(x, square, { residual }),
+    RangeError,
+    "[3,3], not [2,3]",
+  );
   assertThrows(
     () => add(x, graph.input("y", [3, 2], "f32")),
     RangeError,

@@ -84,7 +84,10 @@ Deno.test("dropout keeps words from the rate on, and divides by what is kept", (
 });
 
 Deno.test("matmul is the product of its matrices in each form", () => {
-  const dims = { M: 2, N: 2, K: 3, bias: false, accumulate: false };
+  const dims = {
+    ...{ M: 2, N: 2, K: 3 },
+    ...{ bias: false, residual: false, accumulate: false },
+  };
   const [a, aT] = [[1, 2, 3, 4, 5, 6], [1, 4, 2, 5, 3, 6]];
   const [b, bT] = [[1, 0, 2, 1, 0, 3], [1, 2, 0, 0, 1, 3]];
   const expected = [5, 11, 14, 23];
@@ -101,6 +104,13 @@ Deno.test("matmul is the product of its matrices in each form", () => {
   const biased = { ...dims, form: "nt", bias: true } as const;
   const [y] = compute("matmul", biased, [a, bT, [10, 20]]);
   assertEquals([...y!], [15, 31, 24, 43]);
+  const stream = [100, 200, 300, 400];
+  const onto = { ...dims, form: "nt", residual: true } as const;
+  const [z] = compute("matmul", onto, [a, bT, stream]);
+  assertEquals([...z!], [105, 211, 314, 423]);
+  const both = { ...onto, bias: true } as const;
+  const [x] = compute("matmul", both, [a, bT, [10, 20], stream]);
+  assertEquals([...x!], [115, 231, 324, 443]);
 });
 
 Deno.test("norm adds eps to the biased variance, or to the mean square", () => {

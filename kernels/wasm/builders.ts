@@ -1,9 +1,11 @@
 /** What makes the steps of each kernel, by its name in the vocabulary. */
 
 import type { KernelDims, KernelName } from "../vocabulary.ts";
+import { attention, attentionBackward, attentionCached } from "./attention.ts";
 import { cacheAppend } from "./cache.ts";
 import { columnSum } from "./column_sum.ts";
 import { add, copy } from "./elementwise.ts";
+import { matmul } from "./matmul.ts";
 import {
   embedding,
   embeddingBackward,
@@ -20,13 +22,17 @@ export const builders: {
 } = {
   add,
   copy,
+  matmul,
   embedding,
   embeddingBackward,
   positionBackward,
   selectLast,
   columnSum,
   rope,
+  attention,
+  attentionBackward,
   cacheAppend,
+  attentionCached,
   squareSum,
   clip,
   adamw,

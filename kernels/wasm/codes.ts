@@ -22,6 +22,8 @@ export const RECORD_DONE = 16;
 /** Where the arguments begin. */
 export const RECORD_ARGUMENTS = 20;
 
+/** 64 bytes of zeros that nobody writes: the address of a bias or addend that is not there. */
+export const NOTHING = 0;
 /** Counts the jobs; workers sleep on it. Like all that follows, a byte address. */
 export const CONTROL_JOB = 64;
 /** First record of the present job. */
@@ -54,9 +56,26 @@ export const POSITION_BLOCK = 1024;
 /** Columns of a unit of columnSum. */
 export const SUM_COLUMNS = 64;
 
+/** Numbers along k that a packed matrix product takes at a time. */
+export const DEPTH = 256;
+
+/** Queries that attention takes at a time: tiles of 5. */
+export const QUERIES = 20;
+/** Queries between which attention's gradient keeps what it computed. */
+export const STRETCH = 160;
+
+/** What happens to scores with keys after the query; see the vocabulary. */
+export const MASK_CAUSAL = 0;
+export const MASK_NONE = 1;
+export const MASK_ZEROED = 2;
+export const MASK_FINITE = 3;
+
 // Kernels, by the names of the vocabulary or the part of one that they do.
 export const ADD = 1;
 export const COPY = 2;
+
+export const PACK_MATRIX = 70;
+export const MULTIPLY = 71;
 export const EMBEDDING = 40;
 export const EMBEDDING_BACKWARD = 41;
 export const POSITION_BACKWARD = 42;
@@ -67,3 +86,6 @@ export const CACHE_APPEND = 46;
 export const SQUARE_SUM = 47;
 export const CLIP = 48;
 export const ADAMW = 49;
+export const ATTENTION = 73;
+export const ATTENTION_BACKWARD = 74;
+export const ATTENTION_CACHED = 75;

@@ -1,7 +1,7 @@
 /**
- * The attention kernels of a training step: forward, and backward in two parts, each
- * of which sums for its own rows alone, so that nothing is added up by chance. No T×T
- * array is stored: the backward kernels make the probabilities again from lse.
+ * The attention kernels of a training step: forward; and backward, where after delta
+ * there are two passes, each of which sums for its own rows alone, so that nothing is
+ * added up by chance. No T×T array is stored: both make the probabilities again from lse.
  */
 
 import type { AttentionDropoutDims, KernelDims } from "../vocabulary.ts";
@@ -10,7 +10,7 @@ import {
   backwardQueryRows,
   forwardRows,
 } from "./attention_rows.ts";
-import { layout } from "./attention_scores.ts";
+import { deltaOperand, layout } from "./attention_scores.ts";
 import {
   backwardKeyValueTiles,
   backwardQueryTiles,
@@ -30,25 +30,19 @@ import {
 export const attention: Builder<KernelDims["attention"]> = (dims, target) =>
   single((byRows(dims, target) ? forwardRows : forwardTiles)(dims, target));
 
-/** The gradient of the queries, and delta. */
-export const attentionBackwardQuery: Builder<
-  KernelDims["attentionBackwardQuery"]
-> = (dims, target) => {
-  const pass = byRows(dims, target) ? backwardQueryRows : backwardQueryTiles;
+/** The gradients of the queries, and those of the keys and values, both from delta. */
+export const attentionBackward: Builder<KernelDims["attentionBackward"]> = (
+  dims,
+  target,
+) => {
+  const { B, T, NH } = dims;
+  const gradientPasses = byRows(dims, target)
+    ? [backwardQueryRows, backwardKeyValueRows]
+    : [backwardQueryTiles, backwardKeyValueTiles];
   return {
-    passes: [deltaPass(dims, target), pass(dims, target)],
-    scratch: [],
+    passes: [deltaPass, ...gradientPasses].map((pass) => pass(dims, target)),
+    scratch: [B * NH * T],
   };
-};
-
-/** The gradients of the keys and values. */
-export const attentionBackwardKeyValue: Builder<
-  KernelDims["attentionBackwardKeyValue"]
-> = (dims, target) => {
-  const pass = byRows(dims, target)
-    ? backwardKeyValueRows
-    : backwardKeyValueTiles;
-  return single(pass(dims, target));
 };
 
 /** Whether an invocation does whole rows: on software adapters, where they fit in registers. */
@@ -59,7 +53,7 @@ export function byRows(
   return tiling === "register" && HS % 4 === 0 && HS <= 64;
 }
 
-/** delta = dy · y over each head, where the query pass and, later, the key and value pass find it. */
+/** delta = dy · y over each head, where both passes that write gradients find it. */
 function deltaPass(dims: AttentionDropoutDims, target: Target): Pass {
   const { B, T, NH, HS } = dims;
   const lanes = lanesOf(HS);
@@ -67,9 +61,9 @@ function deltaPass(dims: AttentionDropoutDims, target: Target): Pass {
   return invocations({
     target,
     parameters: [
-      output(1, "delta"),
-      input(2, "dy", element),
-      input(3, "y", element),
+      output(deltaOperand(dims), "delta"),
+      input(1, "dy", element),
+      input(2, "y", element),
     ],
     count: B * NH * T,
     declarations: layout(dims, lanes),

@@ -16,6 +16,8 @@
 import type { AttentionDropoutDims } from "../vocabulary.ts";
 import {
   attended,
+  BACKWARD_KEY,
+  backwardParameters,
   dropout,
   type ForwardDims,
   layout,
@@ -24,7 +26,7 @@ import {
   tidy,
 } from "./attention_scores.ts";
 import type { Pass, Target } from "./kernel.ts";
-import { input, invocations, output } from "./pass.ts";
+import { invocations } from "./pass.ts";
 import { f32, repeat } from "./text.ts";
 
 /** Invocations of a workgroup: as many as a software adapter carries out at once. */
@@ -143,7 +145,7 @@ export function backwardQueryRows(
   const causal = mask === "causal";
   const scale = f32(dims.scale);
   const { rows, blocks, ragged } = cutRows(dims, BACKWARD_ROWS);
-  const drop = dropout(dims, { operand: 6, pairs: 1 });
+  const drop = dropout(dims, { operand: BACKWARD_KEY, pairs: 1 });
   const each = (line: (d: number) => string) => repeat(HS / 4, line);
 
   const open = (r: number) => `
@@ -174,11 +176,7 @@ ${each((d) => `dqkv[row${r} + ${d}u] = dq${r}_${d} * ${scale};`)}
   return invocations({
     target,
     parameters: [
-      output(0, "dqkv", "vec4f"),
-      input(1, "delta"),
-      input(2, "dy", "vec4f"),
-      input(4, "lse"),
-      input(5, "qkv", "vec4f"),
+      ...backwardParameters(dims, 4),
       ...drop.parameters,
     ],
     count: B * NH * blocks,
@@ -215,7 +213,7 @@ export function backwardKeyValueRows(
   const causal = mask === "causal";
   const scale = f32(dims.scale);
   const { rows, blocks, ragged } = cutRows(dims, BACKWARD_ROWS);
-  const drop = dropout(dims, { operand: 5, pairs: 1 });
+  const drop = dropout(dims, { operand: BACKWARD_KEY, pairs: 1 });
   const each = (line: (d: number) => string) => repeat(HS / 4, line);
 
   const open = (r: number) => `
@@ -247,11 +245,7 @@ ${each((d) => `dqkv[row${r} + VALUES + ${d}u] = dv${r}_${d};`)}
   return invocations({
     target,
     parameters: [
-      output(0, "dqkv", "vec4f"),
-      input(1, "dy", "vec4f"),
-      input(2, "delta"),
-      input(3, "lse"),
-      input(4, "qkv", "vec4f"),
+      ...backwardParameters(dims, 4),
       ...drop.parameters,
     ],
     count: B * NKV * blocks,
@@ -283,7 +277,7 @@ ${repeat(rows, close)}`),
   });
 }
 
-/** Everything before the entry point of a backward kernel. */
+/** Everything before the entry point of a backward pass. */
 function backwardDeclarations(
   dims: AttentionDropoutDims,
   dropout: string,

@@ -94,6 +94,31 @@ let keys = b * L * CACHE + (h / GROUP) * D;`,
   };
 }
 
+/** The number of the operand `key`, if it has one, of `attentionBackward`. */
+export const BACKWARD_KEY = 5;
+
+/** The number of `delta`, which is scratch, after the operands of `attentionBackward`. */
+export function deltaOperand(
+  { dropout }: Pick<AttentionDropoutDims, "dropout">,
+): number {
+  return dropout === 0 ? BACKWARD_KEY : BACKWARD_KEY + 1;
+}
+
+/** What both passes that write gradients bind; dropout's `key` comes after it. */
+export function backwardParameters(
+  dims: Pick<AttentionDropoutDims, "dropout">,
+  lanes: 1 | 4,
+): readonly Parameter[] {
+  const element = vectorOf(lanes);
+  return [
+    output(0, "dqkv", element),
+    input(1, "dy", element),
+    input(3, "lse"),
+    input(4, "qkv", element),
+    input(deltaOperand(dims), "delta"),
+  ];
+}
+
 /**
  * `fn score(product, i, j, slope)`: the score of query i and key j, of which `product` is the scaled
  * dot product, for one pair or four; `fn slopeOf(h)`: head h's ALiBi slope, 0 where there is none.

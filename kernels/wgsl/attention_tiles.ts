@@ -1,6 +1,6 @@
 /**
  * Attention for hardware, the parts of it. A workgroup owns a block of 32 rows of one
- * head (queries, or in the last backward kernel keys) and walks over the other side in
+ * head (queries, or in the last backward pass keys) and walks over the other side in
  * tiles of 32 columns. Of both, a stretch of 32 numbers of the head is in workgroup
  * memory at a time, whatever the head size, and multiplied like tiles of a matrix
  * product.

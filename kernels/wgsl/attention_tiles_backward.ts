@@ -1,10 +1,12 @@
 /**
  * The backward passes of attention on hardware: Dao et al., "FlashAttention" (arXiv
- * 2205.14135), appendix B.2, in two kernels, each of which sums for its own rows alone.
+ * 2205.14135), appendix B.2, in two passes, each of which sums for its own rows alone.
  */
 
 import type { AttentionDropoutDims } from "../vocabulary.ts";
 import {
+  BACKWARD_KEY,
+  backwardParameters,
   dropout,
   layout,
   scoring,
@@ -27,7 +29,7 @@ import {
   writer,
 } from "./attention_tiles.ts";
 import type { Pass, Target } from "./kernel.ts";
-import { groups, input, lanesOf, output, vectorOf } from "./pass.ts";
+import { groups, lanesOf } from "./pass.ts";
 import { f32 } from "./text.ts";
 
 /** What the tiles are filled with: heads of sequence b, of query head h or of the key/value head at `keys`. */
@@ -50,10 +52,9 @@ export function backwardQueryTiles(
   const causal = mask === "causal";
   const scale = f32(dims.scale);
   const lanes = lanesOf(HS);
-  const element = vectorOf(lanes);
   const cut = cutHead(HS);
   const blocks = Math.ceil(T / 32);
-  const drop = dropout(dims, { operand: 6, pairs: 4 });
+  const drop = dropout(dims, { operand: BACKWARD_KEY, pairs: 4 });
 
   const open = (r: number) => `
 let t${r} = t + 4u * ty + ${r}u;
@@ -95,11 +96,7 @@ ${
   return groups({
     target,
     parameters: [
-      output(0, "dqkv", element),
-      input(1, "delta"),
-      input(2, "dy", element),
-      input(4, "lse"),
-      input(5, "qkv", element),
+      ...backwardParameters(dims, lanes),
       ...drop.parameters,
     ],
     count: B * NH * blocks * cut.shares,
@@ -139,10 +136,9 @@ export function backwardKeyValueTiles(
   const causal = mask === "causal";
   const scale = f32(dims.scale);
   const lanes = lanesOf(HS);
-  const element = vectorOf(lanes);
   const cut = cutHead(HS);
   const blocks = Math.ceil(T / 32);
-  const drop = dropout(dims, { operand: 5, pairs: 4 });
+  const drop = dropout(dims, { operand: BACKWARD_KEY, pairs: 4 });
 
   const scores = products(cut, "s", {
     rows: heads("j", `${keys} * ${scale}`),
@@ -191,11 +187,7 @@ ${
   return groups({
     target,
     parameters: [
-      output(0, "dqkv", element),
-      input(1, "dy", element),
-      input(2, "delta"),
-      input(3, "lse"),
-      input(4, "qkv", element),
+      ...backwardParameters(dims, lanes),
       ...drop.parameters,
     ],
     count: B * NKV * blocks * cut.shares,

@@ -7,11 +7,7 @@ import {
   swiglu,
   swigluBackward,
 } from "./activation.ts";
-import {
-  attention,
-  attentionBackwardKeyValue,
-  attentionBackwardQuery,
-} from "./attention.ts";
+import { attention, attentionBackward } from "./attention.ts";
 import { attentionCached, cacheAppend } from "./attention_cache.ts";
 import { columnSum } from "./column_sum.ts";
 import { add, copy, dropout, selectLast } from "./elementwise.ts";
@@ -43,8 +39,7 @@ export const builders: {
   qkNormBackward,
   rope,
   attention,
-  attentionBackwardQuery,
-  attentionBackwardKeyValue,
+  attentionBackward,
   cacheAppend,
   attentionCached,
   selectLast,

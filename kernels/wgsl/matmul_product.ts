@@ -28,10 +28,21 @@ export function widthsOf({ form, M, N, K }: MatmulDims): Widths {
 /** The operands of a product, in the vocabulary's order. */
 export function parametersOf(dims: MatmulDims): Parameter[] {
   const { a, b, y } = widthsOf(dims);
+  const { bias, residual } = dims;
   return [
     output(0, "y", vectorOf(y)),
     input(1, "a", vectorOf(a)),
     input(2, "b", vectorOf(b)),
-    ...dims.bias ? [input(3, "bias", vectorOf(y))] : [],
+    ...bias ? [input(3, "bias", vectorOf(y))] : [],
+    ...residual ? [input(bias ? 4 : 3, "residual", vectorOf(y))] : [],
   ];
+}
+
+/** ` + bias[column] + residual[element]`: what an element of y has besides its sum. */
+export function addends(
+  { bias, residual }: Pick<MatmulDims, "bias" | "residual">,
+  { column, element }: { readonly column: string; readonly element: string },
+): string {
+  return (bias ? ` + bias[${column}]` : "") +
+    (residual ? ` + residual[${element}]` : "");
 }

@@ -297,7 +297,7 @@ function weighted(
   return upTo(step).map((s) => `${weight(s)} * b${u}_${s}`).join(" + ");
 }
 
-/** Writes the sums: two rows, then all others move up by two. */
+/** Writes the sums, on the residual if there is one: two rows, then all others move up by two. */
 function store(tiled: Tiled): string {
   const { rows, units } = tiled.tile;
   const batch = rows < 4 ? rows : 2;
@@ -315,10 +315,14 @@ function store(tiled: Tiled): string {
 
 function storeRow(tiled: Tiled, i: number): string {
   const { down, across } = hangsOver(tiled);
-  const equals = tiled.dims.accumulate ? "+=" : "=";
+  const { accumulate, residual } = tiled.dims;
+  const equals = accumulate ? "+=" : "=";
   const row = plus(tiled.slices > 1 ? "(slice * M + i)" : "i", i);
   const writes = upTo(tiled.tile.units).map((u) => {
-    const write = `y[${row} * yRow + n${u}] ${equals} s${i}_${u};`;
+    const at = `${row} * yRow + n${u}`;
+    const write = `y[${at}] ${equals} s${i}_${u}${
+      residual ? ` + residual[${at}]` : ""
+    };`;
     return across ? `if (n${u} < yRow) { ${write} }` : write;
   });
   return down

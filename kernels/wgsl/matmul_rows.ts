@@ -5,7 +5,12 @@
  */
 
 import type { Pass, Target } from "./kernel.ts";
-import { type MatmulDims, parametersOf, widthsOf } from "./matmul_product.ts";
+import {
+  addends,
+  type MatmulDims,
+  parametersOf,
+  widthsOf,
+} from "./matmul_product.ts";
 import { groups } from "./pass.ts";
 import { indent, repeat } from "./text.ts";
 
@@ -20,13 +25,13 @@ const COLUMNS = 4;
 
 /** The pass that computes a product of form `nt` with at most {@linkcode FEW_ROWS} rows. */
 export function fewRowsMatmul(dims: MatmulDims, target: Target): Pass {
-  const { M, N, K, bias, accumulate } = dims;
+  const { M, N, K, accumulate } = dims;
   const { a } = widthsOf(dims);
   const size = SHARERS * COLUMNS;
   const row = K / a;
   return groups({
     target,
-    // y and the bias are taken one by one here.
+    // y, bias and residual are taken one by one here.
     parameters: parametersOf(dims).map((parameter) =>
       "ab".includes(parameter.name)
         ? parameter
@@ -70,8 +75,11 @@ for (var reach = ${SHARERS / 2}u; reach > 0u; reach /= 2u) {
 
 // Sharer m writes row m.
 if (sharer < ${M}u && n < ${N}u) {
-  let sum = sums[sharer * ${size}u + local - sharer]${bias ? " + bias[n]" : ""};
-  y[sharer * ${N}u + n] ${accumulate ? "+=" : "="} sum;
+  let at = sharer * ${N}u + n;
+  let sum = sums[sharer * ${size}u + local - sharer];
+  y[at] ${accumulate ? "+=" : "="} sum${
+      addends(dims, { column: "n", element: "at" })
+    };
 }`,
   });
 }

@@ -5,7 +5,12 @@
  */
 
 import type { Lowering, Pass, Target } from "./kernel.ts";
-import { type MatmulDims, parametersOf, widthsOf } from "./matmul_product.ts";
+import {
+  addends,
+  type MatmulDims,
+  parametersOf,
+  widthsOf,
+} from "./matmul_product.ts";
 import { invocations, type Parameter } from "./pass.ts";
 
 /**
@@ -41,16 +46,16 @@ export function inSlices(
   if (slices === 1) {
     return { passes: [productPass(dims, operands)], scratch: [] };
   }
-  const [y, a, b, ...bias] = operands as [Parameter, Parameter, Parameter];
+  const [y, a, b, ...added] = operands as [Parameter, Parameter, Parameter];
   const scratch: Parameter = { ...y, operand: operands.length };
-  const plain = { ...dims, bias: false, accumulate: false };
+  const plain = { ...dims, bias: false, residual: false, accumulate: false };
   return {
     passes: [
       productPass(plain, [scratch, a, b]),
       sumPass(dims, slices, target, [
         y,
         { ...scratch, name: "products", access: "read" },
-        ...bias,
+        ...added,
       ]),
     ],
     scratch: [slices * dims.M * dims.N],
@@ -64,7 +69,7 @@ function sumPass(
   target: Target,
   parameters: readonly Parameter[],
 ): Pass {
-  const { M, N, bias, accumulate } = dims;
+  const { M, N, accumulate } = dims;
   const { y } = widthsOf(dims);
   const count = M * N / y;
   return invocations({
@@ -76,6 +81,8 @@ var sum = products[i];
 for (var slice = 1u; slice < ${slices}u; slice++) {
   sum += products[slice * ${count}u + i];
 }
-y[i] ${accumulate ? "+=" : "="} sum${bias ? ` + bias[i % ${N / y}u]` : ""};`,
+y[i] ${accumulate ? "+=" : "="} sum${
+      addends(dims, { column: `i % ${N / y}u`, element: "i" })
+    };`,
   });
 }

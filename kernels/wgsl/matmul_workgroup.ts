@@ -8,7 +8,7 @@
  */
 
 import type { Lowering, Pass, Target } from "./kernel.ts";
-import { type MatmulDims, widthsOf } from "./matmul_product.ts";
+import { addends, type MatmulDims, widthsOf } from "./matmul_product.ts";
 import { fewestSlices, inSlices, sliceLength } from "./matmul_slices.ts";
 import { groups, type Parameter } from "./pass.ts";
 import { indent, repeat } from "./text.ts";
@@ -279,10 +279,13 @@ function storer(shared: Shared): string {
     ? ""
     : `if (${outside.join(" || ")}) { return; }\n`;
   const write = width === 4
-    ? `y[first / 4u] ${equals} sum${dims.bias ? " + bias[n / 4u]" : ""};`
+    ? `y[first / 4u] ${equals} sum${
+      addends(dims, { column: "n / 4u", element: "first / 4u" })
+    };`
     : repeat(4, (i) => {
-      const value = `sum.${"xyzw"[i]}${dims.bias ? ` + bias[n + ${i}u]` : ""}`;
-      return `if (n + ${i}u < N) { y[first + ${i}u] ${equals} ${value}; }`;
+      const [column, element] = [`n + ${i}u`, `first + ${i}u`];
+      const value = `sum.${"xyzw"[i]}${addends(dims, { column, element })}`;
+      return `if (${column} < N) { y[${element}] ${equals} ${value}; }`;
     });
   return `fn store(slice: u32, m: u32, n: u32, sum: vec4f) {
   ${indent(`${guard}let first = (slice * M + m) * N + n;\n${write}`, 2)}

@@ -4,20 +4,29 @@
 import {
   ADAMW,
   ADD,
+  ATTENTION,
+  ATTENTION_BACKWARD,
+  ATTENTION_CACHED,
   CACHE_APPEND,
   CLIP,
   COLUMN_SUM,
   COPY,
   EMBEDDING,
   EMBEDDING_BACKWARD,
+  MULTIPLY,
+  PACK_MATRIX,
   POSITION_BACKWARD,
   ROPE,
   SELECT_LAST,
   SQUARE_SUM,
 } from "../codes";
+import { attention } from "./attention";
+import { attentionBackward } from "./attention_backward";
+import { attentionCached } from "./attention_cache";
+import { add, copy } from "./elementwise";
+import { multiply, packMatrix } from "./matmul";
 import { cacheAppend } from "./cache";
 import { columnSum } from "./column_sum";
-import { add, copy } from "./elementwise";
 import {
   embedding,
   embeddingBackward,
@@ -39,6 +48,10 @@ export function compute(
       return add(record, from, to);
     case COPY:
       return copy(record, from, to);
+    case PACK_MATRIX:
+      return packMatrix(record, from, to);
+    case MULTIPLY:
+      return multiply(record, from, to, scratch);
     case EMBEDDING:
       return embedding(record, from, to);
     case EMBEDDING_BACKWARD:
@@ -59,6 +72,12 @@ export function compute(
       return clip(record, from, to);
     case ADAMW:
       return adamw(record, from, to);
+    case ATTENTION:
+      return attention(record, from, to, scratch);
+    case ATTENTION_BACKWARD:
+      return attentionBackward(record, from, to, scratch);
+    case ATTENTION_CACHED:
+      return attentionCached(record, from, to, scratch);
     default:
       unreachable();
   }

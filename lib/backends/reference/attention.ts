@@ -41,47 +41,21 @@ export function attention(
 
 /**
  * δᵢ = dyᵢ · yᵢ = Σⱼ pᵢⱼ dpᵢⱼ, dpᵢⱼ = fᵢⱼ dyᵢ · vⱼ; dsᵢⱼ = pᵢⱼ (dpᵢⱼ - δᵢ);
- * dqᵢ = scale · Σⱼ dsᵢⱼ kⱼ over the keys whose score is not replaced by the mask.
+ * dvⱼ = Σᵢ fᵢⱼ pᵢⱼ dyᵢ; dqᵢ = scale · Σⱼ dsᵢⱼ kⱼ and dkⱼ = scale · Σᵢ dsᵢⱼ qᵢ over the pairs
+ * whose score is not replaced by the mask; dv and dk also summed over the query heads that
+ * share the key/value head.
  */
-export function attentionBackwardQuery(
-  [dqkv, delta]: readonly [F64, F64],
+export function attentionBackward(
+  [dqkv]: readonly [F64],
   [dy, y, lse, qkv, key]: readonly [F64, F64, F64, F64, I32?],
   dims: AttentionDropoutDims,
 ): void {
-  const { T, NH, HS, scale } = dims;
+  const { T, NH, HS, scale, mask } = dims;
   const factor = factorOf(key, dims);
+  dqkv.fill(0);
   forEachQuery(dims, ({ b, h, i, row, q, k, v, stride }) => {
     const out = ((b * T + i) * NH + h) * HS;
-    delta[row] = dot(dy, out, y, out, HS);
-    dqkv.fill(0, q, q + HS);
-    const keys = dims.mask === "none" ? T : i + 1;
-    for (let j = 0; j < keys; j++) {
-      const product = dot(qkv, q, qkv, k + j * stride, HS);
-      const p = Math.exp(score(product, { h, i, j }, dims) - lse[row]!);
-      const dp = factor(row * T + j) * dot(dy, out, qkv, v + j * stride, HS);
-      const ds = p * (dp - delta[row]!);
-      addScaled(dqkv, q, scale * ds, qkv, k + j * stride, HS);
-    }
-  });
-}
-
-/**
- * dvⱼ = Σᵢ fᵢⱼ pᵢⱼ dyᵢ; dkⱼ = scale · Σᵢ dsᵢⱼ qᵢ over the queries whose score with j is not
- * replaced by the mask; both also summed over the query heads that share the key/value head.
- */
-export function attentionBackwardKeyValue(
-  [dqkv]: readonly [F64],
-  [dy, delta, lse, qkv, key]: readonly [F64, F64, F64, F64, I32?],
-  dims: AttentionDropoutDims,
-): void {
-  const { T, NH, NKV, HS, scale, mask } = dims;
-  const factor = factorOf(key, dims);
-  const QKV = (NH + 2 * NKV) * HS;
-  for (let at = 0; at < dqkv.length; at += QKV) {
-    dqkv.fill(0, at + NH * HS, at + QKV);
-  }
-  forEachQuery(dims, ({ b, h, i, row, q, k, v, stride }) => {
-    const out = ((b * T + i) * NH + h) * HS;
+    const delta = dot(dy, out, y, out, HS);
     const keys = mask === "causal" ? i + 1 : T;
     for (let j = 0; j < keys; j++) {
       const product = dot(qkv, q, qkv, k + j * stride, HS);
@@ -90,7 +64,8 @@ export function attentionBackwardKeyValue(
       addScaled(dqkv, v + j * stride, f * p, dy, out, HS);
       if (j > i && mask !== "none") continue;
       const dp = f * dot(dy, out, qkv, v + j * stride, HS);
-      const ds = p * (dp - delta[row]!);
+      const ds = p * (dp - delta);
+      addScaled(dqkv, q, scale * ds, qkv, k + j * stride, HS);
       addScaled(dqkv, k + j * stride, scale * ds, qkv, q, HS);
     }
   });
@@ -162,7 +137,7 @@ interface Query {
   readonly b: number;
   readonly h: number;
   readonly i: number;
-  /** (b·NH + h)·T + i: where the query stands in lse and delta. */
+  /** (b·NH + h)·T + i: where the query stands in lse. */
   readonly row: number;
   /** Of its query vector. */
   readonly q: number;

@@ -3,13 +3,15 @@
 import type { KernelDims } from "../../../kernels/vocabulary.ts";
 import type { F64 } from "./kernel.ts";
 
-/** y[m,n] (+)= Σₖ a(m,k) · b(k,n) + bias[n], where the form says which operand is stored transposed. */
+/** y[m,n] (+)= Σₖ a(m,k) · b(k,n) + bias[n] + residual[m,n], where the form says which operand is stored transposed. */
 export function matmul(
   [y]: readonly [F64],
-  [a, b, bias]: readonly [F64, F64, F64?],
+  [a, b, ...more]: readonly [F64, F64, F64?, F64?],
   dims: KernelDims["matmul"],
 ): void {
   const { form, M, N, K, accumulate } = dims;
+  const bias = dims.bias ? more[0] : undefined;
+  const residual = dims.residual ? more.at(-1) : undefined;
   if (!accumulate) y.fill(0);
   const [aRow, aColumn] = form === "tn" ? [1, M] : [K, 1];
   const right = form === "nt" ? transpose(b, N, K) : b; // (K, N)
@@ -20,6 +22,7 @@ export function matmul(
       for (let n = 0; n < N; n++) row[n]! += factor * right[k * N + n]!;
     }
     if (bias) addTo(row, bias);
+    if (residual) addTo(row, residual.subarray(m * N, (m + 1) * N));
   }
 }
 

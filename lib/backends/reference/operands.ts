@@ -57,7 +57,6 @@ function attentionOperands(dims: AttentionDims & { dropout?: number }): {
   qkv: OperandShape;
   dqkv: OperandShape;
   lse: OperandShape;
-  delta: OperandShape;
   key: readonly OperandShape[];
 } {
   const { B, T, NH, HS } = dims;
@@ -68,7 +67,6 @@ function attentionOperands(dims: AttentionDims & { dropout?: number }): {
     qkv: f32("qkv", qkv),
     dqkv: f32("dqkv", qkv),
     lse: f32("lse", B * NH * T),
-    delta: f32("delta", B * NH * T),
     key: dims.dropout ? [key] : [],
   };
 }
@@ -105,12 +103,13 @@ const shapes: {
     outputs: [f32("dtable", L * C)],
     inputs: [f32("dx", B * T * C)],
   }),
-  matmul: ({ M, N, K, bias }) => ({
+  matmul: ({ M, N, K, bias, residual }) => ({
     outputs: [f32("y", M * N)],
     inputs: [
       f32("a", M * K),
       f32("b", N * K),
       ...(bias ? [f32("bias", N)] : []),
+      ...(residual ? [f32("residual", M * N)] : []),
     ],
   }),
   columnSum: ({ rows, N }) => ({
@@ -174,13 +173,9 @@ const shapes: {
     const { y, lse, qkv, key } = attentionOperands(dims);
     return { outputs: [y, lse], inputs: [qkv, ...key] };
   },
-  attentionBackwardQuery: (dims) => {
-    const { dqkv, delta, dy, y, lse, qkv, key } = attentionOperands(dims);
-    return { outputs: [dqkv, delta], inputs: [dy, y, lse, qkv, ...key] };
-  },
-  attentionBackwardKeyValue: (dims) => {
-    const { dqkv, dy, delta, lse, qkv, key } = attentionOperands(dims);
-    return { outputs: [dqkv], inputs: [dy, delta, lse, qkv, ...key] };
+  attentionBackward: (dims) => {
+    const { dqkv, dy, y, lse, qkv, key } = attentionOperands(dims);
+    return { outputs: [dqkv], inputs: [dy, y, lse, qkv, ...key] };
   },
   cacheAppend: (dims) => {
     const { cache, start, count } = cacheOperands(dims);

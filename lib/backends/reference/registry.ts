@@ -9,11 +9,7 @@ import {
   swiglu,
   swigluBackward,
 } from "./activation.ts";
-import {
-  attention,
-  attentionBackwardKeyValue,
-  attentionBackwardQuery,
-} from "./attention.ts";
+import { attention, attentionBackward } from "./attention.ts";
 import { attentionCached, cacheAppend } from "./cache.ts";
 import { add, copy, dropout } from "./elementwise.ts";
 import {
@@ -55,8 +51,7 @@ export const referenceKernels: {
   qkNormBackward,
   rope,
   attention,
-  attentionBackwardQuery,
-  attentionBackwardKeyValue,
+  attentionBackward,
   cacheAppend,
   attentionCached,
   selectLast,

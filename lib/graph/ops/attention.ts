@@ -25,18 +25,10 @@ const attentionOp: Op<AttentionDropoutDims> = {
     const [qkv, ...key] = inputs as [Tensor, ...Tensor[]];
     const [y, lse] = outputs as [Tensor, Tensor];
     const dy = gradients.of(y);
-    const dqkv = gradients.fresh(qkv);
-    const delta = qkv.graph.activation(lse.shape);
     emit({
-      kernel: "attentionBackwardQuery",
-      outputs: [dqkv, delta],
+      kernel: "attentionBackward",
+      outputs: [gradients.fresh(qkv)],
       inputs: [dy, y, lse, qkv, ...key],
-      dims: attrs,
-    });
-    emit({
-      kernel: "attentionBackwardKeyValue",
-      outputs: [dqkv],
-      inputs: [dy, delta, lse, qkv, ...key],
       dims: attrs,
     });
   },

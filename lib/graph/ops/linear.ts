@@ -1,4 +1,4 @@
-/** A linear map: y = x Wᵀ + b. */
+/** A linear map, y = x Wᵀ + b, and its sum with a residual stream. */
 
 import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
 
@@ -6,11 +6,15 @@ interface LinearAttrs {
   readonly rows: number;
   readonly nIn: number;
   readonly nOut: number;
+  /** Whether inputs go on, after the weight, with these. */
+  readonly bias: boolean;
+  readonly residual: boolean;
 }
 
 const linearOp: Op<LinearAttrs> = {
   name: "linear",
-  forward({ inputs, outputs, attrs: { rows, nIn, nOut } }, emit) {
+  forward({ inputs, outputs, attrs }, emit) {
+    const { rows, nIn, nOut, bias, residual } = attrs;
     emit({
       kernel: "matmul",
       outputs,
@@ -20,15 +24,20 @@ const linearOp: Op<LinearAttrs> = {
         M: rows,
         N: nOut,
         K: nIn,
-        bias: inputs.length === 3,
+        bias,
+        residual,
         accumulate: false,
       },
     });
   },
-  // dx = dy W, dW = dyᵀ x, db = the sum of dy over its rows.
-  backward({ inputs, outputs, attrs: { rows, nIn, nOut } }, gradients, emit) {
-    const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor?];
+  // dx = dy W, dW = dyᵀ x, db = the sum of dy over its rows; the residual's gradient is dy.
+  backward({ inputs, outputs, attrs }, gradients, emit) {
+    const { rows, nIn, nOut } = attrs;
+    const [x, weight, ...more] = inputs as [Tensor, Tensor, ...Tensor[]];
+    const bias = attrs.bias ? more[0] : undefined;
+    const residual = attrs.residual ? more.at(-1) : undefined;
     const dy = gradients.of(outputs[0]!);
+    const plain = { bias: false, residual: false };
     const { gradient: dWeight } = gradients.into(weight);
     emit({
       kernel: "matmul",
@@ -39,7 +48,7 @@ const linearOp: Op<LinearAttrs> = {
         M: nOut,
         N: nIn,
         K: rows,
-        bias: false,
+        ...plain,
         accumulate: true,
       },
     });
@@ -57,28 +66,47 @@ const linearOp: Op<LinearAttrs> = {
         kernel: "matmul",
         outputs: [dx],
         inputs: [dy, weight],
-        dims: { form: "nn", M: rows, N: nIn, K: nOut, bias: false, accumulate },
+        dims: { form: "nn", M: rows, N: nIn, K: nOut, ...plain, accumulate },
       });
+    }
+    if (residual !== undefined && gradients.needs(residual)) {
+      gradients.share(residual, dy);
     }
   },
 };
 
 /**
- * y = x Wᵀ + b.
+ * y = x Wᵀ + b + residual.
  *
  * @param x (…, nIn)
  * @param weight (nOut, nIn)
- * @param bias (nOut)
+ * @param options.bias (nOut); absent: none
+ * @param options.residual (…, nOut); absent: none
  * @returns (…, nOut)
  */
-export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+export function linear(
+  x: Tensor,
+  weight: Tensor,
+  { bias, residual }: {
+    bias?: Tensor | undefined;
+    residual?: Tensor | undefined;
+  } = {},
+): Tensor {
   const nIn = x.shape.at(-1)!;
   const nOut = weight.shape[0]!;
+  const shape = [...x.shape.slice(0, -1), nOut];
   expectShape("linear", weight, [nOut, nIn]);
   if (bias !== undefined) expectShape("linear", bias, [nOut]);
+  if (residual !== undefined) expectShape("linear", residual, shape);
   return x.graph.apply(linearOp, {
-    inputs: bias === undefined ? [x, weight] : [x, weight, bias],
-    outputs: [[...x.shape.slice(0, -1), nOut]],
-    attrs: { rows: sizeOf(x.shape) / nIn, nIn, nOut },
+    inputs: [x, weight, bias, residual].filter((input) => input !== undefined),
+    outputs: [shape],
+    attrs: {
+      rows: sizeOf(x.shape) / nIn,
+      nIn,
+      nOut,
+      bias: bias !== undefined,
+      residual: residual !== undefined,
+    },
   })[0]!;
 }

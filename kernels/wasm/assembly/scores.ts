@@ -1,0 +1,117 @@
+// What attention's kernels have in common: what is done to a row of scores, the products
+// q·k of one query with keys j = 0, 1, …
+//
+// The dims are arguments in a row: T, NH, NKV, HS, scale, mask, maskValue, slopes (NOTHING:
+// none), key (NOTHING: no dropout), threshold, 1 / (1 - rate), purpose. `dims` is the record
+// moved on, so that they count from 0. A row is as long as `width`, a multiple of 8.
+
+import { MASK_FINITE, MASK_ZEROED, NOTHING } from "../codes";
+import { exp } from "./math";
+import { factors } from "./random";
+import { float, int, pointer } from "./record";
+
+export const SCALE: i32 = 4;
+export const MASK: i32 = 5;
+export const MASK_VALUE: i32 = 6;
+export const SLOPES: i32 = 7;
+export const KEY: i32 = 8;
+
+/** Applies ALiBi and the mask to the scaled scores of query i, head h, with `keys` keys; what lies behind them becomes -∞. */
+export function mask(
+  dims: usize,
+  row: usize,
+  h: i32,
+  i: i32,
+  keys: i32,
+  width: i32,
+): void {
+  const slopes = pointer(dims, SLOPES);
+  if (slopes !== NOTHING) {
+    const slope = f32x4.splat(load<f32>(slopes + (<usize> h << 2)));
+    let distance = f32x4.add(f32x4.splat(<f32> -i), f32x4(0, 1, 2, 3)); // j - i
+    for (let j = 0, at = row; j < width; j += 4, at += 16) {
+      v128.store(at, f32x4.add(v128.load(at), f32x4.mul(slope, distance)));
+      distance = f32x4.add(distance, f32x4.splat(4));
+    }
+  }
+  const kind = int(dims, MASK);
+  if (kind === MASK_ZEROED || kind === MASK_FINITE) {
+    const value = kind === MASK_ZEROED ? <f32> 0 : float(dims, MASK_VALUE);
+    for (let j = i + 1; j < keys; j++) {
+      store<f32>(row + (<usize> j << 2), value);
+    }
+  }
+  for (let j = keys; j < width; j++) {
+    store<f32>(row + (<usize> j << 2), -Infinity);
+  }
+}
+
+/** The largest score of a row. */
+export function largest(row: usize, width: i32): f32 {
+  let most = v128.load(row);
+  const end = row + (<usize> width << 2);
+  for (let at = row + 16; at < end; at += 16) {
+    most = f32x4.max(most, v128.load(at));
+  }
+  most = f32x4.max(most, v128.shuffle<i64>(most, most, 1, 0));
+  return max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1));
+}
+
+/** Replaces every score by exp(score - shift); returns their sum. Where the score is -∞ that is an exact 0. */
+export function exponentials(row: usize, width: i32, shift: f32): f32 {
+  const from = f32x4.splat(shift);
+  let sum = f32x4.splat(0);
+  const end = row + (<usize> width << 2);
+  for (let at = row; at < end; at += 16) {
+    const e = exp(f32x4.sub(v128.load(at), from));
+    sum = f32x4.add(sum, e);
+    v128.store(at, e);
+  }
+  return total(sum);
+}
+
+/** The sum of a vector's numbers. */
+// @ts-ignore: decorator
+@inline
+export function total(x: v128): f32 {
+  const pairs = f32x4.add(x, v128.shuffle<i64>(x, x, 1, 0));
+  return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
+}
+
+/** Multiplies a row by the factors of dropout; `first` is the index of its first element. */
+export function drop(dims: usize, row: usize, first: i32, width: i32): void {
+  const key = pointer(dims, KEY);
+  const seed = load<i32>(key);
+  const counter = load<i32>(key, 4);
+  const threshold = int(dims, 9);
+  const keep = float(dims, 10);
+  const purpose = int(dims, 11);
+  for (let j = 0, at = row; j < width; j += 4, at += 16) {
+    const f = factors(seed, purpose, counter, threshold, keep, first + j);
+    v128.store(at, f32x4.mul(v128.load(at), f));
+  }
+}
+
+/** x[n] *= factor */
+export function scaleBy(x: usize, n: i32, factor: f32): void {
+  const by = f32x4.splat(factor);
+  const end = x + (<usize> n << 2);
+  let at = x;
+  for (; at + 16 <= end; at += 16) {
+    v128.store(at, f32x4.mul(v128.load(at), by));
+  }
+  for (; at < end; at += 4) store<f32>(at, load<f32>(at) * factor);
+}
+
+/** The sum of a[n] · b[n]. */
+export function dot(a: usize, b: usize, n: i32): f32 {
+  let sums = f32x4.splat(0);
+  let i: usize = 0;
+  const end = <usize> n << 2;
+  for (; i + 16 <= end; i += 16) {
+    sums = f32x4.add(sums, f32x4.mul(v128.load(a + i), v128.load(b + i)));
+  }
+  let sum = total(sums);
+  for (; i < end; i += 4) sum += load<f32>(a + i) * load<f32>(b + i);
+  return sum;
+}

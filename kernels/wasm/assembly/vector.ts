@@ -1,0 +1,38 @@
+// Parts of vectors, and what is made of their four numbers.
+
+/** The 1 to 3 numbers at an address, with zeros behind them; reads nothing else. */
+// @ts-ignore: decorator
+@inline
+export function loadFirst(from: usize, count: i32): v128 {
+  let v = v128.load32_zero(from);
+  if (count > 1) v = f32x4.replace_lane(v, 1, load<f32>(from, 4));
+  if (count > 2) v = f32x4.replace_lane(v, 2, load<f32>(from, 8));
+  return v;
+}
+
+/** Stores the first 1 to 3 numbers. */
+// @ts-ignore: decorator
+@inline
+export function storeFirst(to: usize, v: v128, count: i32): void {
+  store<f32>(to, f32x4.extract_lane(v, 0));
+  if (count > 1) store<f32>(to, f32x4.extract_lane(v, 1), 4);
+  if (count > 2) store<f32>(to, f32x4.extract_lane(v, 2), 8);
+}
+
+/** The sum of the four numbers. */
+// @ts-ignore: decorator
+@inline
+export function sum(v: v128): f32 {
+  return (f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1)) +
+    (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
+}
+
+/** The largest of the four numbers. */
+// @ts-ignore: decorator
+@inline
+export function largest(v: v128): f32 {
+  return max(
+    max(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)),
+    max(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)),
+  );
+}

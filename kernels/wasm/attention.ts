@@ -1,0 +1,114 @@
+/** Attention, forward and backward over whole sequences, and forward over a key/value cache. */
+
+import type {
+  AttentionDims,
+  CacheDims,
+  KernelDims,
+  Mask,
+} from "../vocabulary.ts";
+import {
+  ATTENTION,
+  ATTENTION_BACKWARD,
+  ATTENTION_CACHED,
+  MASK_CAUSAL,
+  MASK_FINITE,
+  MASK_NONE,
+  MASK_ZEROED,
+  NOTHING,
+  QUERIES,
+  STRETCH,
+} from "./codes.ts";
+import { bits, type Site, type Step } from "./step.ts";
+
+const masks: Readonly<Record<Mask, number>> = {
+  causal: MASK_CAUSAL,
+  none: MASK_NONE,
+  zeroed: MASK_ZEROED,
+  finite: MASK_FINITE,
+};
+
+/** Rows of a tile and columns of a panel; see `assembly/tile.ts`. */
+const TILE_ROWS = 5;
+const PANEL = 8;
+
+/** What `assembly/scores.ts` wants to know. */
+function scoreArgs(
+  dims: AttentionDims & { dropout?: number; site?: number },
+  { constants }: Site,
+  key: number,
+): number[] {
+  const { T, NH, NKV, HS, scale, mask, maskValue, slopes } = dims;
+  const { dropout = 0, site = 0 } = dims;
+  return [
+    ...[T, NH, NKV, HS, bits(scale), masks[mask], bits(maskValue)],
+    slopes.length > 0 ? constants(slopes) : NOTHING,
+    ...[key, Math.floor(dropout * 2 ** 32), bits(1 / (1 - dropout))],
+    3 | (site << 8), // purposeKey(Purpose.dropout, site) of lib/random.ts
+  ];
+}
+
+/** n, filled up to whole panels. */
+function width(n: number): number {
+  return Math.ceil(n / PANEL) * PANEL;
+}
+
+/** See {@linkcode KernelDims.attention}. */
+export function attention(
+  dims: KernelDims["attention"],
+  site: Site,
+): Step[] {
+  const { B, T, NH, HS, mask } = dims;
+  const [qkv, key = NOTHING] = site.inputs as [number, number?];
+  const floats = width(T) * HS + T * width(HS) + QUERIES * width(T) +
+    QUERIES * Math.max(T, HS) + QUERIES;
+  site.scratch(256 + 4 * floats);
+  return [{
+    kernel: ATTENTION,
+    units: B * NH,
+    args: [...site.outputs, qkv, ...scoreArgs(dims, site, key)],
+    work: 2 * B * NH * T * T * HS / (mask === "causal" ? 2 : 1),
+  }];
+}
+
+/** See {@linkcode KernelDims.attentionBackward}. */
+export function attentionBackward(
+  dims: KernelDims["attentionBackward"],
+  site: Site,
+): Step[] {
+  const { B, T, NH, NKV, HS, mask } = dims;
+  const [dy, y, lse, qkv, key = NOTHING] = site.inputs as [
+    ...[number, number, number, number],
+    number?,
+  ];
+  const stretch = Math.min(STRETCH, T);
+  const floats = 2 * width(T) * HS + 3 * T * width(HS) +
+    2 * (stretch + TILE_ROWS) * width(T) + QUERIES * Math.max(T, HS);
+  site.scratch(256 + 4 * floats);
+  return [{
+    kernel: ATTENTION_BACKWARD,
+    units: B * NKV,
+    args: [
+      ...[...site.outputs, dy, y, lse, qkv],
+      ...scoreArgs(dims, site, key),
+    ],
+    work: 5 * B * NH * T * T * HS / (mask === "causal" ? 2 : 1),
+  }];
+}
+
+/** See {@linkcode KernelDims.attentionCached}. */
+export function attentionCached(
+  dims: CacheDims & AttentionDims,
+  site: Site,
+): Step[] {
+  const { B, T, L, NH, HS } = dims;
+  site.scratch(4 * width(L));
+  return [{
+    kernel: ATTENTION_CACHED,
+    units: B * NH,
+    args: [
+      ...[...site.outputs, ...site.inputs],
+      ...[...scoreArgs(dims, site, NOTHING), L],
+    ],
+    work: B * NH * T * L * HS,
+  }];
+}
