@@ -49,8 +49,8 @@ export const HEAP = 65536;
 
 /** Elements of a unit of elementwise kernels. */
 export const BLOCK = 4096;
-/** Columns of a unit of embeddingBackward: two cache lines. */
-export const EMBEDDING_COLUMNS = 32;
+/** Columns of a unit of embeddingBackward. */
+export const EMBEDDING_COLUMNS = 64;
 /** Elements of a unit of positionBackward. */
 export const POSITION_BLOCK = 1024;
 /** Columns of a unit of columnSum. */

@@ -10,6 +10,7 @@ import type { BufferSpec, Plan } from "../graph/plan.ts";
 import type { Backend, DeviceBuffer, Stores } from "./backend.ts";
 import { WasmBuffer } from "./wasm_buffer.ts";
 import { type Engine, WasmContext } from "./wasm_context.ts";
+import { WasmMemory } from "./wasm_memory.ts";
 import { loadModule, type WasmBuild } from "./wasm_module.ts";
 import { compileProgram, type WasmProgram } from "./wasm_program.ts";
 import { WasmWorkers } from "./wasm_workers.ts";
@@ -66,19 +67,25 @@ export async function openWasm(
   const shareable = canShare();
   const shared = options.shared ?? shareable;
   const { build, module } = await loadModule({ build: options.build, shared });
-  const memory = createMemory(shared);
+  const { memory, pages } = createMemory(shared);
   const { workers, refusal } = await WasmWorkers.start(
     shared ? wanted - 1 : 0,
     { module, memory },
   );
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   const engine = exports as unknown as Engine;
-  const context = new WasmContext(engine, memory, workers);
+  const context = new WasmContext(
+    engine,
+    new WasmMemory(memory, pages),
+    workers,
+  );
   const reason = wanted === 1
     ? undefined
-    : !shared
-    ? "this runtime shares no memory between threads"
-    : refusal && `no more could be started: ${refusal}`;
+    : shared
+    ? refusal && `no more could be started: ${refusal}`
+    : shareable
+    ? "memory is not shared, as asked"
+    : "this runtime shares no memory between threads";
   return new OpenBackend(context, build, reason);
 }
 
@@ -89,11 +96,14 @@ function canShare(): boolean {
       false;
 }
 
-function createMemory(shared: boolean): WebAssembly.Memory {
+function createMemory(
+  shared: boolean,
+): { memory: WebAssembly.Memory; pages: number } {
   let refusal: unknown;
   for (const maximum of MOST_PAGES) {
     try {
-      return new WebAssembly.Memory({ initial: FEWEST_PAGES, maximum, shared });
+      const limits = { initial: FEWEST_PAGES, maximum, shared };
+      return { memory: new WebAssembly.Memory(limits), pages: maximum };
     } catch (error) {
       refusal = error;
     }

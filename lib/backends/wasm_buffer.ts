@@ -12,6 +12,7 @@ export class WasmBuffer implements DeviceBuffer {
   readonly at: number;
   /** Goes up with every change by the host or a program: what was derived from the content is then out of date. */
   version = 0;
+  #destroyed = false;
 
   /** Allocates `spec.length` zeros. */
   constructor(spec: BufferSpec, context: WasmContext) {
@@ -21,7 +22,7 @@ export class WasmBuffer implements DeviceBuffer {
   }
 
   write(data: ArrayLike<number>, offset = 0): void {
-    this.context.checkOpen(`write ${this.spec.name}`);
+    this.checkUsable(`write ${this.spec.name}`);
     this.#checkStretch("write", offset, data.length);
     this.version++;
     this.#words(offset, data.length).set(data);
@@ -32,17 +33,27 @@ export class WasmBuffer implements DeviceBuffer {
     offset = 0,
     length: number = this.spec.length - offset,
   ): Promise<Numbers> {
-    this.context.checkOpen(`read ${this.spec.name}`);
+    this.checkUsable(`read ${this.spec.name}`);
     this.#checkStretch("read", offset, length);
-    // A copy over memory of its own: the engine's may be shared, and goes on changing.
-    const words = this.#words(offset, length);
-    return this.spec.dtype === "f32"
-      ? Float32Array.from(words)
-      : Int32Array.from(words);
+    // A slice has memory of its own: the engine's may be shared, and goes on changing.
+    return this.#words(offset, length).slice();
   }
 
   destroy(): void {
+    if (this.#destroyed) return; // its address may be another's by now
+    this.#destroyed = true;
     this.context.memory.free(this.at);
+  }
+
+  /**
+   * Refuses work on memory that may be another's by now.
+   *
+   * @param action what was asked for, e.g. `write wte`
+   */
+  checkUsable(action: string): void {
+    this.context.checkOpen(action);
+    if (!this.#destroyed) return;
+    throw new TypeError(`Cannot ${action}: ${this.spec.name} was destroyed`);
   }
 
   #words(offset: number, length: number): Float32Array | Int32Array {

@@ -12,7 +12,7 @@ import {
   CONTROL_SCRATCH_BYTES,
 } from "../../kernels/wasm/codes.ts";
 import { DeviceLostError } from "./backend.ts";
-import { WasmMemory } from "./wasm_memory.ts";
+import type { WasmMemory } from "./wasm_memory.ts";
 import type { WasmWorkers } from "./wasm_workers.ts";
 
 /** What the module exports; see `kernels/wasm/assembly/run.ts`. */
@@ -26,18 +26,14 @@ export interface Engine {
 export class WasmContext {
   readonly memory: WasmMemory;
   readonly workers: WasmWorkers;
-  readonly #engine: Engine;
+  #engine: Engine | undefined;
   #scratchBytes = 0;
   #lost: string | undefined;
   #closed = false;
 
-  constructor(
-    engine: Engine,
-    memory: WebAssembly.Memory,
-    workers: WasmWorkers,
-  ) {
+  constructor(engine: Engine, memory: WasmMemory, workers: WasmWorkers) {
     this.#engine = engine;
-    this.memory = new WasmMemory(memory);
+    this.memory = memory;
     this.workers = workers;
     this.#control(CONTROL_MAY_SLEEP, workers.count > 0 && maySleep() ? 1 : 0);
   }
@@ -66,10 +62,10 @@ export class WasmContext {
   reserveScratch(bytes: number): void {
     if (bytes <= this.#scratchBytes) return;
     const each = Math.ceil(bytes / 64) * 64;
+    const at = this.memory.allocate(each * this.threads, "scratch memory");
+    // Only now that there is room: other programs go on with what there was.
     const [old] = this.memory.i32(CONTROL_SCRATCH, 1);
     if (old !== 0) this.memory.free(old! >>> 0);
-    this.#control(CONTROL_SCRATCH, 0); // should there be no room
-    const at = this.memory.allocate(each * this.threads, "scratch memory");
     this.#control(CONTROL_SCRATCH, at);
     this.#control(CONTROL_SCRATCH_BYTES, each);
     this.#scratchBytes = each;
@@ -82,28 +78,33 @@ export class WasmContext {
    * @throws {DeviceLostError} if a thread broke down
    */
   run(from: number, to: number, parallel: boolean, action: string): void {
+    this.checkOpen(action);
+    const engine = this.#engine!;
     const workers = parallel ? this.workers.count : 0;
     try {
-      if (this.#engine.run(from, to, workers) === 1) return;
+      if (engine.run(from, to, workers) === 1) return;
       this.#lost = "a thread of the wasm engine broke down";
     } catch (error) {
-      this.#engine.fail();
+      engine.fail();
       this.#lost = `the wasm engine broke down (${(error as Error).message})`;
     }
     throw new DeviceLostError(`Cannot ${action}: ${this.#lost}`);
   }
 
-  /** Lets the workers end. */
+  /** Lets the workers end, then lets go of all memory. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.workers.count === 0) return;
-    const words = this.memory.i32(0, 256);
-    Atomics.store(words, CONTROL_CLOSING / 4, 1);
-    Atomics.add(words, CONTROL_JOB / 4, 1);
-    Atomics.notify(words, CONTROL_JOB / 4);
-    if (this.#lost !== undefined) Atomics.store(words, CONTROL_FAILED / 4, 1);
-    await this.workers.ended();
+    if (this.workers.count > 0) {
+      const words = this.memory.i32(0, 256);
+      if (this.#lost !== undefined) Atomics.store(words, CONTROL_FAILED / 4, 1);
+      Atomics.store(words, CONTROL_CLOSING / 4, 1);
+      Atomics.add(words, CONTROL_JOB / 4, 1);
+      Atomics.notify(words, CONTROL_JOB / 4);
+      await this.workers.ended();
+    }
+    this.memory.close();
+    this.#engine = undefined;
   }
 
   #control(address: number, value: number): void {

@@ -104,8 +104,10 @@ export function lowerPlan(
         const { buffer } = dispatch.inputs[input]!;
         return plan.buffers[buffer]!.kind === "store" && !changes.has(buffer);
       };
-      const place = ({ buffer, offset }: Operand) =>
-        addressOf[buffer]! + 4 * offset;
+      const place = (operand: Operand) => {
+        checkStretch(operand, { plan, dispatch });
+        return addressOf[operand.buffer]! + 4 * operand.offset;
+      };
       const made = build(dispatch, {
         outputs: dispatch.outputs.map(place),
         inputs: dispatch.inputs.map(place),
@@ -146,6 +148,20 @@ export function writeRecord(words: Int32Array, { step }: PlacedStep): void {
   words[RECORD_UNITS / 4] = units;
   words[RECORD_GRAIN / 4] = grain;
   words.set(args, RECORD_ARGUMENTS / 4);
+}
+
+/** Refuses an operand that reaches beyond its buffer. */
+function checkStretch(
+  { buffer, offset, length }: Operand,
+  { plan, dispatch }: { plan: Plan; dispatch: Dispatch },
+): void {
+  const { name, length: whole } = plan.buffers[buffer]!;
+  if (offset >= 0 && offset + length <= whole) return;
+  throw new RangeError(
+    `Cannot run ${dispatch.kernel} (${dispatch.label}): elements ${offset} to ${
+      offset + length
+    } are not within the ${whole} of ${name}`,
+  );
 }
 
 function align(bytes: number): number {

@@ -11,8 +11,8 @@ const PAGE = 65536;
 /** Every stretch begins at a multiple of this: a cache line. */
 const ALIGNMENT = 64;
 
-/** The most that WebAssembly's 32-bit addresses can name. */
-export const ADDRESSABLE_BYTES: number = 65536 * PAGE;
+/** Kernels may read past the end of an operand, by less than this; so nothing is given out in the last page. */
+const MARGIN = PAGE;
 
 /** A stretch of memory: [at, at + bytes). */
 interface Stretch {
@@ -22,15 +22,21 @@ interface Stretch {
 
 /** Gives out the memory behind a {@linkcode WebAssembly.Memory}. */
 export class WasmMemory {
-  readonly memory: WebAssembly.Memory;
+  /** The most that it can give out at a time. */
+  readonly capacity: number;
+  #memory: WebAssembly.Memory | undefined;
   readonly #used = new Map<number, number>();
   /** Gaps between used stretches, by address; no two touch. */
   #free: Stretch[] = [];
   #end = HEAP;
+  /** From here on all is 0 as it was in the beginning. */
+  #fresh = HEAP;
   #allocatedBytes = 0;
 
-  constructor(memory: WebAssembly.Memory) {
-    this.memory = memory;
+  /** @param pages to how many pages of 64 KiB it can grow */
+  constructor(memory: WebAssembly.Memory, pages: number) {
+    this.#memory = memory;
+    this.capacity = PAGE * pages - HEAP - MARGIN;
   }
 
   /** Bytes given out at present. */
@@ -40,12 +46,12 @@ export class WasmMemory {
 
   /** The words [at, at + 4·length) as numbers. A view: it must not be kept beyond an allocation. */
   f32(at: number, length: number): Float32Array {
-    return new Float32Array(this.memory.buffer, at, length);
+    return new Float32Array(this.#open.buffer, at, length);
   }
 
   /** The words [at, at + 4·length) as integers. A view: it must not be kept beyond an allocation. */
   i32(at: number, length: number): Int32Array {
-    return new Int32Array(this.memory.buffer, at, length);
+    return new Int32Array(this.#open.buffer, at, length);
   }
 
   /**
@@ -63,13 +69,14 @@ export class WasmMemory {
       at = stretch.at;
       const rest = { at: at + wanted, bytes: stretch.bytes - wanted };
       this.#free.splice(gap, 1, ...(rest.bytes > 0 ? [rest] : []));
-      new Uint8Array(this.memory.buffer, at, wanted).fill(0);
     } else {
       at = this.#end;
-      // What is new is 0. Kernels may read a little past the end of what is theirs.
-      this.#grow(at + wanted + ALIGNMENT, wanted, what);
+      this.#grow(at + wanted, wanted, what);
       this.#end = at + wanted;
     }
+    const used = Math.min(at + wanted, this.#fresh) - at;
+    if (used > 0) new Uint8Array(this.#open.buffer, at, used).fill(0);
+    this.#fresh = Math.max(this.#fresh, at + wanted);
     this.#used.set(at, wanted);
     this.#allocatedBytes += wanted;
     return at;
@@ -92,15 +99,35 @@ export class WasmMemory {
         };
       } else merged.push(stretch);
     }
+    const last = merged.at(-1)!;
+    if (last.at + last.bytes === this.#end) {
+      this.#end = last.at;
+      merged.pop();
+    }
     this.#free = merged;
   }
 
+  /** Lets go of all memory. Nothing is given out afterwards, and nothing is in use. */
+  close(): void {
+    this.#memory = undefined;
+    this.#used.clear();
+    this.#free = [];
+    this.#allocatedBytes = 0;
+  }
+
+  get #open(): WebAssembly.Memory {
+    if (this.#memory) return this.#memory;
+    throw new TypeError("Cannot use memory of the wasm engine: it is closed");
+  }
+
   #grow(end: number, wanted: number, what: string): void {
-    const missing = end - this.memory.buffer.byteLength;
+    const missing = end + MARGIN - this.#open.buffer.byteLength;
     if (missing <= 0) return;
     try {
-      if (end > ADDRESSABLE_BYTES) throw new RangeError("4 GiB is the limit");
-      this.memory.grow(Math.ceil(missing / PAGE));
+      if (end > HEAP + this.capacity) {
+        throw new RangeError(`Cannot grow to ${end + MARGIN} bytes`);
+      }
+      this.#open.grow(Math.ceil(missing / PAGE));
     } catch (cause) {
       const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
       throw new RangeError(

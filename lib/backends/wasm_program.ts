@@ -14,7 +14,6 @@ import {
   segmentsOf,
   writeRecord,
 } from "./wasm_lowering.ts";
-import { ADDRESSABLE_BYTES } from "./wasm_memory.ts";
 
 /** A {@linkcode Program} on the CPU. */
 export interface WasmProgram extends Program {
@@ -31,7 +30,8 @@ const WORTH_SHARING = 60_000;
 /**
  * Binds a plan; see `Backend.compile`.
  *
- * @throws {RangeError} if the plan needs more memory than there is, or a store of another shape exists
+ * @throws {RangeError} if the plan needs more memory than there is, or a store of another shape exists;
+ *   nothing is left allocated then
  */
 export function compileProgram(
   plan: Plan,
@@ -50,9 +50,10 @@ export function compileProgram(
     shared: 0,
   });
   const recordBytes = RECORD_BYTES * sizes.steps.length;
-  checkRoom(plan, { shared, sizes, context });
+  checkRoom(plan, { shared, sizes, recordBytes, context });
   const allocated: number[] = [];
   const own: WasmBuffer[] = [];
+  const added: WasmBuffer[] = [];
   const allocate = (bytes: number) => {
     const at = context.memory.allocate(bytes, `workspace of ${plan.name}`);
     allocated.push(at);
@@ -65,8 +66,10 @@ export function compileProgram(
   try {
     const buffers = plan.buffers.map((spec, i) => {
       if (spec.kind === "store") {
-        const store = shared[i] ?? new WasmBuffer(spec, context);
+        if (shared[i]) return shared[i];
+        const store = new WasmBuffer(spec, context);
         stores.set(spec.name, store);
+        added.push(store);
         return store;
       }
       const buffer = new WasmBuffer(spec, context);
@@ -91,6 +94,10 @@ export function compileProgram(
     });
   } catch (error) {
     release();
+    for (const store of added) {
+      stores.delete(store.spec.name);
+      store.destroy();
+    }
     throw error;
   }
 }
@@ -108,6 +115,7 @@ function sharedStore(
       `Cannot use store ${spec.name}: it belongs to another backend`,
     );
   }
+  known.checkUsable(`use store ${spec.name}`);
   const { dtype, length } = known.spec;
   if (dtype !== spec.dtype || length !== spec.length) {
     throw new RangeError(
@@ -120,23 +128,24 @@ function sharedStore(
 /** Refuses a plan that cannot fit, before anything is allocated for it. */
 function checkRoom(
   plan: Plan,
-  { shared, sizes, context }: {
+  { shared, sizes, recordBytes, context }: {
     shared: readonly (WasmBuffer | undefined)[];
     sizes: Lowering;
+    recordBytes: number;
     context: WasmContext;
   },
 ): void {
   const missing = plan.buffers.filter((_, i) => shared[i] === undefined);
   const own = missing.reduce((sum, { length }) => sum + 4 * length, 0);
   const bytes = own + sizes.keptBytes + sizes.sharedBytes +
-    sizes.scratchBytes * context.threads;
-  const { allocatedBytes } = context.memory;
-  if (bytes + allocatedBytes <= ADDRESSABLE_BYTES) return;
+    sizes.scratchBytes * context.threads + recordBytes;
+  const { allocatedBytes, capacity } = context.memory;
+  if (bytes + allocatedBytes <= capacity) return;
   const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(2);
   throw new RangeError(
     `Cannot compile ${plan.name}: it needs ${gigabytes(bytes)} GB besides the ${
       gigabytes(allocatedBytes)
-    } GB in use, and WebAssembly addresses ${gigabytes(ADDRESSABLE_BYTES)} GB`,
+    } GB in use, and this WebAssembly memory holds ${gigabytes(capacity)} GB`,
   );
 }
 
@@ -318,10 +327,11 @@ class BoundProgram implements WasmProgram {
   }
 
   #checkUsable(): void {
-    this.#context.checkOpen(`run ${this.plan.name}`);
-    if (!this.#destroyed) return;
-    throw new TypeError(
-      `Cannot run ${this.plan.name}: the program was destroyed`,
-    );
+    const action = `run ${this.plan.name}`;
+    this.#context.checkOpen(action);
+    if (this.#destroyed) {
+      throw new TypeError(`Cannot ${action}: the program was destroyed`);
+    }
+    for (const buffer of this.#buffers) buffer.checkUsable(action);
   }
 }

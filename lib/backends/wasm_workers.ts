@@ -24,6 +24,9 @@ onmessage = ({ data: { module, memory } }) => {
 /** How long a worker may take to start, in milliseconds, on a machine that is busy with other things. */
 const START_MS = 10_000;
 
+/** How long a worker may take to leave `work`, in milliseconds, before it is ended from outside. */
+const END_MS = 2_000;
+
 /** A team of workers. */
 export class WasmWorkers {
   readonly #workers: readonly Worker[];
@@ -68,6 +71,7 @@ export class WasmWorkers {
   ): Promise<{ workers: WasmWorkers; refusal?: string }> {
     if (count === 0) return { workers: new WasmWorkers([]) };
     const started: Worker[] = [];
+    const starting = new AbortController();
     const url = URL.createObjectURL(
       new Blob([program], { type: "text/javascript" }),
     );
@@ -76,11 +80,12 @@ export class WasmWorkers {
         const worker = new Worker(url, { type: "module" });
         started.push(worker);
         worker.postMessage(message);
-        return startOf(worker);
+        return startOf(worker, starting.signal);
       });
       await Promise.all(ready);
       return { workers: new WasmWorkers(started) };
     } catch (error) {
+      starting.abort();
       for (const worker of started) worker.terminate();
       return {
         workers: new WasmWorkers([]),
@@ -93,14 +98,19 @@ export class WasmWorkers {
 
   /** Resolves when all have left `work`, which the caller has told them to. */
   async ended(): Promise<void> {
-    await Promise.all(this.#ended);
+    // One that is gone without a word must not keep the caller waiting.
+    const { promise: patience, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, END_MS);
+    await Promise.race([Promise.all(this.#ended), patience]);
+    clearTimeout(timer);
     for (const worker of this.#workers) worker.terminate();
   }
 }
 
-/** Resolves when a worker says that it has started. */
-function startOf(worker: Worker): Promise<void> {
+/** Resolves when a worker says that it has started; never, if another's failure comes first. */
+function startOf(worker: Worker, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => clearTimeout(timer));
     const timer = setTimeout(
       () => reject(new Error(`a worker did not start in ${START_MS} ms`)),
       START_MS,

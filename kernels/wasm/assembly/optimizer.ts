@@ -13,8 +13,9 @@ export function squareSum(r: usize, from: i32, to: i32): void {
   for (let part = from; part < to; part++) {
     const first = min(part * stretch, n);
     const last = min(first + stretch, n);
-    const sum = squares(grads + (<usize> first << 2), grads + (<usize> last << 2));
-    store<f32>(partial + (<usize> part << 2), sum);
+    const begin = grads + (<usize> first << 2);
+    const end = grads + (<usize> last << 2);
+    store<f32>(partial + (<usize> part << 2), squares(begin, end));
   }
 }
 

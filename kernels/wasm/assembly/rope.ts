@@ -28,83 +28,95 @@ export function rope(r: usize, from: i32, to: i32): void {
     const at = <usize> row * (rotated + copied);
     const source = qkv + at;
     const target = y + at;
-    for (let i: usize = 0; i < rotated; i += head) {
-      if (interleaved) {
-        turnNeighbours(target + i, source + i, angles, head, sign);
-      } else turnHalves(target + i, source + i, angles, head, sign);
-    }
+    if (interleaved) {
+      turnNeighbours(target, source, angles, head, heads, sign);
+    } else turnHalves(target, source, angles, head, heads, sign);
     memory.copy(target + rotated, source + rotated, copied);
   }
 }
 
-/** One head, pairs being (2i, 2i+1): as the table's (cos, sin) are. */
+/** The heads of a row, pairs being (2i, 2i+1): as the table's (cos, sin) are. */
 // @ts-ignore: decorator
 @inline
 function turnNeighbours(
   y: usize,
   x: usize,
   angles: usize,
-  bytes: usize,
+  head: usize,
+  heads: i32,
   sign: f32,
 ): void {
   const signs = f32x4(-sign, sign, -sign, sign);
   let i: usize = 0;
-  for (; i + 16 <= bytes; i += 16) {
-    const pairs = v128.load(x + i);
+  for (; i + 16 <= head; i += 16) {
     const turn = v128.load(angles + i);
     const cos = v128.shuffle<f32>(turn, turn, 0, 0, 2, 2);
     const sin = f32x4.mul(v128.shuffle<f32>(turn, turn, 1, 1, 3, 3), signs);
-    const swapped = v128.shuffle<f32>(pairs, pairs, 1, 0, 3, 2);
-    const turned = f32x4.add(f32x4.mul(pairs, cos), f32x4.mul(swapped, sin));
-    v128.store(y + i, turned);
+    let at = i;
+    for (let h = 0; h < heads; h++, at += head) {
+      const pairs = v128.load(x + at);
+      const swapped = v128.shuffle<f32>(pairs, pairs, 1, 0, 3, 2);
+      const turned = f32x4.add(f32x4.mul(pairs, cos), f32x4.mul(swapped, sin));
+      v128.store(y + at, turned);
+    }
   }
-  for (; i < bytes; i += 8) {
-    turnPair(y + i, x + i, angles + i, 4, sign);
-  }
+  if (i < head) turnPairs(y + i, x + i, angles + i, 4, head, heads, sign);
 }
 
-/** One head, pairs being (i, i + HS/2). */
+/** The heads of a row, pairs being (i, i + HS/2). */
 // @ts-ignore: decorator
 @inline
 function turnHalves(
   y: usize,
   x: usize,
   angles: usize,
-  bytes: usize,
+  head: usize,
+  heads: i32,
   sign: f32,
 ): void {
-  const half = bytes >> 1;
+  const half = head >> 1;
   const signs = f32x4.splat(sign);
   let i: usize = 0;
   for (; i + 16 <= half; i += 16) {
-    const a = v128.load(x + i);
-    const b = v128.load(x + half + i);
     const turn0 = v128.load(angles + 2 * i);
     const turn1 = v128.load(angles + 2 * i, 16);
     const cos = v128.shuffle<f32>(turn0, turn1, 0, 2, 4, 6);
     const sin = f32x4.mul(v128.shuffle<f32>(turn0, turn1, 1, 3, 5, 7), signs);
-    v128.store(y + i, f32x4.sub(f32x4.mul(a, cos), f32x4.mul(b, sin)));
-    v128.store(y + half + i, f32x4.add(f32x4.mul(b, cos), f32x4.mul(a, sin)));
+    let at = i;
+    for (let h = 0; h < heads; h++, at += head) {
+      const a = v128.load(x + at);
+      const b = v128.load(x + half + at);
+      v128.store(y + at, f32x4.sub(f32x4.mul(a, cos), f32x4.mul(b, sin)));
+      v128.store(
+        y + half + at,
+        f32x4.add(f32x4.mul(b, cos), f32x4.mul(a, sin)),
+      );
+    }
   }
   for (; i < half; i += 4) {
-    turnPair(y + i, x + i, angles + 2 * i, half, sign);
+    turnPairs(y + i, x + i, angles + 2 * i, half, head, heads, sign);
   }
 }
 
-/** (a, b) → (a cos − b sin, b cos + a sin), b standing so many bytes after a. */
+/** A pair of each head: (a, b) → (a cos − b sin, b cos + a sin), b standing so many bytes after a. */
 // @ts-ignore: decorator
 @inline
-function turnPair(
+function turnPairs(
   y: usize,
   x: usize,
   angle: usize,
   distance: usize,
+  head: usize,
+  heads: i32,
   sign: f32,
 ): void {
-  const a = load<f32>(x);
-  const b = load<f32>(x + distance);
   const cos = load<f32>(angle);
   const sin = load<f32>(angle, 4) * sign;
-  store<f32>(y, a * cos - b * sin);
-  store<f32>(y + distance, b * cos + a * sin);
+  let at: usize = 0;
+  for (let h = 0; h < heads; h++, at += head) {
+    const a = load<f32>(x + at);
+    const b = load<f32>(x + at + distance);
+    store<f32>(y + at, a * cos - b * sin);
+    store<f32>(y + at + distance, b * cos + a * sin);
+  }
 }
