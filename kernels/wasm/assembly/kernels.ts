@@ -22,7 +22,9 @@ import {
   NORM,
   NORM_BACKWARD,
   NORM_BACKWARD_WEIGHTS,
-  PACK_MATRIX,
+  PACK_PANELS_OF_COLUMNS,
+  PACK_PANELS_OF_ROWS,
+  PACK_TILES,
   POSITION_BACKWARD,
   QK_NORM,
   QK_NORM_BACKWARD,
@@ -55,7 +57,7 @@ import {
   selectLast,
 } from "./embedding";
 import { crossEntropy, lossSum } from "./loss";
-import { multiply, packMatrix } from "./matmul";
+import { multiply, packPanelsOfColumns, packPanelsOfRows, packTilesOfMatrix } from "./matmul";
 import {
   norm,
   normBackward,
@@ -80,8 +82,12 @@ export function compute(
       return embeddingBackward(record, from, to);
     case POSITION_BACKWARD:
       return positionBackward(record, from, to);
-    case PACK_MATRIX:
-      return packMatrix(record, from, to);
+    case PACK_PANELS_OF_ROWS:
+      return packPanelsOfRows(record, from, to);
+    case PACK_PANELS_OF_COLUMNS:
+      return packPanelsOfColumns(record, from, to);
+    case PACK_TILES:
+      return packTilesOfMatrix(record, from, to);
     case MULTIPLY:
       return multiply(record, from, to, scratch);
     case COLUMN_SUM:
