@@ -17,6 +17,10 @@ export class NonFiniteError extends Error {
   override readonly name = "NonFiniteError";
   /** The step that went wrong, from 1. */
   readonly step: number;
+  /** Its mean loss in nats per token. */
+  readonly loss: number;
+  /** Its gradient norm before clipping. */
+  readonly gradNorm: number;
 
   /**
    * Makes the error.
@@ -24,12 +28,17 @@ export class NonFiniteError extends Error {
    * @param step the step that went wrong, from 1
    * @param loss its mean loss in nats per token
    * @param gradNorm its gradient norm before clipping
+   * @param first what in the step was not finite first, in words, where that is known
    */
-  constructor(step: number, loss: number, gradNorm: number) {
+  constructor(step: number, loss: number, gradNorm: number, first?: string) {
     super(
-      `Cannot go on training: at step ${step} the loss is ${loss} and the gradient norm ${gradNorm}`,
+      `Cannot go on training: at step ${step} the loss is ${loss} and the gradient norm ${gradNorm}${
+        first === undefined ? "" : `; the first not to be finite was ${first}`
+      }`,
     );
     this.step = step;
+    this.loss = loss;
+    this.gradNorm = gradNorm;
   }
 }
 

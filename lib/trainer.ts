@@ -12,6 +12,7 @@ import {
 } from "./checkpoint.ts";
 import { type ModelConfig, type TrainConfig, trainConfig } from "./config.ts";
 import type { Dataset } from "./dataset.ts";
+import { firstNonFinite, type Inputs } from "./diagnosis.ts";
 import { generateText, type GenerateTextOptions } from "./generate.ts";
 import type { Model } from "./language_model.ts";
 import { breath, MetricsReader, NonFiniteError } from "./metrics.ts";
@@ -127,16 +128,16 @@ export class Trainer {
     while (this.#step < maxSteps && !signal?.aborted) {
       await this.#submit(program);
       yield* await metrics.submitted();
-      this.#check(metrics);
+      await this.#check(metrics);
       if (this.#isDue()) {
         yield* await metrics.drain();
-        this.#check(metrics);
+        await this.#check(metrics);
         yield* this.#pause(signal);
         metrics.resume();
       }
     }
     yield* await metrics.drain();
-    this.#check(metrics);
+    await this.#check(metrics);
     const aborted = this.#step < maxSteps;
     if (aborted) yield await this.#checkpoint();
     yield {
@@ -148,27 +149,40 @@ export class Trainer {
   }
 
   /** Throws if a step failed; `step` is then that of the weights, which the device has left alone since. */
-  #check(metrics: MetricsReader): void {
+  async #check(metrics: MetricsReader): Promise<void> {
     try {
       metrics.throwIfFailed();
     } catch (error) {
-      if (error instanceof NonFiniteError) this.#step = error.step - 1;
-      throw error;
+      if (!(error instanceof NonFiniteError)) throw error;
+      const { step, loss, gradNorm } = error;
+      this.#step = step - 1;
+      const { plan } = await this.#compiled();
+      const inputs = this.#inputs(this.#step);
+      const first = await firstNonFinite(this.#model, plan, inputs);
+      throw new NonFiniteError(step, loss, gradNorm, first);
+    }
+  }
+
+  /** What the runs of a step read: one micro-batch after the other. */
+  *#inputs(step: number): Generator<Inputs> {
+    const { gradAccumulation, seed } = this.config;
+    for (let micro = 0; micro < gradAccumulation; micro++) {
+      const counter = step * gradAccumulation + micro;
+      const key = [seed, counter, step % METRIC_SLOTS, 0];
+      yield { ...this.#dataset.batch(step, micro), key };
     }
   }
 
   /** Queues one optimizer step. */
   async #submit(program: Program): Promise<void> {
-    const { gradAccumulation, seed } = this.config;
-    const step = this.#step;
-    program.buffer("schedule").write(scheduleAt(this.config, step));
-    for (let micro = 0; micro < gradAccumulation; micro++) {
-      const { tokens, targets } = this.#dataset.batch(step, micro);
-      const counter = step * gradAccumulation + micro;
-      program.buffer("tokens").write(tokens);
-      program.buffer("targets").write(targets);
-      program.buffer("key").write([seed, counter, step % METRIC_SLOTS, 0]);
-      const last = micro === gradAccumulation - 1;
+    const { gradAccumulation } = this.config;
+    program.buffer("schedule").write(scheduleAt(this.config, this.#step));
+    let left = gradAccumulation;
+    for (const inputs of this.#inputs(this.#step)) {
+      for (const [name, values] of Object.entries(inputs)) {
+        program.buffer(name).write(values);
+      }
+      const last = --left === 0;
       program.run(last ? ["gradient", "update"] : ["gradient"]);
       if (!last) await breath();
     }

@@ -9,6 +9,7 @@ import {
   assertEquals,
   assertGreater,
   assertLess,
+  assertMatch,
   assertNotEquals,
   assertRejects,
 } from "@std/assert";
@@ -217,9 +218,33 @@ export function registerTraining(bench: Bench): void {
         NonFiniteError,
       );
       assertEquals(error.step, 1);
+      assertMatch(error.message, /first .* was the parameter lm_head\.bias$/);
       const { params, m, v } = await stateOf(model);
       assertEquals(params, before["params"]);
       for (const moment of [m!, v!]) assert(moment.every((x) => x === 0));
+    },
+  );
+
+  benchTest(
+    bench,
+    "the first operation that overflows is named",
+    async (backend) => {
+      const { config } = variant("the defaults");
+      await using model = await Model.create(config, { backend });
+      const huge = backend.kind === "reference" ? 1e308 : 3e38;
+      const { offset, length } = model.layout.entries.find(({ name }) =>
+        name === "h.1.mlp.c_fc.weight"
+      )!;
+      const params = model.stores.get("params")!;
+      params.write(new Float64Array(length).fill(huge), offset);
+      const trainer = new Trainer(model, dataset(), training());
+      const error = await assertRejects(
+        () => lossesOf(trainer),
+        NonFiniteError,
+      );
+      assertMatch(error.message, /was matmul nt in h\.1\.mlp\.c_fc$/);
+      const grads = await model.stores.get("grads")!.read();
+      assert(grads.every((x) => x === 0), "gradients are left behind");
     },
   );
 

@@ -48,7 +48,7 @@ const rooms: readonly Room[] = [
   {
     name: "lib/model",
     files:
-      /^lib\/(model|language_model|parameters|plans|optimizer|trainer|metrics|evaluator|generate|checkpoint)\.ts$/,
+      /^lib\/(model|language_model|parameters|plans|optimizer|trainer|metrics|evaluator|generate|checkpoint|diagnosis)\.ts$/,
     imports: ["lib", "lib/graph", "lib/backends"],
     globals: [],
   },

@@ -95,7 +95,7 @@ async function requestAdapter(
   if (!gpu) {
     throw new NoAdapterError(
       "Cannot open WebGPU: this runtime has none",
-      'Deno 2.9 and current browsers have it; the device "reference" runs anywhere, slowly.',
+      'Deno 2.9 and current browsers have it; the device "wasm" computes on the CPU.',
     );
   }
   const adapter = await gpu.requestAdapter({ powerPreference }) ??
@@ -105,7 +105,7 @@ async function requestAdapter(
   if (adapter) return adapter;
   throw new NoAdapterError(
     "Cannot open WebGPU: there is no adapter",
-    'Install a graphics driver with Vulkan (on Debian without a GPU: mesa-vulkan-drivers), or use the device "reference", which is slow.',
+    'Install a graphics driver with Vulkan; the device "wasm" computes on the CPU.',
   );
 }
 

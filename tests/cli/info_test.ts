@@ -18,8 +18,9 @@ Deno.test("info works without any adapter", async () => {
     stdout,
     /^webgpu +none: Cannot open WebGPU: there is no adapter$/m,
   );
+  assertMatch(stdout, /^wasm +CPU, \d+ threads?, (relaxed )?SIMD$/m);
   assertMatch(stdout, /^reference +float64/m);
-  assertMatch(stdout, /^--device auto takes nothing/m);
+  assertMatch(stdout, /^--device auto takes wasm$/m);
 });
 
 Deno.test("info takes a model to be apart", async () => {

@@ -122,7 +122,12 @@ Deno.test("sample refuses what it cannot do", async () => {
     [["cut.safetensors"], 1, "cut.safetensors: ", "the data at"],
     [["flipped.safetensors"], 1, "Cannot read flipped.safetensors: "],
     [["wordless.safetensors"], 1, "saved without a tokenizer"],
-    [["--device", "wasm"], 1, "no wasm engine", "--device reference anywhere"],
+    [["--threads", "2"], 2, "Cannot use --threads with --device reference"],
+    [
+      ["--device", "wasm", "--threads", "0"],
+      2,
+      "--threads 0: it is not from 1",
+    ],
   ];
   for (const [args, code, ...words] of cases) {
     const outcome = await here.run(["sample", ...onReference, ...args]);
