@@ -15,8 +15,18 @@ import { trainCommand } from "./train_command.ts";
 
 const flags = parseArgs(Deno.args, {
   string: [
-    ...["peers", "work", "rounds", "preset", "steps", "batch", "tokens"],
-    ...["repeats", "form", "device", "threads", "python"],
+    "peers",
+    "work",
+    "rounds",
+    "preset",
+    "steps",
+    "batch",
+    "tokens",
+    "repeats",
+    "form",
+    "device",
+    "threads",
+    "python",
   ],
   boolean: ["cli-threads"],
   default: {
@@ -179,7 +189,7 @@ function median(values: readonly number[]): number {
     : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** Ratio so that more than 1 always says: the first peer is better. */
+/** More than 1 always says that the first peer is better. */
 function ratio(
   value: number,
   base: number | undefined,

@@ -39,7 +39,7 @@ export const commands: Readonly<
     ...["--blas-threads", threads],
   ],
   jax: () => deno("npm/jax.ts"),
-  tfjs: ({ threads }) => deno("npm/tfjs.ts", "--threads", threads),
+  tfjs: () => deno("npm/tfjs.ts"),
 };
 
 /** A running peer. */

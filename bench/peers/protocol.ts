@@ -45,7 +45,8 @@ export async function serve(name: string, works: Works): Promise<void> {
 async function answer(line: string, works: Works): Promise<Answer> {
   try {
     const command = JSON.parse(line) as Command;
-    const work = { memory, ...works }[command.work];
+    const all: Works = { memory, ...works };
+    const work = all[command.work];
     if (work === undefined) return { error: `no such work: ${command.work}` };
     return await work(command);
   } catch (error) {
@@ -81,7 +82,7 @@ export async function timed(
   return (performance.now() - begun) / times;
 }
 
-/** The value of `key`, made on first use and warmed up unless told otherwise. */
+/** The value of `key`, made on first use. */
 export async function lazily<T>(
   made: Map<string, T>,
   key: string,

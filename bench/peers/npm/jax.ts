@@ -84,7 +84,7 @@ async function step(command: Command): Promise<Answer> {
   if (preset !== "original") return { error: `${preset} is not written here` };
   const run = await lazily(trainings, preset, async () => {
     const training = makeTraining();
-    if (warm) for (let i = 0; i < 2; i++) await training();
+    if (warm) { for (let i = 0; i < 2; i++) await training(); }
     return training;
   });
   let loss = NaN;

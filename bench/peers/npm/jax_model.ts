@@ -2,6 +2,10 @@
  * The `original` model in jax-js: parameters, loss, and one training step, which
  * `jit` turns into one list of kernels. jax-js counts references: a function
  * consumes its arguments, and `.ref` keeps one for another use.
+ *
+ * Tried, and no faster: heads first with explicit products in place of
+ * `nn.dotProductAttention`. Without `jit` the forward pass alone is faster (its
+ * fusions read some operands against the grain), but the gradient far slower.
  */
 
 import { jit, lax, nn, numpy as np, tree, valueAndGrad } from "@jax-js/jax";
@@ -73,8 +77,7 @@ const embed = (ids: np.Array, wte: np.Array) =>
   np.matmul(nn.oneHot(ids, V), wte);
 
 function split(x: np.Array, B: number, length: number): np.Array[] {
-  return np.split(x, 3, -1).map((part) =>
-    part.reshape([B, length, HEADS, HS]) // (B, T, NH, HS)
+  return np.split(x, 3, -1).map((part) => part.reshape([B, length, HEADS, HS]) // (B, T, NH, HS)
   );
 }
 
