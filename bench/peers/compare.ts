@@ -243,6 +243,8 @@ try {
   for (const measure of measures()) await compare(measure);
   const titles = [...running].map(([name, { title }]) => `${name}: ${title}`);
   if (titles.length > 0) console.log(`\n${titles.join("; ")}`);
+  const load = Deno.loadavg().map((value) => value.toFixed(1)).join(" ");
+  console.log(`\nLoad averages at the end: ${load}.`); // much above 1: others were working
 } finally {
   for (const peer of running.values()) await peer.stop();
 }

@@ -47,6 +47,7 @@ export class Peer {
   readonly #child: Deno.ChildProcess;
   readonly #lines: AsyncIterator<Answer>;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #complaint: Promise<string>;
   /** What the peer calls itself, once it is ready. */
   title = "";
 
@@ -54,17 +55,20 @@ export class Peer {
     const [program, ...args] = command;
     this.#child = new Deno.Command(program!, {
       args,
+      env: { NO_COLOR: "1" },
       stdin: "piped",
       stdout: "piped",
-      stderr: "null",
+      stderr: "piped",
     }).spawn();
+    this.#complaint = new Response(this.#child.stderr).text();
     this.#lines = answers(this.#child.stdout);
     this.#input = this.#child.stdin.getWriter();
   }
 
   /** Waits until the peer says that it is ready. */
   async ready(): Promise<void> {
-    this.title = String((await this.#next()).name);
+    const { name, error } = await this.#next();
+    this.title = String(name ?? error);
   }
 
   /** One answer; an `error` in it if the peer cannot, or is gone. */
@@ -73,14 +77,21 @@ export class Peer {
     try {
       await this.#input.write(line);
     } catch {
-      return { error: "the process has ended" };
+      return await this.#ended();
     }
     return await this.#next();
   }
 
   async #next(): Promise<Answer> {
     const { done, value } = await this.#lines.next();
-    return done ? { error: "the process has ended" } : value;
+    return done ? await this.#ended() : value;
+  }
+
+  /** Why there is no answer: what the process said where errors are told. */
+  async #ended(): Promise<Answer> {
+    const lines = (await this.#complaint).split("\n");
+    const said = lines.find((line) => /error/i.test(line)) ?? "nothing";
+    return { error: `the process has ended, saying: ${said}` };
   }
 
   /** Ends the process. */
@@ -91,6 +102,7 @@ export class Peer {
       // It has ended already.
     }
     await this.#child.status;
+    await this.#complaint;
     await this.#input.abort().catch(() => {});
   }
 }
