@@ -1,0 +1,191 @@
+/**
+ * lm itself as a peer: commands on standard input, answers on standard output.
+ *
+ *     deno run -A bench/peers/lm.ts [--device wasm] [--threads 2]
+ */
+
+import { parseArgs } from "node:util";
+import type { Backend, Program } from "../../lib/backends/backend.ts";
+import { type Device, openBackend } from "../../lib/backends/open.ts";
+import { trainConfig } from "../../lib/config.ts";
+import type { Plan } from "../../lib/graph/plan.ts";
+import { Model } from "../../lib/language_model.ts";
+import { METRIC_SLOTS, METRIC_WIDTH, scheduleAt } from "../../lib/optimizer.ts";
+import { trainPlan } from "../../lib/plans.ts";
+import { type PresetName, presets } from "../../lib/presets.ts";
+import { CounterRandom, Purpose } from "../../lib/random.ts";
+import { Sampler } from "../../lib/sampler.ts";
+import { type Answer, type Command, lazily, serve, timed } from "./protocol.ts";
+
+const { values: flags } = parseArgs({
+  args: Deno.args,
+  options: {
+    device: { type: "string", default: "wasm" },
+    threads: { type: "string" },
+  },
+});
+// Written for engines with options, also where there is none yet.
+const open = openBackend as (
+  device: Device,
+  options?: { readonly threads?: number },
+) => Promise<Backend>;
+const backend = await open(
+  flags.device as Device,
+  flags.threads === undefined ? {} : { threads: Number(flags.threads) },
+);
+
+/** Batches drawn beforehand, so that drawing is not measured. */
+const BATCHES = 8;
+
+/** The parameters that a preset must have, here and in every other peer. */
+const PARAMETERS: Record<string, number> = {
+  original: 826_240,
+  "nano-cpu": 804_096,
+};
+
+/** Runs steps, reads their losses, and gives the last. */
+type Training = (steps: number) => Promise<number>;
+
+const trainings = new Map<string, Training>();
+
+async function makeTraining(name: string): Promise<Training> {
+  const preset = presets[name as PresetName];
+  const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[preset.tokenizer];
+  const model = await Model.create({ ...preset.model, vocabSize }, { backend });
+  const expected = PARAMETERS[name] ?? model.parameterCount;
+  if (model.parameterCount !== expected) {
+    throw new Error(`${model.parameterCount} parameters, not ${expected}`);
+  }
+  const train = trainConfig(preset.train);
+  const { batchSize: B } = train;
+  const T = model.config.blockSize;
+  const plan = trainPlan(model.config, train, { B, T });
+  const program = await model.compile(plan);
+  const random = new CounterRandom(1, Purpose.batch);
+  const batches = Array.from(
+    { length: 2 * BATCHES },
+    (_, stream) =>
+      Int32Array.from(
+        { length: B * T },
+        (_, i) => random.below(vocabSize, stream, i),
+      ),
+  );
+  let step = 0;
+  return async (steps) => {
+    for (let i = 0; i < steps; i++, step++) {
+      const batch = 2 * (step % BATCHES);
+      program.buffer("tokens").write(batches[batch]!);
+      program.buffer("targets").write(batches[batch + 1]!);
+      program.buffer("key").write([1, step, step % METRIC_SLOTS, 0]);
+      program.buffer("schedule").write(scheduleAt(train, step));
+      program.run();
+    }
+    // The ring holds the loss of each step; the trainer reads it like this too.
+    const metrics = await program.buffer("metrics").read();
+    return metrics[(step - 1) % METRIC_SLOTS * METRIC_WIDTH]!;
+  };
+}
+
+async function step(command: Command): Promise<Answer> {
+  const { preset = "original", steps = 3, warm = true } = command;
+  const run = await lazily(trainings, preset, async () => {
+    const training = await makeTraining(preset);
+    if (warm) await training(2);
+    return training;
+  });
+  let loss = NaN;
+  const milliseconds = await timed(1, async () => {
+    loss = await run(steps);
+  }) / steps;
+  return { milliseconds, loss };
+}
+
+const generators = new Map<string, Model>();
+
+async function generate(command: Command): Promise<Answer> {
+  const { batch = 1, tokens = 120 } = command;
+  const run = async (model: Model) => {
+    const sampler = new Sampler({ temperature: 0.9, topK: 10, seed: 7 });
+    const options = { sampler, maxNewTokens: tokens };
+    let count = 0;
+    if (batch === 1) {
+      for await (const _ of model.generate([10], options)) count++;
+    } else {
+      const prompts = Array.from({ length: batch }, () => [10]);
+      for await (const ids of model.generateBatch(prompts, options)) {
+        count += ids.length;
+      }
+    }
+    if (count !== batch * tokens) throw new Error(`${count} tokens`);
+  };
+  const model = await lazily(generators, String(batch), async () => {
+    const options = { ...presets.original.model, vocabSize: 128 };
+    const made = await Model.create(options, { backend });
+    await run(made);
+    return made;
+  });
+  const milliseconds = await timed(1, () => run(model));
+  return { tokensPerSecond: 1000 * batch * tokens / milliseconds };
+}
+
+const products = new Map<string, Program>();
+
+function productPlan(
+  { form, M, N, K }: {
+    form: "nn" | "nt" | "tn";
+    M: number;
+    N: number;
+    K: number;
+  },
+): Plan {
+  const lengths = { y: M * N, a: M * K, b: K * N };
+  const whole = (buffer: number, length: number) => ({
+    buffer,
+    offset: 0,
+    length,
+  });
+  return {
+    name: "product",
+    buffers: Object.entries(lengths).map(([name, length]) => ({
+      name,
+      kind: name === "y" ? "output" : "input",
+      dtype: "f32",
+      length,
+    })),
+    dispatches: [{
+      kernel: "matmul",
+      outputs: [whole(0, lengths.y)],
+      inputs: [whole(1, lengths.a), whole(2, lengths.b)],
+      dims: { form, M, N, K, bias: false, accumulate: false },
+      label: "product",
+    }],
+    phases: { product: [0, 1] },
+  };
+}
+
+async function matmul(command: Command): Promise<Answer> {
+  const { form, M, N, K, repeats = 20 } = command as Required<Command>;
+  const run = async (program: Program, times: number) => {
+    for (let i = 0; i < times; i++) program.run();
+    await backend.finish();
+  };
+  const program = await lazily(products, `${form} ${M} ${N} ${K}`, async () => {
+    const plan = productPlan({ form, M, N, K });
+    const made = await backend.compile(plan, new Map());
+    const random = new CounterRandom(1, Purpose.init);
+    for (const [stream, name] of ["a", "b"].entries()) {
+      const buffer = made.buffer(name);
+      const { length } = buffer.spec;
+      buffer.write(
+        Float32Array.from({ length }, (_, i) => random.normal(stream, i)),
+      );
+    }
+    await run(made, 3);
+    return made;
+  });
+  const milliseconds = await timed(1, () => run(program, repeats)) / repeats;
+  return { gflops: 2 * M * N * K / milliseconds / 1e6 };
+}
+
+await serve(`lm, ${backend.description}`, { step, generate, matmul });
+Deno.exit(); // workers and devices would keep the process

@@ -1,0 +1,122 @@
+/** A peer as the driver sees it: how it is started, and a process that is asked. */
+
+import { fromFileUrl } from "@std/path";
+import type { Answer, Command } from "./protocol.ts";
+
+/** Flags of the driver that say how peers are started. */
+export interface PeerOptions {
+  readonly device: string;
+  readonly threads: string;
+  readonly python: string;
+}
+
+const here = (file: string) => fromFileUrl(new URL(file, import.meta.url));
+
+const deno = (file: string, ...args: string[]) => [
+  Deno.execPath(),
+  "run",
+  "-A",
+  "--quiet",
+  "--no-check",
+  here(file),
+  ...args,
+];
+
+/** The command line of each peer. */
+export const commands: Readonly<
+  Record<string, (options: PeerOptions) => string[]>
+> = {
+  lm: ({ device, threads }) =>
+    deno("lm.ts", "--device", device, "--threads", threads),
+  "lm-webgpu": () => deno("lm.ts", "--device", "webgpu"),
+  torch: ({ python, threads }) => [
+    ...[python, here("torch_peer.py"), "--threads", threads],
+    ...["--blas-threads", "1"],
+  ],
+  // OpenBLAS's own threads: faster for a single product, slower for a step.
+  "torch-blas": ({ python, threads }) => [
+    ...[python, here("torch_peer.py"), "--threads", "1"],
+    ...["--blas-threads", threads],
+  ],
+  jax: () => deno("npm/jax.ts"),
+  tfjs: () => deno("npm/tfjs.ts"),
+};
+
+/** A running peer. */
+export class Peer {
+  readonly #child: Deno.ChildProcess;
+  readonly #lines: AsyncIterator<Answer>;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #complaint: Promise<string>;
+  /** What the peer calls itself, once it is ready. */
+  title = "";
+
+  constructor(command: readonly string[]) {
+    const [program, ...args] = command;
+    this.#child = new Deno.Command(program!, {
+      args,
+      env: { NO_COLOR: "1" },
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    this.#complaint = new Response(this.#child.stderr).text();
+    this.#lines = answers(this.#child.stdout);
+    this.#input = this.#child.stdin.getWriter();
+  }
+
+  /** Waits until the peer says that it is ready. */
+  async ready(): Promise<void> {
+    const { name, error } = await this.#next();
+    this.title = String(name ?? error);
+  }
+
+  /** One answer; an `error` in it if the peer cannot, or is gone. */
+  async ask(command: Command): Promise<Answer> {
+    const line = new TextEncoder().encode(JSON.stringify(command) + "\n");
+    try {
+      await this.#input.write(line);
+    } catch {
+      return await this.#ended();
+    }
+    return await this.#next();
+  }
+
+  async #next(): Promise<Answer> {
+    const { done, value } = await this.#lines.next();
+    return done ? await this.#ended() : value;
+  }
+
+  /** Why there is no answer: what the process said where errors are told. */
+  async #ended(): Promise<Answer> {
+    const lines = (await this.#complaint).split("\n");
+    const said = lines.find((line) => /error/i.test(line)) ?? "nothing";
+    return { error: `the process has ended, saying: ${said}` };
+  }
+
+  /** Ends the process. */
+  async stop(): Promise<void> {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It has ended already.
+    }
+    await this.#child.status;
+    await this.#complaint;
+    await this.#input.abort().catch(() => {});
+  }
+}
+
+/** The JSON objects on the lines of a stream; other lines (libraries greet) are passed over. */
+export async function* answers(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+): AsyncGenerator<Answer, void> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) {
+      if (line.startsWith("{")) yield JSON.parse(line) as Answer;
+    }
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * What a peer written in TypeScript does between commands: one JSON object a line
+ * on standard input, one JSON answer a line on standard output, idle otherwise.
+ */
+
+import { readFileSync } from "node:fs";
+
+/** A command. `work` names the item, the rest is its own. */
+export interface Command {
+  readonly work: string;
+  readonly preset?: string;
+  readonly steps?: number;
+  /** false: measure the very first run, as the start of a process needs. */
+  readonly warm?: boolean;
+  readonly batch?: number;
+  readonly tokens?: number;
+  readonly form?: "nn" | "nt" | "tn";
+  readonly M?: number;
+  readonly N?: number;
+  readonly K?: number;
+  readonly repeats?: number;
+}
+
+/** Numbers, by what they are; or an error. */
+export type Answer = Readonly<Record<string, number | string | boolean>>;
+
+/** The items of work a peer can do. */
+export type Works = Readonly<
+  Record<string, (command: Command) => Promise<Answer> | Answer>
+>;
+
+/** Says that the peer is there, then answers commands until the input ends. */
+export async function serve(name: string, works: Works): Promise<void> {
+  say({ ready: true, name });
+  let rest = "";
+  for await (
+    const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())
+  ) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) say(await answer(line, works));
+  }
+}
+
+async function answer(line: string, works: Works): Promise<Answer> {
+  try {
+    const command = JSON.parse(line) as Command;
+    const all: Works = { memory, ...works };
+    const work = all[command.work];
+    if (work === undefined) return { error: `no such work: ${command.work}` };
+    return await work(command);
+  } catch (error) {
+    return { error: String(error) };
+  }
+}
+
+function say(answer: Answer): void {
+  const line = new TextEncoder().encode(JSON.stringify(answer) + "\n");
+  for (let at = 0; at < line.length;) {
+    at += Deno.stdout.writeSync(line.subarray(at));
+  }
+}
+
+/** The most memory that was ever resident. */
+function memory(): Answer {
+  return { peakMegabytes: peakMegabytes("self") };
+}
+
+/** The most memory that a process ever had resident (Linux). */
+export function peakMegabytes(pid: number | "self"): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(/VmHWM:\s+(\d+)/.exec(status)![1]) / 1024;
+}
+
+/** Milliseconds a time that `times` runs take, each waited for. */
+export async function timed(
+  times: number,
+  run: () => Promise<void> | void,
+): Promise<number> {
+  const begun = performance.now();
+  for (let i = 0; i < times; i++) await run();
+  return (performance.now() - begun) / times;
+}
+
+/** The value of `key`, made on first use. */
+export async function lazily<T>(
+  made: Map<string, T>,
+  key: string,
+  make: () => Promise<T>,
+): Promise<T> {
+  const known = made.get(key);
+  if (known !== undefined) return known;
+  const value = await make();
+  made.set(key, value);
+  return value;
+}
