@@ -99,6 +99,44 @@ Deno.test("The CPU engine shares stores between programs and refuses misfits", a
   );
 });
 
+Deno.test("The CPU engine refuses stretches and names that do not exist", async () => {
+  await using backend = await openWasm({ threads: 1 });
+  const program = await backend.compile(sums, new Map());
+  const a = program.buffer("a");
+  assertThrows(
+    () => a.write([1, 2], n - 1),
+    RangeError,
+    "Cannot write a: elements 7 to 9 are not within its 8",
+  );
+  await assertRejects(() => a.read(-1, 2), RangeError, "Cannot read a");
+  await assertRejects(() => a.read(NaN), RangeError, "Cannot read a");
+  assertThrows(
+    () => program.buffer("middle"),
+    RangeError,
+    "Cannot find buffer middle",
+  );
+  const beyond = { buffer: 0, offset: 4, length: n };
+  const stretch = { buffer: 3, offset: 0, length: n };
+  for (const [outputs, inputs] of [[stretch, beyond], [beyond, stretch]]) {
+    const dispatch: Dispatch = {
+      kernel: "copy",
+      outputs: [outputs!],
+      inputs: [inputs!],
+      dims: { n },
+      label: "shifted",
+    };
+    await assertRejects(
+      () =>
+        backend.compile(
+          { ...sums, dispatches: [dispatch], phases: {} },
+          new Map(),
+        ),
+      RangeError,
+      "Cannot run copy (shifted): elements 4 to 12 are not within the 8 of a",
+    );
+  }
+});
+
 Deno.test("The CPU engine accounts for memory and gives it back", async () => {
   await using backend = await openWasm({ threads: 2 });
   assertEquals(backend.allocatedBytes, 0);
