@@ -39,7 +39,11 @@ export {
   NoAdapterError,
   type Numbers,
 } from "./lib/backends/backend.ts";
-export { type Device, openBackend } from "./lib/backends/open.ts";
+export {
+  type Device,
+  type DeviceOptions,
+  openBackend,
+} from "./lib/backends/open.ts";
 export {
   type Checkpoint,
   decodeCheckpoint,

@@ -1,13 +1,17 @@
 /**
- * Times a training step of a preset: the median of whole steps, none of which is
- * waited for, and on WebGPU where the time goes, kernel by kernel.
+ * Times a training step of a preset: the median of whole steps, and where the time
+ * goes, kernel by kernel.
  *
- *     deno run -A bench/step.ts [--preset original] [--steps 30] [--rounds 5] [--tiling register|workgroup]
+ *     deno run -A bench/step.ts [--device wasm|webgpu] [--threads 2] [--preset original]
+ *       [--steps 10] [--rounds 5] [--tiling register|workgroup]
  */
 
 import { parseArgs } from "@std/cli/parse-args";
+import type { DispatchTime } from "../lib/backends/backend.ts";
+import { openWasm } from "../lib/backends/wasm.ts";
 import { openWebGpu } from "../lib/backends/webgpu.ts";
 import { trainConfig } from "../lib/config.ts";
+import type { Dispatch } from "../lib/graph/plan.ts";
 import { Model } from "../lib/language_model.ts";
 import { METRIC_SLOTS, scheduleAt } from "../lib/optimizer.ts";
 import { trainPlan } from "../lib/plans.ts";
@@ -15,22 +19,30 @@ import { type PresetName, presets } from "../lib/presets.ts";
 import { CounterRandom, Purpose } from "../lib/random.ts";
 
 const flags = parseArgs(Deno.args, {
-  string: ["preset", "steps", "rounds", "tiling"],
-  default: { preset: "original", steps: "10", rounds: "5" },
+  string: ["device", "threads", "preset", "steps", "rounds", "tiling"],
+  default: { device: "wasm", preset: "original", steps: "10", rounds: "5" },
 });
 const preset = presets[flags.preset as PresetName];
 const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[preset.tokenizer];
 const train = trainConfig(preset.train);
 const tiling = flags.tiling as "register" | "workgroup" | undefined;
+const threads = flags.threads === undefined ? {} : {
+  threads: Number(flags.threads),
+};
 
-/** A model, its training program and the time that making them took. */
-async function prepare(profile: boolean) {
-  const begun = performance.now();
-  const backend = await openWebGpu({
+/** A backend whose programs can be timed. */
+async function open(profile: boolean) {
+  return flags.device === "wasm" ? await openWasm(threads) : await openWebGpu({
     adapter: "any",
     profile,
     ...(tiling && { tiling }),
   });
+}
+
+/** A model, its training program and the time that making them took. */
+async function prepare(profile: boolean) {
+  const begun = performance.now();
+  const backend = await open(profile);
   const model = await Model.create({ ...preset.model, vocabSize }, { backend });
   const { batchSize: B } = train;
   const T = model.config.blockSize;
@@ -45,21 +57,51 @@ async function prepare(profile: boolean) {
   program.buffer("tokens").write(ids(0));
   program.buffer("targets").write(ids(1));
   let step = 0;
+  const begin = () => {
+    program.buffer("key").write([1, step, step % METRIC_SLOTS, 0]);
+    program.buffer("schedule").write(scheduleAt(train, step));
+    step++;
+  };
   const run = (steps: number) => {
-    for (let i = 0; i < steps; i++, step++) {
-      program.buffer("key").write([1, step, step % METRIC_SLOTS, 0]);
-      program.buffer("schedule").write(scheduleAt(train, step));
+    for (let i = 0; i < steps; i++) {
+      begin();
       program.run();
     }
+  };
+  const profiled = async (): Promise<DispatchTime[]> => {
+    begin();
+    if (flags.device !== "wasm") program.run();
+    return await program.profile();
   };
   run(1);
   await backend.finish();
   const milliseconds = performance.now() - begun;
-  return { backend, model, program, run, tokens: B * T, milliseconds };
+  return { backend, model, plan, run, profiled, tokens: B * T, milliseconds };
 }
 
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
+
+/** What a dispatch is called in the table, its floating point operations, and the bytes of its operands. */
+function describe({ kernel, dims, outputs, inputs }: Dispatch) {
+  const words = [...outputs, ...inputs].reduce(
+    (n, { length }) => n + length,
+    0,
+  );
+  if (kernel === "matmul") {
+    const { form, M, N, K } = dims;
+    const flops = 2 * M * N * K;
+    return { name: `matmul ${form} ${M}x${N}x${K}`, flops, bytes: 4 * words };
+  }
+  let flops = 0;
+  if (kernel === "attention" || kernel === "attentionBackward") {
+    const { B, T, NH, HS, mask } = dims;
+    const products = kernel === "attention" ? 2 : 5;
+    const pairs = mask === "causal" ? T * (T + 1) / 2 : T * T;
+    flops = 2 * products * B * NH * pairs * HS;
+  }
+  return { name: kernel, flops, bytes: 4 * words };
 }
 
 const steps = Number(flags.steps);
@@ -69,8 +111,9 @@ const steps = Number(flags.steps);
   console.log(
     `${model.parameterCount} parameters, ${tokens} tokens a step; opened, compiled and run once in ${
       milliseconds.toFixed(0)
-    } ms`,
+    } ms; ${(backend.allocatedBytes / 1e6).toFixed(0)} MB on the device`,
   );
+  run(5);
   const rounds: number[] = [];
   for (let round = 0; round < Number(flags.rounds); round++) {
     const begun = performance.now();
@@ -93,39 +136,35 @@ const steps = Number(flags.steps);
   await backend[Symbol.asyncDispose]();
 }
 {
-  const { backend, model, program, run } = await prepare(true);
-  const perKernel = new Map<string, { count: number; rounds: number[] }>();
-  for (let round = 0; round < Number(flags.rounds); round++) {
-    run(1);
-    const sums = new Map<string, { count: number; ms: number }>();
-    const times = await program.profile(); // one for each dispatch, in order
-    for (const [i, { kernel, nanoseconds }] of times.entries()) {
-      const { dims } = program.plan.dispatches[i]!;
-      const form = "form" in dims
-        ? ` ${dims.form} ${dims.M}x${dims.N}x${dims.K}`
-        : "";
-      const sum = sums.get(kernel + form) ?? { count: 0, ms: 0 };
-      sum.count++;
-      sum.ms += nanoseconds / 1e6;
-      sums.set(kernel + form, sum);
-    }
-    for (const [kernel, { count, ms }] of sums) {
-      const entry = perKernel.get(kernel) ?? { count, rounds: [] };
-      entry.rounds.push(ms);
-      perKernel.set(kernel, entry);
+  const { backend, model, plan, run, profiled } = await prepare(true);
+  run(5);
+  const kinds = Map.groupBy(
+    plan.dispatches.keys(),
+    (index) => describe(plan.dispatches[index]!).name,
+  );
+  const sums = new Map<string, number[]>();
+  for (let round = 0; round < 4 * Number(flags.rounds); round++) {
+    const times = await profiled(); // one for each dispatch, in order
+    for (const [name, indices] of kinds) {
+      const ms = indices.reduce((sum, i) => sum + times[i]!.nanoseconds, 0);
+      sums.set(name, [...sums.get(name) ?? [], ms / 1e6]);
     }
   }
-  const rows = [...perKernel].map(([kernel, { count, rounds }]) => ({
-    kernel,
-    count,
-    ms: median(rounds),
-  })).sort((a, b) => b.ms - a.ms);
+  const rows = [...kinds].map(([name, indices]) => {
+    const { flops, bytes } = describe(plan.dispatches[indices[0]!]!);
+    const ms = median(sums.get(name)!);
+    const perMs = indices.length / ms / 1e6;
+    return { name, count: indices.length, ms, flops, bytes, perMs };
+  }).sort((a, b) => b.ms - a.ms);
   const total = rows.reduce((sum, { ms }) => sum + ms, 0);
-  for (const { kernel, count, ms } of rows) {
+  for (const { name, count, ms, flops, bytes, perMs } of rows) {
+    const rate = flops > 0
+      ? `${(flops * perMs).toFixed(1).padStart(8)} GFLOP/s`
+      : `${(bytes * perMs).toFixed(1).padStart(8)} GB/s   `;
     console.log(
-      `${kernel.padEnd(32)} ${String(count).padStart(3)} x ${
+      `${name.padEnd(26)} ${String(count).padStart(3)} x ${
         (ms / count).toFixed(3).padStart(8)
-      } ms ${ms.toFixed(2).padStart(8)} ms ${
+      } ms ${ms.toFixed(2).padStart(8)} ms ${rate} ${
         (100 * ms / total).toFixed(1).padStart(5)
       } %`,
     );

@@ -5,7 +5,11 @@
  */
 
 import type { Backend, Numbers, Program, Stores } from "./backends/backend.ts";
-import { type Device, openBackend } from "./backends/open.ts";
+import {
+  type Device,
+  type DeviceOptions,
+  openBackend,
+} from "./backends/open.ts";
 import {
   type Checkpoint,
   decodeCheckpoint,
@@ -30,7 +34,7 @@ import type { TensorData } from "./safetensors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** Where a model lives and how it starts. */
-export interface ModelPlacement {
+export interface ModelPlacement extends DeviceOptions {
   /** The device to open; `auto` if left out. The model closes it. */
   readonly device?: Device;
   /** A backend that is open already, in place of `device`. The model leaves it open. */
@@ -153,9 +157,9 @@ export class Model implements AsyncDisposable {
       layout: ParameterLayout;
       values: Float32Array | Float64Array;
     },
-    { device = "auto", backend }: ModelPlacement,
+    { device, threads, backend }: ModelPlacement,
   ): Promise<Model> {
-    const opened = backend ?? await openBackend(device);
+    const opened = backend ?? await openBackend(device, { threads });
     const ownsBackend = backend === undefined;
     const model = new Model(config, opened, { layout, ownsBackend });
     try {

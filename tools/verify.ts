@@ -1,7 +1,7 @@
 /**
  * Checks recorded runs of other implementations against this one:
  *
- *     deno task verify [--device reference|webgpu] FILE...
+ *     deno task verify [--device reference|webgpu|wasm] FILE...
  *
  * The files' format is described in tests/golden/README.md. Prints, for each file,
  * every recorded quantity with its worst error and the tolerance. Exits 1 on a miss
@@ -15,16 +15,16 @@ import { passes } from "./verify/comparison.ts";
 import { formatOutcome } from "./verify/table.ts";
 import { verifyFile } from "./verify/verify_file.ts";
 
-const usage = `Usage: deno task verify [--device reference|webgpu] FILE...
+const usage = `Usage: deno task verify [--device reference|webgpu|wasm] FILE...
 
 Checks recorded models (tests/golden/README.md describes the format).
 
-  --device NAME   where to compute: reference (float64, the default) or webgpu
+  --device NAME   where to compute: reference (float64, the default), webgpu or wasm
   --help          this text`;
 
 /** What the command line asks for. */
 interface Request {
-  readonly device: "reference" | "webgpu";
+  readonly device: "reference" | "webgpu" | "wasm";
   readonly files: readonly string[];
 }
 
@@ -40,7 +40,7 @@ function readArguments(args: string[]): Request | "help" {
     },
   });
   if (help) return "help";
-  if (device !== "reference" && device !== "webgpu") {
+  if (device !== "reference" && device !== "webgpu" && device !== "wasm") {
     throw new TypeError(
       `Cannot verify: device "${device}" is neither reference nor webgpu`,
     );

@@ -2,7 +2,7 @@
 
 import type { KernelDims } from "../vocabulary.ts";
 import { CACHE_APPEND } from "./codes.ts";
-import { rowsOfUnit, type Site, type Step } from "./step.ts";
+import { rowsOfBlock, type Site, type Step } from "./step.ts";
 
 /** See {@linkcode KernelDims.cacheAppend}. */
 export function cacheAppend(
@@ -11,7 +11,7 @@ export function cacheAppend(
 ): Step[] {
   const rows = B * T;
   const width = 2 * NKV * HS;
-  const grain = rowsOfUnit(width);
+  const grain = rowsOfBlock(width);
   return [{
     kernel: CACHE_APPEND,
     units: Math.ceil(rows / grain),

@@ -59,6 +59,9 @@ export const SUM_COLUMNS = 64;
 /** Numbers along k that a packed matrix product takes at a time. */
 export const DEPTH = 256;
 
+/** Rows that a matrix is packed by, where they are not what a panel is made of. It divides DEPTH. */
+export const PACK_DEPTH = 8;
+
 /** Queries that attention takes at a time: tiles of 5. */
 export const QUERIES = 20;
 /** Queries between which attention's gradient keeps what it computed. */
@@ -69,23 +72,46 @@ export const MASK_CAUSAL = 0;
 export const MASK_NONE = 1;
 export const MASK_ZEROED = 2;
 export const MASK_FINITE = 3;
+/** Columns of a unit of normBackwardWeights. */
+export const COLUMNS = 16;
+
+// The kinds of activation.
+export const GELU_TANH = 0;
+export const GELU = 1;
+export const RELU = 2;
+export const RELU2 = 3;
 
 // Kernels, by the names of the vocabulary or the part of one that they do.
-export const ADD = 1;
-export const COPY = 2;
-
-export const PACK_MATRIX = 70;
-export const MULTIPLY = 71;
-export const EMBEDDING = 40;
-export const EMBEDDING_BACKWARD = 41;
-export const POSITION_BACKWARD = 42;
-export const SELECT_LAST = 43;
-export const COLUMN_SUM = 44;
-export const ROPE = 45;
-export const CACHE_APPEND = 46;
-export const SQUARE_SUM = 47;
-export const CLIP = 48;
-export const ADAMW = 49;
-export const ATTENTION = 73;
-export const ATTENTION_BACKWARD = 74;
-export const ATTENTION_CACHED = 75;
+export const EMBEDDING = 1;
+export const EMBEDDING_BACKWARD = 2;
+export const POSITION_BACKWARD = 3;
+export const PACK_PANELS_OF_ROWS = 4;
+export const PACK_PANELS_OF_COLUMNS = 5;
+export const PACK_TILES = 6;
+export const MULTIPLY = 7;
+export const COLUMN_SUM = 8;
+export const NORM = 9;
+export const NORM_BACKWARD = 10;
+export const NORM_BACKWARD_WEIGHTS = 11;
+export const ACTIVATION = 12;
+export const ACTIVATION_BACKWARD = 13;
+export const SWIGLU = 14;
+export const SWIGLU_BACKWARD = 15;
+export const QK_NORM = 16;
+export const QK_NORM_BACKWARD = 17;
+export const ROPE = 18;
+export const ATTENTION = 19;
+export const ATTENTION_BACKWARD = 20;
+export const CACHE_APPEND = 21;
+export const ATTENTION_CACHED = 22;
+export const SELECT_LAST = 23;
+export const ADD = 24;
+export const COPY = 25;
+export const DROPOUT = 26;
+export const SOFTCAP = 27;
+export const SOFTCAP_BACKWARD = 28;
+export const CROSS_ENTROPY = 29;
+export const LOSS_SUM = 30;
+export const SQUARE_SUM = 31;
+export const CLIP = 32;
+export const ADAMW = 33;

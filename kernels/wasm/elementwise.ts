@@ -1,7 +1,8 @@
-/** Sums and copies. */
+/** Sums, copies and dropout. */
 
 import type { KernelDims } from "../vocabulary.ts";
-import { ADD, COPY } from "./codes.ts";
+import { ADD, COPY, DROPOUT } from "./codes.ts";
+import { maskArguments } from "./random.ts";
 import { blocks, type Site, type Step } from "./step.ts";
 
 /** See {@linkcode KernelDims.add}. */
@@ -20,4 +21,13 @@ export function copy(
 ): Step[] {
   const args = [...outputs, ...inputs, n];
   return [{ kernel: COPY, units: blocks(n), args, work: n }];
+}
+
+/** See {@linkcode KernelDims.dropout}. */
+export function dropout(
+  { n, rate, site }: KernelDims["dropout"],
+  { outputs, inputs }: Site,
+): Step[] {
+  const args = [...outputs, ...inputs, n, ...maskArguments({ rate, site })];
+  return [{ kernel: DROPOUT, units: blocks(n), args, work: 50 * n }];
 }

@@ -9,7 +9,7 @@ import {
   POSITION_BLOCK,
   SELECT_LAST,
 } from "./codes.ts";
-import { rowsOfUnit, type Site, type Step } from "./step.ts";
+import { rowsOfBlock, type Site, type Step } from "./step.ts";
 
 /** See {@linkcode KernelDims.embedding}. */
 export function embedding(
@@ -20,7 +20,7 @@ export function embedding(
   // Without a table a position is of no use.
   const starts = positions && start ? rest[1]! : 0;
   const rows = B * T;
-  const grain = rowsOfUnit(C);
+  const grain = rowsOfBlock(C);
   return [{
     kernel: EMBEDDING,
     units: Math.ceil(rows / grain),
@@ -63,7 +63,7 @@ export function selectLast(
   { B, T, C }: KernelDims["selectLast"],
   { outputs, inputs }: Site,
 ): Step[] {
-  const grain = rowsOfUnit(C);
+  const grain = rowsOfBlock(C);
   return [{
     kernel: SELECT_LAST,
     units: Math.ceil(B / grain),

@@ -1,11 +1,22 @@
 /** Matrix products: the right operand is packed, then blocks of the result are shared out. */
 
 import type { KernelDims } from "../vocabulary.ts";
-import { DEPTH, MULTIPLY, NOTHING, PACK_MATRIX } from "./codes.ts";
+import {
+  DEPTH,
+  MULTIPLY,
+  NOTHING,
+  PACK_DEPTH,
+  PACK_PANELS_OF_COLUMNS,
+  PACK_PANELS_OF_ROWS,
+  PACK_TILES,
+} from "./codes.ts";
 import type { Site, Step } from "./step.ts";
 
 /** Columns of a packed panel; see `assembly/tile.ts`. */
 const PANEL = 8;
+
+/** Rows of a tile. */
+const TILE_ROWS = 5;
 
 /** Rows of a unit, at most and at least: a few tiles of 5, which stay in the first-level cache with a panel. */
 const ROWS = 20;
@@ -24,28 +35,34 @@ export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
   const [a, b, ...rest] = site.inputs as [number, number, ...number[]];
   const panels = Math.ceil(N / PANEL);
   const packed = site.packed(1, 4 * panels * PANEL * K);
-  const pack: Step = {
-    kernel: PACK_MATRIX,
-    units: panels,
-    grain: 4, // a few cache lines of b
-    args: [packed, b, N, K, form === "nt" ? 1 : 0],
+  const slices = Math.ceil(K / PACK_DEPTH);
+  const steps: Step[] = [{
+    kernel: form === "nt" ? PACK_PANELS_OF_ROWS : PACK_PANELS_OF_COLUMNS,
+    units: form === "nt" ? panels : slices,
+    args: [packed, b, N, K],
     work: N * K,
     packs: 1,
-  };
+  }];
+  let left = a;
+  if (form === "tn") {
+    left = site.shared(4 * Math.ceil(M / TILE_ROWS) * TILE_ROWS * K);
+    const args = [left, a, M, K];
+    steps.push({ kernel: PACK_TILES, units: slices, args, work: M * K });
+  }
   const biasAt = bias ? rest[0]! : NOTHING;
   const addend = residual ? rest.at(-1)! : accumulate ? y : NOTHING;
   const { rows, columns } = blockOf(M, N);
   site.scratch(256 + 4 * ROWS * DEPTH);
-  const multiply: Step = {
+  steps.push({
     kernel: MULTIPLY,
     units: Math.ceil(M / rows) * Math.ceil(N / columns),
     args: [
-      ...[y, a, packed, biasAt, addend, M, N, K, rows, columns],
+      ...[y, left, packed, biasAt, addend, M, N, K, rows, columns],
       form === "tn" ? 1 : 0,
     ],
     work: M * N * K,
-  };
-  return [pack, multiply];
+  });
+  return steps;
 }
 
 /**

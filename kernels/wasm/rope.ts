@@ -2,7 +2,7 @@
 
 import type { KernelDims } from "../vocabulary.ts";
 import { ROPE } from "./codes.ts";
-import { rowsOfUnit, type Site, type Step } from "./step.ts";
+import { rowsOfBlock, type Site, type Step } from "./step.ts";
 
 /** See {@linkcode KernelDims.rope}. */
 export function rope(
@@ -12,7 +12,7 @@ export function rope(
   const { B, T, NH, NKV, HS, L, interleaved, inverse } = dims;
   const rows = B * T;
   const width = (NH + 2 * NKV) * HS;
-  const grain = rowsOfUnit(width);
+  const grain = rowsOfBlock(width);
   return [{
     kernel: ROPE,
     units: Math.ceil(rows / grain),

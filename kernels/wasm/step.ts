@@ -57,9 +57,18 @@ export function blocks(n: number): number {
   return Math.ceil(n / BLOCK);
 }
 
-/** Rows of that many elements in a unit that has about {@linkcode BLOCK} of them. */
-export function rowsOfUnit(width: number): number {
-  return Math.max(1, Math.floor(BLOCK / width));
+/** Rows of `length` elements that make about a block; at least one. */
+export function rowsOfBlock(length: number): number {
+  return Math.max(1, Math.floor(BLOCK / length));
+}
+
+/** Units of a kernel that treats each row alone, some rows at a time. */
+export function rowBlocks(
+  rows: number,
+  length: number,
+): { units: number; perUnit: number } {
+  const perUnit = rowsOfBlock(length);
+  return { units: Math.ceil(rows / perUnit), perUnit };
 }
 
 /** The most arguments that fit a record. */

@@ -1,8 +1,8 @@
 /** Which backend to use: the choice behind `device: "auto"`. Only the chosen one is loaded. */
 
-import type { Backend } from "./backend.ts";
+import { type Backend, NoAdapterError } from "./backend.ts";
 
-/** Where to compute. `auto` takes a hardware adapter if there is one, else a software adapter. */
+/** Where to compute. `auto` takes a GPU if there is one, else `wasm`; a software adapter only `webgpu` takes. */
 export type Device = "auto" | "webgpu" | "wasm" | "reference";
 
 /** The values of {@linkcode Device}. */
@@ -13,11 +13,17 @@ export const devices: readonly Device[] = [
   "reference",
 ];
 
+/** How to open a device. */
+export interface DeviceOptions {
+  /** Threads of device `wasm`, from 1 to 256; one for each core if left out. With `auto` it asks for `wasm`. */
+  readonly threads?: number | undefined;
+}
+
 /**
  * Opens a backend. Dispose of it when done.
  *
- * @throws {NoAdapterError} if the device needs a WebGPU adapter and there is none
- * @throws {RangeError} if there is no such device
+ * @throws {NoAdapterError} if the device needs a WebGPU adapter, or a feature of WebAssembly, and there is none
+ * @throws {RangeError} if there is no such device, or it cannot have such options
  *
  * @example
  * ```ts
@@ -28,25 +34,49 @@ export const devices: readonly Device[] = [
  * assertEquals(backend.kind, "reference");
  * ```
  */
-export async function openBackend(device: Device = "auto"): Promise<Backend> {
+export async function openBackend(
+  device: Device = "auto",
+  { threads }: DeviceOptions = {},
+): Promise<Backend> {
+  if (threads !== undefined && device !== "auto" && device !== "wasm") {
+    throw new RangeError(
+      `Cannot open device ${device} with ${threads} threads: only wasm has threads to choose`,
+    );
+  }
   switch (device) {
     case "auto":
+      return threads === undefined
+        ? await openGpu() ?? await openCpu()
+        : await openCpu(threads);
     case "webgpu": {
-      // Until there is a wasm engine, a software adapter is better than nothing.
       const { openWebGpu } = await import("./webgpu.ts");
       return await openWebGpu({ adapter: "any" });
     }
+    case "wasm":
+      return await openCpu(threads);
     case "reference": {
       const { openReference } = await import("./reference.ts");
       return openReference();
-    }
-    case "wasm": {
-      const { openWasm } = await import("./wasm.ts");
-      return await openWasm();
     }
     default:
       throw new RangeError(
         `Cannot open device ${device}: it is none of ${devices.join(", ")}`,
       );
   }
+}
+
+/** A GPU, if the machine has one. */
+async function openGpu(): Promise<Backend | undefined> {
+  const { openWebGpu } = await import("./webgpu.ts");
+  try {
+    return await openWebGpu({ adapter: "hardware" });
+  } catch (error) {
+    if (error instanceof NoAdapterError) return undefined;
+    throw error;
+  }
+}
+
+async function openCpu(threads?: number): Promise<Backend> {
+  const { openWasm } = await import("./wasm.ts");
+  return await openWasm(threads === undefined ? {} : { threads });
 }

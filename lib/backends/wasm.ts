@@ -137,7 +137,7 @@ class OpenBackend implements WasmBackend {
   }
 
   get allocatedBytes(): number {
-    return this.#context.memory.allocatedBytes;
+    return this.#context.allocatedBytes;
   }
 
   createStore(spec: BufferSpec): DeviceBuffer {

@@ -36,6 +36,11 @@ export class WasmContext {
     this.#control(CONTROL_MAY_SLEEP, workers.count > 0 && maySleep() ? 1 : 0);
   }
 
+  /** Bytes given out at present, but for the threads' scratch memory, which stays. */
+  get allocatedBytes(): number {
+    return this.memory.allocatedBytes - this.threads * this.#scratchBytes;
+  }
+
   /** Threads that compute, the caller's included. */
   get threads(): number {
     return this.workers.count + 1;

@@ -170,9 +170,8 @@ function align(bytes: number): number {
 
 function build(dispatch: Dispatch, site: Site): Step[] {
   // The record pairs each name with its own dims, as Dispatch does; the compiler cannot follow a union through it.
-  const builder = builders[dispatch.kernel] as
-    | Builder<KernelDims[Dispatch["kernel"]]>
-    | undefined;
-  if (!builder) throw new Error(`Cannot run ${dispatch.kernel} yet`);
+  const builder = builders[dispatch.kernel] as Builder<
+    KernelDims[Dispatch["kernel"]]
+  >;
   return builder(dispatch.dims, site);
 }

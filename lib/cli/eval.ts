@@ -12,6 +12,7 @@ import {
 import { deviceName } from "./device_name.ts";
 import { CommandError, exitCode, UsageError, withFlagNames } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
+import { placement } from "./placement.ts";
 import { canRedraw, StatusLine, writeError, writeOutput } from "./terminal.ts";
 import {
   readTrainedModel,
@@ -25,7 +26,7 @@ export async function evaluate(
   { flags, operand }: Arguments<EvalFlags>,
 ): Promise<number> {
   using interrupt = new Interrupt();
-  const { split = "val", device = "auto", json = false } = flags;
+  const { split = "val", json = false } = flags;
   const trained = await readTrainedModel(operand, { best: flags.best });
   const { config, training } = trained.checkpoint;
   const blockSize = flags.blockSize ?? config.blockSize;
@@ -35,7 +36,10 @@ export async function evaluate(
   const corpus = await findText(trained, flags.data, interrupt.signal);
   const tokens = tokenizer.encode(corpus.text);
   const dataset = cut(tokens, { blockSize, batchSize });
-  await using model = await Model.load(trained.checkpoint, { device });
+  await using model = await Model.load(
+    trained.checkpoint,
+    placement(flags),
+  );
   writeError(`${trained.path} on ${deviceName(model.backend)}\n`);
 
   const status = new StatusLine(canRedraw());

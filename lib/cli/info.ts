@@ -1,6 +1,7 @@
 /** `info`: what this machine can do, and what a model is made of. Nothing is trained or run. */
 
 import { NoAdapterError } from "../backends/backend.ts";
+import { openWasm } from "../backends/wasm.ts";
 import { openWebGpu } from "../backends/webgpu.ts";
 import {
   type ModelConfig,
@@ -125,21 +126,32 @@ function modelOfRun(
 
 async function describeMachine(): Promise<string> {
   const { os, arch } = Deno.build;
-  const [adapter, auto] = await describeAdapter();
+  const [adapter, isGpu] = await describeAdapter();
+  const cpu = await describeCpu();
   return [
     `lm ${VERSION} on Deno ${Deno.version.deno}, ${os} ${arch}`,
     "",
     ...adapter.map((line, index) =>
       `${(index === 0 ? "webgpu" : "").padEnd(10)} ${line}`
     ),
-    "wasm       not in this version",
+    `wasm       ${cpu}`,
     "reference  float64 in TypeScript on one thread: exact, slow, anywhere",
     "",
-    `--device auto takes ${auto}`,
+    `--device auto takes ${isGpu ? "webgpu" : "wasm"}`,
   ].join("\n");
 }
 
-async function describeAdapter(): Promise<[lines: string[], auto: string]> {
+async function describeCpu(): Promise<string> {
+  try {
+    await using backend = await openWasm();
+    return backend.description;
+  } catch (error) {
+    if (!(error instanceof NoAdapterError)) throw error;
+    return `none: ${error.message}`;
+  }
+}
+
+async function describeAdapter(): Promise<[lines: string[], isGpu: boolean]> {
   try {
     await using backend = await openWebGpu({ adapter: "any" });
     const { limits } = backend.device;
@@ -152,10 +164,9 @@ async function describeAdapter(): Promise<[lines: string[], auto: string]> {
         bytes(limits.maxComputeWorkgroupStorageSize)
       } in common`,
     ];
-    return [lines, "webgpu"];
+    return [lines, !backend.software];
   } catch (error) {
     if (!(error instanceof NoAdapterError)) throw error;
-    const none = "nothing: --device reference has to be asked for";
-    return [[`none: ${error.message}`, error.hint], none];
+    return [[`none: ${error.message}`, error.hint], false];
   }
 }

@@ -10,6 +10,7 @@ import { checkUsage, exitCode, UsageError } from "./errors.ts";
 import { flagName } from "./flag.ts";
 import { Interrupt } from "./interrupt.ts";
 import { opening } from "./opening.ts";
+import { placement } from "./placement.ts";
 import { forOutput, writeError, writeOutput } from "./terminal.ts";
 import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
 import type { SampleFlags } from "./verbs.ts";
@@ -20,13 +21,16 @@ export async function sample(
 ): Promise<number> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
-  const { numSamples = 1, device = "auto", json = false } = flags;
+  const { numSamples = 1, json = false } = flags;
   const choice = checkFlags(flags);
   const trained = await readTrainedModel(operand, { best: flags.best });
   const tokenizer = tokenizerOf(trained);
   const prompt = flags.prompt ?? opening(tokenizer);
   tokenizer.encode(prompt); // An unknown character needs no device to be refused.
-  await using model = await Model.load(trained.checkpoint, { device });
+  await using model = await Model.load(
+    trained.checkpoint,
+    placement(flags),
+  );
   const where = deviceName(model.backend);
   writeError(`${trained.path} on ${where}, seed ${choice.seed}\n`);
   const { tokens = 500, stop = [] } = flags;

@@ -9,6 +9,7 @@ import { deviceName } from "./device_name.ts";
 import { CommandError, exitCode, isFailure } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
 import { opening } from "./opening.ts";
+import { placement } from "./placement.ts";
 import { program, VERSION } from "./program.ts";
 import { readRunConfig, RunDirectory } from "./run_directory.ts";
 import { canRedraw, StatusLine, writeError } from "./terminal.ts";
@@ -78,11 +79,11 @@ export async function train(
 
 async function placeModel(
   { model, train, resumed }: TrainingSetup,
-  { device = "auto" }: Partial<TrainFlags>,
+  flags: Partial<TrainFlags>,
 ): Promise<Model> {
   return resumed === undefined
-    ? await Model.create(model, { device, seed: train.seed })
-    : await Model.load(resumed.checkpoint, { device });
+    ? await Model.create(model, { ...placement(flags), seed: train.seed })
+    : await Model.load(resumed.checkpoint, placement(flags));
 }
 
 async function makeTrainer(

@@ -106,6 +106,7 @@ const resumable: readonly (keyof TrainFlags)[] = [
   "maxSteps",
   "data",
   "device",
+  "threads",
   "json",
 ];
 

@@ -35,13 +35,18 @@ export interface Verb<Values> extends Syntax<Values>, VerbSummary {
 /** Flags of every verb. */
 interface CommonFlags {
   device: Device;
+  threads: number;
   help: boolean;
 }
 
 const commonFlags = {
   device: choice(devices, {
-    help: "where to compute; auto: a GPU if there is one",
+    help: "where to compute; auto: a GPU if there is one, else wasm",
     without: "auto",
+  }),
+  threads: integer({
+    help: "how many compute, on --device wasm",
+    without: "the machine's cores",
   }),
   help: toggle({ help: "this text", alias: "h" }),
 };
@@ -92,7 +97,7 @@ export const trainVerb: Verb<TrainFlags> = {
     }),
     resume: text("RUN", {
       help:
-        "go on with a run; beside it only --steps, --data, --device, --json",
+        "go on with a run; beside it only --steps, --data, --device, --threads, --json",
     }),
     json: jsonFlag("one JSON event a line on standard output"),
     ...commonFlags,
@@ -107,6 +112,7 @@ export const trainVerb: Verb<TrainFlags> = {
       "out",
       "resume",
       "device",
+      "threads",
       "json",
       "help",
     ],
@@ -182,7 +188,7 @@ export const sampleVerb: Verb<SampleFlags> = {
       "repetitionPenalty",
       "seed",
     ],
-    "The rest": ["best", "device", "json", "help"],
+    "The rest": ["best", "device", "threads", "json", "help"],
   },
 };
 
@@ -228,6 +234,7 @@ export const evalVerb: Verb<EvalFlags> = {
       "batchSize",
       "best",
       "device",
+      "threads",
       "json",
       "help",
     ],

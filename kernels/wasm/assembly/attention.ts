@@ -5,10 +5,10 @@
 
 import { MASK_CAUSAL, NOTHING, QUERIES } from "../codes";
 import { log } from "./math";
-import { packColumns, packRows, packTileOfRows, product } from "./product";
+import { packColumns, packRows, packTiles, product } from "./product";
 import { float, int, pointer } from "./record";
 import { drop, exponentials, KEY, largest, MASK, mask, SCALE, scaleBy } from "./scores";
-import { PANEL, PANEL_STEP, TILE_ROWS, TILE_STEP } from "./tile";
+import { PANEL, PANEL_STEP, TILE_ROWS } from "./tile";
 
 /** y, lse, qkv, then the dims of scores.ts */
 export function attention(r: usize, from: i32, to: i32, scratch: usize): void {
@@ -93,14 +93,5 @@ export function packAllColumns(to: usize, x: usize, row: usize, K: i32, N: i32):
     packColumns(to, x, row, K, N - n);
     to += K * PANEL_STEP;
     x += PANEL_STEP;
-  }
-}
-
-/** Packs x[M,K] as the left operand of a product: tiles [K][5]. */
-export function packTiles(to: usize, x: usize, row: usize, K: i32, M: i32): void {
-  for (let m = 0; m < M; m += TILE_ROWS) {
-    packTileOfRows(to, x, row, K, M - m);
-    to += K * TILE_STEP;
-    x += TILE_ROWS * row;
   }
 }

@@ -6,11 +6,11 @@
 // dv = pᵀ dy and dk = dsᵀ q for the keys that they reach.
 
 import { MASK_CAUSAL, MASK_NONE, NOTHING, QUERIES, STRETCH } from "../codes";
-import { packAllColumns, packAllRows, packTiles, width } from "./attention";
-import { packTilesOfColumns, product } from "./product";
+import { packAllColumns, packAllRows, width } from "./attention";
+import { packTiles, packTilesOfColumns, product } from "./product";
 import { float, int, pointer } from "./record";
 import { dot, drop, exponentials, KEY, MASK, mask, SCALE, scaleBy } from "./scores";
-import { PANEL_STEP, TILE_ROWS } from "./tile";
+import { PANEL_STEP, TILE_ROWS, TILE_STEP } from "./tile";
 
 /** dqkv, dy, y, lse, qkv, then the dims of scores.ts */
 export function attentionBackward(r: usize, from: i32, to: i32, scratch: usize): void {
@@ -106,10 +106,10 @@ export function attentionBackward(r: usize, from: i32, to: i32, scratch: usize):
           const panels = (s + skipped) * PANEL_STEP;
           const count = (keys + TILE_ROWS - 1) / TILE_ROWS;
           const dv = dqkv + v + j * row;
-          packTilesOfColumns(tiles, p + corner, line, depth, count);
+          packTilesOfColumns(tiles, depth * TILE_STEP, p + corner, line, depth, count);
           product(tiles, dyColumns + panels, T * PANEL_STEP, dv, row, keys, HS, depth, NOTHING, first ? NOTHING : dv, scratch);
           const dk = dqkv + k + j * row;
-          packTilesOfColumns(tiles, ds + corner, line, depth, count);
+          packTilesOfColumns(tiles, depth * TILE_STEP, ds + corner, line, depth, count);
           product(tiles, queryColumns + panels, T * PANEL_STEP, dk, row, keys, HS, depth, NOTHING, first ? NOTHING : dk, scratch);
         }
       }

@@ -1,7 +1,9 @@
-// Sums and copies. A unit is BLOCK elements.
+// Sums, copies and dropout. A unit is BLOCK elements.
 
 import { BLOCK } from "../codes";
-import { int, pointer } from "./record";
+import { factors } from "./random";
+import { float, int, pointer } from "./record";
+import { loadFirst, storeFirst } from "./vector";
 
 /** y, a, b, n */
 export function add(r: usize, from: i32, to: i32): void {
@@ -23,4 +25,28 @@ export function copy(r: usize, from: i32, to: i32): void {
   const begin = <usize> from * BLOCK << 2;
   const end = <usize> min(to * BLOCK, int(r, 2)) << 2;
   memory.copy(pointer(r, 0) + begin, pointer(r, 1) + begin, end - begin);
+}
+
+/** y, x, key, n, purpose and site, threshold, 1 / (1 - rate) */
+export function dropout(r: usize, from: i32, to: i32): void {
+  const y = pointer(r, 0);
+  const x = pointer(r, 1);
+  const key = pointer(r, 2);
+  const end = min(to * BLOCK, int(r, 3));
+  const purpose = int(r, 4);
+  const threshold = int(r, 5);
+  const keep = float(r, 6);
+  const seed = load<i32>(key);
+  const counter = load<i32>(key, 4);
+  for (let i = from * BLOCK; i < end; i += 4) {
+    const at = <usize> i << 2;
+    const count = end - i;
+    const numbers = count < 4 ? loadFirst(x + at, count) : v128.load(x + at);
+    const result = f32x4.mul(
+      numbers,
+      factors(seed, purpose, counter, threshold, keep, i),
+    );
+    if (count < 4) storeFirst(y + at, result, count);
+    else v128.store(y + at, result);
+  }
 }

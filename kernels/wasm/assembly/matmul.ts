@@ -6,40 +6,73 @@ import { int, pointer } from "./record";
 import {
   packColumns,
   packRows,
-  packTileOfRows,
+  packTiles,
   packTilesOfColumns,
   product,
   rowProduct,
 } from "./product";
 import { advance, PANEL, PANEL_STEP, TILE_ROWS, TILE_STEP } from "./tile";
-import { DEPTH, NOTHING } from "../codes";
+import { DEPTH, NOTHING, PACK_DEPTH } from "../codes";
 
-/** packed, b, N, K, transposed: 1 where b is [N,K], 0 where it is [K,N] */
-export function packMatrix(r: usize, from: i32, to: i32): void {
+/** packed, b, N, K: panels of b[N,K]ᵀ. A unit is a panel. */
+export function packPanelsOfRows(r: usize, from: i32, to: i32): void {
   const packed = pointer(r, 0);
   const b = pointer(r, 1);
   const N = int(r, 2);
   const K = int(r, 3);
-  const transposed = int(r, 4) === 1;
-  const width = <usize> panels(N) * PANEL_STEP; // bytes of all panels at one k
+  const width = panels(N) * PANEL_STEP; // bytes of all panels at one k
+  const row = <usize> K << 2;
   for (let k = 0; k < K; k += DEPTH) {
     const depth = min(DEPTH, K - k);
     for (let p = from; p < to; p++) {
-      const n = p * PANEL;
       const target = packed + k * width + <usize> p * depth * PANEL_STEP;
-      if (transposed) {
-        packRows(target, b + (<usize> (n * K + k) << 2), <usize> K << 2, depth, N - n);
-      } else {
-        packColumns(target, b + (<usize> (k * N + n) << 2), <usize> N << 2, depth, N - n);
-      }
+      const n = p * PANEL;
+      packRows(target, b + n * row + (<usize> k << 2), row, depth, N - n);
     }
   }
 }
 
+/** packed, b, N, K: panels of b[K,N]. A unit is PACK_DEPTH rows of b, read as they lie in memory. */
+export function packPanelsOfColumns(r: usize, from: i32, to: i32): void {
+  const packed = pointer(r, 0);
+  const b = pointer(r, 1);
+  const N = int(r, 2);
+  const K = int(r, 3);
+  const width = panels(N) * PANEL_STEP;
+  const row = <usize> N << 2;
+  for (let k = from * PACK_DEPTH; k < min(to * PACK_DEPTH, K); k += PACK_DEPTH) {
+    const start = k / DEPTH * DEPTH;
+    const panel = min(DEPTH, K - start) * PANEL_STEP;
+    const count = min(PACK_DEPTH, K - k);
+    let target = packed + start * width + (k - start) * PANEL_STEP;
+    let source = b + k * row;
+    for (let n = 0; n < N; n += PANEL) {
+      packColumns(target, source, row, count, N - n);
+      target += panel, source += PANEL_STEP;
+    }
+  }
+}
+
+/** packed, a, M, K: tiles of a[K,M]ᵀ. A unit is PACK_DEPTH rows of a. */
+export function packTilesOfMatrix(r: usize, from: i32, to: i32): void {
+  const packed = pointer(r, 0);
+  const a = pointer(r, 1);
+  const M = int(r, 2);
+  const K = int(r, 3);
+  const tiles = (M + TILE_ROWS - 1) / TILE_ROWS;
+  const row = <usize> M << 2;
+  for (let k = from * PACK_DEPTH; k < min(to * PACK_DEPTH, K); k += PACK_DEPTH) {
+    const start = k / DEPTH * DEPTH;
+    const tile = min(DEPTH, K - start) * TILE_STEP;
+    const count = min(PACK_DEPTH, K - k);
+    const target = packed + start * tiles * TILE_STEP + (k - start) * TILE_STEP;
+    packTilesOfColumns(target, tile, a + k * row, row, count, tiles);
+  }
+}
+
 /**
- * y, a, packed, bias, addend, M, N, K, rows and columns of a unit, transposed:
- * y = a[M,K] · b + bias + addend, or with a[K,M]ᵀ where `transposed` is 1.
- * Scratch: 256 bytes, then the tiles of `rows` rows, DEPTH deep.
+ * y, a, packed, bias, addend, M, N, K, rows and columns of a unit, whether a is packed:
+ * y = a[M,K] · b + bias + addend. Scratch: 256 bytes, then the tiles of `rows` rows, DEPTH deep.
  */
 export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
   const y = pointer(r, 0);
@@ -52,10 +85,12 @@ export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
   const K = int(r, 7);
   const blockRows = int(r, 8);
   const blockColumns = int(r, 9);
-  const transposed = int(r, 10) === 1;
+  const ready = int(r, 10) === 1;
+  const tileRow = <usize> ((M + TILE_ROWS - 1) / TILE_ROWS) * TILE_STEP; // bytes of all tiles at one k
   const across = (N + blockColumns - 1) / blockColumns;
-  const width = <usize> panels(N) * PANEL_STEP;
+  const width = panels(N) * PANEL_STEP;
   const yRow = <usize> N << 2;
+  const aRow = <usize> K << 2;
   const tiles = scratch + 256;
   for (let unit = from; unit < to; unit++) {
     const m = unit / across * blockRows;
@@ -72,19 +107,13 @@ export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
       if (M === 1) {
         rowProduct(a + (k << 2), b, panel, block, columns, depth, shift, add, scratch, tiles);
       } else {
-        if (transposed) {
-          const corner = a + (<usize> (k * M + m) << 2);
-          const count = (rows + TILE_ROWS - 1) / TILE_ROWS;
-          packTilesOfColumns(tiles, corner, <usize> M << 2, depth, count);
+        let left = tiles;
+        if (ready) {
+          left = a + k * tileRow + m / TILE_ROWS * (depth * TILE_STEP);
         } else {
-          const aRow = <usize> K << 2;
-          let corner = a + m * aRow + (k << 2);
-          for (let i = 0, t = tiles; i < rows; i += TILE_ROWS) {
-            packTileOfRows(t, corner, aRow, depth, rows - i);
-            t += depth * TILE_STEP, corner += TILE_ROWS * aRow;
-          }
+          packTiles(tiles, a + m * aRow + (<usize> k << 2), aRow, depth, rows);
         }
-        product(tiles, b, panel, block, yRow, rows, columns, depth, shift, add, scratch);
+        product(left, b, panel, block, yRow, rows, columns, depth, shift, add, scratch);
       }
       // What comes deeper is added to what is there.
       shift = NOTHING;
@@ -95,6 +124,6 @@ export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
 
 // @ts-ignore: decorator
 @inline
-function panels(N: i32): i32 {
-  return (N + PANEL - 1) / PANEL;
+function panels(N: i32): usize {
+  return <usize> ((N + PANEL - 1) / PANEL);
 }

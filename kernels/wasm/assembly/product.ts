@@ -213,21 +213,35 @@ export function packTileOfRows(
   }
 }
 
-/** Packs tiles from the transpose: tile t's to[k][5] = a[k, 5t..5t+5), rows of a being `row` bytes apart. Reads whole tiles, whatever is there. */
+/** Packs tiles from the transpose, `tileBytes` apart: tile t's to[k][5] = a[k, 5t..5t+5). Reads whole tiles, whatever is there. */
 export function packTilesOfColumns(
   to: usize,
+  tileBytes: usize,
   a: usize,
   row: usize,
   K: i32,
   tiles: i32,
 ): void {
-  const tileBytes = <usize> K * TILE_STEP;
-  for (let k = 0; k < K; k++, a += row, to += TILE_STEP) {
+  for (let t = 0; t < tiles; t++, a += TILE_STEP, to += tileBytes) {
     let from = a, target = to;
-    for (let t = 0; t < tiles; t++) {
+    for (let k = 0; k < K; k++, from += row, target += TILE_STEP) {
       v128.store(target, v128.load(from));
       store<f32>(target, load<f32>(from, 16), 16);
-      from += TILE_STEP, target += tileBytes;
     }
+  }
+}
+
+/** Packs x[M,K] as the left operand of a product: tiles [K][5]. */
+export function packTiles(
+  to: usize,
+  x: usize,
+  row: usize,
+  K: i32,
+  M: i32,
+): void {
+  for (let m = 0; m < M; m += TILE_ROWS) {
+    packTileOfRows(to, x, row, K, M - m);
+    to += K * TILE_STEP;
+    x += TILE_ROWS * row;
   }
 }

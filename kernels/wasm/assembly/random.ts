@@ -81,30 +81,12 @@ function rotate(x: v128, by: i32): v128 {
 }
 
 /**
- * Which of the elements firstIndex to firstIndex + 3 dropout keeps: all bits of their words are 1.
+ * What dropout multiplies the elements firstIndex to firstIndex + 3 by: 0 or `keep`.
  *
  * @param seed key[0]
  * @param purpose Purpose.dropout | site << 8
  * @param counter1 key[1]
  * @param threshold floor(rate · 2^32), unsigned
- */
-// @ts-ignore: decorator
-@inline
-export function kept(
-  seed: i32,
-  purpose: i32,
-  counter1: i32,
-  threshold: i32,
-  firstIndex: i32,
-): v128 {
-  const index = i32x4.add(i32x4.splat(firstIndex), i32x4(0, 1, 2, 3));
-  const bits = threefry(seed, purpose, index, counter1);
-  return i32x4.ge_u(bits, i32x4.splat(threshold));
-}
-
-/**
- * What dropout multiplies the elements firstIndex to firstIndex + 3 by; see {@link kept}.
- *
  * @param keep 1 / (1 - rate)
  */
 // @ts-ignore: decorator
@@ -117,8 +99,10 @@ export function factors(
   keep: f32,
   firstIndex: i32,
 ): v128 {
-  const mask = kept(seed, purpose, counter1, threshold, firstIndex);
-  return v128.and(mask, f32x4.splat(keep));
+  const index = i32x4.add(i32x4.splat(firstIndex), i32x4(0, 1, 2, 3));
+  const bits = threefry(seed, purpose, index, counter1);
+  const kept = i32x4.ge_u(bits, i32x4.splat(threshold));
+  return v128.and(kept, f32x4.splat(keep));
 }
 
 /** What dropout multiplies one element by. */

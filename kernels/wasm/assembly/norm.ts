@@ -1,0 +1,339 @@
+// Norms: of rows (layernorm and rmsnorm) and of query and key heads. The formulas are
+// explained in lib/backends/reference/norm.ts. Rows may have any length: they are read
+// from any multiple of 4 bytes, four numbers at a time, then one by one.
+
+import { COLUMNS } from "../codes";
+import { fma } from "./math";
+import { float, int, pointer } from "./record";
+import { sum } from "./vector";
+
+/** The sum of n numbers. */
+function total(x: usize, n: i32): f32 {
+  const end = x + (<usize> n << 2);
+  let s0 = f32x4.splat(0);
+  let s1 = f32x4.splat(0);
+  for (; x + 32 <= end; x += 32) {
+    s0 = f32x4.add(s0, v128.load(x));
+    s1 = f32x4.add(s1, v128.load(x, 16));
+  }
+  let result = sum(f32x4.add(s0, s1));
+  for (; x < end; x += 4) result += load<f32>(x);
+  return result;
+}
+
+/** The sum of (x - mean)² of n numbers. */
+function squares(x: usize, n: i32, mean: f32): f32 {
+  const end = x + (<usize> n << 2);
+  const middle = f32x4.splat(mean);
+  let s0 = f32x4.splat(0);
+  let s1 = f32x4.splat(0);
+  for (; x + 32 <= end; x += 32) {
+    const d0 = f32x4.sub(v128.load(x), middle);
+    const d1 = f32x4.sub(v128.load(x, 16), middle);
+    s0 = fma(d0, d0, s0);
+    s1 = fma(d1, d1, s1);
+  }
+  let result = sum(f32x4.add(s0, s1));
+  for (; x < end; x += 4) {
+    const d = load<f32>(x) - mean;
+    result += d * d;
+  }
+  return result;
+}
+
+/** The sum of a · b of n numbers. */
+function product(a: usize, b: usize, n: i32): f32 {
+  const end = a + (<usize> n << 2);
+  let s0 = f32x4.splat(0);
+  let s1 = f32x4.splat(0);
+  for (; a + 32 <= end; a += 32, b += 32) {
+    s0 = fma(v128.load(a), v128.load(b), s0);
+    s1 = fma(v128.load(a, 16), v128.load(b, 16), s1);
+  }
+  let result = sum(f32x4.add(s0, s1));
+  for (; a < end; a += 4, b += 4) result += load<f32>(a) * load<f32>(b);
+  return result;
+}
+
+/** y, stats, x, weight, bias or 0, rows, C, rows of a unit, eps, 1 for layernorm */
+export function norm(r: usize, from: i32, to: i32): void {
+  const stats = pointer(r, 1);
+  const weight = pointer(r, 3);
+  const bias = pointer(r, 4);
+  const C = int(r, 6);
+  const perUnit = int(r, 7);
+  const eps = float(r, 8);
+  const centred = int(r, 9) === 1;
+  const end = min(to * perUnit, int(r, 5));
+  const stride = <usize> C << 2;
+  for (let row = from * perUnit; row < end; row++) {
+    const x = pointer(r, 2) + <usize> row * stride;
+    const y = pointer(r, 0) + <usize> row * stride;
+    const mean: f32 = centred ? total(x, C) / <f32> C : 0;
+    const variance = squares(x, C, mean) / <f32> C;
+    const root = <f32> 1 / sqrt<f32>(variance + eps);
+    normalise(y, x, mean, root, weight, bias, stride);
+    store<f32>(stats + (<usize> row << 3), mean);
+    store<f32>(stats + (<usize> row << 3), root, 4);
+  }
+}
+
+/** y = (x - mean) · root · weight + bias, for one row of so many bytes. */
+function normalise(
+  y: usize,
+  x: usize,
+  mean: f32,
+  root: f32,
+  weight: usize,
+  bias: usize,
+  bytes: usize,
+): void {
+  const middle = f32x4.splat(mean);
+  const scale = f32x4.splat(root);
+  let i: usize = 0;
+  if (bias !== 0) {
+    for (; i + 16 <= bytes; i += 16) {
+      const n = f32x4.mul(f32x4.sub(v128.load(x + i), middle), scale);
+      const b = v128.load(bias + i);
+      v128.store(y + i, fma(n, v128.load(weight + i), b));
+    }
+    for (; i < bytes; i += 4) {
+      const n = (load<f32>(x + i) - mean) * root;
+      store<f32>(y + i, n * load<f32>(weight + i) + load<f32>(bias + i));
+    }
+  } else {
+    for (; i + 16 <= bytes; i += 16) {
+      const n = f32x4.mul(f32x4.sub(v128.load(x + i), middle), scale);
+      v128.store(y + i, f32x4.mul(n, v128.load(weight + i)));
+    }
+    for (; i < bytes; i += 4) {
+      const n = (load<f32>(x + i) - mean) * root;
+      store<f32>(y + i, n * load<f32>(weight + i));
+    }
+  }
+}
+
+/** dx, dy, x, weight, stats, rows, C, rows of a unit, 1 for layernorm, accumulate */
+export function normBackward(r: usize, from: i32, to: i32): void {
+  const weight = pointer(r, 3);
+  const stats = pointer(r, 4);
+  const C = int(r, 6);
+  const perUnit = int(r, 7);
+  const centred = int(r, 8) === 1;
+  const accumulate = int(r, 9) === 1;
+  const end = min(to * perUnit, int(r, 5));
+  const bytes = <usize> C << 2;
+  for (let row = from * perUnit; row < end; row++) {
+    const dx = pointer(r, 0) + <usize> row * bytes;
+    const dy = pointer(r, 1) + <usize> row * bytes;
+    const x = pointer(r, 2) + <usize> row * bytes;
+    const mean = load<f32>(stats + (<usize> row << 3));
+    const root = load<f32>(stats + (<usize> row << 3), 4);
+    const middle = f32x4.splat(mean);
+    // The sums of g = dy · weight and of g · (x - mean).
+    let sumG = f32x4.splat(0);
+    let sumGX = f32x4.splat(0);
+    let i: usize = 0;
+    for (; i + 16 <= bytes; i += 16) {
+      const g = f32x4.mul(v128.load(dy + i), v128.load(weight + i));
+      sumG = f32x4.add(sumG, g);
+      sumGX = fma(g, f32x4.sub(v128.load(x + i), middle), sumGX);
+    }
+    let totalG = sum(sumG);
+    let totalGX = sum(sumGX);
+    for (; i < bytes; i += 4) {
+      const g = load<f32>(dy + i) * load<f32>(weight + i);
+      totalG += g;
+      totalGX += g * (load<f32>(x + i) - mean);
+    }
+    // dx = root · (g - mean(g) - x̂ · mean(g x̂)) = root · g - (x - mean) · slope - shift
+    const slope = totalGX / <f32> C * root * root * root;
+    const shift: f32 = centred ? totalG / <f32> C * root : 0;
+    const scales = f32x4.splat(root);
+    const slopes = f32x4.splat(-slope);
+    const shifts = f32x4.splat(-shift);
+    i = 0;
+    for (; i + 16 <= bytes; i += 16) {
+      const g = f32x4.mul(v128.load(dy + i), v128.load(weight + i));
+      const line = fma(f32x4.sub(v128.load(x + i), middle), slopes, shifts);
+      const d = fma(g, scales, line);
+      const old = accumulate ? v128.load(dx + i) : f32x4.splat(0);
+      v128.store(dx + i, f32x4.add(old, d));
+    }
+    for (; i < bytes; i += 4) {
+      const g = load<f32>(dy + i) * load<f32>(weight + i);
+      const d = g * root - (load<f32>(x + i) - mean) * slope - shift;
+      const old: f32 = accumulate ? load<f32>(dx + i) : 0;
+      store<f32>(dx + i, old + d);
+    }
+  }
+}
+
+/** dweight, dbias or 0, dy, x, stats, rows, C. A unit is COLUMNS columns. */
+export function normBackwardWeights(r: usize, from: i32, to: i32): void {
+  const C = int(r, 6);
+  const end = min(to * COLUMNS, C);
+  let column = from * COLUMNS;
+  for (; column + 16 <= end; column += 16) sumColumns16(r, <usize> column << 2);
+  for (; column + 4 <= end; column += 4) sumColumns4(r, <usize> column << 2);
+  for (; column < end; column++) sumColumn(r, <usize> column << 2);
+}
+
+/** dweight += sum over rows of dy · x̂ and dbias += sum of dy, for 16 columns. */
+function sumColumns16(r: usize, at: usize): void {
+  const stride = <usize> int(r, 6) << 2;
+  let dy = pointer(r, 2) + at;
+  let x = pointer(r, 3) + at;
+  let stats = pointer(r, 4);
+  const end = stats + (<usize> int(r, 5) << 3);
+  let w0 = f32x4.splat(0);
+  let w1 = f32x4.splat(0);
+  let w2 = f32x4.splat(0);
+  let w3 = f32x4.splat(0);
+  let b0 = f32x4.splat(0);
+  let b1 = f32x4.splat(0);
+  let b2 = f32x4.splat(0);
+  let b3 = f32x4.splat(0);
+  for (; stats < end; stats += 8, dy += stride, x += stride) {
+    const mean = v128.load32_splat(stats);
+    const root = v128.load32_splat(stats, 4);
+    const d0 = v128.load(dy);
+    const d1 = v128.load(dy, 16);
+    const d2 = v128.load(dy, 32);
+    const d3 = v128.load(dy, 48);
+    b0 = f32x4.add(b0, d0);
+    b1 = f32x4.add(b1, d1);
+    b2 = f32x4.add(b2, d2);
+    b3 = f32x4.add(b3, d3);
+    const x0 = f32x4.sub(v128.load(x), mean);
+    const x1 = f32x4.sub(v128.load(x, 16), mean);
+    const x2 = f32x4.sub(v128.load(x, 32), mean);
+    const x3 = f32x4.sub(v128.load(x, 48), mean);
+    w0 = fma(f32x4.mul(d0, root), x0, w0);
+    w1 = fma(f32x4.mul(d1, root), x1, w1);
+    w2 = fma(f32x4.mul(d2, root), x2, w2);
+    w3 = fma(f32x4.mul(d3, root), x3, w3);
+  }
+  const dweight = pointer(r, 0) + at;
+  v128.store(dweight, f32x4.add(v128.load(dweight), w0));
+  v128.store(dweight, f32x4.add(v128.load(dweight, 16), w1), 16);
+  v128.store(dweight, f32x4.add(v128.load(dweight, 32), w2), 32);
+  v128.store(dweight, f32x4.add(v128.load(dweight, 48), w3), 48);
+  if (pointer(r, 1) === 0) return;
+  const dbias = pointer(r, 1) + at;
+  v128.store(dbias, f32x4.add(v128.load(dbias), b0));
+  v128.store(dbias, f32x4.add(v128.load(dbias, 16), b1), 16);
+  v128.store(dbias, f32x4.add(v128.load(dbias, 32), b2), 32);
+  v128.store(dbias, f32x4.add(v128.load(dbias, 48), b3), 48);
+}
+
+/** The same for 4 columns. */
+function sumColumns4(r: usize, at: usize): void {
+  const stride = <usize> int(r, 6) << 2;
+  let dy = pointer(r, 2) + at;
+  let x = pointer(r, 3) + at;
+  let stats = pointer(r, 4);
+  const end = stats + (<usize> int(r, 5) << 3);
+  let w = f32x4.splat(0);
+  let b = f32x4.splat(0);
+  for (; stats < end; stats += 8, dy += stride, x += stride) {
+    const d = v128.load(dy);
+    const centred = f32x4.sub(v128.load(x), v128.load32_splat(stats));
+    b = f32x4.add(b, d);
+    w = fma(f32x4.mul(d, v128.load32_splat(stats, 4)), centred, w);
+  }
+  const dweight = pointer(r, 0) + at;
+  v128.store(dweight, f32x4.add(v128.load(dweight), w));
+  if (pointer(r, 1) === 0) return;
+  const dbias = pointer(r, 1) + at;
+  v128.store(dbias, f32x4.add(v128.load(dbias), b));
+}
+
+/** The same for one column. */
+function sumColumn(r: usize, at: usize): void {
+  const stride = <usize> int(r, 6) << 2;
+  let dy = pointer(r, 2) + at;
+  let x = pointer(r, 3) + at;
+  let stats = pointer(r, 4);
+  const end = stats + (<usize> int(r, 5) << 3);
+  let w: f32 = 0;
+  let b: f32 = 0;
+  for (; stats < end; stats += 8, dy += stride, x += stride) {
+    const d = load<f32>(dy);
+    b += d;
+    w += d * load<f32>(stats, 4) * (load<f32>(x) - load<f32>(stats));
+  }
+  const dweight = pointer(r, 0) + at;
+  store<f32>(dweight, load<f32>(dweight) + w);
+  if (pointer(r, 1) === 0) return;
+  const dbias = pointer(r, 1) + at;
+  store<f32>(dbias, load<f32>(dbias) + b);
+}
+
+/** y, qkv, rows, query and key heads, HS, QKV, rows of a unit, eps */
+export function qkNorm(r: usize, from: i32, to: i32): void {
+  const heads = int(r, 3);
+  const HS = int(r, 4);
+  const bytes = <usize> int(r, 5) << 2;
+  const perUnit = int(r, 6);
+  const eps = float(r, 7);
+  const end = min(to * perUnit, int(r, 2));
+  const size = <usize> HS << 2;
+  const normed = <usize> heads * size;
+  for (let row = from * perUnit; row < end; row++) {
+    const y = pointer(r, 0) + <usize> row * bytes;
+    const x = pointer(r, 1) + <usize> row * bytes;
+    for (let head: usize = 0; head < normed; head += size) {
+      const root = reciprocalRoot(x + head, HS, eps);
+      const scale = f32x4.splat(root);
+      let i = head;
+      for (; i + 16 <= head + size; i += 16) {
+        v128.store(y + i, f32x4.mul(v128.load(x + i), scale));
+      }
+      for (; i < head + size; i += 4) {
+        store<f32>(y + i, load<f32>(x + i) * root);
+      }
+    }
+    memory.copy(y + normed, x + normed, bytes - normed);
+  }
+}
+
+/** dqkv, dy, qkv, rows, query and key heads, HS, QKV, rows of a unit, eps */
+export function qkNormBackward(r: usize, from: i32, to: i32): void {
+  const heads = int(r, 4);
+  const HS = int(r, 5);
+  const bytes = <usize> int(r, 6) << 2;
+  const perUnit = int(r, 7);
+  const eps = float(r, 8);
+  const end = min(to * perUnit, int(r, 3));
+  const size = <usize> HS << 2;
+  const normed = <usize> heads * size;
+  for (let row = from * perUnit; row < end; row++) {
+    const dx = pointer(r, 0) + <usize> row * bytes;
+    const dy = pointer(r, 1) + <usize> row * bytes;
+    const x = pointer(r, 2) + <usize> row * bytes;
+    for (let head: usize = 0; head < normed; head += size) {
+      const root = reciprocalRoot(x + head, HS, eps);
+      // dx = root · (dy - x̂ · mean(dy x̂)) = root · dy - x · slope
+      const mean = product(dy + head, x + head, HS) / <f32> HS;
+      const slope = mean * root * root * root;
+      const scales = f32x4.splat(root);
+      const slopes = f32x4.splat(-slope);
+      let i = head;
+      for (; i + 16 <= head + size; i += 16) {
+        const line = f32x4.mul(v128.load(x + i), slopes);
+        v128.store(dx + i, fma(v128.load(dy + i), scales, line));
+      }
+      for (; i < head + size; i += 4) {
+        const d = load<f32>(dy + i) * root - load<f32>(x + i) * slope;
+        store<f32>(dx + i, d);
+      }
+    }
+    memory.copy(dx + normed, dy + normed, bytes - normed);
+  }
+}
+
+/** 1 / √(mean(x²) + eps) of n numbers. */
+function reciprocalRoot(x: usize, n: i32, eps: f32): f32 {
+  return <f32> 1 / sqrt<f32>(squares(x, n, 0) / <f32> n + eps);
+}

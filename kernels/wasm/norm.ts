@@ -1,0 +1,72 @@
+/** Norms of rows, and of query and key heads. */
+
+import type { KernelDims, QkNormDims } from "../vocabulary.ts";
+import {
+  COLUMNS,
+  NORM,
+  NORM_BACKWARD,
+  NORM_BACKWARD_WEIGHTS,
+  QK_NORM,
+  QK_NORM_BACKWARD,
+} from "./codes.ts";
+import { type Address, bits, rowBlocks, type Site, type Step } from "./step.ts";
+
+/** What stands for an operand that is not there. */
+const NONE: Address = 0;
+
+/** See {@linkcode KernelDims.norm}. */
+export function norm(
+  { kind, rows, C, eps }: KernelDims["norm"],
+  { outputs, inputs: [x, weight, bias = NONE] }: Site,
+): Step[] {
+  const { units, perUnit } = rowBlocks(rows, C);
+  const dims = [rows, C, perUnit, bits(eps), kind === "layernorm" ? 1 : 0];
+  const args = [...outputs, x!, weight!, bias, ...dims];
+  return [{ kernel: NORM, units, args, work: rows * (6 * C + 50) }];
+}
+
+/** See {@linkcode KernelDims.normBackward}. */
+export function normBackward(
+  { kind, rows, C, accumulate }: KernelDims["normBackward"],
+  { outputs, inputs }: Site,
+): Step[] {
+  const { units, perUnit } = rowBlocks(rows, C);
+  const flags = [kind === "layernorm" ? 1 : 0, accumulate ? 1 : 0];
+  const args = [...outputs, ...inputs, rows, C, perUnit, ...flags];
+  return [{ kernel: NORM_BACKWARD, units, args, work: rows * (9 * C + 50) }];
+}
+
+/** See {@linkcode KernelDims.normBackwardWeights}. */
+export function normBackwardWeights(
+  { rows, C }: KernelDims["normBackwardWeights"],
+  { outputs: [dweight, dbias = NONE], inputs }: Site,
+): Step[] {
+  const units = Math.ceil(C / COLUMNS);
+  const args = [dweight!, dbias, ...inputs, rows, C];
+  return [{ kernel: NORM_BACKWARD_WEIGHTS, units, args, work: 5 * rows * C }];
+}
+
+/** See {@linkcode KernelDims.qkNorm}. */
+export function qkNorm(dims: QkNormDims, { outputs, inputs }: Site): Step[] {
+  return [{ ...headsOf(dims, [...outputs, ...inputs]), kernel: QK_NORM }];
+}
+
+/** See {@linkcode KernelDims.qkNormBackward}. */
+export function qkNormBackward(
+  dims: QkNormDims,
+  { outputs, inputs }: Site,
+): Step[] {
+  const step = headsOf(dims, [...outputs, ...inputs]);
+  return [{ ...step, kernel: QK_NORM_BACKWARD, work: 2 * step.work }];
+}
+
+/** What both have in common. */
+function headsOf(
+  { rows, NH, NKV, HS, eps }: QkNormDims,
+  operands: readonly Address[],
+): Omit<Step, "kernel"> {
+  const QKV = (NH + 2 * NKV) * HS;
+  const { units, perUnit } = rowBlocks(rows, QKV);
+  const args = [...operands, rows, NH + NKV, HS, QKV, perUnit, bits(eps)];
+  return { units, args, work: rows * (3 * QKV + 50 * (NH + NKV)) };
+}

@@ -1,0 +1,29 @@
+/** From flags to where a model is to live. */
+
+import type { Device, DeviceOptions } from "../backends/open.ts";
+import { UsageError } from "./errors.ts";
+
+/**
+ * What `--device` and `--threads` ask for.
+ *
+ * @throws {UsageError} if they contradict each other
+ */
+export function placement(
+  { device = "auto", threads }: {
+    readonly device?: Device;
+    readonly threads?: number;
+  },
+): DeviceOptions & { readonly device: Device } {
+  if (threads !== undefined && device !== "auto" && device !== "wasm") {
+    throw new UsageError(
+      `Cannot use --threads with --device ${device}`,
+      "only --device wasm has threads to choose",
+    );
+  }
+  if (threads !== undefined && (threads < 1 || threads > 256)) {
+    throw new UsageError(
+      `Cannot use --threads ${threads}: it is not from 1 to 256`,
+    );
+  }
+  return { device, threads };
+}
