@@ -54,7 +54,7 @@ export const EMBEDDING_COLUMNS = 64;
 /** Elements of a unit of positionBackward. */
 export const POSITION_BLOCK = 1024;
 /** Columns of a unit of columnSum. */
-export const SUM_COLUMNS = 64;
+export const SUM_COLUMNS = 128;
 
 /** Numbers along k that a packed matrix product takes at a time. */
 export const DEPTH = 256;

@@ -4,12 +4,10 @@
  */
 
 import {
-  CONTROL_CLOSING,
-  CONTROL_FAILED,
-  CONTROL_JOB,
   CONTROL_MAY_SLEEP,
   CONTROL_SCRATCH,
   CONTROL_SCRATCH_BYTES,
+  HEAP,
 } from "../../kernels/wasm/codes.ts";
 import { DeviceLostError } from "./backend.ts";
 import type { WasmMemory } from "./wasm_memory.ts";
@@ -101,12 +99,8 @@ export class WasmContext {
     if (this.#closed) return;
     this.#closed = true;
     if (this.workers.count > 0) {
-      const words = this.memory.i32(0, 256);
-      if (this.#lost !== undefined) Atomics.store(words, CONTROL_FAILED / 4, 1);
-      Atomics.store(words, CONTROL_CLOSING / 4, 1);
-      Atomics.add(words, CONTROL_JOB / 4, 1);
-      Atomics.notify(words, CONTROL_JOB / 4);
-      await this.workers.ended();
+      if (this.#lost !== undefined) this.#engine!.fail();
+      await this.workers.close(this.memory.i32(0, HEAP / 4));
     }
     this.memory.close();
     this.#engine = undefined;

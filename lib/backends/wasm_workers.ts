@@ -3,6 +3,8 @@
  * memory and spend their lives in the module's `work`.
  */
 
+import { CONTROL_CLOSING, CONTROL_JOB } from "../../kernels/wasm/codes.ts";
+
 /**
  * What a worker runs. It is started from a Blob, which needs no permission and works wherever
  * the package was loaded from.
@@ -86,6 +88,8 @@ export class WasmWorkers {
       return { workers: new WasmWorkers(started) };
     } catch (error) {
       starting.abort();
+      // Deno does not end a worker while it sleeps on memory.
+      dismiss(new Int32Array(message.memory.buffer));
       for (const worker of started) worker.terminate();
       return {
         workers: new WasmWorkers([]),
@@ -96,8 +100,13 @@ export class WasmWorkers {
     }
   }
 
-  /** Resolves when all have left `work`, which the caller has told them to. */
-  async ended(): Promise<void> {
+  /**
+   * Lets them end, and resolves when they have.
+   *
+   * @param control the words of the control block
+   */
+  async close(control: Int32Array): Promise<void> {
+    dismiss(control);
     // One that is gone without a word must not keep the caller waiting.
     const { promise: patience, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, END_MS);
@@ -105,6 +114,13 @@ export class WasmWorkers {
     clearTimeout(timer);
     for (const worker of this.#workers) worker.terminate();
   }
+}
+
+/** Tells workers, by the words of the control block, to leave `work` or not to begin. */
+function dismiss(control: Int32Array): void {
+  Atomics.store(control, CONTROL_CLOSING / 4, 1);
+  Atomics.add(control, CONTROL_JOB / 4, 1);
+  Atomics.notify(control, CONTROL_JOB / 4);
 }
 
 /** Resolves when a worker says that it has started; never, if another's failure comes first. */

@@ -12,7 +12,7 @@ import { openWebGpu } from "../../lib/backends/webgpu.ts";
 import { PipelineCache } from "../../lib/backends/webgpu_pipelines.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
 import { gpuTest } from "./adapter.ts";
-import { add, buffer, filled, n, sums } from "./sums.ts";
+import { add, buffer, filled, n, sums } from "../sums.ts";
 
 gpuTest("WebGPU opens a software adapter only when any will do", async () => {
   await using backend = await openWebGpu({ adapter: "any" });

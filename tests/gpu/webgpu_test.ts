@@ -14,7 +14,7 @@ import {
 import { openWebGpu } from "../../lib/backends/webgpu.ts";
 import { PipelineCache } from "../../lib/backends/webgpu_pipelines.ts";
 import { gpuTest } from "./adapter.ts";
-import { buffer, filled, n, sums } from "./sums.ts";
+import { buffer, filled, n, sums } from "../sums.ts";
 
 gpuTest(
   "WebGPU says which adapter it uses and whether it is software",

@@ -29,6 +29,8 @@ import { compute } from "./kernels";
 const SPINS: i32 = 1000;
 /** Nanoseconds of sleep after which a waiting thread looks whether another one failed. */
 const NAP: i64 = 100_000_000;
+/** Nanoseconds of sleep of a worker without work. Deno ends no worker that sleeps on, so it wakes up now and then. */
+const SLEEP: i64 = 1_000_000_000;
 
 /** Runs the records [from, to) with `workers` of other threads, none or all there are; 0 if a thread failed. Called by the host. */
 export function run(from: usize, to: usize, workers: i32): i32 {
@@ -57,7 +59,7 @@ export function work(): void {
   let job: i32 = 0;
   while (true) {
     while (atomic.load<i32>(CONTROL_JOB) === job) {
-      atomic.wait<i32>(CONTROL_JOB, job, -1);
+      atomic.wait<i32>(CONTROL_JOB, job, SLEEP);
     }
     job++;
     if (atomic.load<i32>(CONTROL_CLOSING) !== 0) return;

@@ -5,7 +5,7 @@ import type {
   BufferSpec,
   Dispatch,
   Plan,
-} from "../../lib/graph/plan.ts";
+} from "../lib/graph/plan.ts";
 
 /** Elements of each buffer. */
 export const n = 8;

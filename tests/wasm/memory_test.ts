@@ -1,0 +1,181 @@
+/** Memory of the CPU engine: how it is given out, taken back and refused. */
+
+import {
+  assert,
+  assertEquals,
+  assertNotEquals,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import type { Stores } from "../../lib/backends/backend.ts";
+import { openWasm } from "../../lib/backends/wasm.ts";
+import { WasmMemory } from "../../lib/backends/wasm_memory.ts";
+import type { Plan } from "../../lib/graph/plan.ts";
+import { add, buffer, filled, n, sums } from "../sums.ts";
+
+/** Pages of 64 KiB of the small memory. */
+const PAGES = 8;
+
+function small(): WasmMemory {
+  const limits = { initial: 2, maximum: PAGES };
+  return new WasmMemory(new WebAssembly.Memory(limits), PAGES);
+}
+
+Deno.test("WasmMemory gives out zeros, also where something was before", () => {
+  const memory = small();
+  const sizes = [4, 64, 65, 100_000];
+  for (let round = 0; round < 3; round++) {
+    const places = sizes.map((bytes) => memory.allocate(bytes, "test"));
+    places.forEach((at, i) => {
+      assertEquals(at % 64, 0);
+      const words = memory.f32(at, Math.ceil(sizes[i]! / 4));
+      assert(words.every((word) => word === 0), `round ${round}, ${sizes[i]}`);
+      words.fill(1);
+    });
+    // The last one stays in the first round, so that both gaps and the end are used again.
+    for (const at of places.slice(0, round === 0 ? -1 : 4)) memory.free(at);
+  }
+});
+
+Deno.test("WasmMemory merges gaps, in whichever order they open", () => {
+  for (const order of [[0, 1, 2], [2, 1, 0], [0, 2, 1], [1, 0, 2]]) {
+    const memory = small();
+    const places = [0, 1, 2].map(() => memory.allocate(6400, "test"));
+    const last = memory.allocate(64, "test");
+    for (const i of order) memory.free(places[i]!);
+    assertEquals(memory.allocatedBytes, 64);
+    assertEquals(memory.allocate(3 * 6400, "test"), places[0], `${order}`);
+    memory.free(last);
+    memory.free(places[0]!);
+    // With the last gap the end moves back.
+    assertEquals(memory.allocate(100_000, "test"), places[0]);
+    assertEquals(memory.allocatedBytes, Math.ceil(100_000 / 64) * 64);
+  }
+});
+
+Deno.test("WasmMemory does not mind being given the same twice", () => {
+  const memory = small();
+  const first = memory.allocate(64, "test");
+  const second = memory.allocate(64, "test");
+  memory.free(first);
+  memory.free(first);
+  assertEquals(memory.allocatedBytes, 64);
+  assertNotEquals(memory.allocate(128, "test"), second);
+});
+
+Deno.test("WasmMemory refuses what does not fit and stays usable", () => {
+  const memory = small();
+  memory.allocate(1000, "test");
+  const before = memory.allocatedBytes;
+  assertThrows(
+    () => memory.allocate(PAGES * 65536, "wte"),
+    RangeError,
+    "Cannot allocate wte: 0.5 MB more than the 0.0 MB in use are beyond what this WebAssembly memory can hold",
+  );
+  assertEquals(memory.allocatedBytes, before);
+  const at = memory.allocate(memory.capacity - before, "all there is");
+  assertThrows(() => memory.allocate(1, "more"), RangeError);
+  // Kernels may read a little past the end of an operand.
+  memory.f32(at + memory.capacity - before, 65536 / 4);
+});
+
+Deno.test("The CPU engine refuses a store beyond 4 GiB", async () => {
+  await using backend = await openWasm({ threads: 1 });
+  assertThrows(
+    () => backend.createStore(buffer("cache", "store", 2 ** 30)),
+    RangeError,
+    "Cannot allocate cache: 4295.0 MB",
+  );
+  assertEquals(backend.allocatedBytes, 0);
+});
+
+/** The plan with a longer `z`, of which only the beginning is used. */
+function withOutput(length: number): Plan {
+  const buffers = [...sums.buffers.slice(0, 3), buffer("z", "output", length)];
+  return { ...sums, buffers };
+}
+
+Deno.test("The CPU engine refuses a plan that does not fit, before allocating", async () => {
+  await using backend = await openWasm({ threads: 1 });
+  const stores: Stores = new Map();
+  await assertRejects(
+    () => backend.compile(withOutput(2 ** 30), stores),
+    RangeError,
+    "Cannot compile sums: it needs 4.29 GB besides the 0.00 GB in use",
+  );
+  assertEquals(stores.size, 0);
+  assertEquals(backend.allocatedBytes, 0);
+});
+
+Deno.test("The CPU engine keeps nothing of a plan for which gaps are too small", async () => {
+  await using backend = await openWasm({ threads: 1 });
+  const length = 1.5e9 / 4;
+  const first = backend.createStore(buffer("first", "store", length));
+  backend.createStore(buffer("second", "store", length));
+  first.destroy();
+  const before = backend.allocatedBytes;
+  const stores: Stores = new Map();
+  // 1.5 GB are free in the middle and 1.3 GB at the end.
+  await assertRejects(
+    () => backend.compile(withOutput(2e9 / 4), stores),
+    RangeError,
+    "Cannot allocate z: 2000.0 MB more than the 1500.0 MB in use",
+  );
+  assertEquals(backend.allocatedBytes, before);
+  assertEquals(stores.size, 0);
+  const program = await backend.compile(sums, stores);
+  program.buffer("a").write(filled(1));
+  program.run(["forward"]);
+  assertEquals([...await program.buffer("z").read()], filled(2));
+});
+
+for (const threads of [1, 2]) {
+  Deno.test(`The CPU engine computes beyond the 2 GiB of signed addresses, threads: ${threads}`, async () => {
+    await using backend = await openWasm({ threads });
+    backend.createStore(buffer("large", "store", 2.2e9 / 4));
+    const length = 200_000; // long enough for both threads
+    const plan: Plan = {
+      name: "long",
+      buffers: ["a", "b", "z"].map((name) => buffer(name, "output", length)),
+      dispatches: [add(2, [0, 1], length)],
+      phases: {},
+    };
+    const program = await backend.compile(plan, new Map());
+    program.buffer("a").write(new Float32Array(length).fill(1));
+    program.buffer("b").write(new Float32Array(length).fill(2));
+    program.run();
+    const z = await program.buffer("z").read();
+    assert(z.every((value) => value === 3));
+  });
+}
+
+Deno.test("Destroyed memory of the CPU engine is out of reach", async () => {
+  await using backend = await openWasm({ threads: 1 });
+  const stores: Stores = new Map();
+  const program = await backend.compile(sums, stores);
+  const a = program.buffer("a");
+  const b = stores.get("b")!;
+  b.destroy();
+  assertThrows(
+    () => program.run(),
+    TypeError,
+    "Cannot run sums: b was destroyed",
+  );
+  await assertRejects(
+    () => backend.compile(sums, stores),
+    TypeError,
+    "Cannot use store b: b was destroyed",
+  );
+  program.destroy();
+  const other = backend.createStore(buffer("other", "store"));
+  b.destroy();
+  const before = backend.allocatedBytes;
+  assertEquals(before, 4 * Math.max(n, 16), "other still has its memory");
+  for (const gone of [a, b]) {
+    const { name } = gone.spec;
+    const message = `${name} was destroyed`;
+    assertThrows(() => gone.write([7]), TypeError, message);
+    await assertRejects(() => gone.read(), TypeError, message);
+  }
+  assertEquals([...await other.read()], filled(0));
+});

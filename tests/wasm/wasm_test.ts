@@ -1,0 +1,284 @@
+/**
+ * The CPU engine as an executor: order, phases, shared stores, reordered weights, the
+ * account of memory. Whether kernels compute the right numbers is the conformance
+ * suite's question.
+ */
+
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { Program, Stores } from "../../lib/backends/backend.ts";
+import { openWasm } from "../../lib/backends/wasm.ts";
+import type { WasmBuffer } from "../../lib/backends/wasm_buffer.ts";
+import type { Dispatch, Plan } from "../../lib/graph/plan.ts";
+import { buffer, filled, n, sums } from "../sums.ts";
+
+Deno.test("The CPU engine runs dispatches in order and phases as asked", async () => {
+  await using backend = await openWasm({ threads: 2 });
+  const program = await backend.compile(sums, new Map());
+  program.buffer("a").write(filled(1));
+  program.run(); // middle = 1, z = 2, b = 2
+  assertEquals([...await program.buffer("z").read()], filled(2));
+  assertEquals([...await program.buffer("b").read()], filled(2));
+  program.run(["forward"]); // middle = 3, z = 6
+  assertEquals([...await program.buffer("z").read()], filled(6));
+  assertEquals([...await program.buffer("b").read()], filled(2));
+  program.run(["learn", "middle", "z"]); // b = 4, middle = 5, z = 10
+  assertEquals([...await program.buffer("z").read()], filled(10));
+  assertThrows(
+    () => program.run(["backward"]),
+    RangeError,
+    "Cannot run phase backward: plan sums has only forward, learn, middle, z",
+  );
+});
+
+Deno.test("The CPU engine keeps writes, runs and reads in the order of the calls", async () => {
+  await using backend = await openWasm({ threads: 2 });
+  const program = await backend.compile(sums, new Map());
+  const reads = [];
+  for (let value = 1; value <= 20; value++) {
+    program.buffer("a").write(filled(value));
+    program.run(["forward"]);
+    reads.push(program.buffer("z").read());
+  }
+  const results = await Promise.all(reads);
+  results.forEach((z, i) => assertEquals([...z], filled(2 * (i + 1))));
+});
+
+for (const shared of [true, false]) {
+  Deno.test(`The CPU engine reads and writes stretches, and words as they are, shared: ${shared}`, async () => {
+    await using backend = await openWasm({ threads: 1, shared });
+    const store = backend.createStore(buffer("s", "store"));
+    store.write([3, 4], 2);
+    store.write(new Float64Array([0.1]), 7);
+    const third = Math.fround(0.1);
+    const all = await store.read();
+    assertEquals([...all], [0, 0, 3, 4, 0, 0, 0, third]);
+    assert(all.buffer instanceof ArrayBuffer, "a read's memory is shared");
+    assertEquals([...await store.read(2, 3)], [3, 4, 0]);
+    assertEquals((await store.read(3, 0)).length, 0);
+    all.fill(9);
+    assertEquals([...await store.read(2, 3)], [3, 4, 0], "a read is a view");
+    const key = backend.createStore({
+      ...buffer("key", "store"),
+      dtype: "i32",
+    });
+    key.write([0xffffffff, -5]); // seeds are unsigned, memory is bits
+    assertEquals([...await key.read(0, 2)], [-1, -5]);
+  });
+}
+
+Deno.test("The CPU engine shares stores between programs and refuses misfits", async () => {
+  await using backend = await openWasm({ threads: 2 });
+  const stores: Stores = new Map();
+  const first = await backend.compile(sums, stores);
+  const second = await backend.compile(sums, stores);
+  first.buffer("b").write(filled(5));
+  second.run(["forward"]);
+  assertEquals([...await second.buffer("z").read()], filled(10));
+
+  const longer = backend.createStore(buffer("b", "store", n + 1));
+  const before = backend.allocatedBytes;
+  await assertRejects(
+    () => backend.compile(sums, new Map([["b", longer]])),
+    RangeError,
+    "Cannot use store b: it holds 9 f32 and the plan wants 8 f32",
+  );
+  const integers = backend.createStore({ ...longer.spec, dtype: "i32" });
+  await assertRejects(
+    () => backend.compile(sums, new Map([["b", integers]])),
+    RangeError,
+    "it holds 9 i32 and the plan wants 8 f32",
+  );
+  integers.destroy();
+  assertEquals(backend.allocatedBytes, before, "a refused plan keeps memory");
+
+  await using other = await openWasm({ threads: 1 });
+  await assertRejects(
+    () => other.compile(sums, stores),
+    TypeError,
+    "Cannot use store b: it belongs to another backend",
+  );
+});
+
+Deno.test("The CPU engine refuses stretches and names that do not exist", async () => {
+  await using backend = await openWasm({ threads: 1 });
+  const program = await backend.compile(sums, new Map());
+  const a = program.buffer("a");
+  assertThrows(
+    () => a.write([1, 2], n - 1),
+    RangeError,
+    "Cannot write a: elements 7 to 9 are not within its 8",
+  );
+  await assertRejects(() => a.read(-1, 2), RangeError, "Cannot read a");
+  await assertRejects(() => a.read(NaN), RangeError, "Cannot read a");
+  assertThrows(
+    () => program.buffer("middle"),
+    RangeError,
+    "Cannot find buffer middle",
+  );
+  const beyond = { buffer: 0, offset: 4, length: n };
+  const stretch = { buffer: 3, offset: 0, length: n };
+  for (const [outputs, inputs] of [[stretch, beyond], [beyond, stretch]]) {
+    const dispatch: Dispatch = {
+      kernel: "copy",
+      outputs: [outputs!],
+      inputs: [inputs!],
+      dims: { n },
+      label: "shifted",
+    };
+    await assertRejects(
+      () =>
+        backend.compile(
+          { ...sums, dispatches: [dispatch], phases: {} },
+          new Map(),
+        ),
+      RangeError,
+      "Cannot run copy (shifted): elements 4 to 12 are not within the 8 of a",
+    );
+  }
+});
+
+Deno.test("The CPU engine accounts for memory and gives it back", async () => {
+  await using backend = await openWasm({ threads: 2 });
+  assertEquals(backend.allocatedBytes, 0);
+  const stores: Stores = new Map();
+  const program = await backend.compile(sums, stores);
+  assert(backend.allocatedBytes >= 4 * n * 4);
+  program.destroy();
+  program.destroy();
+  assertEquals(backend.allocatedBytes, 64, "what is left is one store");
+  assertThrows(() => program.run(), TypeError, "was destroyed");
+  stores.get("b")!.destroy();
+  assertEquals(backend.allocatedBytes, 0);
+});
+
+Deno.test("The CPU engine holds no more memory after many programs and runs", async () => {
+  await using backend = await openWasm({ threads: 2 });
+  const stores: Stores = new Map();
+  const round = async () => {
+    const programs: Program[] = [];
+    for (const plan of [sums, product, sums]) {
+      const program = await backend.compile(plan, stores);
+      program.run();
+      programs.push(program);
+    }
+    // Not in the order of their making, so that gaps open and close.
+    for (const program of programs) program.destroy();
+  };
+  await round();
+  const { memory } = (stores.get("b") as WasmBuffer).context;
+  const size = () => memory.i32(0, 1).buffer.byteLength;
+  const before = { allocated: backend.allocatedBytes, size: size() };
+  for (let i = 0; i < 200; i++) await round();
+  const after = { allocated: backend.allocatedBytes, size: size() };
+  assertEquals(after, before);
+});
+
+Deno.test("The CPU engine times each dispatch when asked to", async () => {
+  await using backend = await openWasm({ threads: 2 });
+  const program = await backend.compile(sums, new Map());
+  program.buffer("a").write(filled(1));
+  const times = program.profile();
+  assertEquals(times.map(({ label }) => label), ["sum 2", "sum 3", "sum 1"]);
+  for (const { kernel, nanoseconds } of times) {
+    assertEquals(kernel, "add");
+    // Clocks have a grain; a second would be absurd.
+    assert(nanoseconds >= 0 && nanoseconds < 1e9, `${nanoseconds} ns`);
+  }
+  assertEquals([...await program.buffer("z").read()], filled(2), "it is a run");
+});
+
+/** y = x · weightᵀ, all 8×8; and, apart, weight = next. */
+const [x, weight, next, y] = [0, 1, 2, 3].map((buffer) => ({
+  buffer,
+  offset: 0,
+  length: n * n,
+})) as [Stretch, Stretch, Stretch, Stretch];
+type Stretch = Dispatch["inputs"][number];
+const forward: Dispatch = {
+  kernel: "matmul",
+  outputs: [y],
+  inputs: [x, weight],
+  dims: {
+    ...{ form: "nt", M: n, N: n, K: n },
+    ...{ bias: false, residual: false, accumulate: false },
+  },
+  label: "forward",
+};
+const learn: Dispatch = {
+  kernel: "copy",
+  outputs: [weight],
+  inputs: [next],
+  dims: { n: n * n },
+  label: "learn",
+};
+const product: Plan = {
+  name: "product",
+  buffers: [
+    buffer("x", "input", n * n),
+    buffer("weight", "store", n * n),
+    buffer("next", "input", n * n),
+    buffer("y", "output", n * n),
+  ],
+  dispatches: [forward, learn],
+  phases: { forward: [0, 1], learn: [1, 2] },
+};
+
+/** A multiple of the unit matrix, n×n. */
+function diagonal(value: number): Float32Array {
+  return Float32Array.from(
+    { length: n * n },
+    (_, i) => i % (n + 1) === 0 ? value : 0,
+  );
+}
+
+/** What the forward phase multiplies by: y[0,0], where x is the unit matrix. */
+async function factor(program: Program): Promise<number> {
+  program.run(["forward"]);
+  return (await program.buffer("y").read(0, 1))[0]!;
+}
+
+Deno.test("Reordered weights follow a store that the host or another program changes", async () => {
+  await using backend = await openWasm({ threads: 2 });
+  const stores: Stores = new Map();
+  const program = await backend.compile(product, stores);
+  const other = await backend.compile(product, stores);
+  program.buffer("x").write(diagonal(1));
+  assertEquals(await factor(program), 0);
+  program.buffer("weight").write(diagonal(2));
+  assertEquals(await factor(program), 2);
+  stores.get("weight")!.write([3], 0);
+  assertEquals(await factor(program), 3, "one element was written");
+  other.buffer("next").write(diagonal(4));
+  other.run(["learn"]);
+  assertEquals(await factor(program), 4);
+  other.profile();
+  other.buffer("next").write(diagonal(5));
+  other.profile();
+  assertEquals(await factor(program), 5);
+});
+
+Deno.test("Reordered weights follow a phase of their own program", async () => {
+  await using backend = await openWasm({ threads: 2 });
+  const program = await backend.compile(product, new Map());
+  program.buffer("x").write(diagonal(1));
+  for (const value of [2, 3]) {
+    program.buffer("next").write(diagonal(value));
+    program.run(["learn"]);
+    assertEquals(await factor(program), value);
+  }
+  program.buffer("next").write(diagonal(4));
+  program.run(["forward", "learn", "forward"]);
+  assertEquals((await program.buffer("y").read(0, 1))[0], 4);
+});
+
+Deno.test("Reordered weights follow a change in the same stretch of a plan", async () => {
+  await using backend = await openWasm({ threads: 2 });
+  const plan = { ...product, dispatches: [learn, forward], phases: {} };
+  const program = await backend.compile(plan, new Map());
+  program.buffer("x").write(diagonal(1));
+  for (const value of [2, 3]) {
+    program.buffer("next").write(diagonal(value));
+    program.run();
+    assertEquals((await program.buffer("y").read(0, 1))[0], value);
+  }
+});
