@@ -5,13 +5,23 @@
 import { BLOCK, GELU, GELU_TANH, RELU, RELU2 } from "../codes";
 import {
   bell,
-  exp2,
+  constant,
+  EXP2_1,
+  EXP2_2,
+  EXP2_3,
+  EXP2_4,
+  EXP2_5,
+  EXP2_HIGHEST,
+  EXP2_LOWEST,
+  exp2With,
   fma,
   fnma,
+  MINUS_LOG2_E,
   normalDistribution,
-  one,
-  sigmoid,
+  ONE,
+  ROUNDER,
   tanh,
+  TWO,
 } from "./math";
 import { float, int, pointer } from "./record";
 import { loadFirst, storeFirst } from "./vector";
@@ -26,8 +36,6 @@ const table = memory.data<f32>([
   0.2140644488178007, 0.2140644488178007, 0.2140644488178007, 0.2140644488178007,
   // 1 / √(2π)
   0.3989422804014327, 0.3989422804014327, 0.3989422804014327, 0.3989422804014327,
-  // -log2 e
-  -1.4426950408889634, -1.4426950408889634, -1.4426950408889634, -1.4426950408889634,
 ], 64);
 
 const GELU_A: i32 = 0;
@@ -35,70 +43,63 @@ const GELU_B: i32 = 1;
 const GELU_C: i32 = 2;
 const GELU_D: i32 = 3;
 const DENSITY: i32 = 4;
-const MINUS_LOG2_E: i32 = 5;
 
 // @ts-ignore: decorator
 @inline
-function constant(i: i32): v128 {
+function own(i: i32): v128 {
   return v128.load(table + (<usize> i << 4));
 }
 
-/** The activation of four numbers. */
+// Where a loop has little to do but an exponential, its constants are loaded before it;
+// see exp2With.
+
+/** y, x, n, kind */
+export function activation(r: usize, from: i32, to: i32): void {
+  const kind = int(r, 3);
+  if (kind === GELU_TANH) geluTanh(r, from, to);
+  else if (kind === GELU) forward(GELU, r, from, to);
+  else if (kind === RELU) forward(RELU, r, from, to);
+  else forward(RELU2, r, from, to);
+}
+
+function geluTanh(r: usize, from: i32, to: i32): void {
+  const y = pointer(r, 0);
+  const x = pointer(r, 1);
+  const end = min(to * BLOCK, int(r, 2));
+  const a = own(GELU_A);
+  const b = own(GELU_B);
+  const one = constant(ONE);
+  const lowest = constant(EXP2_LOWEST);
+  const highest = constant(EXP2_HIGHEST);
+  const rounder = constant(ROUNDER);
+  const two = constant(TWO);
+  const c1 = constant(EXP2_1);
+  const c2 = constant(EXP2_2);
+  const c3 = constant(EXP2_3);
+  const c4 = constant(EXP2_4);
+  const c5 = constant(EXP2_5);
+  for (let i = from * BLOCK; i < end; i += 4) {
+    const at = <usize> i << 2;
+    const count = end - i;
+    const v = count < 4 ? loadFirst(x + at, count) : v128.load(x + at);
+    // ½(1 + tanh u) = 1 / (1 + exp(-2u))
+    const w = f32x4.mul(v, fma(f32x4.mul(v, v), b, a));
+    const e = exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5);
+    const result = f32x4.div(v, f32x4.add(one, e));
+    if (count < 4) storeFirst(y + at, result, count);
+    else v128.store(y + at, result);
+  }
+}
+
+/** The other activations of four numbers. */
 // @ts-ignore: decorator
 @inline
 function value(kind: i32, x: v128): v128 {
-  if (kind === GELU_TANH) {
-    // ½(1 + tanh u) = 1 / (1 + exp(-2u))
-    const square = f32x4.mul(x, x);
-    const w = f32x4.mul(x, fma(square, constant(GELU_B), constant(GELU_A)));
-    return f32x4.div(x, f32x4.add(one(), exp2(w)));
-  }
   if (kind === GELU) {
     return f32x4.mul(x, normalDistribution(x, bell(x)));
   }
   const positive = f32x4.pmax(x, f32x4.splat(0)); // NaN stays
   return kind === RELU ? positive : f32x4.mul(positive, positive);
-}
-
-/** Its derivative. */
-// @ts-ignore: decorator
-@inline
-function slope(kind: i32, x: v128): v128 {
-  if (kind === GELU_TANH) {
-    // (x σ(v))′ = σ + x σ (1 - σ) v′, v = 2u
-    const square = f32x4.mul(x, x);
-    const w = f32x4.mul(x, fma(square, constant(GELU_B), constant(GELU_A)));
-    const e = exp2(w);
-    const s = f32x4.div(one(), f32x4.add(one(), e));
-    const dv = fma(square, constant(GELU_D), constant(GELU_C));
-    return fma(f32x4.mul(f32x4.mul(x, s), complement(e, s)), dv, s);
-  }
-  if (kind === GELU) {
-    const density = bell(x);
-    const scaled = f32x4.mul(x, constant(DENSITY));
-    return fma(scaled, density, normalDistribution(x, density));
-  }
-  if (kind === RELU) {
-    return v128.and(one(), f32x4.gt(x, f32x4.splat(0)));
-  }
-  const positive = f32x4.pmax(x, f32x4.splat(0));
-  return f32x4.add(positive, positive);
-}
-
-/** 1 - s of a sigmoid s = 1 / (1 + e), with all its digits; also where e is infinite, e·s not being a number. */
-// @ts-ignore: decorator
-@inline
-function complement(e: v128, s: v128): v128 {
-  return f32x4.pmin(one(), f32x4.mul(e, s));
-}
-
-/** y, x, n, kind */
-export function activation(r: usize, from: i32, to: i32): void {
-  const kind = int(r, 3);
-  if (kind === GELU_TANH) forward(GELU_TANH, r, from, to);
-  else if (kind === GELU) forward(GELU, r, from, to);
-  else if (kind === RELU) forward(RELU, r, from, to);
-  else forward(RELU2, r, from, to);
 }
 
 // Inline, so that each kind has a loop without questions.
@@ -108,24 +109,81 @@ function forward(kind: i32, r: usize, from: i32, to: i32): void {
   const y = pointer(r, 0);
   const x = pointer(r, 1);
   const end = min(to * BLOCK, int(r, 2));
-  let i = from * BLOCK;
-  for (; i + 4 <= end; i += 4) {
+  for (let i = from * BLOCK; i < end; i += 4) {
     const at = <usize> i << 2;
-    v128.store(y + at, value(kind, v128.load(x + at)));
-  }
-  if (i < end) {
-    const at = <usize> i << 2;
-    storeFirst(y + at, value(kind, loadFirst(x + at, end - i)), end - i);
+    const count = end - i;
+    if (count < 4) {
+      storeFirst(y + at, value(kind, loadFirst(x + at, count)), count);
+    } else v128.store(y + at, value(kind, v128.load(x + at)));
   }
 }
 
 /** dx, dy, x, n, kind */
 export function activationBackward(r: usize, from: i32, to: i32): void {
   const kind = int(r, 4);
-  if (kind === GELU_TANH) backward(GELU_TANH, r, from, to);
+  if (kind === GELU_TANH) geluTanhBackward(r, from, to);
   else if (kind === GELU) backward(GELU, r, from, to);
   else if (kind === RELU) backward(RELU, r, from, to);
   else backward(RELU2, r, from, to);
+}
+
+function geluTanhBackward(r: usize, from: i32, to: i32): void {
+  const dx = pointer(r, 0);
+  const dy = pointer(r, 1);
+  const x = pointer(r, 2);
+  const end = min(to * BLOCK, int(r, 3));
+  const a = own(GELU_A);
+  const b = own(GELU_B);
+  const one = constant(ONE);
+  const lowest = constant(EXP2_LOWEST);
+  const highest = constant(EXP2_HIGHEST);
+  const rounder = constant(ROUNDER);
+  const two = constant(TWO);
+  const c1 = constant(EXP2_1);
+  const c2 = constant(EXP2_2);
+  const c3 = constant(EXP2_3);
+  const c4 = constant(EXP2_4);
+  const c5 = constant(EXP2_5);
+  for (let i = from * BLOCK; i < end; i += 4) {
+    const at = <usize> i << 2;
+    const count = end - i;
+    const v = count < 4 ? loadFirst(x + at, count) : v128.load(x + at);
+    const d = count < 4 ? loadFirst(dy + at, count) : v128.load(dy + at);
+    const square = f32x4.mul(v, v);
+    const w = f32x4.mul(v, fma(square, b, a));
+    const e = exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5);
+    const s = f32x4.div(one, f32x4.add(one, e));
+    // (x σ)′ = σ + x σ (1 - σ) · (2u)′
+    const du = fma(square, own(GELU_D), own(GELU_C));
+    const bend = f32x4.mul(f32x4.mul(v, s), complement(one, e, s));
+    const result = f32x4.mul(d, fma(bend, du, s));
+    if (count < 4) storeFirst(dx + at, result, count);
+    else v128.store(dx + at, result);
+  }
+}
+
+/** 1 - s of s = 1 / (1 + e), with all its digits; also where e is infinite and e·s is not a number. */
+// @ts-ignore: decorator
+@inline
+function complement(one: v128, e: v128, s: v128): v128 {
+  return f32x4.pmin(one, f32x4.mul(e, s));
+}
+
+/** The derivative of the other activations. */
+// @ts-ignore: decorator
+@inline
+function slope(kind: i32, x: v128): v128 {
+  if (kind === GELU) {
+    // Φ + x φ
+    const density = bell(x);
+    const scaled = f32x4.mul(x, own(DENSITY));
+    return fma(scaled, density, normalDistribution(x, density));
+  }
+  if (kind === RELU) {
+    return v128.and(constant(ONE), f32x4.gt(x, f32x4.splat(0)));
+  }
+  const positive = f32x4.pmax(x, f32x4.splat(0));
+  return f32x4.add(positive, positive);
 }
 
 // @ts-ignore: decorator
@@ -135,17 +193,17 @@ function backward(kind: i32, r: usize, from: i32, to: i32): void {
   const dy = pointer(r, 1);
   const x = pointer(r, 2);
   const end = min(to * BLOCK, int(r, 3));
-  let i = from * BLOCK;
-  for (; i + 4 <= end; i += 4) {
+  for (let i = from * BLOCK; i < end; i += 4) {
     const at = <usize> i << 2;
-    const d = slope(kind, v128.load(x + at));
-    v128.store(dx + at, f32x4.mul(v128.load(dy + at), d));
-  }
-  if (i < end) {
-    const at = <usize> i << 2;
-    const d = slope(kind, loadFirst(x + at, end - i));
-    const product = f32x4.mul(loadFirst(dy + at, end - i), d);
-    storeFirst(dx + at, product, end - i);
+    const count = end - i;
+    if (count < 4) {
+      const d = loadFirst(dy + at, count);
+      const result = f32x4.mul(d, slope(kind, loadFirst(x + at, count)));
+      storeFirst(dx + at, result, count);
+    } else {
+      const d = v128.load(dy + at);
+      v128.store(dx + at, f32x4.mul(d, slope(kind, v128.load(x + at))));
+    }
   }
 }
 
@@ -155,24 +213,28 @@ export function swiglu(r: usize, from: i32, to: i32): void {
   const gate = pointer(r, 1);
   const x = pointer(r, 2);
   const end = min(to * BLOCK, int(r, 3));
-  let i = from * BLOCK;
-  for (; i + 4 <= end; i += 4) {
+  const minusLog2E = constant(MINUS_LOG2_E);
+  const one = constant(ONE);
+  const lowest = constant(EXP2_LOWEST);
+  const highest = constant(EXP2_HIGHEST);
+  const rounder = constant(ROUNDER);
+  const two = constant(TWO);
+  const c1 = constant(EXP2_1);
+  const c2 = constant(EXP2_2);
+  const c3 = constant(EXP2_3);
+  const c4 = constant(EXP2_4);
+  const c5 = constant(EXP2_5);
+  for (let i = from * BLOCK; i < end; i += 4) {
     const at = <usize> i << 2;
-    const silu = siluOf(v128.load(gate + at));
-    v128.store(y + at, f32x4.mul(silu, v128.load(x + at)));
+    const count = end - i;
+    const g = count < 4 ? loadFirst(gate + at, count) : v128.load(gate + at);
+    const v = count < 4 ? loadFirst(x + at, count) : v128.load(x + at);
+    const w = f32x4.mul(g, minusLog2E);
+    const e = exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5);
+    const result = f32x4.mul(v, f32x4.div(g, f32x4.add(one, e)));
+    if (count < 4) storeFirst(y + at, result, count);
+    else v128.store(y + at, result);
   }
-  if (i < end) {
-    const at = <usize> i << 2;
-    const silu = siluOf(loadFirst(gate + at, end - i));
-    const product = f32x4.mul(silu, loadFirst(x + at, end - i));
-    storeFirst(y + at, product, end - i);
-  }
-}
-
-// @ts-ignore: decorator
-@inline
-function siluOf(g: v128): v128 {
-  return f32x4.mul(g, sigmoid(g));
 }
 
 /** dgate, dx, dy, gate, x, n */
@@ -183,25 +245,37 @@ export function swigluBackward(r: usize, from: i32, to: i32): void {
   const gate = pointer(r, 3);
   const x = pointer(r, 4);
   const end = min(to * BLOCK, int(r, 5));
+  const minusLog2E = constant(MINUS_LOG2_E);
+  const one = constant(ONE);
+  const lowest = constant(EXP2_LOWEST);
+  const highest = constant(EXP2_HIGHEST);
+  const rounder = constant(ROUNDER);
+  const two = constant(TWO);
+  const c1 = constant(EXP2_1);
+  const c2 = constant(EXP2_2);
+  const c3 = constant(EXP2_3);
+  const c4 = constant(EXP2_4);
+  const c5 = constant(EXP2_5);
   for (let i = from * BLOCK; i < end; i += 4) {
     const at = <usize> i << 2;
-    const whole = i + 4 <= end;
-    const d = whole ? v128.load(dy + at) : loadFirst(dy + at, end - i);
-    const g = whole ? v128.load(gate + at) : loadFirst(gate + at, end - i);
-    const v = whole ? v128.load(x + at) : loadFirst(x + at, end - i);
-    const e = exp2(f32x4.mul(g, constant(MINUS_LOG2_E)));
-    const s = f32x4.div(one(), f32x4.add(one(), e));
+    const count = end - i;
+    const d = count < 4 ? loadFirst(dy + at, count) : v128.load(dy + at);
+    const g = count < 4 ? loadFirst(gate + at, count) : v128.load(gate + at);
+    const v = count < 4 ? loadFirst(x + at, count) : v128.load(x + at);
+    const w = f32x4.mul(g, minusLog2E);
+    const e = exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5);
+    const s = f32x4.div(one, f32x4.add(one, e));
     // silu′ = σ + g σ (1 - σ)
     const silu = f32x4.mul(g, s);
-    const dsilu = fma(silu, complement(e, s), s);
-    const product = f32x4.mul(f32x4.mul(d, v), dsilu);
-    const through = f32x4.mul(d, silu);
-    if (whole) {
-      v128.store(dgate + at, product);
-      v128.store(dx + at, through);
+    const dsilu = fma(silu, complement(one, e, s), s);
+    const toGate = f32x4.mul(f32x4.mul(d, v), dsilu);
+    const toX = f32x4.mul(d, silu);
+    if (count < 4) {
+      storeFirst(dgate + at, toGate, count);
+      storeFirst(dx + at, toX, count);
     } else {
-      storeFirst(dgate + at, product, end - i);
-      storeFirst(dx + at, through, end - i);
+      v128.store(dgate + at, toGate);
+      v128.store(dx + at, toX);
     }
   }
 }
@@ -237,13 +311,13 @@ export function softcapBackward(r: usize, from: i32, to: i32): void {
   for (; i + 4 <= end; i += 4) {
     const at = <usize> i << 2;
     const t = f32x4.mul(v128.load(y + at), inverse);
-    const d = fnma(t, t, one());
+    const d = fnma(t, t, constant(ONE));
     v128.store(dx + at, f32x4.mul(v128.load(dy + at), d));
   }
   if (i < end) {
     const at = <usize> i << 2;
     const t = f32x4.mul(loadFirst(y + at, end - i), inverse);
-    const d = fnma(t, t, one());
+    const d = fnma(t, t, constant(ONE));
     const product = f32x4.mul(loadFirst(dy + at, end - i), d);
     storeFirst(dx + at, product, end - i);
   }

@@ -1,7 +1,21 @@
 // The loss: cross-entropy with its gradient, and the sum over rows. The formulas are
 // explained in lib/backends/reference/loss.ts.
 
-import { exp, expOne, log } from "./math";
+import {
+  constant,
+  EXP2_1,
+  EXP2_2,
+  EXP2_3,
+  EXP2_4,
+  EXP2_5,
+  EXP2_HIGHEST,
+  EXP2_LOWEST,
+  exp2With,
+  log,
+  LOG2_E,
+  ROUNDER,
+  TWO,
+} from "./math";
 import { float, int, pointer } from "./record";
 import { largest, sum } from "./vector";
 
@@ -68,17 +82,33 @@ function differences(x: usize, bytes: usize, shift: f32): f32 {
 
 /** The sum of exp(x - shift) over a row; each of them is put into `to`, unless that is 0. */
 function exponentials(to: usize, x: usize, bytes: usize, shift: f32): f32 {
+  const lowest = constant(EXP2_LOWEST);
+  const highest = constant(EXP2_HIGHEST);
+  const rounder = constant(ROUNDER);
+  const two = constant(TWO);
+  const c1 = constant(EXP2_1);
+  const c2 = constant(EXP2_2);
+  const c3 = constant(EXP2_3);
+  const c4 = constant(EXP2_4);
+  const c5 = constant(EXP2_5);
+  const factor = constant(LOG2_E);
   const shifts = f32x4.splat(shift);
   let s = f32x4.splat(0);
   let i: usize = 0;
   for (; i + 16 <= bytes; i += 16) {
-    const e = exp(f32x4.sub(v128.load(x + i), shifts));
+    const w = f32x4.mul(f32x4.sub(v128.load(x + i), shifts), factor);
+    const e = exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5);
     s = f32x4.add(s, e);
     if (to !== 0) v128.store(to + i, e);
   }
   let result = sum(s);
   for (; i < bytes; i += 4) {
-    const e = expOne(load<f32>(x + i) - shift);
+    const one = v128.load32_splat(x + i);
+    const w = f32x4.mul(f32x4.sub(one, shifts), factor);
+    const e = f32x4.extract_lane(
+      exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5),
+      0,
+    );
     result += e;
     if (to !== 0) store<f32>(to + i, e);
   }
