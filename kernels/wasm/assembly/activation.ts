@@ -13,12 +13,12 @@ import {
   EXP2_5,
   EXP2_HIGHEST,
   EXP2_LOWEST,
-  exp2With,
   fma,
   fnma,
   MINUS_LOG2_E,
   normalDistribution,
   ONE,
+  power,
   ROUNDER,
   tanh,
   TWO,
@@ -34,6 +34,10 @@ const table = memory.data<f32>([
   // The derivative of 2 √(2/π) (x + 0.044715 x³) is c + d x².
   1.5957691216057308, 1.5957691216057308, 1.5957691216057308, 1.5957691216057308,
   0.2140644488178007, 0.2140644488178007, 0.2140644488178007, 0.2140644488178007,
+  // Where w is 129, so that 2^w is infinite; 126; and -126, so that it is 0.
+  -10.091, -10.091, -10.091, -10.091,
+  -10.0, -10.0, -10.0, -10.0,
+  10.0, 10.0, 10.0, 10.0,
   // 1 / √(2π)
   0.3989422804014327, 0.3989422804014327, 0.3989422804014327, 0.3989422804014327,
 ], 64);
@@ -42,7 +46,10 @@ const GELU_A: i32 = 0;
 const GELU_B: i32 = 1;
 const GELU_C: i32 = 2;
 const GELU_D: i32 = 3;
-const DENSITY: i32 = 4;
+const GELU_LOWEST: i32 = 4;
+const GELU_LOWEST_FINITE: i32 = 5;
+const GELU_HIGHEST: i32 = 6;
+const DENSITY: i32 = 7;
 
 // @ts-ignore: decorator
 @inline
@@ -65,12 +72,12 @@ export function activation(r: usize, from: i32, to: i32): void {
 function geluTanh(r: usize, from: i32, to: i32): void {
   const y = pointer(r, 0);
   const x = pointer(r, 1);
-  const end = min(to * BLOCK, int(r, 2));
+  const end = <usize> min(to * BLOCK, int(r, 2)) << 2;
   const a = own(GELU_A);
   const b = own(GELU_B);
+  const lowest = own(GELU_LOWEST);
+  const highest = own(GELU_HIGHEST);
   const one = constant(ONE);
-  const lowest = constant(EXP2_LOWEST);
-  const highest = constant(EXP2_HIGHEST);
   const rounder = constant(ROUNDER);
   const two = constant(TWO);
   const c1 = constant(EXP2_1);
@@ -78,16 +85,18 @@ function geluTanh(r: usize, from: i32, to: i32): void {
   const c3 = constant(EXP2_3);
   const c4 = constant(EXP2_4);
   const c5 = constant(EXP2_5);
-  for (let i = from * BLOCK; i < end; i += 4) {
-    const at = <usize> i << 2;
-    const count = end - i;
-    const v = count < 4 ? loadFirst(x + at, count) : v128.load(x + at);
+  let i = <usize> from * BLOCK << 2;
+  for (; i < end; i += 16) {
+    const whole = i + 16 <= end;
+    const count = <i32> (end - i) >> 2;
+    const v = whole ? v128.load(x + i) : loadFirst(x + i, count);
     // ½(1 + tanh u) = 1 / (1 + exp(-2u))
-    const w = f32x4.mul(v, fma(f32x4.mul(v, v), b, a));
-    const e = exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5);
+    const near = f32x4.pmax(f32x4.pmin(v, highest), lowest);
+    const w = f32x4.mul(near, fma(f32x4.mul(near, near), b, a));
+    const e = power(w, rounder, two, c1, c2, c3, c4, c5);
     const result = f32x4.div(v, f32x4.add(one, e));
-    if (count < 4) storeFirst(y + at, result, count);
-    else v128.store(y + at, result);
+    if (!whole) return storeFirst(y + i, result, count);
+    v128.store(y + i, result);
   }
 }
 
@@ -131,12 +140,12 @@ function geluTanhBackward(r: usize, from: i32, to: i32): void {
   const dx = pointer(r, 0);
   const dy = pointer(r, 1);
   const x = pointer(r, 2);
-  const end = min(to * BLOCK, int(r, 3));
+  const end = <usize> min(to * BLOCK, int(r, 3)) << 2;
   const a = own(GELU_A);
   const b = own(GELU_B);
+  const lowest = own(GELU_LOWEST_FINITE);
+  const highest = own(GELU_HIGHEST);
   const one = constant(ONE);
-  const lowest = constant(EXP2_LOWEST);
-  const highest = constant(EXP2_HIGHEST);
   const rounder = constant(ROUNDER);
   const two = constant(TWO);
   const c1 = constant(EXP2_1);
@@ -144,21 +153,23 @@ function geluTanhBackward(r: usize, from: i32, to: i32): void {
   const c3 = constant(EXP2_3);
   const c4 = constant(EXP2_4);
   const c5 = constant(EXP2_5);
-  for (let i = from * BLOCK; i < end; i += 4) {
-    const at = <usize> i << 2;
-    const count = end - i;
-    const v = count < 4 ? loadFirst(x + at, count) : v128.load(x + at);
-    const d = count < 4 ? loadFirst(dy + at, count) : v128.load(dy + at);
-    const square = f32x4.mul(v, v);
-    const w = f32x4.mul(v, fma(square, b, a));
-    const e = exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5);
+  for (let i = <usize> from * BLOCK << 2; i < end; i += 16) {
+    const whole = i + 16 <= end;
+    const count = <i32> (end - i) >> 2;
+    const v = whole ? v128.load(x + i) : loadFirst(x + i, count);
+    const near = f32x4.pmax(f32x4.pmin(v, highest), lowest);
+    const square = f32x4.mul(near, near);
+    const w = f32x4.mul(near, fma(square, b, a));
+    const e = power(w, rounder, two, c1, c2, c3, c4, c5);
     const s = f32x4.div(one, f32x4.add(one, e));
-    // (x σ)′ = σ + x σ (1 - σ) · (2u)′
+    // (x σ)′ = σ + x σ (1 - σ) · (2u)′, 1 - σ = e σ
     const du = fma(square, own(GELU_D), own(GELU_C));
-    const bend = f32x4.mul(f32x4.mul(v, s), complement(one, e, s));
-    const result = f32x4.mul(d, fma(bend, du, s));
-    if (count < 4) storeFirst(dx + at, result, count);
-    else v128.store(dx + at, result);
+    const bend = f32x4.mul(f32x4.mul(v, s), f32x4.mul(e, s));
+    const slope = fma(bend, du, s);
+    const d = whole ? v128.load(dy + i) : loadFirst(dy + i, count);
+    const result = f32x4.mul(d, slope);
+    if (!whole) return storeFirst(dx + i, result, count);
+    v128.store(dx + i, result);
   }
 }
 
@@ -229,8 +240,9 @@ export function swiglu(r: usize, from: i32, to: i32): void {
     const count = end - i;
     const g = count < 4 ? loadFirst(gate + at, count) : v128.load(gate + at);
     const v = count < 4 ? loadFirst(x + at, count) : v128.load(x + at);
-    const w = f32x4.mul(g, minusLog2E);
-    const e = exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5);
+    const w = f32x4.pmin(f32x4.mul(g, minusLog2E), highest);
+    const inRange = f32x4.pmax(w, lowest);
+    const e = power(inRange, rounder, two, c1, c2, c3, c4, c5);
     const result = f32x4.mul(v, f32x4.div(g, f32x4.add(one, e)));
     if (count < 4) storeFirst(y + at, result, count);
     else v128.store(y + at, result);
@@ -262,8 +274,9 @@ export function swigluBackward(r: usize, from: i32, to: i32): void {
     const d = count < 4 ? loadFirst(dy + at, count) : v128.load(dy + at);
     const g = count < 4 ? loadFirst(gate + at, count) : v128.load(gate + at);
     const v = count < 4 ? loadFirst(x + at, count) : v128.load(x + at);
-    const w = f32x4.mul(g, minusLog2E);
-    const e = exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5);
+    const w = f32x4.pmin(f32x4.mul(g, minusLog2E), highest);
+    const inRange = f32x4.pmax(w, lowest);
+    const e = power(inRange, rounder, two, c1, c2, c3, c4, c5);
     const s = f32x4.div(one, f32x4.add(one, e));
     // silu′ = σ + g σ (1 - σ)
     const silu = f32x4.mul(g, s);

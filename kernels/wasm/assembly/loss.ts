@@ -8,11 +8,11 @@ import {
   EXP2_3,
   EXP2_4,
   EXP2_5,
-  EXP2_HIGHEST,
   EXP2_LOWEST,
-  exp2With,
+  fma,
   log,
   LOG2_E,
+  power,
   ROUNDER,
   TWO,
 } from "./math";
@@ -59,10 +59,14 @@ export function crossEntropy(r: usize, from: i32, to: i32): void {
 
 /** The largest number of a row; those that are none do not count. */
 function largestOf(x: usize, bytes: usize): f32 {
-  let m = f32x4.splat(-Infinity);
+  let m0 = f32x4.splat(-Infinity);
+  let m1 = m0;
   let i: usize = 0;
-  for (; i + 16 <= bytes; i += 16) m = f32x4.pmax(m, v128.load(x + i));
-  let result = largest(m);
+  for (; i + 32 <= bytes; i += 32) {
+    m0 = f32x4.pmax(m0, v128.load(x + i));
+    m1 = f32x4.pmax(m1, v128.load(x + i, 16));
+  }
+  let result = largest(f32x4.pmax(m0, m1));
   for (; i < bytes; i += 4) result = max(result, load<f32>(x + i));
   return result;
 }
@@ -83,7 +87,6 @@ function differences(x: usize, bytes: usize, shift: f32): f32 {
 /** The sum of exp(x - shift) over a row; each of them is put into `to`, unless that is 0. */
 function exponentials(to: usize, x: usize, bytes: usize, shift: f32): f32 {
   const lowest = constant(EXP2_LOWEST);
-  const highest = constant(EXP2_HIGHEST);
   const rounder = constant(ROUNDER);
   const two = constant(TWO);
   const c1 = constant(EXP2_1);
@@ -97,7 +100,8 @@ function exponentials(to: usize, x: usize, bytes: usize, shift: f32): f32 {
   let i: usize = 0;
   for (; i + 16 <= bytes; i += 16) {
     const w = f32x4.mul(f32x4.sub(v128.load(x + i), shifts), factor);
-    const e = exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5);
+    const inRange = f32x4.pmax(w, lowest); // nothing is above 0
+    const e = power(inRange, rounder, two, c1, c2, c3, c4, c5);
     s = f32x4.add(s, e);
     if (to !== 0) v128.store(to + i, e);
   }
@@ -105,8 +109,9 @@ function exponentials(to: usize, x: usize, bytes: usize, shift: f32): f32 {
   for (; i < bytes; i += 4) {
     const one = v128.load32_splat(x + i);
     const w = f32x4.mul(f32x4.sub(one, shifts), factor);
+    const inRange = f32x4.pmax(w, lowest);
     const e = f32x4.extract_lane(
-      exp2With(w, lowest, highest, rounder, two, c1, c2, c3, c4, c5),
+      power(inRange, rounder, two, c1, c2, c3, c4, c5),
       0,
     );
     result += e;
@@ -120,8 +125,9 @@ function multiplyAdd(x: usize, bytes: usize, a: f32, b: f32): void {
   const factors = f32x4.splat(a);
   const terms = f32x4.splat(b);
   let i: usize = 0;
-  for (; i + 16 <= bytes; i += 16) {
-    v128.store(x + i, f32x4.add(f32x4.mul(v128.load(x + i), factors), terms));
+  for (; i + 32 <= bytes; i += 32) {
+    v128.store(x + i, fma(v128.load(x + i), factors, terms));
+    v128.store(x + i, fma(v128.load(x + i, 16), factors, terms), 16);
   }
   for (; i < bytes; i += 4) store<f32>(x + i, load<f32>(x + i) * a + b);
 }

@@ -3,7 +3,7 @@
 // Their constants are read from memory at each use: V8 makes a vector constant in the
 // code anew wherever it is used, by several instructions, and a load is one. So these
 // functions can be used in any loop, without preparations. For the hottest loops there is
-// exp2With.
+// power.
 //
 // Errors are given in ulp, of results that are not subnormal.
 
@@ -133,10 +133,11 @@ export function exp(x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function exp2(x: v128): v128 {
-  return exp2With(
-    x,
-    constant(EXP2_LOWEST),
-    constant(EXP2_HIGHEST),
+  return power(
+    f32x4.pmax(
+      f32x4.pmin(x, constant(EXP2_HIGHEST)),
+      constant(EXP2_LOWEST),
+    ),
     constant(ROUNDER),
     constant(TWO),
     constant(EXP2_1),
@@ -148,15 +149,14 @@ export function exp2(x: v128): v128 {
 }
 
 /**
- * 2^x with the constants of {@link exp2} in the caller's hands: a loop that has little else
- * to do takes two thirds of the time if it loads them once, and they just fit the registers.
+ * 2^x for x from EXP2_LOWEST to EXP2_HIGHEST, with the constants of {@link exp2} in the
+ * caller's hands: a loop that has little else to do takes two thirds of the time if it
+ * loads them once, and they just fit the registers.
  */
 // @ts-ignore: decorator
 @inline
-export function exp2With(
+export function power(
   x: v128,
-  lowest: v128,
-  highest: v128,
   rounder: v128,
   two: v128,
   c1: v128,
@@ -165,7 +165,6 @@ export function exp2With(
   c4: v128,
   c5: v128,
 ): v128 {
-  x = f32x4.pmax(f32x4.pmin(x, highest), lowest);
   const rounded = f32x4.add(x, rounder);
   const r = f32x4.sub(x, f32x4.sub(rounded, rounder));
   let p = fma(r, c5, c4);
