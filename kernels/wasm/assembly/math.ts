@@ -120,11 +120,11 @@ export function exp(x: v128): v128 {
   const rounded = fma(x, constant(LOG2_E), constant(ROUNDER));
   const n = f32x4.sub(rounded, constant(ROUNDER));
   const r = fnma(n, constant(LN_2_REST), fnma(n, constant(LN_2), x));
+  // In parts that do not wait for one another.
+  const square = f32x4.mul(r, r);
   let p = fma(r, constant(EXP_3 + 3), constant(EXP_3 + 2));
-  p = fma(r, p, constant(EXP_3 + 1));
-  p = fma(r, p, constant(EXP_3));
-  p = fma(r, p, constant(ONE));
-  p = fma(r, p, constant(TWO));
+  p = fma(square, p, fma(r, constant(EXP_3 + 1), constant(EXP_3)));
+  p = fma(square, p, f32x4.add(r, constant(TWO)));
   p = fma(r, p, constant(TWO));
   return f32x4.mul(p, i32x4.shl(rounded, 23));
 }
