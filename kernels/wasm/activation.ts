@@ -15,6 +15,9 @@ import {
 } from "./codes.ts";
 import { bits, blocks, type Site, type Step } from "./step.ts";
 
+/** Room for a vector of each operand. */
+const SCRATCH_BYTES = 64;
+
 /** The number of each kind. */
 const kinds: Readonly<Record<Activation, number>> = {
   geluTanh: GELU_TANH,
@@ -31,8 +34,9 @@ function cost(kind: Activation): number {
 /** See {@linkcode KernelDims.activation}. */
 export function activation(
   { kind, n }: KernelDims["activation"],
-  { outputs, inputs }: Site,
+  { outputs, inputs, scratch }: Site,
 ): Step[] {
+  scratch(SCRATCH_BYTES);
   const args = [...outputs, ...inputs, n, kinds[kind]];
   const work = cost(kind) * n;
   return [{ kernel: ACTIVATION, units: blocks(n), args, work }];
@@ -41,8 +45,9 @@ export function activation(
 /** See {@linkcode KernelDims.activationBackward}. */
 export function activationBackward(
   { kind, n }: KernelDims["activationBackward"],
-  { outputs, inputs }: Site,
+  { outputs, inputs, scratch }: Site,
 ): Step[] {
+  scratch(SCRATCH_BYTES);
   const args = [...outputs, ...inputs, n, kinds[kind]];
   const work = (cost(kind) + 6) * n;
   return [{ kernel: ACTIVATION_BACKWARD, units: blocks(n), args, work }];
@@ -51,8 +56,9 @@ export function activationBackward(
 /** See {@linkcode KernelDims.swiglu}. */
 export function swiglu(
   { n }: KernelDims["swiglu"],
-  { outputs, inputs }: Site,
+  { outputs, inputs, scratch }: Site,
 ): Step[] {
+  scratch(SCRATCH_BYTES);
   const args = [...outputs, ...inputs, n];
   return [{ kernel: SWIGLU, units: blocks(n), args, work: 20 * n }];
 }
@@ -60,8 +66,9 @@ export function swiglu(
 /** See {@linkcode KernelDims.swigluBackward}. */
 export function swigluBackward(
   { n }: KernelDims["swigluBackward"],
-  { outputs, inputs }: Site,
+  { outputs, inputs, scratch }: Site,
 ): Step[] {
+  scratch(SCRATCH_BYTES);
   const args = [...outputs, ...inputs, n];
   return [{ kernel: SWIGLU_BACKWARD, units: blocks(n), args, work: 26 * n }];
 }
@@ -69,8 +76,9 @@ export function swigluBackward(
 /** See {@linkcode KernelDims.softcap}. */
 export function softcap(
   { n, cap }: KernelDims["softcap"],
-  { outputs, inputs }: Site,
+  { outputs, inputs, scratch }: Site,
 ): Step[] {
+  scratch(SCRATCH_BYTES);
   const args = [...outputs, ...inputs, n, bits(cap), bits(1 / cap)];
   return [{ kernel: SOFTCAP, units: blocks(n), args, work: 30 * n }];
 }
@@ -78,8 +86,9 @@ export function softcap(
 /** See {@linkcode KernelDims.softcapBackward}. */
 export function softcapBackward(
   { n, cap }: KernelDims["softcapBackward"],
-  { outputs, inputs }: Site,
+  { outputs, inputs, scratch }: Site,
 ): Step[] {
+  scratch(SCRATCH_BYTES);
   const args = [...outputs, ...inputs, n, bits(1 / cap)];
   return [{ kernel: SOFTCAP_BACKWARD, units: blocks(n), args, work: 4 * n }];
 }

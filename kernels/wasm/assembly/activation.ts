@@ -1,20 +1,29 @@
 // Functions of one number, and their derivatives: the activations, SwiGLU and the logit
 // softcap. The formulas are explained in lib/backends/reference/activation.ts. A unit is
-// BLOCK elements; those that fill no vector are computed as part of one.
+// BLOCK elements.
 
-import { BLOCK, GELU, GELU_TANH, RELU, RELU2 } from "../codes";
+import { BLOCK, GELU, GELU_TANH, RELU } from "../codes";
 import {
   bell,
-  exp2,
+  constant,
+  EXP2_1,
+  EXP2_2,
+  EXP2_3,
+  EXP2_4,
+  EXP2_5,
+  EXP2_HIGHEST,
+  EXP2_LOWEST,
   fma,
   fnma,
+  MINUS_LOG2_E,
   normalDistribution,
-  one,
-  sigmoid,
+  ONE,
+  power,
+  ROUNDER,
   tanh,
+  TWO,
 } from "./math";
 import { float, int, pointer } from "./record";
-import { loadFirst, storeFirst } from "./vector";
 
 /** Every constant four times; see math.ts. */
 const table = memory.data<f32>([
@@ -24,227 +33,367 @@ const table = memory.data<f32>([
   // The derivative of 2 √(2/π) (x + 0.044715 x³) is c + d x².
   1.5957691216057308, 1.5957691216057308, 1.5957691216057308, 1.5957691216057308,
   0.2140644488178007, 0.2140644488178007, 0.2140644488178007, 0.2140644488178007,
+  // Where w is 129, so that 2^w is infinite; 126; and -126, so that it is 0.
+  -10.091, -10.091, -10.091, -10.091,
+  -10.0, -10.0, -10.0, -10.0,
+  10.0, 10.0, 10.0, 10.0,
   // 1 / √(2π)
   0.3989422804014327, 0.3989422804014327, 0.3989422804014327, 0.3989422804014327,
-  // -log2 e
-  -1.4426950408889634, -1.4426950408889634, -1.4426950408889634, -1.4426950408889634,
 ], 64);
 
 const GELU_A: i32 = 0;
 const GELU_B: i32 = 1;
 const GELU_C: i32 = 2;
 const GELU_D: i32 = 3;
-const DENSITY: i32 = 4;
-const MINUS_LOG2_E: i32 = 5;
+const GELU_LOWEST: i32 = 4;
+const GELU_LOWEST_FINITE: i32 = 5;
+const GELU_HIGHEST: i32 = 6;
+const DENSITY: i32 = 7;
 
 // @ts-ignore: decorator
 @inline
-function constant(i: i32): v128 {
+function own(i: i32): v128 {
   return v128.load(table + (<usize> i << 4));
 }
 
-/** The activation of four numbers. */
-// @ts-ignore: decorator
-@inline
-function value(kind: i32, x: v128): v128 {
-  if (kind === GELU_TANH) {
-    // ½(1 + tanh u) = 1 / (1 + exp(-2u))
-    const square = f32x4.mul(x, x);
-    const w = f32x4.mul(x, fma(square, constant(GELU_B), constant(GELU_A)));
-    return f32x4.div(x, f32x4.add(one(), exp2(w)));
-  }
-  if (kind === GELU) {
-    return f32x4.mul(x, normalDistribution(x, bell(x)));
-  }
-  const positive = f32x4.pmax(x, f32x4.splat(0)); // NaN stays
-  return kind === RELU ? positive : f32x4.mul(positive, positive);
-}
-
-/** Its derivative. */
-// @ts-ignore: decorator
-@inline
-function slope(kind: i32, x: v128): v128 {
-  if (kind === GELU_TANH) {
-    // (x σ(v))′ = σ + x σ (1 - σ) v′, v = 2u
-    const square = f32x4.mul(x, x);
-    const w = f32x4.mul(x, fma(square, constant(GELU_B), constant(GELU_A)));
-    const e = exp2(w);
-    const s = f32x4.div(one(), f32x4.add(one(), e));
-    const dv = fma(square, constant(GELU_D), constant(GELU_C));
-    return fma(f32x4.mul(f32x4.mul(x, s), complement(e, s)), dv, s);
-  }
-  if (kind === GELU) {
-    const density = bell(x);
-    const scaled = f32x4.mul(x, constant(DENSITY));
-    return fma(scaled, density, normalDistribution(x, density));
-  }
-  if (kind === RELU) {
-    return v128.and(one(), f32x4.gt(x, f32x4.splat(0)));
-  }
-  const positive = f32x4.pmax(x, f32x4.splat(0));
-  return f32x4.add(positive, positive);
-}
-
-/** 1 - s of a sigmoid s = 1 / (1 + e), with all its digits; also where e is infinite, e·s not being a number. */
-// @ts-ignore: decorator
-@inline
-function complement(e: v128, s: v128): v128 {
-  return f32x4.pmin(one(), f32x4.mul(e, s));
-}
+// First the kernels, then, in the same order, their loops. A loop computes whole vectors:
+// what is left at the end of an array is copied to the thread's scratch memory and back.
+// Where there is little to do but an exponential, a loop's constants are loaded before it;
+// see power in math.ts.
 
 /** y, x, n, kind */
-export function activation(r: usize, from: i32, to: i32): void {
+export function activation(r: usize, from: i32, to: i32, scratch: usize): void {
+  const begin = beginOf(from);
+  const bytes = bytesOf(from, to, int(r, 2));
+  const rest = bytes & 15;
   const kind = int(r, 3);
-  if (kind === GELU_TANH) forward(GELU_TANH, r, from, to);
-  else if (kind === GELU) forward(GELU, r, from, to);
-  else if (kind === RELU) forward(RELU, r, from, to);
-  else forward(RELU2, r, from, to);
-}
-
-// Inline, so that each kind has a loop without questions.
-// @ts-ignore: decorator
-@inline
-function forward(kind: i32, r: usize, from: i32, to: i32): void {
-  const y = pointer(r, 0);
-  const x = pointer(r, 1);
-  const end = min(to * BLOCK, int(r, 2));
-  let i = from * BLOCK;
-  for (; i + 4 <= end; i += 4) {
-    const at = <usize> i << 2;
-    v128.store(y + at, value(kind, v128.load(x + at)));
-  }
-  if (i < end) {
-    const at = <usize> i << 2;
-    storeFirst(y + at, value(kind, loadFirst(x + at, end - i)), end - i);
-  }
+  const y = pointer(r, 0) + begin;
+  const x = pointer(r, 1) + begin;
+  values(kind, y, x, bytes - rest);
+  if (rest === 0) return;
+  const end = bytes - rest;
+  memory.copy(scratch, x + end, rest);
+  values(kind, scratch, scratch, 16);
+  memory.copy(y + end, scratch, rest);
 }
 
 /** dx, dy, x, n, kind */
-export function activationBackward(r: usize, from: i32, to: i32): void {
+export function activationBackward(
+  r: usize,
+  from: i32,
+  to: i32,
+  scratch: usize,
+): void {
+  const begin = beginOf(from);
+  const bytes = bytesOf(from, to, int(r, 3));
+  const rest = bytes & 15;
   const kind = int(r, 4);
-  if (kind === GELU_TANH) backward(GELU_TANH, r, from, to);
-  else if (kind === GELU) backward(GELU, r, from, to);
-  else if (kind === RELU) backward(RELU, r, from, to);
-  else backward(RELU2, r, from, to);
-}
-
-// @ts-ignore: decorator
-@inline
-function backward(kind: i32, r: usize, from: i32, to: i32): void {
-  const dx = pointer(r, 0);
-  const dy = pointer(r, 1);
-  const x = pointer(r, 2);
-  const end = min(to * BLOCK, int(r, 3));
-  let i = from * BLOCK;
-  for (; i + 4 <= end; i += 4) {
-    const at = <usize> i << 2;
-    const d = slope(kind, v128.load(x + at));
-    v128.store(dx + at, f32x4.mul(v128.load(dy + at), d));
-  }
-  if (i < end) {
-    const at = <usize> i << 2;
-    const d = slope(kind, loadFirst(x + at, end - i));
-    const product = f32x4.mul(loadFirst(dy + at, end - i), d);
-    storeFirst(dx + at, product, end - i);
-  }
+  const dx = pointer(r, 0) + begin;
+  const dy = pointer(r, 1) + begin;
+  const x = pointer(r, 2) + begin;
+  gradients(kind, dx, dy, x, bytes - rest);
+  if (rest === 0) return;
+  const end = bytes - rest;
+  memory.copy(scratch, dy + end, rest);
+  memory.copy(scratch + 16, x + end, rest);
+  gradients(kind, scratch, scratch, scratch + 16, 16);
+  memory.copy(dx + end, scratch, rest);
 }
 
 /** y, gate, x, n */
-export function swiglu(r: usize, from: i32, to: i32): void {
-  const y = pointer(r, 0);
-  const gate = pointer(r, 1);
-  const x = pointer(r, 2);
-  const end = min(to * BLOCK, int(r, 3));
-  let i = from * BLOCK;
-  for (; i + 4 <= end; i += 4) {
-    const at = <usize> i << 2;
-    const silu = siluOf(v128.load(gate + at));
-    v128.store(y + at, f32x4.mul(silu, v128.load(x + at)));
-  }
-  if (i < end) {
-    const at = <usize> i << 2;
-    const silu = siluOf(loadFirst(gate + at, end - i));
-    const product = f32x4.mul(silu, loadFirst(x + at, end - i));
-    storeFirst(y + at, product, end - i);
-  }
-}
-
-// @ts-ignore: decorator
-@inline
-function siluOf(g: v128): v128 {
-  return f32x4.mul(g, sigmoid(g));
+export function swiglu(r: usize, from: i32, to: i32, scratch: usize): void {
+  const begin = beginOf(from);
+  const bytes = bytesOf(from, to, int(r, 3));
+  const rest = bytes & 15;
+  const y = pointer(r, 0) + begin;
+  const gate = pointer(r, 1) + begin;
+  const x = pointer(r, 2) + begin;
+  gated(y, gate, x, bytes - rest);
+  if (rest === 0) return;
+  const end = bytes - rest;
+  memory.copy(scratch, gate + end, rest);
+  memory.copy(scratch + 16, x + end, rest);
+  gated(scratch, scratch, scratch + 16, 16);
+  memory.copy(y + end, scratch, rest);
 }
 
 /** dgate, dx, dy, gate, x, n */
-export function swigluBackward(r: usize, from: i32, to: i32): void {
-  const dgate = pointer(r, 0);
-  const dx = pointer(r, 1);
-  const dy = pointer(r, 2);
-  const gate = pointer(r, 3);
-  const x = pointer(r, 4);
-  const end = min(to * BLOCK, int(r, 5));
-  for (let i = from * BLOCK; i < end; i += 4) {
-    const at = <usize> i << 2;
-    const whole = i + 4 <= end;
-    const d = whole ? v128.load(dy + at) : loadFirst(dy + at, end - i);
-    const g = whole ? v128.load(gate + at) : loadFirst(gate + at, end - i);
-    const v = whole ? v128.load(x + at) : loadFirst(x + at, end - i);
-    const e = exp2(f32x4.mul(g, constant(MINUS_LOG2_E)));
-    const s = f32x4.div(one(), f32x4.add(one(), e));
-    // silu′ = σ + g σ (1 - σ)
-    const silu = f32x4.mul(g, s);
-    const dsilu = fma(silu, complement(e, s), s);
-    const product = f32x4.mul(f32x4.mul(d, v), dsilu);
-    const through = f32x4.mul(d, silu);
-    if (whole) {
-      v128.store(dgate + at, product);
-      v128.store(dx + at, through);
-    } else {
-      storeFirst(dgate + at, product, end - i);
-      storeFirst(dx + at, through, end - i);
+export function swigluBackward(
+  r: usize,
+  from: i32,
+  to: i32,
+  scratch: usize,
+): void {
+  const begin = beginOf(from);
+  const bytes = bytesOf(from, to, int(r, 5));
+  const rest = bytes & 15;
+  const dgate = pointer(r, 0) + begin;
+  const dx = pointer(r, 1) + begin;
+  const dy = pointer(r, 2) + begin;
+  const gate = pointer(r, 3) + begin;
+  const x = pointer(r, 4) + begin;
+  gatedBackward(dgate, dx, dy, gate, x, bytes - rest);
+  if (rest === 0) return;
+  const end = bytes - rest;
+  memory.copy(scratch, dy + end, rest);
+  memory.copy(scratch + 16, gate + end, rest);
+  memory.copy(scratch + 32, x + end, rest);
+  gatedBackward(
+    scratch + 48,
+    scratch,
+    scratch,
+    scratch + 16,
+    scratch + 32,
+    16,
+  );
+  memory.copy(dgate + end, scratch + 48, rest);
+  memory.copy(dx + end, scratch, rest);
+}
+
+/** y, x, n, cap, 1 / cap */
+export function softcap(r: usize, from: i32, to: i32, scratch: usize): void {
+  const begin = beginOf(from);
+  const bytes = bytesOf(from, to, int(r, 2));
+  const rest = bytes & 15;
+  const y = pointer(r, 0) + begin;
+  const x = pointer(r, 1) + begin;
+  const cap = float(r, 3);
+  const inverse = float(r, 4);
+  capped(y, x, bytes - rest, cap, inverse);
+  if (rest === 0) return;
+  const end = bytes - rest;
+  memory.copy(scratch, x + end, rest);
+  capped(scratch, scratch, 16, cap, inverse);
+  memory.copy(y + end, scratch, rest);
+}
+
+/** dx, dy, y, n, 1 / cap */
+export function softcapBackward(
+  r: usize,
+  from: i32,
+  to: i32,
+  scratch: usize,
+): void {
+  const begin = beginOf(from);
+  const bytes = bytesOf(from, to, int(r, 3));
+  const rest = bytes & 15;
+  const dx = pointer(r, 0) + begin;
+  const dy = pointer(r, 1) + begin;
+  const y = pointer(r, 2) + begin;
+  const inverse = float(r, 4);
+  cappedBackward(dx, dy, y, bytes - rest, inverse);
+  if (rest === 0) return;
+  const end = bytes - rest;
+  memory.copy(scratch, dy + end, rest);
+  memory.copy(scratch + 16, y + end, rest);
+  cappedBackward(scratch, scratch, scratch + 16, 16, inverse);
+  memory.copy(dx + end, scratch, rest);
+}
+
+/** Where units from `from` on begin, in bytes. */
+// @ts-ignore: decorator
+@inline
+function beginOf(from: i32): usize {
+  return <usize> from * BLOCK << 2;
+}
+
+/** Bytes of units [from, to) of n numbers. */
+// @ts-ignore: decorator
+@inline
+function bytesOf(from: i32, to: i32, n: i32): usize {
+  return <usize> (min(to * BLOCK, n) - from * BLOCK) << 2;
+}
+
+/** y = f(x) */
+function values(kind: i32, y: usize, x: usize, bytes: usize): void {
+  if (kind === GELU_TANH) return geluTanh(y, x, bytes);
+  if (kind === GELU) {
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const v = v128.load(x + i);
+      v128.store(y + i, f32x4.mul(v, normalDistribution(v, bell(v))));
+    }
+  } else if (kind === RELU) {
+    for (let i: usize = 0; i < bytes; i += 16) {
+      // NaN stays.
+      v128.store(y + i, f32x4.pmax(v128.load(x + i), f32x4.splat(0)));
+    }
+  } else {
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const positive = f32x4.pmax(v128.load(x + i), f32x4.splat(0));
+      v128.store(y + i, f32x4.mul(positive, positive));
     }
   }
 }
 
-/** y, x, n, cap, 1 / cap */
-export function softcap(r: usize, from: i32, to: i32): void {
-  const y = pointer(r, 0);
-  const x = pointer(r, 1);
-  const end = min(to * BLOCK, int(r, 2));
-  const cap = f32x4.splat(float(r, 3));
-  const inverse = f32x4.splat(float(r, 4));
-  let i = from * BLOCK;
-  for (; i + 4 <= end; i += 4) {
-    const at = <usize> i << 2;
-    const t = tanh(f32x4.mul(v128.load(x + at), inverse));
-    v128.store(y + at, f32x4.mul(cap, t));
-  }
-  if (i < end) {
-    const at = <usize> i << 2;
-    const t = tanh(f32x4.mul(loadFirst(x + at, end - i), inverse));
-    storeFirst(y + at, f32x4.mul(cap, t), end - i);
+function geluTanh(y: usize, x: usize, bytes: usize): void {
+  const a = own(GELU_A);
+  const b = own(GELU_B);
+  const lowest = own(GELU_LOWEST);
+  const highest = own(GELU_HIGHEST);
+  const one = constant(ONE);
+  const rounder = constant(ROUNDER);
+  const two = constant(TWO);
+  const c1 = constant(EXP2_1);
+  const c2 = constant(EXP2_2);
+  const c3 = constant(EXP2_3);
+  const c4 = constant(EXP2_4);
+  const c5 = constant(EXP2_5);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const v = v128.load(x + i);
+    // ½(1 + tanh u) = 1 / (1 + exp(-2u))
+    const near = f32x4.pmax(f32x4.pmin(v, highest), lowest);
+    const w = f32x4.mul(near, fma(f32x4.mul(near, near), b, a));
+    const e = power(w, rounder, two, c1, c2, c3, c4, c5);
+    v128.store(y + i, f32x4.div(v, f32x4.add(one, e)));
   }
 }
 
-/** dx, dy, y, n, 1 / cap */
-export function softcapBackward(r: usize, from: i32, to: i32): void {
-  const dx = pointer(r, 0);
-  const dy = pointer(r, 1);
-  const y = pointer(r, 2);
-  const end = min(to * BLOCK, int(r, 3));
-  const inverse = f32x4.splat(float(r, 4));
-  let i = from * BLOCK;
-  for (; i + 4 <= end; i += 4) {
-    const at = <usize> i << 2;
-    const t = f32x4.mul(v128.load(y + at), inverse);
-    const d = fnma(t, t, one());
-    v128.store(dx + at, f32x4.mul(v128.load(dy + at), d));
+/** dx = dy · f′(x) */
+function gradients(
+  kind: i32,
+  dx: usize,
+  dy: usize,
+  x: usize,
+  bytes: usize,
+): void {
+  if (kind === GELU_TANH) return geluTanhBackward(dx, dy, x, bytes);
+  if (kind === GELU) {
+    for (let i: usize = 0; i < bytes; i += 16) {
+      // Φ + x φ
+      const v = v128.load(x + i);
+      const e = bell(v);
+      const bend = f32x4.mul(v, own(DENSITY));
+      const slope = fma(bend, e, normalDistribution(v, e));
+      v128.store(dx + i, f32x4.mul(v128.load(dy + i), slope));
+    }
+  } else if (kind === RELU) {
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const isPositive = f32x4.gt(v128.load(x + i), f32x4.splat(0));
+      const slope = v128.and(isPositive, constant(ONE));
+      v128.store(dx + i, f32x4.mul(v128.load(dy + i), slope));
+    }
+  } else {
+    for (let i: usize = 0; i < bytes; i += 16) {
+      const positive = f32x4.pmax(v128.load(x + i), f32x4.splat(0));
+      const slope = f32x4.add(positive, positive);
+      v128.store(dx + i, f32x4.mul(v128.load(dy + i), slope));
+    }
   }
-  if (i < end) {
-    const at = <usize> i << 2;
-    const t = f32x4.mul(loadFirst(y + at, end - i), inverse);
-    const d = fnma(t, t, one());
-    const product = f32x4.mul(loadFirst(dy + at, end - i), d);
-    storeFirst(dx + at, product, end - i);
+}
+
+function geluTanhBackward(dx: usize, dy: usize, x: usize, bytes: usize): void {
+  const a = own(GELU_A);
+  const b = own(GELU_B);
+  const lowest = own(GELU_LOWEST_FINITE);
+  const highest = own(GELU_HIGHEST);
+  const one = constant(ONE);
+  const rounder = constant(ROUNDER);
+  const two = constant(TWO);
+  const c1 = constant(EXP2_1);
+  const c2 = constant(EXP2_2);
+  const c3 = constant(EXP2_3);
+  const c4 = constant(EXP2_4);
+  const c5 = constant(EXP2_5);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const v = v128.load(x + i);
+    const near = f32x4.pmax(f32x4.pmin(v, highest), lowest);
+    const square = f32x4.mul(near, near);
+    const w = f32x4.mul(near, fma(square, b, a));
+    const e = power(w, rounder, two, c1, c2, c3, c4, c5);
+    const s = f32x4.div(one, f32x4.add(one, e));
+    // (x σ)′ = σ + x σ (1 - σ) · (2u)′, and 1 - σ = e σ
+    const du = fma(square, own(GELU_D), own(GELU_C));
+    const bend = f32x4.mul(f32x4.mul(v, s), f32x4.mul(e, s));
+    v128.store(dx + i, f32x4.mul(v128.load(dy + i), fma(bend, du, s)));
+  }
+}
+
+/** y = silu(gate) · x */
+function gated(y: usize, gate: usize, x: usize, bytes: usize): void {
+  const minusLog2E = constant(MINUS_LOG2_E);
+  const lowest = constant(EXP2_LOWEST);
+  const highest = constant(EXP2_HIGHEST);
+  const one = constant(ONE);
+  const rounder = constant(ROUNDER);
+  const two = constant(TWO);
+  const c1 = constant(EXP2_1);
+  const c2 = constant(EXP2_2);
+  const c3 = constant(EXP2_3);
+  const c4 = constant(EXP2_4);
+  const c5 = constant(EXP2_5);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const g = v128.load(gate + i);
+    const w = f32x4.pmin(f32x4.mul(g, minusLog2E), highest);
+    const inRange = f32x4.pmax(w, lowest);
+    const e = power(inRange, rounder, two, c1, c2, c3, c4, c5);
+    const silu = f32x4.div(g, f32x4.add(one, e));
+    v128.store(y + i, f32x4.mul(v128.load(x + i), silu));
+  }
+}
+
+/** dgate = dy · x · silu′(gate), dx = dy · silu(gate) */
+function gatedBackward(
+  dgate: usize,
+  dx: usize,
+  dy: usize,
+  gate: usize,
+  x: usize,
+  bytes: usize,
+): void {
+  const minusLog2E = constant(MINUS_LOG2_E);
+  const lowest = constant(EXP2_LOWEST);
+  const highest = constant(EXP2_HIGHEST);
+  const one = constant(ONE);
+  const rounder = constant(ROUNDER);
+  const two = constant(TWO);
+  const c1 = constant(EXP2_1);
+  const c2 = constant(EXP2_2);
+  const c3 = constant(EXP2_3);
+  const c4 = constant(EXP2_4);
+  const c5 = constant(EXP2_5);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const g = v128.load(gate + i);
+    const w = f32x4.pmin(f32x4.mul(g, minusLog2E), highest);
+    const inRange = f32x4.pmax(w, lowest);
+    const e = power(inRange, rounder, two, c1, c2, c3, c4, c5);
+    const s = f32x4.div(one, f32x4.add(one, e));
+    // silu′ = σ + g σ (1 - σ); 1 - σ = e σ, but for an infinite e 1.
+    const silu = f32x4.mul(g, s);
+    const slope = fma(silu, f32x4.pmin(one, f32x4.mul(e, s)), s);
+    const d = v128.load(dy + i);
+    v128.store(dgate + i, f32x4.mul(f32x4.mul(d, v128.load(x + i)), slope));
+    v128.store(dx + i, f32x4.mul(d, silu));
+  }
+}
+
+/** y = cap · tanh(x / cap) */
+function capped(
+  y: usize,
+  x: usize,
+  bytes: usize,
+  cap: f32,
+  inverse: f32,
+): void {
+  const scale = f32x4.splat(inverse);
+  const caps = f32x4.splat(cap);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const t = tanh(f32x4.mul(v128.load(x + i), scale));
+    v128.store(y + i, f32x4.mul(caps, t));
+  }
+}
+
+/** dx = dy · (1 - (y / cap)²) */
+function cappedBackward(
+  dx: usize,
+  dy: usize,
+  y: usize,
+  bytes: usize,
+  inverse: f32,
+): void {
+  const scale = f32x4.splat(inverse);
+  for (let i: usize = 0; i < bytes; i += 16) {
+    const t = f32x4.mul(v128.load(y + i), scale);
+    const slope = fnma(t, t, constant(ONE));
+    v128.store(dx + i, f32x4.mul(v128.load(dy + i), slope));
   }
 }

@@ -99,13 +99,13 @@ export function compute(
     case NORM_BACKWARD_WEIGHTS:
       return normBackwardWeights(record, from, to);
     case ACTIVATION:
-      return activation(record, from, to);
+      return activation(record, from, to, scratch);
     case ACTIVATION_BACKWARD:
-      return activationBackward(record, from, to);
+      return activationBackward(record, from, to, scratch);
     case SWIGLU:
-      return swiglu(record, from, to);
+      return swiglu(record, from, to, scratch);
     case SWIGLU_BACKWARD:
-      return swigluBackward(record, from, to);
+      return swigluBackward(record, from, to, scratch);
     case QK_NORM:
       return qkNorm(record, from, to);
     case QK_NORM_BACKWARD:
@@ -129,9 +129,9 @@ export function compute(
     case DROPOUT:
       return dropout(record, from, to);
     case SOFTCAP:
-      return softcap(record, from, to);
+      return softcap(record, from, to, scratch);
     case SOFTCAP_BACKWARD:
-      return softcapBackward(record, from, to);
+      return softcapBackward(record, from, to, scratch);
     case CROSS_ENTROPY:
       return crossEntropy(record, from, to);
     case LOSS_SUM:

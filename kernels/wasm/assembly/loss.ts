@@ -1,7 +1,21 @@
 // The loss: cross-entropy with its gradient, and the sum over rows. The formulas are
 // explained in lib/backends/reference/loss.ts.
 
-import { exp, expOne, log } from "./math";
+import {
+  constant,
+  EXP2_1,
+  EXP2_2,
+  EXP2_3,
+  EXP2_4,
+  EXP2_5,
+  EXP2_LOWEST,
+  fma,
+  log,
+  LOG2_E,
+  power,
+  ROUNDER,
+  TWO,
+} from "./math";
 import { float, int, pointer } from "./record";
 import { largest, sum } from "./vector";
 
@@ -45,10 +59,14 @@ export function crossEntropy(r: usize, from: i32, to: i32): void {
 
 /** The largest number of a row; those that are none do not count. */
 function largestOf(x: usize, bytes: usize): f32 {
-  let m = f32x4.splat(-Infinity);
+  let m0 = f32x4.splat(-Infinity);
+  let m1 = m0;
   let i: usize = 0;
-  for (; i + 16 <= bytes; i += 16) m = f32x4.pmax(m, v128.load(x + i));
-  let result = largest(m);
+  for (; i + 32 <= bytes; i += 32) {
+    m0 = f32x4.pmax(m0, v128.load(x + i));
+    m1 = f32x4.pmax(m1, v128.load(x + i, 16));
+  }
+  let result = largest(f32x4.pmax(m0, m1));
   for (; i < bytes; i += 4) result = max(result, load<f32>(x + i));
   return result;
 }
@@ -68,17 +86,34 @@ function differences(x: usize, bytes: usize, shift: f32): f32 {
 
 /** The sum of exp(x - shift) over a row; each of them is put into `to`, unless that is 0. */
 function exponentials(to: usize, x: usize, bytes: usize, shift: f32): f32 {
+  const lowest = constant(EXP2_LOWEST);
+  const rounder = constant(ROUNDER);
+  const two = constant(TWO);
+  const c1 = constant(EXP2_1);
+  const c2 = constant(EXP2_2);
+  const c3 = constant(EXP2_3);
+  const c4 = constant(EXP2_4);
+  const c5 = constant(EXP2_5);
+  const factor = constant(LOG2_E);
   const shifts = f32x4.splat(shift);
   let s = f32x4.splat(0);
   let i: usize = 0;
   for (; i + 16 <= bytes; i += 16) {
-    const e = exp(f32x4.sub(v128.load(x + i), shifts));
+    const w = f32x4.mul(f32x4.sub(v128.load(x + i), shifts), factor);
+    const inRange = f32x4.pmax(w, lowest); // nothing is above 0
+    const e = power(inRange, rounder, two, c1, c2, c3, c4, c5);
     s = f32x4.add(s, e);
     if (to !== 0) v128.store(to + i, e);
   }
   let result = sum(s);
   for (; i < bytes; i += 4) {
-    const e = expOne(load<f32>(x + i) - shift);
+    const one = v128.load32_splat(x + i);
+    const w = f32x4.mul(f32x4.sub(one, shifts), factor);
+    const inRange = f32x4.pmax(w, lowest);
+    const e = f32x4.extract_lane(
+      power(inRange, rounder, two, c1, c2, c3, c4, c5),
+      0,
+    );
     result += e;
     if (to !== 0) store<f32>(to + i, e);
   }
@@ -90,8 +125,9 @@ function multiplyAdd(x: usize, bytes: usize, a: f32, b: f32): void {
   const factors = f32x4.splat(a);
   const terms = f32x4.splat(b);
   let i: usize = 0;
-  for (; i + 16 <= bytes; i += 16) {
-    v128.store(x + i, f32x4.add(f32x4.mul(v128.load(x + i), factors), terms));
+  for (; i + 32 <= bytes; i += 32) {
+    v128.store(x + i, fma(v128.load(x + i), factors, terms));
+    v128.store(x + i, fma(v128.load(x + i, 16), factors, terms), 16);
   }
   for (; i < bytes; i += 4) store<f32>(x + i, load<f32>(x + i) * a + b);
 }

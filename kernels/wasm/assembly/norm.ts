@@ -12,11 +12,16 @@ function total(x: usize, n: i32): f32 {
   const end = x + (<usize> n << 2);
   let s0 = f32x4.splat(0);
   let s1 = f32x4.splat(0);
-  for (; x + 32 <= end; x += 32) {
+  let s2 = f32x4.splat(0);
+  let s3 = f32x4.splat(0);
+  for (; x + 64 <= end; x += 64) {
     s0 = f32x4.add(s0, v128.load(x));
     s1 = f32x4.add(s1, v128.load(x, 16));
+    s2 = f32x4.add(s2, v128.load(x, 32));
+    s3 = f32x4.add(s3, v128.load(x, 48));
   }
-  let result = sum(f32x4.add(s0, s1));
+  for (; x + 16 <= end; x += 16) s0 = f32x4.add(s0, v128.load(x));
+  let result = sum(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)));
   for (; x < end; x += 4) result += load<f32>(x);
   return result;
 }
@@ -27,13 +32,23 @@ function squares(x: usize, n: i32, mean: f32): f32 {
   const middle = f32x4.splat(mean);
   let s0 = f32x4.splat(0);
   let s1 = f32x4.splat(0);
-  for (; x + 32 <= end; x += 32) {
+  let s2 = f32x4.splat(0);
+  let s3 = f32x4.splat(0);
+  for (; x + 64 <= end; x += 64) {
     const d0 = f32x4.sub(v128.load(x), middle);
     const d1 = f32x4.sub(v128.load(x, 16), middle);
+    const d2 = f32x4.sub(v128.load(x, 32), middle);
+    const d3 = f32x4.sub(v128.load(x, 48), middle);
     s0 = fma(d0, d0, s0);
     s1 = fma(d1, d1, s1);
+    s2 = fma(d2, d2, s2);
+    s3 = fma(d3, d3, s3);
   }
-  let result = sum(f32x4.add(s0, s1));
+  for (; x + 16 <= end; x += 16) {
+    const d = f32x4.sub(v128.load(x), middle);
+    s0 = fma(d, d, s0);
+  }
+  let result = sum(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)));
   for (; x < end; x += 4) {
     const d = load<f32>(x) - mean;
     result += d * d;
@@ -49,6 +64,9 @@ function product(a: usize, b: usize, n: i32): f32 {
   for (; a + 32 <= end; a += 32, b += 32) {
     s0 = fma(v128.load(a), v128.load(b), s0);
     s1 = fma(v128.load(a, 16), v128.load(b, 16), s1);
+  }
+  for (; a + 16 <= end; a += 16, b += 16) {
+    s0 = fma(v128.load(a), v128.load(b), s0);
   }
   let result = sum(f32x4.add(s0, s1));
   for (; a < end; a += 4, b += 4) result += load<f32>(a) * load<f32>(b);
@@ -90,25 +108,28 @@ function normalise(
 ): void {
   const middle = f32x4.splat(mean);
   const scale = f32x4.splat(root);
-  let i: usize = 0;
+  const end = x + bytes;
   if (bias !== 0) {
-    for (; i + 16 <= bytes; i += 16) {
-      const n = f32x4.mul(f32x4.sub(v128.load(x + i), middle), scale);
-      const b = v128.load(bias + i);
-      v128.store(y + i, fma(n, v128.load(weight + i), b));
+    for (; x + 32 <= end; x += 32, y += 32, weight += 32, bias += 32) {
+      const n0 = f32x4.mul(f32x4.sub(v128.load(x), middle), scale);
+      const n1 = f32x4.mul(f32x4.sub(v128.load(x, 16), middle), scale);
+      v128.store(y, fma(n0, v128.load(weight), v128.load(bias)));
+      v128.store(y, fma(n1, v128.load(weight, 16), v128.load(bias, 16)), 16);
     }
-    for (; i < bytes; i += 4) {
-      const n = (load<f32>(x + i) - mean) * root;
-      store<f32>(y + i, n * load<f32>(weight + i) + load<f32>(bias + i));
+    for (; x < end; x += 4, y += 4, weight += 4, bias += 4) {
+      const n = (load<f32>(x) - mean) * root;
+      store<f32>(y, n * load<f32>(weight) + load<f32>(bias));
     }
   } else {
-    for (; i + 16 <= bytes; i += 16) {
-      const n = f32x4.mul(f32x4.sub(v128.load(x + i), middle), scale);
-      v128.store(y + i, f32x4.mul(n, v128.load(weight + i)));
+    for (; x + 32 <= end; x += 32, y += 32, weight += 32) {
+      const n0 = f32x4.mul(f32x4.sub(v128.load(x), middle), scale);
+      const n1 = f32x4.mul(f32x4.sub(v128.load(x, 16), middle), scale);
+      v128.store(y, f32x4.mul(n0, v128.load(weight)));
+      v128.store(y, f32x4.mul(n1, v128.load(weight, 16)), 16);
     }
-    for (; i < bytes; i += 4) {
-      const n = (load<f32>(x + i) - mean) * root;
-      store<f32>(y + i, n * load<f32>(weight + i));
+    for (; x < end; x += 4, y += 4, weight += 4) {
+      const n = (load<f32>(x) - mean) * root;
+      store<f32>(y, n * load<f32>(weight));
     }
   }
 }
@@ -131,16 +152,21 @@ export function normBackward(r: usize, from: i32, to: i32): void {
     const root = load<f32>(stats + (<usize> row << 3), 4);
     const middle = f32x4.splat(mean);
     // The sums of g = dy · weight and of g · (x - mean).
-    let sumG = f32x4.splat(0);
-    let sumGX = f32x4.splat(0);
+    let g0 = f32x4.splat(0);
+    let g1 = f32x4.splat(0);
+    let gx0 = f32x4.splat(0);
+    let gx1 = f32x4.splat(0);
     let i: usize = 0;
-    for (; i + 16 <= bytes; i += 16) {
-      const g = f32x4.mul(v128.load(dy + i), v128.load(weight + i));
-      sumG = f32x4.add(sumG, g);
-      sumGX = fma(g, f32x4.sub(v128.load(x + i), middle), sumGX);
+    for (; i + 32 <= bytes; i += 32) {
+      const a = f32x4.mul(v128.load(dy + i), v128.load(weight + i));
+      const b = f32x4.mul(v128.load(dy + i, 16), v128.load(weight + i, 16));
+      g0 = f32x4.add(g0, a);
+      g1 = f32x4.add(g1, b);
+      gx0 = fma(a, f32x4.sub(v128.load(x + i), middle), gx0);
+      gx1 = fma(b, f32x4.sub(v128.load(x + i, 16), middle), gx1);
     }
-    let totalG = sum(sumG);
-    let totalGX = sum(sumGX);
+    let totalG = sum(f32x4.add(g0, g1));
+    let totalGX = sum(f32x4.add(gx0, gx1));
     for (; i < bytes; i += 4) {
       const g = load<f32>(dy + i) * load<f32>(weight + i);
       totalG += g;
@@ -153,12 +179,19 @@ export function normBackward(r: usize, from: i32, to: i32): void {
     const slopes = f32x4.splat(-slope);
     const shifts = f32x4.splat(-shift);
     i = 0;
-    for (; i + 16 <= bytes; i += 16) {
-      const g = f32x4.mul(v128.load(dy + i), v128.load(weight + i));
-      const line = fma(f32x4.sub(v128.load(x + i), middle), slopes, shifts);
-      const d = fma(g, scales, line);
-      const old = accumulate ? v128.load(dx + i) : f32x4.splat(0);
-      v128.store(dx + i, f32x4.add(old, d));
+    for (; i + 32 <= bytes; i += 32) {
+      const x0 = f32x4.sub(v128.load(x + i), middle);
+      const x1 = f32x4.sub(v128.load(x + i, 16), middle);
+      const a = f32x4.mul(v128.load(dy + i), v128.load(weight + i));
+      const b = f32x4.mul(v128.load(dy + i, 16), v128.load(weight + i, 16));
+      let d0 = fma(a, scales, fma(x0, slopes, shifts));
+      let d1 = fma(b, scales, fma(x1, slopes, shifts));
+      if (accumulate) {
+        d0 = f32x4.add(v128.load(dx + i), d0);
+        d1 = f32x4.add(v128.load(dx + i, 16), d1);
+      }
+      v128.store(dx + i, d0);
+      v128.store(dx + i, d1, 16);
     }
     for (; i < bytes; i += 4) {
       const g = load<f32>(dy + i) * load<f32>(weight + i);
