@@ -4,13 +4,15 @@ import type { KernelDims } from "../vocabulary.ts";
 import {
   DEPTH,
   MULTIPLY,
+  MULTIPLY_COLUMNS,
+  MULTIPLY_ROWS,
   NOTHING,
   PACK_DEPTH,
   PACK_PANELS_OF_COLUMNS,
   PACK_PANELS_OF_ROWS,
   PACK_TILES,
 } from "./codes.ts";
-import type { Site, Step } from "./step.ts";
+import type { Address, Site, Step } from "./step.ts";
 
 /** Columns of a packed panel; see `assembly/tile.ts`. */
 const PANEL = 8;
@@ -28,41 +30,104 @@ const FEWEST_COLUMNS = 32;
 /** Units that a product is cut into where it has the rows and columns: enough for threads to even out. */
 const UNITS = 24;
 
+/** What the steps of a product have in common. */
+interface Product {
+  readonly dims: KernelDims["matmul"];
+  readonly site: Site;
+  readonly y: Address;
+  readonly a: Address;
+  readonly b: Address;
+  readonly bias: Address;
+  readonly addend: Address;
+}
+
+/** Units that a product over strips is cut into. */
+const STRIPS = 8;
+
+/** Rows or columns of a strip, at most: DEPTH deep they are 80 KB, and stay in the second-level cache. */
+const WIDEST = 80;
+
 /** See {@linkcode KernelDims.matmul}. */
 export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
-  const { form, M, N, K, bias, residual, accumulate } = dims;
-  const [y] = site.outputs as [number];
-  const [a, b, ...rest] = site.inputs as [number, number, ...number[]];
+  const [y] = site.outputs as [Address];
+  const [a, b, ...rest] = site.inputs as [Address, Address, ...Address[]];
+  const bias = dims.bias ? rest[0]! : NOTHING;
+  const addend = dims.residual ? rest.at(-1)! : dims.accumulate ? y : NOTHING;
+  const product = { dims, site, y, a, b, bias, addend };
+  if (dims.form !== "tn") return byBlocks(product);
+  return dims.M >= dims.N ? byRows(product) : byColumns(product);
+}
+
+/** a[M,K] · b: units pack the rows that they need. */
+function byBlocks({ dims, site, y, a, b, bias, addend }: Product): Step[] {
+  const { M, N, K } = dims;
+  const { packed, step } = packB(dims, site, b);
+  const { rows, columns } = blockOf(M, N);
+  site.scratch(256 + 4 * ROWS * DEPTH);
+  return [step, {
+    kernel: MULTIPLY,
+    units: Math.ceil(M / rows) * Math.ceil(N / columns),
+    args: [y, a, packed, bias, addend, M, N, K, rows, columns],
+    work: M * N * K,
+  }];
+}
+
+/** a[K,M]ᵀ · b of many rows: b is packed for all, units pack their rows from strips of a. */
+function byRows({ dims, site, y, a, b, bias, addend }: Product): Step[] {
+  const { M, N, K } = dims;
+  const { packed, step } = packB(dims, site, b);
+  const rows = stripOf(M, TILE_ROWS);
+  site.scratch(256 + 4 * rows * DEPTH);
+  return [step, {
+    kernel: MULTIPLY_ROWS,
+    units: Math.ceil(M / rows),
+    args: [y, a, packed, bias, addend, M, N, K, rows],
+    work: M * N * K,
+  }];
+}
+
+/** a[K,M]ᵀ · b of many columns: a is packed for all, units pack their columns from strips of b. */
+function byColumns({ dims, site, y, a, b, bias, addend }: Product): Step[] {
+  const { M, N, K } = dims;
+  const packed = site.shared(4 * Math.ceil(M / TILE_ROWS) * TILE_ROWS * K);
+  const columns = stripOf(N, PANEL);
+  site.scratch(256 + 4 * columns * DEPTH);
+  return [{
+    kernel: PACK_TILES,
+    units: Math.ceil(K / PACK_DEPTH),
+    args: [packed, a, M, K],
+    work: M * K,
+  }, {
+    kernel: MULTIPLY_COLUMNS,
+    units: Math.ceil(N / columns),
+    args: [y, packed, b, bias, addend, M, N, K, columns],
+    work: M * N * K,
+  }];
+}
+
+/** Where b's panels lie, and the step that packs them. */
+function packB(
+  { form, N, K }: KernelDims["matmul"],
+  site: Site,
+  b: Address,
+): { packed: Address; step: Step } {
   const panels = Math.ceil(N / PANEL);
   const packed = site.packed(1, 4 * panels * PANEL * K);
-  const slices = Math.ceil(K / PACK_DEPTH);
-  const steps: Step[] = [{
-    kernel: form === "nt" ? PACK_PANELS_OF_ROWS : PACK_PANELS_OF_COLUMNS,
-    units: form === "nt" ? panels : slices,
+  const byRows = form === "nt";
+  const step = {
+    kernel: byRows ? PACK_PANELS_OF_ROWS : PACK_PANELS_OF_COLUMNS,
+    units: byRows ? panels : Math.ceil(K / PACK_DEPTH),
     args: [packed, b, N, K],
     work: N * K,
     packs: 1,
-  }];
-  let left = a;
-  if (form === "tn") {
-    left = site.shared(4 * Math.ceil(M / TILE_ROWS) * TILE_ROWS * K);
-    const args = [left, a, M, K];
-    steps.push({ kernel: PACK_TILES, units: slices, args, work: M * K });
-  }
-  const biasAt = bias ? rest[0]! : NOTHING;
-  const addend = residual ? rest.at(-1)! : accumulate ? y : NOTHING;
-  const { rows, columns } = blockOf(M, N);
-  site.scratch(256 + 4 * ROWS * DEPTH);
-  steps.push({
-    kernel: MULTIPLY,
-    units: Math.ceil(M / rows) * Math.ceil(N / columns),
-    args: [
-      ...[y, left, packed, biasAt, addend, M, N, K, rows, columns],
-      form === "tn" ? 1 : 0,
-    ],
-    work: M * N * K,
-  });
-  return steps;
+  };
+  return { packed, step };
+}
+
+/** Rows or columns, whole multiples of `step`, of one of about STRIPS units. */
+function stripOf(length: number, step: number): number {
+  const wanted = Math.ceil(length / STRIPS / step) * step;
+  return Math.min(Math.max(wanted, 2 * step), WIDEST);
 }
 
 /**

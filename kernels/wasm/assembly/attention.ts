@@ -5,7 +5,7 @@
 
 import { MASK_CAUSAL, NOTHING, QUERIES } from "../codes";
 import { log } from "./math";
-import { packColumns, packRows, packTiles, product } from "./product";
+import { packPanels, packRows, packTiles, product } from "./product";
 import { float, int, pointer } from "./record";
 import { drop, exponentials, KEY, largest, MASK, mask, SCALE, scaleBy } from "./scores";
 import { PANEL, PANEL_STEP, TILE_ROWS } from "./tile";
@@ -42,7 +42,7 @@ export function attention(r: usize, from: i32, to: i32, scratch: usize): void {
     const v = k + NKV * head;
     const out = y + b * T * yRow + h * head;
     packAllRows(keyPanels, k, row, HS, T);
-    packAllColumns(valuePanels, v, row, T, HS);
+    packPanels(valuePanels, T * PANEL_STEP, v, row, T, HS);
     for (let i = 0; i < T; i += QUERIES) {
       const rows = min(QUERIES, T - i);
       const padded = (rows + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
@@ -84,14 +84,5 @@ export function packAllRows(to: usize, x: usize, row: usize, K: i32, N: i32): vo
     packRows(to, x, row, K, N - n);
     to += K * PANEL_STEP;
     x += PANEL * row;
-  }
-}
-
-/** Packs x[K,N] as the right operand of a product: panels [K][8]. */
-export function packAllColumns(to: usize, x: usize, row: usize, K: i32, N: i32): void {
-  for (let n = 0; n < N; n += PANEL) {
-    packColumns(to, x, row, K, N - n);
-    to += K * PANEL_STEP;
-    x += PANEL_STEP;
   }
 }

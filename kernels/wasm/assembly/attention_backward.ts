@@ -6,8 +6,8 @@
 // dv = pᵀ dy and dk = dsᵀ q for the keys that they reach.
 
 import { MASK_CAUSAL, MASK_NONE, NOTHING, QUERIES, STRETCH } from "../codes";
-import { packAllColumns, packAllRows, width } from "./attention";
-import { packTiles, packTilesOfColumns, product } from "./product";
+import { packAllRows, width } from "./attention";
+import { packPanels, packTiles, packTilesOfColumns, product } from "./product";
 import { float, int, pointer } from "./record";
 import { dot, drop, exponentials, KEY, MASK, mask, SCALE, scaleBy } from "./scores";
 import { PANEL_STEP, TILE_ROWS, TILE_STEP } from "./tile";
@@ -56,12 +56,12 @@ export function attentionBackward(r: usize, from: i32, to: i32, scratch: usize):
     const v = k + NKV * head;
     packAllRows(keyRows, qkv + k, row, HS, T);
     packAllRows(valueRows, qkv + v, row, HS, T);
-    packAllColumns(keyColumns, qkv + k, row, T, HS);
+    packPanels(keyColumns, T * PANEL_STEP, qkv + k, row, T, HS);
     for (let h = kv * group; h < (kv + 1) * group; h++) {
       const q = start + h * head;
       const out = b * T * yRow + h * head;
-      packAllColumns(queryColumns, qkv + q, row, T, HS);
-      packAllColumns(dyColumns, dy + out, yRow, T, HS);
+      packPanels(queryColumns, T * PANEL_STEP, qkv + q, row, T, HS);
+      packPanels(dyColumns, T * PANEL_STEP, dy + out, yRow, T, HS);
       for (let s = 0; s < T; s += stretch) {
         const end = min(s + stretch, T);
         for (let i = s; i < end; i += QUERIES) {

@@ -1,16 +1,41 @@
-// The sum over rows: a bias's gradient. A unit is SUM_COLUMNS columns.
+// The sum over rows: a bias's gradient. Many rows are first summed in stretches, each
+// as it lies in memory: a thread that took some columns of all rows would read a bit
+// of many cache lines.
 
-import { SUM_COLUMNS } from "../codes";
+import { SUM_COLUMNS, SUM_ROWS } from "../codes";
 import { int, pointer } from "./record";
 
-/** db[N], dy[rows,N], rows, N */
-export function columnSum(r: usize, from: i32, to: i32): void {
-  const db = pointer(r, 0);
-  let dy = pointer(r, 1);
+/** partial[stretches,N], dy[rows,N], rows, N. A unit is a stretch of SUM_ROWS rows. */
+export function columnSumOfStretches(r: usize, from: i32, to: i32): void {
+  const partial = pointer(r, 0);
+  const dy = pointer(r, 1);
   const rows = int(r, 2);
+  const stride = <usize> int(r, 3) << 2;
+  for (let stretch = from; stretch < to; stretch++) {
+    const sum = partial + stretch * stride;
+    const first = stretch * SUM_ROWS;
+    memory.fill(sum, 0, stride);
+    sumRows(sum, dy + first * stride, min(SUM_ROWS, rows - first), stride, 0, stride);
+  }
+}
+
+/** db[N], dy[rows,N], rows, N. A unit is SUM_COLUMNS columns. */
+export function columnSum(r: usize, from: i32, to: i32): void {
   const stride = <usize> int(r, 3) << 2;
   const begin = <usize> from * SUM_COLUMNS << 2;
   const end = min(<usize> to * SUM_COLUMNS << 2, stride);
+  sumRows(pointer(r, 0), pointer(r, 1), int(r, 2), stride, begin, end);
+}
+
+/** Bytes [begin, end) of db += the sum of those of all rows. */
+function sumRows(
+  db: usize,
+  dy: usize,
+  rows: i32,
+  stride: usize,
+  begin: usize,
+  end: usize,
+): void {
   let row = 0;
   for (; row + 8 <= rows; row += 8) {
     addRows(db, dy, stride, begin, end);

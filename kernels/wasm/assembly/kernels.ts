@@ -12,6 +12,7 @@ import {
   CACHE_APPEND,
   CLIP,
   COLUMN_SUM,
+  COLUMN_SUM_OF_STRETCHES,
   COPY,
   CROSS_ENTROPY,
   DROPOUT,
@@ -19,6 +20,8 @@ import {
   EMBEDDING_BACKWARD,
   LOSS_SUM,
   MULTIPLY,
+  MULTIPLY_COLUMNS,
+  MULTIPLY_ROWS,
   NORM,
   NORM_BACKWARD,
   NORM_BACKWARD_WEIGHTS,
@@ -48,7 +51,7 @@ import { attention } from "./attention";
 import { attentionBackward } from "./attention_backward";
 import { attentionCached } from "./attention_cache";
 import { cacheAppend } from "./cache";
-import { columnSum } from "./column_sum";
+import { columnSum, columnSumOfStretches } from "./column_sum";
 import { add, copy, dropout } from "./elementwise";
 import {
   embedding,
@@ -57,7 +60,14 @@ import {
   selectLast,
 } from "./embedding";
 import { crossEntropy, lossSum } from "./loss";
-import { multiply, packPanelsOfColumns, packPanelsOfRows, packTilesOfMatrix } from "./matmul";
+import {
+  multiply,
+  multiplyColumns,
+  multiplyRows,
+  packPanelsOfColumns,
+  packPanelsOfRows,
+  packTilesOfMatrix,
+} from "./matmul";
 import {
   norm,
   normBackward,
@@ -90,6 +100,12 @@ export function compute(
       return packTilesOfMatrix(record, from, to);
     case MULTIPLY:
       return multiply(record, from, to, scratch);
+    case MULTIPLY_ROWS:
+      return multiplyRows(record, from, to, scratch);
+    case MULTIPLY_COLUMNS:
+      return multiplyColumns(record, from, to, scratch);
+    case COLUMN_SUM_OF_STRETCHES:
+      return columnSumOfStretches(record, from, to);
     case COLUMN_SUM:
       return columnSum(record, from, to);
     case NORM:

@@ -4,7 +4,7 @@
 
 import { int, pointer } from "./record";
 import {
-  packColumns,
+  packPanels,
   packRows,
   packTiles,
   packTilesOfColumns,
@@ -44,12 +44,8 @@ export function packPanelsOfColumns(r: usize, from: i32, to: i32): void {
     const start = k / DEPTH * DEPTH;
     const panel = min(DEPTH, K - start) * PANEL_STEP;
     const count = min(PACK_DEPTH, K - k);
-    let target = packed + start * width + (k - start) * PANEL_STEP;
-    let source = b + k * row;
-    for (let n = 0; n < N; n += PANEL) {
-      packColumns(target, source, row, count, N - n);
-      target += panel, source += PANEL_STEP;
-    }
+    const target = packed + start * width + (k - start) * PANEL_STEP;
+    packPanels(target, panel, b + k * row, row, count, N);
   }
 }
 
@@ -71,8 +67,8 @@ export function packTilesOfMatrix(r: usize, from: i32, to: i32): void {
 }
 
 /**
- * y, a, packed, bias, addend, M, N, K, rows and columns of a unit, whether a is packed:
- * y = a[M,K] · b + bias + addend. Scratch: 256 bytes, then the tiles of `rows` rows, DEPTH deep.
+ * y, a, packed, bias, addend, M, N, K, rows and columns of a unit: y = a[M,K] · b + bias + addend.
+ * Scratch: 256 bytes, then the tiles of that many rows, DEPTH deep.
  */
 export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
   const y = pointer(r, 0);
@@ -85,8 +81,6 @@ export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
   const K = int(r, 7);
   const blockRows = int(r, 8);
   const blockColumns = int(r, 9);
-  const ready = int(r, 10) === 1;
-  const tileRow = <usize> ((M + TILE_ROWS - 1) / TILE_ROWS) * TILE_STEP; // bytes of all tiles at one k
   const across = (N + blockColumns - 1) / blockColumns;
   const width = panels(N) * PANEL_STEP;
   const yRow = <usize> N << 2;
@@ -107,17 +101,93 @@ export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
       if (M === 1) {
         rowProduct(a + (k << 2), b, panel, block, columns, depth, shift, add, scratch, tiles);
       } else {
-        let left = tiles;
-        if (ready) {
-          left = a + k * tileRow + m / TILE_ROWS * (depth * TILE_STEP);
-        } else {
-          packTiles(tiles, a + m * aRow + (<usize> k << 2), aRow, depth, rows);
-        }
-        product(left, b, panel, block, yRow, rows, columns, depth, shift, add, scratch);
+        packTiles(tiles, a + m * aRow + (<usize> k << 2), aRow, depth, rows);
+        product(tiles, b, panel, block, yRow, rows, columns, depth, shift, add, scratch);
       }
       // What comes deeper is added to what is there.
       shift = NOTHING;
       add = block;
+    }
+  }
+}
+
+/**
+ * y, a, packed, bias, addend, M, N, K, rows of a unit: y = a[K,M]ᵀ · b + bias + addend.
+ * Scratch: 256 bytes, then the tiles of that many rows, DEPTH deep.
+ */
+export function multiplyRows(r: usize, from: i32, to: i32, scratch: usize): void {
+  const y = pointer(r, 0);
+  const a = pointer(r, 1);
+  const packed = pointer(r, 2);
+  const bias = pointer(r, 3);
+  const addend = pointer(r, 4);
+  const M = int(r, 5);
+  const N = int(r, 6);
+  const K = int(r, 7);
+  const block = int(r, 8);
+  const width = panels(N) * PANEL_STEP;
+  const aRow = <usize> M << 2;
+  const yRow = <usize> N << 2;
+  const tiles = scratch + 256;
+  for (let unit = from; unit < to; unit++) {
+    const m = unit * block;
+    const rows = min(block, M - m);
+    const count = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    const target = y + m * yRow;
+    let shift = bias;
+    let add = advance(addend, target - y);
+    for (let k = 0; k < K; k += DEPTH) {
+      const depth = min(DEPTH, K - k);
+      for (let i = 0; i < depth; i += PACK_DEPTH) {
+        packTilesOfColumns(
+          tiles + i * TILE_STEP,
+          depth * TILE_STEP,
+          a + (k + i) * aRow + (<usize> m << 2),
+          aRow,
+          min(PACK_DEPTH, depth - i),
+          count,
+        );
+      }
+      product(tiles, packed + k * width, depth * PANEL_STEP, target, yRow, rows, N, depth, shift, add, scratch);
+      shift = NOTHING;
+      add = target;
+    }
+  }
+}
+
+/**
+ * y, packed, b, bias, addend, M, N, K, columns of a unit: y = aᵀ · b[K,N] + bias + addend, where the tiles
+ * of a are packed. Scratch: 256 bytes, then the panels of that many columns, DEPTH deep.
+ */
+export function multiplyColumns(r: usize, from: i32, to: i32, scratch: usize): void {
+  const y = pointer(r, 0);
+  const packed = pointer(r, 1);
+  const b = pointer(r, 2);
+  const bias = pointer(r, 3);
+  const addend = pointer(r, 4);
+  const M = int(r, 5);
+  const N = int(r, 6);
+  const K = int(r, 7);
+  const block = int(r, 8);
+  const height = <usize> ((M + TILE_ROWS - 1) / TILE_ROWS) * TILE_STEP; // bytes of all tiles at one k
+  const row = <usize> N << 2;
+  const own = scratch + 256;
+  for (let unit = from; unit < to; unit++) {
+    const n = unit * block;
+    const columns = min(block, N - n);
+    const target = y + (<usize> n << 2);
+    let shift = advance(bias, <usize> n << 2);
+    let add = advance(addend, <usize> n << 2);
+    for (let k = 0; k < K; k += DEPTH) {
+      const depth = min(DEPTH, K - k);
+      const panel = depth * PANEL_STEP;
+      for (let i = 0; i < depth; i += PACK_DEPTH) {
+        const source = b + (k + i) * row + (<usize> n << 2);
+        packPanels(own + i * PANEL_STEP, panel, source, row, min(PACK_DEPTH, depth - i), columns);
+      }
+      product(packed + k * height, own, panel, target, row, M, columns, depth, shift, add, scratch);
+      shift = NOTHING;
+      add = target;
     }
   }
 }

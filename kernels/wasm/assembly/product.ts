@@ -134,6 +134,21 @@ export function packColumns(
   }
 }
 
+/** Packs panels, `panel` bytes apart: those of b[K,N]. */
+export function packPanels(
+  to: usize,
+  panel: usize,
+  b: usize,
+  row: usize,
+  K: i32,
+  N: i32,
+): void {
+  for (let n = 0; n < N; n += PANEL) {
+    packColumns(to, b, row, K, N - n);
+    to += panel, b += PANEL_STEP;
+  }
+}
+
 /** Packs a panel from the transpose: to[k][8] = b[0..columns), k], rows of b being `row` bytes apart; missing columns are 0. */
 export function packRows(
   to: usize,
