@@ -1,6 +1,6 @@
 /**
- * Train, sample and take apart small GPT-style language models, on WebGPU, with
- * nothing installed.
+ * Train, sample and take apart small GPT-style language models, on WebGPU or
+ * the CPU, with nothing installed.
  *
  * A {@linkcode Tokenizer} turns text into ids, a {@linkcode Dataset} cuts them into
  * batches, a {@linkcode Trainer} fits a {@linkcode Model} to them, and a

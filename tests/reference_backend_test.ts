@@ -89,14 +89,14 @@ Deno.test("Reference refuses a store of another length or from another backend",
   await assertRejects(
     () => backend.compile(plan, new Map([["b", longer]])),
     RangeError,
-    "it is f32[5], the plan wants f32[4]",
+    "Cannot use store b: it holds 5 f32 and the plan wants 4 f32",
   );
   const own = backend.createStore({ ...spec, length: n });
   const foreign = { ...own, spec: own.spec };
   await assertRejects(
     () => backend.compile(plan, new Map([["b", foreign]])),
     TypeError,
-    "another backend",
+    "Cannot use store b: it belongs to another backend",
   );
 });
 
@@ -104,9 +104,17 @@ Deno.test("Reference refuses reads, writes and buffers that do not exist", async
   await using backend = openReference();
   const program = await backend.compile(plan, new Map());
   const a = program.buffer("a");
-  assertThrows(() => a.write([1, 2], 3), RangeError, "[3, 5) of a: it has 4");
-  assertThrows(() => a.write([1], -1), RangeError, "[-1, 0)");
-  await assertRejects(() => a.read(2, 3), RangeError, "[2, 5)");
+  assertThrows(
+    () => a.write([1, 2], 3),
+    RangeError,
+    "Cannot write a: elements 3 to 5 are not within its 4",
+  );
+  assertThrows(() => a.write([1], -1), RangeError, "elements -1 to 0");
+  await assertRejects(
+    () => a.read(2, 3),
+    RangeError,
+    "Cannot read a: elements 2 to 5",
+  );
   assertThrows(() => program.buffer("y"), RangeError, "y: plan sums has none");
   assertThrows(() => program.buffer("q"), RangeError, "q: plan sums has none");
 });
@@ -123,7 +131,7 @@ Deno.test("Reference refuses operands that do not fit the kernel's dims", async 
   const refusals = [
     [[a], "it has 1 inputs, not 2 (a, b)"],
     [[a, { ...a, length: 3 }], "b is f32[3], not f32[4]"],
-    [[a, { ...a, offset: 1 }], "[1, 5) is outside of a, which has 4"],
+    [[a, { ...a, offset: 1 }], "elements 1 to 5 are not within the 4 of a"],
   ] as const;
   for (const [inputs, reason] of refusals) {
     await assertRejects(

@@ -23,6 +23,7 @@ interface Room {
 const onDeno = ["Deno", "console"];
 const onDevice = ["navigator", "WebAssembly", "Worker"];
 const library = ["lib", "lib/model", "lib/graph", "lib/backends"];
+const kernels = ["kernels/wgsl", "kernels/wasm"];
 
 /** A file belongs to the first room that matches. Arrows point down. */
 const rooms: readonly Room[] = [
@@ -55,7 +56,7 @@ const rooms: readonly Room[] = [
   {
     name: "lib/backends",
     files: /^lib\/backends\//,
-    imports: ["lib", "lib/graph", "kernels", "kernels/vocabulary.ts"],
+    imports: ["lib", "lib/graph", "kernels/vocabulary.ts", ...kernels],
     globals: onDevice,
   },
   {
@@ -78,8 +79,15 @@ const rooms: readonly Room[] = [
     globals: [],
   },
   {
-    name: "kernels",
-    files: /^kernels\//,
+    name: "kernels/wgsl",
+    files: /^kernels\/wgsl\//,
+    imports: ["kernels/vocabulary.ts"],
+    globals: [],
+  },
+  {
+    // Not its assembly/, which is another language: it is compiled, and nobody imports it.
+    name: "kernels/wasm",
+    files: /^kernels\/wasm\/[^/]+$/,
     imports: ["kernels/vocabulary.ts"],
     globals: [],
   },
@@ -98,7 +106,7 @@ const rooms: readonly Room[] = [
       "lib/cli",
       "mod.ts",
       ...library,
-      "kernels",
+      ...kernels,
       "kernels/vocabulary.ts",
       "data",
     ],
@@ -111,7 +119,7 @@ const rooms: readonly Room[] = [
 const maxLines = 400;
 
 /** Files that a program wrote: nobody reads them from end to end. */
-const generated = /(_module|\.generated)\.ts$/;
+const generated = /\.generated\.ts$/;
 
 /** Names that say nothing about what a file holds. */
 const emptyName = /(^|[/_])(utils?|helpers?|misc|common|manager)\.ts$/;

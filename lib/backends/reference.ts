@@ -13,6 +13,7 @@ import type {
   Program,
   Stores,
 } from "./backend.ts";
+import { checkOperand, checkStretch, knownStore } from "./checks.ts";
 import type { F64, I32 } from "./reference/kernel.ts";
 import { checkOperands } from "./reference/operands.ts";
 import { referenceKernels } from "./reference/registry.ts";
@@ -79,24 +80,15 @@ class ReferenceBackend implements Backend {
 
   /** The store of that name, made if there is none yet. */
   #share(spec: BufferSpec, stores: Stores): ReferenceBuffer {
-    const { name, dtype, length } = spec;
-    const store = stores.get(name);
-    if (store === undefined) {
-      const made = this.#allocate(spec);
-      stores.set(name, made);
-      return made;
-    }
-    if (store.spec.dtype !== dtype || store.spec.length !== length) {
-      throw new RangeError(
-        `Cannot share store ${name}: it is ${store.spec.dtype}[${store.spec.length}], the plan wants ${dtype}[${length}]`,
-      );
-    }
-    if (!(store instanceof ReferenceBuffer)) {
-      throw new TypeError(
-        `Cannot share store ${name}: it belongs to another backend`,
-      );
-    }
-    return store;
+    const known = knownStore(
+      spec,
+      stores,
+      (store) => store instanceof ReferenceBuffer,
+    );
+    if (known) return known;
+    const made = this.#allocate(spec);
+    stores.set(spec.name, made);
+    return made;
   }
 
   finish(): Promise<void> {
@@ -123,7 +115,7 @@ class ReferenceBuffer implements DeviceBuffer {
   }
 
   write(data: ArrayLike<number>, offset = 0): void {
-    this.#check("write", offset, data.length);
+    checkStretch("write", this.spec, offset, data.length);
     this.memory.set(data, offset);
   }
 
@@ -132,22 +124,12 @@ class ReferenceBuffer implements DeviceBuffer {
     offset = 0,
     length: number = this.spec.length - offset,
   ): Promise<Numbers> {
-    this.#check("read", offset, length);
+    checkStretch("read", this.spec, offset, length);
     return this.memory.slice(offset, offset + length);
   }
 
   destroy(): void {
     this.#release();
-  }
-
-  #check(verb: string, offset: number, length: number): void {
-    if (offset < 0 || length < 0 || offset + length > this.spec.length) {
-      throw new RangeError(
-        `Cannot ${verb} [${offset}, ${
-          offset + length
-        }) of ${this.spec.name}: it has ${this.spec.length} elements`,
-      );
-    }
   }
 }
 
@@ -182,6 +164,9 @@ class ReferenceProgram implements Program {
     const dtypes = buffers.map(({ spec }) => spec.dtype);
     this.#steps = plan.dispatches.map((dispatch) => {
       checkOperands(dispatch, dtypes);
+      for (const operand of [...dispatch.outputs, ...dispatch.inputs]) {
+        checkOperand(operand, plan, dispatch);
+      }
       return bind(dispatch, buffers);
     });
   }
@@ -226,17 +211,8 @@ function bind(
   dispatch: Dispatch,
   buffers: readonly ReferenceBuffer[],
 ): () => void {
-  const memoryOf = ({ buffer, offset, length }: Operand) => {
-    const { memory, spec } = buffers[buffer]!;
-    if (offset < 0 || offset + length > spec.length) {
-      throw new RangeError(
-        `Cannot dispatch ${dispatch.kernel} (${dispatch.label}): [${offset}, ${
-          offset + length
-        }) is outside of ${spec.name}, which has ${spec.length} elements`,
-      );
-    }
-    return memory.subarray(offset, offset + length);
-  };
+  const memoryOf = ({ buffer, offset, length }: Operand) =>
+    buffers[buffer]!.memory.subarray(offset, offset + length);
   const outputs = dispatch.outputs.map(memoryOf);
   const inputs = dispatch.inputs.map(memoryOf);
   // The one place where kernels of different signatures are called; checkOperands stands guard.

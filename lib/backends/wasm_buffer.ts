@@ -2,6 +2,7 @@
 
 import type { BufferSpec } from "../graph/plan.ts";
 import type { DeviceBuffer, Numbers } from "./backend.ts";
+import { checkStretch } from "./checks.ts";
 import type { WasmContext } from "./wasm_context.ts";
 
 /** A {@linkcode DeviceBuffer} in WebAssembly memory. */
@@ -23,7 +24,7 @@ export class WasmBuffer implements DeviceBuffer {
 
   write(data: ArrayLike<number>, offset = 0): void {
     this.checkUsable(`write ${this.spec.name}`);
-    this.#checkStretch("write", offset, data.length);
+    checkStretch("write", this.spec, offset, data.length);
     this.version++;
     this.#words(offset, data.length).set(data);
   }
@@ -34,7 +35,7 @@ export class WasmBuffer implements DeviceBuffer {
     length: number = this.spec.length - offset,
   ): Promise<Numbers> {
     this.checkUsable(`read ${this.spec.name}`);
-    this.#checkStretch("read", offset, length);
+    checkStretch("read", this.spec, offset, length);
     // A slice has memory of its own: the engine's may be shared, and goes on changing.
     return this.#words(offset, length).slice();
   }
@@ -62,15 +63,5 @@ export class WasmBuffer implements DeviceBuffer {
     return this.spec.dtype === "f32"
       ? memory.f32(at, length)
       : memory.i32(at, length);
-  }
-
-  #checkStretch(verb: string, offset: number, length: number): void {
-    const { name, length: whole } = this.spec;
-    if (offset >= 0 && length >= 0 && offset + length <= whole) return;
-    throw new RangeError(
-      `Cannot ${verb} ${name}: elements ${offset} to ${
-        offset + length
-      } are not within its ${whole}`,
-    );
   }
 }

@@ -20,6 +20,7 @@ import {
 } from "../../kernels/wasm/step.ts";
 import type { KernelDims } from "../../kernels/vocabulary.ts";
 import type { Dispatch, Operand, Plan } from "../graph/plan.ts";
+import { checkOperand } from "./checks.ts";
 
 /** A stretch of dispatches that always run together: no phase begins or ends within it. */
 export interface Segment {
@@ -105,7 +106,7 @@ export function lowerPlan(
         return plan.buffers[buffer]!.kind === "store" && !changes.has(buffer);
       };
       const place = (operand: Operand) => {
-        checkStretch(operand, { plan, dispatch });
+        checkOperand(operand, plan, dispatch);
         return addressOf[operand.buffer]! + 4 * operand.offset;
       };
       const made = build(dispatch, {
@@ -148,20 +149,6 @@ export function writeRecord(words: Int32Array, { step }: PlacedStep): void {
   words[RECORD_UNITS / 4] = units;
   words[RECORD_GRAIN / 4] = grain;
   words.set(args, RECORD_ARGUMENTS / 4);
-}
-
-/** Refuses an operand that reaches beyond its buffer. */
-function checkStretch(
-  { buffer, offset, length }: Operand,
-  { plan, dispatch }: { plan: Plan; dispatch: Dispatch },
-): void {
-  const { name, length: whole } = plan.buffers[buffer]!;
-  if (offset >= 0 && offset + length <= whole) return;
-  throw new RangeError(
-    `Cannot run ${dispatch.kernel} (${dispatch.label}): elements ${offset} to ${
-      offset + length
-    } are not within the ${whole} of ${name}`,
-  );
 }
 
 function align(bytes: number): number {

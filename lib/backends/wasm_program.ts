@@ -3,6 +3,7 @@
 import { RECORD_BYTES } from "../../kernels/wasm/codes.ts";
 import type { BufferSpec, Plan } from "../graph/plan.ts";
 import type { DeviceBuffer, DispatchTime, Program, Stores } from "./backend.ts";
+import { knownStore } from "./checks.ts";
 import { checkOperands } from "./reference/operands.ts";
 import { WasmBuffer } from "./wasm_buffer.ts";
 import type { WasmContext } from "./wasm_context.ts";
@@ -108,20 +109,13 @@ function sharedStore(
   stores: Stores,
   context: WasmContext,
 ): WasmBuffer | undefined {
-  const known = stores.get(spec.name);
-  if (known === undefined) return undefined;
-  if (!(known instanceof WasmBuffer) || known.context !== context) {
-    throw new TypeError(
-      `Cannot use store ${spec.name}: it belongs to another backend`,
-    );
-  }
-  known.checkUsable(`use store ${spec.name}`);
-  const { dtype, length } = known.spec;
-  if (dtype !== spec.dtype || length !== spec.length) {
-    throw new RangeError(
-      `Cannot use store ${spec.name}: it holds ${length} ${dtype} and the plan wants ${spec.length} ${spec.dtype}`,
-    );
-  }
+  const known = knownStore(
+    spec,
+    stores,
+    (store): store is WasmBuffer =>
+      store instanceof WasmBuffer && store.context === context,
+  );
+  known?.checkUsable(`use store ${spec.name}`);
   return known;
 }
 

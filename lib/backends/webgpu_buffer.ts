@@ -5,6 +5,7 @@
 
 import type { BufferSpec } from "../graph/plan.ts";
 import type { DeviceBuffer, Numbers } from "./backend.ts";
+import { checkStretch } from "./checks.ts";
 import type { WebGpuContext } from "./webgpu_context.ts";
 
 /** Free staging buffers longer than this many bytes are not kept: checkpoints are rare, losses are not. */
@@ -90,7 +91,7 @@ export class WebGpuBuffer implements DeviceBuffer {
 
   write(data: ArrayLike<number>, offset = 0): void {
     this.context.checkOpen(`write ${this.spec.name}`);
-    this.#checkStretch("write", offset, data.length);
+    checkStretch("write", this.spec, offset, data.length);
     if (data.length === 0) return;
     this.context.device.queue.writeBuffer(
       this.gpu,
@@ -106,7 +107,7 @@ export class WebGpuBuffer implements DeviceBuffer {
     const action = `read ${this.spec.name}`;
     this.context.checkOpen(action);
     this.context.checkSound(action);
-    this.#checkStretch("read", offset, length);
+    checkStretch("read", this.spec, offset, length);
     if (length === 0) return words([], this.spec.dtype);
     let bytes: ArrayBuffer;
     try {
@@ -125,16 +126,6 @@ export class WebGpuBuffer implements DeviceBuffer {
 
   destroy(): void {
     this.context.destroyBuffer(this.gpu);
-  }
-
-  #checkStretch(verb: string, offset: number, length: number): void {
-    const { name, length: whole } = this.spec;
-    if (offset >= 0 && length >= 0 && offset + length <= whole) return;
-    throw new RangeError(
-      `Cannot ${verb} ${name}: elements ${offset} to ${
-        offset + length
-      } are not within its ${whole}`,
-    );
   }
 }
 

@@ -14,6 +14,7 @@ import type {
   Target,
 } from "../../kernels/wgsl/kernel.ts";
 import type { Dispatch, Operand, Plan } from "../graph/plan.ts";
+import { checkOperand, nameOf } from "./checks.ts";
 
 /** A pass with the stretch of memory for each of its bindings. */
 export interface BoundPass {
@@ -87,39 +88,12 @@ export function lowerPlan(
   return { passes, scratch };
 }
 
-/** A dispatch in words, for errors and labels. */
-export function nameOf({ kernel, label }: Dispatch): string {
-  return label === "" ? kernel : `${kernel} (${label})`;
-}
-
 function lower(dispatch: Dispatch, target: Target): Lowering {
   // The record pairs each name with its own dims, as Dispatch does; the compiler cannot follow a union through it.
   const build = builders[dispatch.kernel] as Builder<
     KernelDims[Dispatch["kernel"]]
   >;
   return build(dispatch.dims, target);
-}
-
-function checkOperand(
-  { buffer, offset, length }: Operand,
-  plan: Plan,
-  dispatch: Dispatch,
-): void {
-  const spec = plan.buffers[buffer];
-  if (!spec) {
-    throw new RangeError(
-      `Cannot run ${
-        nameOf(dispatch)
-      }: operand names buffer ${buffer} of ${plan.buffers.length}`,
-    );
-  }
-  if (offset < 0 || length < 1 || offset + length > spec.length) {
-    throw new RangeError(
-      `Cannot run ${nameOf(dispatch)}: elements ${offset} to ${
-        offset + length
-      } are not within the ${spec.length} of ${spec.name}`,
-    );
-  }
 }
 
 function checkLimits(

@@ -6,9 +6,10 @@
 
 import type { BufferSpec, Plan } from "../graph/plan.ts";
 import type { DeviceBuffer, DispatchTime, Program, Stores } from "./backend.ts";
+import { knownStore, nameOf } from "./checks.ts";
 import { type StagingPool, WebGpuBuffer } from "./webgpu_buffer.ts";
 import type { WebGpuContext } from "./webgpu_context.ts";
-import { type BoundPass, lowerPlan, nameOf } from "./webgpu_lowering.ts";
+import { type BoundPass, lowerPlan } from "./webgpu_lowering.ts";
 import type { Pipeline, PipelineCache } from "./webgpu_pipelines.ts";
 import { PassTimer } from "./webgpu_timer.ts";
 
@@ -111,24 +112,16 @@ function sharedStore(
   stores: Stores,
   { context, staging }: Workshop,
 ): WebGpuBuffer {
-  const known = stores.get(spec.name);
-  if (known === undefined) {
-    const made = new WebGpuBuffer(spec, context, staging);
-    stores.set(spec.name, made);
-    return made;
-  }
-  if (!(known instanceof WebGpuBuffer) || known.context !== context) {
-    throw new TypeError(
-      `Cannot use store ${spec.name}: it belongs to another backend`,
-    );
-  }
-  const { dtype, length } = known.spec;
-  if (dtype !== spec.dtype || length !== spec.length) {
-    throw new RangeError(
-      `Cannot use store ${spec.name}: it holds ${length} ${dtype} and the plan wants ${spec.length} ${spec.dtype}`,
-    );
-  }
-  return known;
+  const known = knownStore(
+    spec,
+    stores,
+    (store): store is WebGpuBuffer =>
+      store instanceof WebGpuBuffer && store.context === context,
+  );
+  if (known) return known;
+  const made = new WebGpuBuffer(spec, context, staging);
+  stores.set(spec.name, made);
+  return made;
 }
 
 /** The first error that WebGPU reports about what `work` asks of it. */

@@ -1,0 +1,80 @@
+/** What every backend refuses, in the same words: stores that do not fit, stretches that reach out of a buffer. */
+
+import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
+import type { DeviceBuffer, Stores } from "./backend.ts";
+
+/**
+ * The store that a plan names, if there is one.
+ *
+ * @param isOwn whether a buffer is the backend's own
+ * @throws {TypeError} if it belongs to another backend
+ * @throws {RangeError} if it has another length or dtype
+ */
+export function knownStore<Own extends DeviceBuffer>(
+  spec: BufferSpec,
+  stores: Stores,
+  isOwn: (buffer: DeviceBuffer) => buffer is Own,
+): Own | undefined {
+  const known = stores.get(spec.name);
+  if (known === undefined) return undefined;
+  if (!isOwn(known)) {
+    throw new TypeError(
+      `Cannot use store ${spec.name}: it belongs to another backend`,
+    );
+  }
+  const { dtype, length } = known.spec;
+  if (dtype === spec.dtype && length === spec.length) return known;
+  throw new RangeError(
+    `Cannot use store ${spec.name}: it holds ${length} ${dtype} and the plan wants ${spec.length} ${spec.dtype}`,
+  );
+}
+
+/**
+ * Refuses elements of a buffer that it does not have.
+ *
+ * @param verb what is to be done with them
+ * @throws {RangeError}
+ */
+export function checkStretch(
+  verb: "read" | "write",
+  { name, length: whole }: BufferSpec,
+  offset: number,
+  length: number,
+): void {
+  if (offset >= 0 && length >= 0 && offset + length <= whole) return;
+  throw new RangeError(
+    `Cannot ${verb} ${name}: elements ${offset} to ${
+      offset + length
+    } are not within its ${whole}`,
+  );
+}
+
+/**
+ * Refuses an operand that reaches out of its buffer.
+ *
+ * @throws {RangeError}
+ */
+export function checkOperand(
+  { buffer, offset, length }: Operand,
+  { buffers }: Pick<Plan, "buffers">,
+  dispatch: Dispatch,
+): void {
+  const action = `Cannot run ${nameOf(dispatch)}`;
+  const spec = buffers[buffer];
+  if (!spec) {
+    throw new RangeError(
+      `${action}: operand names buffer ${buffer} of ${buffers.length}`,
+    );
+  }
+  if (offset >= 0 && length >= 1 && offset + length <= spec.length) return;
+  throw new RangeError(
+    `${action}: elements ${offset} to ${
+      offset + length
+    } are not within the ${spec.length} of ${spec.name}`,
+  );
+}
+
+/** A dispatch in words, for errors and labels. */
+export function nameOf({ kernel, label }: Dispatch): string {
+  return label === "" ? kernel : `${kernel} (${label})`;
+}
