@@ -1,0 +1,38 @@
+/** Training on several threads: a model large enough that they really share its steps. */
+
+import { assertEquals } from "@std/assert";
+import { openWasm } from "../../lib/backends/wasm.ts";
+import { Dataset } from "../../lib/dataset.ts";
+import { Model } from "../../lib/language_model.ts";
+import { Trainer } from "../../lib/trainer.ts";
+import { randomIds } from "../variants.ts";
+
+const blockSize = 64;
+const vocabSize = 65;
+
+/** The weights after a few steps, with every loss on the way and the evaluation at the end. */
+async function outcome(threads: number) {
+  await using backend = await openWasm({ threads });
+  await using model = await Model.create({
+    ...{ vocabSize, blockSize, nLayer: 2, nHead: 4, nKvHead: 2, nEmbd: 128 },
+    ...{ position: "rope", dropout: 0.1 },
+  }, { backend, seed: 3 });
+  const text = randomIds(4000, { vocabSize });
+  const dataset = new Dataset(text, { blockSize, batchSize: 6, seed: 5 });
+  const losses: number[] = [];
+  for await (
+    const event of new Trainer(model, dataset, { maxSteps: 4 }).run()
+  ) {
+    if (event.event === "step") losses.push(event.loss);
+    if (event.event === "eval") losses.push(event.trainLoss, event.valLoss);
+  }
+  const params = await model.stores.get("params")!.read();
+  return { losses, params };
+}
+
+Deno.test("wasm: training gives the same bits on 1, 2 and 4 threads", async () => {
+  const alone = await outcome(1);
+  assertEquals(alone.losses.length, 6);
+  assertEquals(await outcome(2), alone);
+  assertEquals(await outcome(4), alone);
+});
