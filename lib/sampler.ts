@@ -60,6 +60,9 @@ export class Sampler {
   readonly #minP: number | undefined;
   readonly #repetitionPenalty: number | undefined;
   readonly #random: CounterRandom;
+  /** Working memory, shape (V): a batch draws thousands of tokens a second. */
+  #scores = new Float64Array();
+  #copy = new Float64Array();
 
   /**
    * Fixes how tokens are chosen.
@@ -86,22 +89,30 @@ export class Sampler {
    * of the history is not in the vocabulary
    */
   probabilities(logits: Logits, history: ArrayLike<number> = []): Float64Array {
-    const scores = Float64Array.from(logits);
+    return this.#distribution(logits, history).slice();
+  }
+
+  /** {@linkcode Sampler.probabilities}, in memory that the next call uses again. */
+  #distribution(logits: Logits, history: ArrayLike<number>): Float64Array {
+    if (this.#scores.length !== logits.length) {
+      this.#scores = new Float64Array(logits.length);
+      this.#copy = new Float64Array(logits.length);
+    }
+    const scores = this.#scores;
+    scores.set(logits);
     this.#penalise(scores, history);
     const best = checkedArgmax(scores);
     if (this.#temperature === 0) {
-      const certain = new Float64Array(scores.length);
-      certain[best] = 1;
-      return certain;
+      scores.fill(0);
+      scores[best] = 1;
+      return scores;
     }
-    // Only differences matter to the softmax, and exp(0) is the largest weight.
     const max = scores[best]!;
-    const weights = scores.map((score) =>
-      Math.exp((score - max) / this.#temperature)
-    );
-    this.#exclude(weights, scores);
-    const total = sum(weights);
-    return weights.map((weight) => weight / total);
+    this.#exclude(scores, max);
+    this.#weigh(scores, max);
+    const total = sum(scores);
+    for (let id = 0; id < scores.length; id++) scores[id]! /= total;
+    return scores;
   }
 
   /**
@@ -122,10 +133,10 @@ export class Sampler {
       readonly history?: ArrayLike<number>;
     },
   ): number {
-    const { step, row = 0, history } = options;
+    const { step, row = 0, history = [] } = options;
     checkCounter("step", step);
     checkCounter("row", row);
-    const probabilities = this.probabilities(logits, history);
+    const probabilities = this.#distribution(logits, history);
     return inverseCumulative(probabilities, this.#random.uniform(step, row));
   }
 
@@ -186,49 +197,95 @@ export class Sampler {
     }
   }
 
-  /** Sets the weights of excluded tokens to 0, as a logit of -inf would. */
-  #exclude(weights: Float64Array, scores: Float64Array): void {
-    if (this.#topK !== undefined || this.#topP !== undefined) {
+  /** Gives the tokens that top-k, top-p and min-p leave out the score -inf. */
+  #exclude(scores: Float64Array, max: number): void {
+    if (this.#topK !== undefined) this.#keepLargest(scores, this.#topK);
+    if (this.#topP !== undefined && this.#topP < 1) {
+      const weights = scores.slice();
+      this.#weigh(weights, max);
+      const enough = this.#topP * sum(weights);
       // Ranked by score: weights may have been rounded to equality.
-      const ranked = rankDescending(scores);
-      zero(weights, ranked.subarray(this.#topK ?? ranked.length));
-      if (this.#topP !== undefined) {
-        zero(weights, ranked.subarray(nucleus(weights, ranked, this.#topP)));
-      }
+      const ranked = scores.slice().sort().reverse();
+      this.#weigh(ranked, max);
+      this.#keepLargest(scores, reach(ranked, enough));
     }
     if (this.#minP !== undefined) {
-      const least = this.#minP; // of the largest weight, which is 1
-      weights.forEach((weight, id) =>
-        weights[id] = weight >= least ? weight : 0
-      );
+      for (let id = 0; id < scores.length; id++) {
+        // The largest weight is 1.
+        if (this.#weight(scores[id]!, max) < this.#minP) scores[id] = -Infinity;
+      }
     }
   }
+
+  /** Gives all but the `count` largest scores -inf; of equal ones the first are kept. */
+  #keepLargest(scores: Float64Array, count: number): void {
+    if (count >= scores.length) return;
+    this.#copy.set(scores);
+    const least = nthSmallest(this.#copy, scores.length - count);
+    let equals = count; // that are kept of those equal to the least
+    for (let id = 0; id < scores.length; id++) {
+      if (scores[id]! > least) equals--;
+    }
+    for (let id = 0; id < scores.length; id++) {
+      const score = scores[id]!;
+      if (score > least || (score === least && equals-- > 0)) continue;
+      scores[id] = -Infinity;
+    }
+  }
+
+  /** Replaces every score by its weight. */
+  #weigh(scores: Float64Array, max: number): void {
+    for (let id = 0; id < scores.length; id++) {
+      scores[id] = this.#weight(scores[id]!, max);
+    }
+  }
+
+  /** A probability before all are divided by their sum. Only differences matter to the softmax. */
+  #weight(score: number, max: number): number {
+    return score === -Infinity
+      ? 0
+      : Math.exp((score - max) / this.#temperature);
+  }
 }
 
-/** How many of the ranked tokens it takes for their probabilities' sum to reach p. */
-function nucleus(weights: Float64Array, ranked: Int32Array, p: number): number {
-  if (p >= 1) return ranked.length;
-  const enough = p * sum(weights);
+/** How many weights it takes for their sum to reach `enough`. */
+function reach(weights: Float64Array, enough: number): number {
   let cumulative = 0;
-  for (const [rank, id] of ranked.entries()) {
-    cumulative += weights[id]!;
+  for (let rank = 0; rank < weights.length; rank++) {
+    cumulative += weights[rank]!;
     if (cumulative >= enough) return rank + 1;
   }
-  return ranked.length; // p so near 1 that rounding kept the sum below it
+  return weights.length; // enough so near to all that rounding kept the sum below it
 }
 
-/** Ids by descending score, equal scores by ascending id. */
-function rankDescending(scores: Float64Array): Int32Array {
-  return Int32Array.from(scores.keys()).sort((a, b) => {
-    const [x, y] = [scores[a]!, scores[b]!];
-    return x === y ? a - b : y > x ? 1 : -1;
-  });
+/** What stands at `n`, counted from 0, once the values are sorted; they are only partly so after it (Hoare's selection). */
+function nthSmallest(values: Float64Array, n: number): number {
+  let low = 0;
+  let high = values.length - 1;
+  while (low < high) {
+    const pivot = values[(low + high) >>> 1]!;
+    let i = low;
+    let j = high;
+    while (i <= j) {
+      while (values[i]! < pivot) i++;
+      while (values[j]! > pivot) j--;
+      if (i > j) break;
+      const value = values[i]!;
+      values[i++] = values[j]!;
+      values[j--] = value;
+    }
+    if (n <= j) high = j;
+    else if (n >= i) low = i;
+    else break;
+  }
+  return values[n]!;
 }
 
 /** The first id of the largest score, after a check that a softmax is possible. */
 function checkedArgmax(scores: Float64Array): number {
   let best = 0;
-  for (const [id, score] of scores.entries()) {
+  for (let id = 0; id < scores.length; id++) {
+    const score = scores[id]!;
     if (Number.isNaN(score) || score === Infinity) {
       throw new RangeError(`Cannot sample: the logit of id ${id} is ${score}`);
     }
@@ -249,7 +306,8 @@ function checkedArgmax(scores: Float64Array): number {
 function inverseCumulative(probabilities: Float64Array, u: number): number {
   let cumulative = 0;
   let possible = 0;
-  for (const [id, probability] of probabilities.entries()) {
+  for (let id = 0; id < probabilities.length; id++) {
+    const probability = probabilities[id]!;
     if (probability === 0) continue;
     possible = id;
     cumulative += probability;
@@ -259,11 +317,9 @@ function inverseCumulative(probabilities: Float64Array, u: number): number {
 }
 
 function sum(values: Float64Array): number {
-  return values.reduce((total, value) => total + value, 0);
-}
-
-function zero(values: Float64Array, at: Int32Array): void {
-  for (const index of at) values[index] = 0;
+  let total = 0;
+  for (let i = 0; i < values.length; i++) total += values[i]!;
+  return total;
 }
 
 function checkOptions(options: SamplerOptions): void {
