@@ -31,6 +31,9 @@ const masks: Readonly<Record<Mask, number>> = {
 const TILE_ROWS = 5;
 const PANEL = 8;
 
+/** Rows of a batch from which threads share them out whole. */
+const ROWS_TO_SHARE = 8;
+
 /** What `assembly/scores.ts` wants to know. */
 function scoreArgs(
   dims: AttentionDims & { dropout?: number; site?: number },
@@ -105,6 +108,8 @@ export function attentionCached(
   return [{
     kernel: ATTENTION_CACHED,
     units: B * NH,
+    // The heads of a position lie side by side in the cache.
+    grain: B >= ROWS_TO_SHARE ? NH : 1,
     args: [
       ...[...site.outputs, ...site.inputs],
       ...[...scoreArgs(dims, site, NOTHING), L],
