@@ -57,23 +57,27 @@ const variants: readonly AttentionDropoutDims[] = [
   { ...plain, ...shape(1, 37, [2, 1, 200]) },
 ];
 
-/** Start and count for three sequences: empty before, some tokens of padding, and no token at all. */
+/** Start and count, in turn: empty before, some tokens of padding, and no token at all. */
 function cacheValues(
-  { T, L }: CacheDims,
+  { B, T, L }: CacheDims,
 ): { start: number[]; count: number[] } {
+  const start = [0, L - T, Math.min(2, L - T)];
+  const count = [T, Math.max(1, T - 2), 0];
+  const rows = Array.from({ length: B }, (_, b) => b % 3);
   return {
-    start: [0, L - T, Math.min(2, L - T)],
-    count: [T, Math.max(1, T - 2), 0],
+    start: rows.map((b) => start[b]!),
+    count: rows.map((b) => count[b]!),
   };
 }
 
-/** Three sequences at different positions of a cache. */
+/** Sequences at different positions of a cache. */
 function cached(
   T: number,
   L: number,
   [NH, NKV, HS]: readonly [number, number, number],
+  B = 3,
 ): CacheDims & { scale: number } {
-  return { ...shape(3, T, [NH, NKV, HS]), L };
+  return { ...shape(B, T, [NH, NKV, HS]), L };
 }
 
 const caches = [
@@ -84,6 +88,8 @@ const caches = [
   cached(64, 128, [4, 4, 32]),
   cached(1, 256, [2, 2, 64]),
   cached(3, 40, [2, 1, 128]),
+  cached(2, 30, [4, 2, 36], 10), // many rows; a head that is no whole stretch
+  cached(1, 30, [2, 2, 48], 9),
 ];
 
 function withMask(

@@ -28,12 +28,13 @@ export const commands: Readonly<
 > = {
   lm: ({ device, threads }) =>
     deno("lm.ts", "--device", device, "--threads", threads),
+  "lm-1": ({ device }) => deno("lm.ts", "--device", device, "--threads", "1"),
   "lm-webgpu": () => deno("lm.ts", "--device", "webgpu"),
   torch: ({ python, threads }) => [
     ...[python, here("torch_peer.py"), "--threads", threads],
     ...["--blas-threads", "1"],
   ],
-  // OpenBLAS's own threads: faster for a single product, slower for a step.
+  // OpenBLAS's own threads instead: which is faster depends on the machine.
   "torch-blas": ({ python, threads }) => [
     ...[python, here("torch_peer.py"), "--threads", "1"],
     ...["--blas-threads", threads],
