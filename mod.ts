@@ -98,8 +98,5 @@ export {
   type TokenizerJSON,
   type TokenizerKind,
 } from "./lib/tokenizer.ts";
-export {
-  type SampleRecipe,
-  Trainer,
-  type TrainerExtras,
-} from "./lib/trainer.ts";
+export { Trainer } from "./lib/trainer.ts";
+export type { SampleRecipe, TrainerExtras } from "./lib/trainer_extras.ts";

@@ -10,40 +10,28 @@ import {
   encodeCheckpoint,
   type TrainingState,
 } from "./checkpoint.ts";
-import { type ModelConfig, type TrainConfig, trainConfig } from "./config.ts";
+import { type TrainConfig, trainConfig } from "./config.ts";
 import type { Dataset } from "./dataset.ts";
 import { firstNonFinite, type Inputs } from "./diagnosis.ts";
-import { generateText, type GenerateTextOptions } from "./generate.ts";
+import { generateText } from "./generate.ts";
 import type { Model } from "./language_model.ts";
 import { breath, MetricsReader, NonFiniteError } from "./metrics.ts";
 import { METRIC_SLOTS, scheduleAt } from "./optimizer.ts";
 import { flatParameters, readParameters } from "./parameters.ts";
 import { trainPlan } from "./plans.ts";
-import { checkVocabulary, type Tokenizer } from "./tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+import {
+  checkDataset,
+  checkExtras,
+  type SampleRecipe,
+  type TrainerExtras,
+} from "./trainer_extras.ts";
 import type {
   CheckpointEvent,
   EvalEvent,
   SampleEvent,
   TrainEvent,
 } from "./events.ts";
-
-/** How samples are made on the way. They end with the signal that training ends with. */
-export interface SampleRecipe extends Omit<GenerateTextOptions, "signal"> {
-  /** What the text continues; at least one character. */
-  readonly prompt: string;
-}
-
-/** What a {@linkcode Trainer} does besides training. */
-export interface TrainerExtras {
-  /** Goes into checkpoints, and makes samples possible. */
-  readonly tokenizer?: Tokenizer;
-  /** How samples are made; needs `tokenizer`. Absent: none are. */
-  readonly sample?: SampleRecipe;
-  /** Batches of the training split in an evaluation, at least 1; 16 if left out. */
-  readonly trainEvalBatches?: number;
-  /** Characters per token, above 0, for `bitsPerChar`; 1 if left out. */
-  readonly charsPerToken?: number;
-}
 
 /**
  * Trains a model on a dataset with AdamW.
@@ -75,6 +63,8 @@ export class Trainer {
   readonly #extras: TrainerExtras;
   #program: Promise<Program> | undefined;
   #step = 0;
+  /** Whether what is due at this step may not have been told. */
+  #restored = false;
 
   /**
    * Prepares training; nothing runs yet.
@@ -110,7 +100,8 @@ export class Trainer {
 
   /**
    * Trains until `maxSteps`, or until the signal: then the state is that after a
-   * whole step, and a checkpoint and the end are still told.
+   * whole step, and a checkpoint and the end are still told. After {@linkcode Trainer.restore}
+   * it begins with the evaluation and the sample that are due at the restored step.
    *
    * While the consumer holds an eval, sample or checkpoint event, the model is exactly as it was after `step` steps.
    *
@@ -124,6 +115,10 @@ export class Trainer {
     const { maxSteps } = this.config;
     const program = await this.#compiled();
     program.buffer("loss").write([0]);
+    if (this.#restored) {
+      this.#restored = false;
+      yield* this.#look(signal);
+    }
     const metrics = new MetricsReader(program, this.config, this.#step);
     while (this.#step < maxSteps && !signal?.aborted) {
       await this.#submit(program);
@@ -204,13 +199,18 @@ export class Trainer {
   }
 
   async *#pause(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
-    const { maxSteps, evalInterval, sampleInterval, checkpointInterval } =
-      this.config;
-    const last = this.#step === maxSteps;
+    const { maxSteps, checkpointInterval } = this.config;
     // What can be lost comes first.
-    if (last || this.#isMultiple(checkpointInterval)) {
+    if (this.#step === maxSteps || this.#isMultiple(checkpointInterval)) {
       yield await this.#checkpoint();
     }
+    yield* this.#look(signal);
+  }
+
+  /** The evaluation and the sample that are due. */
+  async *#look(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
+    const { maxSteps, evalInterval, sampleInterval } = this.config;
+    const last = this.#step === maxSteps;
     if (last || this.#isMultiple(evalInterval)) {
       const evaluated = await this.#evaluate(signal);
       if (evaluated !== undefined) yield evaluated;
@@ -314,6 +314,7 @@ export class Trainer {
     await this.#compiled();
     saved.forEach(([store], i) => this.#store(store).write(values[i]!));
     this.#step = training.step;
+    this.#restored = training.step > 0;
   }
 
   #store(name: string): DeviceBuffer {
@@ -344,49 +345,3 @@ const saved = [
   ["m", "adamw.m."],
   ["v", "adamw.v."],
 ] as const;
-
-function checkDataset(
-  dataset: Dataset,
-  { batchSize }: TrainConfig,
-  { blockSize, vocabSize }: ModelConfig,
-): void {
-  const refuse = (reason: string) =>
-    new RangeError(`Cannot create Trainer: ${reason}`);
-  if (batchSize !== dataset.batchSize) {
-    throw refuse(
-      `batchSize (${batchSize}) is not the dataset's (${dataset.batchSize})`,
-    );
-  }
-  if (dataset.blockSize > blockSize) {
-    throw refuse(
-      `the dataset's blockSize (${dataset.blockSize}) is above the model's (${blockSize})`,
-    );
-  }
-  if (dataset.largestToken >= vocabSize) {
-    throw refuse(
-      `the dataset has token ${dataset.largestToken}, the model's vocabSize is ${vocabSize}`,
-    );
-  }
-}
-
-function checkExtras(
-  { tokenizer, sample, trainEvalBatches = 1, charsPerToken = 1 }: TrainerExtras,
-  model: ModelConfig,
-): void {
-  if (tokenizer !== undefined) {
-    checkVocabulary("create Trainer", tokenizer, model);
-  }
-  if (sample !== undefined && tokenizer === undefined) {
-    throw new TypeError("Cannot create Trainer: samples need a tokenizer");
-  }
-  if (!Number.isInteger(trainEvalBatches) || trainEvalBatches < 1) {
-    throw new RangeError(
-      `Cannot create Trainer: trainEvalBatches (${trainEvalBatches}) is not an integer of at least 1`,
-    );
-  }
-  if (!(charsPerToken > 0 && charsPerToken < Infinity)) {
-    throw new RangeError(
-      `Cannot create Trainer: charsPerToken (${charsPerToken}) is not a number above 0`,
-    );
-  }
-}

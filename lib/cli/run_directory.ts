@@ -13,6 +13,7 @@
 
 import { join } from "@std/path";
 import { CommandError, reasonOf } from "./errors.ts";
+import type { RunHistory } from "./run_history.ts";
 
 /** Names of the files. */
 export const files = {
@@ -61,22 +62,24 @@ export class RunDirectory implements Disposable {
 
   /**
    * Opens the directory of a new run, or of one that goes on: then events are
-   * added to those that are there.
+   * added to those that are kept. No other process can, until it is disposed of.
    *
    * @param config what `config.json` is to say
-   * @param savedStep the step of the checkpoint that is there
-   * @throws {CommandError} if it cannot be written to
+   * @param history what is kept of what the run told before
+   * @throws {CommandError} if it cannot be written to, or another process trains into it
    */
   static async open(
     path: string,
-    { config, savedStep }: {
+    { config, history }: {
       readonly config: object;
-      readonly savedStep?: number | undefined;
+      readonly history?: RunHistory | undefined;
     },
   ): Promise<RunDirectory> {
     await writing(path, () => Deno.mkdir(path, { recursive: true }));
-    const file = await openMetrics(path, savedStep === undefined);
-    const directory = new RunDirectory(path, file, savedStep);
+    const file = history === undefined
+      ? await openMetrics(path, { createNew: true })
+      : await reopenMetrics(path, history);
+    const directory = new RunDirectory(path, file, history?.step);
     const json = `${JSON.stringify(config, null, 2)}\n`;
     try {
       await replaceFile(
@@ -128,10 +131,9 @@ export class RunDirectory implements Disposable {
   /** Adds a sample. */
   async addSample(step: number, text: string): Promise<void> {
     const path = join(this.path, files.samples);
-    const entry = `--- step ${step}\n${text}\n\n`;
     await writing(
       path,
-      () => Deno.writeTextFile(path, entry, { append: true }),
+      () => Deno.writeTextFile(path, sampleEntry(step, text), { append: true }),
     );
   }
 
@@ -140,21 +142,58 @@ export class RunDirectory implements Disposable {
   }
 }
 
-/** Opens the file of events. That a new run makes it is what keeps two from sharing a directory. */
-async function openMetrics(path: string, isNew: boolean): Promise<Deno.FsFile> {
+/** What `samples.txt` says of one sample. */
+function sampleEntry(step: number, text: string): string {
+  return `--- step ${step}\n${text}\n\n`;
+}
+
+/**
+ * Opens the file of events and locks it, as long as it is open. That a new run makes it,
+ * and that it is locked, is what keeps two from sharing a directory.
+ */
+async function openMetrics(
+  path: string,
+  options: { readonly createNew: boolean },
+): Promise<Deno.FsFile> {
   const metrics = join(path, files.metrics);
   return await writing(metrics, async () => {
+    let file: Deno.FsFile;
     try {
-      return await Deno.open(metrics, {
+      file = await Deno.open(metrics, {
         append: true,
         create: true,
-        createNew: isNew,
+        ...options,
       });
     } catch (error) {
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
       throw taken(path, files.metrics);
     }
+    if (await file.tryLock(true)) return file;
+    file.close();
+    throw new CommandError(
+      `Cannot resume ${path}: another process is training into it`,
+    );
   });
+}
+
+/** Opens the file of events with what is kept of it. */
+async function reopenMetrics(
+  path: string,
+  { lines, samples }: RunHistory,
+): Promise<Deno.FsFile> {
+  // Locked until the new file is: nobody else replaces it.
+  using _locked = await openMetrics(path, { createNew: false });
+  const encode = (entries: string[]) =>
+    new TextEncoder().encode(entries.join(""));
+  await replaceFile(
+    join(path, files.metrics),
+    encode(lines.map((line) => `${line}\n`)),
+  );
+  await replaceFile(
+    join(path, files.samples),
+    encode(samples.map(({ step, text }) => sampleEntry(step, text))),
+  );
+  return await openMetrics(path, { createNew: false });
 }
 
 function taken(path: string, name: string): CommandError {
@@ -218,33 +257,6 @@ export async function readRunConfig(
       await Deno.readTextFile(join(path, files.config)),
     );
     return typeof config === "object" && config !== null ? config : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** The lowest validation loss that a run's events tell, up to a step; Infinity if they tell none. */
-export async function bestValLoss(path: string, step: number): Promise<number> {
-  const lines = await Deno.readTextFile(join(path, files.metrics))
-    .catch(() => "");
-  let best = Infinity;
-  for (const line of lines.split("\n")) {
-    // Most lines are steps.
-    if (!line.startsWith('{"event":"eval"')) continue;
-    const event = parsed(line);
-    if (event && event.step <= step) {
-      best = Math.min(best, event.valLoss ?? Infinity);
-    }
-  }
-  return best;
-}
-
-/** An evaluation's event; undefined for a line that a crash or a full disk cut short. */
-function parsed(
-  line: string,
-): { readonly step: number; readonly valLoss: number | null } | undefined {
-  try {
-    return JSON.parse(line);
   } catch {
     return undefined;
   }

@@ -46,7 +46,7 @@ export async function train(
   const facts = factsOf(setup, model);
   using directory = await RunDirectory.open(setup.path, {
     config: await recordOf(setup, facts, args),
-    savedStep: setup.resumed?.step,
+    history: setup.resumed?.history,
   });
   describe(setup, model);
   const report = new TrainingReport({

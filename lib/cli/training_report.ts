@@ -50,7 +50,7 @@ export class TrainingReport {
     this.#options = options;
     this.#stepsBefore = resumed?.step ?? 0;
     this.#progress = { step: this.#stepsBefore, maxSteps: train.maxSteps };
-    this.#best = { loss: resumed?.bestValLoss ?? Infinity };
+    this.#best = { loss: resumed?.history.bestValLoss ?? Infinity };
   }
 
   /** Whether standard output was closed meanwhile. */

@@ -31,7 +31,8 @@ import {
 } from "./errors.ts";
 import { flagName } from "./flag.ts";
 import { program } from "./program.ts";
-import { bestValLoss, newRunPath, RunDirectory } from "./run_directory.ts";
+import { newRunPath, RunDirectory } from "./run_directory.ts";
+import { readHistory, type RunHistory } from "./run_history.ts";
 import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
 import type { TrainFlags } from "./verbs.ts";
 
@@ -50,8 +51,8 @@ export interface TrainingSetup {
   readonly resumed?: {
     readonly checkpoint: Checkpoint;
     readonly step: number;
-    /** The lowest validation loss so far. */
-    readonly bestValLoss: number;
+    /** What it told before. */
+    readonly history: RunHistory;
   };
 }
 
@@ -154,7 +155,7 @@ async function resumedRun(
   const resumed = {
     checkpoint,
     step,
-    bestValLoss: await bestValLoss(path, step),
+    history: await readHistory(path, step, train),
   };
   return {
     path,

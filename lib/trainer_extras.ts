@@ -1,0 +1,72 @@
+/** What a trainer does besides training, and whether it all fits together. */
+
+import type { ModelConfig, TrainConfig } from "./config.ts";
+import type { Dataset } from "./dataset.ts";
+import type { GenerateTextOptions } from "./generate.ts";
+import { checkVocabulary, type Tokenizer } from "./tokenizer.ts";
+
+/** How samples are made on the way. They end with the signal that training ends with. */
+export interface SampleRecipe extends Omit<GenerateTextOptions, "signal"> {
+  /** What the text continues; at least one character. */
+  readonly prompt: string;
+}
+
+/** What a {@linkcode Trainer} does besides training. */
+export interface TrainerExtras {
+  /** Goes into checkpoints, and makes samples possible. */
+  readonly tokenizer?: Tokenizer;
+  /** How samples are made; needs `tokenizer`. Absent: none are. */
+  readonly sample?: SampleRecipe;
+  /** Batches of the training split in an evaluation, at least 1; 16 if left out. */
+  readonly trainEvalBatches?: number;
+  /** Characters per token, above 0, for `bitsPerChar`; 1 if left out. */
+  readonly charsPerToken?: number;
+}
+
+/** Refuses a dataset that does not fit the model or the training. */
+export function checkDataset(
+  dataset: Dataset,
+  { batchSize }: TrainConfig,
+  { blockSize, vocabSize }: ModelConfig,
+): void {
+  const refuse = (reason: string) =>
+    new RangeError(`Cannot create Trainer: ${reason}`);
+  if (batchSize !== dataset.batchSize) {
+    throw refuse(
+      `batchSize (${batchSize}) is not the dataset's (${dataset.batchSize})`,
+    );
+  }
+  if (dataset.blockSize > blockSize) {
+    throw refuse(
+      `the dataset's blockSize (${dataset.blockSize}) is above the model's (${blockSize})`,
+    );
+  }
+  if (dataset.largestToken >= vocabSize) {
+    throw refuse(
+      `the dataset has token ${dataset.largestToken}, the model's vocabSize is ${vocabSize}`,
+    );
+  }
+}
+
+/** Refuses extras that do not fit the model or each other. */
+export function checkExtras(
+  { tokenizer, sample, trainEvalBatches = 1, charsPerToken = 1 }: TrainerExtras,
+  model: ModelConfig,
+): void {
+  if (tokenizer !== undefined) {
+    checkVocabulary("create Trainer", tokenizer, model);
+  }
+  if (sample !== undefined && tokenizer === undefined) {
+    throw new TypeError("Cannot create Trainer: samples need a tokenizer");
+  }
+  if (!Number.isInteger(trainEvalBatches) || trainEvalBatches < 1) {
+    throw new RangeError(
+      `Cannot create Trainer: trainEvalBatches (${trainEvalBatches}) is not an integer of at least 1`,
+    );
+  }
+  if (!(charsPerToken > 0 && charsPerToken < Infinity)) {
+    throw new RangeError(
+      `Cannot create Trainer: charsPerToken (${charsPerToken}) is not a number above 0`,
+    );
+  }
+}
