@@ -22,7 +22,7 @@ interface Room {
 
 const onDeno = ["Deno", "console"];
 const onDevice = ["navigator", "WebAssembly", "Worker"];
-const library = ["lib", "lib/model", "lib/graph", "lib/backends"];
+const library = ["lib", "lib/model", "lib/lab", "lib/graph", "lib/backends"];
 const kernels = ["kernels/wgsl", "kernels/wasm"];
 
 /** A file belongs to the first room that matches. Arrows point down. */
@@ -51,6 +51,12 @@ const rooms: readonly Room[] = [
     files:
       /^lib\/(model|language_model|parameters|plans|optimizer|trainer|trainer_extras|metrics|evaluator|generate|checkpoint|diagnosis)\.ts$/,
     imports: ["lib", "lib/graph", "lib/backends"],
+    globals: [],
+  },
+  {
+    name: "lib/lab",
+    files: /^lib\/lab\//,
+    imports: ["lib", "lib/model", "lib/backends"],
     globals: [],
   },
   {

@@ -2,7 +2,7 @@
 
 import { type Flag, flagName } from "./flag.ts";
 import { program, VERSION } from "./program.ts";
-import { type Verb, verbs } from "./verbs.ts";
+import { type Verb, verbs, type VerbSummary } from "./verbs.ts";
 
 const WIDTH = 80;
 /** Where the right column begins. */
@@ -10,8 +10,19 @@ const COLUMN = 26;
 
 /** Help on the program. */
 export function programHelp(): string {
-  return [
+  return verbList(
     `lm ${VERSION}: train, sample and take apart small language models`,
+    verbs,
+  );
+}
+
+/** A line on each of some verbs, and an example of each. */
+export function verbList(
+  title: string,
+  verbs: readonly VerbSummary[],
+): string {
+  return [
+    title,
     "",
     ...verbs.flatMap(({ name, summary }) => entry(name, summary)),
     "",
@@ -35,11 +46,16 @@ export function verbHelp<Values>(verb: Verb<Values>): string {
       `${title}:`,
       ...keys.flatMap((key) => flagEntry(String(key), verb.flags[key])),
     ]),
-    ...(operand === undefined ? [] : ["", ...wrap(operandHelp(name), WIDTH)]),
+    ...(operand === undefined ? [] : ["", ...wrap(operandHelp(verb), WIDTH)]),
   ].join("\n");
 }
 
-function operandHelp(name: string): string {
+function operandHelp(
+  { name, operand }: Pick<Verb<never>, "name" | "operand">,
+): string {
+  if (operand === "STUDY") {
+    return "STUDY is a directory with a plan.json, which says what is to be run.";
+  }
   return name === "info"
     ? "RUN is a run's directory or a checkpoint file. Without it and without flags, info is about the machine."
     : "RUN is a run's directory or a checkpoint file; the newest run in runs/ if left out.";

@@ -60,6 +60,10 @@ async function dispatch([name, ...args]: readonly string[]): Promise<number> {
         const { info } = await import("./info.ts");
         return await info(given);
       });
+    case "lab": {
+      const { lab } = await import("./lab/main.ts");
+      return await lab(args);
+    }
     case "--version":
       await writeOutput(`lm ${VERSION}\n`);
       return exitCode.ok;

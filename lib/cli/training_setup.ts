@@ -189,7 +189,8 @@ async function findText(
   );
 }
 
-function makeTokenizer(kind: TokenizerKind, text: string): Tokenizer {
+/** The tokenizer of a kind, for a text. */
+export function makeTokenizer(kind: TokenizerKind, text: string): Tokenizer {
   switch (kind) {
     case "bytes":
       return Tokenizer.bytes();

@@ -9,6 +9,7 @@ import type { Syntax } from "./arguments.ts";
 import { modelFlags, trainingFlags } from "./field_flags.ts";
 import {
   choice,
+  type FlagsOf,
   integer,
   number,
   optionalChoice,
@@ -33,13 +34,14 @@ export interface Verb<Values> extends Syntax<Values>, VerbSummary {
 }
 
 /** Flags of every verb. */
-interface CommonFlags {
+export interface CommonFlags {
   device: Device;
   threads: number;
   help: boolean;
 }
 
-const commonFlags = {
+/** See {@linkcode CommonFlags}. */
+export const commonFlags: FlagsOf<CommonFlags> = {
   device: choice(devices, {
     help: "where to compute; auto: a GPU if there is one, else wasm",
     without: "auto",
@@ -277,10 +279,18 @@ export const infoVerb: Verb<InfoFlags> = {
   },
 };
 
+/** `lab`, whose own verbs are in `lab/verbs.ts`. */
+export const labSummary: VerbSummary = {
+  name: "lab",
+  summary: "run experiments: lab run, merge, report",
+  examples: [["lab run docs/recipe --jobs 2", "the trials of a study"]],
+};
+
 /** All verbs, in the order of help. */
 export const verbs: readonly VerbSummary[] = [
   trainVerb,
   sampleVerb,
   evalVerb,
   infoVerb,
+  labSummary,
 ];

@@ -1,0 +1,69 @@
+/** `lab`: the experiments. From its arguments to an exit code. */
+
+import { type Arguments, parseArguments } from "../arguments.ts";
+import { exitCode, UsageError } from "../errors.ts";
+import { verbHelp, verbList } from "../help.ts";
+import { nearest } from "../nearest.ts";
+import { program } from "../program.ts";
+import { writeError, writeOutput } from "../terminal.ts";
+import type { Verb } from "../verbs.ts";
+import { labMergeVerb, labReportVerb, labRunVerb, labVerbs } from "./verbs.ts";
+
+/** Runs one of the lab's verbs; gives the exit code. */
+export async function lab([name, ...args]: readonly string[]): Promise<number> {
+  switch (name) {
+    case "run":
+      return await run(labRunVerb, args, async (given) => {
+        const { labRun } = await import("./run.ts");
+        return await labRun(given);
+      });
+    case "merge":
+      return await run(labMergeVerb, args, async (given) => {
+        const { labMerge } = await import("./report.ts");
+        return await labMerge(given);
+      });
+    case "report":
+      return await run(labReportVerb, args, async (given) => {
+        const { labReport } = await import("./report.ts");
+        return await labReport(given);
+      });
+    case "--help":
+    case "-h":
+      await writeOutput(`${help()}\n`);
+      return exitCode.ok;
+    case undefined:
+      writeError(`${help()}\n`);
+      return exitCode.usage;
+    default:
+      throw unknownVerb(name);
+  }
+}
+
+function help(): string {
+  return verbList(
+    "lab: experiments, each planned in a file before it runs",
+    labVerbs,
+  );
+}
+
+async function run<Values extends { help: boolean }>(
+  verb: Verb<Values>,
+  args: readonly string[],
+  action: (given: Arguments<Values>) => Promise<number>,
+): Promise<number> {
+  const given = parseArguments(args, verb);
+  if (!given.flags.help) return await action(given);
+  await writeOutput(`${verbHelp(verb)}\n`);
+  return exitCode.ok;
+}
+
+function unknownVerb(name: string): UsageError {
+  const names = labVerbs.map((verb) => verb.name.replace(/^lab /, ""));
+  const near = nearest(name, names);
+  return new UsageError(
+    `Cannot lab ${name}: the verbs are ${names.join(", ")}`,
+    near === undefined
+      ? `${program()} lab --help says more`
+      : `did you mean lab ${near}?`,
+  );
+}

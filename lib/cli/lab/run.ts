@@ -1,0 +1,144 @@
+/** `lab run`: the trials of a study, each skipped if it is done or another process runs it. */
+
+import { type Backend, DeviceLostError } from "../../backends/backend.ts";
+import { openBackend } from "../../backends/open.ts";
+import { type Trial, trialsOf } from "../../lab/plan.ts";
+import { runTrial } from "../../lab/trial.ts";
+import type { Arguments } from "../arguments.ts";
+import { loadCorpus } from "../corpus.ts";
+import { deviceName } from "../device_name.ts";
+import { CommandError, exitCode, UsageError } from "../errors.ts";
+import { Interrupt } from "../interrupt.ts";
+import { placement } from "../placement.ts";
+import { duration } from "../progress.ts";
+import { VERSION } from "../program.ts";
+import { canRedraw, StatusLine, writeError } from "../terminal.ts";
+import { makeTokenizer } from "../training_setup.ts";
+import { files, Study } from "./study.ts";
+import type { LabRunFlags } from "./verbs.ts";
+
+/** Runs what is left of a study; gives the exit code. */
+export async function labRun(
+  { flags, operand }: Arguments<LabRunFlags>,
+): Promise<number> {
+  const study = await openStudy(operand);
+  const trials = shardOf(trialsOf(study.plan), flags.shard);
+  if (flags.jobs !== undefined) return await share(study, flags);
+  using interrupt = new Interrupt(() =>
+    writeError("stopping; what is done is kept\n")
+  );
+  const { signal } = interrupt;
+  const corpus = await loadCorpus(study.plan.data, signal);
+  const tokenizer = makeTokenizer(study.plan.tokenizer, corpus.text);
+  const tokens = tokenizer.encode(corpus.text);
+  await using backend = await openDevice(flags);
+  const machine = `lm ${VERSION}, Deno ${Deno.version.deno}, ${
+    deviceName(backend)
+  }`;
+  writeError(`${study.path}: ${trials.length} trials on ${machine}\n`);
+  const status = new StatusLine(canRedraw());
+  for (const trial of trials) {
+    if (signal.aborted) return exitCode.interrupted;
+    if (await study.isDone(trial.id)) continue;
+    using claim = await study.claim(trial.id);
+    // It may have been finished between the two questions.
+    if (claim === undefined || await study.isDone(trial.id)) continue;
+    try {
+      const outcome = await runTrial(trial, {
+        backend,
+        tokenizer,
+        tokens,
+        signal,
+        onStep: (step, of) => status.show(() => `${trial.id}: ${step}/${of}`),
+      });
+      await claim.keep({ ...outcome, machine });
+      const { valLoss, seconds, diverged } = outcome;
+      status.clear();
+      writeError(
+        `${trial.id}: ${
+          diverged
+            ? `diverged at step ${diverged.step}`
+            : `validation loss ${valLoss!.toFixed(4)}`
+        } in ${duration(seconds)}\n`,
+      );
+    } catch (error) {
+      status.clear();
+      if (signal.aborted) return exitCode.interrupted;
+      throw trialError(error, trial);
+    }
+  }
+  return exitCode.ok;
+}
+
+/** A study that an argument names. */
+export async function openStudy(operand: string | undefined): Promise<Study> {
+  if (operand === undefined) {
+    throw new UsageError(
+      "Cannot tell which study is meant",
+      `name the directory that holds its ${files.plan}`,
+    );
+  }
+  return await Study.open(operand);
+}
+
+function openDevice(flags: Partial<LabRunFlags>): Promise<Backend> {
+  const { device, threads } = placement(flags);
+  return openBackend(device, { threads });
+}
+
+/** The trials of one part: every N-th, so that no part gets all the long ones. */
+function shardOf(trials: readonly Trial[], shard = "1/1"): readonly Trial[] {
+  const [, index, count] = /^(\d+)\/(\d+)$/.exec(shard)?.map(Number) ?? [];
+  if (
+    index === undefined || count === undefined || index < 1 || index > count
+  ) {
+    throw new UsageError(
+      `Cannot use --shard ${shard}: it is not I/N with I from 1 to N`,
+    );
+  }
+  return trials.filter((_, place) => place % count === index - 1);
+}
+
+/** Has several processes do the work. They see each other's locks. */
+async function share(
+  study: Study,
+  { jobs = 1, shard = "1/1", device, threads = 1 }: Partial<LabRunFlags>,
+): Promise<number> {
+  if (jobs < 1 || jobs > 256) {
+    throw new UsageError(`Cannot use --jobs ${jobs}: it is not from 1 to 256`);
+  }
+  const args = ["lab", "run", study.path, "--shard", shard];
+  if (device !== undefined) args.push("--device", device);
+  if (device === undefined || device === "wasm") {
+    args.push("--threads", String(threads));
+  }
+  using interrupt = new Interrupt();
+  const children = Array.from(
+    { length: jobs },
+    () =>
+      new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", Deno.mainModule, ...args],
+      }).spawn(),
+  );
+  // From a terminal Ctrl-C reaches them too; a signal to this process alone does not.
+  interrupt.signal.addEventListener("abort", () => {
+    for (const child of children) {
+      try {
+        child.kill("SIGTERM");
+      } catch {
+        // It has ended.
+      }
+    }
+  });
+  const codes = await Promise.all(
+    children.map(async (child) => (await child.status).code),
+  );
+  return interrupt.signal.aborted ? exitCode.interrupted : Math.max(...codes);
+}
+
+function trialError(error: unknown, { id }: Trial): unknown {
+  if (error instanceof CommandError || !(error instanceof Error)) return error;
+  return error instanceof RangeError || error instanceof DeviceLostError
+    ? new CommandError(`Cannot run trial ${id}: ${error.message}`)
+    : error;
+}

@@ -1,0 +1,187 @@
+/**
+ * A study's directory.
+ *
+ *     plan.json        what is to be run (lib/lab/plan.ts)
+ *     trials/ID.json   what came of each trial, written when it ends
+ *     trials.jsonl     all outcomes in the plan's order, one a line, by `lab merge`
+ *     report.md        the table, by `lab report`
+ *
+ * Processes share a directory: a trial that runs is locked, and a crash unlocks it.
+ */
+
+import { join } from "@std/path";
+import { mergeOutcomes, type Outcome } from "../../lab/outcome.ts";
+import { checkPlan, type Plan } from "../../lab/plan.ts";
+import { CommandError, reasonOf } from "../errors.ts";
+
+/** Names of the files. */
+export const files = {
+  plan: "plan.json",
+  trials: "trials",
+  merged: "trials.jsonl",
+  report: "report.md",
+} as const;
+
+/** A study on disk. */
+export class Study {
+  readonly path: string;
+  readonly plan: Plan;
+
+  private constructor(path: string, plan: Plan) {
+    this.path = path;
+    this.plan = plan;
+  }
+
+  /**
+   * Opens a study.
+   *
+   * @throws {CommandError} if its plan cannot be read or makes no sense
+   */
+  static async open(path: string): Promise<Study> {
+    const file = join(path, files.plan);
+    let text: string;
+    try {
+      text = await Deno.readTextFile(file);
+    } catch (error) {
+      throw new CommandError(
+        `Cannot read ${file}: ${reasonOf(error)}`,
+        "a study is a directory with a plan.json",
+      );
+    }
+    try {
+      return new Study(path, checkPlan(JSON.parse(text)));
+    } catch (error) {
+      const reason = (error as Error).message
+        .replace(/^Cannot use this plan: /, "");
+      throw new CommandError(`Cannot use ${file}: ${reason}`);
+    }
+  }
+
+  /** What came of trials so far, here and merged before. */
+  async outcomes(): Promise<Outcome[]> {
+    const merged = await this.#merged();
+    const folder = join(this.path, files.trials);
+    const own: Outcome[] = [];
+    for (const name of await namesIn(folder)) {
+      if (!name.endsWith(".json")) continue;
+      own.push(parseOutcome(await Deno.readTextFile(join(folder, name)), name));
+    }
+    return mergeOutcomes(this.plan, [merged, own]);
+  }
+
+  /** Whether a trial needs no run. */
+  async isDone(id: string): Promise<boolean> {
+    if (await exists(this.#outcomePath(id))) return true;
+    return (await this.#merged()).some((outcome) => outcome.id === id);
+  }
+
+  /**
+   * Locks a trial for this process; undefined if another one runs it. It stays locked
+   * until it is disposed of.
+   */
+  async claim(id: string): Promise<Claim | undefined> {
+    const path = this.#outcomePath(id);
+    try {
+      await Deno.mkdir(join(this.path, files.trials), { recursive: true });
+      const file = await Deno.open(`${path}.partial`, {
+        create: true,
+        write: true,
+      });
+      if (await file.tryLock(true)) return new Claim(path, file);
+      file.close();
+      return undefined;
+    } catch (error) {
+      throw new CommandError(`Cannot write ${path}: ${reasonOf(error)}`);
+    }
+  }
+
+  /** Replaces the list of all outcomes. */
+  async merge(outcomes: readonly Outcome[]): Promise<string> {
+    const lines = outcomes.map((outcome) => `${JSON.stringify(outcome)}\n`);
+    return await this.write(files.merged, lines.join(""));
+  }
+
+  /** Replaces one of the study's files; gives its path. */
+  async write(name: string, text: string): Promise<string> {
+    const path = join(this.path, name);
+    try {
+      await Deno.writeTextFile(`${path}.partial`, text);
+      await Deno.rename(`${path}.partial`, path);
+    } catch (error) {
+      await Deno.remove(`${path}.partial`).catch(() => {});
+      throw new CommandError(`Cannot write ${path}: ${reasonOf(error)}`);
+    }
+    return path;
+  }
+
+  async #merged(): Promise<Outcome[]> {
+    const path = join(this.path, files.merged);
+    const text = await Deno.readTextFile(path).catch(() => "");
+    return text.split("\n").filter(Boolean).map((line) =>
+      parseOutcome(line, files.merged)
+    );
+  }
+
+  #outcomePath(id: string): string {
+    return join(this.path, files.trials, `${id}.json`);
+  }
+}
+
+/** A trial that this process runs. */
+export class Claim implements Disposable {
+  readonly #path: string;
+  readonly #file: Deno.FsFile;
+
+  constructor(path: string, file: Deno.FsFile) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /** Keeps what came of it. */
+  async keep(outcome: Outcome): Promise<void> {
+    const text = `${JSON.stringify(outcome, null, 2)}\n`;
+    try {
+      await this.#file.truncate();
+      let rest = new TextEncoder().encode(text);
+      while (rest.length > 0) {
+        rest = rest.subarray(await this.#file.write(rest));
+      }
+      await this.#file.sync();
+      await Deno.rename(`${this.#path}.partial`, this.#path);
+    } catch (error) {
+      throw new CommandError(`Cannot write ${this.#path}: ${reasonOf(error)}`);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#file.close();
+  }
+}
+
+function parseOutcome(text: string, file: string): Outcome {
+  try {
+    const outcome = JSON.parse(text) as Outcome;
+    if (typeof outcome.id === "string" && typeof outcome.seconds === "number") {
+      return outcome;
+    }
+  } catch {
+    // Said below.
+  }
+  throw new CommandError(
+    `Cannot read ${file}: it does not hold the outcome of a trial`,
+    "remove it, and lab run runs the trial again",
+  );
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    const entries = await Array.fromAsync(Deno.readDir(folder));
+    return entries.map(({ name }) => name).toSorted();
+  } catch {
+    return [];
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}

@@ -1,0 +1,59 @@
+/** What came of trials, as plain data, and how outcomes from several places become one list. */
+
+import { type Plan, trialsOf } from "./plan.ts";
+
+/** What came of a trial. Losses are plain cross-entropy in nats per token. */
+export interface Outcome {
+  /** The trial's. */
+  readonly id: string;
+  readonly cell: string;
+  readonly seed: number;
+  readonly parameters: number;
+  /** Steps done. */
+  readonly steps: number;
+  /** Tokens seen in training. */
+  readonly tokens: number;
+  /** After the last step, on the whole validation split; null if the trial diverged. */
+  readonly valLoss: number | null;
+  /** After the last step, on windows spread over the training split. */
+  readonly trainLoss: number | null;
+  /** All evaluations. */
+  readonly curve: readonly {
+    readonly step: number;
+    readonly trainLoss: number;
+    readonly valLoss: number;
+  }[];
+  /** Where the loss or the gradient stopped being a number; absent if they never did. */
+  readonly diverged?: { readonly step: number; readonly message: string };
+  /** Wall time of the whole trial. */
+  readonly seconds: number;
+  /** Of the fastest steps. */
+  readonly tokensPerSecond: number;
+  /** What ran it: versions and device, in words. */
+  readonly machine?: string;
+}
+
+/**
+ * One outcome for each trial of the plan that has one, in the plan's order: the same whatever
+ * the order of the lists. Of several the one that took the least time is kept; the results
+ * of outcomes that ran on the same kind of device are the same anyway.
+ */
+export function mergeOutcomes(
+  plan: Plan,
+  lists: Iterable<readonly Outcome[]>,
+): Outcome[] {
+  const byId = new Map<string, Outcome>();
+  for (const outcome of Array.from(lists).flat()) {
+    const other = byId.get(outcome.id);
+    if (other === undefined || precedes(outcome, other)) {
+      byId.set(outcome.id, outcome);
+    }
+  }
+  return trialsOf(plan).flatMap(({ id }) => byId.get(id) ?? []);
+}
+
+/** A total order of outcomes of one trial, so that a merge never depends on who came first. */
+function precedes(a: Outcome, b: Outcome): boolean {
+  return a.seconds < b.seconds ||
+    (a.seconds === b.seconds && JSON.stringify(a) < JSON.stringify(b));
+}

@@ -1,0 +1,91 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { Workplace } from "./process.ts";
+
+const plan = {
+  study: "A small study",
+  about: "Whether wider is better.",
+  data: "text.txt",
+  tokenizer: "chars",
+  base: {
+    model: { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 8 },
+    train: { maxSteps: 3, batchSize: 2 },
+  },
+  seeds: [1, 2],
+  cells: [{ name: "base" }, { name: "wide", model: { nEmbd: 16 } }],
+};
+
+async function study(): Promise<Workplace> {
+  const here = await Workplace.create();
+  for (const folder of ["a", "b"]) {
+    await Deno.mkdir(here.file(folder));
+    await here.write(`${folder}/plan.json`, JSON.stringify(plan));
+  }
+  return here;
+}
+
+const onReference = ["--device", "reference"];
+
+Deno.test("lab runs a study in shards and merges them, each trial once", async () => {
+  await using here = await study();
+  const first = await here.run(
+    ["lab", "run", "a", "--shard", "1/2", ...onReference],
+  );
+  assertEquals(first.code, 0, first.stderr);
+  assertEquals(first.stderr.match(/validation loss/g)?.length, 2);
+  const second = await here.run(
+    ["lab", "run", "b", "--shard", "2/2", ...onReference],
+  );
+  assertEquals(second.code, 0, second.stderr);
+  const merged = await here.run(["lab", "merge", "a", "--from", "b"]);
+  assertStringIncludes(merged.stderr, "4 of 4 trials");
+  const lines = await Deno.readTextFile(here.file("a/trials.jsonl"));
+  assertEquals(
+    lines.trimEnd().split("\n").map((line) => JSON.parse(line).id),
+    ["base.s1", "wide.s1", "base.s2", "wide.s2"],
+  );
+  const again = await here.run(["lab", "run", "a", ...onReference]);
+  assert(!again.stderr.includes("validation loss"), "all is done");
+  const report = await here.run(["lab", "report", "a"]);
+  assertStringIncludes(report.stdout, "# A small study");
+  assertStringIncludes(report.stdout, "| `wide` | nEmbd 16 |");
+  assertStringIncludes(report.stdout, "4 of 4 trials");
+  assertEquals(
+    await Deno.readTextFile(here.file("a/report.md")),
+    report.stdout,
+  );
+});
+
+Deno.test("lab shares a study between processes, each trial once", async () => {
+  await using here = await study();
+  const { code, stderr } = await here.run(
+    ["lab", "run", "a", "--jobs", "2", ...onReference],
+  );
+  assertEquals(code, 0, stderr);
+  assertEquals(stderr.match(/validation loss/g)?.length, 4, stderr);
+  const names = await Array.fromAsync(
+    Deno.readDir(here.file("a/trials")),
+  );
+  assertEquals(names.length, 4, "nothing but outcomes is left");
+});
+
+Deno.test("lab refuses what it cannot do", async () => {
+  await using here = await study();
+  const impossible = { ...plan, cells: [{ name: "c", model: { nHead: 3 } }] };
+  await here.write("b/plan.json", JSON.stringify(impossible));
+  await here.write("a/trials.jsonl", "{}\n");
+  const cases: [args: string, code: number, says: string][] = [
+    ["lab run", 2, "Cannot tell which study"],
+    ["lab run nowhere", 1, "there is no such file"],
+    ["lab run a --shard 3/2", 2, "it is not I/N"],
+    ["lab run b", 1, "trial c.s1: nEmbd (8) is not a multiple of nHead (3)"],
+    ["lab report a", 1, "does not hold the outcome of a trial"],
+    ["lab run a --jobs 0", 2, "Cannot use --jobs 0"],
+    ["lab fly", 2, "the verbs are run, merge, report"],
+    ["lab repotr a", 2, "did you mean lab report?"],
+  ];
+  for (const [args, code, says] of cases) {
+    const outcome = await here.run(args.split(" "));
+    assertEquals(outcome.code, code, `${args}: ${outcome.stderr}`);
+    assertStringIncludes(outcome.stderr, says);
+  }
+});

@@ -1,0 +1,95 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { baselineOf, checkPlan, trialsOf } from "../../lib/lab/plan.ts";
+
+/** A plan as its file says it. */
+function plan(changes: object = {}): unknown {
+  return {
+    study: "width",
+    about: "How wide?",
+    data: "tinyshakespeare",
+    tokenizer: "chars",
+    base: { model: { nLayer: 1, nEmbd: 8, nHead: 2 }, train: { maxSteps: 3 } },
+    seeds: [1, 2],
+    cells: [
+      { name: "base" },
+      { name: "wide", model: { nEmbd: 16 }, seeds: [2, 5] },
+      { name: "less", dataShare: 0.5, train: { maxSteps: 9 } },
+    ],
+    ...changes,
+  };
+}
+
+Deno.test("A plan's trials are its cells with their seeds, all first seeds first", () => {
+  const trials = trialsOf(checkPlan(plan()));
+  assertEquals(trials.map(({ id }) => id), [
+    "base.s1",
+    "wide.s2",
+    "less.s1",
+    "base.s2",
+    "wide.s5",
+    "less.s2",
+  ]);
+  const [, wide, less] = trials;
+  assertEquals(wide!.model, { nLayer: 1, nEmbd: 16, nHead: 2 });
+  assertEquals(wide!.train, { maxSteps: 3, seed: 2 });
+  assertEquals(less!.train, { maxSteps: 9, seed: 1 });
+  assertEquals([wide!.dataShare, less!.dataShare], [1, 0.5]);
+});
+
+Deno.test("A plan's baseline is the one it names, or its first cell", () => {
+  assertEquals(baselineOf(checkPlan(plan())), "base");
+  assertEquals(baselineOf(checkPlan(plan({ baseline: "less" }))), "less");
+});
+
+const mistakes: readonly [string, object, string][] = [
+  ["an impossible model", {
+    cells: [{ name: "odd", model: { nEmbd: 9 } }],
+  }, "trial odd.s1: nEmbd (9) is not a multiple of nHead (2)"],
+  ["a field that there is not", {
+    cells: [{ name: "a", train: { speed: 1 } }],
+  }, "trial a.s1: speed is not a field of its configuration"],
+  [
+    "a misspelt key",
+    { cells: [{ name: "a", modle: {} }] },
+    "modle is not a field of cell a",
+  ],
+  ["a name that leaves its folder", {
+    cells: [{ name: "../a" }],
+  }, 'the cell name "../a" is not letters'],
+  [
+    "two cells of one name",
+    { cells: [{ name: "a" }, { name: "a" }] },
+    "two cells are called a",
+  ],
+  [
+    "a baseline that is no cell",
+    { baseline: "b" },
+    "the baseline b is no cell",
+  ],
+  [
+    "one seed twice",
+    { seeds: [1, 1] },
+    "the seeds of the plan are not a list of different numbers",
+  ],
+  [
+    "a seed that is none",
+    { seeds: [-1] },
+    "trial base.s-1: Cannot use seed -1: it is not an integer from 0",
+  ],
+  ["no cells", { cells: [] }, "it has no cells"],
+  ["no data", { cells: [{ name: "a", dataShare: 0 }] }, "dataShare (0)"],
+  ["an unknown tokenizer", { tokenizer: "words" }, 'tokenizer ("words")'],
+  ["a stray field", { author: "me" }, "author is not a field of a plan"],
+];
+
+for (const [what, changes, reason] of mistakes) {
+  Deno.test(`A plan with ${what} is refused`, () => {
+    assertThrows(() => checkPlan(plan(changes)), RangeError, reason);
+  });
+}
+
+Deno.test("What is no plan at all is refused", () => {
+  for (const value of [null, 1, "plan", [], {}]) {
+    assertThrows(() => checkPlan(value), RangeError, "Cannot use this plan");
+  }
+});

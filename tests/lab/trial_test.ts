@@ -1,0 +1,79 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { openBackend } from "../../lib/backends/open.ts";
+import { mergeOutcomes, type Outcome } from "../../lib/lab/outcome.ts";
+import { checkPlan, trialsOf } from "../../lib/lab/plan.ts";
+import { cellResults, markdownTable } from "../../lib/lab/table.ts";
+import { runTrial } from "../../lib/lab/trial.ts";
+import { Tokenizer } from "../../lib/tokenizer.ts";
+
+const text = "the cat sat on the mat\nand that was that.\n".repeat(20);
+const tokenizer = Tokenizer.chars(text);
+const tokens = tokenizer.encode(text);
+
+const plan = checkPlan({
+  study: "a test",
+  about: "Whether trials run.",
+  data: "text.txt",
+  tokenizer: "chars",
+  base: {
+    model: { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 8 },
+    train: { maxSteps: 4, batchSize: 2, evalInterval: 2 },
+  },
+  seeds: [1, 2],
+  cells: [
+    { name: "base" },
+    { name: "hot", train: { learningRate: 1e30, gradClip: 0 } },
+    { name: "little", dataShare: 0.1 },
+  ],
+});
+
+async function outcomes(): Promise<Outcome[]> {
+  await using backend = await openBackend("reference");
+  const all: Outcome[] = [];
+  for (const trial of trialsOf(plan)) {
+    all.push(await runTrial(trial, { backend, tokenizer, tokens }));
+  }
+  return all;
+}
+
+Deno.test("Trials say what they reached, and diverging is an outcome", async () => {
+  const all = await outcomes();
+  const [base, hot, little] = all;
+  assertEquals(base!.steps, 4);
+  assertEquals(base!.tokens, 4 * 2 * 8);
+  assertEquals(base!.curve.map(({ step }) => step), [2, 4]);
+  assertEquals(base!.valLoss, base!.curve[1]!.valLoss);
+  assert(hot!.diverged !== undefined, "a learning rate of 1e30 diverges");
+  assertEquals([hot!.valLoss, hot!.trainLoss], [null, null]);
+  // Other windows are drawn from less text, and the same ones validate.
+  assert(little!.valLoss !== null && little!.valLoss !== base!.valLoss);
+
+  const table = markdownTable(cellResults(plan, all));
+  const lines = table.split("\n").slice(2);
+  assertEquals(lines.length, 3, table);
+  assert(lines[2]!.includes("`hot`"), "what has no loss stands last");
+  assert(lines[2]!.includes("2 diverged at step"), lines[2]);
+});
+
+Deno.test("Merged outcomes are in the plan's order, whatever the order of the lists", async () => {
+  const all = await outcomes();
+  const shuffled = all.toReversed();
+  const doubled = { ...all[0]!, seconds: 1e9 };
+  assertEquals(
+    mergeOutcomes(plan, [[doubled], shuffled]),
+    mergeOutcomes(plan, [all, [doubled]]),
+  );
+  const foreign = { ...all[0]!, id: "another.s1" };
+  assertEquals(mergeOutcomes(plan, [[foreign], all]).length, all.length);
+});
+
+Deno.test("A trial that is interrupted has no outcome", async () => {
+  await using backend = await openBackend("reference");
+  const signal = AbortSignal.abort(new Error("enough"));
+  const [trial] = trialsOf(plan);
+  await assertRejects(
+    () => runTrial(trial!, { backend, tokenizer, tokens, signal }),
+    Error,
+    "enough",
+  );
+});
