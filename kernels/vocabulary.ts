@@ -271,6 +271,42 @@ export interface KernelDims {
     readonly eps: number;
     readonly weightDecay: number;
   };
+  /**
+   * outputs direction[n], grads[n], m[n]; inputs clip[2].
+   *
+   * g = clip[0] · grad; m = momentum · m + g; direction = m, or with `nesterov` g + momentum · m (as PyTorch's SGD).
+   * Where clip[1] is 0 m stays as it is and the direction is 0. In every case grads = 0 afterwards.
+   */
+  momentum: {
+    readonly n: number;
+    readonly momentum: number;
+    readonly nesterov: boolean;
+  };
+  /** outputs y[n]; inputs x[n], partial[parts]. y = x / (sqrt(sum of partial) + eps): of x's squares, so that y has norm 1. */
+  normalize: {
+    readonly n: number;
+    readonly parts: number;
+    readonly eps: number;
+  };
+  /** outputs y[n]; inputs a[n], b[n]. y = alpha · a + beta · b. */
+  combine: {
+    readonly n: number;
+    readonly alpha: number;
+    readonly beta: number;
+  };
+  /**
+   * outputs params[n]; inputs direction[n], clip[2], schedule[3] as in adamw.
+   *
+   * p -= lr · (weightDecay · p, for the first `decayed` elements only, + scale · direction), lr = rate · schedule[0].
+   * Where clip[1] is 0 p stays as it is.
+   */
+  descend: {
+    readonly n: number;
+    readonly decayed: number;
+    readonly rate: number;
+    readonly scale: number;
+    readonly weightDecay: number;
+  };
 }
 
 /** Dims of query-key norm, forward and backward. */

@@ -3,8 +3,8 @@
  * belong to and, where training may go on, the optimizer's state. The bytes are
  * safetensors, so that other tools can read them.
  *
- * Tensors: every parameter under its own name; moments as `adamw.m.NAME` and
- * `adamw.v.NAME`. Metadata: `format` "lm", `version`, and as JSON `config`,
+ * Tensors: every parameter under its own name; the optimizer's moments as `optimizer.m.NAME` and
+ * `optimizer.v.NAME`. Metadata: `format` "lm", `version`, and as JSON `config`,
  * `tokenizer`, `training`. Random numbers are counter-based: seed and step are
  * the generator's whole state.
  */
@@ -35,7 +35,7 @@ export interface TrainingState {
 export interface Checkpoint {
   /** What the model is. */
   readonly config: ModelConfig;
-  /** Parameters by name, and moments by name with `adamw.m.` or `adamw.v.` before it. */
+  /** Parameters by name, and moments by name with `optimizer.m.` or `optimizer.v.` before it. */
   readonly tensors: ReadonlyMap<string, TensorData>;
   /** What the model's ids mean. */
   readonly tokenizer?: Tokenizer | undefined;

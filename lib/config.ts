@@ -95,9 +95,18 @@ export interface TrainConfig {
   readonly decaySteps: number | null;
   /** How the learning rate falls after the warm-up: not, along half a cosine, or along a line. */
   readonly schedule: "constant" | "cosine" | "linear";
-  /** Decay of the first moment, in [0, 1). */
+  /**
+   * What turns gradients into updates: AdamW (arXiv 1711.05101), SGD with momentum, or Muon (Jordan 2024,
+   * kellerjordan.github.io/posts/muon) for the blocks' matrices with AdamW for all else.
+   */
+  readonly optimizer: "adamw" | "muon" | "sgd";
+  /** Muon's highest learning rate; it follows the same schedule. */
+  readonly muonLearningRate: number;
+  /** Decay of the momentum of Muon and SGD, in [0, 1). */
+  readonly momentum: number;
+  /** Decay of AdamW's first moment, in [0, 1). */
   readonly beta1: number;
-  /** Decay of the second moment, in [0, 1). */
+  /** Decay of AdamW's second moment, in [0, 1). */
   readonly beta2: number;
   /** AdamW's ε. */
   readonly eps: number;
@@ -136,6 +145,9 @@ export const trainDefaults: TrainConfig = {
   warmupSteps: 0,
   decaySteps: null,
   schedule: "constant",
+  optimizer: "adamw",
+  muonLearningRate: 0.02,
+  momentum: 0.95,
   beta1: 0.9,
   beta2: 0.999,
   eps: 1e-8,
@@ -300,6 +312,7 @@ export function trainConfig(options: Partial<TrainConfig> = {}): TrainConfig {
     const field of [
       "learningRate",
       "minLearningRate",
+      "muonLearningRate",
       "weightDecay",
       "gradClip",
     ] as const
@@ -308,6 +321,11 @@ export function trainConfig(options: Partial<TrainConfig> = {}): TrainConfig {
   }
   check.number("beta1", config.beta1, 0, 1);
   check.number("beta2", config.beta2, 0, 1);
+  check.number("momentum", config.momentum, 0, 1);
+  check.that(
+    config.optimizer !== "muon" || config.learningRate > 0,
+    `optimizer "muon" follows learningRate, and it is 0`,
+  );
   check.that(
     Number.isFinite(config.eps) && config.eps > 0,
     `eps (${config.eps}) is not a number above 0`,

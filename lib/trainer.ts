@@ -16,7 +16,7 @@ import { firstNonFinite, type Inputs } from "./diagnosis.ts";
 import { generateText } from "./generate.ts";
 import type { Model } from "./language_model.ts";
 import { breath, MetricsReader, NonFiniteError } from "./metrics.ts";
-import { METRIC_SLOTS, scheduleAt } from "./optimizer.ts";
+import { METRIC_SLOTS, momentsOf, scheduleAt } from "./optimizer.ts";
 import { flatParameters, readParameters } from "./parameters.ts";
 import { trainPlan } from "./plans.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -34,7 +34,7 @@ import type {
 } from "./events.ts";
 
 /**
- * Trains a model on a dataset with AdamW.
+ * Trains a model on a dataset.
  *
  * @example
  * ```ts
@@ -279,7 +279,7 @@ export class Trainer {
     const training: TrainingState = { step: this.#step, config: this.config };
     // All reads begin at once, so that no step comes between them.
     const parts = await Promise.all(
-      saved.map(([store, prefix]) =>
+      this.#saved().map(([store, prefix]) =>
         readParameters(this.#store(store), layout, prefix)
       ),
     );
@@ -308,6 +308,7 @@ export class Trainer {
       );
     }
     const { layout } = this.#model;
+    const saved = this.#saved();
     const values = saved.map(([, prefix]) =>
       flatParameters(layout, { tensors, prefix })
     );
@@ -315,6 +316,18 @@ export class Trainer {
     saved.forEach(([store], i) => this.#store(store).write(values[i]!));
     this.#step = training.step;
     this.#restored = training.step > 0;
+  }
+
+  /** The stores that a checkpoint keeps, each with what stands before its tensors' names. */
+  #saved(): [store: string, prefix: string][] {
+    const moments = momentsOf(this.config);
+    return [
+      ["params", ""],
+      ...moments.map((store): [string, string] => [
+        store,
+        `optimizer.${store}.`,
+      ]),
+    ];
   }
 
   #store(name: string): DeviceBuffer {
@@ -333,15 +346,10 @@ export class Trainer {
     if (hadTrainer) {
       // The moments are those of another training, and belong to its steps.
       const zeros = new Float32Array(this.#model.layout.length);
-      for (const name of ["grads", "m", "v"]) this.#store(name).write(zeros);
+      for (const name of ["grads", ...momentsOf(this.config)]) {
+        this.#store(name).write(zeros);
+      }
     }
     return program;
   }
 }
-
-/** The stores that a checkpoint keeps, each with what stands before its tensors' names. */
-const saved = [
-  ["params", ""],
-  ["m", "adamw.m."],
-  ["v", "adamw.v."],
-] as const;

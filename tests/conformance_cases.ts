@@ -288,6 +288,49 @@ const update: Case[] = [
   },
 ];
 
+const descent = { rate: 20, scale: 1.4, weightDecay: 0.1 };
+
+const directions: Case[] = [
+  ...each("momentum", [
+    { n: 1, momentum: 0.9, nesterov: false },
+    { n: 7, momentum: 0.95, nesterov: true },
+    { n: 1024, momentum: 0, nesterov: true },
+    { n: 9001, momentum: 0.95, nesterov: true },
+    { n: MANY, momentum: 0.9, nesterov: false },
+  ]),
+  ...[[NaN], [Infinity], [2]].map(([g]): Case => ({
+    kernel: "momentum",
+    dims: { n: 5, momentum: 0.9, nesterov: true },
+    values: { clip: [0.25, 0], grads: [1, 2, g!, 0, -3] },
+    note: `skipped, gradient ${g}`,
+  })),
+  ...each("normalize", [
+    { n: 1, parts: 1, eps: 1e-7 },
+    { n: 1003, parts: 13, eps: 1e-7 },
+    { n: 65536, parts: 64, eps: 0.5 },
+    { n: MANY, parts: 7, eps: 1e-7 },
+  ]),
+  ...each("combine", [
+    { n: 1, alpha: 3.4445, beta: 1 },
+    { n: 7, alpha: -4.775, beta: 2.0315 },
+    { n: 9001, alpha: 0.5, beta: -0.25 },
+    { n: MANY, alpha: 1, beta: 0 },
+  ]),
+  ...each("descend", [
+    { ...descent, n: 1, decayed: 1 },
+    { ...descent, n: 7, decayed: 0 },
+    { ...descent, n: 1003, decayed: 517 },
+    { ...descent, n: 9001, decayed: 9001 },
+    { ...descent, n: MANY, decayed: MANY - 1 },
+  ]),
+  {
+    kernel: "descend",
+    dims: { ...descent, n: 5, decayed: 2 },
+    values: { clip: [1, 0], direction: [1, NaN, Infinity, 0, -3] },
+    note: "skipped",
+  },
+];
+
 /** Every case. */
 export const conformanceCases: readonly Case[] = [
   ...embedding,
@@ -298,4 +341,5 @@ export const conformanceCases: readonly Case[] = [
   ...attentionCases,
   ...loss,
   ...update,
+  ...directions,
 ];

@@ -116,10 +116,15 @@ function draw({ name, dtype, length }: OperandShape, test: Case): Memory {
       return round(x.map((x) => 1.5 * Math.tanh(x)));
     case "clip.partial":
       return round(x.map((x) => x * x));
+    case "normalize.partial":
+      return round(x.map((x) => x * x));
     case "adamw.v":
       return round(x.map((x) => 0.1 + x * x));
+    case "momentum.clip":
+    case "descend.clip":
     case "adamw.clip":
       return Float64Array.of(0.75, 1);
+    case "descend.schedule":
     case "adamw.schedule":
       return round(Float64Array.of(0.03, 1 - 0.9 ** 5, 1 - 0.99 ** 5));
     default:

@@ -164,6 +164,12 @@ export function toleranceOf(
       return { units: sum(test.dims.parts) + 2 * FUNCTION };
     case "adamw":
       return { units: output === "params" ? 2 * FUNCTION : 4 };
+    case "momentum":
+    case "combine":
+    case "descend":
+      return { units: 6 };
+    case "normalize":
+      return { units: sum(test.dims.parts) + 2 * FUNCTION };
   }
 }
 

@@ -60,29 +60,35 @@ export function registerTraining(bench: Bench): void {
     );
   }
 
-  benchTest(
-    bench,
-    "stopped, saved, loaded and resumed gives the bits of an uninterrupted run",
-    async (backend) => {
-      const { config } = variant("all at once");
-      const options = training({ gradAccumulation: 2, checkpointInterval: 20 });
-      await using whole = await Model.create(config, { backend, seed: 3 });
-      let saved: Uint8Array | undefined;
-      const uninterrupted = new Trainer(whole, dataset(), options);
-      for await (const event of uninterrupted.run()) {
-        if (event.event === "checkpoint" && event.step === 20) {
-          saved = event.bytes;
+  for (const optimizer of ["adamw", "muon", "sgd"] as const) {
+    benchTest(
+      bench,
+      `stopped, saved, loaded and resumed gives the bits of an uninterrupted run: ${optimizer}`,
+      async (backend) => {
+        const { config } = variant("all at once");
+        const options = training({
+          optimizer,
+          gradAccumulation: 2,
+          checkpointInterval: 20,
+        });
+        await using whole = await Model.create(config, { backend, seed: 3 });
+        let saved: Uint8Array | undefined;
+        const uninterrupted = new Trainer(whole, dataset(), options);
+        for await (const event of uninterrupted.run()) {
+          if (event.event === "checkpoint" && event.step === 20) {
+            saved = event.bytes;
+          }
         }
-      }
-      const checkpoint = decodeCheckpoint(saved!);
-      await using resumed = await Model.load(checkpoint, { backend });
-      const trainer = new Trainer(resumed, dataset(), options);
-      await trainer.restore(checkpoint);
-      assertEquals(trainer.step, 20);
-      assertEquals((await lossesOf(trainer)).length, 30);
-      assertEquals(await stateOf(resumed), await stateOf(whole));
-    },
-  );
+        const checkpoint = decodeCheckpoint(saved!);
+        await using resumed = await Model.load(checkpoint, { backend });
+        const trainer = new Trainer(resumed, dataset(), options);
+        await trainer.restore(checkpoint);
+        assertEquals(trainer.step, 20);
+        assertEquals((await lossesOf(trainer)).length, 30);
+        assertEquals(await stateOf(resumed), await stateOf(whole));
+      },
+    );
+  }
 
   benchTest(
     bench,

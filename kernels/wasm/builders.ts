@@ -28,7 +28,15 @@ import {
   qkNorm,
   qkNormBackward,
 } from "./norm.ts";
-import { adamw, clip, squareSum } from "./optimizer.ts";
+import {
+  adamw,
+  clip,
+  combine,
+  descend,
+  momentum,
+  normalize,
+  squareSum,
+} from "./optimizer.ts";
 import { rope } from "./rope.ts";
 import type { Builder } from "./step.ts";
 
@@ -66,4 +74,8 @@ export const builders: {
   squareSum,
   clip,
   adamw,
+  momentum,
+  normalize,
+  combine,
+  descend,
 };

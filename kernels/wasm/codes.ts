@@ -120,3 +120,7 @@ export const LOSS_SUM = 33;
 export const SQUARE_SUM = 34;
 export const CLIP = 35;
 export const ADAMW = 36;
+export const MOMENTUM = 37;
+export const NORMALIZE = 38;
+export const COMBINE = 39;
+export const DESCEND = 40;

@@ -1,7 +1,15 @@
-/** The update: the norm of all gradients, clipping, AdamW. */
+/** The update: the norm of all gradients, clipping, AdamW, and the parts of SGD and Muon. */
 
 import type { KernelDims } from "../vocabulary.ts";
-import { ADAMW, CLIP, SQUARE_SUM } from "./codes.ts";
+import {
+  ADAMW,
+  CLIP,
+  COMBINE,
+  DESCEND,
+  MOMENTUM,
+  NORMALIZE,
+  SQUARE_SUM,
+} from "./codes.ts";
 import { bits, blocks, type Site, type Step } from "./step.ts";
 
 /** See {@linkcode KernelDims.squareSum}. */
@@ -42,5 +50,60 @@ export function adamw(
     units: blocks(n),
     args: [...outputs, ...inputs, n, decayed, ...numbers.map(bits)],
     work: 12 * n, // a root and a division, at the price of a few products
+  }];
+}
+
+/** See {@linkcode KernelDims.momentum}. */
+export function momentum(
+  { n, momentum, nesterov }: KernelDims["momentum"],
+  { outputs, inputs }: Site,
+): Step[] {
+  // direction = fresh · g + kept · m, m being the new one.
+  const [fresh, kept] = nesterov ? [1, momentum] : [0, 1];
+  return [{
+    kernel: MOMENTUM,
+    units: blocks(n),
+    args: [...outputs, ...inputs, n, bits(momentum), bits(fresh), bits(kept)],
+    work: 3 * n,
+  }];
+}
+
+/** See {@linkcode KernelDims.normalize}. */
+export function normalize(
+  { n, parts, eps }: KernelDims["normalize"],
+  { outputs, inputs }: Site,
+): Step[] {
+  return [{
+    kernel: NORMALIZE,
+    units: blocks(n),
+    args: [...outputs, ...inputs, n, parts, bits(eps)],
+    work: n,
+  }];
+}
+
+/** See {@linkcode KernelDims.combine}. */
+export function combine(
+  { n, alpha, beta }: KernelDims["combine"],
+  { outputs, inputs }: Site,
+): Step[] {
+  return [{
+    kernel: COMBINE,
+    units: blocks(n),
+    args: [...outputs, ...inputs, n, bits(alpha), bits(beta)],
+    work: n,
+  }];
+}
+
+/** See {@linkcode KernelDims.descend}. */
+export function descend(
+  { n, decayed, rate, scale, weightDecay }: KernelDims["descend"],
+  { outputs, inputs }: Site,
+): Step[] {
+  const numbers = [rate, scale, weightDecay];
+  return [{
+    kernel: DESCEND,
+    units: blocks(n),
+    args: [...outputs, ...inputs, n, decayed, ...numbers.map(bits)],
+    work: 2 * n,
   }];
 }

@@ -16,7 +16,15 @@ import type { Builder } from "./kernel.ts";
 import { crossEntropy, lossSum, softcap, softcapBackward } from "./loss.ts";
 import { matmul } from "./matmul.ts";
 import { norm, normBackward, normBackwardWeights } from "./norm.ts";
-import { adamw, clip, squareSum } from "./optimizer.ts";
+import {
+  adamw,
+  clip,
+  combine,
+  descend,
+  momentum,
+  normalize,
+  squareSum,
+} from "./optimizer.ts";
 import { qkNorm, qkNormBackward, rope } from "./rope.ts";
 
 /** What makes each kernel. */
@@ -53,4 +61,8 @@ export const builders: {
   squareSum,
   clip,
   adamw,
+  momentum,
+  normalize,
+  combine,
+  descend,
 };

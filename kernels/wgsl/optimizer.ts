@@ -1,4 +1,4 @@
-/** The end of a training step: global gradient norm, clipping, AdamW. */
+/** The end of a training step: global gradient norm, clipping, AdamW, and the parts of SGD and Muon. */
 
 import type { KernelDims } from "../vocabulary.ts";
 import type { Builder } from "./kernel.ts";
@@ -122,5 +122,106 @@ if (clip[1] != 0.0f) {
     });
 }
 grads[i] = ${F}();`,
+  }));
+};
+
+/** m = momentum · m + g; the direction is m or, by Nesterov, g + momentum · m. Gradients are cleared. */
+export const momentum: Builder<KernelDims["momentum"]> = (
+  { n, momentum, nesterov },
+  target,
+) => {
+  const lanes = lanesOf(n);
+  const F = vectorOf(lanes);
+  const mu = f32(momentum);
+  return single(invocations({
+    target,
+    parameters: [
+      output(0, "direction", F),
+      output(1, "grads", F),
+      output(2, "m", F),
+      input(3, "clip"),
+    ],
+    count: n / lanes,
+    body: `
+if (clip[1] != 0.0f) {
+  let g = clip[0] * grads[i];
+  let mean = ${mu} * m[i] + g;
+  m[i] = mean;
+  direction[i] = ${nesterov ? `g + ${mu} * mean` : "mean"};
+} else {
+  direction[i] = ${F}();
+}
+grads[i] = ${F}();`,
+  }));
+};
+
+/** y = x / (√Σ partial + eps). There are few parts, and every invocation adds them up. */
+export const normalize: Builder<KernelDims["normalize"]> = (
+  { n, parts, eps },
+  target,
+) => {
+  const lanes = lanesOf(n);
+  const F = vectorOf(lanes);
+  return single(invocations({
+    target,
+    parameters: [
+      output(0, "y", F),
+      input(1, "x", F),
+      input(2, "partial"),
+    ],
+    count: n / lanes,
+    body: `
+var square = 0.0f;
+for (var part = 0u; part < ${parts}u; part++) {
+  square += partial[part];
+}
+y[i] = x[i] / (sqrt(square) + ${f32(eps)});`,
+  }));
+};
+
+/** y = alpha · a + beta · b. */
+export const combine: Builder<KernelDims["combine"]> = (
+  { n, alpha, beta },
+  target,
+) => {
+  const lanes = lanesOf(n);
+  const F = vectorOf(lanes);
+  return single(invocations({
+    target,
+    parameters: [output(0, "y", F), input(1, "a", F), input(2, "b", F)],
+    count: n / lanes,
+    body: `y[i] = ${f32(alpha)} * a[i] + ${f32(beta)} * b[i];`,
+  }));
+};
+
+/** p -= lr · (weightDecay · p + scale · direction), the decay for the first `decayed` elements. */
+export const descend: Builder<KernelDims["descend"]> = (
+  { n, decayed, rate, scale, weightDecay },
+  target,
+) => {
+  const lanes = lanesOf(n, decayed);
+  const F = vectorOf(lanes);
+  const decay = decayed === 0 || weightDecay === 0
+    ? ""
+    : decayed === n
+    ? `${f32(weightDecay)} * params[i] + `
+    : `select(0.0f, ${f32(weightDecay)}, i < ${
+      decayed / lanes
+    }u) * params[i] + `;
+  return single(invocations({
+    target,
+    parameters: [
+      output(0, "params", F),
+      input(1, "direction", F),
+      input(2, "clip"),
+      input(3, "schedule"),
+    ],
+    count: n / lanes,
+    body: `
+if (clip[1] != 0.0f) {
+  params[i] = params[i] - ${f32(rate)} * schedule[0] * (${decay}${
+      f32(scale)
+    } * direction[i]);
+}`,
   }));
 };

@@ -96,6 +96,11 @@ class Placement {
         return this.#parameter("params", tensor.name, length);
       case "gradient":
         return this.#parameter("grads", home.of.name, length);
+      case "stretch": {
+        const whole = this.#source.layout.length;
+        const buffer = this.#add(home.store, "store", "f32", whole);
+        return { buffer, offset: home.offset, length };
+      }
       case "input":
       case "store":
         return {

@@ -21,7 +21,12 @@ export type Home =
   | { readonly kind: "input" }
   | { readonly kind: "store" }
   | { readonly kind: "parameter"; readonly init: Init }
-  | { readonly kind: "gradient"; readonly of: Tensor };
+  | { readonly kind: "gradient"; readonly of: Tensor }
+  | {
+    readonly kind: "stretch";
+    readonly store: string;
+    readonly offset: number;
+  };
 
 /** A name for an array of a fixed shape. */
 export interface Tensor {
@@ -125,6 +130,16 @@ export class Graph {
   /** A tensor that outlives the plan, shared by name with other plans. */
   store(name: string, shape: readonly number[]): Tensor {
     return this.#once(name, shape, "f32", { kind: "store" });
+  }
+
+  /** A stretch of a store that holds one number per parameter, where the layout puts it. */
+  stretch(
+    store: string,
+    { offset, length }: { readonly offset: number; readonly length: number },
+  ): Tensor {
+    const home = { kind: "stretch", store, offset } as const;
+    const name = `${store}+${offset}[${length}]`;
+    return this.#once(name, [length], "f32", home);
   }
 
   /** A tensor computed by a dispatch. */

@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { openWasm } from "../../lib/backends/wasm.ts";
+import type { TrainConfig } from "../../lib/config.ts";
 import { Dataset } from "../../lib/dataset.ts";
 import { Model } from "../../lib/language_model.ts";
 import { Trainer } from "../../lib/trainer.ts";
@@ -11,7 +12,7 @@ const blockSize = 64;
 const vocabSize = 65;
 
 /** The weights after a few steps, with every loss on the way and the evaluation at the end. */
-async function outcome(threads: number) {
+async function outcome(threads: number, optimizer: TrainConfig["optimizer"]) {
   await using backend = await openWasm({ threads });
   await using model = await Model.create({
     ...{ vocabSize, blockSize, nLayer: 2, nHead: 4, nKvHead: 2, nEmbd: 128 },
@@ -21,7 +22,7 @@ async function outcome(threads: number) {
   const dataset = new Dataset(text, { blockSize, batchSize: 6, seed: 5 });
   const losses: number[] = [];
   for await (
-    const event of new Trainer(model, dataset, { maxSteps: 4 }).run()
+    const event of new Trainer(model, dataset, { maxSteps: 4, optimizer }).run()
   ) {
     if (event.event === "step") losses.push(event.loss);
     if (event.event === "eval") losses.push(event.trainLoss, event.valLoss);
@@ -30,9 +31,11 @@ async function outcome(threads: number) {
   return { losses, params };
 }
 
-Deno.test("wasm: training gives the same bits on 1, 2 and 4 threads", async () => {
-  const alone = await outcome(1);
-  assertEquals(alone.losses.length, 6);
-  assertEquals(await outcome(2), alone);
-  assertEquals(await outcome(4), alone);
-});
+for (const optimizer of ["adamw", "muon"] as const) {
+  Deno.test(`wasm: training gives the same bits on 1, 2 and 4 threads: ${optimizer}`, async () => {
+    const alone = await outcome(1, optimizer);
+    assertEquals(alone.losses.length, 6);
+    assertEquals(await outcome(2, optimizer), alone);
+    assertEquals(await outcome(4, optimizer), alone);
+  });
+}

@@ -13,16 +13,20 @@ import {
   CLIP,
   COLUMN_SUM,
   COLUMN_SUM_OF_STRETCHES,
+  COMBINE,
   COPY,
   CROSS_ENTROPY,
+  DESCEND,
   DROPOUT,
   EMBEDDING,
   EMBEDDING_BACKWARD,
   LOSS_SUM,
+  MOMENTUM,
   MULTIPLY,
   MULTIPLY_COLUMNS,
   MULTIPLY_ROWS,
   NORM,
+  NORMALIZE,
   NORM_BACKWARD,
   NORM_BACKWARD_WEIGHTS,
   PACK_PANELS_OF_COLUMNS,
@@ -75,7 +79,15 @@ import {
   qkNorm,
   qkNormBackward,
 } from "./norm";
-import { adamw, clip, squareSum } from "./optimizer";
+import {
+  adamw,
+  clip,
+  combine,
+  descend,
+  momentum,
+  normalize,
+  squareSum,
+} from "./optimizer";
 import { rope } from "./rope";
 
 export function compute(
@@ -158,6 +170,14 @@ export function compute(
       return clip(record, from, to);
     case ADAMW:
       return adamw(record, from, to);
+    case MOMENTUM:
+      return momentum(record, from, to);
+    case NORMALIZE:
+      return normalize(record, from, to);
+    case COMBINE:
+      return combine(record, from, to);
+    case DESCEND:
+      return descend(record, from, to);
     default:
       unreachable();
   }

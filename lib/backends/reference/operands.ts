@@ -225,6 +225,22 @@ const shapes: {
     outputs: ["params", "grads", "m", "v"].map((name) => f32(name, n)),
     inputs: [f32("clip", 2), f32("schedule", 3)],
   }),
+  momentum: ({ n }) => ({
+    outputs: ["direction", "grads", "m"].map((name) => f32(name, n)),
+    inputs: [f32("clip", 2)],
+  }),
+  normalize: ({ n, parts }) => ({
+    outputs: [f32("y", n)],
+    inputs: [f32("x", n), f32("partial", parts)],
+  }),
+  combine: ({ n }) => ({
+    outputs: [f32("y", n)],
+    inputs: [f32("a", n), f32("b", n)],
+  }),
+  descend: ({ n }) => ({
+    outputs: [f32("params", n)],
+    inputs: [f32("direction", n), f32("clip", 2), f32("schedule", 3)],
+  }),
 };
 
 /**

@@ -1,4 +1,4 @@
-/** Reference kernels of the update: the global gradient norm, clipping, and AdamW. */
+/** Reference kernels of the update: the global gradient norm, clipping, AdamW, and the parts of SGD and Muon. */
 
 import type { KernelDims } from "../../../kernels/vocabulary.ts";
 import type { F64, I32 } from "./kernel.ts";
@@ -64,4 +64,55 @@ export function adamw(
       (Math.sqrt(v[i]! / correction2) + eps);
   }
   grads.fill(0);
+}
+
+/** m = µm + g; the direction is m, or g + µm; 0 in a step that is not finite. Gradients end as 0. */
+export function momentum(
+  [direction, grads, m]: readonly [F64, F64, F64],
+  [clip]: readonly [F64],
+  { n, momentum, nesterov }: KernelDims["momentum"],
+): void {
+  const [scale, finite] = [clip[0]!, clip[1] !== 0];
+  direction.fill(0);
+  for (let i = 0; finite && i < n; i++) {
+    const g = scale * grads[i]!;
+    m[i] = momentum * m[i]! + g;
+    direction[i] = nesterov ? g + momentum * m[i]! : m[i]!;
+  }
+  grads.fill(0);
+}
+
+/** y = x / (‖x‖ + eps), ‖x‖² = Σ partial. */
+export function normalize(
+  [y]: readonly [F64],
+  [x, partial]: readonly [F64, F64],
+  { n, eps }: KernelDims["normalize"],
+): void {
+  let square = 0;
+  for (const part of partial) square += part;
+  const norm = Math.sqrt(square) + eps;
+  for (let i = 0; i < n; i++) y[i] = x[i]! / norm;
+}
+
+/** y = αa + βb. */
+export function combine(
+  [y]: readonly [F64],
+  [a, b]: readonly [F64, F64],
+  { n, alpha, beta }: KernelDims["combine"],
+): void {
+  for (let i = 0; i < n; i++) y[i] = alpha * a[i]! + beta * b[i]!;
+}
+
+/** p -= lr (λp + scale · direction). A step that is not finite changes nothing. */
+export function descend(
+  [params]: readonly [F64],
+  [direction, clip, schedule]: readonly [F64, F64, F64],
+  { n, decayed, rate, scale, weightDecay }: KernelDims["descend"],
+): void {
+  if (clip[1] === 0) return;
+  const learningRate = rate * schedule[0]!;
+  for (let i = 0; i < n; i++) {
+    const decay = i < decayed ? weightDecay * params[i]! : 0;
+    params[i]! -= learningRate * (decay + scale * direction[i]!);
+  }
 }

@@ -28,7 +28,15 @@ import {
   qkNorm,
   qkNormBackward,
 } from "./norm.ts";
-import { adamw, clip, squareSum } from "./optimizer.ts";
+import {
+  adamw,
+  clip,
+  combine,
+  descend,
+  momentum,
+  normalize,
+  squareSum,
+} from "./optimizer.ts";
 import { rope } from "./rope.ts";
 
 /** Every reference kernel, by its name. */
@@ -65,4 +73,8 @@ export const referenceKernels: {
   squareSum,
   clip,
   adamw,
+  momentum,
+  normalize,
+  combine,
+  descend,
 };
