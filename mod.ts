@@ -81,6 +81,7 @@ export {
 } from "./lib/generate.ts";
 export { Model, type ModelPlacement } from "./lib/language_model.ts";
 export { NonFiniteError } from "./lib/metrics.ts";
+export { NgramModel, type NgramOptions } from "./lib/ngram.ts";
 export type { BatchShape } from "./lib/plans.ts";
 export { type Preset, type PresetName, presets } from "./lib/presets.ts";
 export {
@@ -92,6 +93,7 @@ export {
   type TensorData,
 } from "./lib/safetensors.ts";
 export { type Logits, Sampler, type SamplerOptions } from "./lib/sampler.ts";
+export { longestSharedSpan, type Span } from "./lib/shared_span.ts";
 export {
   type DecodeStream,
   Tokenizer,

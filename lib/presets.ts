@@ -39,10 +39,51 @@ const nano = {
 } as const satisfies Pick<Preset, "model" | "train">;
 
 /** The name of a preset. */
-export type PresetName = "original" | "nano-cpu" | "nano-gpu" | "tiny";
+export type PresetName =
+  | "default"
+  | "original"
+  | "nano-cpu"
+  | "nano-gpu"
+  | "tiny";
+
+/** What the command line trains if it is told nothing. */
+export const DEFAULT_PRESET: PresetName = "default";
 
 /** The presets, by name. */
 export const presets: Readonly<Record<PresetName, Preset>> = {
+  default: {
+    about: "the best model of five minutes on two cores (docs/recipe.md)",
+    tokenizer: "chars",
+    model: {
+      blockSize: 128,
+      nLayer: 4,
+      nHead: 3,
+      nEmbd: 96,
+      position: "rope",
+      norm: "rmsnorm",
+      mlp: "relu2",
+      qkNorm: true,
+      bias: false,
+      tiedHead: true,
+      headBias: false,
+      logitSoftcap: 15,
+    },
+    train: {
+      batchSize: 8,
+      maxSteps: 4500,
+      optimizer: "muon",
+      learningRate: 6e-3,
+      muonLearningRate: 0.01,
+      minLearningRate: 0,
+      warmupSteps: 20,
+      schedule: "linear",
+      beta2: 0.99,
+      weightDecay: 0.1,
+      evalInterval: 500,
+      sampleInterval: 500,
+      checkpointInterval: 500,
+    },
+  },
   original: {
     about: "the study this project grew from: 826,240 parameters, no positions",
     tokenizer: "ascii",

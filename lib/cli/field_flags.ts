@@ -7,7 +7,7 @@ import {
   trainConfig,
 } from "../config.ts";
 import { type FieldType, modelFields, trainFields } from "../config_fields.ts";
-import { presets } from "../presets.ts";
+import { DEFAULT_PRESET, presets } from "../presets.ts";
 import {
   choice,
   type Flag,
@@ -70,20 +70,20 @@ const trainHelp: Readonly<Record<keyof TrainConfig, string>> = {
   checkpointInterval: "steps between checkpoints; 0: only at the end",
 };
 
-const { original } = presets;
+const usual = presets[DEFAULT_PRESET];
 
-/** Flags of the architecture; in help, as the preset `original` has it. */
+/** Flags of the architecture; in help, as the default preset has it. */
 export const modelFlags: FlagsOf<ModelConfig> = fieldFlags(
   modelFields,
   modelHelp,
-  modelConfig({ vocabSize: 128, ...original.model }),
+  modelConfig({ vocabSize: 65, ...usual.model }),
 );
 
-/** Flags of the training; in help, as the preset `original` has it. */
+/** Flags of the training; in help, as the default preset has it. */
 export const trainingFlags: FlagsOf<TrainConfig> = fieldFlags(
   trainFields,
   trainHelp,
-  trainConfig(original.train),
+  trainConfig(usual.train),
 );
 
 function fieldFlags<Config extends object>(

@@ -13,7 +13,7 @@ import { modelFields } from "../config_fields.ts";
 import { formatPlan } from "../graph/compile.ts";
 import type { Plan } from "../graph/plan.ts";
 import { cachedPlan, evalPlan, trainPlan } from "../plans.ts";
-import { presets } from "../presets.ts";
+import { DEFAULT_PRESET, presets } from "../presets.ts";
 import { type Arguments, given } from "./arguments.ts";
 import { checkUsage, exitCode, UsageError } from "./errors.ts";
 import { flagName } from "./flag.ts";
@@ -76,7 +76,7 @@ function plan(
 const CHARS = 65;
 
 function modelOfFlags(flags: Partial<InfoFlags>): Subject {
-  const name = flags.preset ?? "original";
+  const name = flags.preset ?? DEFAULT_PRESET;
   const { about, tokenizer, model, train } = presets[name];
   const vocabSize = { ascii: 128, bytes: 256, chars: CHARS }[tokenizer];
   return {

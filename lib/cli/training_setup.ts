@@ -12,7 +12,7 @@ import {
 } from "../config.ts";
 import { modelFields, trainFields } from "../config_fields.ts";
 import { Dataset } from "../dataset.ts";
-import { presets } from "../presets.ts";
+import { DEFAULT_PRESET, presets } from "../presets.ts";
 import { Tokenizer, type TokenizerKind } from "../tokenizer.ts";
 import { given } from "./arguments.ts";
 import {
@@ -70,7 +70,7 @@ async function newRun(
   flags: Partial<TrainFlags>,
   signal: AbortSignal,
 ): Promise<TrainingSetup> {
-  const name = flags.preset ?? "original";
+  const name = flags.preset ?? DEFAULT_PRESET;
   const preset = presets[name];
   const train = checkUsage(() =>
     trainConfig({ ...preset.train, ...given(flags, trainFields.keys()) })

@@ -3,7 +3,7 @@
 import { type Device, devices } from "../backends/open.ts";
 import type { ModelConfig, TrainConfig } from "../config.ts";
 import { modelFields, trainFields } from "../config_fields.ts";
-import { type PresetName, presets } from "../presets.ts";
+import { DEFAULT_PRESET, type PresetName, presets } from "../presets.ts";
 import type { TokenizerKind } from "../tokenizer.ts";
 import type { Syntax } from "./arguments.ts";
 import { modelFlags, trainingFlags } from "./field_flags.ts";
@@ -69,7 +69,7 @@ const presetNames = Object.keys(presets) as PresetName[];
 
 const presetFlag = choice(presetNames, {
   help: "the recipe that all else starts from",
-  without: "original",
+  without: DEFAULT_PRESET,
 });
 
 /** `train`. */
@@ -77,7 +77,8 @@ export const trainVerb: Verb<TrainFlags> = {
   name: "train",
   summary: "train a model on a text, into a directory of its own",
   examples: [
-    ["train", "the original study, on tiny Shakespeare"],
+    ["train", "five minutes, on tiny Shakespeare"],
+    ["train --preset original", "the study this project grew from"],
     ["train --preset tiny --steps 500", "something in seconds"],
     ["train --data book.txt --tokenizer chars", "a text of your own"],
     ["train --position rope --norm rmsnorm --no-bias", "another model"],
@@ -91,7 +92,7 @@ export const trainVerb: Verb<TrainFlags> = {
     }),
     tokenizer: choice(["ascii", "chars", "bytes"], {
       help: "what a token is",
-      without: "ascii",
+      without: "the preset's",
     }),
     out: text("DIR", {
       help: "the run's directory, which must not hold anything yet",

@@ -287,7 +287,7 @@ Deno.test("train refuses contradictions before anything is made", async () => {
     ["--dropout 1", "--dropout (1) is not a number from 0 to below 1"],
     ["--logit-softcap 0", "--logit-softcap (0) is neither off nor above 0"],
     ["--seed -1", "--seed -1: it is not an integer from 0"],
-    ["--vocab-size 7 --data text.txt", "the tokenizer ascii has 128 tokens"],
+    ["--vocab-size 7 --data text.txt", "the tokenizer chars has 15 tokens"],
   ] as const;
   for (const [args, words] of cases) {
     const { code, stderr } = await here.run(["train", ...args.split(" ")]);

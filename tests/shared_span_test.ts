@@ -1,0 +1,48 @@
+import { assert, assertEquals } from "@std/assert";
+import { longestSharedSpan } from "../lib/shared_span.ts";
+import { randomIds } from "./variants.ts";
+
+/** By trying all stretches, the longest first. */
+function byTrying(text: string, other: string) {
+  for (let length = text.length; length > 0; length--) {
+    for (let start = 0; start + length <= text.length; start++) {
+      if (other.includes(text.slice(start, start + length))) {
+        return { start, length };
+      }
+    }
+  }
+  return { start: 0, length: 0 };
+}
+
+function randomText(length: number, letters: number, seed: number): string {
+  const ids = randomIds(length, { vocabSize: letters, seed });
+  return Array.from(ids, (id) => String.fromCharCode(97 + id)).join("");
+}
+
+Deno.test("longestSharedSpan finds what trying all stretches finds", () => {
+  for (let seed = 1; seed <= 200; seed++) {
+    const letters = 1 + seed % 4;
+    const text = randomText(seed % 37, letters, seed);
+    const other = randomText((seed * 7) % 53, letters + 1, seed + 1000);
+    assertEquals(
+      longestSharedSpan(text, other),
+      byTrying(text, other),
+      `${text} in ${other}`,
+    );
+  }
+});
+
+Deno.test("longestSharedSpan takes empty and equal texts", () => {
+  assertEquals(longestSharedSpan("", "abc").length, 0);
+  assertEquals(longestSharedSpan("abc", "").length, 0);
+  assertEquals(longestSharedSpan("héllo 🎭", "héllo 🎭").length, 8);
+});
+
+Deno.test("longestSharedSpan takes time that grows with the lengths, not their product", () => {
+  const text = randomText(20_000, 3, 1) + "z".repeat(500);
+  const other = randomText(400_000, 3, 2) + "z".repeat(400);
+  const begun = performance.now();
+  assertEquals(longestSharedSpan(text, other).length, 400);
+  // About a second; comparing all pairs of places would take an hour.
+  assert(performance.now() - begun < 30_000);
+});
