@@ -17,7 +17,7 @@ export interface Span {
  * import { longestSharedSpan } from "@lm/core";
  *
  * const span = longestSharedSpan("we shall be or not be", "to be or not to be");
- * assertEquals(span, { start: 8, length: 10 }); // " be or not"
+ * assertEquals(span, { start: 8, length: 11 }); // " be or not "
  * ```
  */
 export function longestSharedSpan(text: string, other: string): Span {
