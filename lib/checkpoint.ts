@@ -86,7 +86,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
  * ```
  */
 export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
-  const { tensors, metadata } = decodeSafetensors(bytes);
+  const { tensors: stored, metadata } = decodeSafetensors(bytes);
   const { format, version } = metadata;
   if (format !== FORMAT) {
     refuse(
@@ -98,6 +98,9 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   if (version !== VERSION) {
     refuse(`its version is ${version}, and this program reads ${VERSION}`);
   }
+  const tensors = new Map(
+    [...stored].map(([name, tensor]) => [presentName(name), tensor]),
+  );
   const config = part("config", () => {
     const options = object(metadata["config"]) as unknown as ModelOptions;
     // A layer has parameters: a number of layers beyond that of tensors is a lie that would cost memory.
@@ -121,6 +124,11 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
     ? undefined
     : part("training", () => trainingState(object(metadata.training)));
   return { config, tensors, tokenizer, training };
+}
+
+/** Files from when AdamW was the only optimizer call its moments `adamw.m.NAME` and `adamw.v.NAME`. */
+function presentName(name: string): string {
+  return name.replace(/^adamw\.(?=[mv]\.)/, "optimizer.");
 }
 
 function trainingState(state: Record<string, unknown>): TrainingState {
