@@ -66,6 +66,10 @@ Deno.test("trainConfig refuses what cannot be done, with the numbers", () => {
     [{ seed: 2 ** 32 }, "seed 4294967296"],
     [{ schedule: "step" as "cosine" }, 'schedule ("step")'],
     [{ maxSteps: Infinity }, "maxSteps (Infinity)"],
+    [{ optimizer: "adam" as "adamw" }, 'optimizer ("adam")'],
+    [{ muonLearningRate: -1 }, "muonLearningRate (-1)"],
+    [{ momentum: 1 }, "momentum (1)"],
+    [{ optimizer: "muon", learningRate: 0 }, "follows learningRate"],
   ];
   for (const [options, reason] of refused) {
     assertThrows(() => trainConfig(options), RangeError, reason);

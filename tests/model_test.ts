@@ -6,6 +6,7 @@ import { registerCausality } from "./model_causality.ts";
 import { registerDecoding } from "./model_decoding.ts";
 import { registerFailures } from "./model_failures.ts";
 import { registerGeneration } from "./model_generation.ts";
+import { registerMuon } from "./model_muon.ts";
 import { registerTraining } from "./model_training.ts";
 import { variants } from "./variants.ts";
 
@@ -21,4 +22,5 @@ registerCausality(bench);
 registerDecoding(bench);
 registerGeneration(bench);
 registerTraining(bench);
+registerMuon(bench);
 registerFailures(bench);

@@ -1,105 +1,16 @@
-/** Muon against its own definition, written once more with plain matrices. */
+/** Muon's whole update against its own definition in `matrices.ts`. What it is on every backend is in `model_muon.ts`. */
 
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { openBackend } from "../lib/backends/open.ts";
+import { assertAlmostEquals, assertEquals } from "@std/assert";
 import {
   type ModelOptions,
   type TrainConfig,
   trainConfig,
 } from "../lib/config.ts";
-import { compile } from "../lib/graph/compile.ts";
-import { layoutParameters } from "../lib/graph/layout.ts";
-import { Graph } from "../lib/graph/tensor.ts";
 import { Model } from "../lib/language_model.ts";
-import { orthogonalize } from "../lib/muon.ts";
 import { scheduleAt } from "../lib/optimizer.ts";
 import { trainPlan } from "../lib/plans.ts";
-import { CounterRandom, Purpose } from "../lib/random.ts";
+import { blend, type Matrix, matrixOf, norm, orthogonal } from "./matrices.ts";
 import { randomIds } from "./variants.ts";
-
-type Matrix = number[][];
-
-function product(a: Matrix, b: Matrix): Matrix {
-  return a.map((row) =>
-    b[0]!.map((_, j) => row.reduce((sum, x, k) => sum + x * b[k]![j]!, 0))
-  );
-}
-
-function transpose(a: Matrix): Matrix {
-  return a[0]!.map((_, j) => a.map((row) => row[j]!));
-}
-
-function blend(alpha: number, a: Matrix, beta: number, b: Matrix): Matrix {
-  return a.map((row, i) => row.map((x, j) => alpha * x + beta * b[i]![j]!));
-}
-
-function norm(a: Matrix): number {
-  return Math.sqrt(a.flat().reduce((sum, x) => sum + x * x, 0));
-}
-
-/** Jordan's iteration, on the transpose where that has fewer rows. */
-function orthogonal(matrix: Matrix): Matrix {
-  if (matrix.length > matrix[0]!.length) {
-    return transpose(orthogonal(transpose(matrix)));
-  }
-  const size = norm(matrix) + 1e-7;
-  let x = matrix.map((row) => row.map((value) => value / size));
-  for (let i = 0; i < 5; i++) {
-    const gram = product(x, transpose(x));
-    const factor = blend(-4.775, gram, 2.0315, product(gram, gram));
-    x = blend(3.4445, x, 1, product(factor, x));
-  }
-  return x;
-}
-
-function matrixOf(flat: ArrayLike<number>, columns: number): Matrix {
-  return Array.from(
-    { length: flat.length / columns },
-    (_, i) => Array.from(flat).slice(i * columns, (i + 1) * columns),
-  );
-}
-
-for (const [rows, columns] of [[5, 5], [3, 12], [12, 3], [1, 7]] as const) {
-  Deno.test(`Muon makes a ${rows} by ${columns} matrix nearly orthogonal`, async () => {
-    await using backend = await openBackend("reference");
-    const graph = new Graph();
-    const matrix = graph.input("matrix", [rows, columns], "f32");
-    const { result, dispatches } = orthogonalize(graph, matrix);
-    const program = await backend.compile(
-      compile({
-        name: "test",
-        phases: {
-          test: dispatches.map((each) => ({ ...each, label: "test" })),
-        },
-        layout: layoutParameters(graph),
-        outputs: { result },
-      }),
-      new Map(),
-    );
-    const random = new CounterRandom(1, Purpose.init);
-    const values = Float64Array.from(
-      { length: rows * columns },
-      (_, i) => 100 * random.normal(0, i),
-    );
-    program.buffer("matrix").write(values);
-    program.run();
-    const x = matrixOf(await program.buffer("result").read(), columns);
-    const expected = orthogonal(matrixOf(values, columns));
-    x.forEach((row, i) =>
-      row.forEach((value, j) =>
-        assertAlmostEquals(value, expected[i]![j]!, 1e-9)
-      )
-    );
-    // Trace and norm of the Gram matrix are sums of squares and fourth powers of singular
-    // values, each between 0.68 and 1.13 after five steps (Jordan 2024).
-    const short = rows <= columns ? x : transpose(x);
-    const gram = product(short, transpose(short));
-    const side = gram.length;
-    const trace = gram.reduce((sum, row, i) => sum + row[i]!, 0);
-    assert(trace > side * 0.68 ** 2 && trace < side * 1.2 ** 2, `${trace}`);
-    assert(norm(gram) < Math.sqrt(side) * 1.2 ** 2, `${norm(gram)}`);
-  });
-}
 
 const options: ModelOptions = {
   ...{ vocabSize: 11, blockSize: 6, nLayer: 2, nHead: 2, nEmbd: 8 },
