@@ -3,6 +3,7 @@
  *
  *     config.json             model, training, data, tokenizer, command, versions
  *     metrics.jsonl           the events, one JSON object a line, as they happen
+ *     events.out.tfevents.lm  their numbers and samples, for TensorBoard
  *     samples.txt             what the model wrote on the way
  *     checkpoint.safetensors  the last state: weights, moments, step
  *     best.safetensors        the weights with the lowest validation loss
@@ -12,13 +13,16 @@
  */
 
 import { join } from "@std/path";
+import { boardOf, now, recordOf, type Told } from "./board.ts";
 import { CommandError, reasonOf } from "./errors.ts";
+import { concat } from "./event_file.ts";
 import type { RunHistory } from "./run_history.ts";
 
 /** Names of the files. */
 export const files = {
   config: "config.json",
   metrics: "metrics.jsonl",
+  board: "events.out.tfevents.lm",
   samples: "samples.txt",
   checkpoint: "checkpoint.safetensors",
   best: "best.safetensors",
@@ -31,6 +35,8 @@ export const RUNS = "runs";
 export class RunDirectory implements Disposable {
   readonly path: string;
   readonly #metrics: Deno.FsFile;
+  /** Records for TensorBoard that are not written yet. */
+  #board: Uint8Array[] = [];
   #saved: number | undefined;
 
   private constructor(
@@ -86,6 +92,10 @@ export class RunDirectory implements Disposable {
         join(path, files.config),
         new TextEncoder().encode(json),
       );
+      await replaceFile(
+        join(path, files.board),
+        boardOf(history?.lines ?? []),
+      );
     } catch (error) {
       directory[Symbol.dispose]();
       throw error;
@@ -118,14 +128,31 @@ export class RunDirectory implements Disposable {
     await replaceFile(join(this.path, files.best), bytes);
   }
 
-  /** Adds an event. */
-  async record(json: string): Promise<void> {
-    let rest = new TextEncoder().encode(`${json}\n`);
-    await writing(join(this.path, files.metrics), async () => {
-      while (rest.length > 0) {
-        rest = rest.subarray(await this.#metrics.write(rest));
-      }
-    });
+  /** Adds an event, with the time, and gives its line. */
+  async record<Event extends Told>(event: Event): Promise<string> {
+    const told = { ...event, time: now() };
+    // JSON has no NaN and no Infinity: they become null.
+    const line = `${JSON.stringify(told)}\n`;
+    await writing(
+      join(this.path, files.metrics),
+      () => writeAll(this.#metrics, new TextEncoder().encode(line)),
+    );
+    const record = recordOf(told);
+    if (record !== undefined) this.#board.push(record);
+    if (event.event !== "step") await this.#showBoard();
+    return line;
+  }
+
+  /** Writes what TensorBoard is to see: steps come many a second, and nobody looks at each. */
+  async #showBoard(): Promise<void> {
+    if (this.#board.length === 0) return;
+    const bytes = concat(this.#board);
+    this.#board = [];
+    const path = join(this.path, files.board);
+    await writing(
+      path,
+      () => Deno.writeFile(path, bytes, { append: true }),
+    );
   }
 
   /** Adds a sample. */
@@ -214,8 +241,7 @@ async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
           create: true,
           truncate: true,
         });
-        let rest = bytes;
-        while (rest.length > 0) rest = rest.subarray(await file.write(rest));
+        await writeAll(file, bytes);
         // Or a crash of the machine could leave the new name with no content.
         await file.sync();
       }
@@ -225,6 +251,10 @@ async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
       throw error;
     }
   });
+}
+
+async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+  while (bytes.length > 0) bytes = bytes.subarray(await file.write(bytes));
 }
 
 async function writing<Value>(

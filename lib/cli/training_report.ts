@@ -4,6 +4,7 @@
  */
 
 import type { EvalEvent, StepEvent, TrainEvent } from "../events.ts";
+import type { Told } from "./board.ts";
 import { OutputClosedError } from "./errors.ts";
 import { duration, logText, type Progress, statusText } from "./progress.ts";
 import type { RunDirectory } from "./run_directory.ts";
@@ -64,7 +65,7 @@ export class TrainingReport {
   }
 
   /** The run begins. */
-  async begin(event: Readonly<Record<string, unknown>>): Promise<void> {
+  async begin<Event extends Told>(event: Event): Promise<void> {
     await this.#record(event);
     this.#draw("starting");
   }
@@ -128,11 +129,9 @@ export class TrainingReport {
     return parts.join(", ");
   }
 
-  /** JSON has no NaN and no Infinity: they become null. */
-  async #record(event: object): Promise<void> {
-    const json = JSON.stringify(event);
-    await this.#options.directory.record(json);
-    if (this.#options.json) await this.#print(`${json}\n`);
+  async #record<Event extends Told>(event: Event): Promise<void> {
+    const line = await this.#options.directory.record(event);
+    if (this.#options.json) await this.#print(line);
   }
 
   async #print(text: string): Promise<void> {

@@ -26,6 +26,7 @@ Deno.test("train writes a run: events, checkpoints, samples, its configuration",
     "best.safetensors",
     "checkpoint.safetensors",
     "config.json",
+    "events.out.tfevents.lm",
     "metrics.jsonl",
     "samples.txt",
   ]);
