@@ -68,12 +68,21 @@ export function bold(text: string): string {
   return canRedraw() && !Deno.noColor ? `\x1b[1m${text}\x1b[22m` : text;
 }
 
-/** Columns of the terminal; 80 if it does not tell. */
-export function columns(): number {
+/** The colours of curves, the first one modest. */
+const TINTS = [90, 36];
+
+/** Text in the colour of a curve, where nobody objects (no-color.org). */
+export function tinted(text: string, curve: number): string {
+  return Deno.noColor ? text : `\x1b[${TINTS[curve] ?? 39}m${text}\x1b[39m`;
+}
+
+/** Room on the terminal; 80 columns and 24 rows if it does not tell. */
+export function room(): { columns: number; rows: number } {
   try {
-    return Deno.consoleSize().columns || 80;
+    const { columns, rows } = Deno.consoleSize();
+    return { columns: columns || 80, rows: rows || 24 };
   } catch {
-    return 80;
+    return { columns: 80, rows: 24 };
   }
 }
 
@@ -83,33 +92,43 @@ const REDRAW_MS = 80;
 /** Columns that stay free at the right, for the ^C that a terminal writes: a line that wraps cannot be redrawn. */
 const MARGIN = 3;
 
-/** The last line of a terminal, redrawn in place. Nothing at all where it cannot be. */
+/** The last line of a terminal, or a few, redrawn in place. Nothing at all where it cannot be. */
 export class StatusLine {
   readonly #enabled: boolean;
-  #drawn = false;
+  /** Lines on the terminal. */
+  #drawn = 0;
   #drawnAt = -Infinity;
 
   constructor(enabled: boolean) {
     this.#enabled = enabled;
   }
 
-  /** Draws what `text` gives for the terminal's width, unless that was done a moment ago. */
+  /** Draws what `text` gives for the terminal's width and height, unless that was done a moment ago. */
   show(
-    text: (width: number) => string,
+    text: (width: number, height: number) => string,
     { now = false }: { readonly now?: boolean } = {},
   ): void {
     if (!this.#enabled) return;
     const time = performance.now();
     if (!now && time - this.#drawnAt < REDRAW_MS) return;
-    writeError(`\r\x1b[K${text(columns() - MARGIN)}`);
-    this.#drawn = true;
+    const { columns, rows } = room();
+    const lines = text(columns - MARGIN, rows).split("\n");
+    // In one piece, so that nothing flickers.
+    writeError(this.#back() + lines.join("\n"));
+    this.#drawn = lines.length;
     this.#drawnAt = time;
   }
 
-  /** Takes the line away, before something else is written. */
+  /** Takes the lines away, before something else is written. */
   clear(): void {
-    if (this.#drawn) writeError("\r\x1b[K");
-    this.#drawn = false;
+    if (this.#drawn > 0) writeError(this.#back());
+    this.#drawn = 0;
     this.#drawnAt = -Infinity;
+  }
+
+  /** To the first of the lines, with nothing left below. */
+  #back(): string {
+    const up = this.#drawn > 1 ? `\x1b[${this.#drawn - 1}A` : "";
+    return `\r${up}\x1b[J`;
   }
 }

@@ -7,11 +7,14 @@ import type { EvalEvent, StepEvent, TrainEvent } from "../events.ts";
 import type { Told } from "./board.ts";
 import { OutputClosedError } from "./errors.ts";
 import { duration, logText, type Progress, statusText } from "./progress.ts";
+import { LossPlot } from "./loss_plot.ts";
 import type { RunDirectory } from "./run_directory.ts";
 import {
   canRedraw,
   forOutput,
+  room,
   type StatusLine,
+  tinted,
   writeError,
   writeOutput,
 } from "./terminal.ts";
@@ -41,6 +44,7 @@ export class TrainingReport {
   /** The first step of this run and when it was told, in seconds: before it lies the start. */
   #firstStep: { readonly step: number; readonly at: number } | undefined;
   #progress: Progress;
+  readonly #plot = new LossPlot();
   #loggedAt = -Infinity;
   #best: { readonly loss: number; readonly step?: number };
   #outputClosed = false;
@@ -52,6 +56,9 @@ export class TrainingReport {
     this.#stepsBefore = resumed?.step ?? 0;
     this.#progress = { step: this.#stepsBefore, maxSteps: train.maxSteps };
     this.#best = { loss: resumed?.history.bestValLoss ?? Infinity };
+    for (const line of resumed?.history.lines ?? []) {
+      this.#plot.take(JSON.parse(line));
+    }
   }
 
   /** Whether standard output was closed meanwhile. */
@@ -86,6 +93,7 @@ export class TrainingReport {
       return;
     }
     await this.#record(event);
+    this.#plot.take(event);
     switch (event.event) {
       case "step":
         return this.#step(event);
@@ -99,6 +107,7 @@ export class TrainingReport {
       case "end":
         this.#complete = event.reason === "done";
         this.#options.status.clear();
+        this.#leavePlot();
     }
   }
 
@@ -201,9 +210,20 @@ export class TrainingReport {
     return step === maxSteps || (evalInterval > 0 && step % evalInterval === 0);
   }
 
+  /** The picture stays on the terminal when the run ends. */
+  #leavePlot(): void {
+    if (!canRedraw()) return;
+    const lines = this.#plot.lines(room(), tinted);
+    writeError(lines.map((line) => `${line}\n`).join(""));
+  }
+
   #draw(doing?: string): void {
-    const text = (width: number) =>
-      statusText({ ...this.#progress, doing }, width);
+    const text = (columns: number, rows: number) => {
+      const status = statusText({ ...this.#progress, doing }, columns);
+      return [...this.#plot.lines({ columns, rows }, tinted), status].join(
+        "\n",
+      );
+    };
     this.#options.status.show(text, { now: doing !== undefined });
   }
 }

@@ -1,0 +1,132 @@
+/** Curves in text: each character of Unicode's Braille patterns holds 2 by 4 dots. */
+
+/** A curve: points in the order of x. */
+export type Curve = readonly (readonly [x: number, y: number])[];
+
+/** Where and how curves are drawn. */
+export interface PlotFrame {
+  /** Columns, labels included. */
+  readonly width: number;
+  /** Lines. */
+  readonly height: number;
+  /** What lies at the left and the right edge. */
+  readonly x: readonly [from: number, to: number];
+  /** What lies at the bottom and the top edge; of what is beyond, only the way there is drawn. */
+  readonly y: readonly [from: number, to: number];
+  /** Colours a stretch of a curve, by the curve's place in the list. */
+  readonly paint?: (text: string, curve: number) => string;
+}
+
+/** Columns of the labels at the left: four digits, a space, the axis. */
+const LABEL = 6;
+
+/** The bits of a pattern's dots, by column and row (Unicode 16.0, Braille Patterns, U+2800). */
+const DOTS = [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]] as const;
+
+/** Draws curves into lines of text; later curves over earlier ones. */
+export function braillePlot(
+  curves: readonly Curve[],
+  { width, height, x, y, paint = (text) => text }: PlotFrame,
+): string[] {
+  const columns = Math.max(1, width - LABEL);
+  const cells = new Uint8Array(columns * height);
+  const owners = new Uint8Array(columns * height);
+  const across = scale(x, 2 * columns);
+  const down = scale([y[1], y[0]], 4 * height);
+  for (const [index, curve] of curves.entries()) {
+    let last: { dot: readonly [number, number]; side: number } | undefined;
+    for (const [px, py] of curve) {
+      const dot = [across(px), down(py)] as const;
+      const side = py > y[1] ? 1 : py < y[0] ? -1 : 0;
+      const visible = side === 0 || (last !== undefined && last.side !== side);
+      const way = visible ? between(last?.dot ?? dot, dot) : [];
+      for (const [column, row] of way) {
+        const cell = (row >> 2) * columns + (column >> 1);
+        cells[cell]! |= DOTS[column & 1]![row & 3]!;
+        owners[cell] = index;
+      }
+      last = { dot, side };
+    }
+  }
+  return Array.from({ length: height }, (_, line) => {
+    const label = line === 0 ? y[1] : line === height - 1 ? y[0] : undefined;
+    const head = label === undefined
+      ? " ".repeat(LABEL - 1) + "│"
+      : `${label.toFixed(2).padStart(LABEL - 2)} ┤`;
+    const at = line * columns;
+    return head + drawn(cells, owners, { at, columns, paint });
+  });
+}
+
+/** Evenly many values of a curve: the means of as many stretches of steps. */
+export function bucketed(curve: Curve, count: number): Curve {
+  const [first, last] = [curve[0], curve.at(-1)];
+  if (first === undefined || last === undefined || curve.length <= count) {
+    return curve;
+  }
+  const sums = new Float64Array(2 * count);
+  const counts = new Uint32Array(count);
+  const span = last[0] - first[0];
+  for (const [x, y] of curve) {
+    const bucket = Math.min(
+      count - 1,
+      Math.floor(count * (x - first[0]) / span),
+    );
+    sums[2 * bucket]! += x;
+    sums[2 * bucket + 1]! += y;
+    counts[bucket]!++;
+  }
+  return Array.from(counts, (n, i): [number, number] => [
+    sums[2 * i]! / n,
+    sums[2 * i + 1]! / n,
+  ]).filter(([x]) => !Number.isNaN(x));
+}
+
+function drawn(
+  cells: Uint8Array,
+  owners: Uint8Array,
+  { at, columns, paint }: Required<Pick<PlotFrame, "paint">> & {
+    readonly at: number;
+    readonly columns: number;
+  },
+): string {
+  let text = "";
+  for (let from = 0; from < columns;) {
+    const owner = owners[at + from]!;
+    let to = from;
+    let stretch = "";
+    while (to < columns && owners[at + to] === owner) {
+      stretch += String.fromCharCode(0x2800 + cells[at + to++]!);
+    }
+    text += paint(stretch, owner);
+    from = to;
+  }
+  return text;
+}
+
+/** From a range of values to one of `count` dots. */
+function scale(
+  [from, to]: readonly [number, number],
+  count: number,
+): (value: number) => number {
+  const span = to - from;
+  return (value) => {
+    const share = span === 0 ? 0.5 : (value - from) / span;
+    return Math.max(0, Math.min(count - 1, Math.round(share * (count - 1))));
+  };
+}
+
+/** The dots of a straight line, both ends included. */
+function* between(
+  [x0, y0]: readonly [number, number],
+  [x1, y1]: readonly [number, number],
+): Generator<readonly [number, number]> {
+  const steps = Math.max(Math.abs(x1 - x0), Math.abs(y1 - y0), 1);
+  for (let i = 0; i <= steps; i++) {
+    const share = i / steps;
+    yield [
+      Math.round(x0 + share * (x1 - x0)),
+      Math.round(y0 + share * (y1 - y0)),
+    ];
+  }
+}

@@ -1,0 +1,67 @@
+/** The losses of a run so far, as a picture for the terminal. Drawing is `terminal.ts`. */
+
+import type { EvalEvent, StepEvent } from "../events.ts";
+import { braillePlot, bucketed, type Curve } from "./braille_plot.ts";
+
+/** Room that the picture needs, in columns and lines of the terminal. */
+const LEAST = { columns: 36, rows: 18 } as const;
+/** How wide it gets at most, and how many lines it takes. */
+const MOST = { columns: 110, lines: 8 } as const;
+
+/** What is looked at of events. */
+type Loss =
+  | Pick<StepEvent, "event" | "step" | "loss">
+  | Pick<EvalEvent, "event" | "step" | "valLoss">;
+
+/** Gathers losses and draws them. */
+export class LossPlot {
+  readonly #training: [step: number, loss: number][] = [];
+  readonly #validation: [step: number, loss: number][] = [];
+
+  /** Takes the loss of an event, if it has one. */
+  take(event: Loss | { readonly event: string }): void {
+    if (event.event === "step" && "loss" in event) {
+      add(this.#training, event.step, event.loss);
+    } else if (event.event === "eval" && "valLoss" in event) {
+      add(this.#validation, event.step, event.valLoss);
+    }
+  }
+
+  /** The picture in lines; none where there is no room or nothing to see yet. */
+  lines(
+    { columns, rows }: { readonly columns: number; readonly rows: number },
+    paint?: (text: string, curve: number) => string,
+  ): string[] {
+    if (columns < LEAST.columns || rows < LEAST.rows) return [];
+    const width = Math.min(columns, MOST.columns);
+    const training = bucketed(this.#training, width);
+    const [from, to] = [training[0]?.[0], training.at(-1)?.[0]];
+    if (from === undefined || to === undefined || training.length < 8) {
+      return [];
+    }
+    const plot = braillePlot([training, this.#validation], {
+      ...{ width, height: MOST.lines, x: [from, to] },
+      y: usualRange([training, this.#validation]),
+      ...(paint && { paint }),
+    });
+    const names = ["training", "validation"].map((name, curve) =>
+      paint ? paint(name, curve) : name
+    );
+    const shown = this.#validation.length > 0 ? names : names.slice(0, 1);
+    return [...plot, `     └ loss: ${shown.join(", ")}`];
+  }
+}
+
+function add(curve: [number, number][], step: number, loss: number): void {
+  if (Number.isFinite(loss)) curve.push([step, loss]);
+}
+
+/** From the lowest to the highest but for the steep fall at the start, which would leave no room for the rest. */
+function usualRange(curves: readonly Curve[]): [number, number] {
+  const [training] = curves;
+  const start = training![Math.floor(training!.length / 8)]![0];
+  const values = curves.flatMap((curve) =>
+    curve.filter(([step]) => step >= start).map(([, loss]) => loss)
+  );
+  return [Math.min(...values), Math.max(...values)];
+}
