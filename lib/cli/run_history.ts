@@ -17,12 +17,15 @@ export interface RunHistory {
   readonly samples: readonly { readonly step: number; readonly text: string }[];
   /** The lowest validation loss that the lines tell; Infinity if they tell none. */
   readonly bestValLoss: number;
+  /** Whether they tell that all steps were done, and so all that was due. */
+  readonly complete: boolean;
 }
 
 /** What is looked at of an event. */
 interface Line {
   readonly event: string;
   readonly step: number;
+  readonly reason?: string;
   readonly valLoss?: number | null;
   readonly prompt?: string;
   readonly text?: string;
@@ -31,26 +34,32 @@ interface Line {
 /**
  * Reads what the run in `path` told up to `step`, where its checkpoint is. Later steps are done
  * again, and so are an evaluation and a sample that are due at `step` itself: a run
- * can be killed after its checkpoint and before them.
+ * can be killed after its checkpoint and before them. If it was killed before it told of the
+ * checkpoint, that is made good.
  */
 export async function readHistory(
   path: string,
   step: number,
-  { evalInterval, sampleInterval }: TrainConfig,
+  { evalInterval, sampleInterval, maxSteps }: TrainConfig,
 ): Promise<RunHistory> {
+  const last = step === maxSteps;
   const again = new Set<string>();
-  if (isMultiple(step, evalInterval)) again.add("eval");
-  if (isMultiple(step, sampleInterval)) again.add("sample");
+  if (last || isMultiple(step, evalInterval)) again.add("eval");
+  if (last || isMultiple(step, sampleInterval)) again.add("sample");
   const text = await Deno.readTextFile(join(path, files.metrics))
     .catch(() => "");
   const lines: string[] = [];
   const samples: { step: number; text: string }[] = [];
   let bestValLoss = Infinity;
+  let complete = false;
+  let saved = false;
   for (const line of text.split("\n")) {
     const told = parsed(line);
     if (told === undefined || told.step > step) continue;
     if (told.step === step && again.has(told.event)) continue;
     lines.push(line);
+    complete = told.event === "end" && told.reason === "done";
+    saved ||= told.event === "checkpoint" && told.step === step;
     if (told.event === "eval") {
       bestValLoss = Math.min(bestValLoss, told.valLoss ?? Infinity);
     } else if (told.event === "sample") {
@@ -60,7 +69,26 @@ export async function readHistory(
       });
     }
   }
-  return { step, lines, samples, bestValLoss };
+  if (!saved) lines.push(await checkpointLine(path, step));
+  return { step, lines, samples, bestValLoss, complete };
+}
+
+/** What a run tells of the checkpoint that it has just written. */
+async function checkpointLine(path: string, step: number): Promise<string> {
+  const file = join(path, files.checkpoint);
+  const { size } = await Deno.stat(file);
+  return JSON.stringify(checkpointRecord({ step, path: file, bytes: size }));
+}
+
+/** A checkpoint as `metrics.jsonl` tells of it: where it is, in place of what it holds. */
+export function checkpointRecord(
+  { step, path, bytes }: {
+    readonly step: number;
+    readonly path: string;
+    readonly bytes: number;
+  },
+): object {
+  return { event: "checkpoint", step, path, bytes };
 }
 
 function isMultiple(step: number, interval: number): boolean {

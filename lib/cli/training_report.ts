@@ -9,6 +9,7 @@ import { OutputClosedError } from "./errors.ts";
 import { duration, logText, type Progress, statusText } from "./progress.ts";
 import { LossPlot } from "./loss_plot.ts";
 import type { RunDirectory } from "./run_directory.ts";
+import { checkpointRecord } from "./run_history.ts";
 import {
   canRedraw,
   forOutput,
@@ -84,12 +85,7 @@ export class TrainingReport {
       const { step, bytes } = event;
       await directory.saveCheckpoint(bytes, step);
       const path = directory.checkpointPath;
-      await this.#record({
-        event: "checkpoint",
-        step,
-        path,
-        bytes: bytes.length,
-      });
+      await this.#record(checkpointRecord({ step, path, bytes: bytes.length }));
       return;
     }
     await this.#record(event);

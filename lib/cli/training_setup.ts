@@ -144,7 +144,9 @@ async function resumedRun(
       ...given(flags, ["maxSteps"]),
     })
   );
-  if (step >= train.maxSteps) {
+  const history = await readHistory(path, step, train);
+  // One that was killed after its last checkpoint has yet to tell what was due then.
+  if (step > train.maxSteps || (step === train.maxSteps && history.complete)) {
     throw new CommandError(
       `Cannot resume ${path}: it has done ${step} of ${train.maxSteps} steps`,
       `--steps ${2 * step} goes on to step ${2 * step}`,
@@ -152,11 +154,7 @@ async function resumedRun(
   }
   const tokenizer = tokenizerOf(trained);
   const corpus = await findText({ path, data, nameOrFile: flags.data, signal });
-  const resumed = {
-    checkpoint,
-    step,
-    history: await readHistory(path, step, train),
-  };
+  const resumed = { checkpoint, step, history };
   return {
     path,
     ...prepareText(corpus, { model, train, tokenizer }),

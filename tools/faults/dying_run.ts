@@ -1,0 +1,95 @@
+/**
+ * The program, killed by itself at one of its file operations:
+ *
+ *     deno run -A tools/faults/dying_run.ts '{"of":"rename checkpoint","moment":"after"}' train …
+ *
+ * A kill from outside comes whenever it comes. This one hits the instants between two
+ * operations, or leaves half of what was to be written, as often as one asks for it.
+ */
+
+import { basename } from "@std/path";
+import { main } from "../../lib/cli/main.ts";
+
+/** The instant at which the process dies. */
+export interface Death {
+  /** What the operation's description begins with, as in `rename best` or `write metrics.jsonl {"event":"eval"`. */
+  readonly of: string;
+  /** Which of those operations, from 1; the first if left out. */
+  readonly nth?: number;
+  /** Before it, after it, or with half of the bytes written (for other operations: before). */
+  readonly moment: "before" | "half" | "after";
+}
+
+/** Characters of what is written that a description shows. */
+const SHOWN = 60;
+
+function die(): never {
+  Deno.kill(Deno.pid, "SIGKILL");
+  while (true);
+}
+
+/** Exchanges the operations that change files for ones that count, and die. */
+function arm({ of, nth = 1, moment }: Death): void {
+  let left = nth;
+  async function pass<Value>(
+    description: string,
+    { half = die, whole }: {
+      half?: () => unknown;
+      whole: () => Promise<Value>;
+    },
+  ): Promise<Value> {
+    const now = description.startsWith(of) && --left === 0;
+    if (now && moment === "before") die();
+    if (now && moment === "half") {
+      half();
+      die();
+    }
+    const value = await whole();
+    if (now) die();
+    return value;
+  }
+
+  const { open, rename, mkdir, writeTextFile } = Deno;
+  const { write, sync } = Deno.FsFile.prototype;
+  const names = new WeakMap<Deno.FsFile, string>();
+  const nameOf = (path: string | URL) => basename(String(path));
+  Deno.open = async (path, options) => {
+    const writes = options?.write || options?.append;
+    const whole = () => open(path, options);
+    const file = writes
+      ? await pass(`open ${nameOf(path)}`, { whole })
+      : await whole();
+    names.set(file, nameOf(path));
+    return file;
+  };
+  Deno.rename = (from, to) =>
+    pass(`rename ${nameOf(from)}`, { whole: () => rename(from, to) });
+  Deno.mkdir = (path, options) =>
+    pass(`mkdir ${nameOf(path)}`, { whole: () => mkdir(path, options) });
+  Deno.writeTextFile = (path, text, options) =>
+    pass(`write ${nameOf(path)} ${String(text).slice(0, SHOWN)}`, {
+      half: () => {
+        const part = String(text).slice(0, String(text).length >> 1);
+        Deno.writeTextFileSync(path, part, options);
+      },
+      whole: () => writeTextFile(path, text, options),
+    });
+  Deno.FsFile.prototype.write = function (bytes) {
+    const name = names.get(this);
+    if (name === undefined) return write.call(this, bytes); // a stream
+    const begin = new TextDecoder().decode(bytes.subarray(0, SHOWN));
+    return pass(`write ${name} ${begin}`, {
+      half: () => this.writeSync(bytes.subarray(0, bytes.length >> 1)),
+      whole: () => write.call(this, bytes),
+    });
+  };
+  Deno.FsFile.prototype.sync = function () {
+    return pass(`sync ${names.get(this)}`, { whole: () => sync.call(this) });
+  };
+}
+
+if (import.meta.main) {
+  const [death, ...args] = Deno.args;
+  arm(JSON.parse(death!) as Death);
+  Deno.exit(await main(args));
+}
