@@ -5,6 +5,7 @@
 
 import { join } from "@std/path";
 import type { TrainConfig } from "../config.ts";
+import { now, type Told } from "./board.ts";
 import { files } from "./run_directory.ts";
 
 /** What is kept of the files that a run adds to. */
@@ -77,7 +78,8 @@ export async function readHistory(
 async function checkpointLine(path: string, step: number): Promise<string> {
   const file = join(path, files.checkpoint);
   const { size } = await Deno.stat(file);
-  return JSON.stringify(checkpointRecord({ step, path: file, bytes: size }));
+  const told = checkpointRecord({ step, path: file, bytes: size });
+  return JSON.stringify({ ...told, time: now() });
 }
 
 /** A checkpoint as `metrics.jsonl` tells of it: where it is, in place of what it holds. */
@@ -87,7 +89,7 @@ export function checkpointRecord(
     readonly path: string;
     readonly bytes: number;
   },
-): object {
+): Told & { readonly path: string; readonly bytes: number } {
   return { event: "checkpoint", step, path, bytes };
 }
 

@@ -16,7 +16,7 @@ export interface RunRecord {
 }
 
 /** Fields that are never the same twice. */
-const FLEETING = ["tokensPerSecond", "seconds", "path"];
+const FLEETING = ["time", "tokensPerSecond", "seconds", "path"];
 
 /**
  * Reads a run's record.
