@@ -169,6 +169,12 @@ export class RunDirectory implements Disposable {
   }
 }
 
+/** Whether a run has written a checkpoint. */
+export async function hasCheckpoint(path: string): Promise<boolean> {
+  return await Deno.stat(join(path, files.checkpoint))
+    .then(() => true, () => false);
+}
+
 /** What `samples.txt` says of one sample. */
 function sampleEntry(step: number, text: string): string {
   return `--- step ${step}\n${text}\n\n`;

@@ -22,6 +22,15 @@ export interface RunHistory {
   readonly complete: boolean;
 }
 
+/** What is kept of a run that begins anew. */
+export const nothingTold: RunHistory = {
+  step: 0,
+  lines: [],
+  samples: [],
+  bestValLoss: Infinity,
+  complete: false,
+};
+
 /** What is looked at of an event. */
 interface Line {
   readonly event: string;

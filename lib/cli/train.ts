@@ -1,20 +1,26 @@
 /** `train`: a run from its flags to its last checkpoint. */
 
-import { Model } from "../language_model.ts";
+import { DeviceLostError, NoAdapterError } from "../backends/backend.ts";
+import { Model, type ModelPlacement } from "../language_model.ts";
 import { NonFiniteError } from "../metrics.ts";
 import { Sampler } from "../sampler.ts";
 import { Trainer } from "../trainer.ts";
-import type { Arguments } from "./arguments.ts";
+import { type Arguments, given } from "./arguments.ts";
 import { deviceName } from "./device_name.ts";
 import { CommandError, exitCode, isFailure } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
 import { opening } from "./opening.ts";
 import { placement } from "./placement.ts";
 import { program, VERSION } from "./program.ts";
-import { readRunConfig, RunDirectory } from "./run_directory.ts";
-import { canRedraw, StatusLine, writeError } from "./terminal.ts";
+import { hasCheckpoint, readRunConfig, RunDirectory } from "./run_directory.ts";
+import { nothingTold } from "./run_history.ts";
+import { bold, canRedraw, StatusLine, writeError } from "./terminal.ts";
 import { TrainingReport } from "./training_report.ts";
-import { prepareTraining, type TrainingSetup } from "./training_setup.ts";
+import {
+  prepareTraining,
+  resumable,
+  type TrainingSetup,
+} from "./training_setup.ts";
 import type { TrainFlags } from "./verbs.ts";
 
 /** How samples are made on the way: as in the study this grew from. */
@@ -24,11 +30,13 @@ const SAMPLE = { maxNewTokens: 100, temperature: 0.9, topK: 10 } as const;
  * Trains.
  *
  * @param args all arguments as they were typed, for the record
+ * @param place puts the model on a device
  * @returns the exit code
  */
 export async function train(
   { flags }: Arguments<TrainFlags>,
   args: readonly string[],
+  place: typeof placeModel = placeModel,
 ): Promise<number> {
   const { json = false } = flags;
   // JSON on the same terminal would run through the status line.
@@ -39,14 +47,61 @@ export async function train(
     status.clear();
     writeError("stopping after this step; Ctrl-C again quits at once\n");
   });
+  const stage: Stage = { flags, args, status, interrupt, place };
+  let setup = await prepareTraining(flags, interrupt.signal);
+  let where = placement(flags);
+  for (let losses = 0;;) {
+    try {
+      return await attempt(setup, where, stage);
+    } catch (error) {
+      if (!isLoss(error, losses++)) throw error;
+      // Once may be an accident: the same device gets a second chance.
+      const elsewhere = losses > 1;
+      if (elsewhere) where = { device: "wasm" };
+      setup = await takeUpAgain(setup, stage);
+      writeError(
+        `${bold("warning:")} ${error.message}\n` +
+          `going on after step ${setup.resumed?.step ?? 0} on ${
+            elsewhere
+              ? "the CPU: the weights will differ in their last bits from those of a run on one device"
+              : "the same device, opened anew"
+          }\n`,
+      );
+    }
+  }
+}
+
+/** What all attempts of a run share. */
+interface Stage {
+  readonly flags: Partial<TrainFlags>;
+  readonly args: readonly string[];
+  readonly status: StatusLine;
+  readonly interrupt: Interrupt;
+  readonly place: typeof placeModel;
+}
+
+/** A GPU went away in the middle of a run, which can go on. */
+class GpuLost extends Error {}
+
+/** Whether another attempt may help: a GPU went away, or did not come back after that. */
+function isLoss(error: unknown, losses: number): error is Error {
+  return error instanceof GpuLost || (losses > 0 &&
+    (error instanceof DeviceLostError || error instanceof NoAdapterError));
+}
+
+/** Trains until the run is over; gives the exit code. */
+async function attempt(
+  setup: TrainingSetup,
+  where: ModelPlacement,
+  { flags: { json = false }, args, status, interrupt, place }: Stage,
+): Promise<number> {
   const { signal } = interrupt;
-  const setup = await prepareTraining(flags, signal);
-  await using model = await placeModel(setup, flags);
+  await using model = await place(setup, where);
   signal.throwIfAborted();
   const facts = factsOf(setup, model);
   using directory = await RunDirectory.open(setup.path, {
     config: await recordOf(setup, facts, args),
-    history: setup.resumed?.history,
+    history: setup.resumed?.history ?? setup.restarted,
   });
   describe(setup, model);
   const report = new TrainingReport({
@@ -69,6 +124,9 @@ export async function train(
   } catch (error) {
     status.clear();
     await report.fail(error);
+    if (error instanceof DeviceLostError && model.backend.kind === "webgpu") {
+      throw new GpuLost(error.message);
+    }
     throw withHint(error, await directory.remains());
   }
   await sayGoodbye(report, directory);
@@ -79,11 +137,27 @@ export async function train(
 
 async function placeModel(
   { model, train, resumed }: TrainingSetup,
-  flags: Partial<TrainFlags>,
+  where: ModelPlacement,
 ): Promise<Model> {
   return resumed === undefined
-    ? await Model.create(model, { ...placement(flags), seed: train.seed })
-    : await Model.load(resumed.checkpoint, placement(flags));
+    ? await Model.create(model, { ...where, seed: train.seed })
+    : await Model.load(resumed.checkpoint, where);
+}
+
+/** The run as it goes on from its last checkpoint, or from its beginning if it has none. */
+async function takeUpAgain(
+  setup: TrainingSetup,
+  { flags, interrupt }: Stage,
+): Promise<TrainingSetup> {
+  const { path } = setup;
+  if (await hasCheckpoint(path)) {
+    const kept = given(flags, resumable);
+    return await prepareTraining(
+      { ...kept, resume: path },
+      interrupt.signal,
+    );
+  }
+  return { ...setup, restarted: nothingTold };
 }
 
 async function makeTrainer(

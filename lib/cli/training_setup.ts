@@ -54,6 +54,8 @@ export interface TrainingSetup {
     /** What it told before. */
     readonly history: RunHistory;
   };
+  /** What is kept of a first attempt that left no checkpoint; absent if there was none. */
+  readonly restarted?: RunHistory;
 }
 
 /** Prepares what the flags ask for. */
@@ -102,7 +104,7 @@ async function newRun(
 }
 
 /** Flags that may stand beside `--resume`: the rest is what the run began with. */
-const resumable: readonly (keyof TrainFlags)[] = [
+export const resumable: readonly (keyof TrainFlags)[] = [
   "resume",
   "maxSteps",
   "data",

@@ -1,0 +1,74 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
+import { decodeCheckpoint } from "../../lib/checkpoint.ts";
+import { SMALL, Workplace } from "./process.ts";
+
+const script = fromFileUrl(new URL("losing_device.ts", import.meta.url));
+
+/** Trains into `run` on a device that is lost as planned. */
+async function run(here: Workplace, plan: string) {
+  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", script, plan, ...SMALL, "--out", "run"],
+    cwd: here.path,
+    env: { NO_COLOR: "1" },
+  }).output();
+  return { code, stderr: new TextDecoder().decode(stderr) };
+}
+
+/** The steps, evaluations and checkpoints that a run told of. */
+async function told(here: Workplace): Promise<[string, number][]> {
+  const text = await Deno.readTextFile(here.file("run/metrics.jsonl"));
+  return text.trimEnd().split("\n").map((line) => JSON.parse(line))
+    .filter(({ event }) => event !== "start" && event !== "end")
+    .map(({ event, step }) => [event, step]);
+}
+
+/** What an undisturbed run tells. */
+const all = Array.from({ length: 12 }, (_, i) => i + 1).flatMap(
+  (step): [string, number][] => [
+    ["step", step],
+    ...(step % 6 === 0
+      ? ["checkpoint", "eval", "sample"].map((event): [string, number] => [
+        event,
+        step,
+      ])
+      : []),
+  ],
+);
+
+Deno.test("A run goes on from its checkpoint when the GPU is lost and comes back", async () => {
+  await using here = await Workplace.create();
+  await using other = await Workplace.create();
+  const { code, stderr } = await run(here, "8,99");
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stderr, "warning: Cannot go on: the GPU was unplugged");
+  assertStringIncludes(stderr, "after step 6 on the same device");
+  assertEquals(await told(here), all);
+  await run(other, "99");
+  const weights = async (place: Workplace) => {
+    const path = place.file("run/checkpoint.safetensors");
+    return decodeCheckpoint(await Deno.readFile(path)).tensors;
+  };
+  assertEquals(await weights(here), await weights(other));
+});
+
+Deno.test("A run goes on from its beginning when the GPU is lost before a checkpoint", async () => {
+  await using here = await Workplace.create();
+  const { code, stderr } = await run(here, "3,99");
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stderr, "going on after step 0");
+  assertEquals(await told(here), all);
+});
+
+for (
+  const [what, plan] of [["is lost again", "8,3"], ["stays away", "8,none"]]
+) {
+  Deno.test(`A run goes on on the CPU when the GPU ${what}`, async () => {
+    await using here = await Workplace.create();
+    const { code, stderr } = await run(here, plan!);
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stderr, "on the CPU: the weights will differ");
+    assertStringIncludes(stderr, "parameters on wasm");
+    assertEquals(await told(here), all);
+  });
+}
