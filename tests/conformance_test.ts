@@ -13,9 +13,9 @@ import type {
 } from "../lib/backends/backend.ts";
 import { openReference } from "../lib/backends/reference.ts";
 import { referenceKernels } from "../lib/backends/reference/registry.ts";
-import { checkCase } from "./conformance.ts";
-import type { Case } from "./conformance_case.ts";
-import { conformanceCases } from "./conformance_cases.ts";
+import { checkCase } from "../lib/checks/conformance.ts";
+import type { Case } from "../lib/checks/conformance_case.ts";
+import { conformanceCases } from "../lib/checks/conformance_cases.ts";
 
 /** Changes what is read of a buffer after the run of this number, 0 or 1. */
 type Fault = (numbers: Numbers, buffer: string, run: number) => void;

@@ -4,7 +4,7 @@ import { assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
 import type { EvalBatch } from "../lib/dataset.ts";
 import { Dataset } from "../lib/dataset.ts";
 import { Model } from "../lib/language_model.ts";
-import { makeGeneric, randomIds, variant } from "./variants.ts";
+import { makeGeneric, randomIds, variant } from "../lib/checks/variants.ts";
 
 const { config } = variant("position learned");
 const { vocabSize, blockSize: T } = config;

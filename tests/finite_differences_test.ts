@@ -17,7 +17,11 @@ import type {
   KernelName,
 } from "../kernels/vocabulary.ts";
 import { operandShapes } from "../lib/backends/reference/operands.ts";
-import { type Memory, normals, run } from "./conformance_operands.ts";
+import {
+  type Memory,
+  normals,
+  run,
+} from "../lib/checks/conformance_operands.ts";
 
 const STEP = 1e-5;
 const TOLERANCE = 1e-7;

@@ -15,7 +15,12 @@ import type { LayoutEntry } from "../lib/graph/layout.ts";
 import type { Plan } from "../lib/graph/plan.ts";
 import { Model } from "../lib/language_model.ts";
 import { trainPlan } from "../lib/plans.ts";
-import { makeGeneric, randomIds, variant, variants } from "./variants.ts";
+import {
+  makeGeneric,
+  randomIds,
+  variant,
+  variants,
+} from "../lib/checks/variants.ts";
 
 const STEP = 1e-5;
 const TOLERANCE = 1e-7;

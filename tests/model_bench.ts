@@ -2,7 +2,7 @@
 
 import type { Backend } from "../lib/backends/backend.ts";
 import { Model } from "../lib/language_model.ts";
-import { makeGeneric, type Variant } from "./variants.ts";
+import { makeGeneric, type Variant } from "../lib/checks/variants.ts";
 
 /** A backend under test. */
 export interface Bench {

@@ -8,8 +8,8 @@ import { assert, assertEquals } from "@std/assert";
 import type { Numbers } from "../lib/backends/backend.ts";
 import type { Model } from "../lib/language_model.ts";
 import { type Bench, variantsTest } from "./model_bench.ts";
-import { CachedRun } from "./cached_run.ts";
-import { isCausal, randomIds } from "./variants.ts";
+import { CachedRun } from "../lib/checks/cached_run.ts";
+import { isCausal, randomIds } from "../lib/checks/variants.ts";
 
 const B = 2;
 

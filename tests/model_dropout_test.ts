@@ -9,7 +9,7 @@ import { METRIC_SLOTS } from "../lib/optimizer.ts";
 import { cachedPlan, evalPlan, trainPlan } from "../lib/plans.ts";
 import { Trainer } from "../lib/trainer.ts";
 import { openFaulty } from "./faulty_backend.ts";
-import { randomIds, variant } from "./variants.ts";
+import { randomIds, variant } from "../lib/checks/variants.ts";
 
 const shape = { B: 2, T: 6 };
 

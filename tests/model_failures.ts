@@ -14,7 +14,7 @@ import {
   training,
   V,
 } from "./model_training.ts";
-import { variant } from "./variants.ts";
+import { variant } from "../lib/checks/variants.ts";
 
 /** Registers the tests on a backend. */
 export function registerFailures(bench: Bench): void {

@@ -7,9 +7,14 @@ import { generateText } from "../lib/generate.ts";
 import { Model } from "../lib/language_model.ts";
 import { Sampler } from "../lib/sampler.ts";
 import { Tokenizer } from "../lib/tokenizer.ts";
-import { lastLogits } from "./cached_run.ts";
+import { lastLogits } from "../lib/checks/cached_run.ts";
 import { type Bench, benchTest, variantsTest } from "./model_bench.ts";
-import { isCausal, makeGeneric, randomIds, variant } from "./variants.ts";
+import {
+  isCausal,
+  makeGeneric,
+  randomIds,
+  variant,
+} from "../lib/checks/variants.ts";
 
 const greedy = new Sampler({ temperature: 0 });
 

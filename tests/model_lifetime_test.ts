@@ -4,7 +4,7 @@ import { assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { openReference } from "../lib/backends/reference.ts";
 import { Model } from "../lib/language_model.ts";
 import { openFaulty } from "./faulty_backend.ts";
-import { randomIds, variant } from "./variants.ts";
+import { randomIds, variant } from "../lib/checks/variants.ts";
 
 const { config } = variant("nanoGPT");
 const shape = { B: 1, T: 4 };

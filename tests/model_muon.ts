@@ -8,7 +8,7 @@ import { Graph } from "../lib/graph/tensor.ts";
 import { Model } from "../lib/language_model.ts";
 import { orthogonalize } from "../lib/muon.ts";
 import { Trainer } from "../lib/trainer.ts";
-import { normals } from "./conformance_operands.ts";
+import { normals } from "../lib/checks/conformance_operands.ts";
 import {
   blend,
   isPositiveDefinite,
@@ -20,7 +20,7 @@ import {
 } from "./matrices.ts";
 import { type Bench, benchTest } from "./model_bench.ts";
 import { dataset, lossesOf, training } from "./model_training.ts";
-import { variant } from "./variants.ts";
+import { variant } from "../lib/checks/variants.ts";
 
 /** Square, wide and tall, one row, and more than one tile. */
 const shapes = [[5, 5], [3, 12], [12, 3], [1, 7], [40, 96], [96, 40]] as const;

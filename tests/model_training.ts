@@ -25,7 +25,7 @@ import { Model } from "../lib/language_model.ts";
 import { trainPlan } from "../lib/plans.ts";
 import { Trainer } from "../lib/trainer.ts";
 import { type Bench, benchTest } from "./model_bench.ts";
-import { randomIds, variant } from "./variants.ts";
+import { randomIds, variant } from "../lib/checks/variants.ts";
 
 /** Vocabulary and context of the models. */
 export const V = 7;

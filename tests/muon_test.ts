@@ -10,7 +10,7 @@ import { Model } from "../lib/language_model.ts";
 import { scheduleAt } from "../lib/optimizer.ts";
 import { trainPlan } from "../lib/plans.ts";
 import { blend, type Matrix, matrixOf, norm, orthogonal } from "./matrices.ts";
-import { randomIds } from "./variants.ts";
+import { randomIds } from "../lib/checks/variants.ts";
 
 const options: ModelOptions = {
   ...{ vocabSize: 11, blockSize: 6, nLayer: 2, nHead: 2, nEmbd: 8 },

@@ -5,7 +5,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { NgramModel } from "../lib/ngram.ts";
-import { randomIds } from "./variants.ts";
+import { randomIds } from "../lib/checks/variants.ts";
 
 const vocabSize = 5;
 const text = randomIds(300, { vocabSize, seed: 4 }).map((x, i) =>

@@ -16,7 +16,11 @@ import type {
 } from "../kernels/vocabulary.ts";
 import { operandShapes } from "../lib/backends/reference/operands.ts";
 import { CounterRandom, Purpose } from "../lib/random.ts";
-import { type Memory, normals, run } from "./conformance_operands.ts";
+import {
+  type Memory,
+  normals,
+  run,
+} from "../lib/checks/conformance_operands.ts";
 
 /** Computes one kernel; outputs begin as zeros. */
 function compute<Name extends KernelName>(

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { longestSharedSpan } from "../lib/shared_span.ts";
-import { randomIds } from "./variants.ts";
+import { randomIds } from "../lib/checks/variants.ts";
 
 /** By trying all stretches, the longest first. */
 function byTrying(text: string, other: string) {

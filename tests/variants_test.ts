@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { modelFields } from "../lib/config_fields.ts";
-import { variants } from "./variants.ts";
+import { variants } from "../lib/checks/variants.ts";
 
 Deno.test("Variants hold every choice of every field", () => {
   for (const [field, type] of modelFields) {

@@ -22,7 +22,14 @@ interface Room {
 
 const onDeno = ["Deno", "console"];
 const onDevice = ["navigator", "WebAssembly", "Worker"];
-const library = ["lib", "lib/model", "lib/lab", "lib/graph", "lib/backends"];
+const library = [
+  "lib",
+  "lib/model",
+  "lib/lab",
+  "lib/checks",
+  "lib/graph",
+  "lib/backends",
+];
 const kernels = ["kernels/wgsl", "kernels/wasm"];
 
 /** A file belongs to the first room that matches. Arrows point down. */
@@ -57,6 +64,18 @@ const rooms: readonly Room[] = [
     name: "lib/lab",
     files: /^lib\/lab\//,
     imports: ["lib", "lib/model", "lib/backends"],
+    globals: [],
+  },
+  {
+    name: "lib/checks",
+    files: /^lib\/checks\//,
+    imports: [
+      "lib",
+      "lib/model",
+      "lib/graph",
+      "lib/backends",
+      "kernels/vocabulary.ts",
+    ],
     globals: [],
   },
   {

@@ -8,7 +8,7 @@ import { registerFailures } from "../model_failures.ts";
 import { registerGeneration } from "../model_generation.ts";
 import { registerMuon } from "../model_muon.ts";
 import { registerTraining } from "../model_training.ts";
-import { variant } from "../variants.ts";
+import { variant } from "../../lib/checks/variants.ts";
 import { skipped, suffix } from "./adapter.ts";
 
 /** Every way to attend and to place tokens, each of which has kernels of its own for caches. */

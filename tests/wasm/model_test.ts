@@ -8,7 +8,7 @@ import { registerFailures } from "../model_failures.ts";
 import { registerGeneration } from "../model_generation.ts";
 import { registerMuon } from "../model_muon.ts";
 import { registerTraining } from "../model_training.ts";
-import { variants } from "../variants.ts";
+import { variants } from "../../lib/checks/variants.ts";
 
 const bench: Bench = {
   name: "wasm",

@@ -24,7 +24,7 @@ import { openWasm, type WasmBackend } from "../../lib/backends/wasm.ts";
 import type { WasmBuffer } from "../../lib/backends/wasm_buffer.ts";
 import type { WasmProgram } from "../../lib/backends/wasm_program.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
-import { normals } from "../conformance_operands.ts";
+import { normals } from "../../lib/checks/conformance_operands.ts";
 import { buffer, sums } from "../sums.ts";
 
 Deno.test("openWasm takes from 1 to 256 threads", async () => {

@@ -6,7 +6,7 @@ import type { TrainConfig } from "../../lib/config.ts";
 import { Dataset } from "../../lib/dataset.ts";
 import { Model } from "../../lib/language_model.ts";
 import { Trainer } from "../../lib/trainer.ts";
-import { randomIds } from "../variants.ts";
+import { randomIds } from "../../lib/checks/variants.ts";
 
 const blockSize = 64;
 const vocabSize = 65;

@@ -1,12 +1,8 @@
 /** A model's cached plans and full passes, run by hand. */
 
-import type {
-  DeviceBuffer,
-  Numbers,
-  Program,
-} from "../lib/backends/backend.ts";
-import type { Model } from "../lib/language_model.ts";
-import { cachedPlan } from "../lib/plans.ts";
+import type { DeviceBuffer, Numbers, Program } from "../backends/backend.ts";
+import type { Model } from "../language_model.ts";
+import { cachedPlan } from "../plans.ts";
 import { isCausal } from "./variants.ts";
 
 /** One cache of B rows that every call continues. Dispose of it when done. */

@@ -4,13 +4,13 @@
  * input), else standard normal ones. All are exact in 32 bits and drawn from a fixed seed.
  */
 
-import { referenceKernels } from "../lib/backends/reference/registry.ts";
+import { referenceKernels } from "../backends/reference/registry.ts";
 import {
   type OperandShape,
   operandShapes,
-} from "../lib/backends/reference/operands.ts";
-import { CounterRandom, Purpose } from "../lib/random.ts";
-import type { KernelName } from "../kernels/vocabulary.ts";
+} from "../backends/reference/operands.ts";
+import { CounterRandom, Purpose } from "../random.ts";
+import type { KernelName } from "../../kernels/vocabulary.ts";
 import type { Case } from "./conformance_case.ts";
 
 /** Memory of the operands of one side, in the vocabulary's order. */

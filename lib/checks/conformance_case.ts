@@ -1,6 +1,6 @@
 /** What a case of the conformance suite is, and how lists of them are written. */
 
-import type { KernelDims, KernelName } from "../kernels/vocabulary.ts";
+import type { KernelDims, KernelName } from "../../kernels/vocabulary.ts";
 
 /** One kernel with certain dims on certain numbers. */
 export type Case = {

@@ -5,7 +5,7 @@ import type {
   AttentionDropoutDims,
   CacheDims,
   Mask,
-} from "../kernels/vocabulary.ts";
+} from "../../kernels/vocabulary.ts";
 import type { Case } from "./conformance_case.ts";
 
 const plain = {

@@ -1,6 +1,6 @@
 /** The cases of the conformance suite for kernels that treat each element alone. */
 
-import type { Activation } from "../kernels/vocabulary.ts";
+import type { Activation } from "../../kernels/vocabulary.ts";
 import { type Case, each, MANY, vary } from "./conformance_case.ts";
 
 const activations: readonly Activation[] = [

@@ -3,13 +3,9 @@
  * and in the combinations that people build: what the tests of whole models run through.
  */
 
-import {
-  type ModelConfig,
-  modelConfig,
-  type ModelOptions,
-} from "../lib/config.ts";
-import type { Model } from "../lib/language_model.ts";
-import { CounterRandom, Purpose } from "../lib/random.ts";
+import { type ModelConfig, modelConfig, type ModelOptions } from "../config.ts";
+import type { Model } from "../language_model.ts";
+import { CounterRandom, Purpose } from "../random.ts";
 
 /** A model to test. */
 export interface Variant {
