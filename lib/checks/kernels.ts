@@ -1,0 +1,46 @@
+/** Every kernel of a backend against the float64 reference: the conformance suite's small cases. */
+
+import type { Backend } from "../backends/backend.ts";
+import { checkCase, MismatchError, sizeOf } from "./conformance.ts";
+import { conformanceCases } from "./conformance_cases.ts";
+import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
+
+/** Elements of all operands of the largest case: enough for several tiles of every kernel. */
+const LARGEST = 1 << 16;
+
+/** A verdict for each kernel of the vocabulary. */
+export function kernelChecks(backend: Backend): CheckGroup {
+  return {
+    name: "kernels",
+    meaning:
+      "Each against the same mathematics in float64: the worst error as a share of what rounding to 32 bits allows.",
+    run: () => checkKernels(backend),
+  };
+}
+
+async function* checkKernels(backend: Backend): AsyncGenerator<Verdict> {
+  const cases = conformanceCases.filter((test) => sizeOf(test) <= LARGEST);
+  for (const [kernel, tests] of Map.groupBy(cases, ({ kernel }) => kernel)) {
+    yield await verdict(kernel, async () => {
+      let worst = 0;
+      for (const test of tests) {
+        try {
+          worst = Math.max(worst, (await checkCase(backend, test)).worst);
+        } catch (error) {
+          if (!(error instanceof MismatchError)) throw error;
+          return {
+            status: "failed",
+            found: error.message,
+            hint:
+              `this device computes ${kernel} wrong: do not train on it; another --device may do, and a new driver may help`,
+          };
+        }
+      }
+      return {
+        status: "ok",
+        found: `${worst.toFixed(2)} in ${tests.length} cases`,
+        numbers: { worst, cases: tests.length },
+      };
+    });
+  }
+}
