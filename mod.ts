@@ -73,6 +73,7 @@ export type {
   SampleEvent,
   StepEvent,
   TrainEvent,
+  UpdateEvent,
 } from "./lib/events.ts";
 export {
   type GenerateOptions,

@@ -30,6 +30,16 @@ export interface EvalEvent {
   readonly bitsPerChar: number;
 }
 
+/** How far the first step after an evaluation moved the weights. */
+export interface UpdateEvent {
+  /** Which event this is. */
+  readonly event: "update";
+  /** Steps done, that step included. */
+  readonly step: number;
+  /** ‖Δw‖₂ / ‖w‖₂ of each weight matrix, by name, w as it was before the step; without those that were zero. */
+  readonly ratios: Readonly<Record<string, number>>;
+}
+
 /** Text that the model wrote after `step` steps. */
 export interface SampleEvent {
   /** Which event this is. */
@@ -68,6 +78,7 @@ export interface EndEvent {
 export type TrainEvent =
   | StepEvent
   | EvalEvent
+  | UpdateEvent
   | SampleEvent
   | CheckpointEvent
   | EndEvent;

@@ -4,7 +4,7 @@
  * while later steps run.
  */
 
-import type { DeviceBuffer, Program } from "./backends/backend.ts";
+import type { DeviceBuffer, Numbers, Program } from "./backends/backend.ts";
 import {
   type Checkpoint,
   encodeCheckpoint,
@@ -31,7 +31,9 @@ import type {
   EvalEvent,
   SampleEvent,
   TrainEvent,
+  UpdateEvent,
 } from "./events.ts";
+import { updateRatios } from "./update_ratio.ts";
 
 /**
  * Trains a model on a dataset.
@@ -103,7 +105,7 @@ export class Trainer {
    * whole step, and a checkpoint and the end are still told. After {@linkcode Trainer.restore}
    * it begins with the evaluation and the sample that are due at the restored step.
    *
-   * While the consumer holds an eval, sample or checkpoint event, the model is exactly as it was after `step` steps.
+   * While the consumer holds an eval, update, sample or checkpoint event, the model is exactly as it was after `step` steps.
    *
    * @throws {NonFiniteError} when the loss or a gradient is not finite
    * @throws {DeviceLostError} when the device goes away
@@ -121,12 +123,15 @@ export class Trainer {
     }
     const metrics = new MetricsReader(program, this.config, this.#step);
     while (this.#step < maxSteps && !signal?.aborted) {
+      const before = await this.#evaluatedWeights();
+      if (before !== undefined) metrics.resume();
       await this.#submit(program);
       yield* await metrics.submitted();
       await this.#check(metrics);
-      if (this.#isDue()) {
+      if (before !== undefined || this.#isDue()) {
         yield* await metrics.drain();
         await this.#check(metrics);
+        if (before !== undefined) yield await this.#update(before);
         yield* this.#pause(signal);
         metrics.resume();
       }
@@ -182,6 +187,20 @@ export class Trainer {
       if (!last) await breath();
     }
     this.#step++;
+  }
+
+  /** The weights, if they are those of an evaluation: the next step's update is measured against them. */
+  async #evaluatedWeights(): Promise<Numbers | undefined> {
+    return this.#step > 0 && this.#isMultiple(this.config.evalInterval)
+      ? await this.#store("params").read()
+      : undefined;
+  }
+
+  /** Told before the checkpoint of its step, so that who resumes from there has it. */
+  async #update(before: Numbers): Promise<UpdateEvent> {
+    const after = await this.#store("params").read();
+    const ratios = updateRatios(this.#model.layout, { before, after });
+    return { event: "update", step: this.#step, ratios };
   }
 
   /** Whether the step just submitted is one to stop and look at. */

@@ -37,7 +37,8 @@ Deno.test("train writes a run: events, checkpoints, samples, its configuration",
     "start",
     ...Array(6).fill("step"),
     ...["checkpoint", "eval", "sample"],
-    ...Array(6).fill("step"),
+    ...["step", "update"],
+    ...Array(5).fill("step"),
     ...["checkpoint", "eval", "sample"],
     "end",
   ]);
@@ -135,6 +136,8 @@ Deno.test("train --resume goes on as if it had never stopped, bit for bit", asyn
   assertEquals(config.resumed.map(({ step }: { step: number }) => step), [6]);
   const all = events(await Deno.readTextFile(here.file("part/metrics.jsonl")));
   assertEquals(all.filter(({ event }) => event === "step").length, 12);
+  const updates = all.filter(({ event }) => event === "update");
+  assertEquals(updates.map(({ step }) => step), [7]);
 });
 
 Deno.test("train --resume refuses what would be another run", async () => {
