@@ -9,7 +9,7 @@ import { Model } from "../lib/language_model.ts";
 import { Trainer } from "../lib/trainer.ts";
 import { updateRatios } from "../lib/update_ratio.ts";
 import { dataset, training } from "./model_training.ts";
-import { variant } from "./variants.ts";
+import { variant } from "../lib/checks/variants.ts";
 
 Deno.test("Update ratios are the change's norm over the norm before it, of matrices alone", () => {
   const graph = new Graph();
