@@ -1,0 +1,237 @@
+/**
+ * How far tokens reach: what a changed token changes, to the bit, on every path. A model can be
+ * trusted only if none reaches an earlier position: else it is trained on what it is to
+ * predict, its losses are too good to be true, and its text is worse than they say.
+ */
+
+import type { Backend, Numbers } from "../backends/backend.ts";
+import { Model } from "../language_model.ts";
+import { CachedRun } from "./cached_run.ts";
+import { makeGeneric, randomIds, variant } from "./variants.ts";
+import {
+  type CheckGroup,
+  type Finding,
+  type Verdict,
+  verdict,
+} from "./verdict.ts";
+
+/** The largest changes of logits when one token becomes another. */
+export interface Reach {
+  /** At the positions before it. */
+  readonly before: number;
+  /** At its own and those after it. */
+  readonly later: number;
+  /** In another row of the batch. */
+  readonly other: number;
+}
+
+/** How far tokens reach on a full pass: one token of the first of two rows changes at a time. */
+export async function fullReach(
+  model: Model,
+  { tokens, positions }: {
+    /** (2, T) */
+    readonly tokens: Int32Array;
+    /** Where a token changes, each from 1 to T - 1. */
+    readonly positions: readonly number[];
+  },
+): Promise<Reach[]> {
+  const { vocabSize: V } = model.config;
+  const shape = { B: 2, T: tokens.length / 2 };
+  const original = await model.forward(tokens, shape);
+  const results = [];
+  for (const at of positions) {
+    const changed = tokens.with(at, (tokens[at]! + 1) % V);
+    const logits = await model.forward(changed, shape);
+    const largest = (from: number, to: number) =>
+      largestChange(original, logits, { from: from * V, to: to * V });
+    results.push({
+      before: largest(0, at),
+      later: largest(at, shape.T),
+      other: largest(shape.T, 2 * shape.T),
+    });
+  }
+  return results;
+}
+
+/** Whether the tokens behind a prefill's prompt, its padding, change a bit of its logits or caches. */
+export async function paddingReaches(
+  model: Model,
+  prompts: readonly ArrayLike<number>[],
+): Promise<boolean> {
+  const runWith = async (padding: number) => {
+    await using run = new CachedRun(model, prompts.length);
+    const logits = await run.feed(prompts, padding);
+    return [logits, ...await caches(model, run)];
+  };
+  const zeros = await runWith(0);
+  const others = await runWith(model.config.vocabSize - 1);
+  return zeros.some((numbers, i) => differ(numbers, others[i]!));
+}
+
+/** How many numbers of the caches are of positions before a changed token, and changed. */
+export async function cachedReach(
+  model: Model,
+  { tokens, positions }: {
+    /** (T), no more than `blockSize`. */
+    readonly tokens: Int32Array;
+    readonly positions: readonly number[];
+  },
+): Promise<{ readonly before: number; readonly later: number }> {
+  const { blockSize, vocabSize: V } = model.config;
+  const cachesOf = async (tokens: Int32Array) => {
+    await using run = new CachedRun(model, 1);
+    await run.feed([tokens]);
+    return await caches(model, run);
+  };
+  const original = await cachesOf(tokens);
+  let [before, later] = [0, 0];
+  for (const at of positions) {
+    const changed = tokens.with(at, (tokens[at]! + 1) % V);
+    for (const [layer, cache] of (await cachesOf(changed)).entries()) {
+      const past = at * cache.length / blockSize;
+      cache.forEach((value, i) => {
+        if (value === original[layer]![i]) return;
+        if (i < past) before++;
+        else later++;
+      });
+    }
+  }
+  return { before, later };
+}
+
+/** Whether decoding sees what stands in a cache behind the tokens so far: each step's logits, with it and without. */
+export async function staleCacheReaches(
+  model: Model,
+  tokens: Int32Array,
+): Promise<boolean> {
+  const { nLayer, blockSize, attention } = model.config;
+  const decode = async (oldContent: number) => {
+    await using run = new CachedRun(model, 1);
+    const [first, ...rest] = tokens;
+    const logits = [await run.feed([[first!]])];
+    for (let layer = 0; attention && layer < nLayer; layer++) {
+      const cache = run.cache(layer);
+      const width = cache.spec.length / blockSize;
+      const old = new Float32Array(cache.spec.length - width);
+      cache.write(old.fill(oldContent), width);
+    }
+    for (const id of rest) logits.push(await run.feed([[id]]));
+    return logits;
+  };
+  const clean = await decode(0);
+  const dirty = await decode(1e3);
+  return clean.some((logits, i) => differ(logits, dirty[i]!));
+}
+
+function largestChange(
+  a: Numbers,
+  b: Numbers,
+  { from, to }: { readonly from: number; readonly to: number },
+): number {
+  let most = 0;
+  for (let i = from; i < to; i++) {
+    const change = Math.abs(a[i]! - b[i]!);
+    if (!(change <= most)) most = change; // NaN too
+  }
+  return most;
+}
+
+function differ(a: Numbers, b: Numbers): boolean {
+  return a.some((value, i) => !Object.is(value, b[i]));
+}
+
+/** The content of all layers' caches. */
+function caches(model: Model, run: CachedRun): Promise<Numbers[]> {
+  const { attention, nLayer } = model.config;
+  const layers = Array.from({ length: attention ? nLayer : 0 }, (_, i) => i);
+  return Promise.all(layers.map((layer) => run.cache(layer).read()));
+}
+
+/** As many places as asked for, spread over 1 … T - 1, the first and the last among them. */
+export function spread(count: number, T: number): number[] {
+  const last = T - 2;
+  const places = Math.min(count, T - 1);
+  return Array.from(
+    { length: places },
+    (_, i) => 1 + Math.round(places === 1 ? 0 : i * last / (places - 1)),
+  );
+}
+
+/** The architectures that the doctor tries: each with its own way to say where a token is. */
+const architectures = [
+  "nanoGPT",
+  "Llama",
+  "modern",
+  "position alibi with 3 heads",
+];
+
+/** A verdict for each path through small models. */
+export function causalityChecks(backend: Backend): CheckGroup {
+  return {
+    name: "causality",
+    meaning:
+      "No token changes a bit of what was computed for those before it, on any of the three paths.",
+    run: () => checkCausality(backend),
+  };
+}
+
+async function* checkCausality(backend: Backend): AsyncGenerator<Verdict> {
+  const paths = { "full pass": full, prefill, decoding };
+  for (const [name, path] of Object.entries(paths)) {
+    yield await verdict(name, async () => {
+      for (const architecture of architectures) {
+        const { config } = variant(architecture);
+        await using model = await Model.create(config, { backend });
+        await makeGeneric(model);
+        const { blockSize: T, vocabSize } = config;
+        const finding = await path(model, randomIds(2 * T, { vocabSize }));
+        if (finding.status !== "ok") {
+          return { ...finding, found: `${architecture}: ${finding.found}` };
+        }
+      }
+      return { status: "ok", found: `0 bits, ${architectures.length} models` };
+    });
+  }
+}
+
+const hint =
+  "this device lets a model see the future: do not train on it; another --device may do";
+
+async function full(model: Model, tokens: Int32Array): Promise<Finding> {
+  const T = tokens.length / 2;
+  const positions = spread(T, T);
+  for (const reach of await fullReach(model, { tokens, positions })) {
+    if (reach.before > 0 || reach.other > 0) {
+      const most = Math.max(reach.before, reach.other);
+      const found = `earlier logits change by ${most.toPrecision(2)}`;
+      return { status: "failed", found, hint };
+    }
+    if (!(reach.later > 0)) {
+      const found = "a changed token changes nothing at all";
+      return { status: "failed", found, hint };
+    }
+  }
+  return { status: "ok", found: "0 bits" };
+}
+
+async function prefill(model: Model, tokens: Int32Array): Promise<Finding> {
+  const T = tokens.length / 2;
+  const prompts = [tokens.subarray(0, T - 2), tokens.subarray(T, T + 1)];
+  if (await paddingReaches(model, prompts)) {
+    const found = "what stands behind a prompt changes its logits";
+    return { status: "failed", found, hint };
+  }
+  const first = tokens.subarray(0, T);
+  const positions = spread(T, T);
+  const { before } = await cachedReach(model, { tokens: first, positions });
+  return before > 0
+    ? { status: "failed", found: `${before} cached numbers change`, hint }
+    : { status: "ok", found: "0 bits" };
+}
+
+async function decoding(model: Model, tokens: Int32Array): Promise<Finding> {
+  const first = tokens.subarray(0, tokens.length / 2);
+  return await staleCacheReaches(model, first)
+    ? { status: "failed", found: "it sees a cache's old content", hint }
+    : { status: "ok", found: "0 bits" };
+}
