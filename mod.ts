@@ -32,6 +32,7 @@
  * @module
  */
 
+export { attentionMaps } from "./lib/attention_maps.ts";
 export {
   type Backend,
   type BackendKind,

@@ -110,7 +110,12 @@ export class Evaluator {
   }
 }
 
-function checkTokens(
+/**
+ * Refuses ids that a model cannot run on.
+ *
+ * @throws {RangeError} if they are not (B, T), too many for a row, or not in the vocabulary
+ */
+export function checkTokens(
   tokens: Int32Array,
   { B, T }: BatchShape,
   { blockSize, vocabSize }: ModelConfig,

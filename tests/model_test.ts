@@ -2,6 +2,7 @@
 
 import { openReference } from "../lib/backends/reference.ts";
 import type { Bench } from "./model_bench.ts";
+import { registerAttentionMaps } from "./model_attention.ts";
 import { registerCausality } from "./model_causality.ts";
 import { registerDecoding } from "./model_decoding.ts";
 import { registerFailures } from "./model_failures.ts";
@@ -18,6 +19,7 @@ const bench: Bench = {
   tolerance: 1e-12,
 };
 
+registerAttentionMaps(bench);
 registerCausality(bench);
 registerDecoding(bench);
 registerGeneration(bench);

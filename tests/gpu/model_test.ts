@@ -2,6 +2,7 @@
 
 import { openWebGpu } from "../../lib/backends/webgpu.ts";
 import type { Bench } from "../model_bench.ts";
+import { registerAttentionMaps } from "../model_attention.ts";
 import { registerCausality } from "../model_causality.ts";
 import { registerDecoding } from "../model_decoding.ts";
 import { registerFailures } from "../model_failures.ts";
@@ -33,6 +34,7 @@ const bench: Bench = {
   tolerance: 1e-4,
 };
 
+registerAttentionMaps(bench);
 registerCausality(bench);
 registerDecoding(bench);
 registerGeneration(bench);

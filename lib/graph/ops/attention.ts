@@ -5,7 +5,7 @@ import type {
   AttentionDropoutDims,
   CacheDims,
 } from "../../../kernels/vocabulary.ts";
-import { expectShape, type Op, type Tensor } from "../tensor.ts";
+import { expectShape, type Graph, type Op, type Tensor } from "../tensor.ts";
 import { type Heads, qkvWidth } from "./heads.ts";
 
 /** How queries meet keys; see `AttentionDims` in the kernel vocabulary. */
@@ -64,6 +64,27 @@ export function attention(
       site: dropout?.site ?? 0,
     },
   })[0]!;
+}
+
+/** One attention of a network: what goes in, what comes out, and how queries meet keys. */
+export interface AttentionSite {
+  /** The part of the model it is, e.g. `h.0.attn`. */
+  readonly label: string;
+  /** (B, T, QKV): queries and keys as they meet, after rotation and norm, and values. */
+  readonly qkv: Tensor;
+  /** (B, T, NH·HS). */
+  readonly y: Tensor;
+  readonly dims: AttentionDims;
+}
+
+/** The attentions over whole sequences of a network that was described, in order. */
+export function attentionSites({ nodes }: Graph): AttentionSite[] {
+  return nodes.filter(({ op }) => op === attentionOp).map((node) => ({
+    label: node.label,
+    qkv: node.inputs[0]!,
+    y: node.outputs[0]!,
+    dims: node.attrs as AttentionDropoutDims,
+  }));
 }
 
 const cachedAttentionOp: Op<CacheDims & AttentionDims> = {
