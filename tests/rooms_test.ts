@@ -141,6 +141,8 @@ Deno.test("Rooms keep packages out of the library", () => {
     ["lib/backends/wasm.ts", "https://example.com/mod.ts"],
     ["kernels/wgsl/matmul.ts", "@std/assert"],
     ["lib/cli/train.ts", "npm:chalk@5"],
+    ["lib/cli/train.ts", "@observablehq/plot"],
+    ["lib/cli/report/page.ts", "npm:linkedom@0.18.12"],
   ] as const;
   for (const [path, name] of refused) {
     assertRefused(path, `import { a } from "${name}"; a();`, {
@@ -151,6 +153,10 @@ Deno.test("Rooms keep packages out of the library", () => {
   assertAllowed(
     "lib/cli/train.ts",
     `import { join } from "@std/path"; join();`,
+  );
+  assertAllowed(
+    "lib/cli/report/plotter.ts",
+    `await import("@observablehq/plot"); await import("linkedom");`,
   );
   assertAllowed("data/moby_dick.ts", `await import("npm:@stdlib/x@1.0.0");`);
   assertAllowed("tests/model_test.ts", `import { a } from "npm:a@1"; a();`);

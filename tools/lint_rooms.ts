@@ -41,9 +41,17 @@ const rooms: readonly Room[] = [
     globals: onDeno,
   },
   {
+    // It loads its packages when it runs: no other verb needs them.
+    name: "lib/cli/report",
+    files: /^lib\/cli\/report\//,
+    imports: ["lib/cli", "mod.ts", ...library],
+    packages: /^(@std\/|(@observablehq\/plot|linkedom)$)/,
+    globals: onDeno,
+  },
+  {
     name: "lib/cli",
     files: /^lib\/cli\//,
-    imports: ["mod.ts", ...library, "data"],
+    imports: ["lib/cli/report", "mod.ts", ...library, "data"],
     packages: /^@std\//,
     globals: onDeno,
   },
@@ -129,6 +137,7 @@ const rooms: readonly Room[] = [
     imports: [
       "cli.ts",
       "lib/cli",
+      "lib/cli/report",
       "mod.ts",
       ...library,
       ...kernels,

@@ -11,6 +11,8 @@ export interface Syntax<Values> {
   readonly name: string;
   /** What the one argument without a dash is called; absent: there is none. */
   readonly operand?: string;
+  /** Whether it may be given several times. */
+  readonly several?: boolean;
   readonly flags: FlagsOf<Values>;
 }
 
@@ -18,8 +20,10 @@ export interface Syntax<Values> {
 export interface Arguments<Values> {
   /** The values of the flags that were given. */
   readonly flags: Partial<Values>;
-  /** The argument without a dash, if it was given. */
+  /** The argument without a dash, if it was given; the first of several. */
   readonly operand: string | undefined;
+  /** All arguments without a dash. */
+  readonly operands: readonly string[];
 }
 
 /**
@@ -56,9 +60,12 @@ export function parseArguments<Values>(
       flags[key] = read(flag, flagName(key), texts.map(String));
     }
   }
+  const operands = found._.map(String);
+  checkOperands(operands, syntax);
   return {
     flags: flags as Partial<Values>,
-    operand: onlyOperand(found._.map(String), syntax),
+    operand: operands[0],
+    operands,
   };
 }
 
@@ -92,11 +99,14 @@ function read(
   }
 }
 
-function onlyOperand(
+function checkOperands(
   operands: readonly string[],
-  { name, operand }: Pick<Syntax<never>, "name" | "operand">,
-): string | undefined {
-  const most = operand === undefined ? 0 : 1;
+  { name, operand, several = false }: Pick<
+    Syntax<never>,
+    "name" | "operand" | "several"
+  >,
+): void {
+  const most = operand === undefined ? 0 : several ? Infinity : 1;
   if (operands.length > most) {
     const reason = operand === undefined
       ? "it takes flags only"
@@ -106,7 +116,6 @@ function onlyOperand(
       seeHelp(name),
     );
   }
-  return operands[0];
 }
 
 function seeHelp(verb: string): string {

@@ -34,8 +34,12 @@ export function verbList(
 
 /** Help on a verb. */
 export function verbHelp<Values>(verb: Verb<Values>): string {
-  const { name, summary, operand, sections } = verb;
-  const usage = [program(), name, ...(operand ? [`[${operand}]`] : [])];
+  const { name, summary, operand, several, sections } = verb;
+  const usage = [
+    program(),
+    name,
+    ...(operand ? [`[${operand}${several ? " ..." : ""}]`] : []),
+  ];
   return [
     `${usage.join(" ")} [FLAG ...]`,
     ...wrap(`${name}: ${summary}`, WIDTH),
@@ -55,6 +59,9 @@ function operandHelp(
 ): string {
   if (operand === "STUDY") {
     return "STUDY is a directory with a plan.json, which says what is to be run.";
+  }
+  if (name === "report") {
+    return "RUN is a run's directory; the newest run in runs/ if left out. Several are compared.";
   }
   return name === "info"
     ? "RUN is a run's directory or a checkpoint file. Without it and without flags, info is about the machine."

@@ -9,6 +9,7 @@ import { writeError, writeOutput } from "./terminal.ts";
 import {
   evalVerb,
   infoVerb,
+  reportVerb,
   sampleVerb,
   trainVerb,
   type Verb,
@@ -59,6 +60,11 @@ async function dispatch([name, ...args]: readonly string[]): Promise<number> {
       return await run(infoVerb, args, async (given) => {
         const { info } = await import("./info.ts");
         return await info(given);
+      });
+    case "report":
+      return await run(reportVerb, args, async (given) => {
+        const { report } = await import("./report.ts");
+        return await report(given);
       });
     case "lab": {
       const { lab } = await import("./lab/main.ts");

@@ -7,6 +7,7 @@
  *     samples.txt             what the model wrote on the way
  *     checkpoint.safetensors  the last state: weights, moments, step
  *     best.safetensors        the weights with the lowest validation loss
+ *     report.html             what `report` draws of it; comparison.html: beside others
  *
  * Files that are replaced are written beside and renamed: what is there stays
  * whole until the new one is.
@@ -26,6 +27,8 @@ export const files = {
   samples: "samples.txt",
   checkpoint: "checkpoint.safetensors",
   best: "best.safetensors",
+  report: "report.html",
+  comparison: "comparison.html",
 } as const;
 
 /** Where runs are if nothing else is said. */

@@ -280,6 +280,31 @@ export const infoVerb: Verb<InfoFlags> = {
   },
 };
 
+/** What `report` can be told. */
+export interface ReportFlags extends CommonFlags {
+  out: string;
+}
+
+/** `report`. */
+export const reportVerb: Verb<ReportFlags> = {
+  name: "report",
+  summary: "draw a run, or compare several, in one HTML file",
+  operand: "RUN",
+  several: true,
+  examples: [
+    ["report runs/NAME", "curves, samples, attention, losses by character"],
+    ["report runs/A runs/B", "what differs, and what came of it"],
+  ],
+  flags: {
+    out: text("FILE", {
+      help: "where to write it",
+      without: "RUN/report.html; of several, comparison.html in the first",
+    }),
+    ...commonFlags,
+  },
+  sections: { Flags: ["out", "device", "threads", "help"] },
+};
+
 /** `lab`, whose own verbs are in `lab/verbs.ts`. */
 export const labSummary: VerbSummary = {
   name: "lab",
@@ -293,5 +318,6 @@ export const verbs: readonly VerbSummary[] = [
   sampleVerb,
   evalVerb,
   infoVerb,
+  reportVerb,
   labSummary,
 ];

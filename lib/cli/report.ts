@@ -1,0 +1,57 @@
+/** `report`: a run, or several compared, as one HTML file that needs nothing else. */
+
+import { join } from "@std/path";
+import type { Arguments } from "./arguments.ts";
+import { CommandError, exitCode, reasonOf } from "./errors.ts";
+import { Interrupt } from "./interrupt.ts";
+import { placement } from "./placement.ts";
+import { comparisonPage } from "./report/comparison_page.ts";
+import { measure } from "./report/measurement.ts";
+import { Plotter } from "./report/plotter.ts";
+import { readRun } from "./report/run_record.ts";
+import { runPage } from "./report/run_page.ts";
+import { files } from "./run_directory.ts";
+import { canRedraw, StatusLine, writeOutput } from "./terminal.ts";
+import type { ReportFlags } from "./verbs.ts";
+
+/** Draws; gives the exit code. */
+export async function report(
+  { flags, operands }: Arguments<ReportFlags>,
+): Promise<number> {
+  using interrupt = new Interrupt();
+  const given = operands.length === 0 ? [undefined] : operands;
+  const runs = await Promise.all(given.map(readRun));
+  const [run] = runs as [typeof runs[number]];
+  const status = new StatusLine(canRedraw());
+  const onStage = (doing: string) => status.show(() => doing, { now: true });
+  try {
+    onStage("loading what draws");
+    const plotter = await Plotter.open();
+    const several = runs.length > 1;
+    const text = several ? await comparisonPage(plotter, runs) : await runPage(
+      plotter,
+      run,
+      await measure(run, {
+        placement: placement(flags),
+        signal: interrupt.signal,
+        onStage,
+      }),
+    );
+    const path = flags.out ??
+      join(run.path, several ? files.comparison : files.report);
+    await write(path, text);
+    status.clear();
+    await writeOutput(`${path}\n`);
+    return exitCode.ok;
+  } finally {
+    status.clear();
+  }
+}
+
+async function write(path: string, text: string): Promise<void> {
+  try {
+    await Deno.writeTextFile(path, text);
+  } catch (error) {
+    throw new CommandError(`Cannot write ${path}: ${reasonOf(error)}`);
+  }
+}

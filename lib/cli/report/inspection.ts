@@ -1,0 +1,116 @@
+/** What is measured anew for a report: the loss of each token of a passage, and where attention goes in it. */
+
+import { attentionMaps } from "../../attention_maps.ts";
+import type { Numbers } from "../../backends/backend.ts";
+import type { Model } from "../../language_model.ts";
+
+/** Tokens of a passage whose losses are shown. */
+const PASSAGE = 640;
+/** Tokens of the text that attention is shown on. */
+const PROMPT = 28;
+/** Guesses that are shown for each token. */
+const GUESSES = 3;
+
+/** A token of a passage, as a model saw it coming. */
+export interface ReadToken {
+  readonly id: number;
+  /** In nats. */
+  readonly loss: number;
+  /** The likeliest tokens, best first. */
+  readonly guesses: readonly {
+    readonly id: number;
+    readonly probability: number;
+  }[];
+}
+
+/** A stretch of text that a model was shown. */
+export interface Inspection {
+  readonly passage: readonly ReadToken[];
+  /** What attention is shown on. */
+  readonly prompt: Int32Array;
+  /** For each layer (NH, T, T); see `attentionMaps`. */
+  readonly maps: readonly Float64Array[];
+}
+
+/**
+ * Reads a passage with a model.
+ *
+ * @param tokens a text that begins before the passage, so that it has a context; at least 2
+ * @param isLineEnd whether a token ends a line: passage and prompt begin after one
+ */
+export async function inspect(
+  model: Model,
+  tokens: Int32Array,
+  isLineEnd: (id: number) => boolean,
+): Promise<Inspection> {
+  const { blockSize } = model.config;
+  const start = lineAfter(
+    tokens,
+    Math.min(blockSize, Math.floor(tokens.length / 4)),
+    isLineEnd,
+  );
+  const end = Math.min(start + PASSAGE, tokens.length);
+  const passage = await readPassage(model, tokens, { start, end });
+  const promptEnd = Math.min(start + Math.min(PROMPT, blockSize), end);
+  const prompt = tokens.slice(Math.min(start, promptEnd - 1), promptEnd);
+  return { passage, prompt, maps: await attentionMaps(model, prompt) };
+}
+
+/** The first place from `from` on that a line begins at, if there is one near. */
+function lineAfter(
+  tokens: Int32Array,
+  from: number,
+  isLineEnd: (id: number) => boolean,
+): number {
+  const first = Math.max(1, from);
+  // Better an empty line before it: that is where something begins.
+  for (const lines of [2, 1]) {
+    for (let at = first; at < Math.min(first + 400, tokens.length / 2); at++) {
+      const before = tokens.subarray(Math.max(0, at - lines), at);
+      if (before.length === lines && before.every(isLineEnd)) return at;
+    }
+  }
+  return first;
+}
+
+/**
+ * Each token from `start` to `end` after as much context as there is, from half to all of a
+ * block: windows that overlap by half, side by side.
+ */
+async function readPassage(
+  model: Model,
+  tokens: Int32Array,
+  { start, end }: { readonly start: number; readonly end: number },
+): Promise<ReadToken[]> {
+  const { blockSize: T, vocabSize: V } = model.config;
+  const stride = Math.max(1, Math.floor(T / 2));
+  const B = Math.ceil((end - start) / stride);
+  const ids = new Int32Array(B * T);
+  const rows = Array.from({ length: B }, (_, b) => {
+    const first = start + b * stride;
+    const last = Math.min(first + stride, end);
+    const from = Math.max(0, last - 1 - T);
+    ids.set(tokens.subarray(from, last - 1), b * T);
+    return { first, last, from };
+  });
+  const logits = await model.forward(ids, { B, T });
+  return rows.flatMap(({ first, last, from }, b) =>
+    Array.from({ length: last - first }, (_, i) => {
+      const at = (b * T + first + i - 1 - from) * V;
+      return readToken(tokens[first + i]!, logits.subarray(at, at + V));
+    })
+  );
+}
+
+function readToken(id: number, logits: Numbers): ReadToken {
+  let most = -Infinity;
+  for (const logit of logits) most = Math.max(most, logit);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - most);
+  const lse = most + Math.log(sum);
+  const guesses = Array.from(logits.keys())
+    .sort((a, b) => logits[b]! - logits[a]!)
+    .slice(0, GUESSES)
+    .map((id) => ({ id, probability: Math.exp(logits[id]! - lse) }));
+  return { id, loss: lse - logits[id]!, guesses };
+}

@@ -1,0 +1,170 @@
+/** What a report says beyond what a run wrote down: computed from its text and its weights, as far as they are still there. */
+
+import { basename } from "@std/path";
+import { Dataset } from "../../dataset.ts";
+import { Model, type ModelPlacement } from "../../language_model.ts";
+import type { Tokenizer } from "../../tokenizer.ts";
+import { loadRecorded } from "../corpus.ts";
+import { isFailure } from "../errors.ts";
+import { makeTokenizer } from "../training_setup.ts";
+import { readTrainedModel, type TrainedModel } from "../trained_model.ts";
+import { inspect, type Inspection } from "./inspection.ts";
+import { corpusOf, type RunRecord } from "./run_record.ts";
+import { isLineEnd } from "./token_text.ts";
+import { type Yardstick, yardsticksOf } from "./yardsticks.ts";
+
+/** What could be computed. */
+export interface Measurement {
+  /** Empty if the text is gone. */
+  readonly yardsticks: readonly Yardstick[];
+  /** Why there are none. */
+  readonly textProblem: string | undefined;
+  /** What the weights do; absent if there are none, or nothing to show them. */
+  readonly reading: Reading | undefined;
+  /** Why it is absent. */
+  readonly modelProblem: string | undefined;
+}
+
+/** A text as a model of the run reads it. */
+export interface Reading extends Inspection {
+  readonly tokenizer: Tokenizer;
+  /** The file of its weights. */
+  readonly weights: string;
+  /** Whether the text is the model's own, in place of the validation split. */
+  readonly ownText: boolean;
+}
+
+/** How to compute. */
+export interface MeasureOptions {
+  readonly placement: ModelPlacement;
+  readonly signal: AbortSignal;
+  /** Called with what begins. */
+  readonly onStage: (doing: string) => void;
+}
+
+/** The two splits of a run's text. */
+interface Splits {
+  readonly train: Int32Array;
+  readonly val: Int32Array;
+}
+
+/** Computes what is still possible; what is not is said, and no error. */
+export async function measure(
+  run: RunRecord,
+  { placement, signal, onStage }: MeasureOptions,
+): Promise<Measurement> {
+  const trained = await attempt(() => readWeights(run.path));
+  const text = await attempt(() => readSplits(run, trained.value, signal));
+  onStage("counting n-grams");
+  await breath();
+  const vocabSize = Number(run.model["vocabSize"]);
+  const yardsticks = await attempt(() =>
+    text.value === undefined ? [] : yardsticksOf(text.value, vocabSize)
+  );
+  onStage("reading a passage");
+  await breath();
+  signal.throwIfAborted();
+  const reading = await attempt(() =>
+    trained.value === undefined
+      ? undefined
+      : read(trained.value, { run, splits: text.value, placement })
+  );
+  return {
+    yardsticks: yardsticks.value ?? [],
+    textProblem: text.problem ?? yardsticks.problem,
+    reading: reading.value,
+    modelProblem: trained.problem ?? reading.problem,
+  };
+}
+
+/** What came of something that may be impossible. */
+interface Attempt<Value> {
+  readonly value?: Value;
+  readonly problem?: string;
+}
+
+async function attempt<Value>(
+  action: () => Value | Promise<Value>,
+): Promise<Attempt<Value>> {
+  try {
+    return { value: await action() };
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return { problem: error.message.split("\n")[0]! };
+  }
+}
+
+/** Lets a signal arrive before something long. */
+function breath(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** The weights with the lowest validation loss, or the last ones of a run that was not evaluated. */
+async function readWeights(path: string): Promise<TrainedModel> {
+  try {
+    return await readTrainedModel(path, { best: true });
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return await readTrainedModel(path);
+  }
+}
+
+async function readSplits(
+  run: RunRecord,
+  trained: TrainedModel | undefined,
+  signal: AbortSignal,
+): Promise<Splits> {
+  const record = corpusOf(run);
+  if (record === undefined) {
+    throw new RangeError(
+      "Cannot find the text: config.json does not say which it was",
+    );
+  }
+  const { text } = await loadRecorded(record, signal);
+  const kind = run.tokenizer["kind"];
+  const tokenizer = trained?.checkpoint.tokenizer ??
+    makeTokenizer(kind === "bytes" || kind === "chars" ? kind : "ascii", text);
+  const tokens = tokenizer.encode(text);
+  const blockSize = Number(run.model["blockSize"]);
+  const size = new Dataset(tokens, { blockSize, batchSize: 1 }).size("train");
+  return { train: tokens.subarray(0, size), val: tokens.subarray(size) };
+}
+
+async function read(
+  { path, checkpoint }: TrainedModel,
+  { run, splits, placement }: {
+    readonly run: RunRecord;
+    readonly splits: Splits | undefined;
+    readonly placement: ModelPlacement;
+  },
+): Promise<Reading | undefined> {
+  const { tokenizer } = checkpoint;
+  if (tokenizer === undefined) {
+    throw new RangeError(
+      `Cannot read a text with ${path}: it was saved without a tokenizer`,
+    );
+  }
+  const tokens = splits?.val ?? ownText(run, tokenizer);
+  if (tokens === undefined || tokens.length < 8) return undefined;
+  await using model = await Model.load(checkpoint, placement);
+  const inspection = await inspect(
+    model,
+    tokens,
+    (id) => isLineEnd(tokenizer, id),
+  );
+  return {
+    ...inspection,
+    tokenizer,
+    weights: basename(path),
+    ownText: splits === undefined,
+  };
+}
+
+/** The last sample that the model wrote. */
+function ownText(
+  { samples }: RunRecord,
+  tokenizer: Tokenizer,
+): Int32Array | undefined {
+  const last = samples.at(-1);
+  return last && tokenizer.encode(`${last.prompt}${last.text}`);
+}

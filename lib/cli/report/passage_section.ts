@@ -1,0 +1,59 @@
+/** A passage of the text, each token shaded by how little the model expected it. */
+
+import type { Tokenizer } from "../../tokenizer.ts";
+import { escapeHtml, html, Markup } from "./html.ts";
+import type { ReadToken } from "./inspection.ts";
+import { isLineEnd, tokenLabel } from "./token_text.ts";
+
+/** Shades, and the loss in nats that the last one begins at. */
+const SHADES = 10;
+const MOST = 5;
+
+/** The passage, and what its shades mean. */
+export function passageSection(
+  passage: readonly ReadToken[],
+  tokenizer: Tokenizer,
+): Markup {
+  const mean = passage.reduce((sum, { loss }) => sum + loss, 0) /
+    passage.length;
+  return html`
+    <div
+      class="legend">${[0, 1, 2, 3, 4, 5].map((loss) =>
+        html`<span><i class="swatch l${shadeOf(loss)}"></i>${loss}${
+          loss === MOST && " or more"
+        }</span>`
+      )}<span>nats; this passage: ${mean.toFixed(2)} on average</span></div>
+    <p class="passage" translate="no">${new Markup(
+      passage.map((token) => tokenSpan(token, tokenizer)).join(""),
+    )}</p>
+    <output
+      class="readout">Point at a character: its loss, and what was expected in its place.</output>
+  `;
+}
+
+function shadeOf(loss: number): number {
+  return Math.min(SHADES, Math.round(loss * SHADES / MOST));
+}
+
+function tokenSpan(
+  { id, loss, guesses }: ReadToken,
+  tokenizer: Tokenizer,
+): string {
+  const label = tokenLabel(tokenizer, id);
+  const percent = (probability: number) =>
+    `${(100 * probability).toFixed(probability < 0.1 ? 1 : 0)} %`;
+  const expected = guesses.map(({ id, probability }) =>
+    `${tokenLabel(tokenizer, id)} ${percent(probability)}`
+  ).join("  ");
+  const title = escapeHtml(
+    `${label}  ${loss.toFixed(2)} nats, ${
+      percent(Math.exp(-loss))
+    }; expected: ${expected}`,
+  );
+  const text = isLineEnd(tokenizer, id)
+    ? "⏎\n"
+    : label === "␣"
+    ? " "
+    : escapeHtml(label);
+  return `<span class="l${shadeOf(loss)}" title="${title}">${text}</span>`;
+}

@@ -1,0 +1,69 @@
+/** Observable Plot and a document to draw in, loaded when a report is made. */
+
+import type * as PlotModule from "@observablehq/plot";
+import { CommandError } from "../errors.ts";
+import { Markup } from "./html.ts";
+
+/** The library's functions. */
+export type Plot = typeof PlotModule;
+
+/** A picture's size and what it is called for those who do not see it. */
+export interface PictureOptions extends PlotModule.PlotOptions {
+  readonly width: number;
+  readonly height: number;
+  readonly ariaLabel: string;
+}
+
+/** Draws charts as SVG text. */
+export class Plotter {
+  /** Makes marks. */
+  readonly plot: Plot;
+  readonly #document: unknown;
+
+  private constructor(plot: Plot, document: unknown) {
+    this.plot = plot;
+    this.#document = document;
+  }
+
+  /** @throws {CommandError} if the packages are not here and cannot be fetched */
+  static async open(): Promise<Plotter> {
+    try {
+      const [plot, { parseHTML }] = await Promise.all([
+        import("@observablehq/plot"),
+        import("linkedom"),
+      ]);
+      const { document } = parseHTML("<html></html>") as unknown as {
+        readonly document: unknown;
+      };
+      return new Plotter(plot, document);
+    } catch (error) {
+      const [reason] = String(error instanceof Error ? error.message : error)
+        .split("\n");
+      throw new CommandError(
+        `Cannot draw: the packages @observablehq/plot and linkedom are neither here nor to be had (${reason})`,
+        "with a network, `deno cache npm:@observablehq/plot@0.6.17 npm:linkedom@0.18.12` fetches them once",
+      );
+    }
+  }
+
+  /** One picture, as wide as its place allows; its colours are the page's. */
+  draw({ className = "plot", ...options }: PictureOptions): Markup {
+    const picture = this.plot.plot({
+      ...options,
+      className,
+      document: this.#document as never,
+    });
+    const svg = (picture as { readonly outerHTML: string }).outerHTML
+      // Its style is the page's; its numbers need no more than a hundredth of a pixel.
+      .replace(/<style>[^]*?<\/style>/, "")
+      .replace(
+        /(?<=\s(?:[dxy]|[xyr][12]?|c[xy]|transform|width|height)=")[^"]*/g,
+        (numbers) =>
+          numbers.replace(
+            /\d+\.\d{3,}/g,
+            (n) => String(Number(Number(n).toFixed(2))),
+          ),
+      );
+    return new Markup(svg.replace("<svg ", '<svg role="img" '));
+  }
+}

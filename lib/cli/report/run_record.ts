@@ -1,0 +1,186 @@
+/** What a run's directory says of it: its configuration and its events, ready to be drawn. */
+
+import { basename, join, resolve } from "@std/path";
+import type {
+  EvalEvent,
+  SampleEvent,
+  StepEvent,
+  UpdateEvent,
+} from "../../events.ts";
+import type { CorpusRecord } from "../corpus.ts";
+import { CommandError, reasonOf } from "../errors.ts";
+import { program } from "../program.ts";
+import { files, newestRun, readRunConfig, RUNS } from "../run_directory.ts";
+
+/** Named values, as `config.json` has them. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** A run. */
+export interface RunRecord {
+  readonly path: string;
+  /** The name of its directory. */
+  readonly name: string;
+  /** The arguments that it began with. */
+  readonly command: readonly string[];
+  /** Where else it began: once for each time that it was resumed. */
+  readonly resumedAt: readonly number[];
+  /** When it began, in ISO 8601. */
+  readonly began: string | undefined;
+  readonly versions: Fields;
+  readonly device: Fields;
+  readonly parameters: number | undefined;
+  readonly model: Fields;
+  readonly train: Fields;
+  readonly data: Fields;
+  readonly tokenizer: Fields;
+  readonly steps: readonly StepEvent[];
+  readonly evals: readonly EvalEvent[];
+  readonly updates: readonly UpdateEvent[];
+  readonly samples: readonly SampleEvent[];
+  /** How it ended; undefined if it did not say. */
+  readonly end:
+    | { readonly reason: string; readonly message?: string }
+    | undefined;
+  /** Wall time of all its parts, evaluations included. */
+  readonly seconds: number;
+}
+
+/**
+ * Reads a run.
+ *
+ * @param given its directory; the newest run if left out
+ * @throws {CommandError} if there is none
+ */
+export async function readRun(given: string | undefined): Promise<RunRecord> {
+  const path = given ?? await newestRun();
+  if (path === undefined) {
+    throw new CommandError(
+      `Cannot find a run: there is none in ${RUNS}/`,
+      `${program()} train makes one`,
+    );
+  }
+  const config = await readConfig(path);
+  const events = await readEvents(path);
+  const of = <Event>(kind: string, ...numbers: string[]) =>
+    events.filter((event) =>
+      event["event"] === kind &&
+      numbers.every((field) => Number.isFinite(event[field]))
+    ) as unknown as Event[];
+  const end = events.findLast(({ event }) => event === "end");
+  return {
+    path,
+    name: basename(resolve(path)),
+    command: Array.isArray(config["command"]) ? config["command"] : [],
+    resumedAt: Array.isArray(config["resumed"])
+      ? config["resumed"].map(({ step }) => Number(step))
+      : [],
+    began: typeof config["began"] === "string" ? config["began"] : undefined,
+    versions: fieldsOf(config["versions"]),
+    device: fieldsOf(config["device"]),
+    parameters: typeof config["parameters"] === "number"
+      ? config["parameters"]
+      : undefined,
+    model: fieldsOf(config["model"]),
+    train: fieldsOf(config["train"]),
+    data: fieldsOf(config["data"]),
+    tokenizer: fieldsOf(config["tokenizer"]),
+    steps: of<StepEvent>("step", "loss", "gradNorm", "learningRate"),
+    evals: of<EvalEvent>("eval", "trainLoss", "valLoss"),
+    updates: of<UpdateEvent>("update"),
+    samples: of<SampleEvent>("sample"),
+    end: end as RunRecord["end"],
+    seconds: wallTime(events),
+  };
+}
+
+/** The last step that is known to be done. */
+export function lastStep({ steps, evals }: RunRecord): number {
+  return Math.max(steps.at(-1)?.step ?? 0, evals.at(-1)?.step ?? 0);
+}
+
+/** The evaluation with the lowest validation loss. */
+export function bestEval({ evals }: RunRecord): EvalEvent | undefined {
+  return evals.toSorted((a, b) => a.valLoss - b.valLoss)[0];
+}
+
+/** What is known of a run's text; undefined if that is not enough to find it. */
+export function corpusOf({ data }: RunRecord): CorpusRecord | undefined {
+  const found = typeof data["name"] === "string" ||
+    typeof data["file"] === "string";
+  return found && typeof data["sha256"] === "string"
+    ? data as unknown as CorpusRecord
+    : undefined;
+}
+
+/** What a run's text is called. */
+export function corpusName({ data }: RunRecord): string {
+  const { name, file } = data;
+  return typeof name === "string"
+    ? name
+    : typeof file === "string"
+    ? basename(file)
+    : "an unknown text";
+}
+
+async function readConfig(path: string): Promise<Fields> {
+  let info: Deno.FileInfo;
+  try {
+    info = await Deno.stat(path);
+  } catch (error) {
+    const newest = await newestRun();
+    throw new CommandError(
+      `Cannot read ${path}: ${reasonOf(error)}`,
+      newest === undefined ? undefined : `the newest run is ${newest}`,
+    );
+  }
+  const hint = `what is wanted is what ${program()} train made`;
+  if (!info.isDirectory) {
+    throw new CommandError(
+      `Cannot report on ${path}: it is not the directory of a run`,
+      hint,
+    );
+  }
+  const config = await readRunConfig(path);
+  if (config !== undefined) return config;
+  throw new CommandError(
+    `Cannot report on ${path}: it has no ${files.config} that can be read`,
+    hint,
+  );
+}
+
+/** The events; lines that a crash or a full disk cut short are left out. */
+async function readEvents(path: string): Promise<Fields[]> {
+  const text = await Deno.readTextFile(join(path, files.metrics))
+    .catch(() => "");
+  return text.split("\n").flatMap((line) => {
+    try {
+      const event = JSON.parse(line);
+      return typeof event?.step === "number" ? [event as Fields] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function fieldsOf(value: unknown): Fields {
+  return typeof value === "object" && value !== null ? value as Fields : {};
+}
+
+/** From each start to the last that was told before the next one. */
+function wallTime(events: readonly Fields[]): number {
+  let total = 0;
+  let begun: number | undefined;
+  let last = 0;
+  for (const { event, time, seconds } of events) {
+    if (event === "end" && typeof seconds === "number" && begun === undefined) {
+      total += seconds; // from before events had a time
+    }
+    if (typeof time !== "number") continue;
+    if (event === "start" || begun === undefined) {
+      total += begun === undefined ? 0 : last - begun;
+      begun = time;
+    }
+    last = time;
+  }
+  return total + (begun === undefined ? 0 : last - begun);
+}

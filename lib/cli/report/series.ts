@@ -1,0 +1,69 @@
+/** Long series made short enough to draw. */
+
+/** A point of a curve. */
+export interface Point {
+  readonly step: number;
+  readonly value: number;
+}
+
+/**
+ * At most `2 * buckets` points that look like all of them: of each stretch of steps its
+ * lowest and its highest point, in the order in which they come.
+ */
+export function extremes(points: readonly Point[], buckets: number): Point[] {
+  if (points.length <= 2 * buckets) return [...points];
+  return chunks(points, buckets).flatMap((chunk) => {
+    const low = chunk.reduce((a, b) => b.value < a.value ? b : a);
+    const high = chunk.reduce((a, b) => b.value > a.value ? b : a);
+    if (low === high) return [low];
+    return low.step < high.step ? [low, high] : [high, low];
+  });
+}
+
+/**
+ * Means over windows that are centred on their step, `share` of the curve wide and
+ * narrower near its ends, at `count` steps.
+ */
+export function smoothed(
+  points: readonly Point[],
+  { share = 0.04, count = 240 }: {
+    readonly share?: number;
+    readonly count?: number;
+  } = {},
+): Point[] {
+  const n = points.length;
+  const sums = new Float64Array(n + 1);
+  points.forEach(({ value }, i) => sums[i + 1] = sums[i]! + value);
+  const half = Math.floor(n * share / 2);
+  return thinned(points, count).map(({ step }, k, all) => {
+    const i = all.length === n
+      ? k
+      : Math.round(k * (n - 1) / Math.max(1, all.length - 1));
+    const reach = Math.min(half, i, n - 1 - i);
+    const sum = sums[i + reach + 1]! - sums[i - reach]!;
+    return { step, value: sum / (2 * reach + 1) };
+  });
+}
+
+/** At most `count` of the things, the first and the last among them, evenly spread. */
+export function thinned<Thing>(
+  things: readonly Thing[],
+  count: number,
+): Thing[] {
+  const n = things.length;
+  if (n <= count) return [...things];
+  if (count === 1) return [things[n - 1]!];
+  return Array.from(
+    { length: count },
+    (_, k) => things[Math.round(k * (n - 1) / (count - 1))]!,
+  );
+}
+
+function chunks(points: readonly Point[], count: number): Point[][] {
+  const n = points.length;
+  return Array.from(
+    { length: count },
+    (_, k) =>
+      points.slice(Math.floor(k * n / count), Math.floor((k + 1) * n / count)),
+  );
+}

@@ -1,0 +1,89 @@
+/** How the page looks, in light and in dark, from a phone to a desk. */
+
+const shades = Array.from(
+  { length: 14 },
+  (_, i) => `.s${i + 1}{fill-opacity:${((i + 1) / 14).toFixed(2)}}`,
+).join("");
+
+const losses = Array.from(
+  { length: 10 },
+  (_, i) =>
+    `.l${i + 1}{background:color-mix(in srgb,var(--heat) ${
+      (i + 1) * 8
+    }%,transparent)}`,
+).join("");
+
+/**
+ * CSS. Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), which can be told apart
+ * with any kind of colour vision, lighter where the page is dark.
+ */
+export const style: string = `
+:root{color-scheme:light dark;--page:#fcfcfb;--ink:#1d2024;--dim:#5d646d;--rule:#dfe1e4;
+--soft:#f2f3f3;--val:#0072b2;--train:#d55e00;--batch:#7d8793;--first:#d98200;--last:#0072b2;
+--heat:#e8710a;--run0:#0072b2;--run1:#d55e00;--run2:#009e73;--run3:#b0558a;--run4:#8a6d00;--run5:#2f9bd6;--run6:#555}
+@media(prefers-color-scheme:dark){:root{--page:#14161a;--ink:#e4e6e9;--dim:#9aa2ad;--rule:#31363d;
+--soft:#1d2025;--val:#56b4e9;--train:#e69f00;--batch:#8b95a1;--first:#f0b040;--last:#56b4e9;
+--heat:#e8710a;--run0:#56b4e9;--run1:#f08a3c;--run2:#1fc79a;--run3:#dd8fb9;--run4:#d9c84a;--run5:#a8d4f2;--run6:#bbb}}
+*{box-sizing:border-box}
+html{-webkit-text-size-adjust:100%}
+body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
+main{max-width:1088px;margin:0 auto;padding:40px 24px 64px}
+h1{font-size:34px;line-height:1.15;letter-spacing:-.02em;margin:0 0 8px;overflow-wrap:anywhere}
+h2{font-size:21px;letter-spacing:-.01em;margin:0 0 4px}
+h3{font-size:14px;font-weight:600;margin:20px 0 6px}
+p{margin:0 0 12px}
+a{color:var(--val)}
+code,pre,.passage,.tokens{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+.summary{font-size:18px;margin-bottom:20px;max-width:46em}
+.about{color:var(--dim);max-width:48em;font-size:15px}
+.note{border-left:3px solid var(--train);background:var(--soft);padding:10px 14px;margin:0 0 16px;border-radius:0 6px 6px 0}
+pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}
+pre.command{background:var(--soft);border-radius:8px;padding:12px 14px;font-size:13.5px;margin:0 0 20px}
+nav{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:14px;padding:12px 0;border-block:1px solid var(--rule)}
+nav a{text-decoration:none}nav a:hover{text-decoration:underline}
+section{margin-top:44px;scroll-margin-top:12px}
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(148px,1fr));gap:20px;margin:0 0 24px}
+.tiles dt{color:var(--dim);font-size:13px}
+.tiles dd{margin:0;font-size:25px;letter-spacing:-.02em;font-variant-numeric:tabular-nums;line-height:1.25}
+.tiles dd small{display:block;font-size:13px;color:var(--dim);letter-spacing:0}
+.legend{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:13.5px;color:var(--dim);margin:6px 0 10px;align-items:center}
+.legend span{display:inline-flex;align-items:center;gap:7px}
+.key{display:inline-block;width:22px;height:3px;border-radius:2px;background:var(--c)}
+.swatch{display:inline-block;width:14px;height:14px;border-radius:3px;box-shadow:0 0 0 1px var(--rule)}
+.plot{display:block;width:100%;height:auto;overflow:visible;font:11px system-ui,sans-serif;font-variant-numeric:tabular-nums;background:none}
+.plot text{white-space:pre}
+.narrow .plot{font-size:11.5px}
+.narrow{display:none}
+@media(max-width:640px){.narrow{display:block}.wide{display:none}main{padding:24px 16px 48px}h1{font-size:27px}.summary{font-size:16.5px}section{margin-top:36px}}
+.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:24px 28px}
+.charts figure,.heads figure,.samples figure{margin:0;min-width:0}
+.charts figcaption{font-size:13.5px;font-weight:600;margin-bottom:2px}
+.scroll{overflow-x:auto;margin:12px 0}
+table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
+th,td{text-align:left;padding:5px 18px 5px 0;border-bottom:1px solid var(--rule);white-space:nowrap;vertical-align:top}
+th{color:var(--dim);font-weight:500;font-size:13px}
+td.number{text-align:right}
+details{margin-top:12px}summary{cursor:pointer;color:var(--dim);font-size:14px}
+.configs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr));gap:8px 40px}
+.configs table{width:100%}.configs td{white-space:normal;overflow-wrap:anywhere}.configs td:last-child{text-align:right;padding-right:0}
+.configs tr.other td{font-weight:600}
+.samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:16px}
+.samples figure{background:var(--soft);border-radius:10px;padding:12px 14px;display:flex;flex-direction:column;gap:8px}
+.samples figcaption{font-size:13px;color:var(--dim);display:flex;justify-content:space-between;gap:8px}
+.samples figcaption b{color:var(--ink)}
+.samples pre{font-size:12.5px;line-height:1.5}
+.samples pre i{font-style:normal;color:var(--dim)}
+.heads{display:flex;gap:20px;overflow-x:auto;padding:2px 2px 10px;scroll-snap-type:x proximity}
+.heads figure{flex:0 0 auto;width:min(245px,80vw);scroll-snap-align:start}
+.heads svg{display:block;width:100%;height:auto;touch-action:pan-x pan-y;cursor:crosshair}
+.heads figcaption{font-size:13px;color:var(--dim);margin:4px 0 0 4px}.heads figcaption b{color:var(--ink)}
+.ground{fill:var(--soft)}.heads path,.legend path{fill:var(--val)}
+.tokens text{font-size:8.5px;text-anchor:middle;dominant-baseline:central;fill:var(--ink)}
+.passage{font-size:15px;line-height:1.75;white-space:pre-wrap;overflow-wrap:anywhere;margin:0;cursor:crosshair}
+.passage span{padding:2px 0}
+.passage .on{outline:2px solid var(--ink);outline-offset:-1px;border-radius:2px}
+.readout{display:block;position:sticky;bottom:0;background:var(--page);border-top:1px solid var(--rule);color:var(--dim);font-size:14px;padding:10px 0;margin-top:12px;white-space:pre-wrap}
+footer{margin-top:56px;padding-top:14px;border-top:1px solid var(--rule);color:var(--dim);font-size:13.5px}
+${shades}${losses}
+@media print{.readout,nav{display:none}}
+`;

@@ -1,0 +1,24 @@
+/** Tokens as they can be seen: each with a text of its own, spaces and line ends too. */
+
+import type { Tokenizer } from "../../tokenizer.ts";
+import { visible } from "../terminal.ts";
+
+const pictures: Readonly<Record<string, string>> = {
+  "\n": "⏎",
+  "\t": "⇥",
+  " ": "␣",
+};
+
+/** What a token is shown as: a character, or two digits for a byte that is none. */
+export function tokenLabel(tokenizer: Tokenizer, id: number): string {
+  if (tokenizer.kind === "bytes" && id >= 0x80) {
+    return id.toString(16).toUpperCase();
+  }
+  const text = tokenizer.decode([id]);
+  return pictures[text] ?? visible(text);
+}
+
+/** Whether a token ends a line. */
+export function isLineEnd(tokenizer: Tokenizer, id: number): boolean {
+  return tokenizer.decode([id]) === "\n";
+}
