@@ -9,7 +9,7 @@ import {
 import { attentionMaps, attentionPlan } from "../lib/attention_maps.ts";
 import { Model } from "../lib/language_model.ts";
 import { type Bench, benchTest, variantsTest } from "./model_bench.ts";
-import { randomIds, variant } from "./variants.ts";
+import { randomIds, variant } from "../lib/checks/variants.ts";
 
 /** Registers the tests on a backend. */
 export function registerAttentionMaps(bench: Bench): void {
