@@ -52,13 +52,13 @@ export const DEFAULT_PRESET: PresetName = "default";
 /** The presets, by name. */
 export const presets: Readonly<Record<PresetName, Preset>> = {
   default: {
-    about: "the best model of five minutes on two cores (docs/recipe.md)",
+    about: "five minutes on two cores: 152,064 parameters (docs/recipe.md)",
     tokenizer: "chars",
     model: {
       blockSize: 128,
-      nLayer: 4,
-      nHead: 3,
-      nEmbd: 96,
+      nLayer: 3,
+      nHead: 2,
+      nEmbd: 64,
       position: "rope",
       norm: "rmsnorm",
       mlp: "relu2",
@@ -70,7 +70,7 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
     },
     train: {
       batchSize: 8,
-      maxSteps: 4500,
+      maxSteps: 9000,
       optimizer: "muon",
       learningRate: 6e-3,
       muonLearningRate: 0.01,
@@ -79,9 +79,9 @@ export const presets: Readonly<Record<PresetName, Preset>> = {
       schedule: "linear",
       beta2: 0.99,
       weightDecay: 0.1,
-      evalInterval: 500,
-      sampleInterval: 500,
-      checkpointInterval: 500,
+      evalInterval: 1000,
+      sampleInterval: 1000,
+      checkpointInterval: 1000,
     },
   },
   original: {
