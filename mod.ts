@@ -72,6 +72,7 @@ export type {
   EndEvent,
   EvalEvent,
   SampleEvent,
+  SkipEvent,
   StepEvent,
   TrainEvent,
   UpdateEvent,

@@ -62,14 +62,24 @@ export interface CheckpointEvent {
   readonly bytes: Uint8Array;
 }
 
+/** A step was left out: its loss or gradient was not finite, and the weights are those from before. */
+export interface SkipEvent {
+  /** Which event this is. */
+  readonly event: "skip";
+  /** The step, from 1; it counts as done. */
+  readonly step: number;
+  /** What was not finite, and where it began. */
+  readonly message: string;
+}
+
 /** Training is over. Always the last event. */
 export interface EndEvent {
   /** Which event this is. */
   readonly event: "end";
   /** Steps done. */
   readonly step: number;
-  /** Whether `maxSteps` was reached or the signal came first. */
-  readonly reason: "done" | "aborted";
+  /** Whether `maxSteps` was reached, or the signal or `Trainer.stop` came first. */
+  readonly reason: "done" | "aborted" | "stopped";
   /** Wall time of this run. */
   readonly seconds: number;
 }
@@ -81,4 +91,5 @@ export type TrainEvent =
   | UpdateEvent
   | SampleEvent
   | CheckpointEvent
+  | SkipEvent
   | EndEvent;

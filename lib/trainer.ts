@@ -5,11 +5,7 @@
  */
 
 import type { DeviceBuffer, Numbers, Program } from "./backends/backend.ts";
-import {
-  type Checkpoint,
-  encodeCheckpoint,
-  type TrainingState,
-} from "./checkpoint.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import { type TrainConfig, trainConfig } from "./config.ts";
 import type { Dataset } from "./dataset.ts";
 import { firstNonFinite, type Inputs } from "./diagnosis.ts";
@@ -17,7 +13,6 @@ import { generateText } from "./generate.ts";
 import type { Model } from "./language_model.ts";
 import { breath, MetricsReader, NonFiniteError } from "./metrics.ts";
 import { METRIC_SLOTS, momentsOf, scheduleAt } from "./optimizer.ts";
-import { flatParameters, readParameters } from "./parameters.ts";
 import { trainPlan } from "./plans.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import {
@@ -26,6 +21,7 @@ import {
   type SampleRecipe,
   type TrainerExtras,
 } from "./trainer_extras.ts";
+import { decodeTraining, encodeTraining } from "./training_state.ts";
 import type {
   CheckpointEvent,
   EvalEvent,
@@ -34,6 +30,9 @@ import type {
   UpdateEvent,
 } from "./events.ts";
 import { updateRatios } from "./update_ratio.ts";
+
+/** Steps on end that may be left out for not being finite. */
+const MOST_SKIPS = 10;
 
 /**
  * Trains a model on a dataset.
@@ -67,6 +66,11 @@ export class Trainer {
   #step = 0;
   /** Whether what is due at this step may not have been told. */
   #restored = false;
+  #stopping = false;
+  /** The step of the last checkpoint, evaluation and sample. */
+  #savedAt = -1;
+  #evaluatedAt = -1;
+  #sampledAt = -1;
 
   /**
    * Prepares training; nothing runs yet.
@@ -80,8 +84,8 @@ export class Trainer {
     dataset: Dataset,
     options: Partial<TrainConfig> & TrainerExtras = {},
   ) {
-    const { tokenizer, sample, trainEvalBatches, charsPerToken, ...config } =
-      options;
+    const { tokenizer, sample, onNonFinite, ...others } = options;
+    const { trainEvalBatches, charsPerToken, ...config } = others;
     this.config = trainConfig({ batchSize: dataset.batchSize, ...config });
     this.#model = model;
     this.#dataset = dataset;
@@ -90,6 +94,7 @@ export class Trainer {
       ...(sample && { sample }),
       ...(trainEvalBatches !== undefined && { trainEvalBatches }),
       ...(charsPerToken !== undefined && { charsPerToken }),
+      ...(onNonFinite && { onNonFinite }),
     };
     checkDataset(dataset, this.config, model.config);
     checkExtras(this.#extras, model.config);
@@ -100,21 +105,60 @@ export class Trainer {
     return this.#step;
   }
 
+  /** Ends {@linkcode Trainer.run} after the step that is under way, with all that its last step would tell. */
+  stop(): void {
+    this.#stopping = true;
+  }
+
   /**
-   * Trains until `maxSteps`, or until the signal: then the state is that after a
+   * Trains until `maxSteps` or {@linkcode Trainer.stop}, or until the signal: then the state is that after a
    * whole step, and a checkpoint and the end are still told. After {@linkcode Trainer.restore}
    * it begins with the evaluation and the sample that are due at the restored step.
    *
    * While the consumer holds an eval, update, sample or checkpoint event, the model is exactly as it was after `step` steps.
    *
-   * @throws {NonFiniteError} when the loss or a gradient is not finite
+   * @throws {NonFiniteError} when the loss or a gradient is not finite and `onNonFinite` is not `skip`, or
+   * when that happens in 10 steps on end
    * @throws {DeviceLostError} when the device goes away
    */
   async *run(
     { signal }: { readonly signal?: AbortSignal } = {},
   ): AsyncGenerator<TrainEvent, void> {
     const begun = performance.now();
+    this.#stopping = false;
+    for (let skips: NonFiniteError[] = [];;) {
+      try {
+        yield* this.#steps(signal);
+        break;
+      } catch (error) {
+        if (!(error instanceof NonFiniteError)) throw error;
+        const onEnd = error.step - 1 === skips.at(-1)?.step;
+        skips = onEnd ? [...skips, error] : [error];
+        const { onNonFinite = "stop" } = this.#extras;
+        if (onNonFinite === "stop" || skips.length === MOST_SKIPS) throw error;
+        // The step counts, and changed nothing.
+        const { step, message } = error;
+        this.#step = step;
+        yield { event: "skip", step, message };
+        if (this.#isDue()) yield* this.#pause(signal);
+      }
+    }
     const { maxSteps } = this.config;
+    const reason = this.#step >= maxSteps
+      ? "done"
+      : signal?.aborted
+      ? "aborted"
+      : "stopped";
+    if (reason !== "done" && this.#savedAt !== this.#step) {
+      yield await this.#checkpoint();
+    }
+    if (reason === "stopped") yield* this.#look(signal);
+    const seconds = (performance.now() - begun) / 1000;
+    yield { event: "end", step: this.#step, reason, seconds };
+  }
+
+  /** Steps until the run is over. */
+  async *#steps(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     const program = await this.#compiled();
     program.buffer("loss").write([0]);
     if (this.#restored) {
@@ -122,7 +166,7 @@ export class Trainer {
       yield* this.#look(signal);
     }
     const metrics = new MetricsReader(program, this.config, this.#step);
-    while (this.#step < maxSteps && !signal?.aborted) {
+    while (!this.#isOver(signal)) {
       const before = await this.#evaluatedWeights();
       if (before !== undefined) metrics.resume();
       await this.#submit(program);
@@ -138,14 +182,11 @@ export class Trainer {
     }
     yield* await metrics.drain();
     await this.#check(metrics);
-    const aborted = this.#step < maxSteps;
-    if (aborted) yield await this.#checkpoint();
-    yield {
-      event: "end",
-      step: this.#step,
-      reason: aborted ? "aborted" : "done",
-      seconds: (performance.now() - begun) / 1000,
-    };
+  }
+
+  #isOver(signal: AbortSignal | undefined): boolean {
+    return this.#step >= this.config.maxSteps || this.#stopping ||
+      signal?.aborted === true;
   }
 
   /** Throws if a step failed; `step` is then that of the weights, which the device has left alone since. */
@@ -229,15 +270,19 @@ export class Trainer {
   /** The evaluation and the sample that are due. */
   async *#look(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     const { maxSteps, evalInterval, sampleInterval } = this.config;
-    const last = this.#step === maxSteps;
-    if (last || this.#isMultiple(evalInterval)) {
+    const isLast = () => this.#step === maxSteps || this.#stopping;
+    if (
+      this.#evaluatedAt !== this.#step &&
+      (isLast() || this.#isMultiple(evalInterval))
+    ) {
       const evaluated = await this.#evaluate(signal);
       if (evaluated !== undefined) yield evaluated;
     }
     const { sample, tokenizer } = this.#extras;
     if (
       sample && tokenizer && !signal?.aborted &&
-      (last || this.#isMultiple(sampleInterval))
+      this.#sampledAt !== this.#step &&
+      (isLast() || this.#isMultiple(sampleInterval))
     ) {
       yield await this.#sample({ tokenizer, sample, signal });
     }
@@ -259,7 +304,7 @@ export class Trainer {
         options,
       );
       const bitsPerChar = valLoss / Math.LN2 / charsPerToken;
-      const step = this.#step;
+      const step = this.#evaluatedAt = this.#step;
       return { event: "eval", step, trainLoss, valLoss, bitsPerChar };
     } catch (error) {
       if (signal?.aborted) return undefined;
@@ -278,12 +323,14 @@ export class Trainer {
     let text = "";
     const pieces = generateText(this.#model, tokenizer, prompt, options);
     for await (const piece of pieces) text += piece;
-    return { event: "sample", step: this.#step, prompt, text };
+    const step = this.#sampledAt = this.#step;
+    return { event: "sample", step, prompt, text };
   }
 
   async #checkpoint(): Promise<CheckpointEvent> {
     const bytes = await this.save();
-    return { event: "checkpoint", step: this.#step, bytes };
+    const step = this.#savedAt = this.#step;
+    return { event: "checkpoint", step, bytes };
   }
 
   /**
@@ -293,24 +340,13 @@ export class Trainer {
    */
   async save(): Promise<Uint8Array> {
     await this.#compiled(); // the moments exist from here on
-    const { config, layout } = this.#model;
     const { tokenizer } = this.#extras;
-    const training: TrainingState = { step: this.#step, config: this.config };
-    // All reads begin at once, so that no step comes between them.
-    const parts = await Promise.all(
-      this.#saved().map(([store, prefix]) =>
-        readParameters(this.#store(store), layout, prefix)
-      ),
-    );
-    const tensors = new Map(parts.flatMap((part) => [...part]));
-    for (const [name, { data }] of tensors) {
-      if (!(data as Float32Array).every(Number.isFinite)) {
-        throw new RangeError(
-          `Cannot save training: ${name} has numbers that are not finite after step ${this.#step}`,
-        );
-      }
-    }
-    return encodeCheckpoint({ config, tensors, tokenizer, training });
+    const step = this.#step;
+    return await encodeTraining(this.#model, {
+      step,
+      config: this.config,
+      tokenizer,
+    });
   }
 
   /**
@@ -320,33 +356,13 @@ export class Trainer {
    * @throws {RangeError} if the checkpoint has no training state or does not fit the model
    */
   async restore(checkpoint: Checkpoint): Promise<void> {
-    const { tensors, training } = checkpoint;
-    if (training === undefined) {
-      throw new RangeError(
-        "Cannot restore training: the checkpoint has weights only",
-      );
-    }
     const { layout } = this.#model;
-    const saved = this.#saved();
-    const values = saved.map(([, prefix]) =>
-      flatParameters(layout, { tensors, prefix })
-    );
+    const { config } = this;
+    const { step, stores } = decodeTraining(checkpoint, { layout, config });
     await this.#compiled();
-    saved.forEach(([store], i) => this.#store(store).write(values[i]!));
-    this.#step = training.step;
-    this.#restored = training.step > 0;
-  }
-
-  /** The stores that a checkpoint keeps, each with what stands before its tensors' names. */
-  #saved(): [store: string, prefix: string][] {
-    const moments = momentsOf(this.config);
-    return [
-      ["params", ""],
-      ...moments.map((store): [string, string] => [
-        store,
-        `optimizer.${store}.`,
-      ]),
-    ];
+    for (const [name, values] of stores) this.#store(name).write(values);
+    this.#step = step;
+    this.#restored = step > 0;
   }
 
   #store(name: string): DeviceBuffer {

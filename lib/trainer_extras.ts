@@ -21,6 +21,11 @@ export interface TrainerExtras {
   readonly trainEvalBatches?: number;
   /** Characters per token, above 0, for `bitsPerChar`; 1 if left out. */
   readonly charsPerToken?: number;
+  /**
+   * What happens at a step whose loss or gradient is not finite: `stop`, as if left out, throws;
+   * `skip` leaves the weights as they are, tells it and goes on with the next batch.
+   */
+  readonly onNonFinite?: "stop" | "skip";
 }
 
 /** Refuses a dataset that does not fit the model or the training. */

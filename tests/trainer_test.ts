@@ -1,6 +1,12 @@
 /** What a Trainer takes, and what it leaves behind for others. How it trains is in `model_training.ts`. */
 
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { DeviceLostError } from "../lib/backends/backend.ts";
 import { decodeCheckpoint } from "../lib/checkpoint.ts";
@@ -10,6 +16,7 @@ import type { TrainEvent } from "../lib/events.ts";
 import { Model } from "../lib/language_model.ts";
 import { decodeSafetensors, encodeSafetensors } from "../lib/safetensors.ts";
 import { Tokenizer } from "../lib/tokenizer.ts";
+import { NonFiniteError } from "../lib/metrics.ts";
 import { Trainer } from "../lib/trainer.ts";
 import { openFaulty } from "./faulty_backend.ts";
 
@@ -101,6 +108,101 @@ describe("Trainer", () => {
       decodeCheckpoint(bytes).training?.step
     );
     assertEquals(steps, [5]);
+  });
+
+  it("stops in the middle as it does at its end", async () => {
+    await using model = await createModel();
+    const trainer = new Trainer(model, dataset, {
+      ...{ maxSteps: 50, evalInterval: 4, checkpointInterval: 4, tokenizer },
+      sample: { prompt: "t", maxNewTokens: 3 },
+    });
+    const told: [string, number][] = [];
+    for await (const event of trainer.run()) {
+      told.push([event.event, event.step]);
+      // The device may be a few steps ahead of what is told.
+      if (event.event === "step" && event.step === 6) trainer.stop();
+    }
+    const last = trainer.step;
+    assert(last >= 6 && last < 50);
+    assertEquals(told.slice(-4), [
+      ...["checkpoint", "eval", "sample", "end"].map((
+        event,
+      ): [string, number] => [event, last]),
+    ]);
+    assertEquals(decodeCheckpoint(await trainer.save()).training?.step, last);
+  });
+
+  it("tells nothing twice when it stops where it was due", async () => {
+    await using model = await createModel();
+    const options = { maxSteps: 50, evalInterval: 4, checkpointInterval: 4 };
+    const trainer = new Trainer(model, dataset, options);
+    const told: string[] = [];
+    for await (const event of trainer.run()) {
+      if (event.step === 8) told.push(event.event);
+      if (event.event === "eval" && event.step === 8) trainer.stop();
+    }
+    assertEquals(told, ["step", "checkpoint", "eval", "end"]);
+  });
+
+  /** A model in which one token's embedding is not a number, and a text that has it everywhere or only once. */
+  const poisoned = async (everywhere: boolean) => {
+    const model = await createModel();
+    const rare = vocabSize - 1;
+    const text = Int32Array.from(
+      { length: 100 },
+      (_, i) => (everywhere ? i % 3 === 0 : i === 20) ? rare : i % rare,
+    );
+    const { offset } = model.layout.entries.find(({ name }) =>
+      name === "wte.weight"
+    )!;
+    const place = offset + rare * model.config.nEmbd;
+    const set = (value: number) =>
+      model.stores.get("params")!.write([value], place);
+    set(NaN);
+    const data = new Dataset(text, { blockSize: 6, batchSize: 1, seed: 5 });
+    return { model, data, rare, set };
+  };
+
+  it("leaves out a step that is not finite, if it is told to", async () => {
+    const { model, data, rare, set } = await poisoned(false);
+    await using _model = model;
+    let bad = 0;
+    while (!data.batch(bad).tokens.includes(rare)) bad++;
+    const trainer = new Trainer(model, data, {
+      ...{ batchSize: 1, maxSteps: bad + 6, onNonFinite: "skip" },
+      ...{ evalInterval: 0, checkpointInterval: 0 },
+    });
+    const told: string[] = [];
+    for await (const event of trainer.run()) {
+      if (event.event === "skip") {
+        assertStringIncludes(event.message, "the first not to be finite was");
+        set(0); // or the weights could never be saved
+      }
+      told.push(`${event.event} ${event.step}`);
+    }
+    assertEquals(told, [
+      ...Array.from({ length: bad }, (_, i) => `step ${i + 1}`),
+      `skip ${bad + 1}`,
+      ...Array.from({ length: 5 }, (_, i) => `step ${bad + 2 + i}`),
+      ...["checkpoint", "eval", "end"].map((event) => `${event} ${bad + 6}`),
+    ]);
+  });
+
+  it("gives up when nothing is finite any more", async () => {
+    const { model, data } = await poisoned(true);
+    await using _model = model;
+    const trainer = new Trainer(model, data, {
+      ...{ batchSize: 1, maxSteps: 50, onNonFinite: "skip" },
+    });
+    const told: string[] = [];
+    await assertRejects(
+      async () => {
+        for await (const { event } of trainer.run()) told.push(event);
+      },
+      NonFiniteError,
+      "at step 10",
+    );
+    assertEquals(told, Array(9).fill("skip"));
   });
 
   it("begins without the moments of an earlier one", async () => {

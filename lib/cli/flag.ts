@@ -33,7 +33,11 @@ export type FlagsOf<Values> = {
 export type FlagText = Pick<Flag<unknown>, "help" | "without" | "alias">;
 
 /** Fields whose flag is not their name. */
-const otherNames: Readonly<Record<string, string>> = { maxSteps: "steps" };
+const otherNames: Readonly<Record<string, string>> = {
+  maxSteps: "steps",
+  init: "initial-values",
+  initFrom: "init",
+};
 
 /** The flag of a field, without its dashes: `nEmbd` is `n-embd`. */
 export function flagName(field: string): string {
@@ -111,6 +115,20 @@ export function numberOrOff(text: FlagText): Flag<number | null> {
         : toNumber(given, "is neither a number nor off");
     },
   };
+}
+
+/** A flag with a span of time, in seconds: `90`, `90s`, `10m`, `1h30m`. */
+export function span(text: FlagText): Flag<number> {
+  const complaint = "is not a time as 90s, 10m or 1h30m";
+  const read = ([...texts]: readonly string[]) => {
+    const [, hours, minutes, seconds] =
+      /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?$/.exec(texts.at(-1)!) ?? [];
+    const total = 3600 * Number(hours ?? 0) + 60 * Number(minutes ?? 0) +
+      Number(seconds ?? 0);
+    if (!(total > 0)) throw new RangeError(complaint);
+    return total;
+  };
+  return { ...text, value: "TIME", read };
 }
 
 function toNumber(text: string, complaint = "is not a number"): number {

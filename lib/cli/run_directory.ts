@@ -7,6 +7,7 @@
  *     samples.txt             what the model wrote on the way
  *     checkpoint.safetensors  the last state: weights, moments, step
  *     best.safetensors        the weights with the lowest validation loss
+ *     checkpoint-STEP.safetensors  earlier states, as many as --keep says
  *     report.html             what `report` draws of it; comparison.html: beside others
  *
  * Files that are replaced are written beside and renamed: what is there stays
@@ -40,15 +41,21 @@ export class RunDirectory implements Disposable {
   readonly #metrics: Deno.FsFile;
   /** Records for TensorBoard that are not written yet. */
   #board: Uint8Array[] = [];
+  /** How many checkpoints stay under their step. */
+  readonly #keep: number;
   #saved: number | undefined;
 
   private constructor(
     path: string,
-    metrics: Deno.FsFile,
-    savedStep: number | undefined,
+    { metrics, keep, savedStep }: {
+      readonly metrics: Deno.FsFile;
+      readonly keep: number;
+      readonly savedStep: number | undefined;
+    },
   ) {
     this.path = path;
     this.#metrics = metrics;
+    this.#keep = keep;
     this.#saved = savedStep;
   }
 
@@ -75,20 +82,26 @@ export class RunDirectory implements Disposable {
    *
    * @param config what `config.json` is to say
    * @param history what is kept of what the run told before
+   * @param keep how many checkpoints stay under their step, besides the last
    * @throws {CommandError} if it cannot be written to, or another process trains into it
    */
   static async open(
     path: string,
-    { config, history }: {
+    { config, history, keep = 0 }: {
       readonly config: object;
       readonly history?: RunHistory | undefined;
+      readonly keep?: number;
     },
   ): Promise<RunDirectory> {
     await writing(path, () => Deno.mkdir(path, { recursive: true }));
-    const file = history === undefined
+    const metrics = history === undefined
       ? await openMetrics(path, { createNew: true })
       : await reopenMetrics(path, history);
-    const directory = new RunDirectory(path, file, history?.step);
+    const directory = new RunDirectory(path, {
+      metrics,
+      keep,
+      savedStep: history?.step,
+    });
     const json = `${JSON.stringify(config, null, 2)}\n`;
     try {
       await replaceFile(
@@ -124,6 +137,26 @@ export class RunDirectory implements Disposable {
   async saveCheckpoint(bytes: Uint8Array, step: number): Promise<void> {
     await replaceFile(this.checkpointPath, bytes);
     this.#saved = step;
+    if (this.#keep > 0) await this.#keepCheckpoint(step);
+  }
+
+  /** Gives the checkpoint a second name, and takes it from the oldest that has one too many. */
+  async #keepCheckpoint(step: number): Promise<void> {
+    const name = `checkpoint-${String(step).padStart(6, "0")}.safetensors`;
+    const path = join(this.path, name);
+    await writing(path, async () => {
+      await Deno.remove(path).catch(() => {});
+      // The file is only ever replaced, so a link keeps what it is now.
+      await Deno.link(this.checkpointPath, path)
+        .catch(() => Deno.copyFile(this.checkpointPath, path));
+      const entries = await Array.fromAsync(Deno.readDir(this.path));
+      const kept = entries.map(({ name }) => name)
+        .filter((name) => /^checkpoint-\d+\.safetensors$/.test(name))
+        .toSorted((a, b) => stepOf(a) - stepOf(b));
+      for (const old of kept.slice(0, -this.#keep)) {
+        await Deno.remove(join(this.path, old));
+      }
+    });
   }
 
   /** Replaces the weights with the lowest validation loss. */
@@ -170,6 +203,11 @@ export class RunDirectory implements Disposable {
   [Symbol.dispose](): void {
     this.#metrics.close();
   }
+}
+
+/** The step in the name of a checkpoint that was kept. */
+function stepOf(name: string): number {
+  return Number(/\d+/.exec(name)![0]);
 }
 
 /** Whether a run has written a checkpoint. */

@@ -18,6 +18,8 @@ export interface RunHistory {
   readonly samples: readonly { readonly step: number; readonly text: string }[];
   /** The lowest validation loss that the lines tell; Infinity if they tell none. */
   readonly bestValLoss: number;
+  /** Evaluations since then. */
+  readonly evalsSinceBest: number;
   /** Whether they tell that all steps were done, and so all that was due. */
   readonly complete: boolean;
 }
@@ -28,6 +30,7 @@ export const nothingTold: RunHistory = {
   lines: [],
   samples: [],
   bestValLoss: Infinity,
+  evalsSinceBest: 0,
   complete: false,
 };
 
@@ -36,7 +39,7 @@ interface Line {
   readonly event: string;
   readonly step: number;
   readonly reason?: string;
-  readonly valLoss?: number | null;
+  readonly valLoss?: unknown; // null for a loss that is no number
   readonly prompt?: string;
   readonly text?: string;
 }
@@ -61,6 +64,7 @@ export async function readHistory(
   const lines: string[] = [];
   const samples: { step: number; text: string }[] = [];
   let bestValLoss = Infinity;
+  let evalsSinceBest = 0;
   let complete = false;
   let saved = false;
   for (const line of text.split("\n")) {
@@ -71,7 +75,10 @@ export async function readHistory(
     complete = told.event === "end" && told.reason === "done";
     saved ||= told.event === "checkpoint" && told.step === step;
     if (told.event === "eval") {
-      bestValLoss = Math.min(bestValLoss, told.valLoss ?? Infinity);
+      const { valLoss } = told;
+      const isLower = typeof valLoss === "number" && valLoss < bestValLoss;
+      evalsSinceBest = isLower ? 0 : evalsSinceBest + 1;
+      if (isLower) bestValLoss = valLoss;
     } else if (told.event === "sample") {
       samples.push({
         step: told.step,
@@ -80,7 +87,7 @@ export async function readHistory(
     }
   }
   if (!saved) lines.push(await checkpointLine(path, step));
-  return { step, lines, samples, bestValLoss, complete };
+  return { step, lines, samples, bestValLoss, evalsSinceBest, complete };
 }
 
 /** What a run tells of the checkpoint that it has just written. */

@@ -9,6 +9,7 @@ import { type Arguments, given } from "./arguments.ts";
 import { deviceName } from "./device_name.ts";
 import { CommandError, exitCode, isFailure } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
+import { Limits } from "./limits.ts";
 import { opening } from "./opening.ts";
 import { placement } from "./placement.ts";
 import { program, VERSION } from "./program.ts";
@@ -93,7 +94,7 @@ function isLoss(error: unknown, losses: number): error is Error {
 async function attempt(
   setup: TrainingSetup,
   where: ModelPlacement,
-  { flags: { json = false }, args, status, interrupt, place }: Stage,
+  { flags, args, status, interrupt, place }: Stage,
 ): Promise<number> {
   const { signal } = interrupt;
   await using model = await place(setup, where);
@@ -102,25 +103,35 @@ async function attempt(
   using directory = await RunDirectory.open(setup.path, {
     config: await recordOf(setup, facts, args),
     history: setup.resumed?.history ?? setup.restarted,
+    keep: flags.keep ?? 0,
   });
   describe(setup, model);
   const report = new TrainingReport({
     setup,
     directory,
     status,
-    json,
+    json: flags.json ?? false,
     weights: () => model.save({ tokenizer: setup.tokenizer }),
     onOutputClosed: () => interrupt.stop(),
   });
   try {
-    const trainer = await makeTrainer(setup, model);
+    const { onNonfinite: onNonFinite } = flags;
+    const trainer = await makeTrainer(setup, { model, onNonFinite });
+    const limits = new Limits(flags, setup.resumed?.history);
     await report.begin({
       event: "start",
       step: trainer.step,
       run: setup.path,
       ...facts,
     });
-    for await (const event of trainer.run({ signal })) await report.take(event);
+    for await (const event of trainer.run({ signal })) {
+      const reached = limits.reachedAt(event);
+      if (reached !== undefined) {
+        trainer.stop();
+        report.stopsBecause(reached);
+      }
+      await report.take(event);
+    }
   } catch (error) {
     status.clear();
     await report.fail(error);
@@ -136,12 +147,13 @@ async function attempt(
 }
 
 async function placeModel(
-  { model, train, resumed }: TrainingSetup,
+  { model, train, resumed, initial }: TrainingSetup,
   where: ModelPlacement,
 ): Promise<Model> {
-  return resumed === undefined
+  const begun = resumed?.checkpoint ?? initial;
+  return begun === undefined
     ? await Model.create(model, { ...where, seed: train.seed })
-    : await Model.load(resumed.checkpoint, where);
+    : await Model.load(begun, where);
 }
 
 /** The run as it goes on from its last checkpoint, or from its beginning if it has none. */
@@ -162,13 +174,17 @@ async function takeUpAgain(
 
 async function makeTrainer(
   { dataset, train, tokenizer, charsPerToken, resumed }: TrainingSetup,
-  model: Model,
+  { model, onNonFinite = "stop" }: {
+    readonly model: Model;
+    readonly onNonFinite?: "stop" | "skip" | undefined;
+  },
 ): Promise<Trainer> {
   const { maxNewTokens, ...choice } = SAMPLE;
   const trainer = new Trainer(model, dataset, {
     ...train,
     tokenizer,
     charsPerToken,
+    onNonFinite,
     sample: {
       prompt: opening(tokenizer),
       maxNewTokens,

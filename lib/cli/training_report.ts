@@ -49,6 +49,7 @@ export class TrainingReport {
   #loggedAt = -Infinity;
   #best: { readonly loss: number; readonly step?: number };
   #outputClosed = false;
+  #why: string | undefined;
   #complete = false;
 
   constructor(options: ReportOptions) {
@@ -72,6 +73,11 @@ export class TrainingReport {
     return this.#complete;
   }
 
+  /** The run will end before its last step, for a reason in words. */
+  stopsBecause(why: string): void {
+    this.#why ??= why;
+  }
+
   /** The run begins. */
   async begin<Event extends Told>(event: Event): Promise<void> {
     await this.#record(event);
@@ -88,7 +94,10 @@ export class TrainingReport {
       await this.#record(checkpointRecord({ step, path, bytes: bytes.length }));
       return;
     }
-    await this.#record(event);
+    const why = event.event === "end" && event.reason === "stopped"
+      ? this.#why
+      : undefined;
+    await this.#record(why === undefined ? event : { ...event, why });
     this.#plot.take(event);
     switch (event.event) {
       case "step":
@@ -100,6 +109,13 @@ export class TrainingReport {
         await directory.addSample(event.step, text);
         return await this.#sample(event.step, text);
       }
+      case "skip":
+        this.#options.status.clear();
+        return writeError(
+          `warning: left step ${event.step} out: ${
+            event.message.replace(/^Cannot go on training: /, "")
+          }\n`,
+        );
       case "end":
         this.#complete = event.reason === "done";
         this.#options.status.clear();
@@ -122,6 +138,7 @@ export class TrainingReport {
     const parts = [
       `${step} of ${maxSteps} steps`,
       `${step - this.#stepsBefore} in ${duration(seconds)}`,
+      ...(this.#why && !this.#complete ? [`stopped since ${this.#why}`] : []),
     ];
     if (valLoss !== undefined) {
       parts.push(`validation loss ${valLoss.toFixed(4)}`);

@@ -54,6 +54,8 @@ export interface TrainingSetup {
     /** What it told before. */
     readonly history: RunHistory;
   };
+  /** What a new run begins with, if not with fresh weights. */
+  readonly initial?: Checkpoint;
   /** What is kept of a first attempt that left no checkpoint; absent if there was none. */
   readonly restarted?: RunHistory;
 }
@@ -74,11 +76,14 @@ async function newRun(
 ): Promise<TrainingSetup> {
   const name = flags.preset ?? DEFAULT_PRESET;
   const preset = presets[name];
+  const initial = flags.initFrom === undefined
+    ? undefined
+    : await readInitial(flags.initFrom, flags);
   const train = checkUsage(() =>
     trainConfig({ ...preset.train, ...given(flags, trainFields.keys()) })
   );
   const configure = (vocabSize: number) =>
-    checkUsage(() =>
+    initial?.checkpoint.config ?? checkUsage(() =>
       modelConfig({
         ...preset.model,
         vocabSize,
@@ -90,23 +95,55 @@ async function newRun(
   const corpus = flags.data === undefined
     ? await loadDefaultCorpus(signal)
     : await loadCorpus(flags.data, signal);
-  const tokenizer = makeTokenizer(
-    flags.tokenizer ?? preset.tokenizer,
-    corpus.text,
-  );
+  const tokenizer = initial?.tokenizer ??
+    makeTokenizer(flags.tokenizer ?? preset.tokenizer, corpus.text);
   const model = configure(tokenizer.vocabSize);
   if (model.vocabSize !== tokenizer.vocabSize) {
     throw new UsageError(
       `Cannot train with --vocab-size ${model.vocabSize}: the tokenizer ${tokenizer.kind} has ${tokenizer.vocabSize} tokens`,
     );
   }
-  return { path, ...prepareText(corpus, { model, train, tokenizer }) };
+  return {
+    path,
+    ...prepareText(corpus, { model, train, tokenizer }),
+    ...(initial && { initial: initial.checkpoint }),
+  };
+}
+
+/** What `--init` names: weights and tokenizer to begin with. */
+async function readInitial(
+  run: string,
+  flags: Partial<TrainFlags>,
+): Promise<{ checkpoint: Checkpoint; tokenizer: Tokenizer }> {
+  const trained = await readTrainedModel(run);
+  const { checkpoint } = trained;
+  const tokenizer = tokenizerOf(trained);
+  const refuse = (flag: string, wanted: unknown, has: unknown) =>
+    new UsageError(
+      `Cannot use --${flag} ${wanted} with --init ${run}: there it is ${has}`,
+      "the weights are of one architecture; only the training can change",
+    );
+  for (const field of modelFields.keys()) {
+    const [wanted, has] = [flags[field], checkpoint.config[field]];
+    if (wanted !== undefined && wanted !== has) {
+      throw refuse(flagName(field), wanted, has);
+    }
+  }
+  const { tokenizer: kind } = flags;
+  if (kind !== undefined && kind !== tokenizer.kind) {
+    throw refuse("tokenizer", kind, tokenizer.kind);
+  }
+  return { checkpoint, tokenizer };
 }
 
 /** Flags that may stand beside `--resume`: the rest is what the run began with. */
 export const resumable: readonly (keyof TrainFlags)[] = [
   "resume",
   "maxSteps",
+  "maxTime",
+  "patience",
+  "keep",
+  "onNonfinite",
   "data",
   "device",
   "threads",
@@ -234,12 +271,12 @@ function encode(text: string, tokenizer: Tokenizer): Int32Array {
   try {
     return tokenizer.encode(text);
   } catch (error) {
-    if (!(error instanceof RangeError) || tokenizer.kind !== "ascii") {
-      throw error;
-    }
+    if (!(error instanceof RangeError)) throw error;
     throw new CommandError(
       error.message.split("\nhint: ")[0]!,
-      "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any",
+      tokenizer.kind === "ascii"
+        ? "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any"
+        : "the tokenizer came with the weights of --init, and knows the characters of their text",
     );
   }
 }

@@ -13,6 +13,7 @@ import {
   integer,
   number,
   optionalChoice,
+  span,
   text,
   texts,
   toggle,
@@ -62,6 +63,11 @@ export interface TrainFlags extends CommonFlags, ModelConfig, TrainConfig {
   tokenizer: TokenizerKind;
   out: string;
   resume: string;
+  initFrom: string;
+  maxTime: number;
+  patience: number;
+  keep: number;
+  onNonfinite: "stop" | "skip";
   json: boolean;
 }
 
@@ -83,6 +89,10 @@ export const trainVerb: Verb<TrainFlags> = {
     ["train --data book.txt --tokenizer chars", "a text of your own"],
     ["train --position rope --norm rmsnorm --no-bias", "another model"],
     ["train --resume runs/NAME", "go on where it stopped"],
+    [
+      "train --init runs/NAME --data book.txt",
+      "go on from it with another text",
+    ],
   ],
   flags: {
     preset: presetFlag,
@@ -100,7 +110,26 @@ export const trainVerb: Verb<TrainFlags> = {
     }),
     resume: text("RUN", {
       help:
-        "go on with a run; beside it only --steps, --data, --device, --threads, --json",
+        "go on with a run, as it began; --steps, --device and a few more may change",
+    }),
+    initFrom: text("RUN", {
+      help:
+        "begin with the weights, the architecture and the tokenizer of a run or a checkpoint",
+    }),
+    maxTime: span({
+      help:
+        "stop after this time, as 90s, 10m, 1h30m; the schedule is of --steps",
+    }),
+    patience: integer({
+      help: "stop after so many evaluations without a new lowest loss",
+    }),
+    keep: integer({
+      help: "how many checkpoints to keep by their step, besides the last",
+      without: "0",
+    }),
+    onNonfinite: choice(["stop", "skip"], {
+      help: "what to do at a step whose loss or gradient is not finite",
+      without: "stop",
     }),
     json: jsonFlag("one JSON event a line on standard output"),
     ...commonFlags,
@@ -114,6 +143,11 @@ export const trainVerb: Verb<TrainFlags> = {
       "tokenizer",
       "out",
       "resume",
+      "initFrom",
+      "maxTime",
+      "patience",
+      "keep",
+      "onNonfinite",
       "device",
       "threads",
       "json",

@@ -1,0 +1,131 @@
+/** Runs that end before their last step, begin with other weights, or keep more than the last state. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { decodeCheckpoint } from "../../lib/checkpoint.ts";
+import { SMALL, TEXT, Workplace } from "./process.ts";
+
+/** SMALL with other flags; the last of a flag counts. */
+const small = (flags: string) => ["train", ...SMALL, ...flags.split(" ")];
+
+async function told(here: Workplace, run: string) {
+  const text = await Deno.readTextFile(here.file(run, "metrics.jsonl"));
+  return text.trimEnd().split("\n").map((line) => JSON.parse(line));
+}
+
+async function weights(here: Workplace, path: string) {
+  return decodeCheckpoint(await Deno.readFile(here.file(path))).tensors;
+}
+
+function names(path: string): Promise<string[]> {
+  return Array.fromAsync(Deno.readDir(path), ({ name }) => name);
+}
+
+Deno.test("--max-time stops a run, which is evaluated and can go on", async () => {
+  await using here = await Workplace.create();
+  const endless = "--steps 1000000 --eval-interval 0 --sample-interval 0";
+  const { code, stderr } = await here.run(
+    small(`${endless} --checkpoint-interval 0 --max-time 1s --out run`),
+  );
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stderr, "stopped since 0:01 are over");
+  assertStringIncludes(stderr, "train --resume run");
+  const events = await told(here, "run");
+  assertEquals(events.slice(-4).map(({ event }) => event), [
+    ...["checkpoint", "eval", "sample", "end"],
+  ]);
+  const { reason, step, why, seconds } = events.at(-1);
+  assertEquals([reason, why], ["stopped", "0:01 are over"]);
+  assert(step > 1 && seconds >= 0.9, `${step} steps in ${seconds} s`);
+  const more = await here.run(
+    ["train", "--resume", "run", "--max-time", "1", "--device", "reference"],
+  );
+  assertEquals(more.code, 0, more.stderr);
+  assert((await told(here, "run")).at(-1).step > step);
+});
+
+Deno.test("--patience stops a run that gets no better, also if it was interrupted meanwhile", async () => {
+  await using here = await Workplace.create();
+  // Nothing is learnt, so that the first evaluation stays the best.
+  const idle = "--learning-rate 0 --schedule constant --eval-interval 2 " +
+    "--sample-interval 0 --checkpoint-interval 2 --steps 40";
+  const { code, stderr } = await here.run(
+    small(`${idle} --patience 3 --out run`),
+  );
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stderr, "no evaluation of the last 3 had a lower loss");
+  assertEquals((await told(here, "run")).at(-1).step, 8);
+
+  await here.run(small(`${idle} --steps 4 --out other`));
+  const flags = ["--steps", "40", "--patience", "3", "--device", "reference"];
+  await here.run(["train", "--resume", "other", ...flags]);
+  assertEquals((await told(here, "other")).at(-1).step, 8);
+});
+
+Deno.test("--init begins with another run's weights, and with moments and steps of its own", async () => {
+  await using here = await Workplace.create();
+  await here.run(small("--out first"));
+  await here.write("other.txt", TEXT.replaceAll("cat", "hat"));
+  const { code, stderr } = await here.run([
+    ...["train", "--init", "first", "--data", "other.txt", "--out", "second"],
+    ...["--preset", "tiny", "--batch-size", "2", "--steps", "1"],
+    ...["--learning-rate", "0", "--schedule", "constant"],
+    ...["--device", "reference"],
+  ]);
+  assertEquals(code, 0, stderr);
+  const before = await weights(here, "first/checkpoint.safetensors");
+  const after = await weights(here, "second/checkpoint.safetensors");
+  for (const [name, { data }] of before) {
+    if (name.startsWith("optimizer.")) continue;
+    assertEquals(after.get(name)!.data, data, name);
+  }
+  assertEquals((await told(here, "second")).map(({ step }) => step)[0], 0);
+});
+
+Deno.test("--init refuses another architecture and a text that its tokenizer does not know", async () => {
+  await using here = await Workplace.create();
+  await here.run(small("--out first"));
+  await here.write("foreign.txt", "ÄÖÜ ".repeat(50));
+  const cases: [string, number, string][] = [
+    [
+      "--n-layer 3",
+      2,
+      "Cannot use --n-layer 3 with --init first: there it is 1",
+    ],
+    [
+      "--tokenizer bytes",
+      2,
+      "Cannot use --tokenizer bytes with --init first: there it is chars",
+    ],
+    ["--data foreign.txt", 1, "the tokenizer came with the weights of --init"],
+    ["--resume first", 2, "with --resume: a run goes on as it began"],
+  ];
+  for (const [flags, code, says] of cases) {
+    const outcome = await here.run(
+      ["train", "--init", "first", "--out", "x", ...flags.split(" ")],
+    );
+    assertEquals(outcome.code, code, outcome.stderr);
+    assertStringIncludes(outcome.stderr, says);
+  }
+});
+
+Deno.test("--keep keeps so many checkpoints, each as it was", async () => {
+  await using here = await Workplace.create();
+  await here.run(small("--checkpoint-interval 3 --keep 2 --out run"));
+  const kept = (await names(here.file("run")))
+    .filter((name) => name.startsWith("checkpoint-")).toSorted();
+  assertEquals(kept, [
+    "checkpoint-000009.safetensors",
+    "checkpoint-000012.safetensors",
+  ]);
+  const bytes = await Deno.readFile(here.file("run", kept[0]!));
+  assertEquals(decodeCheckpoint(bytes).training?.step, 9);
+});
+
+Deno.test("Flags of limits are refused with the reason", async () => {
+  await using here = await Workplace.create();
+  for (const time of ["0", "soon", "10x", "1m1h", "-1"]) {
+    const { code, stderr } = await here.run(small(`--max-time=${time}`));
+    assertEquals(code, 2);
+    assertStringIncludes(stderr, "is not a time as 90s, 10m or 1h30m");
+  }
+});
