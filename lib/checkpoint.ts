@@ -159,6 +159,12 @@ function part<Value>(name: string, read: () => Value): Value {
   }
 }
 
+/** Characters of a reason, which can quote what the file says. */
+const MOST_SAID = 300;
+
 function refuse(reason: string): never {
-  throw new SyntaxError(`Cannot read checkpoint: ${reason}`);
+  const said = reason.length > MOST_SAID
+    ? `${reason.slice(0, MOST_SAID)}…`
+    : reason;
+  throw new SyntaxError(`Cannot read checkpoint: ${said}`);
 }

@@ -69,6 +69,7 @@ export async function loadRecorded(
   signal: AbortSignal,
 ): Promise<Corpus> {
   const { name, file, sha256 } = record;
+  if (name === undefined) await checkUnchanged(record);
   const corpus = await loadCorpus(name ?? file ?? "", signal);
   if (corpus.record.sha256 !== sha256) {
     throw new CommandError(
@@ -77,6 +78,21 @@ export async function loadRecorded(
     );
   }
   return { text: corpus.text, record };
+}
+
+/** Refuses, before it is read, what cannot be the file that was recorded, and may have no end. */
+async function checkUnchanged(
+  { file = "", bytes }: CorpusRecord,
+): Promise<void> {
+  const info = await Deno.stat(file).catch(() => undefined);
+  if (info === undefined || info.isDirectory) return; // Reading it says so.
+  if (info.isFile && info.size === bytes) return;
+  throw new CommandError(
+    info.isFile
+      ? `Cannot use ${file}: it has changed since the run began (${info.size} bytes, not ${bytes})`
+      : `Cannot use ${file} again: it is not a file`,
+    "--data FILE names another copy",
+  );
 }
 
 /** Characters in a token, on average: 1 but for bytes, where several may make one. */
@@ -119,6 +135,8 @@ async function loadNamed(
 async function loadFile(path: string): Promise<Corpus> {
   let bytes: Uint8Array<ArrayBuffer>;
   try {
+    const { isCharDevice, isBlockDevice } = await Deno.stat(path);
+    if (isCharDevice || isBlockDevice) throw new Error("it is a device");
     bytes = await Deno.readFile(path);
   } catch (error) {
     const near = nearest(path, Object.keys(datasets));

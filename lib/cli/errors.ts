@@ -49,9 +49,14 @@ export interface Explanation {
   readonly code: number;
 }
 
+/** Words that the engine begins with, where the program has made a mistake. */
+const engineWords =
+  /^Cannot (read|set) propert|^Cannot (access|assign|convert|destructure|mix|redefine) /;
+
 /** Whether an error says what could not be done, as all that are meant for people do. */
 export function isFailure(error: unknown): error is Error {
-  return error instanceof Error && error.message.startsWith("Cannot ");
+  return error instanceof Error && error.message.startsWith("Cannot ") &&
+    !engineWords.test(error.message);
 }
 
 /** Puts any error into words. */

@@ -13,7 +13,13 @@ import { deviceName } from "./device_name.ts";
 import { CommandError, exitCode, UsageError, withFlagNames } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
 import { placement } from "./placement.ts";
-import { canRedraw, StatusLine, writeError, writeOutput } from "./terminal.ts";
+import {
+  canRedraw,
+  forOutput,
+  StatusLine,
+  writeError,
+  writeOutput,
+} from "./terminal.ts";
 import {
   readTrainedModel,
   tokenizerOf,
@@ -66,7 +72,7 @@ export async function evaluate(
     bitsPerChar: loss / Math.LN2 / charactersPerToken(tokenizer, part),
     perplexity: Math.exp(loss),
   };
-  await writeOutput(json ? asJson(result) : asText(result));
+  await writeOutput(json ? asJson(result) : forOutput(asText(result)));
   return exitCode.ok;
 }
 

@@ -19,7 +19,7 @@ import { checkUsage, exitCode, UsageError } from "./errors.ts";
 import { flagName } from "./flag.ts";
 import { bytes, modelCard } from "./model_card.ts";
 import { VERSION } from "./program.ts";
-import { writeOutput } from "./terminal.ts";
+import { forOutput, writeOutput } from "./terminal.ts";
 import { readTrainedModel, type TrainedModel } from "./trained_model.ts";
 import type { InfoFlags } from "./verbs.ts";
 
@@ -28,11 +28,10 @@ export async function info(
   { flags, operand }: Arguments<InfoFlags>,
 ): Promise<number> {
   const aboutModel = operand !== undefined || Object.keys(flags).length > 0;
-  await writeOutput(
-    `${
-      aboutModel ? await describeModel(flags, operand) : await describeMachine()
-    }\n`,
-  );
+  const text = aboutModel
+    ? await describeModel(flags, operand)
+    : await describeMachine();
+  await writeOutput(`${forOutput(text)}\n`);
   return exitCode.ok;
 }
 

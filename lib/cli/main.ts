@@ -5,7 +5,7 @@ import { exitCode, explain, UsageError } from "./errors.ts";
 import { programHelp, verbHelp } from "./help.ts";
 import { nearest } from "./nearest.ts";
 import { program, VERSION } from "./program.ts";
-import { writeError, writeOutput } from "./terminal.ts";
+import { visible, writeError, writeOutput } from "./terminal.ts";
 import {
   evalVerb,
   infoVerb,
@@ -27,7 +27,8 @@ export async function main(args: readonly string[]): Promise<number> {
     return await dispatch(args);
   } catch (error) {
     const { text, code } = explain(error);
-    if (text !== "") writeError(`${text}\n`);
+    // What a file or a name says has no business with the terminal.
+    if (text !== "") writeError(`${visible(text)}\n`);
     return code;
   }
 }

@@ -15,7 +15,13 @@ import { placement } from "./placement.ts";
 import { program, VERSION } from "./program.ts";
 import { hasCheckpoint, readRunConfig, RunDirectory } from "./run_directory.ts";
 import { nothingTold } from "./run_history.ts";
-import { bold, canRedraw, StatusLine, writeError } from "./terminal.ts";
+import {
+  bold,
+  canRedraw,
+  StatusLine,
+  visible,
+  writeError,
+} from "./terminal.ts";
 import { TrainingReport } from "./training_report.ts";
 import {
   prepareTraining,
@@ -223,7 +229,8 @@ async function recordOf(
   };
   const before = resumed && await readRunConfig(path);
   if (!before) return { ...start, ...facts };
-  const { resumed: earlier = [] } = before as { resumed?: object[] };
+  // Someone may have edited it.
+  const earlier = Array.isArray(before["resumed"]) ? before["resumed"] : [];
   const again = { step: resumed.step, ...start };
   return { ...before, train, resumed: [...earlier, again] };
 }
@@ -237,8 +244,10 @@ function describe(
   const from = resumed === undefined ? "" : ` from step ${resumed.step}`;
   writeError(
     `${count(parameterCount)} parameters on ${deviceName(backend)}\n` +
-      `${data.name ?? data.file}: ${count(tokens)} tokens (${tokenizer.kind})` +
-      ` -> ${path}${from}\n`,
+      visible(
+        `${data.name ?? data.file}: ${count(tokens)} tokens ` +
+          `(${tokenizer.kind}) -> ${path}${from}\n`,
+      ),
   );
 }
 

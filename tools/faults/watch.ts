@@ -1,0 +1,75 @@
+/**
+ * Watches this process from a thread of its own: how much memory a piece of work takes at its
+ * highest, and whether it ever ends, which nobody inside a loop without end could tell.
+ */
+
+/** What a piece of work took. */
+export interface Taken {
+  readonly seconds: number;
+  /** By which the process's resident memory rose, at its highest. */
+  readonly megabytes: number;
+}
+
+/** Milliseconds between two looks. */
+const LOOK_MS = 5;
+
+/** Of the shared numbers: the highest resident memory in KiB since it was reset. */
+const PEAK = 0;
+
+/** Kills the process at a piece of work that takes ten times of the time or the memory that it may. */
+export class Watch implements Disposable {
+  readonly #worker: Worker;
+  readonly #shared = new Int32Array(new SharedArrayBuffer(4));
+  #began = 0;
+  #before = 0;
+  #longest = 0;
+  #highest = 0;
+
+  /** What a piece of work may take; beyond that its caller complains, far beyond it is ended. */
+  constructor(most: Taken) {
+    const url = new URL("watch_worker.ts", import.meta.url);
+    this.#worker = new Worker(url, { type: "module" });
+    this.#worker.postMessage({
+      shared: this.#shared,
+      lookMs: LOOK_MS,
+      mostMs: 10_000 * most.seconds,
+      mostKilobytes: 10 * 1024 * most.megabytes,
+    });
+  }
+
+  /** A piece of work begins. */
+  begin(what: string): void {
+    this.#worker.postMessage({ what });
+    this.#began = performance.now();
+    this.#before = residentKilobytes();
+    Atomics.store(this.#shared, PEAK, this.#before);
+  }
+
+  /** It is done. */
+  end(): Taken {
+    const seconds = (performance.now() - this.#began) / 1000;
+    this.#worker.postMessage({ what: undefined });
+    const peak = Math.max(
+      residentKilobytes(),
+      Atomics.load(this.#shared, PEAK),
+    );
+    const megabytes = Math.round((peak - this.#before) / 1024);
+    this.#longest = Math.max(this.#longest, seconds);
+    this.#highest = Math.max(this.#highest, megabytes);
+    return { seconds, megabytes };
+  }
+
+  /** The most that any piece took, in words. */
+  get extremes(): string {
+    return `at most ${this.#longest.toFixed(1)} s and ${this.#highest} MB more memory a case`;
+  }
+
+  [Symbol.dispose](): void {
+    this.#worker.terminate();
+  }
+}
+
+/** The process's resident memory in KiB. */
+export function residentKilobytes(): number {
+  return Math.round(Deno.memoryUsage().rss / 1024);
+}

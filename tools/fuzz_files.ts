@@ -1,0 +1,300 @@
+/**
+ * Gives the program files that were spoilt, and names that lead elsewhere:
+ *
+ *     deno run -A tools/fuzz_files.ts --cases 2000 --processes 40 --seed 1
+ *
+ * Checkpoints, `config.json`, `metrics.jsonl` and texts, each read by the verbs that read it. Most
+ * cases run the command line in this process, some in one of their own. Whatever the file, a
+ * command has to do its work or to say in words what it cannot do (exit code 1 or 2), in
+ * seconds, in memory of the order of what the file holds. Anything else is a failure: its
+ * directory is kept and named, and the exit code is 1.
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { fromFileUrl, join } from "@std/path";
+import { type Captured, capturedMain } from "./faults/captured_main.ts";
+import {
+  Dice,
+  spoilBytes,
+  spoilJsonText,
+  spoilLines,
+  spoilSafetensors,
+  spoilText,
+  strangeNames,
+} from "./faults/mutations.ts";
+import { Watch } from "./faults/watch.ts";
+
+const cli = fromFileUrl(new URL("../cli.ts", import.meta.url));
+
+/** The longest that a command may take, in seconds: far more than any needs, on a busy machine. */
+const MOST_SECONDS = 20;
+
+/** What a command may add to the process's memory, in MB: no file here has more than one. The rest is garbage that nobody has collected yet. */
+const MOST_MEGABYTES = 192;
+
+/** Characters that a complaint may have: a line or two, whatever the file says. */
+const MOST_CHARACTERS = 4000;
+
+const REFERENCE = ["--device", "reference"];
+const TEXT = "the cat sat on the mat\nand that was that.\n".repeat(20);
+
+/** The runs whose files are spoilt. */
+const bases: readonly (readonly [name: string, flags: string])[] = [
+  ["rope", "--tokenizer chars"],
+  ["learned", "--tokenizer bytes --position learned --norm layernorm"],
+];
+
+const train = (out: string, flags: string) => [
+  ..."train --preset tiny --data text.txt --n-layer 1 --n-head 1".split(" "),
+  ..."--n-embd 8 --block-size 8 --batch-size 2 --steps 6".split(" "),
+  ..."--eval-interval 3 --sample-interval 3 --checkpoint-interval 3".split(" "),
+  ...["--out", out, ...flags.split(" "), ...REFERENCE],
+];
+
+const resume = (run: string) => [
+  ...["train", "--resume", run, "--steps", "8", ...REFERENCE],
+];
+
+/** What is spoilt, and the commands that read it. */
+interface Target {
+  readonly share: number;
+  spoil(run: string, dice: Dice): Promise<void>;
+  readonly commands: readonly (readonly string[])[];
+}
+
+async function rewrite(
+  file: string,
+  change: (bytes: Uint8Array) => Uint8Array,
+): Promise<void> {
+  await Deno.writeFile(file, change(await Deno.readFile(file)));
+}
+
+const readers = [
+  resume("run"),
+  ["sample", "run", "--tokens", "9", "--seed", "1", ...REFERENCE],
+  ["eval", "run", ...REFERENCE],
+  ["info", "run"],
+];
+
+const targets: Readonly<Record<string, Target>> = {
+  checkpoint: {
+    share: 9,
+    spoil: (run, dice) =>
+      rewrite(join(run, "checkpoint.safetensors"), (bytes) =>
+        dice.below(3) === 0
+          ? spoilBytes(bytes, dice)
+          : spoilSafetensors(bytes, dice)),
+    commands: readers,
+  },
+  "config.json": {
+    share: 3,
+    spoil: (run, dice) =>
+      rewrite(join(run, "config.json"), (bytes) => {
+        if (dice.below(3) === 0) return spoilBytes(bytes, dice);
+        const text = new TextDecoder().decode(bytes);
+        return new TextEncoder().encode(spoilJsonText(text, dice));
+      }),
+    commands: [resume("run"), ...readers],
+  },
+  "metrics.jsonl": {
+    share: 4,
+    spoil: (run, dice) =>
+      rewrite(join(run, "metrics.jsonl"), (bytes) =>
+        spoilLines(new TextDecoder().decode(bytes), dice)),
+    commands: [resume("run")],
+  },
+  text: {
+    share: 3,
+    spoil: (run, dice) =>
+      rewrite(join(run, "../text.txt"), (bytes) => spoilText(bytes, dice)),
+    commands: [
+      train("new", "--tokenizer chars"),
+      train("new", "--tokenizer bytes"),
+      train("new", "--tokenizer ascii"),
+      ["eval", "run", "--data", "text.txt", ...REFERENCE],
+      resume("run"),
+    ],
+  },
+  name: {
+    share: 1,
+    spoil: () => Promise.resolve(),
+    commands: [
+      ["sample", "NAME", ...REFERENCE],
+      resume("NAME"),
+      ["eval", "run", "--data", "NAME", ...REFERENCE],
+      train("new", "--data NAME"),
+    ],
+  },
+};
+
+/** How it went: what a command did in the end, or what is wrong. */
+type Verdict = "accepted" | "refused" | { readonly wrong: string };
+
+/** Messages of the engine begin as the program's do. */
+const engineMessage =
+  /^error: Cannot (read|set) propert|^error: Cannot (convert|destructure|mix|access|assign|redefine|delete|perform)/m;
+
+function judge({ code, stdout, stderr }: Captured): Verdict {
+  const wrong = (reason: string): Verdict => ({
+    wrong: `${reason}: ${stderr.slice(-1500) || stdout.slice(-500)}`,
+  });
+  // deno-lint-ignore no-control-regex -- a terminal would obey these
+  if (/[\x00-\x08\x0b-\x1f\x7f-\x9f]/.test(stderr)) {
+    return wrong("control characters");
+  }
+  if (engineMessage.test(stderr)) return wrong("the engine's own words");
+  if (stderr.includes("This should not have happened")) return wrong("a crash");
+  if (stderr.length > MOST_CHARACTERS) {
+    return { wrong: `${stderr.length} characters: ${stderr.slice(0, 500)}` };
+  }
+  if (code === 0) return "accepted";
+  if (code !== 1 && code !== 2) return wrong(`exit code ${code}`);
+  return /^error: Cannot /m.test(stderr) ? "refused" : wrong("no reason");
+}
+
+/** A run that went on has mended what it told before. */
+async function judgeEvents(path: string): Promise<Verdict> {
+  for (const line of (await Deno.readTextFile(path)).trimEnd().split("\n")) {
+    try {
+      if (typeof JSON.parse(line).event === "string") continue;
+    } catch {
+      // Said below.
+    }
+    return { wrong: `it tells ${line.slice(0, 500)}` };
+  }
+  return "accepted";
+}
+
+interface Case {
+  readonly number: number;
+  readonly seed: number;
+  readonly base: string;
+  /** Whether it has a process of its own. */
+  readonly apart: boolean;
+}
+
+class Fuzzer implements Disposable {
+  readonly #watch = new Watch({
+    seconds: MOST_SECONDS,
+    megabytes: MOST_MEGABYTES,
+  });
+  readonly counts = new Map<string, Map<string, number>>();
+  failures = 0;
+
+  /** Spoils something, runs a command on it, and judges; the working directory is the case's. */
+  async run({ number, seed, base, apart }: Case): Promise<void> {
+    const dice = new Dice(seed, number);
+    const names = Object.entries(targets)
+      .flatMap(([name, { share }]) => Array<string>(share).fill(name));
+    const name = dice.pick(names);
+    const target = targets[name]!;
+    const place = await Deno.makeTempDir({ prefix: "lm-fuzz-" });
+    await copy(base, place);
+    await target.spoil(join(place, "run"), dice);
+    const strange = dice.pick(strangeNames);
+    const args = dice.pick(target.commands)
+      .map((arg) => arg === "NAME" ? strange : arg);
+    Deno.chdir(place);
+    this.#watch.begin(`case ${number}, ${name}, in ${place}: ${args}`);
+    const command = args.map((arg) => JSON.stringify(arg)).join(" ");
+    let verdict = apart && !/\\u0000|\\ud800/.test(command)
+      ? judge(await inProcess(args))
+      : judge(await capturedMain(args));
+    const { seconds, megabytes } = this.#watch.end();
+    if (verdict === "accepted" && args.includes("--resume")) {
+      verdict = await judgeEvents(join(place, "run/metrics.jsonl"));
+    }
+    const wrong = typeof verdict === "object"
+      ? verdict.wrong
+      : seconds > MOST_SECONDS
+      ? `it took ${seconds} s`
+      : megabytes > MOST_MEGABYTES
+      ? `it took ${megabytes} MB`
+      : undefined;
+    this.#count(name, typeof verdict === "object" ? "wrong" : verdict);
+    Deno.chdir(base);
+    if (wrong === undefined) return await Deno.remove(place, { recursive: true });
+    this.failures++;
+    console.log(`case ${number}, ${name}, in ${place}: ${command}\n${wrong}\n`);
+  }
+
+  #count(name: string, outcome: string): void {
+    const counts = this.counts.get(name) ?? new Map<string, number>();
+    counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+    this.counts.set(name, counts);
+  }
+
+  /** Megabytes of the largest rise, and seconds of the longest case. */
+  get extremes(): string {
+    return this.#watch.extremes;
+  }
+
+  [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]();
+  }
+}
+
+async function inProcess(args: readonly string[]): Promise<Captured> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", cli, ...args],
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+  }).output();
+  const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: decode(stdout), stderr: decode(stderr) };
+}
+
+async function copy(from: string, to: string): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (isDirectory) {
+      await Deno.mkdir(join(to, name));
+      await copy(join(from, name), join(to, name));
+    } else await Deno.copyFile(join(from, name), join(to, name));
+  }
+}
+
+async function makeBase(flags: string): Promise<string> {
+  const base = await Deno.makeTempDir({ prefix: "lm-fuzz-base-" });
+  await Deno.writeTextFile(join(base, "text.txt"), TEXT);
+  Deno.chdir(base);
+  const { code, stderr } = await capturedMain(train("run", flags));
+  if (code !== 0) throw new Error(stderr);
+  // So that a copy of the run finds the copy of its text.
+  await rewrite(join(base, "run/config.json"), (bytes) => {
+    const config = JSON.parse(new TextDecoder().decode(bytes));
+    config.data.file = "text.txt";
+    config.resumed = [{ step: 3 }];
+    return new TextEncoder().encode(JSON.stringify(config));
+  });
+  return base;
+}
+
+async function main(): Promise<number> {
+  const flags = parseArgs(Deno.args, {
+    string: ["cases", "processes", "seed", "only"],
+    default: { cases: "2000", processes: "40", seed: "1" },
+  });
+  const [cases, processes, seed] = [flags.cases, flags.processes, flags.seed]
+    .map(Number) as [number, number, number];
+  if (!(cases >= 1)) throw new RangeError(`Cannot run ${flags.cases} cases`);
+  Deno.env.set("NO_COLOR", "1");
+  const made: string[] = [];
+  for (const [, flags] of bases) made.push(await makeBase(flags));
+  using fuzzer = new Fuzzer();
+  const every = processes > 0 ? Math.ceil(cases / processes) : Infinity;
+  for (let number = 0; number < cases; number++) {
+    if (flags.only !== undefined && number !== Number(flags.only)) continue;
+    const base = made[number % made.length]!;
+    await fuzzer.run({ number, seed, base, apart: number % every === 0 });
+  }
+  for (const [name, counts] of fuzzer.counts) {
+    const words = [...counts].map(([outcome, count]) => `${count} ${outcome}`);
+    console.log(`${name}: ${words.sort().join(", ")}`);
+  }
+  console.log(`${cases} cases, ${fuzzer.failures} wrong; ${fuzzer.extremes}`);
+  Deno.chdir("/");
+  for (const base of made) await Deno.remove(base, { recursive: true });
+  return fuzzer.failures === 0 ? 0 : 1;
+}
+
+if (import.meta.main) Deno.exit(await main());
