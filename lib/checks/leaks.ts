@@ -1,0 +1,216 @@
+/** What a trained model does on its two paths: full passes over text, and one token at a time. */
+
+import type { Numbers } from "../backends/backend.ts";
+import type { Model } from "../language_model.ts";
+import { CounterRandom, Purpose } from "../random.ts";
+import { type Logits, Sampler } from "../sampler.ts";
+import { CachedRun } from "./cached_run.ts";
+
+/** Rows that are computed side by side. */
+const ROWS = 16;
+
+/** Mean losses of the same tokens on two paths, in nats per token. */
+export interface PathLosses {
+  /** All positions of a window at once, as in training. */
+  readonly full: number;
+  /** One token after the other, as in writing: here nothing can see the future. */
+  readonly stepwise: number;
+}
+
+/**
+ * The losses of windows on both paths: of each token but the first, given those before it.
+ *
+ * @param windows all of one length, from 2 to `blockSize`
+ */
+export async function pathLosses(
+  model: Model,
+  windows: readonly Int32Array[],
+): Promise<PathLosses> {
+  const { vocabSize: V } = model.config;
+  let [full, stepwise, count] = [0, 0, 0];
+  for (const rows of chunks(windows)) {
+    const T = rows[0]!.length;
+    const logits = await fullPass(model, rows);
+    await using run = new CachedRun(model, rows.length);
+    for (let t = 0; t + 1 < T; t++) {
+      const last = await run.feed(rows.map((row) => [row[t]!]));
+      for (const [b, row] of rows.entries()) {
+        const target = row[t + 1]!;
+        full += lossOf(at(logits, b * T + t, V), target);
+        stepwise += lossOf(at(last, b, V), target);
+        count++;
+      }
+    }
+  }
+  return { full: full / count, stepwise: stepwise / count };
+}
+
+/** What a model makes of texts, given what stands there. */
+export interface TeacherForced {
+  /** Mean loss in nats per token: of each token but the first. */
+  readonly loss: number;
+  /** For each text what was drawn, at temperature 1 without label smoothing, for its second token, its third, … */
+  readonly drawn: readonly Int32Array[];
+}
+
+/**
+ * Predicts each token of texts but the first, on full passes.
+ *
+ * @param windows all of one length, from 2 to `blockSize`
+ */
+export async function teacherForced(
+  model: Model,
+  windows: readonly Int32Array[],
+  { seed, signal }: {
+    readonly seed: number;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<TeacherForced> {
+  const { vocabSize: V, labelSmoothing } = model.config;
+  const random = new CounterRandom(seed, Purpose.sample, 1);
+  const drawn: Int32Array[] = [];
+  let [loss, count] = [0, 0];
+  for (const rows of chunks(windows)) {
+    signal?.throwIfAborted();
+    const T = rows[0]!.length;
+    const logits = await fullPass(model, rows);
+    for (const [b, row] of rows.entries()) {
+      const number = drawn.length;
+      drawn.push(Int32Array.from({ length: T - 1 }, (_, t) => {
+        const here = at(logits, b * T + t, V);
+        loss += lossOf(here, row[t + 1]!);
+        count++;
+        const plain = withoutSmoothing(here, V, labelSmoothing);
+        return draw(plain, random.uniform(number, t));
+      }));
+    }
+  }
+  return { loss: loss / count, drawn };
+}
+
+/**
+ * Texts that the model writes, at temperature 1 without label smoothing, all its own but for the
+ * first token.
+ *
+ * @param options.tokens of each text
+ */
+export async function ownTexts(
+  model: Model,
+  { firsts, tokens, seed, signal }: {
+    readonly firsts: ArrayLike<number>;
+    readonly tokens: number;
+    readonly seed: number;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<Int32Array[]> {
+  const texts = Array.from(firsts, (first) => [first]);
+  const prompts = texts.map((text) => text.slice());
+  const steps = model.generateBatch(prompts, {
+    sampler: new PlainSampler(model.config.labelSmoothing, seed),
+    maxNewTokens: tokens - 1,
+    ...(signal && { signal }),
+  });
+  for await (const ids of steps) ids.forEach((id, row) => texts[row]!.push(id));
+  signal?.throwIfAborted();
+  return texts.map((text) => Int32Array.from(text));
+}
+
+/** Draws at temperature 1 from what a model takes for true. */
+class PlainSampler extends Sampler {
+  readonly #smoothing: number;
+
+  constructor(smoothing: number, seed: number) {
+    super({ temperature: 1, seed });
+    this.#smoothing = smoothing;
+  }
+
+  override sampleBatch(
+    logits: Logits,
+    options: Parameters<Sampler["sampleBatch"]>[1],
+  ): Int32Array {
+    const V = logits.length / options.rows;
+    const plain = withoutSmoothing(logits, V, this.#smoothing);
+    return super.sampleBatch(plain, options);
+  }
+}
+
+/**
+ * Takes label smoothing back: a model trained with it learns (1 - s) p + s / V in place of p,
+ * and a share of s of what it writes is noise.
+ *
+ * @param logits (rows, V)
+ * @returns logits (rows, V) of p
+ */
+function withoutSmoothing(
+  logits: Numbers,
+  V: number,
+  smoothing: number,
+): Logits {
+  if (smoothing === 0) return logits as Logits;
+  const plain = new Float64Array(logits.length);
+  for (let row = 0; row * V < logits.length; row++) {
+    const here = at(logits, row, V);
+    const total = logSumExp(here);
+    const most = largest(here);
+    here.forEach((logit, id) => {
+      const p = Math.exp(logit - total) - smoothing / V;
+      // The likeliest always stays: it has at least 1 / V.
+      plain[row * V + id] = p > 0 || logit === most
+        ? Math.log(Math.max(p, Number.MIN_VALUE))
+        : -Infinity;
+    });
+  }
+  return plain;
+}
+
+function fullPass(
+  model: Model,
+  rows: readonly Int32Array[],
+): Promise<Numbers> {
+  const T = rows[0]!.length;
+  const tokens = new Int32Array(rows.length * T);
+  rows.forEach((row, b) => tokens.set(row, b * T));
+  return model.forward(tokens, { B: rows.length, T });
+}
+
+function* chunks(windows: readonly Int32Array[]): Generator<Int32Array[]> {
+  for (let first = 0; first < windows.length; first += ROWS) {
+    yield windows.slice(first, first + ROWS);
+  }
+}
+
+/** The logits of one position. */
+function at(logits: Numbers, position: number, V: number): Numbers {
+  return logits.subarray(position * V, (position + 1) * V);
+}
+
+function lossOf(logits: Numbers, target: number): number {
+  return logSumExp(logits) - logits[target]!;
+}
+
+function logSumExp(logits: Numbers): number {
+  const most = largest(logits);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - most);
+  return most + Math.log(sum);
+}
+
+/** The token that a uniform number in [0, 1) chooses. */
+function draw(logits: Numbers, uniform: number): number {
+  const total = logSumExp(logits);
+  let left = uniform;
+  let last = 0;
+  for (const [token, logit] of logits.entries()) {
+    if (logit === -Infinity) continue;
+    last = token;
+    left -= Math.exp(logit - total);
+    if (left < 0) break;
+  }
+  return last;
+}
+
+function largest(logits: Numbers): number {
+  let most = -Infinity;
+  for (const logit of logits) if (logit > most) most = logit;
+  return most;
+}

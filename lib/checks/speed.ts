@@ -1,0 +1,172 @@
+/**
+ * How fast training steps are on a device, beside how fast it multiplies matrices and does
+ * nothing else. Machines are noisy and other programs run: the worst that is said is a warning.
+ */
+
+import type { Backend, Stores } from "../backends/backend.ts";
+import { trainConfig } from "../config.ts";
+import type { BufferSpec, Plan } from "../graph/plan.ts";
+import { Model } from "../language_model.ts";
+import { METRIC_SLOTS, scheduleAt } from "../optimizer.ts";
+import { trainPlan } from "../plans.ts";
+import { type PresetName, presets } from "../presets.ts";
+import { randomIds } from "./variants.ts";
+import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
+
+/** How long a measurement takes, in milliseconds, unless one run takes longer. */
+const LONG_ENOUGH = 400;
+
+/** Rows, columns and depth of the bare product. */
+const SIDE = 512;
+
+/**
+ * The share of the bare product's speed that a step of each preset should reach at least: half
+ * of what it did on an idle machine. A GPU waits for a small model's kernels to begin: there
+ * nothing is expected of `tiny`.
+ */
+const leastShares = {
+  wasm: { tiny: 0.1, original: 0.25 },
+  webgpu: { tiny: 0, original: 0.02 },
+  reference: { tiny: 0.2, original: 0 },
+} as const;
+
+/** Verdicts on steps of presets. */
+export function speedChecks(backend: Backend): CheckGroup {
+  return {
+    name: "speed",
+    meaning:
+      "Training steps beside a bare matrix product on this device; busy machines are slower, so this never fails.",
+    run: () => checkSpeed(backend),
+  };
+}
+
+async function* checkSpeed(backend: Backend): AsyncGenerator<Verdict> {
+  let bare = 0;
+  yield await verdict("matmul", async () => {
+    bare = await productSpeed(backend);
+    return {
+      status: "ok",
+      found: `${rate(bare)}, ${SIDE}x${SIDE}x${SIDE}`,
+      numbers: { flops: bare },
+    };
+  });
+  for (const [name, least] of Object.entries(leastShares[backend.kind])) {
+    yield await verdict(`${name} step`, async () => {
+      if (backend.kind === "reference" && name !== "tiny") {
+        const found = "it would take minutes in float64 on one thread";
+        return { status: "skipped", found };
+      }
+      const { tokens, flops } = await stepSpeed(
+        backend,
+        name as PresetName,
+      );
+      const share = flops / bare;
+      const found = `${Math.round(tokens).toLocaleString("en")} tokens/s, ${
+        rate(flops)
+      }, ${percent(share)} of the product`;
+      const numbers = { tokensPerSecond: tokens, flops, share };
+      return share >= least ? { status: "ok", found, numbers } : {
+        status: "warning",
+        found,
+        hint: `${
+          percent(least)
+        } was expected: other programs may be running; --threads N gives some cores to them`,
+        numbers,
+      };
+    });
+  }
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+}
+
+function rate(flops: number): string {
+  return `${(flops / 1e9).toPrecision(3)} GFLOP/s`;
+}
+
+/** Floating point operations a second of a bare product of two matrices. */
+async function productSpeed(backend: Backend): Promise<number> {
+  const side = backend.kind === "reference" ? SIDE / 8 : SIDE;
+  const length = side * side;
+  const buffer = (name: string, kind: BufferSpec["kind"]) =>
+    ({ name, kind, dtype: "f32", length }) as const;
+  const whole = (buffer: number) => ({ buffer, offset: 0, length });
+  const plan: Plan = {
+    name: "product",
+    buffers: [
+      buffer("a", "input"),
+      buffer("b", "input"),
+      buffer("y", "output"),
+    ],
+    dispatches: [{
+      kernel: "matmul",
+      dims: {
+        ...{ form: "nn", M: side, N: side, K: side },
+        ...{ bias: false, residual: false, accumulate: false },
+      },
+      outputs: [whole(2)],
+      inputs: [whole(0), whole(1)],
+      label: "product",
+    }],
+    phases: {},
+  };
+  const stores: Stores = new Map();
+  const program = await backend.compile(plan, stores);
+  try {
+    const ones = new Float32Array(length).fill(1);
+    program.buffer("a").write(ones);
+    program.buffer("b").write(ones);
+    return 2 * side ** 3 * await runsPerSecond(backend, () => program.run());
+  } finally {
+    program.destroy();
+  }
+}
+
+/** Tokens and floating point operations a second of a preset's training steps. */
+async function stepSpeed(
+  backend: Backend,
+  name: PresetName,
+): Promise<{ readonly tokens: number; readonly flops: number }> {
+  const preset = presets[name];
+  const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[preset.tokenizer];
+  const options = { ...preset.model, vocabSize };
+  await using model = await Model.create(options, { backend });
+  const train = trainConfig(preset.train);
+  const shape = { B: train.batchSize, T: model.config.blockSize };
+  const program = await model.compile(trainPlan(model.config, train, shape));
+  const size = shape.B * shape.T;
+  program.buffer("tokens").write(randomIds(size, { vocabSize, seed: 1 }));
+  program.buffer("targets").write(randomIds(size, { vocabSize, seed: 2 }));
+  let step = 0;
+  const tokens = size * await runsPerSecond(backend, () => {
+    program.buffer("key").write([1, step, step % METRIC_SLOTS, 0]);
+    program.buffer("schedule").write(scheduleAt(train, step));
+    program.run(["gradient", "update"]);
+    step++;
+  });
+  return { tokens, flops: tokens * model.flopsPerToken };
+}
+
+/** The most runs a second of several stretches: what others do at the same time only slows them. */
+async function runsPerSecond(
+  backend: Backend,
+  run: () => void,
+): Promise<number> {
+  const seconds = async (runs: number) => {
+    const begun = performance.now();
+    for (let i = 0; i < runs; i++) run();
+    await backend.finish();
+    return (performance.now() - begun) / 1000;
+  };
+  await seconds(1); // compiles, warms up
+  let runs = 1;
+  let took = await seconds(runs);
+  while (took < LONG_ENOUGH / 4000) took = await seconds(runs *= 2);
+  let best = runs / took;
+  const stretches = took > LONG_ENOUGH / 1000 ? 1 : 4;
+  for (let i = 0; i < stretches; i++) {
+    best = Math.max(best, runs / await seconds(runs));
+  }
+  return best;
+}

@@ -1,0 +1,293 @@
+/** What can be said of a trained model and its text: whether it sees the future, what its own text is worth. */
+
+import type { Model } from "../language_model.ts";
+import { NgramModel } from "../ngram.ts";
+import {
+  copyingOf,
+  driftOf,
+  scorePredictions,
+  scoreTexts,
+  spreadWindows,
+} from "../quality.ts";
+import type { Tokenizer } from "../tokenizer.ts";
+import {
+  cachedReach,
+  fullReach,
+  paddingReaches,
+  spread,
+  staleCacheReaches,
+} from "./causality.ts";
+import {
+  ownTexts,
+  pathLosses,
+  type TeacherForced,
+  teacherForced,
+} from "./leaks.ts";
+import {
+  type CheckGroup,
+  type Finding,
+  type Verdict,
+  verdict,
+} from "./verdict.ts";
+
+/** A model, and both parts of the text that it was trained on. */
+export interface TrainedSubject {
+  readonly model: Model;
+  readonly tokenizer: Tokenizer;
+  readonly training: Int32Array;
+  readonly heldOut: Int32Array;
+  readonly signal?: AbortSignal;
+}
+
+/** Of all that is drawn. */
+const SEED = 1;
+
+/** Places where a token is changed. */
+const PLACES = 8;
+
+/** Tokens, at least, of what is written, and of what is predicted. */
+const TOKENS = 20_000;
+
+/** Texts that are written side by side. */
+const TEXTS = 64;
+
+/** A model that sees the future has to run over its whole window for each token: a tenth shows enough. */
+const FEWER = 10;
+
+/** Tokens, at least, of what runs on both paths. */
+const ON_BOTH_PATHS = 2048;
+
+/**
+ * How far apart the losses of two paths may be, in nats per token. Rounding to 32 bits makes
+ * some 1e-6 of it; what a token of the future tells is a thousand times more than this.
+ */
+const PATH_TOLERANCE = 1e-3;
+
+/** A copied stretch may be so many times as long as what two parts of the same text share anyway. */
+const COPY_FACTOR = 2;
+
+/** The order of the n-gram models. */
+const ORDER = 5;
+
+/** Verdicts on whether a model sees the future, and on what it writes. */
+export function trainedChecks(subject: TrainedSubject): CheckGroup[] {
+  const evidence = new Evidence(subject);
+  return [{
+    name: "the future",
+    meaning:
+      "It predicts from the past alone: no later token changes a bit, and its loss is not too good to be true.",
+    run: () => checkLeaks(subject, evidence),
+  }, {
+    name: "its own text",
+    meaning: "What it writes is as good as what it predicts, and is its own.",
+    run: () => checkOwnText(subject, evidence),
+  }];
+}
+
+/** What several checks look at; made when the first of them does. */
+class Evidence {
+  /** Stretches of the held-out text. */
+  readonly windows: readonly Int32Array[];
+  readonly #subject: TrainedSubject;
+  #scorer: NgramModel | undefined;
+  #forced: Promise<TeacherForced> | undefined;
+
+  constructor(subject: TrainedSubject) {
+    this.#subject = subject;
+    const { heldOut, model } = subject;
+    const length = Math.min(model.config.blockSize, heldOut.length);
+    const count = Math.ceil(TOKENS / length);
+    this.windows = spreadWindows(heldOut, { count, length });
+  }
+
+  /** The n-gram model of the training text. */
+  get scorer(): NgramModel {
+    const { training, tokenizer: { vocabSize } } = this.#subject;
+    return this.#scorer ??= NgramModel.fit(training, {
+      order: ORDER,
+      vocabSize,
+    });
+  }
+
+  /** What the model makes of the windows. */
+  forced(): Promise<TeacherForced> {
+    const { model, signal } = this.#subject;
+    return this.#forced ??= teacherForced(model, this.windows, {
+      seed: SEED,
+      signal,
+    });
+  }
+}
+
+async function* checkLeaks(
+  subject: TrainedSubject,
+  evidence: Evidence,
+): AsyncGenerator<Verdict> {
+  const { model, heldOut, training, signal } = subject;
+  const { mask } = model.config;
+  const hint = mask === "causal"
+    ? "the model sees what it is to predict: its losses mean nothing"
+    : `--mask ${mask} lets the model see what it is to predict: its losses mean nothing; --mask causal does not`;
+  const T = Math.min(model.config.blockSize, heldOut.length);
+  const positions = spread(PLACES, T);
+  const failed = (found: string): Finding => ({
+    status: "failed",
+    found,
+    hint,
+  });
+  const [first, second] = spreadWindows(heldOut, { count: 2, length: T });
+
+  yield await verdict("full pass", async () => {
+    const tokens = Int32Array.of(...first!, ...second!);
+    const reaches = await fullReach(model, { tokens, positions });
+    const leaks = reaches.filter(({ before }) => before > 0);
+    const most = Math.max(...reaches.map(({ before }) => before));
+    return leaks.length === 0 ? unchanged(reaches.length) : failed(
+      `LEAK: ${leaks.length} of ${reaches.length} changed tokens change earlier logits, by up to ${
+        most.toPrecision(2)
+      }`,
+    );
+  });
+  yield await verdict("prefill", async () => {
+    if (await paddingReaches(model, [first!.subarray(0, T - 1)])) {
+      return failed("LEAK: what stands behind a prompt changes its logits");
+    }
+    const { before } = await cachedReach(model, { tokens: first!, positions });
+    return before === 0 ? unchanged(positions.length) : failed(
+      `LEAK: ${before} numbers cached for earlier tokens change`,
+    );
+  });
+  yield await verdict(
+    "decoding",
+    async () =>
+      await staleCacheReaches(model, first!)
+        ? failed("LEAK: what a cache held before changes logits")
+        : unchanged(T),
+  );
+  signal?.throwIfAborted();
+  yield await verdict("two paths", async () => {
+    const count = Math.ceil(ON_BOTH_PATHS / T);
+    const windows = spreadWindows(heldOut, { count, length: T });
+    const { full, stepwise } = await pathLosses(model, windows);
+    const found = `loss ${full.toFixed(4)} in full passes, ${
+      stepwise.toFixed(4)
+    } one token at a time`;
+    const numbers = { full, stepwise };
+    return Math.abs(full - stepwise) <= PATH_TOLERANCE
+      ? { status: "ok", found, numbers }
+      : { ...failed(`LEAK: ${found}`), numbers };
+  });
+  signal?.throwIfAborted();
+  yield await verdict("validation loss", async () => {
+    const { windows, scorer } = evidence;
+    const { vocabSize } = scorer;
+    const letters = NgramModel.fit(training, { order: 1, vocabSize });
+    const numbers = {
+      loss: (await evidence.forced()).loss,
+      fiveGram: scoreTexts(scorer, windows).mean,
+      unigram: scoreTexts(letters, windows).mean,
+    };
+    return besideCounts(numbers);
+  });
+}
+
+function unchanged(places: number): Finding {
+  return { status: "ok", found: `0 bits, at ${places} places` };
+}
+
+/** A loss beside those of models that only count. */
+function besideCounts(
+  numbers: {
+    readonly loss: number;
+    readonly fiveGram: number;
+    readonly unigram: number;
+  },
+): Finding {
+  const { loss, fiveGram, unigram } = numbers;
+  const found = `${loss.toFixed(3)} nats per token; a ${ORDER}-gram model ${
+    fiveGram.toFixed(3)
+  }, frequencies alone ${unigram.toFixed(3)}`;
+  if (loss < fiveGram / 2 && fiveGram - loss > 0.5) {
+    return {
+      status: "warning",
+      found: `too good: ${found}`,
+      hint:
+        "no model of this text's size halves that: it sees the future, or the validation text is in the training text",
+      numbers,
+    };
+  }
+  if (loss > unigram) {
+    return {
+      status: "warning",
+      found,
+      hint: "it has not learned yet which tokens are frequent: train longer",
+      numbers,
+    };
+  }
+  return { status: "ok", found, numbers };
+}
+
+async function* checkOwnText(
+  { model, tokenizer, training, heldOut, signal }: TrainedSubject,
+  evidence: Evidence,
+): AsyncGenerator<Verdict> {
+  let written: Int32Array[] = [];
+  yield await verdict("free running", async () => {
+    const causal = !model.config.attention || model.config.mask === "causal";
+    const fewer = causal ? 1 : FEWER;
+    const firsts = spreadWindows(heldOut, { count: TEXTS, length: 1 });
+    written = await ownTexts(model, {
+      firsts: firsts.map(([first]) => first!),
+      tokens: Math.ceil(TOKENS / TEXTS / fewer) + 1,
+      seed: SEED,
+      signal,
+    });
+    const { scorer, windows } = evidence;
+    const { drawn } = await evidence.forced();
+    const { own, predicted, heldOut: real, gap, allowed } = driftOf({
+      own: scoreTexts(scorer, written),
+      predicted: scorePredictions(scorer, windows, drawn),
+      heldOut: scoreTexts(scorer, windows),
+    });
+    const found = `${own.tokens.toLocaleString("en")} tokens at ${
+      own.mean.toFixed(2)
+    } nats, predictions at ${predicted.mean.toFixed(2)}: ${gap < 0 ? "" : "+"}${
+      gap.toFixed(2)
+    } of ${allowed.toFixed(2)}; validation text ${real.mean.toFixed(2)}`;
+    const numbers = {
+      ...{ own: own.mean, predicted: predicted.mean, heldOut: real.mean },
+      ...{ gap, allowed, tokens: own.tokens },
+    };
+    return gap <= allowed ? { status: "ok", found, numbers } : {
+      status: "failed",
+      found: `LEAK: ${found}`,
+      hint:
+        "it writes far worse than it predicts, as a model does that sees the future in training: look at its mask",
+      numbers,
+    };
+  });
+  signal?.throwIfAborted();
+  yield await verdict("copying", () => {
+    if (written.length === 0) {
+      return { status: "skipped", found: "it has written nothing" };
+    }
+    const decode = (tokens: Int32Array) => tokenizer.decode(tokens);
+    const { longest, natural } = copyingOf(written.map(decode).join("\n"), {
+      training: decode(training),
+      heldOut: decode(heldOut),
+    });
+    const found =
+      `${longest.length} characters in a row are in the training text; ${natural} of the validation text`;
+    const numbers = { longest: longest.length, natural };
+    return longest.length <= COPY_FACTOR * natural
+      ? { status: "ok", found, numbers }
+      : {
+        status: "warning",
+        found,
+        hint: `it recites ${
+          JSON.stringify(longest.slice(0, 40))
+        }…: it has learned it by heart; more text, a smaller model or dropout would help`,
+        numbers,
+      };
+  });
+}
