@@ -1,0 +1,159 @@
+/**
+ * Trains the preset tiny for long, as `train` does, with its files, evaluations, samples
+ * and checkpoints, and tells whether memory grows or steps become slower:
+ *
+ *     deno task soak [--steps 20000] [--device wasm|webgpu]
+ *
+ * Exits 1 if memory grew by 2 % or more in the last half of the run, or if steps
+ * became over 10 % slower from its second quarter to its last; 2 on a mistake in the
+ * command line.
+ *
+ * Memory is what is resident after a garbage collection, in a process whose young
+ * generation has its full size from the start (the flags in deno.json). Left alone, V8
+ * does both at its own time, in jumps of 10 % that hide a small leak or look like one.
+ * Other work on the machine makes steps take longer by the clock, but not so much in CPU
+ * time: steps count as slower only if they are by both.
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { join } from "@std/path";
+import { cpuUsage } from "node:process";
+import { main } from "../lib/cli/main.ts";
+import { files } from "../lib/cli/run_directory.ts";
+import { presets } from "../lib/presets.ts";
+import { judge, type Step, type Usage, type Watched } from "./soak/verdict.ts";
+
+/** Steps between two looks at the memory, and between evaluations, samples and checkpoints. */
+const STRIDE = 500;
+/** Milliseconds between two measurements. */
+const MEASURE_MS = 500;
+/** Measuring takes about 10 ms, more on a busy machine; all else has at least so many times that. */
+const PATIENCE = 50;
+
+const usage = `Usage: deno task soak [--steps N] [--device wasm|webgpu]
+
+Trains the preset tiny for long and watches its memory and its speed.
+
+  --steps N       optimizer steps: 20000 (the default) or another multiple of ${
+  4 * STRIDE
+}
+  --device NAME   where to compute: wasm (the default) or webgpu
+  --help          this text`;
+
+/** What the command line asks for. */
+interface Request {
+  readonly steps: number;
+  readonly device: "wasm" | "webgpu";
+}
+
+/** @throws {TypeError} if the arguments cannot be understood */
+function readArguments(args: string[]): Request | "help" {
+  const { device, steps, help } = parseArgs(args, {
+    string: ["device", "steps"],
+    boolean: ["help"],
+    default: { device: "wasm", steps: "20000" },
+    unknown: (argument) => {
+      throw new TypeError(`Cannot soak: ${argument} is not a known flag`);
+    },
+  });
+  if (help) return "help";
+  if (device !== "wasm" && device !== "webgpu") {
+    throw new TypeError(
+      `Cannot soak: device "${device}" is neither wasm nor webgpu`,
+    );
+  }
+  if (!/^\d+$/.test(steps) || +steps < 1 || +steps % (4 * STRIDE) !== 0) {
+    throw new TypeError(
+      `Cannot soak: steps (${steps}) is not a multiple of ${4 * STRIDE}`,
+    );
+  }
+  return { device, steps: Number(steps) };
+}
+
+/** V8's garbage collector, which a flag shows. */
+function collector(): () => void {
+  const { gc } = globalThis as { gc?: () => void };
+  if (gc !== undefined) return gc;
+  throw new TypeError(
+    "Cannot soak: the garbage collector is out of reach; deno task soak has the flags for it",
+  );
+}
+
+/** What this process uses, once garbage is collected. */
+function usageNow(collectGarbage: () => void): Usage {
+  collectGarbage();
+  const { user, system } = cpuUsage(); // microseconds
+  return {
+    time: Date.now() / 1000,
+    residentBytes: Deno.memoryUsage().rss,
+    cpuMs: (user + system) / 1000,
+  };
+}
+
+/** Trains; gives the exit code if that failed. */
+async function train(
+  { steps, device }: Request,
+  collectGarbage: () => void,
+): Promise<Watched | number> {
+  const directory = await Deno.makeTempDir();
+  const out = join(directory, "run");
+  const usages: Usage[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const measure = () => {
+    const begun = performance.now();
+    usages.push(usageNow(collectGarbage));
+    const took = performance.now() - begun;
+    timer = setTimeout(measure, Math.max(MEASURE_MS, PATIENCE * took));
+  };
+  measure();
+  try {
+    const code = await main([
+      ...["train", "--preset", "tiny", "--device", device, "--out", out],
+      ...["--steps", String(steps), "--eval-interval", String(STRIDE)],
+      ...["--sample-interval", String(STRIDE)],
+      ...["--checkpoint-interval", String(STRIDE)],
+    ]);
+    if (code !== 0) return code;
+    measure();
+    const { model, train } = presets.tiny;
+    return {
+      steps: stepsOf(await Deno.readTextFile(join(out, files.metrics))),
+      usages,
+      stride: STRIDE,
+      tokens: train.batchSize! * model.blockSize!,
+    };
+  } finally {
+    clearTimeout(timer);
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+function stepsOf(metrics: string): Step[] {
+  return metrics.trimEnd().split("\n")
+    .map((line) => JSON.parse(line))
+    .filter(({ event }) => event === "step");
+}
+
+async function soak(args: string[]): Promise<number> {
+  let request: Request | "help";
+  let collectGarbage: () => void;
+  try {
+    request = readArguments(args);
+    if (request === "help") {
+      console.log(usage);
+      return 0;
+    }
+    collectGarbage = collector();
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    console.error(`${error.message}\n\n${usage}`);
+    return 2;
+  }
+  const outcome = await train(request, collectGarbage);
+  if (typeof outcome === "number") return outcome;
+  const { lines, passed } = judge(outcome);
+  console.log(lines.join("\n"));
+  return passed ? 0 : 1;
+}
+
+Deno.exit(await soak(Deno.args));
