@@ -27,6 +27,7 @@ async function told(here: Workplace): Promise<[string, number][]> {
 const all = Array.from({ length: 12 }, (_, i) => i + 1).flatMap(
   (step): [string, number][] => [
     ["step", step],
+    ...(step === 7 ? [["update", 7] as [string, number]] : []),
     ...(step % 6 === 0
       ? ["checkpoint", "eval", "sample"].map((event): [string, number] => [
         event,
