@@ -259,10 +259,11 @@ async function sayGoodbye(
   const lines = [
     report.summary(),
     await directory.remains(),
-    `sample it: ${program()} sample ${path}`,
+    `sample it:  ${program()} sample ${path}`,
+    `look at it: ${program()} report ${path}`,
   ];
   if (!report.complete) {
-    lines.push(`go on:     ${program()} train --resume ${path}`);
+    lines.push(`go on:      ${program()} train --resume ${path}`);
   }
   writeError(`${lines.join("\n")}\n`);
 }

@@ -5,6 +5,7 @@ import { UsageError } from "../../lib/cli/errors.ts";
 import { flagName } from "../../lib/cli/flag.ts";
 import {
   infoVerb,
+  reportVerb,
   sampleVerb,
   type TrainFlags,
   trainVerb,
@@ -129,6 +130,14 @@ Deno.test("--plan takes a plan's name or stands alone", () => {
   assertEquals(plan("--plan", "decode", "run"), ["decode", "run"]);
   assertEquals(plan("--plan", "run"), ["train", "run"]);
   assertEquals(plan("run", "--plan"), ["train", "run"]);
+});
+
+Deno.test("A verb may take several operands, in their order", () => {
+  const args = ["a", "--out", "c.html", "b"];
+  const { operands, operand, flags } = parseArguments(args, reportVerb);
+  assertEquals([operands, operand], [["a", "b"], "a"]);
+  assertEquals(flags, { out: "c.html" });
+  assertEquals(parseArguments([], reportVerb).operands, []);
 });
 
 Deno.test("The operand may look like a number or follow --", () => {

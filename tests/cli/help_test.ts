@@ -5,6 +5,7 @@ import { VERSION } from "../../lib/cli/program.ts";
 import {
   evalVerb,
   infoVerb,
+  reportVerb,
   sampleVerb,
   trainVerb,
 } from "../../lib/cli/verbs.ts";
@@ -14,6 +15,7 @@ const verbs = [
   [sampleVerb, verbHelp(sampleVerb)],
   [evalVerb, verbHelp(evalVerb)],
   [infoVerb, verbHelp(infoVerb)],
+  [reportVerb, verbHelp(reportVerb)],
 ] as const;
 
 Deno.test("Help fits into 80 columns", () => {

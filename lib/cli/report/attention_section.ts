@@ -3,7 +3,7 @@
  * the plotting library: all cells of a shade are one path, a tenth of the size of a rectangle for each.
  */
 
-import { html, Markup } from "./html.ts";
+import { Markup, markup } from "./markup.ts";
 
 /** Shades of a cell, darkest last. They grow with the root of the probability, so that little is not nothing. */
 const SHADES = 14;
@@ -25,46 +25,58 @@ export function attentionSection(
 ): Markup {
   const T = labels.length;
   const size = GUTTER + T * CELL + 1;
-  return html`
-    <svg width="0" height="0" aria-hidden="true">
+  return markup`
+    <svg class="defs" width="0" height="0" aria-hidden="true">
       <defs>
-        <g id="tokens" class="tokens">${labels.map((label, i) =>
-          tokenAt(label, i)
-        )}</g>
+        <g id="tokens" class="tokens">${
+    labels.map((label, i) => tokenAt(label, i))
+  }</g>
       </defs>
     </svg>
     <div class="legend">${shadeLegend()}</div>
-    ${maps.map((map, layer) =>
-      html`
+    ${
+    maps.map((map, layer) =>
+      markup`
         <h3>Layer ${layer + 1}</h3>
         <div class="heads" role="group" tabindex="0"
-          aria-label="Heads of layer ${layer + 1}">${headsOf(map, T).map((
-            head,
-            h,
-          ) =>
-            html`
+          aria-label="Heads of layer ${layer + 1}">${
+        headsOf(map, T).map((
+          head,
+          h,
+        ) =>
+          markup`
               <figure data-p="${bytesOf(head)}" data-t="${T}">
                 <svg viewBox="0 0 ${size} ${size}" role="img"
-                  aria-label="Layer ${layer + 1}, head ${h + 1}: ${habit(
-                    head,
-                    T,
-                  )}">
-              <rect class="ground" x="${GUTTER}" y="${GUTTER}" width="${T *
-                CELL}" height="${T * CELL}"/>
+                  aria-label="Layer ${layer + 1}, head ${h + 1}: ${
+            habit(
+              head,
+              T,
+            )
+          }">
+              <rect class="ground" x="${GUTTER}" y="${GUTTER}" width="${
+            T *
+            CELL
+          }" height="${T * CELL}"/>
               ${shades(head, T)}<use href="#tokens"/></svg>
-                <figcaption><b>${layer + 1}.${h + 1}</b> ${habit(
-                  head,
-                  T,
-                )}</figcaption>
+                <figcaption><b>${layer + 1}.${h + 1}</b> ${
+            habit(
+              head,
+              T,
+            )
+          }</figcaption>
               </figure>
             `
-          )}</div>
+        )
+      }</div>
       `
-    )}
+    )
+  }
     <output class="readout"
-      data-tokens="${JSON.stringify(
-        labels,
-      )}">Point at a cell: the row is the token that looks, the column the one that is looked at.</output>
+      data-tokens="${
+    JSON.stringify(
+      labels,
+    )
+  }">Point at a cell: the row is the token that looks, the column the one that is looked at.</output>
   `;
 }
 
@@ -72,11 +84,11 @@ export function attentionSection(
 function tokenAt(label: string, i: number): Markup {
   const at = GUTTER + (i + 0.5) * CELL;
   const size = label.length > 1
-    ? html`
+    ? markup`
       font-size="6"
     `
     : undefined;
-  return html`
+  return markup`
     <text x="${GUTTER / 2}" y="${at}" ${size}>${label}</text>
     <text x="${at}" y="${GUTTER / 2}" ${size}>${label}</text>
   `;
@@ -110,9 +122,9 @@ function shades(head: Float64Array, T: number): Markup {
 
 function shadeLegend(): Markup {
   const marks = [0.01, 0.05, 0.2, 0.5, 1];
-  return html`${
+  return markup`${
     marks.map((probability) =>
-      html`<span><svg class="swatch" viewBox="0 0 10 10" aria-hidden="true"><path class="s${
+      markup`<span><svg class="swatch" viewBox="0 0 10 10" aria-hidden="true"><path class="s${
         shadeOf(probability)
       }" d="M0 0h10v10H0z"/></svg>${Math.round(100 * probability)} %</span>`
     )

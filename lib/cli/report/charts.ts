@@ -1,6 +1,6 @@
 /** The charts of one run: losses, what training was like, how far the weights moved. */
 
-import { html, type Markup } from "./html.ts";
+import { type Markup, markup } from "./markup.ts";
 import type { Plot, Plotter } from "./plotter.ts";
 import type { RunRecord } from "./run_record.ts";
 import { extremes, type Point, smoothed, thinned } from "./series.ts";
@@ -10,7 +10,7 @@ import type { Yardstick } from "./yardsticks.ts";
 export function wideAndNarrow(
   draw: (size: { width: number; height: number }) => Markup,
 ): Markup {
-  return html`<div class="wide">${draw({ width: 1040, height: 440 })}</div>
+  return markup`<div class="wide">${draw({ width: 1040, height: 440 })}</div>
 <div class="narrow">${draw({ width: 380, height: 380 })}</div>`;
 }
 
@@ -58,6 +58,7 @@ export function lossChart(
       y: {
         label: "nats per token",
         grid: true,
+        ticks: 7,
         domain: [Math.max(0, low - room), high + room],
       },
       marks: [
@@ -80,15 +81,19 @@ export function lossChart(
           stroke: "var(--batch)",
           strokeWidth: 1.8,
         }),
-        ...([["trainLoss", "var(--train)"], ["valLoss", "var(--val)"]] as const)
-          .flatMap(([y, stroke]) => [
+        // The training split's is narrower, so that both are seen where they are one.
+        ...([["valLoss", "var(--val)", 3], [
+          "trainLoss",
+          "var(--train)",
+          1.2,
+        ]] as const)
+          .flatMap(([y, stroke, strokeWidth]) => [
             plotter.plot.line(evalSteps, {
-              ...{ x: "step", y, stroke },
-              strokeWidth: 2.2,
+              ...{ x: "step", y, stroke, strokeWidth },
             }),
             plotter.plot.dot(evalSteps, {
               ...{ x: "step", y, fill: stroke },
-              r: evalSteps.length > 40 ? 2 : 3,
+              r: (evalSteps.length > 40 ? 0.5 : 1.2) + strokeWidth * 0.6,
               title: ({ step, trainLoss, valLoss }) =>
                 `step ${count(step)}: validation ${
                   valLoss.toFixed(4)
@@ -135,7 +140,13 @@ export interface SmallChart {
   readonly picture: Markup;
 }
 
-const SMALL = { width: 340, height: 200, marginLeft: 44, marginRight: 8 };
+const SMALL = {
+  width: 340,
+  height: 190,
+  marginLeft: 44,
+  marginRight: 14,
+  marginTop: 12,
+};
 
 /** Learning rate, gradient norm and speed by step. */
 export function trainingCharts(
@@ -231,10 +242,13 @@ function tick(value: number): string {
     : short(value);
 }
 
-/** One kind of matrix in every layer. */
+const POWERS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1];
+
+/** How far one step moved one matrix. */
 interface Ratio {
   readonly step: number;
   readonly ratio: number;
+  /** From 0; -1 for what is in no layer. */
   readonly layer: number;
   readonly name: string;
 }
@@ -246,7 +260,7 @@ export function updateCharts(
 ): SmallChart[] {
   const all = thinned(updates, 80).flatMap(({ step, ratios }) =>
     Object.entries(ratios).map(([name, ratio]): Ratio => {
-      const [, layer = 0] = /^h\.(\d+)\./.exec(name) ?? [];
+      const [, layer = -1] = /^h\.(\d+)\./.exec(name) ?? [];
       return { step, ratio, name, layer: Number(layer) };
     })
   ).filter(({ ratio }) => ratio > 0);
@@ -266,7 +280,7 @@ export function updateCharts(
     title: kind,
     picture: plotter.draw({
       ...SMALL,
-      height: 180,
+      height: 170,
       ariaLabel:
         `Line chart of the update-to-weight ratio of ${kind} by step, a line for each layer`,
       x: {
@@ -279,7 +293,9 @@ export function updateCharts(
         label: null,
         grid: true,
         domain,
-        ticks: 3,
+        ticks: POWERS.filter((power) =>
+          power >= domain[0]! && power <= domain[1]!
+        ),
         tickFormat: short,
       },
       marks: [
@@ -308,8 +324,9 @@ export function updateCharts(
   }));
 }
 
-/** A colour between those of the first and the last layer. */
+/** A colour between those of the first and the last layer; another one for what is in no layer, -1. */
 export function layerColor(layer: number, layers: number): string {
+  if (layer < 0) return "var(--batch)";
   const share = Math.round(100 * layer / Math.max(1, layers - 1));
   return `color-mix(in oklab, var(--last) ${share}%, var(--first))`;
 }

@@ -4,7 +4,8 @@ import { modelFields, trainFields } from "../../config_fields.ts";
 import { duration, short as shortCount } from "../progress.ts";
 import { program, VERSION } from "../program.ts";
 import { count, wideAndNarrow } from "./charts.ts";
-import { type Content, html, type Markup } from "./html.ts";
+import { fieldText } from "./config_section.ts";
+import { type Content, type Markup, markup } from "./markup.ts";
 import { page, type Section, table } from "./page.ts";
 import type { Plotter } from "./plotter.ts";
 import {
@@ -14,7 +15,7 @@ import {
   lastStep,
   type RunRecord,
 } from "./run_record.ts";
-import { commandLine, fieldText, tokensPerStep } from "./run_page.ts";
+import { commandLine, tokensPerStep } from "./run_header.ts";
 import { thinned } from "./series.ts";
 
 /** Colours that runs take in turn, and dashes that tell apart those that share one. */
@@ -58,10 +59,10 @@ export async function comparisonPage(
   ];
   return await page({
     title: `${runs.length} runs: ${labels.join(", ")}`,
-    header: html`<h1>${runs.length} runs compared</h1>
+    header: markup`<h1>${runs.length} runs compared</h1>
 <p class="summary">${labels.join(", ")}.</p>`,
     sections: sections.filter((section) => section !== undefined),
-    footer: html`Drawn by lm ${VERSION} on ${
+    footer: markup`Drawn by lm ${VERSION} on ${
       new Date().toISOString().slice(0, 10)
     }. More of each run: <code>${program()} report RUN</code>`,
   });
@@ -75,7 +76,7 @@ function labelsOf(runs: readonly RunRecord[]): string[] {
 }
 
 function key({ color, label }: DrawnRun): Markup {
-  return html`<span><i class="key" style="--c:${color}"></i>${label}</span>`;
+  return markup`<span><i class="key" style="--c:${color}"></i>${label}</span>`;
 }
 
 function resultSection(drawn: readonly DrawnRun[]): Section {
@@ -90,13 +91,13 @@ function resultSection(drawn: readonly DrawnRun[]): Section {
     title: "Results",
     about:
       "Losses are nats per token of the whole validation split; fields that are the same everywhere are left out.",
-    content: html`${
+    content: markup`${
       (texts.size > 1 || tokenizers.size > 1) &&
-      html`
+      markup`
         <p
-          class="note">These runs read different ${texts.size > 1
-            ? "texts"
-            : "tokens"}: their losses cannot be compared.</p>
+          class="note">These runs read different ${
+        texts.size > 1 ? "texts" : "tokens"
+      }: their losses cannot be compared.</p>
       `
     }${
       table({
@@ -118,7 +119,7 @@ function resultSection(drawn: readonly DrawnRun[]): Section {
           const loss = best?.valLoss.toFixed(4) ?? "";
           return [
             key(one),
-            best?.valLoss === lowest ? html`<b>${loss}</b>` : loss,
+            best?.valLoss === lowest ? markup`<b>${loss}</b>` : loss,
             best === undefined ? "" : count(best.step),
             last?.valLoss.toFixed(4) ?? "",
             run.parameters === undefined ? "" : count(run.parameters),
@@ -169,13 +170,13 @@ function curveSection(
   const points = drawn.flatMap((run) => curveOf(run));
   const missing = drawn.filter(({ run }) => run.evals.length === 0);
   const note = missing.length > 0 &&
-    html`<p class="note">Not evaluated yet: ${
+    markup`<p class="note">Not evaluated yet: ${
       missing.map(({ label }) => label).join(", ")
     }.</p>`;
   return {
     id: "curves",
     title: "Validation loss",
-    content: points.length === 0 ? note : html`${note}
+    content: points.length === 0 ? note : markup`${note}
 <div class="legend">${drawn.map((run) => key(run))}</div>
 <h3>By step</h3>${curves(plotter, points, "step")}
 <h3>By time spent on steps, without evaluations</h3>${
@@ -242,14 +243,16 @@ function sampleSection(drawn: readonly DrawnRun[]): Section | undefined {
   return {
     id: "samples",
     title: "Last samples",
-    content: html`<div class="samples">${
+    content: markup`<div class="samples">${
       wrote.map((one) => {
         const { step, prompt, text } = one.run.samples.at(-1)!;
-        return html`
+        return markup`
           <figure>
-            <figcaption><b>${one.label}</b><span>step ${count(
-              step,
-            )}</span></figcaption>
+            <figcaption><b>${one.label}</b><span>step ${
+          count(
+            step,
+          )
+        }</span></figcaption>
             <pre>${`${prompt}${text}`.trim()}</pre>
           </figure>
         `;
@@ -262,9 +265,9 @@ function commandSection(drawn: readonly DrawnRun[]): Section {
   return {
     id: "commands",
     title: "Commands",
-    content: html`${
+    content: markup`${
       drawn.map((one) =>
-        html`
+        markup`
           <h3>${one.label}</h3>
           <pre class="command">${commandLine(one.run)}</pre>
         `

@@ -5,9 +5,9 @@ import type { Numbers } from "../../backends/backend.ts";
 import type { Model } from "../../language_model.ts";
 
 /** Tokens of a passage whose losses are shown. */
-const PASSAGE = 640;
+const PASSAGE = 900;
 /** Tokens of the text that attention is shown on. */
-const PROMPT = 28;
+const PROMPT = 24;
 /** Guesses that are shown for each token. */
 const GUESSES = 3;
 

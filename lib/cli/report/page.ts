@@ -1,6 +1,6 @@
 /** The document around a report's sections. It loads nothing, and its policy says so to the browser. */
 
-import { type Content, html, Markup } from "./html.ts";
+import { type Content, Markup, markup, textOf } from "./markup.ts";
 import { script } from "./script.ts";
 import { style } from "./style.ts";
 
@@ -18,57 +18,65 @@ export interface Section {
 export async function page(
   { title, header, sections, footer }: {
     readonly title: string;
-    readonly header: Markup;
+    readonly header: Content;
     readonly sections: readonly Section[];
     readonly footer: Content;
   },
 ): Promise<string> {
-  const digest = await crypto.subtle.digest(
-    "SHA-256",
-    new TextEncoder().encode(script),
-  );
-  const policy = [
+  const { text } = markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="${await policy()}">
+<title>${title}</title>
+<style>${new Markup(style)}</style>
+</head>
+<body>
+<main>
+<header>
+${header}
+</header>
+<nav aria-label="Sections">
+${
+    sections.map(({ id, title }) =>
+      markup`<a href="#${id}">${title}</a>
+`
+    )
+  }</nav>
+${sections.map(sectionMarkup)}<footer>${footer}</footer>
+</main>
+<script>${new Markup(script)}</script>
+</body>
+</html>
+`;
+  return text;
+}
+
+/** Only the page's own style and script. */
+async function policy(): Promise<string> {
+  const bytes = new TextEncoder().encode(script);
+  const digest = await crypto.subtle.digest("SHA-256", bytes);
+  return [
     "default-src 'none'",
     "style-src 'unsafe-inline'",
     `script-src 'sha256-${new Uint8Array(digest).toBase64()}'`,
   ].join("; ");
-  const { text } = html`
-    <!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <meta name="color-scheme" content="light dark">
-        <meta http-equiv="Content-Security-Policy" content="${policy}">
-        <title>${title}</title>
-        <style>${new Markup(style)}</style>
-      </head>
-      <body>
-        <main>
-    <header>${header}</header>
-    <nav aria-label="Sections">${sections.map(({ id, title }) =>
-      html`
-        <a href="#${id}">${title}</a>
-      `
-    )}</nav>
-    ${sections.map(({ id, title, about, content }) =>
-      html`
-        <section id="${id}" aria-labelledby="${id}-title">
-        <h2 id="${id}-title">${title}</h2>
-        ${about !== undefined && html`<p class="about">${about}</p>`}
-        ${content}
-        </section>
-      `
-    )}<footer>${footer}</footer>
-        </main>
-        <script>${new Markup(script)}</script>
-      </body>
-    </html>
-  `;
-  return text;
 }
 
-/** A table; cells that are numbers stand at the right. */
+function sectionMarkup({ id, title, about, content }: Section): Markup {
+  return markup`<section id="${id}" aria-labelledby="${id}-title">
+<h2 id="${id}-title">${title}</h2>
+${
+    about !== undefined && markup`<p class="about">${about}</p>
+`
+  }${content}
+</section>
+`;
+}
+
+/** A table that scrolls where it is too wide; columns of numbers stand at the right. */
 export function table(
   { head, rows, caption }: {
     readonly head: readonly Content[];
@@ -76,27 +84,28 @@ export function table(
     readonly caption: string;
   },
 ): Markup {
-  return html`
-    <div class="scroll" tabindex="0" role="region" aria-label="${caption}">
-      <table>
-        <thead>
-          <tr>${head.map((cell) => html`<th scope="col">${cell}</th>`)}</tr>
-        </thead>
-        <tbody>${rows.map((cells) =>
-          html`
-            <tr>${cells.map((cell) =>
-              isNumber(cell)
-                ? html`<td class="number">${cell}</td>`
-                : html`<td>${cell}</td>`
-            )}</tr>
-          `
-        )}</tbody>
-      </table>
-    </div>
-  `;
+  const kinds = head.map((_, column) =>
+    rows.every((cells) => isNumber(cells[column]))
+      ? new Markup(' class="number"')
+      : undefined
+  );
+  return markup`<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table>
+<thead><tr>${
+    head.map((cell, i) => markup`<th scope="col"${kinds[i]}>${cell}</th>`)
+  }</tr></thead>
+<tbody>
+${
+    rows.map((cells) =>
+      markup`<tr>${
+        cells.map((cell, i) => markup`<td${kinds[i]}>${cell}</td>`)
+      }</tr>
+`
+    )
+  }</tbody></table></div>`;
 }
 
+/** Whether a cell holds a number or nothing: 1,200, 3e-4, 46k, 1:02:03. */
 function isNumber(cell: Content): boolean {
-  return typeof cell === "number" ||
-    (typeof cell === "string" && /^[-\d][\d.,e-]*$/.test(cell));
+  const text = textOf(cell).replace(/<[^>]*>/g, "");
+  return /^([-\d][\d.,:e-]*[kMG]?)?$/.test(text);
 }

@@ -1,7 +1,7 @@
 /** A passage of the text, each token shaded by how little the model expected it. */
 
 import type { Tokenizer } from "../../tokenizer.ts";
-import { escapeHtml, html, Markup } from "./html.ts";
+import { escapeHtml, Markup, markup } from "./markup.ts";
 import type { ReadToken } from "./inspection.ts";
 import { isLineEnd, tokenLabel } from "./token_text.ts";
 
@@ -16,16 +16,18 @@ export function passageSection(
 ): Markup {
   const mean = passage.reduce((sum, { loss }) => sum + loss, 0) /
     passage.length;
-  return html`
+  return markup`
     <div
-      class="legend">${[0, 1, 2, 3, 4, 5].map((loss) =>
-        html`<span><i class="swatch l${shadeOf(loss)}"></i>${loss}${
-          loss === MOST && " or more"
-        }</span>`
-      )}<span>nats; this passage: ${mean.toFixed(2)} on average</span></div>
+      class="legend">${
+    [0, 1, 2, 3, 4, 5].map((loss) =>
+      markup`<span><i class="swatch l${shadeOf(loss)}"></i>${loss}${
+        loss === MOST && " or more"
+      }</span>`
+    )
+  }<span>nats; this passage: ${mean.toFixed(2)} on average</span></div>
     <p class="passage" translate="no">${new Markup(
-      passage.map((token) => tokenSpan(token, tokenizer)).join(""),
-    )}</p>
+    passage.map((token) => tokenSpan(token, tokenizer)).join(""),
+  )}</p>
     <output
       class="readout">Point at a character: its loss, and what was expected in its place.</output>
   `;

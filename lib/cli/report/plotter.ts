@@ -2,7 +2,7 @@
 
 import type * as PlotModule from "@observablehq/plot";
 import { CommandError } from "../errors.ts";
-import { Markup } from "./html.ts";
+import { Markup } from "./markup.ts";
 
 /** The library's functions. */
 export type Plot = typeof PlotModule;
@@ -12,6 +12,25 @@ export interface PictureOptions extends PlotModule.PlotOptions {
   readonly width: number;
   readonly height: number;
   readonly ariaLabel: string;
+}
+
+/** What is loaded. */
+export interface Packages {
+  readonly plot: Plot;
+  /** An empty document, whose type is the browser's. */
+  readonly document: unknown;
+}
+
+/** As `deno.json` has them. */
+const packages = ["@observablehq/plot@0.6.17", "linkedom@0.18.12"];
+
+async function loadPackages(): Promise<Packages> {
+  const [plot, { parseHTML }] = await Promise.all([
+    import("@observablehq/plot"),
+    import("linkedom"),
+  ]);
+  const { document } = parseHTML("<html></html>") as unknown as Packages;
+  return { plot, document };
 }
 
 /** Draws charts as SVG text. */
@@ -25,23 +44,26 @@ export class Plotter {
     this.#document = document;
   }
 
-  /** @throws {CommandError} if the packages are not here and cannot be fetched */
-  static async open(): Promise<Plotter> {
+  /**
+   * Loads the packages.
+   *
+   * @throws {CommandError} if they are not here and cannot be fetched
+   */
+  static async open(
+    load: () => Promise<Packages> = loadPackages,
+  ): Promise<Plotter> {
     try {
-      const [plot, { parseHTML }] = await Promise.all([
-        import("@observablehq/plot"),
-        import("linkedom"),
-      ]);
-      const { document } = parseHTML("<html></html>") as unknown as {
-        readonly document: unknown;
-      };
+      const { plot, document } = await load();
       return new Plotter(plot, document);
     } catch (error) {
-      const [reason] = String(error instanceof Error ? error.message : error)
-        .split("\n");
+      const message = error instanceof Error ? error.message : String(error);
       throw new CommandError(
-        `Cannot draw: the packages @observablehq/plot and linkedom are neither here nor to be had (${reason})`,
-        "with a network, `deno cache npm:@observablehq/plot@0.6.17 npm:linkedom@0.18.12` fetches them once",
+        `Cannot draw: the packages ${
+          packages.join(" and ")
+        } are neither here nor to be had (${message.split("\n")[0]})`,
+        `where there is a network, deno cache ${
+          packages.map((name) => `npm:${name}`).join(" ")
+        } fetches them, once`,
       );
     }
   }

@@ -21,8 +21,9 @@ export function extremes(points: readonly Point[], buckets: number): Point[] {
 }
 
 /**
- * Means over windows that are centred on their step, `share` of the curve wide and
- * narrower near its ends, at `count` steps.
+ * Means over windows that are centred on their step, `share` of the curve wide, at `count`
+ * steps. Near the start, where curves are steep, windows are narrower; at the end, where they
+ * are noisy, they keep their left half.
  */
 export function smoothed(
   points: readonly Point[],
@@ -35,13 +36,11 @@ export function smoothed(
   const sums = new Float64Array(n + 1);
   points.forEach(({ value }, i) => sums[i + 1] = sums[i]! + value);
   const half = Math.floor(n * share / 2);
-  return thinned(points, count).map(({ step }, k, all) => {
-    const i = all.length === n
-      ? k
-      : Math.round(k * (n - 1) / Math.max(1, all.length - 1));
-    const reach = Math.min(half, i, n - 1 - i);
-    const sum = sums[i + reach + 1]! - sums[i - reach]!;
-    return { step, value: sum / (2 * reach + 1) };
+  return thinned([...points.keys()], count).map((i) => {
+    const from = i - Math.min(half, i);
+    const to = i + 1 + Math.min(half, i, n - 1 - i);
+    const value = (sums[to]! - sums[from]!) / (to - from);
+    return { step: points[i]!.step, value };
   });
 }
 

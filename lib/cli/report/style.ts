@@ -48,7 +48,8 @@ section{margin-top:44px;scroll-margin-top:12px}
 .tiles dd small{display:block;font-size:13px;color:var(--dim);letter-spacing:0}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:13.5px;color:var(--dim);margin:6px 0 10px;align-items:center}
 .legend span{display:inline-flex;align-items:center;gap:7px}
-.key{display:inline-block;width:22px;height:3px;border-radius:2px;background:var(--c)}
+.key{flex:none;display:inline-block;width:22px;height:3px;border-radius:2px;background:var(--c)}
+.key.dotted{background:none;border-top:2px dotted var(--dim);height:0}
 .swatch{display:inline-block;width:14px;height:14px;border-radius:3px;box-shadow:0 0 0 1px var(--rule)}
 .plot{display:block;width:100%;height:auto;overflow:visible;font:11px system-ui,sans-serif;font-variant-numeric:tabular-nums;background:none}
 .plot text{white-space:pre}
@@ -62,7 +63,7 @@ section{margin-top:44px;scroll-margin-top:12px}
 table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:5px 18px 5px 0;border-bottom:1px solid var(--rule);white-space:nowrap;vertical-align:top}
 th{color:var(--dim);font-weight:500;font-size:13px}
-td.number{text-align:right}
+td.number,th.number{text-align:right}td .key{margin-right:9px;vertical-align:middle}
 details{margin-top:12px}summary{cursor:pointer;color:var(--dim);font-size:14px}
 .configs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr));gap:8px 40px}
 .configs table{width:100%}.configs td{white-space:normal;overflow-wrap:anywhere}.configs td:last-child{text-align:right;padding-right:0}
@@ -72,14 +73,14 @@ details{margin-top:12px}summary{cursor:pointer;color:var(--dim);font-size:14px}
 .samples figcaption{font-size:13px;color:var(--dim);display:flex;justify-content:space-between;gap:8px}
 .samples figcaption b{color:var(--ink)}
 .samples pre{font-size:12.5px;line-height:1.5}
-.samples pre i{font-style:normal;color:var(--dim)}
 .heads{display:flex;gap:20px;overflow-x:auto;padding:2px 2px 10px;scroll-snap-type:x proximity}
 .heads figure{flex:0 0 auto;width:min(245px,80vw);scroll-snap-align:start}
 .heads svg{display:block;width:100%;height:auto;touch-action:pan-x pan-y;cursor:crosshair}
 .heads figcaption{font-size:13px;color:var(--dim);margin:4px 0 0 4px}.heads figcaption b{color:var(--ink)}
+.defs{position:absolute}
 .ground{fill:var(--soft)}.heads path,.legend path{fill:var(--val)}
 .tokens text{font-size:8.5px;text-anchor:middle;dominant-baseline:central;fill:var(--ink)}
-.passage{font-size:15px;line-height:1.75;white-space:pre-wrap;overflow-wrap:anywhere;margin:0;cursor:crosshair}
+.passage{columns:28em 2;column-gap:40px;font-size:15px;line-height:1.75;white-space:pre-wrap;overflow-wrap:anywhere;margin:0;cursor:crosshair}
 .passage span{padding:2px 0}
 .passage .on{outline:2px solid var(--ink);outline-offset:-1px;border-radius:2px}
 .readout{display:block;position:sticky;bottom:0;background:var(--page);border-top:1px solid var(--rule);color:var(--dim);font-size:14px;padding:10px 0;margin-top:12px;white-space:pre-wrap}

@@ -19,7 +19,7 @@ export type Content =
   | readonly Content[];
 
 /** A template whose values are escaped, in elements as in quoted attributes. */
-export function html(
+export function markup(
   strings: TemplateStringsArray,
   ...values: readonly Content[]
 ): Markup {
@@ -28,7 +28,8 @@ export function html(
   return new Markup(text);
 }
 
-function textOf(value: Content): string {
+/** What is shown of something, as HTML. */
+export function textOf(value: Content): string {
   if (value === undefined || value === false) return "";
   if (value instanceof Markup) return value.text;
   if (typeof value === "object") return value.map(textOf).join("");

@@ -1,0 +1,104 @@
+/** What a run was told: its configuration, and the machine it began on. */
+
+import { modelConfig, trainConfig } from "../../config.ts";
+import { modelFields, trainFields } from "../../config_fields.ts";
+import { count } from "./charts.ts";
+import { type Markup, markup } from "./markup.ts";
+import type { Section } from "./page.ts";
+import { corpusName, type Fields, type RunRecord } from "./run_record.ts";
+
+/** All fields, those in bold that somebody chose. */
+export function configSection(run: RunRecord): Section {
+  const { model, train, data, tokenizer, device, versions, began } = run;
+  const { insteadOf, bytes, sha256 } = data;
+  const vocabSize = Number(model["vocabSize"]);
+  const tables: [title: string, ...tables: Markup[]][] = [
+    [
+      "Model",
+      fieldTable(
+        inOrder(model, modelFields.keys()),
+        defaults(() => modelConfig({ vocabSize })),
+      ),
+    ],
+    [
+      "Training",
+      fieldTable(
+        inOrder(train, trainFields.keys()),
+        defaults(trainConfig),
+      ),
+    ],
+    [
+      "Data",
+      fieldTable({
+        text: corpusName(run),
+        "instead of": insteadOf,
+        bytes,
+        sha256: typeof sha256 === "string"
+          ? `${sha256.slice(0, 12)}…`
+          : undefined,
+        tokenizer: tokenizer["kind"],
+        vocabulary: tokenizer["vocabSize"],
+      }),
+      markup`<h3>Machine</h3>`,
+      fieldTable({
+        device: device["kind"],
+        "": device["description"],
+        ...versions,
+        began: began?.replace("T", " ").replace(/\.\d+Z$/, " UTC"),
+        directory: run.path,
+      }),
+    ],
+  ];
+  return {
+    id: "configuration",
+    title: "Configuration",
+    about: "In bold what differs from the library's defaults.",
+    content: markup`<div class="configs">${
+      tables.map(([title, ...content]) =>
+        markup`<div><h3>${title}</h3>${content}</div>
+`
+      )
+    }</div>`,
+  };
+}
+
+/** Fields in the order of a list, what is not in it after it. */
+function inOrder(fields: Fields, names: Iterable<string>): Fields {
+  const known = Array.from(names).filter((name) => name in fields);
+  return {
+    ...Object.fromEntries(known.map((name) => [name, fields[name]])),
+    ...fields,
+  };
+}
+
+/** Defaults to compare with; none where a configuration is from another version. */
+function defaults(make: () => object): Fields {
+  try {
+    return make() as Fields;
+  } catch {
+    return {};
+  }
+}
+
+function fieldTable(fields: Fields, usual: Fields = {}): Markup {
+  const rows = Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => {
+      const row = markup`<td>${name}</td><td>${fieldText(value)}</td>`;
+      return name in usual && usual[name] !== value
+        ? markup`<tr class="other">${row}</tr>
+`
+        : markup`<tr>${row}</tr>
+`;
+    });
+  return markup`<table>${rows}</table>`;
+}
+
+/** A field's value in words. */
+export function fieldText(value: unknown): string {
+  if (value === null || value === false) return "off";
+  if (value === true) return "on";
+  return typeof value === "number" && Number.isInteger(value) && value >= 1e4
+    ? count(value)
+    : String(value);
+}

@@ -1,0 +1,106 @@
+/** The head of a run's page: what it was, how it went, and the command that makes it again. */
+
+import { duration, short as shortCount } from "../progress.ts";
+import { program } from "../program.ts";
+import { count } from "./charts.ts";
+import { type Markup, markup } from "./markup.ts";
+import {
+  bestEval,
+  corpusName,
+  lastStep,
+  type RunRecord,
+} from "./run_record.ts";
+
+/** The head. */
+export function runHeader(run: RunRecord): Markup {
+  const { parameters, name, command } = run;
+  const best = bestEval(run);
+  const steps = count(lastStep(run));
+  const summary = [
+    ...parameters === undefined ? [] : [`${count(parameters)} parameters, `],
+    `${steps} steps on ${corpusName(run)}`,
+    ...best === undefined
+      ? []
+      : [`: validation loss ${best.valLoss.toFixed(3)}`],
+    ...run.seconds > 0 ? [`, in ${duration(run.seconds)}`] : [],
+  ];
+  const tiles = tilesOf(run).map(([name, value, more]) =>
+    value !== undefined &&
+    markup`<div><dt>${name}</dt><dd>${value}${
+      more !== undefined && markup`<small>${more}</small>`
+    }</dd></div>
+`
+  );
+  return markup`<h1>${name}</h1>
+<p class="summary">${summary}.</p>
+${endNote(run)}
+<dl class="tiles">${tiles}</dl>
+${
+    command.length > 0 && markup`<pre class="command">${commandLine(run)}</pre>`
+  }`;
+}
+
+/** What a tile is about, what it says, and what is said below; none if it says nothing. */
+type Tile = [
+  about: string,
+  value: string | undefined,
+  more?: string | undefined,
+];
+
+function tilesOf(run: RunRecord): Tile[] {
+  const [last, best] = [run.evals.at(-1), bestEval(run)];
+  const steps = lastStep(run);
+  const planned = Number(run.train["maxSteps"]);
+  const tokens = steps * tokensPerStep(run);
+  return [
+    ["Validation loss", last?.valLoss.toFixed(4), "nats per token"],
+    ["Lowest", best?.valLoss.toFixed(4), best && `at step ${count(best.step)}`],
+    ["Bits per character", last?.bitsPerChar?.toFixed(3), "of validation text"],
+    [
+      "Steps",
+      count(steps),
+      planned > steps ? `of ${count(planned)}` : undefined,
+    ],
+    ["Tokens seen", tokens > 0 ? shortCount(tokens) : undefined],
+    [
+      "Time",
+      run.seconds > 0 ? duration(run.seconds) : undefined,
+      "with evaluations",
+    ],
+  ];
+}
+
+/** How a run ended that was not done, and where it was taken up again. */
+function endNote(run: RunRecord): Markup | undefined {
+  const { end, resumedAt } = run;
+  const steps = `${count(lastStep(run))} steps`;
+  const ended = end?.reason === "done"
+    ? undefined
+    : end?.message !== undefined
+    ? `It failed: ${end.message}.`
+    : end?.reason === "aborted"
+    ? `It was stopped after ${steps}.`
+    : `It has not told its end: it goes on still, or was cut off after ${steps}.`;
+  const resumed = resumedAt.length === 0
+    ? undefined
+    : `It was resumed at step ${resumedAt.map(count).join(", ")}.`;
+  const notes = [ended, resumed].filter((note) => note !== undefined);
+  return notes.length === 0
+    ? undefined
+    : markup`<p class="note">${notes.join(" ")}</p>`;
+}
+
+/** A run's command as it can be typed. */
+export function commandLine({ command }: RunRecord): string {
+  const quoted = command.map((arg) =>
+    /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`
+  );
+  return [program(), ...quoted].join(" ");
+}
+
+/** Tokens that a step trains on; 0 if the configuration does not say. */
+export function tokensPerStep({ model, train }: RunRecord): number {
+  const tokens = Number(model["blockSize"]) * Number(train["batchSize"]) *
+    Number(train["gradAccumulation"] ?? 1);
+  return Number.isFinite(tokens) ? tokens : 0;
+}
