@@ -80,10 +80,13 @@ const targets: Readonly<Record<string, Target>> = {
   checkpoint: {
     share: 9,
     spoil: (run, dice) =>
-      rewrite(join(run, "checkpoint.safetensors"), (bytes) =>
-        dice.below(3) === 0
-          ? spoilBytes(bytes, dice)
-          : spoilSafetensors(bytes, dice)),
+      rewrite(
+        join(run, "checkpoint.safetensors"),
+        (bytes) =>
+          dice.below(3) === 0
+            ? spoilBytes(bytes, dice)
+            : spoilSafetensors(bytes, dice),
+      ),
     commands: readers,
   },
   "config.json": {
@@ -99,8 +102,10 @@ const targets: Readonly<Record<string, Target>> = {
   "metrics.jsonl": {
     share: 4,
     spoil: (run, dice) =>
-      rewrite(join(run, "metrics.jsonl"), (bytes) =>
-        spoilLines(new TextDecoder().decode(bytes), dice)),
+      rewrite(
+        join(run, "metrics.jsonl"),
+        (bytes) => spoilLines(new TextDecoder().decode(bytes), dice),
+      ),
     commands: [resume("run")],
   },
   text: {
@@ -213,7 +218,9 @@ class Fuzzer implements Disposable {
       : undefined;
     this.#count(name, typeof verdict === "object" ? "wrong" : verdict);
     Deno.chdir(base);
-    if (wrong === undefined) return await Deno.remove(place, { recursive: true });
+    if (wrong === undefined) {
+      return await Deno.remove(place, { recursive: true });
+    }
     this.failures++;
     console.log(`case ${number}, ${name}, in ${place}: ${command}\n${wrong}\n`);
   }

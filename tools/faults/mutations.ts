@@ -257,7 +257,13 @@ export function spoilText(bytes: Uint8Array, dice: Dice): Uint8Array {
 /** Names for runs and files that lead elsewhere, or nowhere. */
 export const strangeNames: readonly string[] = [
   ...["", ".", "..", "/", "//", "../../../../etc/passwd", "/etc", "/dev/null"],
-  ...["/dev/zero", "/proc/self/environ", "nowhere/../run", "run/.", "run/../.."],
+  ...[
+    "/dev/zero",
+    "/proc/self/environ",
+    "nowhere/../run",
+    "run/.",
+    "run/../..",
+  ],
   ...["~", "-", "$HOME", "*", "CON", "a".repeat(300), "a/".repeat(600)],
   ...["\x1b[2J", "\u009b2J", "\u202enur", "run\n", " ", "run\u0000", "\ud800"],
   ...["__proto__", "constructor", "https://example.invalid/run", "file:///run"],

@@ -61,7 +61,9 @@ export class Watch implements Disposable {
 
   /** The most that any piece took, in words. */
   get extremes(): string {
-    return `at most ${this.#longest.toFixed(1)} s and ${this.#highest} MB more memory a case`;
+    return `at most ${
+      this.#longest.toFixed(1)
+    } s and ${this.#highest} MB more memory a case`;
   }
 
   [Symbol.dispose](): void {

@@ -3,7 +3,11 @@ import { habit } from "../../../lib/cli/report/attention_section.ts";
 import { inspect } from "../../../lib/cli/report/inspection.ts";
 import { placeAmong } from "../../../lib/cli/report/yardsticks.ts";
 import { Model } from "../../../lib/language_model.ts";
-import { makeGeneric, randomIds, variant } from "../../variants.ts";
+import {
+  makeGeneric,
+  randomIds,
+  variant,
+} from "../../../lib/checks/variants.ts";
 
 Deno.test("A passage's losses are those of the model after as much context as it takes", async () => {
   const { config } = variant("position learned");
