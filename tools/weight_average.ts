@@ -1,5 +1,5 @@
 /**
- * Whether averaging weights over the last steps helps: trains as docs/recipe/plan.json's base does,
+ * Whether averaging weights over the last steps helps: trains as docs/recipe/parts/plan.json's base does,
  * with its schedule and with a constant rate, and evaluates the last weights and exponential
  * moving averages of them, which are taken every tenth step.
  *
@@ -22,7 +22,7 @@ const flags = parseArgs(Deno.args, {
   default: { seeds: "1,2,3", threads: "1" },
 });
 const threads = Number(flags.threads);
-const { base } = JSON.parse(await Deno.readTextFile("docs/recipe/plan.json"));
+const { base } = JSON.parse(await Deno.readTextFile("docs/recipe/parts/plan.json"));
 const { text } = await loadDataset("tinyshakespeare");
 const tokenizer = Tokenizer.chars(text);
 const tokens = tokenizer.encode(text);
