@@ -100,17 +100,35 @@ export function lossChart(
                 }, training split ${trainLoss.toFixed(4)}`,
             }),
           ]),
-        plotter.plot.text(yardsticks, {
-          ...halo,
+        ...labels(plotter.plot, yardsticks, {
           x: last,
-          y: "loss",
-          text: ({ name, loss }: Yardstick) => `${name} ${loss.toFixed(2)}`,
-          textAnchor: "end",
-          dy: -7,
-          fill: "var(--dim)",
+          pixels: (height - 50) / (high - low || 1),
         }),
         ...probes(plotter.plot, smoothed(batches, { count: 60 }), "loss"),
       ],
+    })
+  );
+}
+
+/** Names at the right end of yardsticks' lines: above them, or below where another is close above. */
+function labels(
+  plot: Plot,
+  yardsticks: readonly Yardstick[],
+  { x, pixels }: {
+    readonly x: number;
+    /** Pixels of a nat. */
+    readonly pixels: number;
+  },
+) {
+  const isCrowded = ({ loss }: Yardstick) =>
+    yardsticks.some((other) =>
+      other.loss > loss && (other.loss - loss) * pixels < 15
+    );
+  return [true, false].map((crowded) =>
+    plot.text(yardsticks.filter((each) => isCrowded(each) === crowded), {
+      ...{ ...halo, x, y: "loss", textAnchor: "end", fill: "var(--dim)" },
+      text: ({ name, loss }: Yardstick) => `${name} ${loss.toFixed(2)}`,
+      dy: crowded ? 8 : -7,
     })
   );
 }
