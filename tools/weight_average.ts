@@ -22,7 +22,9 @@ const flags = parseArgs(Deno.args, {
   default: { seeds: "1,2,3", threads: "1" },
 });
 const threads = Number(flags.threads);
-const { base } = JSON.parse(await Deno.readTextFile("docs/recipe/parts/plan.json"));
+const { base } = JSON.parse(
+  await Deno.readTextFile("docs/recipe/parts/plan.json"),
+);
 const { text } = await loadDataset("tinyshakespeare");
 const tokenizer = Tokenizer.chars(text);
 const tokens = tokenizer.encode(text);
