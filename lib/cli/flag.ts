@@ -117,10 +117,11 @@ export function numberOrOff(text: FlagText): Flag<number | null> {
   };
 }
 
-/** A flag with a span of time, in seconds: `90`, `90s`, `10m`, `1h30m`. */
-export function span(text: FlagText): Flag<number> {
+/** A flag with a span of time, in seconds: `90`, `90s`, `10m`, `1h30m`, or the word `off`. */
+export function spanOrOff(text: FlagText): Flag<number | null> {
   const complaint = "is not a time as 90s, 10m or 1h30m";
   const read = ([...texts]: readonly string[]) => {
+    if (texts.at(-1) === "off") return null;
     const [, hours, minutes, seconds] =
       /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?$/.exec(texts.at(-1)!) ?? [];
     const total = 3600 * Number(hours ?? 0) + 60 * Number(minutes ?? 0) +
@@ -128,7 +129,7 @@ export function span(text: FlagText): Flag<number> {
     if (!(total > 0)) throw new RangeError(complaint);
     return total;
   };
-  return { ...text, value: "TIME", read };
+  return { ...text, value: "TIME|off", read };
 }
 
 function toNumber(text: string, complaint = "is not a number"): number {

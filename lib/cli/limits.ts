@@ -3,19 +3,19 @@
 import type { TrainEvent } from "../events.ts";
 import { duration } from "./progress.ts";
 import type { RunHistory } from "./run_history.ts";
-import type { TrainFlags } from "./verbs.ts";
+import type { RunOptions } from "./run_options.ts";
 
 /** Watches the events of one run. */
 export class Limits {
-  readonly #maxTime: number | undefined;
-  readonly #patience: number | undefined;
+  readonly #maxTime: number | null;
+  readonly #patience: number | null;
   readonly #begun = performance.now();
   #best: number;
   #evalsSinceBest: number;
 
   /** @param history what the run told before, if it goes on: patience does not begin anew */
   constructor(
-    { maxTime, patience }: Partial<Pick<TrainFlags, "maxTime" | "patience">>,
+    { maxTime, patience }: Pick<RunOptions, "maxTime" | "patience">,
     history?: RunHistory,
   ) {
     this.#maxTime = maxTime;

@@ -109,7 +109,7 @@ async function attempt(
   using directory = await RunDirectory.open(setup.path, {
     config: await recordOf(setup, facts, args),
     history: setup.resumed?.history ?? setup.restarted,
-    keep: flags.keep ?? 0,
+    keep: setup.options.keep,
   });
   describe(setup, model);
   const report = new TrainingReport({
@@ -121,9 +121,8 @@ async function attempt(
     onOutputClosed: () => interrupt.stop(),
   });
   try {
-    const { onNonfinite: onNonFinite } = flags;
-    const trainer = await makeTrainer(setup, { model, onNonFinite });
-    const limits = new Limits(flags, setup.resumed?.history);
+    const trainer = await makeTrainer(setup, model);
+    const limits = new Limits(setup.options, setup.resumed?.history);
     await report.begin({
       event: "start",
       step: trainer.step,
@@ -179,18 +178,15 @@ async function takeUpAgain(
 }
 
 async function makeTrainer(
-  { dataset, train, tokenizer, charsPerToken, resumed }: TrainingSetup,
-  { model, onNonFinite = "stop" }: {
-    readonly model: Model;
-    readonly onNonFinite?: "stop" | "skip" | undefined;
-  },
+  { dataset, train, tokenizer, charsPerToken, options, resumed }: TrainingSetup,
+  model: Model,
 ): Promise<Trainer> {
   const { maxNewTokens, ...choice } = SAMPLE;
   const trainer = new Trainer(model, dataset, {
     ...train,
     tokenizer,
     charsPerToken,
-    onNonFinite,
+    onNonFinite: options.onNonfinite,
     sample: {
       prompt: opening(tokenizer),
       maxNewTokens,
@@ -203,7 +199,7 @@ async function makeTrainer(
 
 /** What both `config.json` and the first event say. */
 function factsOf(
-  { train, data, tokenizer }: TrainingSetup,
+  { train, options, data, tokenizer }: TrainingSetup,
   { config, parameterCount, backend: { kind, description } }: Model,
 ): object {
   return {
@@ -211,6 +207,7 @@ function factsOf(
     parameters: parameterCount,
     model: config,
     train,
+    options,
     data,
     tokenizer: { kind: tokenizer.kind, vocabSize: tokenizer.vocabSize },
   };
@@ -218,7 +215,7 @@ function factsOf(
 
 /** What `config.json` is to say; a run that goes on adds to what it said. */
 async function recordOf(
-  { path, train, resumed }: TrainingSetup,
+  { path, train, options, resumed }: TrainingSetup,
   facts: object,
   args: readonly string[],
 ): Promise<object> {
@@ -232,7 +229,7 @@ async function recordOf(
   // Someone may have edited it.
   const earlier = Array.isArray(before["resumed"]) ? before["resumed"] : [];
   const again = { step: resumed.step, ...start };
-  return { ...before, train, resumed: [...earlier, again] };
+  return { ...before, train, options, resumed: [...earlier, again] };
 }
 
 function describe(

@@ -31,8 +31,9 @@ import {
 } from "./errors.ts";
 import { flagName } from "./flag.ts";
 import { program } from "./program.ts";
-import { newRunPath, RunDirectory } from "./run_directory.ts";
+import { newRunPath, readRunConfig, RunDirectory } from "./run_directory.ts";
 import { readHistory, type RunHistory } from "./run_history.ts";
+import { runOptionNames, type RunOptions, runOptions } from "./run_options.ts";
 import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
 import type { TrainFlags } from "./verbs.ts";
 
@@ -42,6 +43,7 @@ export interface TrainingSetup {
   readonly path: string;
   readonly model: ModelConfig;
   readonly train: TrainConfig;
+  readonly options: Readonly<RunOptions>;
   readonly tokenizer: Tokenizer;
   readonly dataset: Dataset;
   readonly data: CorpusRecord;
@@ -82,6 +84,7 @@ async function newRun(
   const train = checkUsage(() =>
     trainConfig({ ...preset.train, ...given(flags, trainFields.keys()) })
   );
+  const options = runOptions(flags);
   const configure = (vocabSize: number) =>
     initial?.checkpoint.config ?? checkUsage(() =>
       modelConfig({
@@ -105,6 +108,7 @@ async function newRun(
   }
   return {
     path,
+    options,
     ...prepareText(corpus, { model, train, tokenizer }),
     ...(initial && { initial: initial.checkpoint }),
   };
@@ -140,10 +144,7 @@ async function readInitial(
 export const resumable: readonly (keyof TrainFlags)[] = [
   "resume",
   "maxSteps",
-  "maxTime",
-  "patience",
-  "keep",
-  "onNonfinite",
+  ...runOptionNames,
   "data",
   "device",
   "threads",
@@ -191,11 +192,13 @@ async function resumedRun(
       `--steps ${2 * step} goes on to step ${2 * step}`,
     );
   }
+  const options = runOptions(flags, (await readRunConfig(path))?.["options"]);
   const tokenizer = tokenizerOf(trained);
   const corpus = await findText({ path, data, nameOrFile: flags.data, signal });
   const resumed = { checkpoint, step, history };
   return {
     path,
+    options,
     ...prepareText(corpus, { model, train, tokenizer }),
     resumed,
   };
@@ -245,7 +248,7 @@ function prepareText(
     TrainingSetup,
     "model" | "train" | "tokenizer"
   >,
-): Omit<TrainingSetup, "path" | "resumed"> {
+): Omit<TrainingSetup, "path" | "options" | "resumed"> {
   const tokens = encode(text, tokenizer);
   const { blockSize } = model;
   const { batchSize, seed } = train;

@@ -12,12 +12,14 @@ import {
   type FlagsOf,
   integer,
   number,
+  numberOrOff,
   optionalChoice,
-  span,
+  spanOrOff,
   text,
   texts,
   toggle,
 } from "./flag.ts";
+import type { RunOptions } from "./run_options.ts";
 
 /** What is said about a verb. */
 export interface VerbSummary {
@@ -57,17 +59,14 @@ export const commonFlags: FlagsOf<CommonFlags> = {
 const jsonFlag = (help: string) => toggle({ help });
 
 /** What `train` can be told. */
-export interface TrainFlags extends CommonFlags, ModelConfig, TrainConfig {
+export interface TrainFlags
+  extends CommonFlags, ModelConfig, TrainConfig, RunOptions {
   preset: PresetName;
   data: string;
   tokenizer: TokenizerKind;
   out: string;
   resume: string;
   initFrom: string;
-  maxTime: number;
-  patience: number;
-  keep: number;
-  onNonfinite: "stop" | "skip";
   json: boolean;
 }
 
@@ -116,11 +115,11 @@ export const trainVerb: Verb<TrainFlags> = {
       help:
         "begin with the weights, the architecture and the tokenizer of a run or a checkpoint",
     }),
-    maxTime: span({
+    maxTime: spanOrOff({
       help:
         "stop after this time, as 90s, 10m, 1h30m; the schedule is of --steps",
     }),
-    patience: integer({
+    patience: numberOrOff({
       help: "stop after so many evaluations without a new lowest loss",
     }),
     keep: integer({

@@ -35,7 +35,8 @@ Deno.test("--max-time stops a run, which is evaluated and can go on", async () =
   ]);
   const { reason, step, why, seconds } = events.at(-1);
   assertEquals([reason, why], ["stopped", "0:01 are over"]);
-  assert(step > 1 && seconds >= 0.9, `${step} steps in ${seconds} s`);
+  // On a machine with much else to do, one step may take it all.
+  assert(step >= 1 && seconds >= 0.9, `${step} steps in ${seconds} s`);
   const more = await here.run(
     ["train", "--resume", "run", "--max-time", "1", "--device", "reference"],
   );
@@ -59,6 +60,33 @@ Deno.test("--patience stops a run that gets no better, also if it was interrupte
   const flags = ["--steps", "40", "--patience", "3", "--device", "reference"];
   await here.run(["train", "--resume", "other", ...flags]);
   assertEquals((await told(here, "other")).at(-1).step, 8);
+});
+
+Deno.test("A run that goes on has its limits again, unless flags say otherwise", async () => {
+  await using here = await Workplace.create();
+  const options = "--patience 3 --max-time 1h --keep 2 --on-nonfinite skip";
+  await here.run(small(
+    `${options} --learning-rate 0 --schedule constant --eval-interval 2 ` +
+      "--sample-interval 0 --checkpoint-interval 2 --steps 4 --out run",
+  ));
+  const recorded = async () =>
+    JSON.parse(await Deno.readTextFile(here.file("run/config.json"))).options;
+  const kept = { maxTime: 3600, patience: 3, keep: 2, onNonfinite: "skip" };
+  assertEquals(await recorded(), kept);
+  const resume = (flags: string) =>
+    here.run([
+      ..."train --resume run --device reference".split(" "),
+      ...flags.split(" "),
+    ]);
+  assertEquals((await resume("--steps 40")).code, 0);
+  assertEquals((await told(here, "run")).at(-1).step, 8);
+  assertEquals(await recorded(), kept);
+  assertEquals((await resume("--steps 12 --patience off --keep 1")).code, 0);
+  assertEquals((await told(here, "run")).at(-1).step, 12);
+  assertEquals(await recorded(), { ...kept, patience: null, keep: 1 });
+  const numbered = (await names(here.file("run")))
+    .filter((name) => name.startsWith("checkpoint-"));
+  assertEquals(numbered, ["checkpoint-000012.safetensors"]);
 });
 
 Deno.test("--init begins with another run's weights, and with moments and steps of its own", async () => {
@@ -127,5 +155,15 @@ Deno.test("Flags of limits are refused with the reason", async () => {
     const { code, stderr } = await here.run(small(`--max-time=${time}`));
     assertEquals(code, 2);
     assertStringIncludes(stderr, "is not a time as 90s, 10m or 1h30m");
+  }
+  for (
+    const [flag, least] of [["patience=0", 1], ["patience=2.5", 1], [
+      "keep=-1",
+      0,
+    ]]
+  ) {
+    const { code, stderr } = await here.run(small(`--${flag}`));
+    assertEquals(code, 2);
+    assertStringIncludes(stderr, `is not an integer of at least ${least}`);
   }
 });
