@@ -170,7 +170,7 @@ export function causalityChecks(backend: Backend): CheckGroup {
   return {
     name: "causality",
     meaning:
-      "No token changes a bit of what was computed for those before it, on any of the three paths.",
+      "no token changes a bit of what was computed for those before it, on any of the three paths.",
     run: () => checkCausality(backend),
   };
 }

@@ -144,7 +144,7 @@ export function gradientChecks(backend: Backend): CheckGroup {
   return {
     name: "gradients",
     meaning:
-      "Of whole models: in float64 against finite differences, then this device's against float64; as a share of the tolerance.",
+      "of whole models: in float64 against finite differences, then this device's against float64; as a share of the tolerance.",
     run: () => checkGradients(backend),
   };
 }

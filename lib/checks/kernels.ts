@@ -13,7 +13,7 @@ export function kernelChecks(backend: Backend): CheckGroup {
   return {
     name: "kernels",
     meaning:
-      "Each against the same mathematics in float64: the worst error as a share of what rounding to 32 bits allows.",
+      "each against the same mathematics in float64: the worst error as a share of what rounding to 32 bits allows.",
     run: () => checkKernels(backend),
   };
 }

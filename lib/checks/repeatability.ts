@@ -53,7 +53,7 @@ export function repeatabilityChecks(backend: Backend): CheckGroup {
   return {
     name: "repeatability",
     meaning:
-      "The same seed gives the same losses and weights again, to the last bit.",
+      "the same seed gives the same losses and weights again, to the last bit.",
     run: () => checkRepeatability(backend),
   };
 }

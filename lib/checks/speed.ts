@@ -35,7 +35,7 @@ export function speedChecks(backend: Backend): CheckGroup {
   return {
     name: "speed",
     meaning:
-      "Training steps beside a bare matrix product on this device; busy machines are slower, so this never fails.",
+      "training steps beside a bare matrix product on this device; busy machines are slower, so this never fails.",
     run: () => checkSpeed(backend),
   };
 }

@@ -75,11 +75,11 @@ export function trainedChecks(subject: TrainedSubject): CheckGroup[] {
   return [{
     name: "the future",
     meaning:
-      "It predicts from the past alone: no later token changes a bit, and its loss is not too good to be true.",
+      "it predicts from the past alone: no later token changes a bit, and its loss is not too good to be true.",
     run: () => checkLeaks(subject, evidence),
   }, {
     name: "its own text",
-    meaning: "What it writes is as good as what it predicts, and is its own.",
+    meaning: "what it writes is as good as what it predicts, and is its own.",
     run: () => checkOwnText(subject, evidence),
   }];
 }

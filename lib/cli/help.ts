@@ -63,6 +63,9 @@ function operandHelp(
   if (name === "report") {
     return "RUN is a run's directory; the newest run in runs/ if left out. Several are compared.";
   }
+  if (name === "check") {
+    return "RUN is a run's directory or a checkpoint file. Without it, check is about the machine alone.";
+  }
   return name === "info"
     ? "RUN is a run's directory or a checkpoint file. Without it and without flags, info is about the machine."
     : "RUN is a run's directory or a checkpoint file; the newest run in runs/ if left out.";

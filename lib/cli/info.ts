@@ -140,7 +140,8 @@ async function describeMachine(): Promise<string> {
   ].join("\n");
 }
 
-async function describeCpu(): Promise<string> {
+/** The CPU engine, or why there is none. */
+export async function describeCpu(): Promise<string> {
   try {
     await using backend = await openWasm();
     return backend.description;
@@ -150,7 +151,10 @@ async function describeCpu(): Promise<string> {
   }
 }
 
-async function describeAdapter(): Promise<[lines: string[], isGpu: boolean]> {
+/** The WebGPU adapter and its limits, or why there is none; and whether `auto` takes it. */
+export async function describeAdapter(): Promise<
+  [lines: string[], isGpu: boolean]
+> {
   try {
     await using backend = await openWebGpu({ adapter: "any" });
     const { limits } = backend.device;

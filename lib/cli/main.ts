@@ -7,6 +7,7 @@ import { nearest } from "./nearest.ts";
 import { program, VERSION } from "./program.ts";
 import { visible, writeError, writeOutput } from "./terminal.ts";
 import {
+  checkVerb,
   evalVerb,
   infoVerb,
   reportVerb,
@@ -66,6 +67,11 @@ async function dispatch([name, ...args]: readonly string[]): Promise<number> {
       return await run(reportVerb, args, async (given) => {
         const { report } = await import("./report.ts");
         return await report(given);
+      });
+    case "check":
+      return await run(checkVerb, args, async (given) => {
+        const { check } = await import("./check.ts");
+        return await check(given);
       });
     case "lab": {
       const { lab } = await import("./lab/main.ts");

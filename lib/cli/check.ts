@@ -1,0 +1,227 @@
+/** `check`: whether this machine computes right, and a run is what it seems. */
+
+import type { Backend } from "../backends/backend.ts";
+import { openBackend } from "../backends/open.ts";
+import { causalityChecks } from "../checks/causality.ts";
+import { gradientChecks } from "../checks/gradients.ts";
+import { kernelChecks } from "../checks/kernels.ts";
+import { repeatabilityChecks } from "../checks/repeatability.ts";
+import { speedChecks } from "../checks/speed.ts";
+import { trainedChecks } from "../checks/trained.ts";
+import { type CheckGroup, type Finding, verdict } from "../checks/verdict.ts";
+import { Dataset } from "../dataset.ts";
+import { Model } from "../language_model.ts";
+import type { Arguments } from "./arguments.ts";
+import { fileChecks, recordedLoss } from "./check_files.ts";
+import { CheckReport } from "./check_report.ts";
+import { type Corpus, loadCorpus, loadRecorded } from "./corpus.ts";
+import { deviceName } from "./device_name.ts";
+import { CommandError, exitCode, isFailure, UsageError } from "./errors.ts";
+import { describeAdapter, describeCpu } from "./info.ts";
+import { Interrupt } from "./interrupt.ts";
+import { placement } from "./placement.ts";
+import { VERSION } from "./program.ts";
+import {
+  readTrainedModel,
+  tokenizerOf,
+  type TrainedModel,
+} from "./trained_model.ts";
+import type { CheckFlags } from "./verbs.ts";
+
+/** Checks the machine, and a run if one is named; gives the exit code. */
+export async function check(
+  { flags, operand }: Arguments<CheckFlags>,
+): Promise<number> {
+  using interrupt = new Interrupt();
+  const { signal } = interrupt;
+  const where = placement(flags);
+  if (flags.machine === false && operand === undefined) {
+    throw new UsageError("Cannot check: --no-machine leaves nothing but a RUN");
+  }
+  const trained = operand === undefined
+    ? undefined
+    : await readRun(operand, flags);
+  const report = new CheckReport(flags.json ?? false);
+  await using backend = await openBackend(where.device, where);
+  const groups = flags.machine === false ? [] : [
+    machineChecks(backend, flags.device === undefined),
+    kernelChecks(backend),
+    gradientChecks(backend),
+    causalityChecks(backend),
+    repeatabilityChecks(backend),
+    speedChecks(backend),
+  ];
+  for (const group of groups) await report.tell(group, signal);
+  if (trained instanceof CommandError) {
+    await report.tell(unreadable(trained), signal);
+  } else if (trained !== undefined) {
+    for (const group of await runChecks(trained, { backend, flags, signal })) {
+      await report.tell(group, signal);
+    }
+  }
+  await report.end();
+  return report.failed ? exitCode.failure : exitCode.ok;
+}
+
+/** The run; as a finding, not an error, if it is there and cannot be read. */
+async function readRun(
+  run: string,
+  { best }: Partial<CheckFlags>,
+): Promise<TrainedModel | CommandError> {
+  try {
+    return await readTrainedModel(run, { best });
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    if (await Deno.stat(run).catch(() => undefined) === undefined) throw error;
+    return error;
+  }
+}
+
+function unreadable({ message, hint }: CommandError): CheckGroup {
+  return {
+    name: "files",
+    meaning: "the run can be read.",
+    async *run() {
+      yield {
+        check: "checkpoint",
+        status: "failed",
+        found: message,
+        ...(hint !== undefined && { hint }),
+      };
+    },
+  };
+}
+
+/** Which devices there are, and which one is checked. */
+function machineChecks(backend: Backend, isDefault: boolean): CheckGroup {
+  return {
+    name: "machine",
+    meaning:
+      `lm ${VERSION} on Deno ${Deno.version.deno}, ${Deno.build.os} ${Deno.build.arch}; --device chooses what is checked.`,
+    async *run() {
+      yield {
+        check: "checked here",
+        status: "ok",
+        found: `${deviceName(backend)}${
+          isDefault ? ", which --device auto takes" : ""
+        }`,
+      };
+      yield await verdict("webgpu", async () => {
+        const [lines] = await describeAdapter();
+        return present(lines.join("; "));
+      });
+      yield await verdict("wasm", async () => present(await describeCpu()));
+    },
+  };
+}
+
+function present(description: string): Finding {
+  const status = description.startsWith("none") ? "skipped" : "ok";
+  return { status, found: description };
+}
+
+/** What a run's checks need beside the run. */
+interface Surroundings {
+  readonly backend: Backend;
+  readonly flags: Partial<CheckFlags>;
+  readonly signal: AbortSignal;
+}
+
+/** All checks of a run, as far as they can be made. */
+async function runChecks(
+  trained: TrainedModel,
+  { backend, flags, signal }: Surroundings,
+): Promise<CheckGroup[]> {
+  const { checkpoint } = trained;
+  const { blockSize } = checkpoint.config;
+  try {
+    const tokenizer = tokenizerOf(trained);
+    const { text } = await findText(trained, flags.data, signal);
+    const tokens = tokenizer.encode(text);
+    const dataset = new Dataset(tokens, { blockSize, batchSize: ROWS });
+    const model = await Model.load(checkpoint, { backend });
+    const remeasure = async () => {
+      const told = await recordedLoss(trained);
+      return await compareLoss(told, { model, dataset, signal });
+    };
+    const size = dataset.size("train");
+    const subject = {
+      ...{ model, tokenizer, signal },
+      training: tokens.subarray(0, size),
+      heldOut: tokens.subarray(size),
+    };
+    return [fileChecks(trained, remeasure), ...trainedChecks(subject)];
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return [fileChecks(trained), untried(error)];
+  }
+}
+
+/** What stands where a model or its text cannot be had. */
+function untried(error: Error): CheckGroup {
+  const hint = "hint" in error ? { hint: String(error.hint) } : {};
+  return {
+    name: "the model",
+    meaning: "it sees no future, and what it writes is its own.",
+    async *run() {
+      yield {
+        check: "text or model",
+        status: "failed",
+        found: error.message,
+        ...hint,
+      };
+    },
+  };
+}
+
+async function findText(
+  { path, data }: TrainedModel,
+  given: string | undefined,
+  signal: AbortSignal,
+): Promise<Corpus> {
+  if (given !== undefined) return await loadCorpus(given, signal);
+  if (data !== undefined) return await loadRecorded(data, signal);
+  throw new CommandError(
+    `Cannot check ${path}: no config.json beside it says on which text`,
+    "--data NAME or --data FILE does",
+  );
+}
+
+/** Rows of an evaluation's batch. */
+const ROWS = 16;
+
+/** How far a loss may be from what another device found, in nats per token: see docs/check.md. */
+const LOSS_TOLERANCE = 1e-3;
+
+/** Floating point operations, at most, of an evaluation that is done again. */
+const MOST_FLOPS = 1e12;
+
+/** Whether the weights have the validation loss that the run told. */
+async function compareLoss(
+  told: number | undefined,
+  { model, dataset, signal }: {
+    readonly model: Model;
+    readonly dataset: Dataset;
+    readonly signal: AbortSignal;
+  },
+): Promise<Finding> {
+  if (told === undefined) {
+    const found = "none was told at the checkpoint's step";
+    return { status: "skipped", found };
+  }
+  if (dataset.size("val") * model.flopsPerToken / 3 > MOST_FLOPS) {
+    return { status: "skipped", found: "it would take long; eval measures it" };
+  }
+  const batches = dataset.evalBatches("val");
+  const loss = await model.evaluate(batches, { signal });
+  const found = `validation loss ${loss.toFixed(4)}, told ${told.toFixed(4)}`;
+  const numbers = { loss, told };
+  return Math.abs(loss - told) <= LOSS_TOLERANCE
+    ? { status: "ok", found, numbers }
+    : {
+      status: "failed",
+      found,
+      hint: "the weights, the text and the record are not all of one run",
+      numbers,
+    };
+}
