@@ -2,7 +2,9 @@
 
 /** A stretch of a text, in UTF-16 units. */
 export interface Span {
+  /** Where it begins. */
   readonly start: number;
+  /** How long it is. */
   readonly length: number;
 }
 
