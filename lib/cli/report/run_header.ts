@@ -33,7 +33,7 @@ export function runHeader(run: RunRecord): Markup {
   );
   return markup`<h1>${name}</h1>
 <p class="summary">${summary}.</p>
-${endNote(run)}
+${notes(run)}
 <dl class="tiles">${tiles}</dl>
 ${
     command.length > 0 && markup`<pre class="command">${commandLine(run)}</pre>`
@@ -70,24 +70,41 @@ function tilesOf(run: RunRecord): Tile[] {
   ];
 }
 
-/** How a run ended that was not done, and where it was taken up again. */
-function endNote(run: RunRecord): Markup | undefined {
-  const { end, resumedAt } = run;
+/** What did not go as planned. */
+function notes(run: RunRecord): Markup | undefined {
+  const { resumedAt, skips } = run;
+  const texts = [
+    endOf(run),
+    resumedAt.length > 0 &&
+    `It was resumed at step ${resumedAt.map(count).join(", ")}.`,
+    skips.length > 0 &&
+    `Steps left out, as they were not finite: ${
+      skips.map(({ step }) => count(step)).join(", ")
+    }.`,
+  ].filter((text) => text !== undefined && text !== false);
+  return texts.length === 0
+    ? undefined
+    : markup`<p class="note">${texts.join(" ")}</p>`;
+}
+
+/** How a run ended; undefined if all was done. */
+function endOf(run: RunRecord): string | undefined {
+  const { reason, message, why } = run.end ?? {};
   const steps = `${count(lastStep(run))} steps`;
-  const ended = end?.reason === "done"
-    ? undefined
-    : end?.message !== undefined
-    ? `It failed: ${end.message}.`
-    : end?.reason === "aborted"
-    ? `It was stopped after ${steps}.`
-    : `It has not told its end: it goes on still, or was cut off after ${steps}.`;
-  const resumed = resumedAt.length === 0
-    ? undefined
-    : `It was resumed at step ${resumedAt.map(count).join(", ")}.`;
-  const notes = [ended, resumed].filter((note) => note !== undefined);
-  return notes.length === 0
-    ? undefined
-    : markup`<p class="note">${notes.join(" ")}</p>`;
+  switch (reason) {
+    case "done":
+      return undefined;
+    case "failed":
+      return `It failed: ${message}.`;
+    case "aborted":
+      return `It was stopped after ${steps}.`;
+    case "stopped":
+      return `It stopped after ${steps}${
+        why === undefined ? "" : `, since ${why}`
+      }.`;
+    default:
+      return `It has not told its end: it goes on still, or was cut off after ${steps}.`;
+  }
 }
 
 /** A run's command as it can be typed. */

@@ -4,6 +4,7 @@ import { basename, join, resolve } from "@std/path";
 import type {
   EvalEvent,
   SampleEvent,
+  SkipEvent,
   StepEvent,
   UpdateEvent,
 } from "../../events.ts";
@@ -14,6 +15,15 @@ import { files, newestRun, readRunConfig, RUNS } from "../run_directory.ts";
 
 /** Named values, as `config.json` has them. */
 export type Fields = Readonly<Record<string, unknown>>;
+
+/** How a run ended. */
+export interface RunEnd {
+  readonly reason: string;
+  /** Why it failed. */
+  readonly message?: string;
+  /** Why it stopped by itself. */
+  readonly why?: string;
+}
 
 /** A run. */
 export interface RunRecord {
@@ -37,10 +47,10 @@ export interface RunRecord {
   readonly evals: readonly EvalEvent[];
   readonly updates: readonly UpdateEvent[];
   readonly samples: readonly SampleEvent[];
+  /** The steps that were left out, as they were not finite. */
+  readonly skips: readonly SkipEvent[];
   /** How it ended; undefined if it did not say. */
-  readonly end:
-    | { readonly reason: string; readonly message?: string }
-    | undefined;
+  readonly end: RunEnd | undefined;
   /** Wall time of all its parts, evaluations included. */
   readonly seconds: number;
 }
@@ -66,7 +76,9 @@ export async function readRun(given: string | undefined): Promise<RunRecord> {
       event["event"] === kind &&
       numbers.every((field) => Number.isFinite(event[field]))
     ) as unknown as Event[];
-  const end = events.findLast(({ event }) => event === "end");
+  const last = events.findLast(({ event }) =>
+    event === "start" || event === "end"
+  );
   return {
     path,
     name: basename(resolve(path)),
@@ -88,14 +100,17 @@ export async function readRun(given: string | undefined): Promise<RunRecord> {
     evals: of<EvalEvent>("eval", "trainLoss", "valLoss"),
     updates: of<UpdateEvent>("update"),
     samples: of<SampleEvent>("sample"),
-    end: end as RunRecord["end"],
+    skips: of<SkipEvent>("skip"),
+    end: last?.["event"] === "end" ? last as unknown as RunEnd : undefined,
     seconds: wallTime(events),
   };
 }
 
 /** The last step that is known to be done. */
-export function lastStep({ steps, evals }: RunRecord): number {
-  return Math.max(steps.at(-1)?.step ?? 0, evals.at(-1)?.step ?? 0);
+export function lastStep({ steps, evals, skips }: RunRecord): number {
+  return Math.max(
+    ...[steps, evals, skips].map((events) => events.at(-1)?.step ?? 0),
+  );
 }
 
 /** The evaluation with the lowest validation loss. */

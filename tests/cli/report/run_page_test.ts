@@ -44,6 +44,42 @@ Deno.test("A run's time is that of its parts, without what lies between them", a
   await Deno.remove(older, { recursive: true });
 });
 
+Deno.test("A run's page tells what did not go as planned", async () => {
+  const start = { event: "start", step: 0 };
+  const end = { event: "end", step: 3, seconds: 1 };
+  const cases: [note: RegExp | undefined, ...events: object[]][] = [
+    [undefined, start, { ...end, reason: "done" }],
+    [/failed: Cannot go on\./, start, {
+      ...{ ...end, reason: "failed", message: "Cannot go on" },
+    }],
+    [/stopped after 3 steps, since its time was up\./, start, {
+      event: "skip",
+      step: 3,
+      message: "",
+    }, { ...end, reason: "stopped", why: "its time was up" }],
+    [/Steps left out, as they were not finite: 3\./, start, {
+      event: "skip",
+      step: 3,
+      message: "",
+    }],
+    // The end of what went before is not that of a run that goes on.
+    [/not told its end/, start, { ...end, reason: "aborted" }, start],
+  ];
+  const plotter = await Plotter.open();
+  for (const [note, ...events] of cases) {
+    const path = await runWith(events);
+    const nothing = {
+      ...{ yardsticks: [], textProblem: undefined },
+      ...{ reading: undefined, modelProblem: undefined },
+    };
+    const text = await runPage(plotter, await readRun(path), nothing);
+    const header = /<header>[^]*<\/header>/.exec(text)![0];
+    if (note === undefined) assert(!header.includes('class="note"'), header);
+    else assertMatch(header, note);
+    await Deno.remove(path, { recursive: true });
+  }
+});
+
 Deno.test("A page of 5000 steps, 36 heads and 900 characters is under 1 MB", async () => {
   const [steps, every, heads, T] = [5000, 100, 6, 24];
   const events: object[] = [{ event: "start", step: 0, time: 0 }];
