@@ -8,6 +8,9 @@ const LEAST = { columns: 36, rows: 18 } as const;
 /** How wide it gets at most, and how many lines it takes. */
 const MOST = { columns: 110, lines: 8 } as const;
 
+/** Points of a curve that are kept; even. */
+const MOST_POINTS = 1024;
+
 /** What is looked at of events. */
 type Loss =
   | Pick<StepEvent, "event" | "step" | "loss">
@@ -15,15 +18,18 @@ type Loss =
 
 /** Gathers losses and draws them. */
 export class LossPlot {
-  readonly #training: [step: number, loss: number][] = [];
+  readonly #training = new Thinned();
   readonly #validation: [step: number, loss: number][] = [];
 
   /** Takes the loss of an event, if it has one. */
   take(event: Loss | { readonly event: string }): void {
     if (event.event === "step" && "loss" in event) {
-      add(this.#training, event.step, event.loss);
+      if (Number.isFinite(event.loss)) {
+        this.#training.add(event.step, event.loss);
+      }
     } else if (event.event === "eval" && "valLoss" in event) {
-      add(this.#validation, event.step, event.valLoss);
+      const { step, valLoss } = event;
+      if (Number.isFinite(valLoss)) this.#validation.push([step, valLoss]);
     }
   }
 
@@ -34,7 +40,7 @@ export class LossPlot {
   ): string[] {
     if (columns < LEAST.columns || rows < LEAST.rows) return [];
     const width = Math.min(columns, MOST.columns);
-    const training = bucketed(this.#training, width);
+    const training = bucketed(this.#training.points, width);
     const [from, to] = [training[0]?.[0], training.at(-1)?.[0]];
     if (from === undefined || to === undefined || training.length < 8) {
       return [];
@@ -52,8 +58,32 @@ export class LossPlot {
   }
 }
 
-function add(curve: [number, number][], step: number, loss: number): void {
-  if (Number.isFinite(loss)) curve.push([step, loss]);
+/** A curve that never has more than so many points: means of ever more steps. */
+class Thinned {
+  readonly points: [step: number, loss: number][] = [];
+  /** Steps in a point. */
+  #stride = 1;
+  #sum = 0;
+  #count = 0;
+
+  add(step: number, loss: number): void {
+    this.#sum += loss;
+    this.#count++;
+    if (this.#count < this.#stride) return;
+    this.points.push([step, this.#sum / this.#count]);
+    this.#sum = 0;
+    this.#count = 0;
+    if (this.points.length < MOST_POINTS) return;
+    for (let i = 0; 2 * i < MOST_POINTS; i++) {
+      const [[, first], [last, second]] = [
+        this.points[2 * i]!,
+        this.points[2 * i + 1]!,
+      ];
+      this.points[i] = [last, (first + second) / 2];
+    }
+    this.points.length = MOST_POINTS / 2;
+    this.#stride *= 2;
+  }
 }
 
 /** From the lowest to the highest but for the steep fall at the start, which would leave no room for the rest. */

@@ -95,3 +95,19 @@ Deno.test("There is no picture without room, or before there is something to see
   const [, ...rest] = plotOf(20).lines({ columns: 80, rows: 24 });
   assertEquals(rest.at(-1), "     └ loss: training");
 });
+
+Deno.test("A long run has the picture of a short one of the same shape", () => {
+  const plotFor = (steps: number) => {
+    const plot = new LossPlot();
+    for (let step = 1; step <= steps; step++) {
+      plot.take({ event: "step", step, loss: 4 - 3 * step / steps });
+    }
+    return plot.lines({ columns: 60, rows: 24 });
+  };
+  // Of the line's dots a few may lie one beside where they were.
+  const short = dotsOf(plotFor(512).slice(0, -1));
+  const long = dotsOf(plotFor(100_000).slice(0, -1));
+  const columns = (dots: [number, number][]) => new Set(dots.map(([x]) => x));
+  assertEquals(columns(long), columns(short));
+  assert(Math.abs(long.length - short.length) < 10);
+});
