@@ -28,8 +28,6 @@ export function count(value: number): string {
   return value.toLocaleString("en");
 }
 
-const halo = { stroke: "var(--page)", strokeWidth: 4 } as const;
-
 /** Losses by step, with what counting reaches. */
 export function lossChart(
   plotter: Plotter,
@@ -51,7 +49,7 @@ export function lossChart(
       width,
       height,
       marginLeft: 40,
-      marginRight: 12,
+      marginRight: yardsticks.length > 0 ? 88 : 14,
       ariaLabel:
         "Line chart of losses by step; the numbers of the evaluations are in the table below it",
       x: { label: "step", domain: [0, last], ticks: width < 500 ? 4 : 8 },
@@ -68,6 +66,18 @@ export function lossChart(
           strokeOpacity: 0.5,
           strokeDasharray: "2 4",
         }),
+        plotter.plot.text(
+          // A line of text is 12 pixels high, the frame 50 less than the picture.
+          labelled(yardsticks, 12 * (high - low) / (height - 50)),
+          {
+            x: last,
+            y: "at",
+            text: ({ name, loss }) => `${name} ${loss.toFixed(2)}`,
+            textAnchor: "start",
+            dx: 6,
+            fill: "var(--dim)",
+          },
+        ),
         plotter.plot.line(extremes(batches, width < 500 ? 150 : 300), {
           x: "step",
           y: "value",
@@ -100,37 +110,22 @@ export function lossChart(
                 }, training split ${trainLoss.toFixed(4)}`,
             }),
           ]),
-        ...labels(plotter.plot, yardsticks, {
-          x: last,
-          pixels: (height - 50) / (high - low || 1),
-        }),
         ...probes(plotter.plot, smoothed(batches, { count: 60 }), "loss"),
       ],
     })
   );
 }
 
-/** Names at the right end of yardsticks' lines: above them, or below where another is close above. */
-function labels(
-  plot: Plot,
+/** Where each yardstick's label stands, beside its line: not on that of the one above. */
+function labelled(
   yardsticks: readonly Yardstick[],
-  { x, pixels }: {
-    readonly x: number;
-    /** Pixels of a nat. */
-    readonly pixels: number;
-  },
-) {
-  const isCrowded = ({ loss }: Yardstick) =>
-    yardsticks.some((other) =>
-      other.loss > loss && (other.loss - loss) * pixels < 15
-    );
-  return [true, false].map((crowded) =>
-    plot.text(yardsticks.filter((each) => isCrowded(each) === crowded), {
-      ...{ ...halo, x, y: "loss", textAnchor: "end", fill: "var(--dim)" },
-      text: ({ name, loss }: Yardstick) => `${name} ${loss.toFixed(2)}`,
-      dy: crowded ? 8 : -7,
-    })
-  );
+  height: number,
+): (Yardstick & { readonly at: number })[] {
+  let above = Infinity;
+  return yardsticks.toSorted((a, b) => b.loss - a.loss).map((yardstick) => {
+    above = Math.min(yardstick.loss, above - height);
+    return { ...yardstick, at: above };
+  });
 }
 
 /** Invisible points along a curve that tell its values. */
@@ -240,7 +235,8 @@ function stepChart(
         strokeWidth: 1.8,
       }),
       plotter.plot.text(limits, {
-        ...halo,
+        // A margin around the letters, where they lie on curves.
+        ...{ stroke: "var(--page)", strokeWidth: 4 },
         frameAnchor: "right",
         y: "value",
         text: ({ name, value }) => `${name} ${short(value)}`,
