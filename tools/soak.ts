@@ -9,8 +9,8 @@
  * command line.
  *
  * Memory is what is resident after a garbage collection, in a process whose young
- * generation has its full size from the start (the flags in deno.json). Left alone, V8
- * does both at its own time, in jumps of 10 % that hide a small leak or look like one.
+ * generation has one small size (the flags in deno.json). Left alone, V8 collects and
+ * resizes at its own time, in jumps of tens of megabytes that hide a leak or look like one.
  * Other work on the machine makes steps take longer by the clock, but not so much in CPU
  * time: steps count as slower only if they are by both.
  */
@@ -25,10 +25,10 @@ import { judge, type Step, type Usage, type Watched } from "./soak/verdict.ts";
 
 /** Steps between two looks at the memory, and between evaluations, samples and checkpoints. */
 const STRIDE = 500;
-/** Milliseconds between two measurements. */
-const MEASURE_MS = 500;
-/** Measuring takes about 10 ms, more on a busy machine; all else has at least so many times that. */
-const PATIENCE = 50;
+/** Milliseconds of CPU time between two measurements, each of which takes about ten. */
+const MEASURE_CPU_MS = 500;
+/** Milliseconds between two looks whether it is time to measure. */
+const LOOK_MS = 100;
 
 const usage = `Usage: deno task soak [--steps N] [--device wasm|webgpu]
 
@@ -79,15 +79,23 @@ function collector(): () => void {
   );
 }
 
-/** What this process uses, once garbage is collected. */
-function usageNow(collectGarbage: () => void): Usage {
-  collectGarbage();
+/**
+ * Resident memory without what is mapped from files, such as the code of the runtime: of
+ * that the system keeps as much as it likes. Only Linux tells the two apart.
+ */
+function residentBytes(): number {
+  if (Deno.build.os !== "linux") return Deno.memoryUsage().rss;
+  const status = Deno.readTextFileSync("/proc/self/status");
+  const kilobytes = ["RssAnon", "RssShmem", "VmSwap"].map((name) =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)![1])
+  );
+  return 1024 * kilobytes.reduce((sum, value) => sum + value);
+}
+
+/** CPU time of all threads of this process so far, in milliseconds. */
+function cpuMs(): number {
   const { user, system } = cpuUsage(); // microseconds
-  return {
-    time: Date.now() / 1000,
-    residentBytes: Deno.memoryUsage().rss,
-    cpuMs: (user + system) / 1000,
-  };
+  return (user + system) / 1000;
 }
 
 /** Trains; gives the exit code if that failed. */
@@ -98,14 +106,14 @@ async function train(
   const directory = await Deno.makeTempDir();
   const out = join(directory, "run");
   const usages: Usage[] = [];
-  let timer: ReturnType<typeof setTimeout> | undefined;
   const measure = () => {
-    const begun = performance.now();
-    usages.push(usageNow(collectGarbage));
-    const took = performance.now() - begun;
-    timer = setTimeout(measure, Math.max(MEASURE_MS, PATIENCE * took));
+    collectGarbage();
+    const time = Date.now() / 1000;
+    usages.push({ time, residentBytes: residentBytes(), cpuMs: cpuMs() });
   };
-  measure();
+  const timer = setInterval(() => {
+    if (cpuMs() - (usages.at(-1)?.cpuMs ?? 0) >= MEASURE_CPU_MS) measure();
+  }, LOOK_MS);
   try {
     const code = await main([
       ...["train", "--preset", "tiny", "--device", device, "--out", out],
@@ -123,7 +131,7 @@ async function train(
       tokens: train.batchSize! * model.blockSize!,
     };
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
     await Deno.remove(directory, { recursive: true });
   }
 }
