@@ -43,8 +43,9 @@ export async function check(
     : await readRun(operand, flags);
   const report = new CheckReport(flags.json ?? false);
   await using backend = await openBackend(where.device, where);
+  const isDefault = flags.device === undefined && flags.threads === undefined;
   const groups = flags.machine === false ? [] : [
-    machineChecks(backend, flags.device === undefined),
+    machineChecks(backend, isDefault),
     kernelChecks(backend),
     gradientChecks(backend),
     causalityChecks(backend),

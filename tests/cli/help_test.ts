@@ -3,6 +3,7 @@ import { flagName } from "../../lib/cli/flag.ts";
 import { programHelp, verbHelp } from "../../lib/cli/help.ts";
 import { VERSION } from "../../lib/cli/program.ts";
 import {
+  checkVerb,
   evalVerb,
   infoVerb,
   reportVerb,
@@ -15,6 +16,7 @@ const verbs = [
   [sampleVerb, verbHelp(sampleVerb)],
   [evalVerb, verbHelp(evalVerb)],
   [infoVerb, verbHelp(infoVerb)],
+  [checkVerb, verbHelp(checkVerb)],
   [reportVerb, verbHelp(reportVerb)],
 ] as const;
 
