@@ -71,6 +71,10 @@ async function rewrite(
 
 const readers = [
   resume("run"),
+  [
+    ..."train --init run --data text.txt --out new --preset tiny".split(" "),
+    ...["--batch-size", "2", "--steps", "2", ...REFERENCE],
+  ],
   ["sample", "run", "--tokens", "9", "--seed", "1", ...REFERENCE],
   ["eval", "run", ...REFERENCE],
   ["info", "run"],

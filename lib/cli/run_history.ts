@@ -113,11 +113,14 @@ function isMultiple(step: number, interval: number): boolean {
   return interval > 0 && step % interval === 0;
 }
 
-/** An event; undefined for a line that a crash or a full disk cut short. */
+/** An event; undefined for a line that a crash or a full disk cut short, or someone edited. */
 function parsed(line: string): Line | undefined {
   try {
-    const event = JSON.parse(line);
-    return typeof event?.step === "number" ? event : undefined;
+    const told = JSON.parse(line);
+    const { event, step, prompt = "", text = "" } = told;
+    const isEvent = typeof event === "string" && Number.isSafeInteger(step) &&
+      typeof prompt === "string" && typeof text === "string";
+    return isEvent ? told : undefined;
   } catch {
     return undefined;
   }

@@ -1,0 +1,161 @@
+/** Runs whose disk is full, read-only or taken away. */
+
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { join } from "@std/path";
+import { differences, readRunRecord } from "../../tools/faults/run_record.ts";
+import { cli, command, type Outcome, SMALL, Workplace } from "./process.ts";
+
+const RESUME = ["train", "--resume", "run", "--device", "reference"];
+
+/** Runs a shell script in which `lm` is the program; in mounts of its own, if asked for. */
+async function shell(
+  script: string,
+  cwd: string,
+  { mounts = false }: { readonly mounts?: boolean } = {},
+): Promise<Outcome> {
+  const lm = `lm() { "${Deno.execPath()}" run -A "${cli}" "$@"; }\n`;
+  const [program, ...args] = [
+    ...(mounts ? ["unshare", "--map-root-user", "--mount"] : []),
+    ...["sh", "-c", lm + script],
+  ];
+  const { code, stdout, stderr } = await new Deno.Command(program!, {
+    args,
+    cwd,
+    env: { NO_COLOR: "1" },
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+const small = SMALL.join(" ");
+
+/** Whether an ordinary user may mount, in a namespace of their own. */
+const canMount = Deno.build.os === "linux" &&
+  await shell("mkdir -p disk && mount -t tmpfs none disk", "/tmp", {
+    mounts: true,
+  }).then(({ code }) => code === 0, () => false);
+
+Deno.test({
+  name:
+    "train stops on a disk that is full, keeps what it saved, and goes on when there is room",
+  ignore: !canMount, // Linux with user namespaces
+  fn: async () => {
+    await using here = await Workplace.create();
+    const whole = await here.run(["train", ...SMALL, "--out", "whole"]);
+    assertEquals(whole.code, 0, whole.stderr);
+    // Room for the first checkpoint (25 kB) and all else, not for a second one beside it.
+    const { code, stdout, stderr } = await shell(
+      `mkdir disk && mount -t tmpfs -o size=64k none disk || exit 9
+      lm train ${small} --out disk/run > /dev/null; echo "full: $?"
+      ls disk/run
+      mount -o remount,size=9m disk
+      lm train --resume disk/run --device reference > /dev/null
+      echo "roomy: $?"
+      cp -r disk/run run`,
+      here.path,
+      { mounts: true },
+    );
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stdout, "full: 1\n");
+    assertMatch(stderr, /^error: Cannot write disk\/run.*: No space left/m);
+    assertMatch(
+      stderr,
+      /^hint: .*checkpoint\.safetensors holds the state after step 6$/m,
+    );
+    assert(!stdout.includes(".partial"), stdout);
+    assertStringIncludes(stdout, "roomy: 0\n");
+    assertEquals(
+      differences(
+        await readRunRecord(here.file("run")),
+        await readRunRecord(here.file("whole")),
+      ),
+      [],
+    );
+  },
+});
+
+Deno.test({
+  name: "A run on a disk that is read-only can be used, and not go on",
+  ignore: !canMount, // Linux with user namespaces
+  fn: async () => {
+    await using here = await Workplace.create();
+    assertEquals((await here.run(["train", ...SMALL, "--out", "run"])).code, 0);
+    const { stdout, stderr } = await shell(
+      `mount --bind run run && mount -o remount,ro,bind run || exit 9
+      lm sample run --device reference --tokens 9 > /dev/null; echo "sample: $?"
+      lm eval run --device reference > /dev/null; echo "eval: $?"
+      lm info run > /dev/null; echo "info: $?"
+      lm train --resume run --steps 24 --device reference; echo "resume: $?"
+      lm train ${small} --out run/in; echo "train: $?"`,
+      here.path,
+      { mounts: true },
+    );
+    assertEquals(
+      stdout,
+      "sample: 0\neval: 0\ninfo: 0\nresume: 1\ntrain: 1\n",
+      stderr,
+    );
+    assertMatch(stderr, /^error: Cannot write run\/metrics.*: Read-only file/m);
+    assertMatch(stderr, /^error: Cannot write run\/in: Read-only file/m);
+  },
+});
+
+Deno.test({
+  name: "train stops at a file that may not grow, and goes on when it may",
+  ignore: Deno.build.os === "windows", // which has no such limit
+  fn: async () => {
+    await using here = await Workplace.create();
+    const args = `${small} --checkpoint-interval 3 --steps 200`;
+    assertEquals(
+      (await here.run(["train", ...args.split(" "), "--out", "whole"])).code,
+      0,
+    );
+    // 25,600 bytes: a checkpoint just fits, the lines of so many steps do not.
+    const { code, stderr } = await shell(
+      `trap "" XFSZ; ulimit -f 50; lm train ${args} --out run`,
+      here.path,
+    );
+    assertEquals(code, 1, stderr);
+    assertMatch(stderr, /^error: Cannot write run\/.*: File too large/m);
+    assertMatch(stderr, /^hint: .* holds the state after step \d+$/m);
+    const again = await here.run(RESUME);
+    assertEquals(again.code, 0, again.stderr);
+    assertEquals(
+      differences(
+        await readRunRecord(here.file("run")),
+        await readRunRecord(here.file("whole")),
+      ),
+      [],
+    );
+  },
+});
+
+Deno.test("train whose directory is taken away says so", async () => {
+  await using here = await Workplace.create();
+  const long = ["--steps", "1000000", "--out", "run", "--json"];
+  const child = command(["train", ...SMALL, ...long], { cwd: here.path })
+    .spawn();
+  const said = new Response(child.stderr).text();
+  const reader = child.stdout.getReader();
+  const saved = here.file("run/checkpoint.safetensors");
+  while (!await Deno.stat(saved).catch(() => undefined)) {
+    assert(!(await reader.read()).done);
+  }
+  await Deno.rename(here.file("run"), here.file("elsewhere"));
+  while (!(await reader.read()).done);
+  assertEquals((await child.status).code, 1);
+  const file = join("run", "checkpoint.safetensors");
+  assertStringIncludes(await said, "Cannot write run");
+  assertStringIncludes(await said, "there is no such directory");
+  assertStringIncludes(await said, `hint: ${file} is gone\n`);
+  // What was taken away goes on where it is.
+  const rest = await here.run(
+    ["train", "--resume", "elsewhere", "--steps", "7", "--device", "reference"],
+  );
+  assert(!/should not have happened/.test(rest.stderr), rest.stderr);
+});
