@@ -56,6 +56,8 @@ class Victim {
   /** Milliseconds that an undisturbed run takes. */
   #wholeTime = 0;
   kills = { "from outside": 0, "at a file operation": 0 };
+  /** Sessions that went on with a run, and ones that began it anew. */
+  sessions = { resumed: 0, begun: 0 };
 
   constructor(seed: number) {
     this.#random = new CounterRandom(seed, Purpose.batch);
@@ -139,6 +141,7 @@ async function survive(
     // Nothing can go on that was killed before its first checkpoint.
     if (!begun) await Deno.remove(run, { recursive: true }).catch(() => {});
     const args = begun ? RESUME : TRAIN;
+    victim.sessions[begun ? "resumed" : "begun"]++;
     const ending = victim.killed < mostKills
       ? await victim.session(args, cwd)
       : await runProcess(["run", "-A", cli, ...args], cwd);
@@ -188,7 +191,9 @@ async function main(): Promise<number> {
     .map(([kind, count]) => `${count} ${kind}`).join(", ");
   console.log(
     `${victim.killed} kills (${kinds}) of ${runs} runs of ${STEPS} steps: ` +
-      `${runs - lost} runs survived, ${lost} lost`,
+      `${runs - lost} runs survived, ${lost} lost; ` +
+      `${victim.sessions.resumed} times resumed, ` +
+      `${victim.sessions.begun - runs} times begun anew`,
   );
   if (lost > 0) return 1;
   await Deno.remove(place, { recursive: true });
