@@ -11,12 +11,14 @@ import type { TensorData } from "./safetensors.ts";
  *
  * A parameter's values depend on the seed, its name and its shape alone, so
  * variants of a model start alike where they have the same parts.
+ *
+ * @throws {RangeError} if they are more than memory can hold
  */
 export function initialParameters(
   layout: ParameterLayout,
   seed: number,
 ): Float32Array {
-  const flat = new Float32Array(layout.length);
+  const flat = allocate(layout);
   const random = new CounterRandom(seed, Purpose.init);
   for (const { name, offset, length, init } of layout.entries) {
     const stream = hash(name);
@@ -37,6 +39,19 @@ export function initialParameters(
     }
   }
   return flat;
+}
+
+/** Room for all parameters; says how much is wanted where that is more than there can be. */
+function allocate({ length, count }: ParameterLayout): Float32Array {
+  try {
+    return new Float32Array(length);
+  } catch {
+    throw new RangeError(
+      `Cannot create Model: its ${count.toLocaleString("en")} parameters take ${
+        (4 * length / 2 ** 30).toFixed(1)
+      } GiB, more than can be had at once`,
+    );
+  }
 }
 
 /** FNV-1a, 32 bits (draft-eastlake-fnv). */

@@ -1,4 +1,9 @@
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertThrows,
+} from "@std/assert";
 import { modelConfig, type ModelOptions } from "../lib/config.ts";
 import { initialParameters } from "../lib/parameters.ts";
 import { parameterLayout } from "../lib/plans.ts";
@@ -78,4 +83,12 @@ Deno.test("A parameter starts alike in every model that has it, and differently 
   assertEquals(variant.get(name), base.get(name));
   assert(variant.get("h.1.mlp.c_gate.weight")![0] !== variant.get(name)![0]);
   assert(initial(model, 2).get(name)![0] !== base.get(name)![0]);
+});
+
+Deno.test("A model beyond all memory is refused with its size", () => {
+  assertThrows(
+    () => initial({ vocabSize: 65, nLayer: 3, nHead: 2, nEmbd: 65536 }),
+    RangeError,
+    "GiB, more than can be had at once",
+  );
 });
