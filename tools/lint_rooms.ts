@@ -71,7 +71,7 @@ const rooms: readonly Room[] = [
   {
     name: "lib/lab",
     files: /^lib\/lab\//,
-    imports: ["lib", "lib/model", "lib/backends"],
+    imports: ["lib", "lib/model", "lib/checks", "lib/graph", "lib/backends"],
     globals: [],
   },
   {
