@@ -89,30 +89,33 @@ export async function teacherForced(
 }
 
 /**
- * Texts that the model writes, at temperature 1 without label smoothing, all its own but for the
- * first token.
+ * Continues prompts side by side, at temperature 1 without label smoothing.
  *
- * @param options.tokens of each text
+ * @param options.tokens how many are added to each prompt
+ * @returns what is added to each
  */
-export async function ownTexts(
+export async function continuations(
   model: Model,
-  { firsts, tokens, seed, signal }: {
-    readonly firsts: ArrayLike<number>;
+  prompts: readonly ArrayLike<number>[],
+  { tokens, seed, signal }: {
     readonly tokens: number;
     readonly seed: number;
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<Int32Array[]> {
-  const texts = Array.from(firsts, (first) => [first]);
-  const prompts = texts.map((text) => text.slice());
+  const texts = prompts.map(() => new Int32Array(tokens));
   const steps = model.generateBatch(prompts, {
     sampler: new PlainSampler(model.config.labelSmoothing, seed),
-    maxNewTokens: tokens - 1,
+    maxNewTokens: tokens,
     ...(signal && { signal }),
   });
-  for await (const ids of steps) ids.forEach((id, row) => texts[row]!.push(id));
+  let step = 0;
+  for await (const ids of steps) {
+    ids.forEach((id, row) => texts[row]![step] = id);
+    step++;
+  }
   signal?.throwIfAborted();
-  return texts.map((text) => Int32Array.from(text));
+  return texts;
 }
 
 /** Draws at temperature 1 from what a model takes for true. */

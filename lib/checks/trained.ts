@@ -18,7 +18,7 @@ import {
   staleCacheReaches,
 } from "./causality.ts";
 import {
-  ownTexts,
+  continuations,
   pathLosses,
   type TeacherForced,
   teacherForced,
@@ -236,12 +236,12 @@ async function* checkOwnText(
     const causal = !model.config.attention || model.config.mask === "causal";
     const fewer = causal ? 1 : FEWER;
     const firsts = spreadWindows(heldOut, { count: TEXTS, length: 1 });
-    written = await ownTexts(model, {
-      firsts: firsts.map(([first]) => first!),
-      tokens: Math.ceil(TOKENS / TEXTS / fewer) + 1,
+    const added = await continuations(model, firsts, {
+      tokens: Math.ceil(TOKENS / TEXTS / fewer),
       seed: SEED,
       signal,
     });
+    written = added.map((text, row) => Int32Array.of(...firsts[row]!, ...text));
     const { scorer, windows } = evidence;
     const { drawn } = await evidence.forced();
     const { own, predicted, heldOut: real, gap, allowed } = driftOf({

@@ -1,6 +1,7 @@
 /** What came of trials, as plain data, and how outcomes from several places become one list. */
 
 import { type Plan, trialsOf } from "./plan.ts";
+import type { OwnText } from "./works.ts";
 
 /** What came of a trial. Losses are plain cross-entropy in nats per token. */
 export interface Outcome {
@@ -13,6 +14,8 @@ export interface Outcome {
   readonly steps: number;
   /** Tokens seen in training. */
   readonly tokens: number;
+  /** Floating point operations of the training: `Model.flopsPerToken` for each token. */
+  readonly flops?: number;
   /** After the last step, on the whole validation split; null if the trial diverged. */
   readonly valLoss: number | null;
   /** After the last step, on windows spread over the training split. */
@@ -23,6 +26,10 @@ export interface Outcome {
     readonly trainLoss: number;
     readonly valLoss: number;
   }[];
+  /** What its text shows, if the plan has that measured. */
+  readonly own?: OwnText;
+  /** The beginning of what it writes to a prompt, if the plan has that kept. */
+  readonly sample?: string;
   /** Where the loss or the gradient stopped being a number; absent if they never did. */
   readonly diverged?: { readonly step: number; readonly message: string };
   /** Wall time of the whole trial. */

@@ -32,6 +32,12 @@ export interface Cell extends Changes {
   readonly seeds?: readonly number[];
 }
 
+/**
+ * What is measured of a trained model beside its loss: nothing, what it writes to a prompt,
+ * or all that docs/works.md asks of its text.
+ */
+export type Measure = "loss" | "sample" | "works";
+
 /** A study. */
 export interface Plan {
   /** What it is called. */
@@ -46,6 +52,8 @@ export interface Plan {
   readonly base: Changes;
   /** Each seeds a trial of each cell. */
   readonly seeds: readonly number[];
+  /** What is measured beside the loss; `loss` if left out. */
+  readonly measure?: Measure;
   /** The cell that the others are compared with; the first if left out. */
   readonly baseline?: string;
   /** The configurations. */
@@ -64,6 +72,7 @@ export interface Trial {
 }
 
 const tokenizers: readonly TokenizerKind[] = ["ascii", "chars", "bytes"];
+const measures: readonly Measure[] = ["loss", "sample", "works"];
 const cellName = /^[A-Za-z0-9][A-Za-z0-9.+=_-]{0,79}$/;
 
 /**
@@ -98,6 +107,10 @@ export function checkPlan(value: unknown): Plan {
   that(
     tokenizers.includes(plan.tokenizer),
     `tokenizer ("${plan.tokenizer}") is none of ${tokenizers.join(", ")}`,
+  );
+  that(
+    plan.measure === undefined || measures.includes(plan.measure),
+    `measure ("${plan.measure}") is none of ${measures.join(", ")}`,
   );
   that(isRecord(plan.base), "base is not an object");
   onlyFields(plan.base, changeFields, "base");
@@ -136,6 +149,7 @@ const planFields = [
   "tokenizer",
   "base",
   "seeds",
+  "measure",
   "baseline",
   "cells",
 ];

@@ -1,6 +1,7 @@
 /** One trial of a study: a model is made, trained, measured and forgotten. */
 
 import type { Backend } from "../backends/backend.ts";
+import { continuations } from "../checks/leaks.ts";
 import { modelConfig, trainConfig } from "../config.ts";
 import { Dataset, type DatasetOptions } from "../dataset.ts";
 import { Model } from "../language_model.ts";
@@ -8,7 +9,9 @@ import { NonFiniteError } from "../metrics.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { Trainer } from "../trainer.ts";
 import type { Outcome } from "./outcome.ts";
+import { measureOwnText } from "./own_text.ts";
 import type { Trial } from "./plan.ts";
+import type { Yardstick } from "./works.ts";
 
 /** What all trials of a process share. */
 export interface TrialRoom {
@@ -16,6 +19,10 @@ export interface TrialRoom {
   readonly tokenizer: Tokenizer;
   /** The whole text's. */
   readonly tokens: Int32Array;
+  /** Whether a model writes something to be kept. */
+  readonly sample?: boolean;
+  /** What a model's text is measured with; left out: it is not. With it a sample is kept too. */
+  readonly yardstick?: Yardstick;
   readonly signal?: AbortSignal;
   /** Called after each step. */
   readonly onStep?: (step: number, maxSteps: number) => void;
@@ -24,6 +31,17 @@ export interface TrialRoom {
 /** The share of a text that is trained on; the rest validates. */
 const TRAIN_SHARE = 0.9;
 
+/** A sample: tokens of its prompt, which is the beginning of the held-out text, tokens that are kept, and their seed. */
+const SAMPLE = { prompt: 100, tokens: 300, seed: 1 } as const;
+
+/** The two parts of a text: what may be trained on, and what validates. */
+export function splitsOf(
+  tokens: Int32Array,
+): { training: Int32Array; heldOut: Int32Array } {
+  const size = Math.floor(tokens.length * TRAIN_SHARE);
+  return { training: tokens.subarray(0, size), heldOut: tokens.subarray(size) };
+}
+
 /**
  * Runs a trial. One that diverges is an outcome too.
  *
@@ -31,8 +49,9 @@ const TRAIN_SHARE = 0.9;
  */
 export async function runTrial(
   trial: Trial,
-  { backend, tokenizer, tokens, signal, onStep }: TrialRoom,
+  room: TrialRoom,
 ): Promise<Outcome> {
+  const { backend, tokenizer, tokens, signal, onStep } = room;
   const begun = performance.now();
   const { id, cell, seed } = trial;
   const train = trainConfig({
@@ -69,21 +88,48 @@ export async function runTrial(
     diverged = { step: error.step, message: error.message };
   }
   signal?.throwIfAborted();
+  const written = diverged === undefined ? await write(model, room) : {};
   const last = diverged === undefined ? curve.at(-1) : undefined;
+  const seen = trainer.step * train.gradAccumulation * train.batchSize *
+    blockSize;
   return {
     id,
     cell,
     seed,
     parameters: model.parameterCount,
     steps: trainer.step,
-    tokens: trainer.step * train.gradAccumulation * train.batchSize * blockSize,
+    tokens: seen,
+    flops: seen * model.flopsPerToken,
     valLoss: last?.valLoss ?? null,
     trainLoss: last?.trainLoss ?? null,
     curve,
+    ...written,
     ...(diverged && { diverged }),
     seconds: (performance.now() - begun) / 1000,
     tokensPerSecond,
   };
+}
+
+/** Has a model write what is to be measured and kept. */
+async function write(
+  model: Model,
+  { tokenizer, tokens, yardstick, sample, signal }: TrialRoom,
+): Promise<Pick<Outcome, "own" | "sample">> {
+  const { heldOut } = splitsOf(tokens);
+  const decode = (text: Int32Array) =>
+    tokenizer.decode(text.subarray(0, SAMPLE.tokens));
+  if (yardstick !== undefined) {
+    const { own, texts: [first] } = await measureOwnText(model, {
+      yardstick,
+      heldOut,
+      signal,
+    });
+    return { own, sample: decode(first!) };
+  }
+  if (!sample) return {};
+  const prompt = heldOut.subarray(0, SAMPLE.prompt);
+  const [text] = await continuations(model, [prompt], { ...SAMPLE, signal });
+  return { sample: decode(text!) };
 }
 
 /**
@@ -95,7 +141,7 @@ function cut(
   share: number,
   options: DatasetOptions,
 ): Dataset {
-  const whole = Math.floor(tokens.length * TRAIN_SHARE);
+  const whole = splitsOf(tokens).training.length;
   const kept = Math.max(1, Math.round(whole * share));
   const rest = tokens.subarray(whole - kept);
   // Between two counts, so that rounding does not move the cut.

@@ -1,5 +1,9 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import { AbilityScale, wordsOf } from "../../lib/lab/abilities.ts";
+import {
+  type Abilities,
+  AbilityScale,
+  wordsOf,
+} from "../../lib/lab/abilities.ts";
 
 const training = [
   "ROMEO:\nI saw the moon, my love.\nThe night is long.",
@@ -7,8 +11,16 @@ const training = [
   "First Citizen:\nSpeak, speak to us all.",
   "",
 ].join("\n\n");
-const heldOut = "ROMEO:\nThe long night is gone, my Juliet.\n\nEND:\nSo.\n\n";
-const scale = new AbilityScale(training, heldOut);
+const parts = [
+  "ROMEO:\nThe long night is gone, my Juliet.\n\nEND:\nSo.",
+  "JULIET:\nA night is gone, the long night.",
+];
+const scale = new AbilityScale(training, parts);
+
+/** Measures a text between cut-off words, as one that goes on from the third part's end. */
+function measure(text: string): Abilities {
+  return scale.measure([{ text: `ut ${text} cu`, part: 2 }]);
+}
 
 Deno.test("Words are letters with apostrophes between them, in lower case", () => {
   assertEquals(wordsOf("I'll go--'tis LATE, 9 o'clock; naïve"), [
@@ -22,14 +34,20 @@ Deno.test("Words are letters with apostrophes between them, in lower case", () =
 });
 
 Deno.test("Spelling is the share of words that the training text has", () => {
-  assertEquals(scale.measure("the moon zorp is").spells, 3 / 4);
-  assertEquals(scale.measure(training).spells, 1);
-  assertEquals(scale.measure("12 -- !").spells, 0);
+  assertEquals(measure("the moon zorp is").spells, 3 / 4);
+  assertEquals(measure(training).spells, 1);
+  assertEquals(measure("12 -- !").spells, 0);
 });
 
-Deno.test("Format is the share of speeches with a speaker and lines of usual length", () => {
-  assertEquals(scale.measure(training).formats, 1);
+Deno.test("Words that may be cut off do not count", () => {
+  const text = "oon zorp the moon nig";
+  assertEquals(scale.measure([{ text, part: 0 }]).spells, 2 / 3);
+});
+
+Deno.test("Format is the share of whole speeches with a speaker and lines of usual length", () => {
+  assertEquals(measure(`\n\n${training}`).formats, 1);
   const text = [
+    "cut off",
     "ROMEO:\nI saw the moon, my love.",
     "romeo:\nI saw the moon, my love.", // a name begins with a capital
     "ROMEO: I saw the moon, my love.", // on a line of its own
@@ -37,19 +55,30 @@ Deno.test("Format is the share of speeches with a speaker and lines of usual len
     `JULIET:\n${"long ".repeat(30)}`, // that is no longer than lines are
     "cut off",
   ].join("\n\n");
-  assertAlmostEquals(scale.measure(text).formats, 1 / 5);
+  assertAlmostEquals(measure(text).formats, 1 / 5);
 });
 
 Deno.test("Phrases count if they are in the held-out text and not copied", () => {
   // "the long" and "long night" are new, "night is" is in the training text, "is fine" nowhere.
-  const { pairs, triples } = scale.measure("the long night is fine");
+  const { pairs, triples } = measure("the long night is fine");
   assertEquals(pairs, 2 / 4);
   assertEquals(triples, 2 / 3); // "the long night", "long night is"
-  assertEquals(scale.measure(training).pairs, 0);
+  assertEquals(measure(training).pairs, 0);
+});
+
+Deno.test("Phrases of the part that a text goes on from do not count", () => {
+  const text = "x is gone my juliet x"; // "is gone" is copied, "gone my" and "my juliet" of the first part alone
+  assertEquals(scale.measure([{ text, part: 0 }]).pairs, 0);
+  assertEquals(scale.measure([{ text, part: 1 }]).pairs, 2 / 3);
+});
+
+Deno.test("Texts are measured together", () => {
+  const both = ["x the moon x", "x zorp x"].map((text) => ({ text, part: 0 }));
+  assertEquals(scale.measure(both).spells, 2 / 3);
 });
 
 Deno.test("An empty text shows nothing", () => {
-  assertEquals(scale.measure(""), {
+  assertEquals(scale.measure([{ text: "", part: 0 }]), {
     spells: 0,
     formats: 0,
     pairs: 0,

@@ -2,8 +2,9 @@
 
 import { type Backend, DeviceLostError } from "../../backends/backend.ts";
 import { openBackend } from "../../backends/open.ts";
-import { type Trial, trialsOf } from "../../lab/plan.ts";
-import { runTrial } from "../../lab/trial.ts";
+import { type Plan, type Trial, trialsOf } from "../../lab/plan.ts";
+import { runTrial, splitsOf, type TrialRoom } from "../../lab/trial.ts";
+import { Yardstick } from "../../lab/works.ts";
 import type { Arguments } from "../arguments.ts";
 import { loadCorpus } from "../corpus.ts";
 import { deviceName } from "../device_name.ts";
@@ -31,6 +32,7 @@ export async function labRun(
   const corpus = await loadCorpus(study.plan.data, signal);
   const tokenizer = makeTokenizer(study.plan.tokenizer, corpus.text);
   const tokens = tokenizer.encode(corpus.text);
+  const measured = measuring(study.plan, { tokenizer, tokens });
   await using backend = await openDevice(flags);
   const machine = `lm ${VERSION}, Deno ${Deno.version.deno}, ${
     deviceName(backend)
@@ -48,6 +50,7 @@ export async function labRun(
         backend,
         tokenizer,
         tokens,
+        ...measured,
         signal,
         onStep: (step, of) => status.show(() => `${trial.id}: ${step}/${of}`),
       });
@@ -68,6 +71,20 @@ export async function labRun(
     }
   }
   return exitCode.ok;
+}
+
+/** What a study asks of a trained model beside its loss. */
+function measuring(
+  { measure = "loss" }: Plan,
+  { tokenizer, tokens }: Pick<TrialRoom, "tokenizer" | "tokens">,
+): Pick<TrialRoom, "sample" | "yardstick"> {
+  if (measure !== "works") return { sample: measure === "sample" };
+  try {
+    return { yardstick: new Yardstick({ ...splitsOf(tokens), tokenizer }) };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new CommandError(error.message, `"measure": "sample" asks for less`);
+  }
 }
 
 /** A study that an argument names. */

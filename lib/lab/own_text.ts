@@ -1,0 +1,59 @@
+/** A model is asked to write, and what it writes is measured. */
+
+import { fullReach, spread } from "../checks/causality.ts";
+import { continuations, teacherForced } from "../checks/leaks.ts";
+import type { Model } from "../language_model.ts";
+import {
+  driftOf,
+  scorePredictions,
+  scoreTexts,
+  spreadWindows,
+} from "../quality.ts";
+import type { OwnText, Yardstick } from "./works.ts";
+
+/** Of all that is drawn. */
+const SEED = 1;
+
+/** Places where a token is changed. */
+const PLACES = 4;
+
+/** What was written, and what it shows. */
+export interface WrittenText {
+  readonly own: OwnText;
+  /** What the model adds to each of the yardstick's prompts. */
+  readonly texts: readonly Int32Array[];
+}
+
+/** Has a model continue the yardstick's prompts, and measures that. */
+export async function measureOwnText(
+  model: Model,
+  { yardstick, heldOut, signal }: {
+    readonly yardstick: Yardstick;
+    readonly heldOut: Int32Array;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<WrittenText> {
+  const { prompts, length, scorer } = yardstick;
+  const T = model.config.blockSize;
+  const texts = await continuations(model, prompts, {
+    tokens: length,
+    seed: SEED,
+    signal,
+  });
+  const windows = spreadWindows(heldOut, {
+    count: Math.ceil(prompts.length * length / T),
+    length: T,
+  });
+  const { drawn } = await teacherForced(model, windows, { seed: SEED, signal });
+  const { gap } = driftOf({
+    own: scoreTexts(scorer, texts),
+    predicted: scorePredictions(scorer, windows, drawn),
+    heldOut: scoreTexts(scorer, windows),
+  });
+  const reaches = await fullReach(model, {
+    tokens: heldOut.subarray(0, 2 * T),
+    positions: spread(PLACES, T),
+  });
+  const causal = reaches.every(({ before }) => before === 0);
+  return { own: { ...yardstick.abilities(texts), gap, causal }, texts };
+}

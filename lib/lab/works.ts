@@ -1,0 +1,316 @@
+/**
+ * When a language model works: a ladder of rungs, each a number with a threshold that the
+ * corpus itself sets. docs/works.md gives the formulas and the reasons.
+ */
+
+import { longestSharedSpan } from "../shared_span.ts";
+import { NgramModel } from "../ngram.ts";
+import { type Score, scoreTexts } from "../quality.ts";
+import { Sampler } from "../sampler.ts";
+import type { Tokenizer } from "../tokenizer.ts";
+import {
+  type Abilities,
+  AbilityScale,
+  type Continuation,
+} from "./abilities.ts";
+
+/** What a model's free-running text shows. */
+export interface OwnText extends Abilities {
+  /** The longest stretch, in characters, that is also in the training text. */
+  readonly longestCopy: number;
+  /** What free running costs, in nats per token under the 5-gram model: see `driftOf` in quality.ts. */
+  readonly gap: number;
+  /** Whether no token changes a bit of the logits before it. */
+  readonly causal: boolean;
+}
+
+/** What is known of a model. */
+export interface Evidence {
+  /** On the whole validation split, in nats per token. */
+  readonly valLoss: number;
+  /** Absent if its text was not measured. */
+  readonly own?: OwnText;
+}
+
+/** The name of a rung. */
+export type RungName =
+  | "uniform"
+  | "unigram"
+  | "bigram"
+  | "trigram"
+  | "5-gram"
+  | "spells"
+  | "formats"
+  | "pairs"
+  | "triples"
+  | "memory"
+  | "honest"
+  | "causal";
+
+/** One rung of the ladder. */
+export interface Rung {
+  readonly name: RungName;
+  /** What a model on it does, in a few words. */
+  readonly claim: string;
+  /** How its number compares with the threshold. */
+  readonly relation: "below" | "at least" | "at most";
+  readonly threshold: number;
+  /** What the 5-gram model's own text scores, where that says something. */
+  readonly fiveGram?: number;
+}
+
+/** The rungs, in order. */
+export const rungNames: readonly RungName[] = [
+  "uniform",
+  "unigram",
+  "bigram",
+  "trigram",
+  "5-gram",
+  "spells",
+  "formats",
+  "pairs",
+  "triples",
+  "memory",
+  "honest",
+  "causal",
+];
+
+/** Parts of the held-out text; each has its own scores, and the worst sets a threshold. */
+const PARTS = 5;
+
+/** Texts of a part, and texts that a model writes. */
+const TEXTS = 20;
+
+/** Tokens of a prompt. */
+const PROMPT = 100;
+
+/** Tokens of a text: 20 of them make 20,000. */
+const LENGTH = 1000;
+
+/** Tokens of a text below which its speeches are too few to be counted. */
+const SHORTEST = 200;
+
+/** Chooses what the 5-gram model writes. */
+const SEED = 1;
+
+/** The number that a rung compares; undefined if it was not measured. */
+export function valueOf(
+  { name }: Pick<Rung, "name">,
+  { valLoss, own }: Evidence,
+): number | undefined {
+  switch (name) {
+    case "spells":
+    case "formats":
+    case "pairs":
+    case "triples":
+      return own?.[name];
+    case "memory":
+      return own?.longestCopy;
+    case "honest":
+      return own?.gap;
+    case "causal":
+      return own === undefined ? undefined : Number(own.causal);
+    default:
+      return valLoss;
+  }
+}
+
+/** Whether a model stands on a rung; undefined if that was not measured. */
+export function reaches(rung: Rung, evidence: Evidence): boolean | undefined {
+  const value = valueOf(rung, evidence);
+  if (value === undefined) return undefined;
+  if (rung.relation === "below") return value < rung.threshold;
+  return rung.relation === "at least"
+    ? value >= rung.threshold
+    : value <= rung.threshold;
+}
+
+/** A place of the held-out text, where a text goes on. */
+interface Place {
+  readonly part: number;
+  readonly prompt: Int32Array;
+  /** What really stands there. */
+  readonly truth: Int32Array;
+}
+
+/** The corpus as a measure: what is asked of a model, and what it is compared with. */
+export class Yardstick {
+  /** The 5-gram model of the training text. */
+  readonly scorer: NgramModel;
+  /** Tokens of each text that a model writes. */
+  readonly length: number;
+  readonly #training: Int32Array;
+  readonly #heldOut: Int32Array;
+  readonly #tokenizer: Tokenizer;
+  readonly #trainingText: string;
+  readonly #scale: AbilityScale;
+  /** Of each part. */
+  readonly #places: readonly (readonly Place[])[];
+  #ladder: readonly Rung[] | undefined;
+
+  /**
+   * Takes in a corpus.
+   *
+   * @throws {RangeError} if the held-out text is too short to be measured in parts
+   */
+  constructor(
+    { training, heldOut, tokenizer }: {
+      readonly training: Int32Array;
+      readonly heldOut: Int32Array;
+      readonly tokenizer: Tokenizer;
+    },
+  ) {
+    const size = Math.floor(heldOut.length / PARTS);
+    this.length = Math.min(LENGTH, Math.floor(size / TEXTS) - PROMPT);
+    if (this.length < SHORTEST) {
+      throw new RangeError(
+        `Cannot measure abilities on ${heldOut.length} tokens of held-out text: it takes ${
+          PARTS * TEXTS * (PROMPT + SHORTEST)
+        }`,
+      );
+    }
+    this.#training = training;
+    this.#heldOut = heldOut;
+    this.#tokenizer = tokenizer;
+    this.#trainingText = tokenizer.decode(training);
+    this.scorer = this.#fit(5);
+    const parts = Array.from(
+      { length: PARTS },
+      (_, part) => heldOut.subarray(part * size, (part + 1) * size),
+    );
+    this.#scale = new AbilityScale(
+      this.#trainingText,
+      parts.map((part) => tokenizer.decode(part)),
+    );
+    const stride = Math.floor(size / TEXTS);
+    this.#places = parts.map((tokens, part) =>
+      Array.from({ length: TEXTS }, (_, i): Place => {
+        const start = i * stride + PROMPT;
+        return {
+          part,
+          prompt: tokens.subarray(start - PROMPT, start),
+          truth: tokens.subarray(start, start + this.length),
+        };
+      })
+    );
+  }
+
+  /** The prompts that a model goes on from: as many of each part. */
+  get prompts(): readonly Int32Array[] {
+    return this.#asked().map(({ prompt }) => prompt);
+  }
+
+  /** What a text says, and in which part its prompt stands: for texts that go on from {@linkcode prompts}. */
+  abilities(texts: readonly Int32Array[]): Abilities & { longestCopy: number } {
+    return this.#measure(this.#asked(), texts);
+  }
+
+  /** The rungs with their thresholds. It takes seconds, the first time. */
+  ladder(): readonly Rung[] {
+    return this.#ladder ??= this.#rungs();
+  }
+
+  #rungs(): Rung[] {
+    const parts = this.#places.map((places) =>
+      this.#measure(places, places.map(({ truth }) => truth))
+    );
+    const counted = this.abilities(this.#countedTexts());
+    const beats = (name: RungName, claim: string, order: number): Rung => ({
+      name,
+      claim,
+      relation: "below",
+      threshold: order === 0
+        ? Math.log(this.#tokenizer.vocabSize)
+        : this.#fit(order).loss(this.#heldOut),
+    });
+    const scores = (name: keyof Abilities, claim: string): Rung => ({
+      name,
+      claim,
+      relation: "at least",
+      threshold: Math.min(...parts.map((part) => part[name])),
+      fiveGram: counted[name],
+    });
+    return [
+      beats("uniform", "knows more than nothing", 0),
+      beats("unigram", "knows which characters are frequent", 1),
+      beats("bigram", "knows what follows a character", 2),
+      beats("trigram", "knows what follows two", 3),
+      beats("5-gram", "knows what follows four", 5),
+      scores("spells", "its words are words"),
+      scores("formats", "its speeches are speeches"),
+      scores("pairs", "its word pairs are new and possible"),
+      scores("triples", "so are its triples"),
+      {
+        name: "memory",
+        claim: "its text is its own",
+        relation: "at most",
+        threshold: Math.max(...parts.map(({ longestCopy }) => longestCopy)),
+        fiveGram: counted.longestCopy,
+      },
+      {
+        name: "honest",
+        claim: "it writes as well as it predicts",
+        relation: "at most",
+        threshold: this.#heldOutScore().deviation,
+      },
+      {
+        name: "causal",
+        claim: "it never sees what it predicts",
+        relation: "at least",
+        threshold: 1,
+      },
+    ];
+  }
+
+  /** Under the 5-gram model, of all texts that stand at the places. */
+  #heldOutScore(): Score {
+    const truths = this.#places.flat().map(({ truth }) => truth);
+    return scoreTexts(this.scorer, truths);
+  }
+
+  /** The places of the prompts. */
+  #asked(): Place[] {
+    return this.#places.flatMap((places) =>
+      places.filter((_, i) => i % PARTS === 0)
+    );
+  }
+
+  #measure(
+    places: readonly Place[],
+    texts: readonly Int32Array[],
+  ): Abilities & { longestCopy: number } {
+    const written = texts.map((tokens, i): Continuation => ({
+      text: this.#tokenizer.decode(tokens),
+      part: places[i]!.part,
+    }));
+    // No text has the character between them, so that no stretch spans two.
+    const all = written.map(({ text }) => text).join("\0");
+    return {
+      ...this.#scale.measure(written),
+      longestCopy: longestSharedSpan(all, this.#trainingText).length,
+    };
+  }
+
+  /** What the 5-gram model writes. */
+  #countedTexts(): Int32Array[] {
+    const { vocabSize } = this.#tokenizer;
+    const sampler = new Sampler({ seed: SEED });
+    const logits = new Float64Array(vocabSize);
+    return this.prompts.map((prompt, row) => {
+      const text = Array.from(prompt);
+      for (let step = 0; step < this.length; step++) {
+        const near = text.slice(1 - this.scorer.order);
+        for (let id = 0; id < vocabSize; id++) {
+          logits[id] = Math.log(this.scorer.probability(near, id));
+        }
+        text.push(sampler.sample(logits, { step, row }));
+      }
+      return Int32Array.from(text.slice(prompt.length));
+    });
+  }
+
+  #fit(order: number): NgramModel {
+    const { vocabSize } = this.#tokenizer;
+    return NgramModel.fit(this.#training, { order, vocabSize });
+  }
+}
