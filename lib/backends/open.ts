@@ -19,6 +19,11 @@ export interface DeviceOptions {
   readonly threads?: number | undefined;
 }
 
+/** How many threads the machine runs at once; 1 where it does not tell. */
+export function coreCount(): number {
+  return navigator.hardwareConcurrency || 1;
+}
+
 /**
  * Opens a backend. Dispose of it when done.
  *

@@ -40,6 +40,7 @@ export function ablationPlan(
       `What each part of the preset ${name} is worth: a cell changes one thing of a model that is trained for ${
         steps.toLocaleString("en")
       } steps.`,
+    experiment: "ablate",
     data,
     tokenizer: preset.tokenizer,
     base,

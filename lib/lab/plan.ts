@@ -38,12 +38,17 @@ export interface Cell extends Changes {
  */
 export type Measure = "loss" | "sample" | "works";
 
+/** What a study asks, which decides what its report shows beside the table. */
+export type Experiment = "ablate" | "scaling" | "minimal";
+
 /** A study. */
 export interface Plan {
   /** What it is called. */
   readonly study: string;
   /** What it is about, in a sentence or two. */
   readonly about: string;
+  /** Which of the experiments it is; a table alone if left out. */
+  readonly experiment?: Experiment;
   /** The dataset, by its name or as a file. */
   readonly data: string;
   /** What a token is. */
@@ -73,6 +78,7 @@ export interface Trial {
 
 const tokenizers: readonly TokenizerKind[] = ["ascii", "chars", "bytes"];
 const measures: readonly Measure[] = ["loss", "sample", "works"];
+const experiments: readonly Experiment[] = ["ablate", "scaling", "minimal"];
 const cellName = /^[A-Za-z0-9][A-Za-z0-9.+=_-]{0,79}$/;
 
 /**
@@ -112,6 +118,10 @@ export function checkPlan(value: unknown): Plan {
     plan.measure === undefined || measures.includes(plan.measure),
     `measure ("${plan.measure}") is none of ${measures.join(", ")}`,
   );
+  that(
+    plan.experiment === undefined || experiments.includes(plan.experiment),
+    `experiment ("${plan.experiment}") is none of ${experiments.join(", ")}`,
+  );
   that(isRecord(plan.base), "base is not an object");
   onlyFields(plan.base, changeFields, "base");
   checkSeeds(plan.seeds, "the plan");
@@ -145,6 +155,7 @@ const changeFields = ["model", "train", "dataShare"];
 const planFields = [
   "study",
   "about",
+  "experiment",
   "data",
   "tokenizer",
   "base",

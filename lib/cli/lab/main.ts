@@ -7,11 +7,34 @@ import { nearest } from "../nearest.ts";
 import { program } from "../program.ts";
 import { writeError, writeOutput } from "../terminal.ts";
 import type { Verb } from "../verbs.ts";
-import { labMergeVerb, labReportVerb, labRunVerb, labVerbs } from "./verbs.ts";
+import {
+  labAblateVerb,
+  labMergeVerb,
+  labPlanVerb,
+  labReportVerb,
+  labRunVerb,
+  labScalingVerb,
+  labVerbs,
+} from "./verbs.ts";
 
 /** Runs one of the lab's verbs; gives the exit code. */
 export async function lab([name, ...args]: readonly string[]): Promise<number> {
   switch (name) {
+    case "ablate":
+      return await run(labAblateVerb, args, async (given) => {
+        const { labExperiment } = await import("./experiment.ts");
+        return await labExperiment("ablate", given);
+      });
+    case "scaling":
+      return await run(labScalingVerb, args, async (given) => {
+        const { labExperiment } = await import("./experiment.ts");
+        return await labExperiment("scaling", given);
+      });
+    case "plan":
+      return await run(labPlanVerb, args, async (given) => {
+        const { labPlan } = await import("./experiment.ts");
+        return await labPlan(given);
+      });
     case "run":
       return await run(labRunVerb, args, async (given) => {
         const { labRun } = await import("./run.ts");

@@ -31,11 +31,16 @@ export async function labMerge(
   return exitCode.ok;
 }
 
-/** Writes the table; gives the exit code. */
+/** Writes the report; gives the exit code. */
 export async function labReport(
   { operand }: Arguments<LabReportFlags>,
 ): Promise<number> {
-  const study = await openStudy(operand);
+  await writeOutput(await writeReport(await openStudy(operand)));
+  return exitCode.ok;
+}
+
+/** Writes a study's report; gives its text. */
+export async function writeReport(study: Study): Promise<string> {
   const { plan } = study;
   const outcomes = await study.outcomes();
   const seconds = outcomes.reduce((sum, outcome) => sum + outcome.seconds, 0);
@@ -62,6 +67,5 @@ export async function labReport(
     "",
   ].join("\n");
   await study.write(files.report, text);
-  await writeOutput(text);
-  return exitCode.ok;
+  return text;
 }

@@ -22,7 +22,14 @@ import type { LabRunFlags } from "./verbs.ts";
 export async function labRun(
   { flags, operand }: Arguments<LabRunFlags>,
 ): Promise<number> {
-  const study = await openStudy(operand);
+  return await runStudy(await openStudy(operand), flags);
+}
+
+/** Runs what is left of a study, here or in processes that share it; gives the exit code. */
+export async function runStudy(
+  study: Study,
+  flags: Partial<LabRunFlags>,
+): Promise<number> {
   const trials = shardOf(trialsOf(study.plan), flags.shard);
   if (flags.jobs !== undefined) return await share(study, flags);
   using interrupt = new Interrupt(() =>

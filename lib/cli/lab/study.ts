@@ -57,6 +57,32 @@ export class Study {
     }
   }
 
+  /**
+   * Opens a study, or begins it with a plan.
+   *
+   * @throws {CommandError} if the directory holds another plan, or cannot be written
+   */
+  static async start(path: string, plan: Plan): Promise<Study> {
+    const text = `${JSON.stringify(checkPlan(plan), null, 2)}\n`;
+    const file = join(path, files.plan);
+    if (!await exists(file)) {
+      const study = new Study(path, plan);
+      try {
+        await Deno.mkdir(path, { recursive: true });
+      } catch (error) {
+        throw new CommandError(`Cannot create ${path}: ${reasonOf(error)}`);
+      }
+      await study.write(files.plan, text);
+      return study;
+    }
+    const study = await Study.open(path);
+    if (`${JSON.stringify(study.plan, null, 2)}\n` === text) return study;
+    throw new CommandError(
+      `Cannot begin in ${path}: it holds another plan`,
+      `lab run ${path} goes on with that one; --out DIR begins elsewhere`,
+    );
+  }
+
   /** What came of trials so far, here and merged before. */
   async outcomes(): Promise<Outcome[]> {
     const merged = await this.#merged();

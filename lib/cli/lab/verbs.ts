@@ -1,8 +1,10 @@
 /** What `lab` can do, and the flags of each of its verbs. */
 
 import type { Device } from "../../backends/open.ts";
+import type { Measure } from "../../lab/plan.ts";
+import { DEFAULT_PRESET, type PresetName, presets } from "../../presets.ts";
+import { choice, type FlagsOf, integer, text, texts, toggle } from "../flag.ts";
 import { commonFlags, type Verb, type VerbSummary } from "../verbs.ts";
-import { integer, text, texts } from "../flag.ts";
 
 /** What `lab run` can be told. */
 export interface LabRunFlags {
@@ -76,8 +78,117 @@ export const labReportVerb: Verb<LabReportFlags> = {
   sections: { Flags: ["help"] },
 };
 
+/** The experiments that are one plan. */
+export type ExperimentName = "ablate" | "scaling";
+
+/** What the experiments can be told. */
+export interface ExperimentFlags {
+  preset: PresetName;
+  data: string;
+  steps: number;
+  seeds: number;
+  measure: Measure;
+  quick: boolean;
+  out: string;
+  jobs: number;
+  device: Device;
+  threads: number;
+  help: boolean;
+}
+
+const experimentFlags: FlagsOf<ExperimentFlags> = {
+  preset: choice(Object.keys(presets) as PresetName[], {
+    help: "the recipe that the experiment starts from",
+    without: DEFAULT_PRESET,
+  }),
+  data: text("NAME|FILE", {
+    help: "tinyshakespeare, moby-dick, or a file of UTF-8 text",
+    without: "tinyshakespeare",
+  }),
+  steps: integer({
+    help: "of the longest trials; the learning rate falls until the last",
+    without: "as many as show what is asked",
+  }),
+  seeds: integer({ help: "trials of each cell", without: "3; 1 with --quick" }),
+  measure: choice(["loss", "sample", "works"], {
+    help:
+      "the loss alone, a sample too, or all that docs/works.md asks of the text",
+    without: "works; sample with --quick",
+  }),
+  quick: toggle({ help: "few steps and one seed: a rough picture" }),
+  out: text("DIR", {
+    help: "the study's directory; one that has the same plan is gone on with",
+    without: "studies/EXPERIMENT-PRESET",
+  }),
+  jobs: integer({
+    help: "processes that share the work",
+    without: "the machine's cores, at most 8",
+  }),
+  device: commonFlags.device,
+  threads: integer({
+    help: "how many compute in each process, on --device wasm",
+    without: "1",
+  }),
+  help: commonFlags.help,
+};
+
+const experimentSections = {
+  "The experiment": [
+    "preset",
+    "data",
+    "steps",
+    "seeds",
+    "measure",
+    "quick",
+    "out",
+  ],
+  "Where it runs": ["jobs", "device", "threads", "help"],
+} as const;
+
+/** `lab plan`. */
+export const labPlanVerb: Verb<ExperimentFlags> = {
+  name: "lab plan",
+  summary:
+    "write an experiment's plan and list its trials, without running them",
+  operand: "EXPERIMENT",
+  examples: [
+    ["lab plan ablate", "into studies/ablate-default"],
+    ["lab plan scaling --seeds 5 --out s", "to be run by lab run s"],
+  ],
+  flags: experimentFlags,
+  sections: experimentSections,
+};
+
+/** `lab ablate`. */
+export const labAblateVerb: Verb<ExperimentFlags> = {
+  name: "lab ablate",
+  summary: "take a recipe apart: what is each part worth?",
+  examples: [
+    ["lab ablate --quick", "a rough table in five minutes"],
+    ["lab ablate", "three seeds, an hour"],
+    ["lab ablate --preset original", "of the study this project grew from"],
+  ],
+  flags: experimentFlags,
+  sections: experimentSections,
+};
+
+/** `lab scaling`. */
+export const labScalingVerb: Verb<ExperimentFlags> = {
+  name: "lab scaling",
+  summary: "fit loss against size and text, and train what that predicts",
+  examples: [
+    ["lab scaling", "widths and lengths around the default"],
+    ["lab scaling --quick", "the same in minutes, roughly"],
+  ],
+  flags: experimentFlags,
+  sections: experimentSections,
+};
+
 /** All verbs of the lab, in the order of help. */
 export const labVerbs: readonly VerbSummary[] = [
+  labAblateVerb,
+  labScalingVerb,
+  labPlanVerb,
   labRunVerb,
   labMergeVerb,
   labReportVerb,

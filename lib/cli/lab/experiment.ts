@@ -1,0 +1,115 @@
+/** The experiments that `lab` knows: each becomes a study, which is then run and reported like any other. */
+
+import { join } from "@std/path";
+import { coreCount } from "../../backends/open.ts";
+import { ablationPlan } from "../../lab/ablations.ts";
+import { mergeOutcomes } from "../../lab/outcome.ts";
+import { type Plan, trialsOf } from "../../lab/plan.ts";
+import { scalingPlan } from "../../lab/scaling.ts";
+import { DEFAULT_PRESET, presets } from "../../presets.ts";
+import type { Arguments } from "../arguments.ts";
+import { exitCode, UsageError } from "../errors.ts";
+import { program } from "../program.ts";
+import { writeError, writeOutput } from "../terminal.ts";
+import { writeReport } from "./report.ts";
+import { runStudy } from "./run.ts";
+import { Study } from "./study.ts";
+import type { ExperimentFlags, ExperimentName } from "./verbs.ts";
+
+/** What `lab ablate`, `lab scaling` and `lab plan` can be told. */
+type Given = Partial<ExperimentFlags>;
+
+/** Writes an experiment's plan and lists its trials, without running any; gives the exit code. */
+export async function labPlan(
+  { flags, operand }: Arguments<ExperimentFlags>,
+): Promise<number> {
+  const study = await start(experimentOf(operand), flags);
+  const lines = trialsOf(study.plan).map(({ id }) => `${id}\n`);
+  await writeOutput(lines.join(""));
+  writeError(
+    `${lines.length} trials; to run them: ${program()} lab run ${study.path}\n`,
+  );
+  return exitCode.ok;
+}
+
+/** Plans an experiment unless that was done, runs what is left of it and reports; gives the exit code. */
+export async function labExperiment(
+  name: ExperimentName,
+  { flags }: Arguments<ExperimentFlags>,
+): Promise<number> {
+  const study = await start(name, flags);
+  const code = await runAndMerge(study, flags);
+  if (code === exitCode.ok) await writeOutput(await writeReport(study));
+  return code;
+}
+
+/** Runs what is left of a study, in as many processes as it may use, and gathers what came of it. */
+export async function runAndMerge(
+  study: Study,
+  { jobs = defaultJobs(), device, threads = 1 }: Given,
+): Promise<number> {
+  const where = device === undefined ? {} : { device };
+  const code = await runStudy(study, { ...where, threads, jobs });
+  if (code === exitCode.ok) {
+    const { plan } = study;
+    await study.merge(mergeOutcomes(plan, [await study.outcomes()]));
+  }
+  return code;
+}
+
+/** One for each core: small models do not keep two of them busy. */
+function defaultJobs(): number {
+  return Math.min(8, coreCount());
+}
+
+async function start(name: ExperimentName, flags: Given): Promise<Study> {
+  const { preset = DEFAULT_PRESET } = flags;
+  const rough = flags.quick ? "-quick" : "";
+  const path = flags.out ?? join("studies", `${name}-${preset}${rough}`);
+  return await Study.start(path, planOf(name, flags));
+}
+
+/** The plan that the flags ask for. */
+function planOf(
+  name: ExperimentName,
+  { preset = DEFAULT_PRESET, data = "tinyshakespeare", quick, ...given }: Given,
+): Plan {
+  const { seeds: count = quick ? 1 : 3, measure = quick ? "sample" : "works" } =
+    given;
+  if (count < 1 || count > 100) {
+    throw new UsageError(
+      `Cannot use --seeds ${count}: it is not from 1 to 100`,
+    );
+  }
+  const seeds = Array.from({ length: count }, (_, i) => i + 1);
+  const options = { name: preset, data, seeds, measure };
+  switch (name) {
+    case "ablate": {
+      const steps = given.steps ?? (quick ? QUICK_STEPS : ABLATION_STEPS);
+      return ablationPlan(presets[preset], { ...options, steps });
+    }
+    case "scaling": {
+      const steps = given.steps ?? (quick ? QUICK_STEPS : SCALING_STEPS);
+      return scalingPlan(presets[preset], { ...options, steps });
+    }
+  }
+}
+
+/** Steps of an ablation's trials: 410,000 tokens of the default preset. */
+const ABLATION_STEPS = 400;
+
+/** Steps of the longest of scaling's trials. */
+const SCALING_STEPS = 2400;
+
+/** Steps of a trial that is to show the rough picture. */
+const QUICK_STEPS = 100;
+
+function experimentOf(name: string | undefined): ExperimentName {
+  if (name === "ablate" || name === "scaling") return name;
+  throw new UsageError(
+    name === undefined
+      ? "Cannot tell which experiment is meant"
+      : `Cannot plan ${name}: there is no such experiment`,
+    "it is ablate or scaling",
+  );
+}
