@@ -18,6 +18,8 @@ export const Purpose = {
   dropout: 3,
   /** Drawing tokens; `step` is the token's number, `index` the row. */
   sample: 4,
+  /** Configurations of a search; `step` is the draw, `index` the field. */
+  search: 5,
 } as const;
 
 /** One of the values of {@linkcode Purpose}. */

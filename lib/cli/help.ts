@@ -60,6 +60,9 @@ function operandHelp(
   if (operand === "STUDY") {
     return "STUDY is a directory with a plan.json, which says what is to be run.";
   }
+  if (operand === "EXPERIMENT") {
+    return "EXPERIMENT is ablate or scaling.";
+  }
   if (name === "report") {
     return "RUN is a run's directory; the newest run in runs/ if left out. Several are compared.";
   }

@@ -9,7 +9,7 @@ import {
   scoreTexts,
   spreadWindows,
 } from "../quality.ts";
-import type { OwnText, Yardstick } from "./works.ts";
+import type { Examiner, OwnText } from "./works.ts";
 
 /** Of all that is drawn. */
 const SEED = 1;
@@ -20,20 +20,20 @@ const PLACES = 4;
 /** What was written, and what it shows. */
 export interface WrittenText {
   readonly own: OwnText;
-  /** What the model adds to each of the yardstick's prompts. */
+  /** What the model adds to each of the examiner's prompts. */
   readonly texts: readonly Int32Array[];
 }
 
-/** Has a model continue the yardstick's prompts, and measures that. */
+/** Has a model continue the examiner's prompts, and measures that. */
 export async function measureOwnText(
   model: Model,
-  { yardstick, heldOut, signal }: {
-    readonly yardstick: Yardstick;
+  { examiner, heldOut, signal }: {
+    readonly examiner: Examiner;
     readonly heldOut: Int32Array;
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<WrittenText> {
-  const { prompts, length, scorer } = yardstick;
+  const { prompts, length, scorer } = examiner;
   const T = model.config.blockSize;
   const texts = await continuations(model, prompts, {
     tokens: length,
@@ -55,5 +55,5 @@ export async function measureOwnText(
     positions: spread(PLACES, T),
   });
   const causal = reaches.every(({ before }) => before === 0);
-  return { own: { ...yardstick.abilities(texts), gap, causal }, texts };
+  return { own: { ...examiner.abilities(texts), gap, causal }, texts };
 }

@@ -59,8 +59,10 @@ export function markdownTable(results: readonly CellResult[]): string {
     `\`${result.cell.name}\``,
     describeChanges(result.cell),
     result.parameters?.toLocaleString("en") ?? "",
-    asText(result.valLoss),
-    result.difference === undefined ? "" : asText(result.difference, true),
+    estimateText(result.valLoss),
+    result.difference === undefined
+      ? ""
+      : estimateText(result.difference, true),
     remark(result),
   ]);
   return [
@@ -78,7 +80,11 @@ export function describeChanges({ model, train, dataShare }: Changes): string {
     "nothing";
 }
 
-function asText(estimate: Estimate | undefined, signed = false): string {
+/** `1.5557 ± 0.0021`; nothing for nothing. */
+export function estimateText(
+  estimate: Estimate | undefined,
+  signed = false,
+): string {
   if (estimate === undefined) return "";
   const { mean, margin } = estimate;
   const sign = signed && mean >= 0 ? "+" : "";

@@ -11,7 +11,7 @@ import { Trainer } from "../trainer.ts";
 import type { Outcome } from "./outcome.ts";
 import { measureOwnText } from "./own_text.ts";
 import type { Trial } from "./plan.ts";
-import type { Yardstick } from "./works.ts";
+import type { Examiner } from "./works.ts";
 
 /** What all trials of a process share. */
 export interface TrialRoom {
@@ -22,7 +22,7 @@ export interface TrialRoom {
   /** Whether a model writes something to be kept. */
   readonly sample?: boolean;
   /** What a model's text is measured with; left out: it is not. With it a sample is kept too. */
-  readonly yardstick?: Yardstick;
+  readonly examiner?: Examiner;
   readonly signal?: AbortSignal;
   /** Called after each step. */
   readonly onStep?: (step: number, maxSteps: number) => void;
@@ -113,14 +113,14 @@ export async function runTrial(
 /** Has a model write what is to be measured and kept. */
 async function write(
   model: Model,
-  { tokenizer, tokens, yardstick, sample, signal }: TrialRoom,
+  { tokenizer, tokens, examiner, sample, signal }: TrialRoom,
 ): Promise<Pick<Outcome, "own" | "sample">> {
   const { heldOut } = splitsOf(tokens);
   const decode = (text: Int32Array) =>
     tokenizer.decode(text.subarray(0, SAMPLE.tokens));
-  if (yardstick !== undefined) {
+  if (examiner !== undefined) {
     const { own, texts: [first] } = await measureOwnText(model, {
-      yardstick,
+      examiner,
       heldOut,
       signal,
     });

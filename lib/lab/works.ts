@@ -134,7 +134,7 @@ interface Place {
 }
 
 /** The corpus as a measure: what is asked of a model, and what it is compared with. */
-export class Yardstick {
+export class Examiner {
   /** The 5-gram model of the training text. */
   readonly scorer: NgramModel;
   /** Tokens of each text that a model writes. */

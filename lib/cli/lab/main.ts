@@ -10,6 +10,7 @@ import type { Verb } from "../verbs.ts";
 import {
   labAblateVerb,
   labMergeVerb,
+  labMinimalVerb,
   labPlanVerb,
   labReportVerb,
   labRunVerb,
@@ -29,6 +30,11 @@ export async function lab([name, ...args]: readonly string[]): Promise<number> {
       return await run(labScalingVerb, args, async (given) => {
         const { labExperiment } = await import("./experiment.ts");
         return await labExperiment("scaling", given);
+      });
+    case "minimal":
+      return await run(labMinimalVerb, args, async (given) => {
+        const { labMinimal } = await import("./minimal.ts");
+        return await labMinimal(given);
       });
     case "plan":
       return await run(labPlanVerb, args, async (given) => {

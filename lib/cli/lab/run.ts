@@ -4,7 +4,6 @@ import { type Backend, DeviceLostError } from "../../backends/backend.ts";
 import { openBackend } from "../../backends/open.ts";
 import { type Plan, type Trial, trialsOf } from "../../lab/plan.ts";
 import { runTrial, splitsOf, type TrialRoom } from "../../lab/trial.ts";
-import { Yardstick } from "../../lab/works.ts";
 import type { Arguments } from "../arguments.ts";
 import { loadCorpus } from "../corpus.ts";
 import { deviceName } from "../device_name.ts";
@@ -15,6 +14,7 @@ import { duration } from "../progress.ts";
 import { VERSION } from "../program.ts";
 import { canRedraw, StatusLine, writeError } from "../terminal.ts";
 import { makeTokenizer } from "../training_setup.ts";
+import { openExaminer } from "./ladder.ts";
 import { files, Study } from "./study.ts";
 import type { LabRunFlags } from "./verbs.ts";
 
@@ -84,14 +84,9 @@ export async function runStudy(
 function measuring(
   { measure = "loss" }: Plan,
   { tokenizer, tokens }: Pick<TrialRoom, "tokenizer" | "tokens">,
-): Pick<TrialRoom, "sample" | "yardstick"> {
+): Pick<TrialRoom, "sample" | "examiner"> {
   if (measure !== "works") return { sample: measure === "sample" };
-  try {
-    return { yardstick: new Yardstick({ ...splitsOf(tokens), tokenizer }) };
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new CommandError(error.message, `"measure": "sample" asks for less`);
-  }
+  return { examiner: openExaminer({ ...splitsOf(tokens), tokenizer }) };
 }
 
 /** A study that an argument names. */

@@ -184,10 +184,70 @@ export const labScalingVerb: Verb<ExperimentFlags> = {
   sections: experimentSections,
 };
 
+/** What `lab minimal` can be told. */
+export interface LabMinimalFlags
+  extends Omit<ExperimentFlags, "seeds" | "measure" | "quick"> {
+  target: readonly string[];
+  arms: number;
+  least: number;
+  most: number;
+}
+
+/** `lab minimal`. */
+export const labMinimalVerb: Verb<LabMinimalFlags> = {
+  name: "lab minimal",
+  summary: "search for the smallest model that reaches a target",
+  examples: [
+    ["lab minimal", "for each rung of the ladder, half an hour"],
+    ["lab minimal --target 1.732 --most 80000", "for a validation loss"],
+    ["lab minimal --target spells", "for a rung: docs/works.md"],
+  ],
+  flags: {
+    target: texts("LOSS|RUNG", {
+      help: "what is to be reached; may be given several times",
+      without: "all rungs; 1.88 and 1.732 of tiny Shakespeare",
+    }),
+    arms: integer({
+      help: "configurations in the first of three rounds",
+      without: "36",
+    }),
+    least: integer({ help: "the fewest parameters", without: "4000" }),
+    most: integer({ help: "the most parameters", without: "160000" }),
+    preset: experimentFlags.preset,
+    data: experimentFlags.data,
+    steps: integer({
+      help: "of the last round; each one before has a third of the next",
+      without: "the preset's",
+    }),
+    out: text("DIR", {
+      help: "the search's directory; one with the same plans is gone on with",
+      without: "studies/minimal-PRESET",
+    }),
+    jobs: experimentFlags.jobs,
+    device: experimentFlags.device,
+    threads: experimentFlags.threads,
+    help: commonFlags.help,
+  },
+  sections: {
+    "The search": [
+      "target",
+      "arms",
+      "least",
+      "most",
+      "preset",
+      "data",
+      "steps",
+      "out",
+    ],
+    "Where it runs": ["jobs", "device", "threads", "help"],
+  },
+};
+
 /** All verbs of the lab, in the order of help. */
 export const labVerbs: readonly VerbSummary[] = [
   labAblateVerb,
   labScalingVerb,
+  labMinimalVerb,
   labPlanVerb,
   labRunVerb,
   labMergeVerb,

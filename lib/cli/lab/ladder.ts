@@ -1,0 +1,48 @@
+/** The ladder of a text: what it asks of a model that is to work on it. */
+
+import { splitsOf } from "../../lab/trial.ts";
+import { Examiner, type Rung } from "../../lab/works.ts";
+import type { TokenizerKind } from "../../tokenizer.ts";
+import { loadCorpus } from "../corpus.ts";
+import { CommandError } from "../errors.ts";
+import { makeTokenizer } from "../training_setup.ts";
+
+/** A text's rungs, and how many tokens it knows. */
+export interface Ladder {
+  readonly rungs: readonly Rung[];
+  readonly vocabSize: number;
+}
+
+/**
+ * Reads a text and finds its ladder; it takes seconds.
+ *
+ * @throws {CommandError} if the text cannot be had, or is too short
+ */
+export async function ladderOf(
+  { data, tokenizer: kind, signal }: {
+    readonly data: string;
+    readonly tokenizer: TokenizerKind;
+    readonly signal: AbortSignal;
+  },
+): Promise<Ladder> {
+  const { text } = await loadCorpus(data, signal);
+  const tokenizer = makeTokenizer(kind, text);
+  const splits = splitsOf(tokenizer.encode(text));
+  const examiner = openExaminer({ ...splits, tokenizer });
+  return { rungs: examiner.ladder(), vocabSize: tokenizer.vocabSize };
+}
+
+/** Makes an examiner. */
+export function openExaminer(
+  corpus: ConstructorParameters<typeof Examiner>[0],
+): Examiner {
+  try {
+    return new Examiner(corpus);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new CommandError(
+      error.message,
+      "--measure sample, or a plan's measure, asks for less",
+    );
+  }
+}

@@ -1,0 +1,162 @@
+/**
+ * `lab minimal`: the search for the smallest model that reaches a target. Each of its rounds is a
+ * study of its own, in a directory below: an interrupted search goes on where it stopped.
+ */
+
+import { join } from "@std/path";
+import {
+  answerTo,
+  armsOf,
+  candidates,
+  confirmationPlan,
+  roundPlan,
+  ROUNDS,
+  type SearchOptions,
+  smallest,
+  type Target,
+} from "../../lab/minimal.ts";
+import type { Outcome } from "../../lab/outcome.ts";
+import { finished, survivors } from "../../lab/pareto.ts";
+import type { Cell, Plan } from "../../lab/plan.ts";
+import type { Rung } from "../../lab/works.ts";
+import { DEFAULT_PRESET, presets } from "../../presets.ts";
+import type { Arguments } from "../arguments.ts";
+import {
+  CommandError,
+  exitCode,
+  InterruptedError,
+  UsageError,
+} from "../errors.ts";
+import { Interrupt } from "../interrupt.ts";
+import { writeError, writeOutput } from "../terminal.ts";
+import { runAndMerge } from "./experiment.ts";
+import { ladderOf } from "./ladder.ts";
+import { type Found, minimalReport } from "./minimal_report.ts";
+import { files, Study } from "./study.ts";
+import type { LabMinimalFlags } from "./verbs.ts";
+
+/** What is asked of tiny Shakespeare beside the rungs: nanoGPT's recipe for a CPU, and the study this project grew from. */
+const KNOWN_LOSSES = [1.88, 1.732];
+
+/** For each target so many of the smallest that reached it are trained again. */
+const CONFIRMED = 2;
+
+/** Searches, or goes on with a search; gives the exit code. */
+export async function labMinimal(
+  { flags }: Arguments<LabMinimalFlags>,
+): Promise<number> {
+  const { preset: name = DEFAULT_PRESET, data = "tinyshakespeare" } = flags;
+  const preset = presets[name];
+  const { rungs, vocabSize } = await ladder(data, preset.tokenizer);
+  const options: SearchOptions = {
+    preset,
+    name,
+    data,
+    vocabSize,
+    arms: flags.arms ?? 36,
+    steps: flags.steps ?? preset.train.maxSteps ?? 5000,
+    least: flags.least ?? 4000,
+    most: flags.most ?? 160_000,
+  };
+  checkOptions(options);
+  const losses = data === "tinyshakespeare" ? KNOWN_LOSSES : [];
+  const targets = flags.target?.map((text) => targetOf(text, rungs)) ??
+    [...losses, ...rungs];
+  const path = flags.out ?? join("studies", `minimal-${name}`);
+  const found = await search({ options, targets, path, flags });
+  const report = minimalReport(found);
+  const study = await Study.open(join(path, `round-${ROUNDS}`));
+  await study.write(join("..", files.report), report);
+  await writeOutput(report);
+  return exitCode.ok;
+}
+
+async function ladder(data: string, tokenizer: "ascii" | "chars" | "bytes") {
+  using interrupt = new Interrupt();
+  return await ladderOf({ data, tokenizer, signal: interrupt.signal });
+}
+
+/** Runs what is left of all rounds. */
+async function search(
+  { options, targets, path, flags }: {
+    readonly options: SearchOptions;
+    readonly targets: readonly Target[];
+    readonly path: string;
+    readonly flags: Partial<LabMinimalFlags>;
+  },
+): Promise<Found> {
+  const rounds: (readonly Outcome[])[] = [];
+  let cells: readonly Cell[] = candidates(options);
+  for (let round = 1; round <= ROUNDS; round++) {
+    const kept = finished(rounds.at(-1) ?? []);
+    if (round > 1) {
+      cells = among(cells, survivors(kept, armsOf(round, options.arms)));
+    }
+    const plan = roundPlan(options, { round, cells });
+    rounds.push(await outcomesOf(join(path, `round-${round}`), plan, flags));
+  }
+  const searched = rounds.at(-1)!;
+  const winners = targets.flatMap((target) =>
+    smallest(target, searched, CONFIRMED)
+  );
+  const confirmed = winners.length === 0 ? [] : await outcomesOf(
+    join(path, "confirmation"),
+    confirmationPlan(options, among(cells, winners)),
+    flags,
+  );
+  const answers = targets.map((target) =>
+    answerTo(target, { searched, confirmed })
+  );
+  return { options, cells, rounds, confirmed, answers };
+}
+
+/** Those cells that outcomes are of. */
+function among(
+  cells: readonly Cell[],
+  outcomes: readonly Outcome[],
+): readonly Cell[] {
+  const names = new Set(outcomes.map(({ cell }) => cell));
+  return cells.filter(({ name }) => names.has(name));
+}
+
+async function outcomesOf(
+  path: string,
+  plan: Plan,
+  flags: Partial<LabMinimalFlags>,
+): Promise<readonly Outcome[]> {
+  const study = await Study.start(path, plan);
+  writeError(`${plan.study}: ${plan.about}\n`);
+  const code = await runAndMerge(study, flags);
+  if (code === exitCode.interrupted) {
+    throw new InterruptedError("Interrupted");
+  }
+  const outcomes = await study.outcomes();
+  if (code !== exitCode.ok || outcomes.length === 0) {
+    throw new CommandError(`Cannot go on: trials of ${path} have failed`);
+  }
+  return outcomes;
+}
+
+function targetOf(text: string, rungs: readonly Rung[]): Target {
+  const rung = rungs.find(({ name }) => name === text);
+  if (rung !== undefined) return rung;
+  const loss = Number(text);
+  if (text.trim() !== "" && loss > 0) return loss;
+  throw new UsageError(
+    `Cannot use --target ${text}: it is neither a loss nor a rung`,
+    `the rungs are ${rungs.map(({ name }) => name).join(", ")}`,
+  );
+}
+
+function checkOptions({ arms, least, most }: SearchOptions): void {
+  if (arms < 3 || arms > 10_000) {
+    throw new UsageError(
+      `Cannot use --arms ${arms}: it is not from 3 to 10000`,
+    );
+  }
+  if (!(least > 0 && least < most)) {
+    throw new UsageError(
+      `Cannot search from ${least} to ${most} parameters: --least is not above 0 and below --most`,
+    );
+  }
+}

@@ -1,0 +1,109 @@
+/** What a search for the smallest model found, in Markdown. */
+
+import type { Answer, SearchOptions, Target } from "../../lab/minimal.ts";
+import type { Outcome } from "../../lab/outcome.ts";
+import { finished, paretoFront } from "../../lab/pareto.ts";
+import type { Cell } from "../../lab/plan.ts";
+import { estimate } from "../../lab/statistics.ts";
+import { describeChanges, estimateText } from "../../lab/table.ts";
+import { duration } from "../progress.ts";
+
+/** All that a search found. */
+export interface Found {
+  readonly options: SearchOptions;
+  /** Of the last round. */
+  readonly cells: readonly Cell[];
+  readonly rounds: readonly (readonly Outcome[])[];
+  /** With fresh seeds. */
+  readonly confirmed: readonly Outcome[];
+  readonly answers: readonly Answer[];
+}
+
+/** The report. */
+export function minimalReport(
+  { options, cells, rounds, confirmed, answers }: Found,
+): string {
+  const { name, data, arms, steps, least, most } = options;
+  const all = [...rounds, confirmed].flat();
+  const seconds = all.reduce((sum, outcome) => sum + outcome.seconds, 0);
+  const machines = [...new Set(all.map(({ machine }) => machine))];
+  const samples = answers.flatMap(({ winner: [first] }) => first ?? []);
+  return [
+    `# The smallest ${name}`,
+    "",
+    `What the smallest model is that reaches a target on ${data}: ${arms} configurations of`,
+    `${count(least)} to ${
+      count(most)
+    } parameters were trained briefly, the best of their size for longer, in`,
+    `${rounds.length} rounds, the last ${cells.length} for ${
+      count(steps)
+    } steps. The smallest that then reached a target was`,
+    "trained again with three fresh seeds and counts only if all of them reached it.",
+    "",
+    "| target | parameters | validation loss | training FLOPs | configuration |",
+    "| --- | ---: | ---: | ---: | --- |",
+    ...answers.map(answerLine),
+    "",
+    "Losses are nats per token on the whole validation split, ± a 95 % confidence interval over the",
+    "fresh seeds.",
+    "",
+    "## The front",
+    "",
+    "Models of the last round to which no smaller one has a lower loss:",
+    "",
+    "| configuration | parameters | validation loss | training FLOPs | what is changed |",
+    "| --- | ---: | ---: | ---: | --- |",
+    ...paretoFront(finished(rounds.at(-1)!)).map((outcome) =>
+      `| \`${outcome.cell}\` | ${count(outcome.parameters)} | ${
+        outcome.valLoss.toFixed(4)
+      } | ${flops(outcome)} | ${
+        describeChanges(cells.find((cell) => cell.name === outcome.cell) ?? {})
+      } |`
+    ),
+    "",
+    "## Samples",
+    "",
+    ...[...new Map(samples.map((sample) => [sample.cell, sample])).values()]
+      .flatMap(({ cell, parameters, sample = "" }) => [
+        `\`${cell}\`, ${count(parameters)} parameters:`,
+        "",
+        ...sample.trim().split("\n").map((line) => `    ${line}`.trimEnd()),
+        "",
+      ]),
+    `${all.length} trials in ${duration(seconds)} of computing (${
+      machines.join("; ")
+    }); each line of`,
+    "`round-*/trials.jsonl` and `confirmation/trials.jsonl` is one of them.",
+    "",
+  ].join("\n");
+}
+
+function answerLine({ target, winner, found }: Answer): string {
+  const [first] = winner;
+  if (first === undefined) {
+    const best = found === undefined
+      ? "none"
+      : `none; \`${found.cell}\` (${count(found.parameters)}) did once`;
+    return `| ${targetText(target)} | ${best} | | | |`;
+  }
+  const loss = estimate(winner.map(({ valLoss }) => valLoss!));
+  return `| ${targetText(target)} | ${count(first.parameters)} | ${
+    estimateText(loss)
+  } | ${flops(first)} | \`${first.cell}\` |`;
+}
+
+/** `loss ≤ 1.88`, `spells ≥ 0.916`. */
+export function targetText(target: Target): string {
+  if (typeof target === "number") return `loss ≤ ${target}`;
+  const sign = { below: "<", "at least": "≥", "at most": "≤" }[target.relation];
+  const value = Number(target.threshold.toPrecision(3));
+  return `${target.name}: ${target.claim} (${sign} ${value})`;
+}
+
+function count(value: number): string {
+  return value.toLocaleString("en");
+}
+
+function flops({ flops }: Outcome): string {
+  return flops === undefined ? "" : flops.toExponential(1).replace("e+", "e");
+}
