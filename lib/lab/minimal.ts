@@ -36,7 +36,7 @@ export interface SearchOptions {
 
 /** Rounds of a search, and by how much each has fewer configurations and longer training than the one before. */
 export const ROUNDS = 3;
-const SHRINK = 3;
+const SHRINK = 2;
 
 /** Chooses the configurations; also the seed of all rounds. */
 const SEED = 1;

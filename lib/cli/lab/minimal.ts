@@ -53,7 +53,7 @@ export async function labMinimal(
     name,
     data,
     vocabSize,
-    arms: flags.arms ?? 36,
+    arms: flags.arms ?? 32,
     steps: flags.steps ?? preset.train.maxSteps ?? 5000,
     least: flags.least ?? 4000,
     most: flags.most ?? 160_000,

@@ -209,14 +209,14 @@ export const labMinimalVerb: Verb<LabMinimalFlags> = {
     }),
     arms: integer({
       help: "configurations in the first of three rounds",
-      without: "36",
+      without: "32",
     }),
     least: integer({ help: "the fewest parameters", without: "4000" }),
     most: integer({ help: "the most parameters", without: "160000" }),
     preset: experimentFlags.preset,
     data: experimentFlags.data,
     steps: integer({
-      help: "of the last round; each one before has a third of the next",
+      help: "of the last round; each one before has half of the next",
       without: "the preset's",
     }),
     out: text("DIR", {
