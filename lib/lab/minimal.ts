@@ -12,7 +12,7 @@ import { CounterRandom, Purpose } from "../random.ts";
 import type { Outcome } from "./outcome.ts";
 import { type Finished, finished } from "./pareto.ts";
 import type { Cell, Changes, Plan } from "./plan.ts";
-import { reaches, type Rung } from "./works.ts";
+import { type Rung, rungValue } from "./works.ts";
 
 /** What a model is to reach: a validation loss in nats per token, or a rung of the ladder. */
 export type Target = number | Rung;
@@ -202,12 +202,13 @@ function planOf(
 /** Whether an outcome reaches a target; undefined if that was not measured. */
 export function reachesTarget(
   target: Target,
-  { valLoss, own }: Outcome,
+  outcome: Outcome,
 ): boolean | undefined {
+  const { valLoss } = outcome;
   if (valLoss === null) return false;
   return typeof target === "number"
     ? valLoss <= target
-    : reaches(target, { valLoss, ...(own && { own }) });
+    : rungValue(target, { ...outcome, valLoss }).reached;
 }
 
 /** Names of the smallest configurations whose outcome reaches a target, from the smallest. */

@@ -26,6 +26,8 @@ export interface Outcome {
     readonly trainLoss: number;
     readonly valLoss: number;
   }[];
+  /** Whether no token changes a bit of the logits before it, if the plan has more than the loss measured. */
+  readonly causal?: boolean;
   /** What its text shows, if the plan has that measured. */
   readonly own?: OwnText;
   /** The beginning of what it writes to a prompt, if the plan has that kept. */

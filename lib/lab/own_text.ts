@@ -50,10 +50,19 @@ export async function measureOwnText(
     predicted: scorePredictions(scorer, windows, drawn),
     heldOut: scoreTexts(scorer, windows),
   });
+  return { own: { ...examiner.abilities(texts), gap }, texts };
+}
+
+/** Whether changed tokens of a text change no bit of the logits before them. */
+export async function isCausal(
+  model: Model,
+  text: Int32Array,
+): Promise<boolean> {
+  const T = Math.min(model.config.blockSize, Math.floor(text.length / 2));
+  if (T < 2) return true; // There is nothing before.
   const reaches = await fullReach(model, {
-    tokens: heldOut.subarray(0, 2 * T),
+    tokens: text.subarray(0, 2 * T),
     positions: spread(PLACES, T),
   });
-  const causal = reaches.every(({ before }) => before === 0);
-  return { own: { ...examiner.abilities(texts), gap, causal }, texts };
+  return reaches.every(({ before }) => before === 0);
 }

@@ -9,6 +9,7 @@ import type { Outcome } from "./outcome.ts";
 import type { Cell, Measure, Plan } from "./plan.ts";
 import { fitPowerLaw, type PowerLaw, predictedLoss } from "./power_law.ts";
 import { type Estimate, estimate } from "./statistics.ts";
+import { estimateText } from "./table.ts";
 
 /** Widths, as shares of the preset's; the last is predicted. */
 const WIDTHS = [1 / 4, 3 / 8, 1 / 2, 3 / 4, 1, 3 / 2];
@@ -147,4 +148,23 @@ function lawOf(outcomes: readonly Outcome[]): PowerLaw {
       loss: valLoss!,
     })),
   );
+}
+
+/** What was found, in a few sentences. */
+export function scalingText(
+  { law: { floor, size, data, residual }, next, predicted, measured }:
+    ScalingResult,
+): string {
+  const number = (value: number) => Number(value.toPrecision(3)).toString();
+  return [
+    `Loss = ${floor.toFixed(3)} + ${number(size.factor)} / N^${
+      number(size.exponent)
+    } + ${number(data.factor)} / D^${number(data.exponent)}`,
+    `for N parameters and D tokens, ${
+      residual.toFixed(4)
+    } off on average (root of the mean square). For \`${next}\``,
+    `it says ${estimateText(predicted)}; trained, it reaches ${
+      estimateText(measured)
+    }.`,
+  ].join("\n");
 }

@@ -1,8 +1,9 @@
-/** A study's outcomes as a table: one line a cell, what helps first. */
+/** A study's outcomes as a table: one line a cell. */
 
 import type { Outcome } from "./outcome.ts";
 import { baselineOf, type Cell, type Changes, type Plan } from "./plan.ts";
 import { type Estimate, estimate, pairedDifference } from "./statistics.ts";
+import type { OwnText, Rung } from "./works.ts";
 
 /** What a study says of a cell. */
 export interface CellResult {
@@ -18,12 +19,25 @@ export interface CellResult {
   readonly valLoss: Estimate | undefined;
   /** Validation loss less the baseline's, seed by seed; undefined for the baseline itself. */
   readonly difference: Estimate | undefined;
+  /** Whether a token changed logits before it: then the loss means nothing. */
+  readonly leaks: boolean;
+  /** What its text shows, on average over seeds; undefined if that was not measured. */
+  readonly own: OwnText | undefined;
+  /** What its first trial wrote. */
+  readonly sample: string | undefined;
 }
 
-/** The cells of a plan with their outcomes, the lowest loss first, then what has none. */
+/** In which order cells stand: the lowest loss first, or what hurts most. */
+export type Order = "best" | "worst";
+
+/**
+ * The cells of a plan with their outcomes. What has no loss stands last; of what hurts first come those
+ * that leak, whose losses are the lowest and mean nothing.
+ */
 export function cellResults(
   plan: Plan,
   outcomes: readonly Outcome[],
+  order: Order = "best",
 ): CellResult[] {
   const losses = (name: string) =>
     new Map(
@@ -46,29 +60,117 @@ export function cellResults(
       parameters: own[0]?.parameters,
       valLoss: values.size > 0 ? estimate([...values.values()]) : undefined,
       difference: difference?.count ? difference : undefined,
+      leaks: own.some(({ causal }) => causal === false),
+      own: averageText(own.flatMap(({ own }) => own ?? [])),
+      sample: own.find(({ sample }) => sample !== undefined)?.sample,
     };
   });
-  return results.toSorted((a, b) =>
-    (a.valLoss?.mean ?? Infinity) - (b.valLoss?.mean ?? Infinity)
-  );
+  const loss = ({ valLoss }: CellResult) => valLoss?.mean ?? Infinity;
+  const rank = ({ leaks, valLoss }: CellResult) =>
+    valLoss === undefined ? 2 : leaks ? 0 : 1;
+  return order === "best"
+    ? results.toSorted((a, b) => loss(a) - loss(b))
+    : results.toSorted((a, b) => rank(a) - rank(b) || loss(b) - loss(a));
 }
 
-/** The table in Markdown. */
+function averageText(texts: readonly OwnText[]): OwnText | undefined {
+  if (texts.length === 0) return undefined;
+  const mean = (of: (text: OwnText) => number) =>
+    texts.reduce((sum, text) => sum + of(text), 0) / texts.length;
+  return {
+    spells: mean(({ spells }) => spells),
+    formats: mean(({ formats }) => formats),
+    pairs: mean(({ pairs }) => pairs),
+    triples: mean(({ triples }) => triples),
+    longestCopy: mean(({ longestCopy }) => longestCopy),
+    gap: mean(({ gap }) => gap),
+  };
+}
+
+/** Characters of a sample in a table. */
+const EXCERPT = 60;
+
+/** A column of the table. */
+interface Column {
+  readonly title: string;
+  readonly number: boolean;
+  readonly of: (result: CellResult) => string;
+}
+
+const always: readonly Column[] = [
+  { title: "cell", number: false, of: ({ cell }) => `\`${cell.name}\`` },
+  {
+    title: "what is changed",
+    number: false,
+    of: ({ cell }) => describeChanges(cell),
+  },
+  {
+    title: "parameters",
+    number: true,
+    of: ({ parameters }) => parameters?.toLocaleString("en") ?? "",
+  },
+  {
+    title: "validation loss",
+    number: true,
+    of: ({ valLoss }) => estimateText(valLoss),
+  },
+  {
+    title: "less the baseline",
+    number: true,
+    of: ({ difference }) => estimateText(difference, true),
+  },
+  { title: "runs", number: false, of: remark },
+];
+
+const ofText: readonly Column[] = [
+  {
+    title: "spells",
+    number: true,
+    of: ({ own }) => own?.spells.toFixed(2) ?? "",
+  },
+  {
+    title: "formats",
+    number: true,
+    of: ({ own }) => own?.formats.toFixed(2) ?? "",
+  },
+  {
+    title: "honest: gap",
+    number: true,
+    of: ({ own }) => own === undefined ? "" : signed(own.gap, 2),
+  },
+];
+
+const ofSamples: Column = {
+  title: "it writes",
+  number: false,
+  of: ({ sample }) => sample === undefined ? "" : `\`${excerpt(sample)}\``,
+};
+
+/** The table in Markdown, with columns for what was measured. */
 export function markdownTable(results: readonly CellResult[]): string {
-  const rows = results.map((result) => [
-    `\`${result.cell.name}\``,
-    describeChanges(result.cell),
-    result.parameters?.toLocaleString("en") ?? "",
-    estimateText(result.valLoss),
-    result.difference === undefined
-      ? ""
-      : estimateText(result.difference, true),
-    remark(result),
-  ]);
+  const columns = [
+    ...always,
+    ...results.some(({ own }) => own !== undefined) ? ofText : [],
+    ...results.some(({ sample }) => sample !== undefined) ? [ofSamples] : [],
+  ];
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [
-    "| cell | what is changed | parameters | validation loss | less the baseline | runs |",
-    "| --- | --- | ---: | ---: | ---: | --- |",
-    ...rows.map((cells) => `| ${cells.join(" | ")} |`),
+    line(columns.map(({ title }) => title)),
+    line(columns.map(({ number }) => number ? "---:" : "---")),
+    ...results.map((result) => line(columns.map(({ of }) => of(result)))),
+  ].join("\n");
+}
+
+/** The rungs and what they ask for, in Markdown. */
+export function ladderTable(rungs: readonly Rung[]): string {
+  return [
+    "| rung | a model on it … | its number is | what the 5-gram model's text scores |",
+    "| --- | --- | --- | ---: |",
+    ...rungs.map(({ name, claim, relation, threshold, fiveGram }) =>
+      `| ${name} | ${claim} | ${relation} ${digits(threshold)} | ${
+        fiveGram === undefined ? "" : digits(fiveGram)
+      } |`
+    ),
   ].join("\n");
 }
 
@@ -83,19 +185,34 @@ export function describeChanges({ model, train, dataShare }: Changes): string {
 /** `1.5557 ± 0.0021`; nothing for nothing. */
 export function estimateText(
   estimate: Estimate | undefined,
-  signed = false,
+  withSign = false,
 ): string {
   if (estimate === undefined) return "";
   const { mean, margin } = estimate;
-  const sign = signed && mean >= 0 ? "+" : "";
   const interval = Number.isNaN(margin) ? "" : ` ± ${margin.toFixed(4)}`;
-  return `${sign}${mean.toFixed(4)}${interval}`;
+  return `${withSign ? signed(mean, 4) : mean.toFixed(4)}${interval}`;
 }
 
-function remark({ done, diverged, missing }: CellResult): string {
+function signed(value: number, places: number): string {
+  return `${value >= 0 ? "+" : ""}${value.toFixed(places)}`;
+}
+
+/** Three digits, without needless ones. */
+function digits(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
+
+/** The beginning of a text in one line, without what Markdown would read. */
+function excerpt(text: string): string {
+  return text.slice(0, EXCERPT).replace(/\s*\n\s*/g, " / ")
+    .replaceAll("`", "'").replaceAll("|", "¦").trim();
+}
+
+function remark({ done, diverged, missing, leaks }: CellResult): string {
   const steps = diverged.map(({ diverged }) => diverged!.step);
   return [
     String(done),
+    ...(leaks ? ["**sees the future**"] : []),
     ...(steps.length > 0
       ? [`${steps.length} diverged at step ${steps.join(", ")}`]
       : []),

@@ -9,7 +9,7 @@ import { NonFiniteError } from "../metrics.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { Trainer } from "../trainer.ts";
 import type { Outcome } from "./outcome.ts";
-import { measureOwnText } from "./own_text.ts";
+import { isCausal, measureOwnText } from "./own_text.ts";
 import type { Trial } from "./plan.ts";
 import type { Examiner } from "./works.ts";
 
@@ -114,8 +114,10 @@ export async function runTrial(
 async function write(
   model: Model,
   { tokenizer, tokens, examiner, sample, signal }: TrialRoom,
-): Promise<Pick<Outcome, "own" | "sample">> {
+): Promise<Pick<Outcome, "causal" | "own" | "sample">> {
+  if (!sample && examiner === undefined) return {};
   const { heldOut } = splitsOf(tokens);
+  const causal = await isCausal(model, heldOut);
   const decode = (text: Int32Array) =>
     tokenizer.decode(text.subarray(0, SAMPLE.tokens));
   if (examiner !== undefined) {
@@ -124,12 +126,11 @@ async function write(
       heldOut,
       signal,
     });
-    return { own, sample: decode(first!) };
+    return { causal, own, sample: decode(first!) };
   }
-  if (!sample) return {};
   const prompt = heldOut.subarray(0, SAMPLE.prompt);
   const [text] = await continuations(model, [prompt], { ...SAMPLE, signal });
-  return { sample: decode(text!) };
+  return { causal, sample: decode(text!) };
 }
 
 /**

@@ -20,14 +20,14 @@ export interface OwnText extends Abilities {
   readonly longestCopy: number;
   /** What free running costs, in nats per token under the 5-gram model: see `driftOf` in quality.ts. */
   readonly gap: number;
-  /** Whether no token changes a bit of the logits before it. */
-  readonly causal: boolean;
 }
 
 /** What is known of a model. */
 export interface Evidence {
   /** On the whole validation split, in nats per token. */
   readonly valLoss: number;
+  /** Whether no token changes a bit of the logits before it; absent if that was not tried. */
+  readonly causal?: boolean;
   /** Absent if its text was not measured. */
   readonly own?: OwnText;
 }
@@ -93,10 +93,9 @@ const SHORTEST = 200;
 /** Chooses what the 5-gram model writes. */
 const SEED = 1;
 
-/** The number that a rung compares; undefined if it was not measured. */
-export function valueOf(
+function valueOf(
   { name }: Pick<Rung, "name">,
-  { valLoss, own }: Evidence,
+  { valLoss, causal, own }: Evidence,
 ): number | undefined {
   switch (name) {
     case "spells":
@@ -109,20 +108,26 @@ export function valueOf(
     case "honest":
       return own?.gap;
     case "causal":
-      return own === undefined ? undefined : Number(own.causal);
+      return causal === undefined ? undefined : Number(causal);
     default:
       return valLoss;
   }
 }
 
-/** Whether a model stands on a rung; undefined if that was not measured. */
-export function reaches(rung: Rung, evidence: Evidence): boolean | undefined {
+/** The number that a rung compares and whether it suffices; both undefined if it was not measured. */
+export function rungValue(
+  rung: Rung,
+  evidence: Evidence,
+): { value?: number; reached?: boolean } {
   const value = valueOf(rung, evidence);
-  if (value === undefined) return undefined;
-  if (rung.relation === "below") return value < rung.threshold;
-  return rung.relation === "at least"
-    ? value >= rung.threshold
-    : value <= rung.threshold;
+  if (value === undefined) return {};
+  const { relation, threshold } = rung;
+  const reached = relation === "below"
+    ? value < threshold
+    : relation === "at least"
+    ? value >= threshold
+    : value <= threshold;
+  return { value, reached };
 }
 
 /** A place of the held-out text, where a text goes on. */

@@ -1,16 +1,21 @@
 /** `lab merge` and `lab report`: what became of a study. */
 
-import { mergeOutcomes } from "../../lab/outcome.ts";
-import { baselineOf, trialsOf } from "../../lab/plan.ts";
+import { mergeOutcomes, type Outcome } from "../../lab/outcome.ts";
+import { baselineOf, type Plan, trialsOf } from "../../lab/plan.ts";
+import { scalingResult, scalingText } from "../../lab/scaling.ts";
 import {
   cellResults,
   describeChanges,
+  ladderTable,
   markdownTable,
 } from "../../lab/table.ts";
+import type { Rung } from "../../lab/works.ts";
 import type { Arguments } from "../arguments.ts";
 import { exitCode } from "../errors.ts";
+import { Interrupt } from "../interrupt.ts";
 import { duration } from "../progress.ts";
 import { writeError, writeOutput } from "../terminal.ts";
+import { ladderOf } from "./ladder.ts";
 import { openStudy } from "./run.ts";
 import { files, Study } from "./study.ts";
 import type { LabMergeFlags, LabReportFlags } from "./verbs.ts";
@@ -39,17 +44,59 @@ export async function labReport(
   return exitCode.ok;
 }
 
-/** Writes a study's report; gives its text. */
+/** Writes a study's report, as Markdown and as a page; gives the Markdown. */
 export async function writeReport(study: Study): Promise<string> {
   const { plan } = study;
   const outcomes = await study.outcomes();
-  const seconds = outcomes.reduce((sum, outcome) => sum + outcome.seconds, 0);
-  const machines = [...new Set(outcomes.map(({ machine }) => machine))];
-  const text = [
+  const rungs = plan.measure === "works" ? await rungsOf(study) : [];
+  const text = studyReport(plan, { outcomes, rungs });
+  await study.write(files.report, text);
+  const { Plotter } = await import("../report/plotter.ts");
+  const { studyPage } = await import("../report/study_page.ts");
+  const plotter = await Plotter.open();
+  const html = await studyPage(plotter, { plan, outcomes, rungs });
+  await study.write(files.page, html);
+  return text;
+}
+
+/** The rungs of a study's text, which are kept once they are found. */
+async function rungsOf(study: Study): Promise<readonly Rung[]> {
+  const kept = await study.rungs();
+  if (kept !== undefined) return kept;
+  using interrupt = new Interrupt();
+  const { data, tokenizer } = study.plan;
+  const { signal } = interrupt;
+  const { rungs } = await ladderOf({ data, tokenizer, signal });
+  await study.write(files.ladder, `${JSON.stringify(rungs, null, 2)}\n`);
+  return rungs;
+}
+
+/** A study's report in Markdown. */
+function studyReport(
+  plan: Plan,
+  { outcomes, rungs }: {
+    readonly outcomes: readonly Outcome[];
+    readonly rungs: readonly Rung[];
+  },
+): string {
+  const order = plan.experiment === "ablate" ? "worst" : "best";
+  const results = cellResults(plan, outcomes, order);
+  const scaling = plan.experiment === "scaling"
+    ? scalingResult(plan, outcomes)
+    : undefined;
+  return [
     `# ${plan.study}`,
     "",
     plan.about,
     "",
+    ...plan.seeds.length < ROUGH
+      ? [
+        `**Rough**: ${
+          plan.seeds.length === 1 ? "one seed" : "two seeds"
+        } a cell cannot tell a small difference from chance.`,
+        "",
+      ]
+      : [],
     `Losses are nats per token of ${plan.data} (${plan.tokenizer}), on the whole`,
     "validation split after the last step; ± is a 95 % confidence interval over seeds, of a",
     `difference over pairs of the same seed. The baseline is \`${
@@ -58,14 +105,35 @@ export async function writeReport(study: Study): Promise<string> {
     "",
     `The base: ${describeChanges(plan.base)}.`,
     "",
-    markdownTable(cellResults(plan, outcomes)),
+    ...scaling === undefined ? [] : [scalingText(scaling), ""],
+    markdownTable(results),
     "",
+    ...rungs.length === 0 ? [] : [
+      "What a model has to score to work, which the text itself sets (docs/works.md):",
+      "",
+      ladderTable(rungs),
+      "",
+    ],
+    provenance(plan, outcomes),
+    "",
+  ].join("\n");
+}
+
+/** Seeds from which on a table is not called rough. */
+const ROUGH = 3;
+
+function provenance(plan: Plan, outcomes: readonly Outcome[]): string {
+  const seconds = outcomes.reduce((sum, outcome) => sum + outcome.seconds, 0);
+  const machines = [
+    ...new Set(outcomes.map(({ machine = "unknown" }) => machine)),
+  ];
+  return [
     `${outcomes.length} of ${trialsOf(plan).length} trials in ${
       duration(seconds)
     } of computing (${machines.join("; ") || "none yet"}); each line of`,
     `${files.merged} is one of them.`,
-    "",
+    ...machines.length > 1
+      ? ["**Not all trials ran on the same program and kind of device.**"]
+      : [],
   ].join("\n");
-  await study.write(files.report, text);
-  return text;
 }

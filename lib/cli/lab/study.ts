@@ -5,6 +5,8 @@
  *     trials/ID.json   what came of each trial, written when it ends
  *     trials.jsonl     all outcomes in the plan's order, one a line, by `lab merge`
  *     report.md        the table, by `lab report`
+ *     report.html      the same with charts and samples
+ *     ladder.json      what the text asks of a model that works, by `lab report`
  *
  * Processes share a directory: a trial that runs is locked, and a crash unlocks it.
  */
@@ -12,6 +14,7 @@
 import { join } from "@std/path";
 import { mergeOutcomes, type Outcome } from "../../lab/outcome.ts";
 import { checkPlan, type Plan } from "../../lab/plan.ts";
+import type { Rung } from "../../lab/works.ts";
 import { CommandError, reasonOf } from "../errors.ts";
 
 /** Names of the files. */
@@ -20,6 +23,8 @@ export const files = {
   trials: "trials",
   merged: "trials.jsonl",
   report: "report.md",
+  page: "report.html",
+  ladder: "ladder.json",
 } as const;
 
 /** A study on disk. */
@@ -93,6 +98,21 @@ export class Study {
       own.push(parseOutcome(await Deno.readTextFile(join(folder, name)), name));
     }
     return mergeOutcomes(this.plan, [merged, own]);
+  }
+
+  /** The rungs of its text, if they have been found and kept. */
+  async rungs(): Promise<readonly Rung[] | undefined> {
+    const path = join(this.path, files.ladder);
+    const text = await Deno.readTextFile(path).catch(() => undefined);
+    if (text === undefined) return undefined;
+    try {
+      return JSON.parse(text) as Rung[];
+    } catch {
+      throw new CommandError(
+        `Cannot read ${path}: it is not JSON`,
+        "remove it, and lab report finds the ladder again",
+      );
+    }
   }
 
   /** Whether a trial needs no run. */

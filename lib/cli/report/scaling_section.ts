@@ -1,0 +1,105 @@
+/** Losses against size and training, the law fitted to them, and what it said of the next size. */
+
+import type { Outcome } from "../../lab/outcome.ts";
+import { type Finished, finished } from "../../lab/pareto.ts";
+import type { Plan } from "../../lab/plan.ts";
+import { type PowerLaw, predictedLoss } from "../../lab/power_law.ts";
+import { scalingResult, scalingText } from "../../lab/scaling.ts";
+import { count, wideAndNarrow } from "./charts.ts";
+import { type Markup, markup } from "./markup.ts";
+import type { Section } from "./page.ts";
+import type { Plotter } from "./plotter.ts";
+
+/** A point of a fitted curve. */
+interface Fitted {
+  readonly parameters: number;
+  readonly tokens: number;
+  readonly loss: number;
+}
+
+/** The section; undefined as long as nothing is fitted. */
+export function scalingSection(
+  plotter: Plotter,
+  plan: Plan,
+  outcomes: readonly Outcome[],
+): Section | undefined {
+  const result = scalingResult(plan, outcomes);
+  if (result === undefined) return undefined;
+  const onPart = new Set(
+    plan.cells.filter(({ dataShare }) => dataShare !== undefined)
+      .map(({ name }) => name),
+  );
+  const points = finished(outcomes).filter(({ cell }) => !onPart.has(cell));
+  return {
+    id: "scaling",
+    title: "Loss against size",
+    about: scalingText(result).replaceAll("`", ""),
+    content: scalingChart(plotter, { points, ...result }),
+  };
+}
+
+function scalingChart(
+  plotter: Plotter,
+  { points, law, next }: {
+    readonly points: readonly Finished[];
+    readonly law: PowerLaw;
+    readonly next: string;
+  },
+): Markup {
+  const { plot } = plotter;
+  const amounts = [...new Set(points.map(({ tokens }) => tokens))]
+    .toSorted((a, b) => a - b);
+  const sizes = points.map(({ parameters }) => parameters);
+  const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
+  const curve = amounts.flatMap((tokens) =>
+    Array.from({ length: 40 }, (_, i): Fitted => {
+      const parameters = least * (most / least) ** (i / 39);
+      return {
+        parameters,
+        tokens,
+        loss: predictedLoss(law, { parameters, tokens }),
+      };
+    })
+  );
+  const tint = ({ tokens }: { readonly tokens: number }) =>
+    `var(--run${amounts.indexOf(tokens)})`;
+  return markup`<div class="legend">${
+    amounts.map((tokens) =>
+      markup`<span><i class="key" style="--c:${tint({ tokens })}"></i>${
+        count(tokens)
+      } tokens</span>`
+    )
+  }<span>ring: not part of the fit</span></div>
+${
+    wideAndNarrow((size) =>
+      plotter.draw({
+        ...size,
+        marginLeft: 40,
+        marginRight: 16,
+        ariaLabel:
+          "Chart of validation losses by parameters, a curve for each amount of training; the numbers are in the table below it",
+        x: {
+          type: "log",
+          label: "parameters",
+          ticks: size.width < 500 ? 3 : 6,
+          tickFormat: (value: number) => `${Math.round(value / 1000)}k`,
+        },
+        y: { label: "nats per token", grid: true, nice: true },
+        marks: [
+          plot.line(curve, {
+            ...{ x: "parameters", y: "loss", z: "tokens", stroke: tint },
+            strokeWidth: 1.6,
+          }),
+          plot.dot(points, {
+            ...{ x: "parameters", y: "valLoss", r: 4, stroke: tint },
+            fill: (point: Finished) =>
+              point.cell === next ? "var(--page)" : tint(point),
+            title: ({ id, valLoss }: Finished) =>
+              `${id}: ${valLoss.toFixed(4)}`,
+          }),
+        ],
+        color: { type: "identity" },
+      })
+    )
+  }`;
+}
