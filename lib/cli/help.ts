@@ -63,6 +63,9 @@ function operandHelp(
   if (operand === "EXPERIMENT") {
     return "EXPERIMENT is ablate or scaling.";
   }
+  if (name === "lab works") {
+    return "RUN is a run's directory or a checkpoint file. Without it, lab works is about the text alone.";
+  }
   if (name === "report") {
     return "RUN is a run's directory; the newest run in runs/ if left out. Several are compared.";
   }

@@ -16,6 +16,7 @@ import {
   labRunVerb,
   labScalingVerb,
   labVerbs,
+  labWorksVerb,
 } from "./verbs.ts";
 
 /** Runs one of the lab's verbs; gives the exit code. */
@@ -35,6 +36,11 @@ export async function lab([name, ...args]: readonly string[]): Promise<number> {
       return await run(labMinimalVerb, args, async (given) => {
         const { labMinimal } = await import("./minimal.ts");
         return await labMinimal(given);
+      });
+    case "works":
+      return await run(labWorksVerb, args, async (given) => {
+        const { labWorks } = await import("./works.ts");
+        return await labWorks(given);
       });
     case "plan":
       return await run(labPlanVerb, args, async (given) => {

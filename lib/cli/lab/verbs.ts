@@ -243,11 +243,45 @@ export const labMinimalVerb: Verb<LabMinimalFlags> = {
   },
 };
 
+/** What `lab works` can be told. */
+export interface LabWorksFlags {
+  data: string;
+  best: boolean;
+  json: boolean;
+  device: Device;
+  threads: number;
+  help: boolean;
+}
+
+/** `lab works`. */
+export const labWorksVerb: Verb<LabWorksFlags> = {
+  name: "lab works",
+  summary: "the ladder of abilities, and where a trained model stands on it",
+  operand: "RUN",
+  examples: [
+    ["lab works", "what tiny Shakespeare asks for"],
+    ["lab works runs/NAME", "and what a run reaches"],
+  ],
+  flags: {
+    data: text("NAME|FILE", {
+      help: "the text that sets the ladder",
+      without: "the run's; tinyshakespeare",
+    }),
+    best: toggle({
+      help: "the weights with the lowest validation loss, not the last ones",
+    }),
+    json: toggle({ help: "one JSON object on standard output" }),
+    ...commonFlags,
+  },
+  sections: { Flags: ["data", "best", "json", "device", "threads", "help"] },
+};
+
 /** All verbs of the lab, in the order of help. */
 export const labVerbs: readonly VerbSummary[] = [
   labAblateVerb,
   labScalingVerb,
   labMinimalVerb,
+  labWorksVerb,
   labPlanVerb,
   labRunVerb,
   labMergeVerb,

@@ -79,8 +79,13 @@ function differenceSection(
       if (difference === undefined) return [];
       const { mean, margin } = difference;
       const reach = Number.isNaN(margin) ? 0 : margin;
-      const [low, high] = [mean - reach, mean + reach];
-      return [{ name: cell.name, mean, low, high, sure: low > 0 || high < 0 }];
+      return [{
+        name: cell.name,
+        mean,
+        low: mean - reach,
+        high: mean + reach,
+        sure: Math.abs(mean) > margin,
+      }];
     });
   if (bars.length === 0) return undefined;
   const leaking = results.filter(({ leaks }) => leaks);
@@ -108,12 +113,12 @@ function differenceChart(plotter: Plotter, bars: readonly Bar[]): Markup {
     plotter.draw({
       width,
       height: 60 + 17 * bars.length,
-      marginLeft: width < 500 ? 168 : 230,
+      marginLeft: width < 500 ? 190 : 250,
       marginRight: 20,
       marginTop: 30,
       ariaLabel:
         "Dot chart of differences in validation loss, a row for each change; the numbers are in the table below it",
-      x: { label: "nats per token", grid: true, axis: "top", ticks: 5 },
+      x: { label: null, grid: true, axis: "top", ticks: 5 },
       y: { domain: names, label: null, tickSize: 0 },
       marks: [
         plot.ruleX([0], { stroke: "currentColor" }),

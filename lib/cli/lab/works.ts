@@ -1,0 +1,108 @@
+/** `lab works`: the ladder of a text, and where on it a trained model stands. */
+
+import { Dataset } from "../../dataset.ts";
+import { isCausal, measureOwnText } from "../../lab/own_text.ts";
+import { splitsOf } from "../../lab/trial.ts";
+import { type Evidence, type Rung, rungValue } from "../../lab/works.ts";
+import { Model } from "../../language_model.ts";
+import type { Arguments } from "../arguments.ts";
+import { loadCorpus, loadRecorded } from "../corpus.ts";
+import { exitCode } from "../errors.ts";
+import { Interrupt } from "../interrupt.ts";
+import { placement } from "../placement.ts";
+import { canRedraw, StatusLine, writeOutput } from "../terminal.ts";
+import { makeTokenizer } from "../training_setup.ts";
+import {
+  readTrainedModel,
+  tokenizerOf,
+  type TrainedModel,
+} from "../trained_model.ts";
+import { openExaminer } from "./ladder.ts";
+import type { LabWorksFlags } from "./verbs.ts";
+
+/** Rows of an evaluation's batch. */
+const ROWS = 16;
+
+/** Prints the ladder; gives the exit code. */
+export async function labWorks(
+  { flags, operand }: Arguments<LabWorksFlags>,
+): Promise<number> {
+  using interrupt = new Interrupt();
+  const { signal } = interrupt;
+  const where = placement(flags);
+  const trained = operand === undefined
+    ? undefined
+    : await readTrainedModel(operand, { best: flags.best });
+  const { text } = flags.data === undefined && trained?.data !== undefined
+    ? await loadRecorded(trained.data, signal)
+    : await loadCorpus(flags.data ?? "tinyshakespeare", signal);
+  const tokenizer = trained === undefined
+    ? makeTokenizer("chars", text)
+    : tokenizerOf(trained);
+  const tokens = tokenizer.encode(text);
+  const splits = splitsOf(tokens);
+  const status = new StatusLine(canRedraw());
+  status.show(() => "reading the text");
+  const examiner = openExaminer({ ...splits, tokenizer });
+  const rungs = examiner.ladder();
+  let evidence: Evidence | undefined;
+  try {
+    if (trained !== undefined) {
+      status.show(() => "reading what it writes", { now: true });
+      const { checkpoint }: TrainedModel = trained;
+      await using model = await Model.load(checkpoint, where);
+      const { blockSize } = model.config;
+      const dataset = new Dataset(tokens, { blockSize, batchSize: ROWS });
+      const { heldOut } = splits;
+      const { own } = await measureOwnText(model, {
+        examiner,
+        heldOut,
+        signal,
+      });
+      evidence = {
+        valLoss: await model.evaluate(dataset.evalBatches("val"), { signal }),
+        causal: await isCausal(model, heldOut),
+        own,
+      };
+    }
+  } finally {
+    status.clear();
+  }
+  signal.throwIfAborted();
+  await writeOutput(
+    flags.json
+      ? `${JSON.stringify({ rungs, ...(evidence && { evidence }) })}\n`
+      : ladderText(rungs, evidence),
+  );
+  return exitCode.ok;
+}
+
+/** Lines of the ladder, aligned. */
+function ladderText(rungs: readonly Rung[], evidence?: Evidence): string {
+  const lines = rungs.map((rung): string[] => {
+    const asks = `${rung.relation} ${digits(rung.threshold)}`;
+    if (evidence === undefined) return [rung.name, rung.claim, asks];
+    const { value, reached } = rungValue(rung, evidence);
+    return [
+      rung.name,
+      rung.claim,
+      asks,
+      value === undefined ? "" : digits(value),
+      reached ? "yes" : "no",
+    ];
+  });
+  const head = ["rung", "a model on it …", "asks for"];
+  if (evidence !== undefined) head.push("this one", "reached");
+  const all = [head, ...lines];
+  const widths = head.map((_, i) =>
+    Math.max(...all.map((cells) => cells[i]!.length))
+  );
+  return all.map((cells) =>
+    `${cells.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd()}\n`
+  ).join("");
+}
+
+/** Three digits, without needless ones. */
+function digits(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
