@@ -54,7 +54,7 @@ export function ablationPlan(
 /** The name of the cell that changes nothing. */
 const BASELINE = "base";
 
-/** All changes of one part, but for those that change nothing. */
+/** All changes of one part. */
 function ablations(base: Changes): Changes[] {
   const model = modelConfig({ ...base.model, vocabSize: 1 });
   const train = trainConfig(base.train);
@@ -115,25 +115,27 @@ function ablations(base: Changes): Changes[] {
       learningRate,
     })),
   ];
-  return [
-    ...models.map((changes) => ({ model: changes })),
+  const changes: readonly Changes[] = [
+    ...models.map((model) => ({ model })),
     ...contexts,
-    ...trains.map((changes) => ({ train: changes })),
+    ...trains.map((train) => ({ train })),
     ...[0.5, 0.1, 0.01].map((dataShare) => ({ dataShare })),
-  ].filter((changes) => changesSomething(changes, { model, train }));
+  ];
+  // What changes nothing falls out, and what another change has done before.
+  const seen = new Set([completed(base, {})]);
+  return changes.filter((change) => {
+    const whole = completed(base, change);
+    return !seen.has(whole) && seen.add(whole);
+  });
 }
 
-/** Whether any field differs from the baseline's. */
-function changesSomething(
-  { model, train, dataShare }: Changes,
-  base: { readonly model: object; readonly train: object },
-): boolean {
-  const differs = (fields: object | undefined, from: object) =>
-    Object.entries(fields ?? {}).some(([field, value]) =>
-      Reflect.get(from, field) !== value
-    );
-  return dataShare !== undefined || differs(model, base.model) ||
-    differs(train, base.train);
+/** All that a change leads to, as text that can be compared. */
+function completed(base: Changes, change: Changes): string {
+  return JSON.stringify([
+    modelConfig({ ...base.model, ...change.model, vocabSize: 1 }),
+    trainConfig({ ...base.train, ...change.train }),
+    change.dataShare,
+  ]);
 }
 
 /** `position=none`, `optimizer=sgd+learningRate=0.1`. */

@@ -125,7 +125,8 @@ export function rungValue(
   const reached = relation === "below"
     ? value < threshold
     : relation === "at least"
-    ? value >= threshold
+    // A threshold of 0 asks for something all the same.
+    ? value > 0 && value >= threshold
     : value <= threshold;
   return { value, reached };
 }

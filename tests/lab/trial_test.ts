@@ -77,3 +77,20 @@ Deno.test("A trial that is interrupted has no outcome", async () => {
     "enough",
   );
 });
+
+Deno.test("A trial keeps what its model writes, and whether it sees the future", async () => {
+  await using backend = await openBackend("reference");
+  const room = { backend, tokenizer, tokens, sample: true };
+  const [trial] = trialsOf(plan);
+  const causal = await runTrial(trial!, room);
+  assertEquals(causal.sample!.length, 300);
+  assertEquals(causal.causal, true);
+  const masked = {
+    ...trial!,
+    model: { ...trial!.model, mask: "none" },
+  } as const;
+  const leaky = await runTrial(masked, room);
+  assertEquals(leaky.causal, false);
+  const silent = await runTrial(trial!, { ...room, sample: false });
+  assertEquals([silent.sample, silent.causal], [undefined, undefined]);
+});

@@ -1,0 +1,103 @@
+/** The experiments from the command line: planned, run, reported. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { play } from "../lab/play.ts";
+import { Workplace } from "./process.ts";
+
+/** A place with a text that is long enough to be measured. */
+async function place(): Promise<Workplace> {
+  const here = await Workplace.create();
+  await here.write("text.txt", play(320_000));
+  return here;
+}
+
+const onText = ["--data", "text.txt", "--preset", "tiny"];
+
+Deno.test("lab scaling plans, runs and reports, and goes on where it stopped", async () => {
+  await using here = await place();
+  const args = [
+    ...["scaling", ...onText, "--steps", "4", "--seeds", "1"],
+    ...["--measure", "sample", "--out", "s"],
+  ];
+  const planned = await here.run(["lab", "plan", ...args]);
+  assertEquals(planned.code, 0, planned.stderr);
+  const trials = planned.stdout.trimEnd().split("\n");
+  assertStringIncludes(planned.stderr, `${trials.length} trials; to run them`);
+  const { code, stdout, stderr } = await here.run(["lab", ...args]);
+  assertEquals(code, 0, stderr);
+  assertEquals(stderr.match(/validation loss/g)?.length, trials.length);
+  assertStringIncludes(stdout, "# Scaling of the preset tiny");
+  assertStringIncludes(stdout, "**Rough**: one seed a cell");
+  const merged = await Deno.readTextFile(here.file("s/trials.jsonl"));
+  const ids = merged.trimEnd().split("\n").map((line) => JSON.parse(line).id);
+  assertEquals(ids, trials);
+  const page = await Deno.readTextFile(here.file("s/report.html"));
+  assertStringIncludes(page, "<h1>Scaling of the preset tiny</h1>");
+  assert(!/\b(src|href)="https?:/.test(page), "the page loads nothing");
+
+  const again = await here.run(["lab", ...args]);
+  assertEquals([again.code, again.stdout], [0, stdout]);
+  assert(!again.stderr.includes("validation loss"), "all was done");
+  const other = await here.run(["lab", ...args, "--steps", "5"]);
+  assertEquals(other.code, 1);
+  assertStringIncludes(
+    other.stderr,
+    "Cannot begin in s: it holds another plan",
+  );
+});
+
+Deno.test("lab minimal searches in rounds, and confirms what it finds", async () => {
+  await using here = await place();
+  const args = [
+    ...["lab", "minimal", ...onText, "--steps", "40", "--arms", "4"],
+    ...["--most", "20000", "--target", "unigram", "--target", "0.01"],
+    ...["--out", "m"],
+  ];
+  const { code, stdout, stderr } = await here.run(args);
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stdout, "# The smallest tiny");
+  assertStringIncludes(stdout, "| loss ≤ 0.01 | none | | | |");
+  assert(/\| unigram: [^|]*\| [\d,]+ \| \d\.\d{4} ± /.test(stdout), stdout);
+  const folders = ["round-1", "round-2", "round-3", "confirmation"];
+  for (const folder of folders) {
+    await Deno.stat(here.file(`m/${folder}/trials.jsonl`));
+  }
+  const again = await here.run(args);
+  assertEquals([again.code, again.stdout], [0, stdout]);
+});
+
+Deno.test("lab works tells what a text asks for, and what a model reaches", async () => {
+  await using here = await place();
+  const text = await here.run(["lab", "works", "--data", "text.txt"]);
+  assertEquals(text.code, 0, text.stderr);
+  assertStringIncludes(text.stdout, "spells   its words are words");
+  const trained = await here.run(
+    ["train", ...onText, "--steps", "2", "--out", "r"],
+  );
+  assertEquals(trained.code, 0, trained.stderr);
+  const { code, stdout, stderr } = await here.run(["lab", "works", "r"]);
+  assertEquals(code, 0, stderr);
+  assertEquals(stdout.match(/ (yes|no)$/gm)?.length, 12, stdout);
+  assert(/^causal .* 1 +yes$/m.test(stdout), stdout);
+});
+
+Deno.test("lab refuses experiments that make no sense", async () => {
+  await using here = await place();
+  const cases: [args: string, code: number, says: string][] = [
+    ["plan", 2, "Cannot tell which experiment"],
+    ["plan museums", 2, "Cannot plan museums"],
+    ["ablate --seeds 0", 2, "it is not from 1 to 100"],
+    ["ablate --jobs 0 --preset tiny", 2, "it is not from 1 to 256"],
+    ["ablate --measure all", 2, "is none of loss, sample, works"],
+    ["minimal --data text.txt --target best", 2, "neither a loss nor a rung"],
+    ["minimal --data text.txt --least 9 --most 9", 2, "--least is not above 0"],
+    ["minimal --data text.txt --arms 1", 2, "it is not from 3"],
+    ["works --data short.txt", 1, "Cannot measure abilities on"],
+  ];
+  await here.write("short.txt", play(1000));
+  for (const [args, code, says] of cases) {
+    const ended = await here.run(["lab", ...args.split(" ")]);
+    assertEquals(ended.code, code, `${args}: ${ended.stderr}`);
+    assertStringIncludes(ended.stderr, says);
+  }
+});

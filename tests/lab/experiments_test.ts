@@ -1,0 +1,118 @@
+/** That the plans of the experiments can be run, and ask what they should. */
+
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import { modelConfig, trainConfig } from "../../lib/config.ts";
+import { ablationPlan } from "../../lib/lab/ablations.ts";
+import type { Outcome } from "../../lib/lab/outcome.ts";
+import { checkPlan, type Plan, trialsOf } from "../../lib/lab/plan.ts";
+import { scalingPlan, scalingResult } from "../../lib/lab/scaling.ts";
+import { cellResults } from "../../lib/lab/table.ts";
+import { parameterLayout } from "../../lib/plans.ts";
+import { type PresetName, presets } from "../../lib/presets.ts";
+
+const names = Object.keys(presets) as PresetName[];
+const options = {
+  data: "tinyshakespeare",
+  steps: 400,
+  seeds: [1, 2, 3],
+  measure: "works",
+} as const;
+
+/** What a trial trains, written out in full. */
+function complete({ model, train, dataShare }: ReturnType<typeof trialsOf>[0]) {
+  return JSON.stringify([
+    modelConfig({ ...model, vocabSize: 65 }),
+    trainConfig(train),
+    dataShare,
+  ]);
+}
+
+Deno.test("Ablations of every preset can be run, and no two are the same", () => {
+  for (const name of names) {
+    const plan = checkPlan(ablationPlan(presets[name], { name, ...options }));
+    const first = trialsOf(plan).filter(({ seed }) => seed === 1);
+    assert(first.length > 45, `${name}: ${first.length} cells`);
+    const configs = first.map(complete);
+    const twice = first.filter((_, i) => configs.indexOf(configs[i]!) !== i);
+    assertEquals(twice.map(({ cell }) => cell), [], name);
+    assertEquals(JSON.parse(JSON.stringify(plan)), plan, "plain data");
+  }
+});
+
+Deno.test("Ablations change every part that is said to matter", () => {
+  const plan = ablationPlan(presets.default, { name: "default", ...options });
+  const changed = new Set(
+    plan.cells.flatMap(({ model, train, dataShare }) => [
+      ...Object.keys({ ...model, ...train }),
+      ...dataShare === undefined ? [] : ["dataShare"],
+    ]),
+  );
+  const parts = [
+    ..."position mask residual norm normPlacement attention mlp bias".split(
+      " ",
+    ),
+    ..."attentionScale tiedHead nHead nLayer nEmbd blockSize dropout".split(
+      " ",
+    ),
+    ..."labelSmoothing init warmupSteps gradClip weightDecay optimizer".split(
+      " ",
+    ),
+    "dataShare",
+  ];
+  assertEquals(parts.filter((part) => !changed.has(part)), []);
+  const of = (field: "position" | "mask") =>
+    plan.cells.flatMap(({ model }) => model?.[field] ?? []).toSorted();
+  assertEquals(of("position"), ["alibi", "learned", "none", "sinusoidal"]);
+  assertEquals(of("mask"), ["finite", "finite", "none", "zeroed"]);
+});
+
+Deno.test("What hurts most stands first, after what leaks", () => {
+  const plan: Plan = {
+    ...{ study: "s", about: "a", data: "d", tokenizer: "chars" },
+    base: {},
+    seeds: [1],
+    cells: ["base", "worse", "leaky", "lost"].map((name) => ({ name })),
+  };
+  const outcome = (cell: string, valLoss: number | null, causal = true) => ({
+    ...{ id: `${cell}.s1`, cell, seed: 1, parameters: 1, steps: 1, tokens: 1 },
+    ...{ valLoss, trainLoss: valLoss, curve: [], seconds: 1, causal },
+    tokensPerSecond: 1,
+  });
+  const outcomes = [
+    outcome("base", 2),
+    outcome("worse", 3),
+    outcome("leaky", 0.1, false),
+    outcome("lost", null),
+  ];
+  const order = (kind: "best" | "worst") =>
+    cellResults(plan, outcomes, kind).map(({ cell }) => cell.name);
+  assertEquals(order("worst"), ["leaky", "worse", "base", "lost"]);
+  assertEquals(order("best"), ["leaky", "base", "worse", "lost"]);
+});
+
+Deno.test("Scaling of every preset can be run, and predicts its widest", () => {
+  for (const name of names) {
+    const plan = checkPlan(scalingPlan(presets[name], { name, ...options }));
+    const trials = trialsOf(plan);
+    const law = (parameters: number, tokens: number) =>
+      1.1 + 30 * parameters ** -0.4 + 500 * tokens ** -0.5;
+    const outcomes = trials.map((trial): Outcome => {
+      const config = modelConfig({ ...trial.model, vocabSize: 65 });
+      const parameters = parameterLayout(config).count;
+      const { maxSteps, batchSize } = trainConfig(trial.train);
+      const tokens = maxSteps * batchSize * config.blockSize;
+      const valLoss = trial.dataShare < 1 ? 9 : law(parameters, tokens);
+      return {
+        ...{ id: trial.id, cell: trial.cell, seed: trial.seed, curve: [] },
+        ...{ parameters, tokens, valLoss, trainLoss: valLoss },
+        ...{ steps: maxSteps, seconds: 1, tokensPerSecond: 1 },
+      };
+    });
+    const { predicted, measured } = scalingResult(plan, outcomes)!;
+    assertAlmostEquals(predicted.mean, measured.mean, 2e-3, name);
+    const untrained = outcomes.filter(({ cell }) =>
+      cell !== plan.cells.at(-1)!.name
+    );
+    assertEquals(scalingResult(plan, untrained), undefined);
+  }
+});

@@ -1,0 +1,143 @@
+import { assert, assertEquals } from "@std/assert";
+import { modelConfig } from "../../lib/config.ts";
+import {
+  answerTo,
+  armsOf,
+  candidates,
+  confirmationPlan,
+  FRESH_SEEDS,
+  roundPlan,
+  ROUNDS,
+  smallest,
+} from "../../lib/lab/minimal.ts";
+import type { Outcome } from "../../lib/lab/outcome.ts";
+import { finished, paretoFront, survivors } from "../../lib/lab/pareto.ts";
+import { checkPlan, trialsOf } from "../../lib/lab/plan.ts";
+import { parameterLayout } from "../../lib/plans.ts";
+import { type PresetName, presets } from "../../lib/presets.ts";
+
+function search(name: PresetName) {
+  return {
+    preset: presets[name],
+    name,
+    data: "text.txt",
+    vocabSize: 65,
+    arms: 16,
+    steps: 400,
+    least: 5000,
+    most: 80_000,
+  };
+}
+
+function outcome(
+  cell: string,
+  { parameters, valLoss, seed = 1 }: {
+    parameters: number;
+    valLoss: number | null;
+    seed?: number;
+  },
+): Outcome {
+  return {
+    id: `${cell}.s${seed}`,
+    cell,
+    seed,
+    parameters,
+    steps: 1,
+    tokens: 1,
+    valLoss,
+    trainLoss: valLoss,
+    curve: [],
+    seconds: 1,
+    tokensPerSecond: 1,
+  };
+}
+
+const trained = [
+  outcome("a", { parameters: 1000, valLoss: 2.5 }),
+  outcome("b", { parameters: 2000, valLoss: 2.6 }),
+  outcome("c", { parameters: 3000, valLoss: 2.1 }),
+  outcome("d", { parameters: 4000, valLoss: 1.8 }),
+  outcome("e", { parameters: 5000, valLoss: 1.9 }),
+  outcome("f", { parameters: 500, valLoss: null }),
+];
+
+Deno.test("Candidates fill the range of sizes, each in its own part, the same each time", () => {
+  for (const name of ["default", "original", "tiny"] as const) {
+    const options = search(name);
+    const cells = candidates(options);
+    assert(cells.length >= 14, `${name}: ${cells.length}`);
+    const sizes = cells.map(({ model }) =>
+      parameterLayout(
+        modelConfig({ ...options.preset.model, ...model, vocabSize: 65 }),
+      ).count
+    );
+    assertEquals(sizes, sizes.toSorted((a, b) => a - b));
+    assert(sizes[0]! >= 5000 && sizes.at(-1)! < 80_000);
+    assertEquals(candidates(options), cells);
+    checkPlan(roundPlan(options, { round: 1, cells }));
+  }
+});
+
+Deno.test("All configurations of a search see as many tokens in a step", () => {
+  const options = search("default");
+  for (const { model, train } of candidates(options)) {
+    assertEquals(model!.blockSize! * train!.batchSize!, 1024);
+  }
+});
+
+Deno.test("Each round has fewer configurations, and trains them for longer", () => {
+  const options = search("default");
+  const cells = candidates(options);
+  const steps = [1, 2, 3].map((round) =>
+    trialsOf(roundPlan(options, { round, cells }))[0]!.train.maxSteps
+  );
+  assertEquals(steps, [100, 200, 400]);
+  assertEquals([1, 2, 3].map((round) => armsOf(round, 16)), [16, 8, 4]);
+  assertEquals(roundPlan(options, { round: ROUNDS, cells }).measure, "works");
+  const seeds = trialsOf(confirmationPlan(options, cells)).map(({ seed }) =>
+    seed
+  );
+  assert(seeds.every((seed) => FRESH_SEEDS.includes(seed)));
+  assert(
+    !FRESH_SEEDS.includes(
+      trialsOf(roundPlan(options, { round: 1, cells }))[0]!.seed,
+    ),
+  );
+});
+
+Deno.test("The front has what no smaller one beats", () => {
+  const front = paretoFront(finished(trained));
+  assertEquals(front.map(({ cell }) => cell), ["a", "c", "d"]);
+});
+
+Deno.test("Survivors are the front, then the front of the rest", () => {
+  const names = (count: number) =>
+    survivors(finished(trained), count).map(({ cell }) => cell);
+  assertEquals(names(2), ["a", "d"]);
+  assertEquals(names(3), ["a", "c", "d"]);
+  assertEquals(names(4), ["a", "c", "d", "e"]);
+  assertEquals(names(9), ["a", "b", "c", "d", "e"]);
+});
+
+Deno.test("The smallest that reaches a target counts if all fresh seeds reach it", () => {
+  assertEquals(
+    smallest(2.2, trained, 2).map(({ cell }) => cell),
+    ["c", "d"],
+  );
+  const again = (cell: string, parameters: number, losses: readonly number[]) =>
+    losses.map((valLoss, i) =>
+      outcome(cell, { parameters, valLoss, seed: FRESH_SEEDS[i]! })
+    );
+  const c = again("c", 3000, [2.1, 2.15, 2.25]);
+  const d = again("d", 4000, [1.8, 1.9, 1.85]);
+  const answer = answerTo(2.2, { searched: trained, confirmed: [...c, ...d] });
+  assertEquals(answer.found!.cell, "c");
+  assertEquals(answer.winner.map(({ cell }) => cell), ["d", "d", "d"]);
+  const none = answerTo(2.2, { searched: trained, confirmed: c });
+  assertEquals(none.winner, []);
+  const partly = answerTo(2.2, {
+    searched: trained,
+    confirmed: d.slice(1),
+  });
+  assertEquals(partly.winner, [], "a seed is missing");
+});

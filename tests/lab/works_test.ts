@@ -1,0 +1,83 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { Examiner, type Rung, rungValue } from "../../lib/lab/works.ts";
+import { CounterRandom, Purpose } from "../../lib/random.ts";
+import { Tokenizer } from "../../lib/tokenizer.ts";
+import { play } from "./play.ts";
+
+const text = play(300_000);
+const tokenizer = Tokenizer.chars(text);
+const tokens = tokenizer.encode(text);
+const training = tokens.subarray(0, 270_000);
+const heldOut = tokens.subarray(270_000);
+const examiner = new Examiner({ training, heldOut, tokenizer });
+const ladder = examiner.ladder();
+
+function rung(name: Rung["name"]): Rung {
+  return ladder.find((rung) => rung.name === name)!;
+}
+
+Deno.test("The ladder begins with what counting reaches, from nothing to five characters", () => {
+  const counted = ladder.slice(0, 5);
+  assertEquals(counted.map(({ name }) => name), [
+    "uniform",
+    "unigram",
+    "bigram",
+    "trigram",
+    "5-gram",
+  ]);
+  const losses = counted.map(({ threshold }) => threshold);
+  assertEquals(losses[0], Math.log(tokenizer.vocabSize));
+  assertEquals(losses, losses.toSorted((a, b) => b - a));
+  assert(rungValue(rung("bigram"), { valLoss: losses[3]! }).reached);
+  assert(!rungValue(rung("bigram"), { valLoss: losses[2]! }).reached);
+});
+
+Deno.test("What is not measured is not reached, and not missed either", () => {
+  for (const { name } of ladder.slice(5)) {
+    assertEquals(rungValue(rung(name), { valLoss: 1 }), {});
+  }
+});
+
+Deno.test("Held-out text sets what words, speeches and phrases score", () => {
+  // Every word of this language is in its training text, and every speech well
+  // formed but for the few with the longest and the shortest lines.
+  assertEquals(rung("spells").threshold, 1);
+  assert(rung("formats").threshold > 0.9);
+  assert(rung("pairs").threshold > 0);
+  assert(rung("spells").fiveGram! < 1, "a 5-gram model runs words together");
+});
+
+Deno.test("Noise is on no rung of the text", () => {
+  const random = new CounterRandom(1, Purpose.sample);
+  const noise = examiner.prompts.map((_, row) =>
+    Int32Array.from(
+      { length: examiner.length },
+      (_, i) => random.below(tokenizer.vocabSize, i, row),
+    )
+  );
+  const own = { ...examiner.abilities(noise), gap: 0 };
+  for (const name of ["spells", "formats", "pairs", "triples"] as const) {
+    assertEquals(rungValue(rung(name), { valLoss: 4, own }).reached, false);
+  }
+  assert(rungValue(rung("memory"), { valLoss: 4, own }).reached);
+});
+
+Deno.test("A copy of the training text spells, and is caught by its memory", () => {
+  const copies = examiner.prompts.map((_, row) =>
+    training.subarray(row * 5000, row * 5000 + examiner.length)
+  );
+  const own = { ...examiner.abilities(copies), gap: 0 };
+  assertEquals(own.longestCopy, examiner.length);
+  assert(rungValue(rung("spells"), { valLoss: 1, own }).reached);
+  assert(!rungValue(rung("memory"), { valLoss: 1, own }).reached);
+  assert(!rungValue(rung("pairs"), { valLoss: 1, own }).reached);
+});
+
+Deno.test("A text that is too short to be measured is refused", () => {
+  assertThrows(
+    () =>
+      new Examiner({ training, heldOut: heldOut.subarray(0, 999), tokenizer }),
+    RangeError,
+    "on 999 tokens of held-out text: it takes 30000",
+  );
+});
