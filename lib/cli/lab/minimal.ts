@@ -31,8 +31,13 @@ import { Interrupt } from "../interrupt.ts";
 import { writeError, writeOutput } from "../terminal.ts";
 import { runAndMerge } from "./experiment.ts";
 import { ladderOf } from "./ladder.ts";
-import { type Found, minimalReport } from "./minimal_report.ts";
-import { files, Study } from "./study.ts";
+import {
+  type Found,
+  headOf,
+  minimalReport,
+  targetText,
+} from "./minimal_report.ts";
+import { files, Study, writeFile } from "./study.ts";
 import type { LabMinimalFlags } from "./verbs.ts";
 
 /** What is asked of tiny Shakespeare beside the rungs: nanoGPT's recipe for a CPU, and the study this project grew from. */
@@ -65,10 +70,26 @@ export async function labMinimal(
   const path = flags.out ?? join("studies", `minimal-${name}`);
   const found = await search({ options, targets, path, flags });
   const report = minimalReport(found);
-  const study = await Study.open(join(path, `round-${ROUNDS}`));
-  await study.write(join("..", files.report), report);
+  await writeFile(join(path, files.report), report);
+  await draw(found, { path, rungs });
   await writeOutput(report);
   return exitCode.ok;
+}
+
+/** Writes the page, and its first chart as a picture. */
+async function draw(
+  found: Found,
+  { path, rungs }: { readonly path: string; readonly rungs: readonly Rung[] },
+): Promise<void> {
+  const { Plotter } = await import("../report/plotter.ts");
+  const { frontChart, minimalPage } = await import("../report/minimal_page.ts");
+  const { picture } = await import("../report/picture.ts");
+  const plotter = await Plotter.open();
+  const { title, about } = headOf(found);
+  const record = { ...found, title, about, rungs, targetText };
+  await writeFile(join(path, files.page), await minimalPage(plotter, record));
+  const chart = frontChart(plotter, record, { width: 840, height: 420 });
+  await writeFile(join(path, "front.svg"), picture(chart));
 }
 
 async function ladder(data: string, tokenizer: "ascii" | "chars" | "bytes") {

@@ -19,26 +19,35 @@ export interface Found {
   readonly answers: readonly Answer[];
 }
 
-/** The report. */
-export function minimalReport(
-  { options, cells, rounds, confirmed, answers }: Found,
-): string {
+/** What a search is called, and what it did. */
+export function headOf(
+  { options, cells, rounds }: Found,
+): { title: string; about: string } {
   const { name, data, arms, steps, least, most } = options;
+  return {
+    title: `The smallest ${name}`,
+    about: `What the smallest model is that reaches a target on ${data}: ${
+      count(arms)
+    } configurations of ${count(least)} to ${
+      count(most)
+    } parameters were trained briefly, the best of their size for longer, in ${rounds.length} rounds, the last ${cells.length} for ${
+      count(steps)
+    } steps. The smallest that then reached a target was trained again with three fresh seeds and counts only if all of them reached it.`,
+  };
+}
+
+/** The report. */
+export function minimalReport(found: Found): string {
+  const { cells, rounds, confirmed, answers } = found;
+  const { title, about } = headOf(found);
   const all = [...rounds, confirmed].flat();
   const seconds = all.reduce((sum, outcome) => sum + outcome.seconds, 0);
   const machines = [...new Set(all.map(({ machine }) => machine))];
   const samples = answers.flatMap(({ winner: [first] }) => first ?? []);
   return [
-    `# The smallest ${name}`,
+    `# ${title}`,
     "",
-    `What the smallest model is that reaches a target on ${data}: ${arms} configurations of`,
-    `${count(least)} to ${
-      count(most)
-    } parameters were trained briefly, the best of their size for longer, in`,
-    `${rounds.length} rounds, the last ${cells.length} for ${
-      count(steps)
-    } steps. The smallest that then reached a target was`,
-    "trained again with three fresh seeds and counts only if all of them reached it.",
+    about,
     "",
     "| target | parameters | validation loss | training FLOPs | configuration |",
     "| --- | ---: | ---: | ---: | --- |",

@@ -149,15 +149,7 @@ export class Study {
 
   /** Replaces one of the study's files; gives its path. */
   async write(name: string, text: string): Promise<string> {
-    const path = join(this.path, name);
-    try {
-      await Deno.writeTextFile(`${path}.partial`, text);
-      await Deno.rename(`${path}.partial`, path);
-    } catch (error) {
-      await Deno.remove(`${path}.partial`).catch(() => {});
-      throw new CommandError(`Cannot write ${path}: ${reasonOf(error)}`);
-    }
-    return path;
+    return await writeFile(join(this.path, name), text);
   }
 
   async #merged(): Promise<Outcome[]> {
@@ -171,6 +163,22 @@ export class Study {
   #outcomePath(id: string): string {
     return join(this.path, files.trials, `${id}.json`);
   }
+}
+
+/**
+ * Replaces a file, or leaves it as it was; gives its path.
+ *
+ * @throws {CommandError} if it cannot be written
+ */
+export async function writeFile(path: string, text: string): Promise<string> {
+  try {
+    await Deno.writeTextFile(`${path}.partial`, text);
+    await Deno.rename(`${path}.partial`, path);
+  } catch (error) {
+    await Deno.remove(`${path}.partial`).catch(() => {});
+    throw new CommandError(`Cannot write ${path}: ${reasonOf(error)}`);
+  }
+  return path;
 }
 
 /** A trial that this process runs. */

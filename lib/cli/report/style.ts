@@ -14,16 +14,20 @@ const losses = Array.from(
 ).join("");
 
 /**
- * CSS. Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), which can be told apart
+ * Colours, those of Okabe and Ito (jfly.uni-koeln.de/color), which can be told apart
  * with any kind of colour vision, lighter where the page is dark.
  */
-export const style: string = `
+export const colors: string = `
 :root{color-scheme:light dark;--page:#fcfcfb;--ink:#1d2024;--dim:#5d646d;--rule:#dfe1e4;
 --soft:#f2f3f3;--val:#0072b2;--train:#d55e00;--batch:#7d8793;--first:#d98200;--last:#0072b2;
 --heat:#e8710a;--run0:#0072b2;--run1:#d55e00;--run2:#009e73;--run3:#b0558a;--run4:#8a6d00;--run5:#2f9bd6;--run6:#555}
 @media(prefers-color-scheme:dark){:root{--page:#14161a;--ink:#e4e6e9;--dim:#9aa2ad;--rule:#31363d;
 --soft:#1d2025;--val:#56b4e9;--train:#e69f00;--batch:#8b95a1;--first:#f0b040;--last:#56b4e9;
 --heat:#e8710a;--run0:#56b4e9;--run1:#f08a3c;--run2:#1fc79a;--run3:#dd8fb9;--run4:#d9c84a;--run5:#a8d4f2;--run6:#bbb}}
+`;
+
+/** CSS. */
+export const style: string = `${colors}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,sans-serif}

@@ -1,0 +1,290 @@
+/** The page about a search for the smallest model: size against loss and abilities, and who won. */
+
+import type { Answer } from "../../lab/minimal.ts";
+import type { Outcome } from "../../lab/outcome.ts";
+import { type Finished, finished, paretoFront } from "../../lab/pareto.ts";
+import { estimate } from "../../lab/statistics.ts";
+import { estimateText } from "../../lab/table.ts";
+import type { Rung } from "../../lab/works.ts";
+import { duration } from "../progress.ts";
+import { VERSION } from "../program.ts";
+import { count, short, wideAndNarrow } from "./charts.ts";
+import { type Content, type Markup, markup } from "./markup.ts";
+import { page, type Section, table } from "./page.ts";
+import type { Plotter } from "./plotter.ts";
+import { ladderSection } from "./study_page.ts";
+
+/** What the page is made of. */
+export interface MinimalRecord {
+  readonly title: string;
+  readonly about: string;
+  readonly answers: readonly Answer[];
+  /** Each round's outcomes, the last one in full. */
+  readonly rounds: readonly (readonly Outcome[])[];
+  /** Those with fresh seeds. */
+  readonly confirmed: readonly Outcome[];
+  readonly rungs: readonly Rung[];
+  /** How a target is written. */
+  readonly targetText: (target: Answer["target"]) => string;
+}
+
+/** The page as text. */
+export async function minimalPage(
+  plotter: Plotter,
+  record: MinimalRecord,
+): Promise<string> {
+  const { title, about, rungs, rounds, confirmed } = record;
+  const all = [...rounds, confirmed].flat();
+  const seconds = all.reduce((sum, { seconds }) => sum + seconds, 0);
+  const machines = new Set(all.map(({ machine = "unknown" }) => machine));
+  const sections = [
+    answerSection(record),
+    lossSection(plotter, record),
+    abilitySection(plotter, record),
+    ladderSection(rungs),
+    sampleSection(record),
+  ];
+  return await page({
+    title,
+    header: markup`<h1>${title}</h1>
+<p class="summary">${about}</p>`,
+    sections: sections.filter((section) => section !== undefined),
+    footer: `${all.length} trials in ${duration(seconds)} of computing: ${
+      [...machines].join("; ")
+    }. Each line of round-*/trials.jsonl and confirmation/trials.jsonl is one of them. Drawn by lm ${VERSION} on ${
+      new Date().toISOString().slice(0, 10)
+    }.`,
+  });
+}
+
+function answerSection({ answers, targetText }: MinimalRecord): Section {
+  return {
+    id: "answers",
+    title: "The smallest that …",
+    about:
+      "Each with three fresh seeds, all of which reached the target; ± is a 95 % confidence interval. Seconds are those of one thread of a busy machine.",
+    content: table({
+      caption: "The smallest model for each target",
+      head: [
+        "target",
+        "parameters",
+        "validation loss",
+        "training FLOPs",
+        "seconds",
+        "configuration",
+      ],
+      rows: answers.map(({ target, winner, found }): Content[] => {
+        const [first] = winner;
+        if (first === undefined) {
+          return [
+            targetText(target),
+            "",
+            found === undefined ? "none" : `none; ${found.cell} did once`,
+            "",
+            "",
+            "",
+          ];
+        }
+        return [
+          targetText(target),
+          count(first.parameters),
+          estimateText(estimate(winner.map(({ valLoss }) => valLoss!))),
+          first.flops?.toExponential(1).replace("e+", "e") ?? "",
+          Math.round(Math.min(...winner.map(({ seconds }) => seconds))),
+          markup`<code>${first.cell}</code>`,
+        ];
+      }),
+    }),
+  };
+}
+
+function lossSection(plotter: Plotter, record: MinimalRecord): Section {
+  return {
+    id: "front",
+    title: "Size against loss",
+    about:
+      "Each point is a model. The line joins those of the last round to which no smaller one has a lower loss; rings are models trained again with fresh seeds.",
+    content: markup`${roundLegend(record)}
+${wideAndNarrow((size) => frontChart(plotter, record, size))}`,
+  };
+}
+
+function roundLegend({ rounds }: MinimalRecord): Markup {
+  return markup`<div class="legend">${
+    rounds.map((outcomes, round) =>
+      markup`<span><i class="key" style="--c:${tint(round)}"></i>round ${
+        round + 1
+      }: ${count(outcomes[0]?.steps ?? 0)} steps</span>`
+    )
+  }</div>`;
+}
+
+const tint = (round: number) => `var(--run${[6, 5, 0][round] ?? round})`;
+
+/** All models by size and loss, with the targets as lines. */
+export function frontChart(
+  plotter: Plotter,
+  { rounds, confirmed, answers }: Pick<
+    MinimalRecord,
+    "rounds" | "confirmed" | "answers"
+  >,
+  size: { readonly width: number; readonly height: number },
+): Markup {
+  const { plot } = plotter;
+  const points = rounds.flatMap((outcomes, round) =>
+    finished(outcomes).map((outcome) => ({ ...outcome, round }))
+  );
+  const again = finished(confirmed);
+  const losses = [...points, ...again].map(({ valLoss }) => valLoss);
+  const [low, high] = [Math.min(...losses), Math.max(...losses)];
+  const targets = answers.flatMap(({ target }) => {
+    const loss = typeof target === "number"
+      ? target
+      : target.relation === "below"
+      ? target.threshold
+      : undefined;
+    const name = typeof target === "number" ? "loss" : target.name;
+    return loss !== undefined && loss > low - 0.1 && loss < high + 0.1
+      ? [{ name, loss }]
+      : [];
+  });
+  const tell = ({ id, parameters, valLoss }: Finished) =>
+    `${id}: ${count(parameters)} parameters, ${valLoss.toFixed(4)}`;
+  return plotter.draw({
+    ...size,
+    marginLeft: 40,
+    marginRight: targets.length > 0 ? 92 : 16,
+    ariaLabel:
+      "Chart of validation losses by parameters; the numbers are in the table above it",
+    x: {
+      type: "log",
+      label: "parameters",
+      ticks: size.width < 500 ? 3 : 8,
+      tickFormat: (value: number) => `${short(value / 1000)}k`,
+    },
+    y: { label: "nats per token", grid: true, nice: true },
+    marks: [
+      plot.ruleY(targets, {
+        y: "loss",
+        stroke: "currentColor",
+        strokeOpacity: 0.5,
+        strokeDasharray: "2 4",
+      }),
+      plot.text(targets, {
+        ...{ y: "loss", frameAnchor: "right", textAnchor: "start", dx: 94 },
+        text: ({ name, loss }) => `${name} ${short(loss)}`,
+        lineAnchor: "bottom",
+        textOverflow: "clip",
+        fill: "var(--dim)",
+        dy: -3,
+      }),
+      plot.dot(points, {
+        ...{ x: "parameters", y: "valLoss" },
+        r: ({ round }: { readonly round: number }) => 2.5 + round / 2,
+        fill: ({ round }: { readonly round: number }) => tint(round),
+        fillOpacity: 0.8,
+        title: tell,
+      }),
+      plot.line(paretoFront(finished(rounds.at(-1) ?? [])), {
+        ...{ x: "parameters", y: "valLoss", stroke: tint(2) },
+        strokeWidth: 1.6,
+      }),
+      plot.dot(again, {
+        ...{ x: "parameters", y: "valLoss", r: 5 },
+        stroke: "var(--train)",
+        strokeWidth: 1.5,
+        title: tell,
+      }),
+    ],
+    color: { type: "identity" },
+    r: { type: "identity" },
+  });
+}
+
+/** What text is scored by, with a chart for each. */
+const abilities = ["spells", "formats", "pairs", "triples"] as const;
+
+function abilitySection(
+  plotter: Plotter,
+  { rounds, confirmed, rungs }: MinimalRecord,
+): Section | undefined {
+  const measured = finished([...rounds.at(-1) ?? [], ...confirmed])
+    .filter(({ own }) => own !== undefined);
+  if (measured.length === 0) return undefined;
+  return {
+    id: "abilities",
+    title: "Size against abilities",
+    about:
+      "Scores of 20,000 characters that each model of the last round wrote, and of those with fresh seeds. The line is what the rung asks for, the dotted one what a 5-gram model scores.",
+    content: markup`<div class="charts">${
+      abilities.map((name) => {
+        const rung = rungs.find((rung) => rung.name === name);
+        return markup`<figure><figcaption>${name}</figcaption>${
+          abilityChart(plotter, { measured, name, rung })
+        }</figure>`;
+      })
+    }</div>`,
+  };
+}
+
+function abilityChart(
+  plotter: Plotter,
+  { measured, name, rung }: {
+    readonly measured: readonly Finished[];
+    readonly name: (typeof abilities)[number];
+    readonly rung: Rung | undefined;
+  },
+): Markup {
+  const { plot } = plotter;
+  const score = ({ own }: Finished) => own![name];
+  return plotter.draw({
+    width: 460,
+    height: 220,
+    marginLeft: 48,
+    marginRight: 14,
+    marginTop: 14,
+    ariaLabel: `Chart of the score ${name} by parameters`,
+    x: {
+      type: "log",
+      label: "parameters",
+      ticks: 4,
+      tickFormat: (value: number) => `${short(value / 1000)}k`,
+    },
+    y: { label: null, grid: true, zero: true, ticks: 5, tickFormat: short },
+    marks: [
+      plot.ruleY(rung === undefined ? [] : [rung.threshold], {
+        stroke: "var(--train)",
+      }),
+      plot.ruleY(rung?.fiveGram === undefined ? [] : [rung.fiveGram], {
+        stroke: "currentColor",
+        strokeDasharray: "2 4",
+      }),
+      plot.dot(measured, {
+        ...{ x: "parameters", y: score, r: 3.5, fill: "var(--val)" },
+        title: (outcome: Finished) =>
+          `${outcome.id}: ${count(outcome.parameters)} parameters, ${
+            short(score(outcome))
+          }`,
+      }),
+    ],
+  });
+}
+
+function sampleSection({ answers }: MinimalRecord): Section | undefined {
+  const winners = new Map(
+    answers.flatMap(({ winner: [first] }) => first ?? [])
+      .map((first) => [first.cell, first]),
+  );
+  if (winners.size === 0) return undefined;
+  return {
+    id: "samples",
+    title: "What they write",
+    content: markup`<div class="samples">${
+      [...winners.values()].map(({ cell, parameters, sample = "" }) =>
+        markup`<figure><figcaption><b>${
+          count(parameters)
+        } parameters</b><span>${cell}</span></figcaption><pre>${sample.trim()}</pre></figure>`
+      )
+    }</div>`,
+  };
+}

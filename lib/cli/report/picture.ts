@@ -1,0 +1,14 @@
+/** A chart as a file of its own, for a page that is not ours. */
+
+import type { Markup } from "./markup.ts";
+import { colors } from "./style.ts";
+
+/** An SVG document: its colours are the reports', light or dark as the reader prefers. */
+export function picture({ text }: Markup): string {
+  return text
+    .replace(/<svg (?!.*xmlns=)/, '<svg xmlns="http://www.w3.org/2000/svg" ')
+    .replace(
+      />/,
+      `><style>${colors}svg{background:var(--page);color:var(--ink);font:11px system-ui,sans-serif}</style>`,
+    );
+}
