@@ -171,12 +171,9 @@ export function frontChart(
         strokeDasharray: "2 4",
       }),
       plot.text(targets, {
-        ...{ y: "loss", frameAnchor: "right", textAnchor: "start", dx: 94 },
+        ...{ y: "loss", frameAnchor: "right", textAnchor: "start", dx: 6 },
         text: ({ name, loss }) => `${name} ${short(loss)}`,
-        lineAnchor: "bottom",
-        textOverflow: "clip",
         fill: "var(--dim)",
-        dy: -3,
       }),
       plot.dot(points, {
         ...{ x: "parameters", y: "valLoss" },
