@@ -11,7 +11,7 @@ import { CommandError, exitCode, UsageError } from "../errors.ts";
 import { Interrupt } from "../interrupt.ts";
 import { placement } from "../placement.ts";
 import { duration } from "../progress.ts";
-import { VERSION } from "../program.ts";
+import { program, VERSION } from "../program.ts";
 import { canRedraw, StatusLine, writeError } from "../terminal.ts";
 import { makeTokenizer } from "../training_setup.ts";
 import { openExaminer } from "./ladder.ts";
@@ -22,7 +22,23 @@ import type { LabRunFlags } from "./verbs.ts";
 export async function labRun(
   { flags, operand }: Arguments<LabRunFlags>,
 ): Promise<number> {
-  return await runStudy(await openStudy(operand), flags);
+  const study = await openStudy(operand);
+  const code = await runStudy(study, flags);
+  if (code === exitCode.ok && flags.shard === undefined) {
+    await tellProgress(study);
+  }
+  return code;
+}
+
+/** Says how much of a study is done, and what to do next. */
+async function tellProgress(study: Study): Promise<void> {
+  const { length: done } = await study.outcomes();
+  const { length: planned } = trialsOf(study.plan);
+  writeError(
+    done === planned
+      ? `all ${planned} trials are done: ${program()} lab report ${study.path}\n`
+      : `${done} of ${planned} trials are done; other processes run the rest\n`,
+  );
 }
 
 /** Runs what is left of a study, here or in processes that share it; gives the exit code. */
@@ -31,6 +47,8 @@ export async function runStudy(
   flags: Partial<LabRunFlags>,
 ): Promise<number> {
   const trials = shardOf(trialsOf(study.plan), flags.shard);
+  const done = new Set((await study.outcomes()).map(({ id }) => id));
+  if (trials.every(({ id }) => done.has(id))) return exitCode.ok;
   if (flags.jobs !== undefined) return await share(study, flags);
   using interrupt = new Interrupt(() =>
     writeError("stopping; what is done is kept\n")
