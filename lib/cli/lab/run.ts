@@ -46,6 +46,10 @@ export async function runStudy(
   study: Study,
   flags: Partial<LabRunFlags>,
 ): Promise<number> {
+  const { jobs = 1 } = flags;
+  if (jobs < 1 || jobs > 256) {
+    throw new UsageError(`Cannot use --jobs ${jobs}: it is not from 1 to 256`);
+  }
   const trials = shardOf(trialsOf(study.plan), flags.shard);
   const done = new Set((await study.outcomes()).map(({ id }) => id));
   if (trials.every(({ id }) => done.has(id))) return exitCode.ok;
@@ -141,9 +145,6 @@ async function share(
   study: Study,
   { jobs = 1, shard = "1/1", device, threads = 1 }: Partial<LabRunFlags>,
 ): Promise<number> {
-  if (jobs < 1 || jobs > 256) {
-    throw new UsageError(`Cannot use --jobs ${jobs}: it is not from 1 to 256`);
-  }
   const args = ["lab", "run", study.path, "--shard", shard];
   if (device !== undefined) args.push("--device", device);
   if (device === undefined || device === "wasm") {
