@@ -55,6 +55,21 @@ Deno.test("lab runs a study in shards and merges them, each trial once", async (
   );
 });
 
+Deno.test("lab report says if trials ran on different programs", async () => {
+  await using here = await study();
+  await here.run(["lab", "run", "a", ...onReference]);
+  const same = await here.run(["lab", "report", "a"]);
+  const warning = "Not all trials ran on the same program";
+  assert(!same.stdout.includes(warning), same.stdout);
+  const path = here.file("a/trials/base.s1.json");
+  const outcome = JSON.parse(await Deno.readTextFile(path));
+  const other = { ...outcome, machine: "lm 0.0.9, on the reference" };
+  await Deno.writeTextFile(path, JSON.stringify(other));
+  const mixed = await here.run(["lab", "report", "a"]);
+  assertStringIncludes(mixed.stdout, warning);
+  assertStringIncludes(mixed.stdout, "lm 0.0.9");
+});
+
 Deno.test("lab shares a study between processes, each trial once", async () => {
   await using here = await study();
   const { code, stderr } = await here.run(
