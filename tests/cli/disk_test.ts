@@ -80,6 +80,42 @@ Deno.test({
 });
 
 Deno.test({
+  name:
+    "lab stops on a disk that is full, and runs the rest when there is room",
+  ignore: !canMount, // Linux with user namespaces
+  fn: async () => {
+    await using here = await Workplace.create();
+    const plan = {
+      ...{ study: "s", about: "a", data: "text.txt", tokenizer: "chars" },
+      base: {
+        model: { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 8 },
+        train: { maxSteps: 2, batchSize: 2 },
+      },
+      seeds: [1],
+      cells: [{ name: "a" }, { name: "b" }],
+    };
+    await here.write("plan.json", JSON.stringify(plan));
+    // Files take 4 kB each: the plan, one outcome, and none for another.
+    const { stdout, stderr } = await shell(
+      `mkdir disk && mount -t tmpfs -o size=12k none disk || exit 9
+      cp plan.json disk
+      head -c 4096 /dev/zero > disk/other
+      lm lab run disk --device reference; echo "full: $?"
+      rm disk/other
+      mount -o remount,size=9m disk
+      lm lab run disk --device reference; echo "roomy: $?"
+      ls disk/trials`,
+      here.path,
+      { mounts: true },
+    );
+    assertEquals(stdout, "full: 1\nroomy: 0\na.s1.json\nb.s1.json\n", stderr);
+    assertMatch(stderr, /^error: Cannot write disk\/trials.*: No space left/m);
+    // What was done before is not run again.
+    assertEquals(stderr.match(/^a\.s1: validation loss/gm)?.length, 1, stderr);
+  },
+});
+
+Deno.test({
   name: "A run on a disk that is read-only can be used, and not go on",
   ignore: !canMount, // Linux with user namespaces
   fn: async () => {
