@@ -228,19 +228,24 @@ export interface Answer {
   readonly target: Target;
   /** All its outcomes with fresh seeds; empty if no configuration reached the target every time. */
   readonly winner: readonly Outcome[];
-  /** The smallest in the search that reached it, confirmed or not. */
+  /** The smallest in the last round that reached it, confirmed or not. */
   readonly found: Outcome | undefined;
+  /** Of all rounds, what reached it with the fewest floating point operations of training; seen once. */
+  readonly cheapest: Outcome | undefined;
 }
 
 /** The smallest configuration that reaches a target with each fresh seed. */
 export function answerTo(
   target: Target,
-  { searched, confirmed }: {
-    readonly searched: readonly Outcome[];
+  { rounds, confirmed }: {
+    readonly rounds: readonly (readonly Outcome[])[];
     readonly confirmed: readonly Outcome[];
   },
 ): Answer {
-  const [found] = smallest(target, searched, 1);
+  const [found] = smallest(target, rounds.at(-1) ?? [], 1);
+  const [cheapest] = finished([...rounds, confirmed].flat())
+    .filter((outcome) => reachesTarget(target, outcome) === true)
+    .toSorted((a, b) => (a.flops ?? Infinity) - (b.flops ?? Infinity));
   const cells = Map.groupBy(confirmed, ({ cell }) => cell);
   const winners = [...cells.values()].filter((outcomes) =>
     outcomes.length === FRESH_SEEDS.length &&
@@ -249,5 +254,5 @@ export function answerTo(
   const [winner = []] = winners.toSorted((a, b) =>
     a[0]!.parameters - b[0]!.parameters
   );
-  return { target, winner, found };
+  return { target, winner, found, cheapest };
 }

@@ -130,14 +130,22 @@ Deno.test("The smallest that reaches a target counts if all fresh seeds reach it
     );
   const c = again("c", 3000, [2.1, 2.15, 2.25]);
   const d = again("d", 4000, [1.8, 1.9, 1.85]);
-  const answer = answerTo(2.2, { searched: trained, confirmed: [...c, ...d] });
+  const answer = answerTo(2.2, { rounds: [trained], confirmed: [...c, ...d] });
   assertEquals(answer.found!.cell, "c");
   assertEquals(answer.winner.map(({ cell }) => cell), ["d", "d", "d"]);
-  const none = answerTo(2.2, { searched: trained, confirmed: c });
+  const none = answerTo(2.2, { rounds: [trained], confirmed: c });
   assertEquals(none.winner, []);
   const partly = answerTo(2.2, {
-    searched: trained,
+    rounds: [trained],
     confirmed: d.slice(1),
   });
   assertEquals(partly.winner, [], "a seed is missing");
+});
+
+Deno.test("The cheapest to train may be of any round and size", () => {
+  const brief = { ...trained[4]!, cell: "brief", flops: 5 };
+  const long = { ...trained[3]!, cell: "long", flops: 9 };
+  const answer = answerTo(2, { rounds: [[brief], [long]], confirmed: [] });
+  assertEquals(answer.cheapest!.cell, "brief");
+  assertEquals(answer.found!.cell, "long");
 });

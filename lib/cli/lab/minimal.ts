@@ -126,7 +126,7 @@ async function search(
     flags,
   );
   const answers = targets.map((target) =>
-    answerTo(target, { searched, confirmed })
+    answerTo(target, { rounds, confirmed })
   );
   return { options, cells, rounds, confirmed, answers };
 }

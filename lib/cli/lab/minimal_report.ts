@@ -56,6 +56,14 @@ export function minimalReport(found: Found): string {
     "Losses are nats per token on the whole validation split, ± a 95 % confidence interval over the",
     "fresh seeds.",
     "",
+    "## The cheapest to train",
+    "",
+    "Of all rounds, whatever its size, what reached a target with the fewest floating point operations; seen once:",
+    "",
+    "| target | training FLOPs | steps | parameters | validation loss | configuration |",
+    "| --- | ---: | ---: | ---: | ---: | --- |",
+    ...answers.flatMap(cheapestLine),
+    "",
     "## The front",
     "",
     "Models of the last round to which no smaller one has a lower loss:",
@@ -99,6 +107,17 @@ function answerLine({ target, winner, found }: Answer): string {
   return `| ${targetText(target)} | ${count(first.parameters)} | ${
     estimateText(loss)
   } | ${flops(first)} | \`${first.cell}\` |`;
+}
+
+function cheapestLine({ target, cheapest }: Answer): string[] {
+  if (cheapest === undefined) return [];
+  return [
+    `| ${targetText(target)} | ${flops(cheapest)} | ${
+      count(cheapest.steps)
+    } | ${count(cheapest.parameters)} | ${
+      cheapest.valLoss!.toFixed(4)
+    } | \`${cheapest.cell}\` |`,
+  ];
 }
 
 /** `loss ≤ 1.88`, `spells ≥ 0.916`. */

@@ -40,6 +40,7 @@ export async function minimalPage(
   const sections = [
     answerSection(record),
     lossSection(plotter, record),
+    costSection(plotter, record),
     abilitySection(plotter, record),
     ladderSection(rungs),
     sampleSection(record),
@@ -196,6 +197,52 @@ export function frontChart(
     color: { type: "identity" },
     r: { type: "identity" },
   });
+}
+
+function costSection(
+  plotter: Plotter,
+  { rounds, confirmed }: MinimalRecord,
+): Section {
+  const { plot } = plotter;
+  const cost = ({ flops = NaN }: Outcome) => flops / 1e12;
+  const points = finished([...rounds, confirmed].flat())
+    .filter(({ flops }) => flops !== undefined);
+  return {
+    id: "cost",
+    title: "Training against loss",
+    about:
+      "The same models by the floating point operations of their training. The line joins those to which no cheaper one has a lower loss.",
+    content: wideAndNarrow((size) =>
+      plotter.draw({
+        ...size,
+        marginLeft: 40,
+        marginRight: 16,
+        ariaLabel:
+          "Chart of validation losses by floating point operations of training",
+        x: {
+          type: "log",
+          label: "training, 10¹² floating point operations",
+          ticks: size.width < 500 ? 3 : 8,
+          tickFormat: short,
+        },
+        y: { label: "nats per token", grid: true, nice: true },
+        marks: [
+          plot.line(paretoFront(points, cost), {
+            ...{ x: cost, y: "valLoss", stroke: "var(--val)" },
+            strokeWidth: 1.6,
+          }),
+          plot.dot(points, {
+            ...{ x: cost, y: "valLoss", r: 3.2, fill: "var(--val)" },
+            fillOpacity: 0.6,
+            title: ({ id, parameters, valLoss, steps }: Finished) =>
+              `${id}: ${count(parameters)} parameters, ${count(steps)} steps, ${
+                valLoss.toFixed(4)
+              }`,
+          }),
+        ],
+      })
+    ),
+  };
 }
 
 /** What text is scored by, with a chart for each. */
