@@ -131,11 +131,12 @@ function ablations(base: Changes): Changes[] {
 
 /** All that a change leads to, as text that can be compared. */
 function completed(base: Changes, change: Changes): string {
-  return JSON.stringify([
-    modelConfig({ ...base.model, ...change.model, vocabSize: 1 }),
-    trainConfig({ ...base.train, ...change.train }),
-    change.dataShare,
-  ]);
+  const whole = {
+    ...modelConfig({ ...base.model, ...change.model, vocabSize: 1 }),
+    ...trainConfig({ ...base.train, ...change.train }),
+    dataShare: change.dataShare,
+  };
+  return JSON.stringify(Object.entries(whole).toSorted());
 }
 
 /** `position=none`, `optimizer=sgd+learningRate=0.1`. */

@@ -20,11 +20,12 @@ const options = {
 
 /** What a trial trains, written out in full. */
 function complete({ model, train, dataShare }: ReturnType<typeof trialsOf>[0]) {
-  return JSON.stringify([
-    modelConfig({ ...model, vocabSize: 65 }),
-    trainConfig(train),
+  const whole = {
+    ...modelConfig({ ...model, vocabSize: 65 }),
+    ...trainConfig(train),
     dataShare,
-  ]);
+  };
+  return JSON.stringify(Object.entries(whole).toSorted());
 }
 
 Deno.test("Ablations of every preset can be run, and no two are the same", () => {
