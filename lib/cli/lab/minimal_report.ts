@@ -54,7 +54,9 @@ export function minimalReport(found: Found): string {
     ...answers.map(answerLine),
     "",
     "Losses are nats per token on the whole validation split, ± a 95 % confidence interval over the",
-    "fresh seeds.",
+    `fresh seeds. The search began at ${
+      count(found.options.least)
+    } parameters: what its smallest models reach, smaller ones may.`,
     "",
     "## The cheapest to train",
     "",

@@ -63,7 +63,7 @@ function answerSection({ answers, targetText }: MinimalRecord): Section {
     id: "answers",
     title: "The smallest that …",
     about:
-      "Each with three fresh seeds, all of which reached the target; ± is a 95 % confidence interval. Seconds are those of one thread of a busy machine.",
+      "Each with three fresh seeds, all of which reached the target; ± is a 95 % confidence interval. Seconds are those of the fastest of the three, with all that is measured afterwards.",
     content: table({
       caption: "The smallest model for each target",
       head: [
