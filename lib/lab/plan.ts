@@ -34,9 +34,9 @@ export interface Cell extends Changes {
 
 /**
  * What is measured of a trained model beside its loss: nothing, what it writes to a prompt,
- * or all that docs/works.md asks of its text.
+ * all that docs/works.md asks of its text, or what it knows of positions (`positions/measure.ts`).
  */
-export type Measure = "loss" | "sample" | "works";
+export type Measure = "loss" | "sample" | "works" | "positions";
 
 /** What a study asks, which decides what its report shows beside the table. */
 export type Experiment = "ablate" | "scaling" | "minimal";
@@ -77,7 +77,7 @@ export interface Trial {
 }
 
 const tokenizers: readonly TokenizerKind[] = ["ascii", "chars", "bytes"];
-const measures: readonly Measure[] = ["loss", "sample", "works"];
+const measures: readonly Measure[] = ["loss", "sample", "works", "positions"];
 const experiments: readonly Experiment[] = ["ablate", "scaling", "minimal"];
 const cellName = /^[A-Za-z0-9][A-Za-z0-9.+=_-]{0,79}$/;
 

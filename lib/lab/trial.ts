@@ -26,6 +26,8 @@ export interface TrialRoom {
   readonly signal?: AbortSignal;
   /** Called after each step. */
   readonly onStep?: (step: number, maxSteps: number) => void;
+  /** Looks at a model that was trained, before it is forgotten. Not called if it diverged. */
+  readonly onTrained?: (model: Model) => Promise<void>;
 }
 
 /** The share of a text that is trained on; the rest validates. */
@@ -89,6 +91,7 @@ export async function runTrial(
   }
   signal?.throwIfAborted();
   const written = diverged === undefined ? await write(model, room) : {};
+  if (diverged === undefined) await room.onTrained?.(model);
   const last = diverged === undefined ? curve.at(-1) : undefined;
   const seen = trainer.step * train.gradAccumulation * train.batchSize *
     blockSize;

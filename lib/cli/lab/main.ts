@@ -18,6 +18,7 @@ import {
   labVerbs,
   labWorksVerb,
 } from "./verbs.ts";
+import { labPositionsVerb } from "./positions_verb.ts";
 
 /** Runs one of the lab's verbs; gives the exit code. */
 export async function lab([name, ...args]: readonly string[]): Promise<number> {
@@ -61,6 +62,11 @@ export async function lab([name, ...args]: readonly string[]): Promise<number> {
       return await run(labReportVerb, args, async (given) => {
         const { labReport } = await import("./report.ts");
         return await labReport(given);
+      });
+    case "positions":
+      return await run(labPositionsVerb, args, async (given) => {
+        const { labPositions } = await import("./positions.ts");
+        return await labPositions(given);
       });
     case "--help":
     case "-h":

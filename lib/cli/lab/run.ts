@@ -3,6 +3,7 @@
 import { type Backend, DeviceLostError } from "../../backends/backend.ts";
 import { openBackend } from "../../backends/open.ts";
 import { type Plan, type Trial, trialsOf } from "../../lab/plan.ts";
+import { runPositionTrial } from "../../lab/positions/measure.ts";
 import { runTrial, splitsOf, type TrialRoom } from "../../lab/trial.ts";
 import type { Arguments } from "../arguments.ts";
 import { loadCorpus } from "../corpus.ts";
@@ -62,6 +63,9 @@ export async function runStudy(
   const tokenizer = makeTokenizer(study.plan.tokenizer, corpus.text);
   const tokens = tokenizer.encode(corpus.text);
   const measured = measuring(study.plan, { tokenizer, tokens });
+  const runOne = study.plan.measure === "positions"
+    ? runPositionTrial
+    : runTrial;
   await using backend = await openDevice(flags);
   const machine = `lm ${VERSION}, Deno ${Deno.version.deno}, ${
     deviceName(backend)
@@ -75,7 +79,7 @@ export async function runStudy(
     // It may have been finished between the two questions.
     if (claim === undefined || await study.isDone(trial.id)) continue;
     try {
-      const outcome = await runTrial(trial, {
+      const outcome = await runOne(trial, {
         backend,
         tokenizer,
         tokens,

@@ -1,0 +1,24 @@
+/** `lab positions`: plans, runs and reports the study of positions. */
+
+import type { Arguments } from "../arguments.ts";
+import { mergeOutcomes } from "../../lab/outcome.ts";
+import { positionsPlan } from "../../lab/positions/plan.ts";
+import { exitCode } from "../errors.ts";
+import { writeOutput } from "../terminal.ts";
+import { runStudy } from "./run.ts";
+import { Study } from "./study.ts";
+import type { LabPositionsFlags } from "./positions_verb.ts";
+
+/** Does what is left of it; gives the exit code. */
+export async function labPositions(
+  { flags }: Arguments<LabPositionsFlags>,
+): Promise<number> {
+  const { quick = false, out, ...others } = flags;
+  const path = out ?? `studies/positions${quick ? "-quick" : ""}`;
+  const study = await Study.start(path, positionsPlan({ quick }));
+  const code = await runStudy(study, others);
+  if (code !== exitCode.ok) return code;
+  const outcomes = mergeOutcomes(study.plan, [await study.outcomes()]);
+  await writeOutput(`${await study.merge(outcomes)}\n`);
+  return exitCode.ok;
+}

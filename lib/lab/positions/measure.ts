@@ -1,0 +1,175 @@
+/** What the study of positions measures of a trained model, as plain data. */
+
+import { Model } from "../../language_model.ts";
+import type { Outcome } from "../outcome.ts";
+import type { Trial } from "../plan.ts";
+import { runTrial, splitsOf, type TrialRoom } from "../trial.ts";
+import { lengthened, lossByPosition } from "./losses.ts";
+import { LONGER } from "./plan.ts";
+import { fitProbes, readProbes } from "./probes.ts";
+import { orderChange } from "./order.ts";
+import { attentionSpread } from "./spread.ts";
+import { constantWindows, shuffledWindows, spreadWindows } from "./windows.ts";
+
+/** A part of a model and how well a probe tells positions there. See `Reading` in `probes.ts`. */
+export interface PartResult {
+  readonly part: string;
+  readonly r2: number;
+  /** In tokens. */
+  readonly error: number;
+  /** Of the probe that was fitted to shuffled positions. */
+  readonly shuffledR2: number;
+  /** Of a probe of the same model before training. */
+  readonly untrainedR2: number;
+  readonly untrainedError: number;
+  /** The same probe on the same windows with their tokens in random order. */
+  readonly shuffledTextR2: number;
+  /** The same probe on windows of one token over and over: largest less smallest reading, in tokens. */
+  readonly constantTextRange: number;
+  /** Readings at each position of held-out text (T). */
+  readonly means: readonly number[];
+  readonly deviations: readonly number[];
+}
+
+/** What was measured. */
+export interface PositionMeasures {
+  /** By part, in the order in which a token meets them. */
+  readonly probes: readonly PartResult[];
+  /** The loss at each position (T), nats. */
+  readonly losses: readonly number[];
+  /** The same of the same weights with a context that is `LONGER` times as long; null if that cannot be. */
+  readonly longLosses: readonly number[] | null;
+  /** Why it cannot be. */
+  readonly refused?: string;
+  /** How much what the first attention gives scatters at each position (T), trained and not. */
+  readonly spread: readonly number[];
+  readonly untrainedSpread: readonly number[];
+  /** The largest change of the last token's logits when those before it change places. */
+  readonly orderChange: number;
+}
+
+/** What came of a trial of this study. */
+export interface PositionOutcome extends Outcome {
+  /** Absent if it diverged. */
+  readonly positions?: PositionMeasures;
+}
+
+/** Windows that each measure takes. */
+const counts = {
+  fit: 512,
+  score: 256,
+  losses: 3000,
+  longLosses: 800,
+  spread: 512,
+};
+
+/** Trains and measures. */
+export async function runPositionTrial(
+  trial: Trial,
+  room: TrialRoom,
+): Promise<PositionOutcome> {
+  const { seed } = trial;
+  let positions: PositionMeasures | undefined;
+  const outcome = await runTrial(trial, {
+    ...room,
+    onTrained: async (model) => {
+      positions = await measure(model, {
+        ...splitsOf(room.tokens),
+        seed,
+        signal: room.signal,
+      });
+    },
+  });
+  return { ...outcome, ...(positions && { positions }) };
+}
+
+interface Given {
+  readonly training: Int32Array;
+  readonly heldOut: Int32Array;
+  /** The model's, so that it can be made again as it was before training. */
+  readonly seed: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function measure(
+  model: Model,
+  { training, heldOut, seed, signal }: Given,
+): Promise<PositionMeasures> {
+  const { backend, config } = model;
+  const { blockSize: T, vocabSize } = config;
+  await using untrained = await Model.create(config, { backend, seed });
+  const fit = spreadWindows(training, { T, atMost: counts.fit });
+  const text = spreadWindows(heldOut, { T, atMost: counts.score });
+  const read = async (of: Model) => {
+    const probes = await fitProbes(of, fit, { seed, signal });
+    const options = { seed, signal };
+    return {
+      probes,
+      readings: await readProbes(of, probes, { windows: text, ...options }),
+    };
+  };
+  const trained = await read(model);
+  const before = await read(untrained);
+  const onText = async (windows: typeof text) =>
+    await readProbes(model, trained.probes, { windows, seed, signal });
+  const shuffled = await onText(shuffledWindows(text, seed));
+  const constant = await onText(constantWindows(vocabSize, T));
+  const spreadText = spreadWindows(heldOut, { T, atMost: counts.spread });
+  const spreadOf = async (of: Model) =>
+    rounded(await attentionSpread(of, spreadText, signal));
+  const losses = await lossByPosition(
+    model,
+    spreadWindows(heldOut, { T, atMost: counts.losses }),
+    signal,
+  );
+  return {
+    probes: trained.readings.map((reading, i) => ({
+      part: reading.part,
+      r2: short(reading.r2),
+      error: short(reading.error),
+      shuffledR2: short(reading.shuffledR2),
+      untrainedR2: short(before.readings[i]!.r2),
+      untrainedError: short(before.readings[i]!.error),
+      shuffledTextR2: short(shuffled[i]!.r2),
+      constantTextRange: short(
+        Math.max(...constant[i]!.means) - Math.min(...constant[i]!.means),
+      ),
+      means: rounded(reading.means),
+      deviations: rounded(reading.deviations),
+    })),
+    losses: rounded(losses),
+    ...await longLosses(model, heldOut, signal),
+    spread: await spreadOf(model),
+    untrainedSpread: await spreadOf(untrained),
+    orderChange: short(
+      (await orderChange(model, text.tokens.slice(0, T))).largest,
+    ),
+  };
+}
+
+async function longLosses(
+  model: Model,
+  heldOut: Int32Array,
+  signal: AbortSignal | undefined,
+): Promise<Pick<PositionMeasures, "longLosses" | "refused">> {
+  const T = LONGER * model.config.blockSize;
+  let long: Model;
+  try {
+    long = await lengthened(model, T);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return { longLosses: null, refused: error.message };
+  }
+  await using reader = long;
+  const windows = spreadWindows(heldOut, { T, atMost: counts.longLosses });
+  return { longLosses: rounded(await lossByPosition(reader, windows, signal)) };
+}
+
+/** Five digits: a committed study is read more often than it is computed with. */
+function short(value: number): number {
+  return Number(value.toPrecision(5));
+}
+
+function rounded(values: Iterable<number>): number[] {
+  return Array.from(values, short);
+}

@@ -1,0 +1,12 @@
+/** The order of tokens on WebGPU. */
+
+import { openWebGpu } from "../../lib/backends/webgpu.ts";
+import { registerOrder } from "../lab/positions_order.ts";
+import { skipped, suffix } from "./adapter.ts";
+
+registerOrder({
+  name: `WebGPU${suffix}`,
+  open: () => openWebGpu({ adapter: "any" }),
+  epsilon: 2 ** -23,
+  ignore: skipped,
+});
