@@ -9,7 +9,12 @@ import { LONGER } from "./plan.ts";
 import { fitProbes, readProbes } from "./probes.ts";
 import { orderChange } from "./order.ts";
 import { attentionSpread } from "./spread.ts";
-import { constantWindows, shuffledWindows, spreadWindows } from "./windows.ts";
+import {
+  constantWindows,
+  shuffledWindows,
+  spreadWindows,
+  type Windows,
+} from "./windows.ts";
 
 /** A part of a model and how well a probe tells positions there. See `Reading` in `probes.ts`. */
 export interface PartResult {
@@ -54,14 +59,8 @@ export interface PositionOutcome extends Outcome {
   readonly positions?: PositionMeasures;
 }
 
-/** Windows that each measure takes. */
-const counts = {
-  fit: 512,
-  score: 256,
-  losses: 3000,
-  longLosses: 800,
-  spread: 512,
-};
+/** Windows that probes are fitted on and scored on; the losses are those of the whole held-out text. */
+const counts = { fit: 256, score: 256, spread: 512 };
 
 /** Trains and measures. */
 export async function runPositionTrial(
@@ -119,7 +118,7 @@ async function measure(
     rounded(await attentionSpread(of, spreadText, signal));
   const losses = await lossByPosition(
     model,
-    spreadWindows(heldOut, { T, atMost: counts.losses }),
+    wholeText(heldOut, T),
     signal,
   );
   return {
@@ -161,8 +160,13 @@ async function longLosses(
     return { longLosses: null, refused: error.message };
   }
   await using reader = long;
-  const windows = spreadWindows(heldOut, { T, atMost: counts.longLosses });
-  return { longLosses: rounded(await lossByPosition(reader, windows, signal)) };
+  const losses = await lossByPosition(reader, wholeText(heldOut, T), signal);
+  return { longLosses: rounded(losses) };
+}
+
+/** Windows one after the other. */
+function wholeText(text: Int32Array, T: number): Windows {
+  return spreadWindows(text, { T, atMost: Math.floor((text.length - 1) / T) });
 }
 
 /** Five digits: a committed study is read more often than it is computed with. */

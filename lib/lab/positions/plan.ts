@@ -46,6 +46,7 @@ export function positionsPlan({ quick }: { readonly quick: boolean }): Plan {
       (["none", "rope"] as const).map((position): Cell => ({
         name: withLayers(position, nLayer),
         model: { position, nLayer },
+        ...(!quick && { seeds: [1, 2, 3] }),
       })),
   );
   return {

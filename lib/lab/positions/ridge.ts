@@ -26,6 +26,8 @@ export class NormalEquations {
   readonly #targetSums: Float64Array;
   /** (targets, C) */
   readonly #targetProducts: Float64Array;
+  /** The row that is being added. */
+  readonly #row: Float64Array;
   #rows = 0;
 
   /** Without any rows. */
@@ -36,6 +38,7 @@ export class NormalEquations {
     },
   ) {
     this.#features = features;
+    this.#row = new Float64Array(features);
     this.#sums = new Float64Array(features);
     this.#products = new Float64Array(features * features);
     this.#targetSums = new Float64Array(targets);
@@ -54,13 +57,12 @@ export class NormalEquations {
       { length: C },
       (_, i) => x[at + i]!,
     );
-    const row = Float64Array.from(origin, (from, i) => x[at + i]! - from);
+    const [row, products] = [this.#row, this.#products];
+    for (let i = 0; i < C; i++) row[i] = x[at + i]! - origin[i]!;
     for (let i = 0; i < C; i++) {
       const value = row[i]!;
       this.#sums[i]! += value;
-      for (let j = 0; j <= i; j++) {
-        this.#products[i * C + j]! += value * row[j]!;
-      }
+      for (let j = 0; j <= i; j++) products[i * C + j]! += value * row[j]!;
     }
     this.#targetSums.forEach((_, n) => {
       const target = targets[n]!;
