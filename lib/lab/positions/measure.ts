@@ -60,7 +60,7 @@ export interface PositionOutcome extends Outcome {
 }
 
 /** Windows that probes are fitted on and scored on; the losses are those of the whole held-out text. */
-const counts = { fit: 256, score: 256, spread: 512 };
+const counts = { fit: 256, score: 256, spread: 256 };
 
 /** Trains and measures. */
 export async function runPositionTrial(

@@ -108,6 +108,45 @@ export async function exactChange(
   return await orderChange(model, Int32Array.of(3, 0, 1, 4, 5, 2, 1, 2));
 }
 
+/** Cases that show what knows the order, with what they are in words. */
+const cases: readonly (OrderCase & { readonly what: string })[] = [
+  { what: "no mask, no positions, 1 layer", mask: "none", nLayer: 1 },
+  { what: "no mask, no positions, 2 layers", mask: "none", nLayer: 2 },
+  { what: "causal mask, no positions, 1 layer", mask: "causal", nLayer: 1 },
+  { what: "causal mask, no positions, 2 layers", mask: "causal", nLayer: 2 },
+  ...(["learned", "sinusoidal", "rope", "alibi"] as const).map((position) => ({
+    what: `no mask, ${position}, 1 layer`,
+    ...{ position, mask: "none", nLayer: 1 } as const,
+  })),
+];
+
+/** What one case showed on one backend. */
+export interface OrderResult {
+  readonly what: string;
+  /** The kind of backend. */
+  readonly backend: string;
+  /** The largest change of a logit of the model none of whose sums round: 0 is to the bit. */
+  readonly exact: number;
+  /** That of a model with weights of order 1, as a share of the largest logit. */
+  readonly generic: number;
+}
+
+/** All cases on a backend. */
+export async function orderResults(backend: Backend): Promise<OrderResult[]> {
+  const results: OrderResult[] = [];
+  for (const { what, ...change } of cases) {
+    const { largest } = await exactChange(backend, change);
+    const { share } = await genericChange(backend, change);
+    results.push({
+      what,
+      backend: backend.kind,
+      exact: largest,
+      generic: share,
+    });
+  }
+  return results;
+}
+
 /** The weight that makes odd tokens' scores 2000 lower: heads of 4 numbers halve it. */
 const FAR = -4000;
 

@@ -46,7 +46,6 @@ export function positionsPlan({ quick }: { readonly quick: boolean }): Plan {
       (["none", "rope"] as const).map((position): Cell => ({
         name: withLayers(position, nLayer),
         model: { position, nLayer },
-        ...(!quick && { seeds: [1, 2, 3] }),
       })),
   );
   return {
@@ -59,15 +58,14 @@ export function positionsPlan({ quick }: { readonly quick: boolean }): Plan {
       model: base,
       train: {
         ...presets.default.train,
-        batchSize: 16,
-        maxSteps: quick ? 200 : 600,
+        maxSteps: quick ? 300 : 600,
         evalInterval: 0,
         sampleInterval: 0,
         checkpointInterval: 0,
       },
     },
     measure: "positions",
-    seeds: quick ? [1] : [1, 2, 3, 4, 5],
+    seeds: quick ? [1] : [1, 2, 3],
     baseline: "none",
     cells: [
       ...kinds.map((position): Cell => ({

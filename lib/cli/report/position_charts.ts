@@ -1,0 +1,273 @@
+/** The charts of the study of positions. */
+
+import {
+  type CellFinding,
+  type Findings,
+  meanOver,
+} from "../../lab/positions/findings.ts";
+import { kinds, UNMASKED } from "../../lab/positions/plan.ts";
+import type { Estimate } from "../../lab/statistics.ts";
+import { layerColor, wideAndNarrow } from "./charts.ts";
+import { type Markup, markup } from "./markup.ts";
+import type { Plotter } from "./plotter.ts";
+
+/** A point of a named curve. */
+interface CurvePoint {
+  readonly x: number;
+  readonly y: number;
+  readonly name: string;
+}
+
+/** How a curve is drawn. */
+interface Pen {
+  readonly color: string;
+  readonly dash?: string;
+}
+
+/** The colour of a kind of positions, everywhere the same. */
+function penOf(name: string): Pen {
+  const place = [...kinds, UNMASKED].indexOf(name as typeof kinds[number]);
+  return { color: `var(--run${place < 0 ? 6 : place})` };
+}
+
+/** Losses at each position of the trained context. */
+export function contextChart(plotter: Plotter, { T, cells }: Findings): Markup {
+  const shown = cells.filter(({ name }) => name !== UNMASKED);
+  const points = shown.flatMap(({ name, losses }) =>
+    groups(T).map(([from, to]) => ({
+      name,
+      x: (from + 1 + to) / 2,
+      y: meanOver(losses, from, to),
+    }))
+  );
+  return curves(plotter, points, {
+    pens: new Map(shown.map(({ name }) => [name, penOf(name)])),
+    about:
+      "Line chart of the loss by tokens seen, a line for each kind of positions; the numbers are in the table below it",
+    x: { type: "log", base: 2, label: "tokens seen", tickFormat: plain },
+    y: "nats per token",
+  });
+}
+
+/** Single positions at first, then wider and wider groups: one for each quarter of a doubling. */
+function groups(T: number): [from: number, to: number][] {
+  const bounds = [0];
+  while (bounds.at(-1)! < T) {
+    const at = bounds.at(-1)!;
+    bounds.push(Math.min(T, at + Math.max(1, Math.floor(at / 5))));
+  }
+  return bounds.slice(1).map((to, i) => [bounds[i]!, to]);
+}
+
+/** Losses up to a multiple of the trained context. */
+export function beyondChart(plotter: Plotter, { T, cells }: Findings): Markup {
+  const shown = cells.filter(({ name }) => name !== UNMASKED);
+  const step = T / 8;
+  const points = shown.flatMap(({ name, longLosses, losses }) => {
+    const curve = longLosses ?? losses;
+    return Array.from({ length: curve.length / step }, (_, i) => ({
+      name,
+      x: (i + 0.5) * step,
+      y: meanOver(curve, i * step, (i + 1) * step),
+    }));
+  });
+  return curves(plotter, points, {
+    pens: new Map(shown.map(({ name }) => [name, penOf(name)])),
+    about:
+      "Line chart of the loss by position up to four times the trained context, a line for each kind of positions; the numbers are in the table below it",
+    x: { label: "position", ticks: 8 },
+    y: "nats per token",
+    limit: { at: T, text: "as trained" },
+  });
+}
+
+/** R² of probes by part, of the cell without positions and its controls. */
+export function probeChart(plotter: Plotter, { cells }: Findings): Markup {
+  const none = cells.find(({ name }) => name === "none");
+  const unmasked = cells.find(({ name }) => name === UNMASKED);
+  const curve = (
+    name: string,
+    cell: CellFinding | undefined,
+    of: (part: CellFinding["parts"][number]) => Estimate,
+  ) => (cell?.parts ?? []).map((part, x) => ({ name, x, y: of(part).mean }));
+  const names = {
+    trained: "no positions, causal mask",
+    random: "the same probe, text in random order",
+    untrained: "before training",
+    shuffled: "shuffled positions",
+    unmasked: "no mask",
+  };
+  const points = [
+    ...curve(names.trained, none, ({ r2 }) => r2),
+    ...curve(names.random, none, ({ shuffledTextR2 }) => shuffledTextR2),
+    ...curve(names.untrained, none, ({ untrainedR2 }) => untrainedR2),
+    ...curve(names.shuffled, none, ({ shuffledR2 }) => shuffledR2),
+    ...curve(names.unmasked, unmasked, ({ r2 }) => r2),
+  ];
+  const parts = none?.parts.map(({ part }) => part) ?? [];
+  return curves(plotter, points, {
+    pens: new Map([
+      [names.trained, { color: "var(--run0)" }],
+      [names.random, { color: "var(--run0)", dash: "3 3" }],
+      [names.untrained, { color: "var(--run1)" }],
+      [names.shuffled, { color: "var(--run6)", dash: "2 4" }],
+      [names.unmasked, { color: "var(--run3)" }],
+    ]),
+    about:
+      "Line chart of R² of the probes by part of the model; the numbers are in the table below it",
+    x: {
+      label: "read after",
+      ticks: parts.length,
+      tickFormat: (at: number) => parts[at] ?? "",
+    },
+    y: "R²",
+    marginRight: 36,
+  });
+}
+
+/** What probes read at each position. */
+export function readingChart(plotter: Plotter, { T, cells }: Findings): Markup {
+  const none = cells.find(({ name }) => name === "none");
+  const parts = none?.parts.filter(({ part }) => part !== "final norm") ?? [];
+  const points = [
+    ...parts.flatMap(({ part, means }) =>
+      means.map((y, x) => ({ name: part, x: x + 1, y: y + 1 }))
+    ),
+    ...[1, T].map((x) => ({ name: "the truth", x, y: x })),
+  ];
+  return curves(plotter, points, {
+    pens: new Map([
+      ...parts.map(({ part }, i): [string, Pen] => [part, {
+        color: layerColor(i, parts.length),
+      }]),
+      ["the truth", { color: "var(--dim)", dash: "2 4" }],
+    ]),
+    about:
+      "Line chart of the position that probes read on average, by the true position, a line for each part of the model",
+    x: { label: "position", ticks: 8 },
+    y: "position read, on average",
+  });
+}
+
+/** How the first attention scatters, trained and not, beside 1/t. */
+export function spreadChart(plotter: Plotter, { T, cells }: Findings): Markup {
+  const none = cells.find(({ name }) => name === "none");
+  if (none === undefined) return markup``;
+  const relative = (name: string, spread: readonly number[]) =>
+    spread.map((value, x) => ({ name, x: x + 1, y: value / spread[0]! }));
+  const points = [
+    ...relative("trained", none.spread),
+    ...relative("before training", none.untrainedSpread),
+    ...Array.from({ length: T }, (_, t) => ({
+      name: "1/t",
+      x: t + 1,
+      y: 1 / (t + 1),
+    })),
+  ];
+  return curves(plotter, points, {
+    pens: new Map([
+      ["trained", { color: "var(--run0)" }],
+      ["before training", { color: "var(--run1)" }],
+      ["1/t", { color: "var(--dim)", dash: "2 4" }],
+    ]),
+    about:
+      "Line chart of the variance of what the first attention gives by position, as a share of that at the first",
+    x: { type: "log", base: 2, label: "tokens seen, t", tickFormat: plain },
+    y: "variance, as a share of the first",
+    log: true,
+  });
+}
+
+/** Losses by depth, with and without positions. */
+export function depthChart(plotter: Plotter, { depths }: Findings): Markup {
+  const bars = depths.flatMap(({ nLayer, none, rope }) => [
+    { name: "none", x: nLayer, y: none.mean },
+    { name: "rope", x: nLayer, y: rope.mean },
+  ]);
+  return curves(plotter, bars, {
+    pens: new Map(["none", "rope"].map((name) => [name, penOf(name)])),
+    about:
+      "Line chart of the loss by layers, with rope and without positions; the numbers are in the table below it",
+    x: { label: "layers", ticks: depths.length, tickFormat: plain },
+    y: "nats per token",
+    dots: true,
+  });
+}
+
+function plain(value: number): string {
+  return String(value);
+}
+
+function curves(
+  plotter: Plotter,
+  points: readonly CurvePoint[],
+  { pens, about, x, y, limit, log = false, dots = false, marginRight = 14 }: {
+    /** By the curve's name. */
+    readonly pens: ReadonlyMap<string, Pen>;
+    readonly about: string;
+    readonly x: Readonly<Record<string, unknown>>;
+    readonly y: string;
+    /** A vertical line. */
+    readonly limit?: { readonly at: number; readonly text: string };
+    readonly log?: boolean;
+    readonly dots?: boolean;
+    readonly marginRight?: number;
+  },
+): Markup {
+  const { plot } = plotter;
+  const byName = Map.groupBy(points, ({ name }) => name);
+  const limits = limit === undefined ? [] : [limit];
+  return markup`<div class="legend">${
+    Array.from(pens, ([name, { color, dash }]) =>
+      markup`<span>${key(color, dash !== undefined)}${name}</span>`)
+  }</div>
+${
+    wideAndNarrow(({ width, height }) =>
+      plotter.draw({
+        width,
+        height: height - 60,
+        marginLeft: 44,
+        marginRight,
+        ariaLabel: about,
+        x: width < 500
+          ? { ...x, ticks: Math.min(5, Number(x["ticks"] ?? 5)) }
+          : x,
+        y: {
+          label: y,
+          grid: true,
+          nice: true,
+          ...(log && { type: "log", ticks: 4 }),
+        },
+        marks: [
+          plot.ruleX(limits, {
+            x: "at",
+            stroke: "currentColor",
+            strokeDasharray: "2 4",
+          }),
+          plot.text(limits, {
+            ...{ x: "at", text: "text", frameAnchor: "top" },
+            ...{ textAnchor: "start", dx: 5, fill: "var(--dim)" },
+          }),
+          ...Array.from(pens).flatMap(([name, { color, dash = "none" }]) => [
+            plot.line(byName.get(name) ?? [], {
+              ...{ x: "x", y: "y", stroke: color, strokeDasharray: dash },
+              strokeWidth: 2,
+            }),
+            plot.dot(byName.get(name) ?? [], {
+              ...{ x: "x", y: "y", fill: color, r: dots ? 4 : 6 },
+              fillOpacity: dots ? 1 : 0,
+              title: ({ x, y }: CurvePoint) =>
+                `${name}, ${Number(x.toFixed(1))}: ${y.toFixed(3)}`,
+            }),
+          ]),
+        ],
+      })
+    )
+  }`;
+}
+
+function key(color: string, dashed: boolean): Markup {
+  return dashed
+    ? markup`<i class="key dotted" style="border-color:${color}"></i>`
+    : markup`<i class="key" style="--c:${color}"></i>`;
+}

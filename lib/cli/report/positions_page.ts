@@ -1,0 +1,133 @@
+/** The page about the study of positions. */
+
+import type { Findings } from "../../lab/positions/findings.ts";
+import type { OrderResult } from "../../lab/positions/order.ts";
+import {
+  answer,
+  beyondTable,
+  contextTable,
+  depthTable,
+  orderTable,
+  partTable,
+  probeTable,
+  type Table,
+  words,
+  worthTable,
+} from "../../lab/positions/report.ts";
+import { VERSION } from "../program.ts";
+import { type Content, type Markup, markup } from "./markup.ts";
+import { page, table } from "./page.ts";
+import type { Plotter } from "./plotter.ts";
+import {
+  beyondChart,
+  contextChart,
+  depthChart,
+  probeChart,
+  readingChart,
+  spreadChart,
+} from "./position_charts.ts";
+
+/** What the page is made of. */
+export interface PositionsRecord {
+  readonly title: string;
+  readonly about: string;
+  readonly findings: Findings;
+  readonly orders: readonly OrderResult[];
+  /** What is said of the trials: how many, how long, where. */
+  readonly provenance: string;
+  /** What keeps the numbers from being trusted. */
+  readonly notes: readonly string[];
+}
+
+/** The page as text. */
+export async function positionsPage(
+  plotter: Plotter,
+  { title, about, findings, orders, provenance, notes }: PositionsRecord,
+): Promise<string> {
+  const [first = about, ...rest] = answer(findings);
+  const part = (
+    id: string,
+    title: string,
+    about: string,
+    ...content: readonly Content[]
+  ) => ({ id, title, about: coded(about), content });
+  return await page({
+    title,
+    header: markup`<h1>${title}</h1>
+<p class="summary">${first}</p>
+<p class="summary">${rest.join(" ")}</p>${
+      notes.map((note) =>
+        markup`
+<p class="note">${note}</p>`
+      )
+    }`,
+    sections: [
+      part(
+        "worth",
+        "What positions are worth",
+        words.worth,
+        shown(worthTable(findings)),
+      ),
+      part(
+        "depth",
+        "How deep it must be",
+        words.depths,
+        depthChart(plotter, findings),
+        shown(depthTable(findings)),
+      ),
+      part(
+        "probes",
+        "Where position is",
+        words.probes,
+        probeChart(plotter, findings),
+        shown(probeTable(findings)),
+        markup`<h3>What the probes read, by true position</h3>`,
+        readingChart(plotter, findings),
+        markup`<h3>R² by part, of all kinds of positions</h3>`,
+        shown(partTable(findings)),
+      ),
+      part(
+        "spread",
+        "What the mask leaves behind",
+        words.spread,
+        spreadChart(plotter, findings),
+      ),
+      part(
+        "order",
+        "Who knows the order",
+        words.order,
+        shown(orderTable(orders)),
+      ),
+      part(
+        "context",
+        "Within the context",
+        words.context,
+        contextChart(plotter, findings),
+        shown(contextTable(findings)),
+      ),
+      part(
+        "beyond",
+        "Beyond it",
+        words.beyond,
+        beyondChart(plotter, findings),
+        shown(beyondTable(findings)),
+      ),
+    ],
+    footer: markup`${provenance} Drawn by lm ${VERSION} on ${
+      new Date().toISOString().slice(0, 10)
+    }.`,
+  });
+}
+
+function shown({ head, rows }: Table): Markup {
+  return table({ caption: head.join(", "), head, rows });
+}
+
+/** Text with `code` in it. */
+function coded(text: string): Markup {
+  return markup`${
+    text.split("`").map((piece, i) =>
+      i % 2 === 0 ? piece : markup`<code>${piece}</code>`
+    )
+  }`;
+}

@@ -1,0 +1,204 @@
+/** What the trials of the study of positions say together: means over seeds, with intervals. */
+
+import type { Plan } from "../plan.ts";
+import { type Estimate, estimate, pairedDifference } from "../statistics.ts";
+import type { PartResult, PositionOutcome } from "./measure.ts";
+import { depths, kinds, LONGER, UNMASKED, withLayers } from "./plan.ts";
+
+/** How well probes read positions at one part of a cell's models. */
+export interface PartFinding {
+  readonly part: string;
+  readonly r2: Estimate;
+  /** In tokens. */
+  readonly error: Estimate;
+  readonly shuffledR2: Estimate;
+  readonly untrainedR2: Estimate;
+  readonly shuffledTextR2: Estimate;
+  /** In tokens. */
+  readonly constantTextRange: Estimate;
+  /** Readings at each position, (T): means over seeds. */
+  readonly means: readonly number[];
+  readonly deviations: readonly number[];
+}
+
+/** The positions from `from` to before `to`, and the loss there. */
+export interface Stretch {
+  readonly from: number;
+  readonly to: number;
+  readonly loss: Estimate;
+  /** Less that of the second half of the trained context, in the same windows. */
+  readonly change: Estimate;
+}
+
+/** What a cell showed. */
+export interface CellFinding {
+  readonly name: string;
+  readonly seeds: number;
+  readonly valLoss: Estimate;
+  /** How much lower the loss is than without positions, seed by seed; undefined for `none` itself. */
+  readonly worth: Estimate | undefined;
+  readonly parts: readonly PartFinding[];
+  /** Losses at each position (T), means over seeds. */
+  readonly losses: readonly number[];
+  /** The same up to `LONGER` times T; undefined where that cannot be. */
+  readonly longLosses: readonly number[] | undefined;
+  /** Beyond the trained context, each as long as it. */
+  readonly beyond: readonly Stretch[];
+  /** Why there is nothing beyond it. */
+  readonly refused: string | undefined;
+  /** Scatter of what the first attention gives, (T). */
+  readonly spread: readonly number[];
+  readonly untrainedSpread: readonly number[];
+  readonly orderChange: Estimate;
+}
+
+/** What positions are worth at a depth. */
+export interface DepthFinding {
+  readonly nLayer: number;
+  readonly none: Estimate;
+  readonly rope: Estimate;
+  readonly worth: Estimate;
+}
+
+/** All that was found. */
+export interface Findings {
+  /** The trained context. */
+  readonly T: number;
+  /** Those of the kinds of positions, and without mask; of those that have trials. */
+  readonly cells: readonly CellFinding[];
+  readonly depths: readonly DepthFinding[];
+}
+
+/** An outcome with its measures. */
+type Measured =
+  & PositionOutcome
+  & Required<Pick<PositionOutcome, "positions">>
+  & { readonly valLoss: number };
+
+/** Sums up outcomes. What diverged is in no mean; the table of trials has it. */
+export function positionFindings(
+  plan: Plan,
+  outcomes: readonly PositionOutcome[],
+): Findings {
+  const measured = outcomes.filter((outcome): outcome is Measured =>
+    outcome.positions !== undefined && outcome.valLoss !== null
+  );
+  const byCell = Map.groupBy(measured, ({ cell }) => cell);
+  const losses = (cell: string) =>
+    new Map(
+      (byCell.get(cell) ?? []).map(({ seed, valLoss }) => [seed, valLoss]),
+    );
+  const worth = (cell: string, none: string) =>
+    pairedDifference(losses(none), losses(cell));
+  const T = plan.base.model!.blockSize!;
+  return {
+    T,
+    cells: [...kinds, UNMASKED].flatMap((name) => {
+      const trials = byCell.get(name);
+      if (trials === undefined) return [];
+      return cellFinding(trials, {
+        T,
+        worth: name === "none" ? undefined : worth(name, "none"),
+      });
+    }),
+    depths: depths.flatMap((nLayer) => {
+      const [none, rope] = [
+        withLayers("none", nLayer),
+        withLayers("rope", nLayer),
+      ];
+      if (!byCell.has(none) || !byCell.has(rope)) return [];
+      return {
+        nLayer,
+        none: estimate([...losses(none).values()]),
+        rope: estimate([...losses(rope).values()]),
+        worth: worth(rope, none),
+      };
+    }),
+  };
+}
+
+function cellFinding(
+  trials: readonly Measured[],
+  { T, worth }: { readonly T: number; readonly worth: Estimate | undefined },
+): CellFinding {
+  const over = (of: (trial: Measured) => number) => estimate(trials.map(of));
+  const means = (of: (trial: Measured) => readonly number[]) =>
+    meanCurve(trials.map(of));
+  const [first] = trials as [Measured];
+  const long = trials.flatMap(({ positions: { longLosses } }) =>
+    longLosses === null ? [] : [longLosses]
+  );
+  return {
+    name: first.cell,
+    seeds: trials.length,
+    valLoss: over(({ valLoss }) => valLoss),
+    worth,
+    parts: first.positions.probes.map(({ part }, i) =>
+      partFinding(part, trials.map(({ positions }) => positions.probes[i]!))
+    ),
+    losses: means(({ positions }) => positions.losses),
+    longLosses: long.length === 0 ? undefined : meanCurve(long),
+    beyond: long.length === 0 ? [] : stretches(long, T),
+    refused: first.positions.refused,
+    spread: means(({ positions }) => positions.spread),
+    untrainedSpread: means(({ positions }) => positions.untrainedSpread),
+    orderChange: over(({ positions }) => positions.orderChange),
+  };
+}
+
+function partFinding(
+  part: string,
+  results: readonly PartResult[],
+): PartFinding {
+  const over = (of: (result: PartResult) => number) =>
+    estimate(results.map(of));
+  return {
+    part,
+    r2: over(({ r2 }) => r2),
+    error: over(({ error }) => error),
+    shuffledR2: over(({ shuffledR2 }) => shuffledR2),
+    untrainedR2: over(({ untrainedR2 }) => untrainedR2),
+    shuffledTextR2: over(({ shuffledTextR2 }) => shuffledTextR2),
+    constantTextRange: over(({ constantTextRange }) => constantTextRange),
+    means: meanCurve(results.map(({ means }) => means)),
+    deviations: meanCurve(results.map(({ deviations }) => deviations)),
+  };
+}
+
+function stretches(
+  losses: readonly (readonly number[])[],
+  T: number,
+): Stretch[] {
+  return Array.from({ length: LONGER - 1 }, (_, i) => {
+    const [from, to] = [(i + 1) * T, (i + 2) * T];
+    const loss = losses.map((curve) => meanOver(curve, from, to));
+    const within = losses.map((curve) => meanOver(curve, T / 2, T));
+    return {
+      from,
+      to,
+      loss: estimate(loss),
+      change: estimate(loss.map((value, seed) => value - within[seed]!)),
+    };
+  });
+}
+
+/** The mean of a curve's values from one place to before another. */
+export function meanOver(
+  curve: readonly number[],
+  from: number,
+  to: number,
+): number {
+  const part = curve.slice(from, to);
+  return part.reduce((sum, value) => sum + value, 0) / part.length;
+}
+
+function meanCurve(curves: readonly (readonly number[])[]): number[] {
+  return curves[0]!.map((_, at) =>
+    curves.reduce((sum, curve) => sum + curve[at]!, 0) / curves.length
+  );
+}
+
+/** The part where a cell's positions are read best. */
+export function bestPart({ parts }: CellFinding): PartFinding {
+  return parts.reduce((a, b) => b.r2.mean > a.r2.mean ? b : a);
+}

@@ -1,0 +1,282 @@
+/** The study of positions in words and tables, as Markdown. */
+
+import type { Estimate } from "../statistics.ts";
+import {
+  bestPart,
+  type CellFinding,
+  type Findings,
+  meanOver,
+} from "./findings.ts";
+import type { OrderResult } from "./order.ts";
+import { LONGER, UNMASKED } from "./plan.ts";
+
+/** A table: its head, which columns are numbers, and its rows. */
+export interface Table {
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+/** `0.1503 ± 0.0062`; with a sign where asked for. */
+export function pm(
+  { mean, margin }: Estimate,
+  { digits = 3, sign = false }: {
+    readonly digits?: number;
+    readonly sign?: boolean;
+  } = {},
+): string {
+  // What rounds to nothing has no sign.
+  const zero = Number(mean.toFixed(digits)) === 0;
+  const text = (zero ? 0 : mean).toFixed(digits);
+  const interval = Number.isNaN(margin) ? "" : ` ± ${margin.toFixed(digits)}`;
+  return `${sign && !zero && mean > 0 ? "+" : ""}${text}${interval}`;
+}
+
+/** The answer, in a few sentences; empty as long as the cells that it needs are missing. */
+export function answer({ T, cells, depths }: Findings): string[] {
+  const cell = (name: string) => cells.find((cell) => cell.name === name);
+  const none = cell("none");
+  if (none === undefined) return [];
+  const helped = cells.filter(({ name, worth }) =>
+    worth !== undefined && name !== UNMASKED
+  ).toSorted((a, b) => b.worth!.mean - a.worth!.mean);
+  const best = bestPart(none);
+  const [embedding] = none.parts;
+  const unmasked = cell(UNMASKED);
+  const sentences = [
+    `With a causal mask and no positions the model reaches ${
+      pm(none.valLoss)
+    } nats per token; positions are worth ${
+      helped.map(({ name, worth }) => `${pm(worth!)} (${name})`).join(", ")
+    } of it, over ${count(none.seeds, "seed")} compared in pairs.`,
+    `Where position comes from without them: a linear probe reads it from the residual stream with R² ${
+      pm(embedding!.r2, { digits: 2 })
+    } after the embedding and ${
+      pm(best.r2, { digits: 2 })
+    } after ${best.part} (it errs by ${
+      best.error.mean.toFixed(1)
+    } of ${T} tokens, guessing the middle by ${
+      (T / 4).toFixed(1)
+    }); before training that is ${pm(best.untrainedR2, { digits: 2 })}${
+      unmasked === undefined
+        ? ""
+        : `, and without the mask at most ${
+          pm(bestPart(unmasked).r2, { digits: 2 })
+        }`
+    }.`,
+    `So it is the mask that gives it: each token averages over as many tokens as there are before it. Where these are all the same there is nothing to count: on a text of one letter the probe's reading moves by ${
+      best.constantTextRange.mean.toPrecision(1)
+    } tokens from the first position to the last.`,
+  ];
+  if (depths.length > 1) {
+    sentences.push(
+      `Order takes a second layer: rope is worth ${
+        depths.map(({ nLayer, worth }) =>
+          `${pm(worth)} with ${count(nLayer, "layer")}`
+        ).join(", ")
+      }.`,
+    );
+  }
+  return sentences;
+}
+
+function count(n: number, thing: string): string {
+  return `${n} ${thing}${n === 1 ? "" : "s"}`;
+}
+
+/** Validation losses, and what positions are worth. */
+export function worthTable({ cells }: Findings): Table {
+  return {
+    head: [
+      "positions",
+      "validation loss",
+      "lower than without",
+      "best probe: R²",
+      "after",
+    ],
+    rows: cells.map((cell) => {
+      const best = bestPart(cell);
+      return [
+        cell.name,
+        pm(cell.valLoss),
+        cell.worth === undefined ? "" : pm(cell.worth, { sign: true }),
+        pm(best.r2),
+        best.part,
+      ];
+    }),
+  };
+}
+
+/** What rope is worth at each depth. */
+export function depthTable({ depths }: Findings): Table {
+  return {
+    head: ["layers", "none", "rope", "rope is worth"],
+    rows: depths.map(({ nLayer, none, rope, worth }) => [
+      String(nLayer),
+      pm(none),
+      pm(rope),
+      pm(worth),
+    ]),
+  };
+}
+
+/** How well probes read positions, by part: of the cell without positions, with its controls. */
+export function probeTable({ cells }: Findings): Table {
+  const none = cells.find(({ name }) => name === "none");
+  const unmasked = cells.find(({ name }) => name === UNMASKED);
+  return {
+    head: [
+      "after",
+      "R²",
+      "errs by, tokens",
+      "before training",
+      "shuffled positions",
+      "no mask",
+      "text in random order",
+      "one letter: range, tokens",
+    ],
+    rows: (none?.parts ?? []).map((part, i) => [
+      part.part,
+      pm(part.r2),
+      pm(part.error, { digits: 1 }),
+      pm(part.untrainedR2),
+      pm(part.shuffledR2),
+      unmasked === undefined ? "" : pm(unmasked.parts[i]!.r2),
+      pm(part.shuffledTextR2),
+      part.constantTextRange.mean.toPrecision(1),
+    ]),
+  };
+}
+
+/** R² by part, of all cells. */
+export function partTable({ cells }: Findings): Table {
+  return {
+    head: ["after", ...cells.map(({ name }) => name)],
+    rows: (cells[0]?.parts ?? []).map(({ part }, i) => [
+      part,
+      ...cells.map(({ parts }) => parts[i]!.r2.mean.toFixed(3)),
+    ]),
+  };
+}
+
+/** Losses by how many tokens have been seen. */
+export function contextTable({ T, cells }: Findings): Table {
+  const bounds = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256].filter((at) => at < T);
+  const ranges = bounds.map((from, i) => [from, bounds[i + 1] ?? T] as const);
+  return {
+    head: ["tokens seen", ...cells.map(({ name }) => name)],
+    rows: ranges.map(([from, to]) => [
+      to === from + 1 ? String(to) : `${from + 1} to ${to}`,
+      ...cells.map(({ losses }) => meanOver(losses, from, to).toFixed(3)),
+    ]),
+  };
+}
+
+/** Losses beyond the trained context. */
+export function beyondTable({ T, cells }: Findings): Table {
+  const stretches = Array.from({ length: LONGER - 1 }, (_, i) => i);
+  return {
+    head: [
+      "positions",
+      `${T / 2 + 1} to ${T}`,
+      ...stretches.map((i) => `${(i + 1) * T + 1} to ${(i + 2) * T}`),
+    ],
+    rows: cells.map(({ name, losses, longLosses, beyond, refused }) => [
+      name,
+      meanOver(longLosses ?? losses, T / 2, T).toFixed(3),
+      ...stretches.map((i) => {
+        const stretch = beyond[i];
+        if (stretch === undefined) {
+          return refused === undefined ? "" : "impossible";
+        }
+        const { loss, change } = stretch;
+        return `${loss.mean.toFixed(3)} (${pm(change, { sign: true })})`;
+      }),
+    ]),
+  };
+}
+
+/** What each backend says of other orders. */
+export function orderTable(results: readonly OrderResult[]): Table {
+  const backends = [...new Set(results.map(({ backend }) => backend))];
+  const cases = Map.groupBy(results, ({ what }) => what);
+  const on = (rows: readonly OrderResult[], backend: string) =>
+    rows.find((row) => row.backend === backend);
+  return {
+    head: [
+      "model",
+      ...backends.map((backend) => `exact, ${backend}`),
+      ...backends.map((backend) => `any weights, ${backend}`),
+    ],
+    rows: [...cases].map(([what, rows]) => [
+      what,
+      ...backends.map((backend) => small(on(rows, backend)?.exact)),
+      ...backends.map((backend) => small(on(rows, backend)?.generic)),
+    ]),
+  };
+}
+
+function small(value: number | undefined): string {
+  if (value === undefined) return "";
+  return value === 0 ? "0" : value.toPrecision(2);
+}
+
+/** What stands above and below each table. */
+export const words = {
+  worth:
+    "Losses are nats per token of the validation split, ± 95 % confidence intervals over seeds; differences are of pairs with the same seed, which saw the same batches. `rope-half` is not here: it is `rope` with the channels of each head in another order. `unmasked` sees the tokens that it is to predict, if in no order: its loss does not compare.",
+  depths:
+    "With one layer the last token knows which tokens came before it and not in which order, to the bit; from the second layer on it can.",
+  probes:
+    "Ridge regression from the residual stream (64 numbers a token) to the token's position in its window, fitted on windows of the training split and scored on windows of the validation split. R² is 1 where each position is read exactly and 0 where guessing the middle is as good.",
+  context:
+    "Mean losses at positions of the context, over the whole validation split.",
+  beyond:
+    "The same weights with a context of four times the length: tables of sines and rotations are computed for it, ALiBi and none need nothing, learned positions cannot be had for it. In brackets the change against the second half of the trained context, in the same windows.",
+  order:
+    "The largest change of the last token's logits when the 7 tokens before it are put into 24 other orders. `exact`: absolute, of a model whose weights are -1, 0 and 1 and none of whose sums round, so that 0 is to the bit. `any weights`: as a share of the largest logit, of a model with weights of order 1; rounding alone is 1e-16 in float64 (reference) and 1e-7 in float32.",
+  spread:
+    "The variance over windows of what the first attention gives, at each position. An average over t values that have nothing to do with each other scatters as 1/t.",
+} as const;
+
+/** The whole report but for its title and provenance. */
+export function positionsText(
+  findings: Findings,
+  orders: readonly OrderResult[],
+): string {
+  const section = (title: string, about: string, table: Table) => [
+    `## ${title}`,
+    "",
+    about,
+    "",
+    markdown(table),
+    "",
+  ];
+  return [
+    answer(findings).join(" "),
+    "",
+    ...section("What positions are worth", words.worth, worthTable(findings)),
+    ...section("How deep it must be", words.depths, depthTable(findings)),
+    ...section("Where position is", words.probes, probeTable(findings)),
+    "R² by part, of all cells:",
+    "",
+    markdown(partTable(findings)),
+    "",
+    ...section("Who knows the order", words.order, orderTable(orders)),
+    ...section("Within the context", words.context, contextTable(findings)),
+    ...section("Beyond it", words.beyond, beyondTable(findings)),
+  ].join("\n");
+}
+
+function markdown({ head, rows }: Table): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  return [
+    line(head),
+    line(head.map((_, i) => i === 0 ? "---" : "---:")),
+    ...rows.map(line),
+  ].join("\n");
+}
+
+/** Whether a cell's models read beyond the trained context. */
+export function readsBeyond({ longLosses }: CellFinding): boolean {
+  return longLosses !== undefined;
+}
