@@ -1,10 +1,10 @@
 /** `lab positions`: plans, runs and reports the study of positions. */
 
 import type { Arguments } from "../arguments.ts";
-import { mergeOutcomes } from "../../lab/outcome.ts";
 import { positionsPlan } from "../../lab/positions/plan.ts";
 import { exitCode } from "../errors.ts";
 import { writeOutput } from "../terminal.ts";
+import { writeReport } from "./report.ts";
 import { runStudy } from "./run.ts";
 import { Study } from "./study.ts";
 import type { LabPositionsFlags } from "./positions_verb.ts";
@@ -18,7 +18,7 @@ export async function labPositions(
   const study = await Study.start(path, positionsPlan({ quick }));
   const code = await runStudy(study, others);
   if (code !== exitCode.ok) return code;
-  const outcomes = mergeOutcomes(study.plan, [await study.outcomes()]);
-  await writeOutput(`${await study.merge(outcomes)}\n`);
+  await study.merge(await study.outcomes());
+  await writeOutput(await writeReport(study));
   return exitCode.ok;
 }

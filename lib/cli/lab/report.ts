@@ -13,9 +13,10 @@ import type { Rung } from "../../lab/works.ts";
 import type { Arguments } from "../arguments.ts";
 import { exitCode } from "../errors.ts";
 import { Interrupt } from "../interrupt.ts";
-import { duration } from "../progress.ts";
 import { writeError, writeOutput } from "../terminal.ts";
 import { ladderOf } from "./ladder.ts";
+import { writePositionsReport } from "./positions_report.ts";
+import { isRough, provenance, roughness } from "./provenance.ts";
 import { openStudy } from "./run.ts";
 import { files, Study } from "./study.ts";
 import type { LabMergeFlags, LabReportFlags } from "./verbs.ts";
@@ -47,6 +48,7 @@ export async function labReport(
 /** Writes a study's report, as Markdown and as a page; gives the Markdown. */
 export async function writeReport(study: Study): Promise<string> {
   const { plan } = study;
+  if (plan.measure === "positions") return await writePositionsReport(study);
   const outcomes = await study.outcomes();
   const rungs = plan.measure === "works" ? await rungsOf(study) : [];
   const text = studyReport(plan, { outcomes, rungs });
@@ -89,14 +91,7 @@ function studyReport(
     "",
     plan.about,
     "",
-    ...plan.seeds.length < ROUGH
-      ? [
-        `**Rough**: ${
-          plan.seeds.length === 1 ? "one seed" : "two seeds"
-        } a cell cannot tell a small difference from chance.`,
-        "",
-      ]
-      : [],
+    ...isRough(plan) ? [`**Rough**: ${roughness(plan)}.`, ""] : [],
     `Losses are nats per token of ${plan.data} (${plan.tokenizer}), on the whole`,
     "validation split after the last step; ± is a 95 % confidence interval over seeds, of a",
     `difference over pairs of the same seed. The baseline is \`${
@@ -116,24 +111,5 @@ function studyReport(
     ],
     provenance(plan, outcomes),
     "",
-  ].join("\n");
-}
-
-/** Seeds from which on a table is not called rough. */
-const ROUGH = 3;
-
-function provenance(plan: Plan, outcomes: readonly Outcome[]): string {
-  const seconds = outcomes.reduce((sum, outcome) => sum + outcome.seconds, 0);
-  const machines = [
-    ...new Set(outcomes.map(({ machine = "unknown" }) => machine)),
-  ];
-  return [
-    `${outcomes.length} of ${trialsOf(plan).length} trials in ${
-      duration(seconds)
-    } of computing (${machines.join("; ") || "none yet"}); each line of`,
-    `${files.merged} is one of them.`,
-    ...machines.length > 1
-      ? ["**Not all trials ran on the same program and kind of device.**"]
-      : [],
   ].join("\n");
 }

@@ -7,6 +7,7 @@
  *     report.md        the table, by `lab report`
  *     report.html      the same with charts and samples
  *     ladder.json      what the text asks of a model that works, by `lab report`
+ *     orders.json      what depends on the order of tokens, by the report of `lab positions`
  *
  * Processes share a directory: a trial that runs is locked, and a crash unlocks it.
  */
@@ -14,6 +15,7 @@
 import { join } from "@std/path";
 import { mergeOutcomes, type Outcome } from "../../lab/outcome.ts";
 import { checkPlan, type Plan } from "../../lab/plan.ts";
+import type { OrderResult } from "../../lab/positions/order.ts";
 import type { Rung } from "../../lab/works.ts";
 import { CommandError, reasonOf } from "../errors.ts";
 
@@ -25,6 +27,7 @@ export const files = {
   report: "report.md",
   page: "report.html",
   ladder: "ladder.json",
+  orders: "orders.json",
 } as const;
 
 /** A study on disk. */
@@ -101,16 +104,25 @@ export class Study {
   }
 
   /** The rungs of its text, if they have been found and kept. */
-  async rungs(): Promise<readonly Rung[] | undefined> {
-    const path = join(this.path, files.ladder);
+  rungs(): Promise<readonly Rung[] | undefined> {
+    return this.#kept(files.ladder);
+  }
+
+  /** What depends on the order of tokens, if it has been found and kept. */
+  orders(): Promise<readonly OrderResult[] | undefined> {
+    return this.#kept(files.orders);
+  }
+
+  async #kept<Value>(name: string): Promise<Value | undefined> {
+    const path = join(this.path, name);
     const text = await Deno.readTextFile(path).catch(() => undefined);
     if (text === undefined) return undefined;
     try {
-      return JSON.parse(text) as Rung[];
+      return JSON.parse(text);
     } catch {
       throw new CommandError(
         `Cannot read ${path}: it is not JSON`,
-        "remove it, and lab report finds the ladder again",
+        "remove it, and lab report makes it again",
       );
     }
   }

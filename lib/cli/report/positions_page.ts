@@ -33,6 +33,8 @@ export interface PositionsRecord {
   readonly about: string;
   readonly findings: Findings;
   readonly orders: readonly OrderResult[];
+  /** What all cells start from, in words. */
+  readonly base: string;
   /** What is said of the trials: how many, how long, where. */
   readonly provenance: string;
   /** What keeps the numbers from being trusted. */
@@ -42,7 +44,7 @@ export interface PositionsRecord {
 /** The page as text. */
 export async function positionsPage(
   plotter: Plotter,
-  { title, about, findings, orders, provenance, notes }: PositionsRecord,
+  { title, about, findings, orders, base, provenance, notes }: PositionsRecord,
 ): Promise<string> {
   const [first = about, ...rest] = answer(findings);
   const part = (
@@ -113,7 +115,7 @@ export async function positionsPage(
         shown(beyondTable(findings)),
       ),
     ],
-    footer: markup`${provenance} Drawn by lm ${VERSION} on ${
+    footer: markup`The base: ${base}. ${provenance} Drawn by lm ${VERSION} on ${
       new Date().toISOString().slice(0, 10)
     }.`,
   });

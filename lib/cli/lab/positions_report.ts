@@ -1,0 +1,74 @@
+/** The report of the study of positions, as Markdown and as a page. */
+
+import { NoAdapterError } from "../../backends/backend.ts";
+import { openBackend } from "../../backends/open.ts";
+import { trialsOf } from "../../lab/plan.ts";
+import { positionFindings } from "../../lab/positions/findings.ts";
+import type { PositionOutcome } from "../../lab/positions/measure.ts";
+import { type OrderResult, orderResults } from "../../lab/positions/order.ts";
+import { positionsText } from "../../lab/positions/report.ts";
+import {
+  cellResults,
+  describeChanges,
+  markdownTable,
+} from "../../lab/table.ts";
+import { isRough, provenance, roughness } from "./provenance.ts";
+import { files, type Study } from "./study.ts";
+
+/** Writes it; gives the Markdown. */
+export async function writePositionsReport(study: Study): Promise<string> {
+  const { plan } = study;
+  const outcomes: PositionOutcome[] = await study.outcomes();
+  const findings = positionFindings(plan, outcomes);
+  const orders = await ordersOf(study);
+  const missing = trialsOf(plan).length - outcomes.length;
+  const notes = [
+    ...isRough(plan) ? [`Rough: ${roughness(plan)}.`] : [],
+    ...missing > 0 ? [`${missing} trials are missing.`] : [],
+  ];
+  const text = [
+    `# ${plan.study}`,
+    "",
+    ...notes.flatMap((note) => [`**${note}**`, ""]),
+    positionsText(findings, orders),
+    "## The trials",
+    "",
+    `The base: ${describeChanges(plan.base)}.`,
+    "",
+    markdownTable(cellResults(plan, outcomes)),
+    "",
+    provenance(plan, outcomes),
+    "",
+  ].join("\n");
+  await study.write(files.report, text);
+  const { Plotter } = await import("../report/plotter.ts");
+  const { positionsPage } = await import("../report/positions_page.ts");
+  const html = await positionsPage(await Plotter.open(), {
+    title: plan.study,
+    about: plan.about,
+    findings,
+    orders,
+    base: describeChanges(plan.base),
+    provenance: provenance(plan, outcomes).replaceAll("**", ""),
+    notes,
+  });
+  await study.write(files.page, html);
+  return text;
+}
+
+/** What each backend that can be had here says of the order of tokens; kept once it is found. */
+async function ordersOf(study: Study): Promise<readonly OrderResult[]> {
+  const kept = await study.orders();
+  if (kept !== undefined) return kept;
+  const results: OrderResult[] = [];
+  for (const device of ["reference", "wasm", "webgpu"] as const) {
+    try {
+      await using backend = await openBackend(device);
+      results.push(...await orderResults(backend));
+    } catch (error) {
+      if (!(error instanceof NoAdapterError)) throw error;
+    }
+  }
+  await study.write(files.orders, `${JSON.stringify(results, null, 2)}\n`);
+  return results;
+}
