@@ -44,7 +44,7 @@ export function contextChart(plotter: Plotter, { T, cells }: Findings): Markup {
     pens: new Map(shown.map(({ name }) => [name, penOf(name)])),
     about:
       "Line chart of the loss by tokens seen, a line for each kind of positions; the numbers are in the table below it",
-    x: { type: "log", base: 2, label: "tokens seen", tickFormat: plain },
+    x: { type: "log", label: "tokens seen", ...doublings(T) },
     y: "nats per token",
   });
 }
@@ -54,7 +54,9 @@ function groups(T: number): [from: number, to: number][] {
   const bounds = [0];
   while (bounds.at(-1)! < T) {
     const at = bounds.at(-1)!;
-    bounds.push(Math.min(T, at + Math.max(1, Math.floor(at / 5))));
+    const size = Math.max(1, Math.floor(at / 5));
+    // What is left at the end is no group of its own.
+    bounds.push(T - at < 2 * size ? T : at + size);
   }
   return bounds.slice(1).map((to, i) => [bounds[i]!, to]);
 }
@@ -116,9 +118,9 @@ export function probeChart(plotter: Plotter, { cells }: Findings): Markup {
     about:
       "Line chart of R² of the probes by part of the model; the numbers are in the table below it",
     x: {
-      label: "read after",
-      ticks: parts.length,
-      tickFormat: (at: number) => parts[at] ?? "",
+      label: null,
+      ticks: parts.map((_, at) => at),
+      tickFormat: (at: number) => parts[at]!,
     },
     y: "R²",
     marginRight: 36,
@@ -172,9 +174,9 @@ export function spreadChart(plotter: Plotter, { T, cells }: Findings): Markup {
     ]),
     about:
       "Line chart of the variance of what the first attention gives by position, as a share of that at the first",
-    x: { type: "log", base: 2, label: "tokens seen, t", tickFormat: plain },
+    x: { type: "log", label: "tokens seen, t", ...doublings(T) },
     y: "variance, as a share of the first",
-    log: true,
+    shares: [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01],
   });
 }
 
@@ -188,20 +190,28 @@ export function depthChart(plotter: Plotter, { depths }: Findings): Markup {
     pens: new Map(["none", "rope"].map((name) => [name, penOf(name)])),
     about:
       "Line chart of the loss by layers, with rope and without positions; the numbers are in the table below it",
-    x: { label: "layers", ticks: depths.length, tickFormat: plain },
+    x: { label: "layers", ticks: depths.map(({ nLayer }) => nLayer), ...plain },
     y: "nats per token",
     dots: true,
   });
 }
 
-function plain(value: number): string {
-  return String(value);
+/** Numbers as they are. */
+const plain = { tickFormat: String };
+
+/** Ticks at 1, 2, 4 … T. */
+function doublings(T: number) {
+  const ticks = Array.from(
+    { length: 1 + Math.floor(Math.log2(T)) },
+    (_, i) => 2 ** i,
+  );
+  return { base: 2, ticks, ...plain };
 }
 
 function curves(
   plotter: Plotter,
   points: readonly CurvePoint[],
-  { pens, about, x, y, limit, log = false, dots = false, marginRight = 14 }: {
+  { pens, about, x, y, limit, shares, dots = false, marginRight = 14 }: {
     /** By the curve's name. */
     readonly pens: ReadonlyMap<string, Pen>;
     readonly about: string;
@@ -209,7 +219,9 @@ function curves(
     readonly y: string;
     /** A vertical line. */
     readonly limit?: { readonly at: number; readonly text: string };
-    readonly log?: boolean;
+    /** Values that stand at a logarithmic axis; a linear one has its own. */
+    readonly shares?: readonly number[];
+    /** Whether points are seen. */
     readonly dots?: boolean;
     readonly marginRight?: number;
   },
@@ -229,14 +241,14 @@ ${
         marginLeft: 44,
         marginRight,
         ariaLabel: about,
-        x: width < 500
-          ? { ...x, ticks: Math.min(5, Number(x["ticks"] ?? 5)) }
+        x: width < 500 && typeof x["ticks"] === "number"
+          ? { ...x, ticks: 4 }
           : x,
         y: {
           label: y,
           grid: true,
           nice: true,
-          ...(log && { type: "log", ticks: 4 }),
+          ...(shares && { type: "log", ticks: shares, ...plain }),
         },
         marks: [
           plot.ruleX(limits, {

@@ -46,7 +46,7 @@ export async function positionsPage(
   plotter: Plotter,
   { title, about, findings, orders, base, provenance, notes }: PositionsRecord,
 ): Promise<string> {
-  const [first = about, ...rest] = answer(findings);
+  const paragraphs = answer(findings, orders);
   const part = (
     id: string,
     title: string,
@@ -56,8 +56,12 @@ export async function positionsPage(
   return await page({
     title,
     header: markup`<h1>${title}</h1>
-<p class="summary">${first}</p>
-<p class="summary">${rest.join(" ")}</p>${
+${
+      (paragraphs.length > 0 ? paragraphs : [about]).map((text) =>
+        markup`<p class="summary">${text}</p>
+`
+      )
+    }${
       notes.map((note) =>
         markup`
 <p class="note">${note}</p>`

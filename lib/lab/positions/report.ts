@@ -4,6 +4,7 @@ import type { Estimate } from "../statistics.ts";
 import {
   bestPart,
   type CellFinding,
+  type DepthFinding,
   type Findings,
   meanOver,
 } from "./findings.ts";
@@ -31,56 +32,89 @@ export function pm(
   return `${sign && !zero && mean > 0 ? "+" : ""}${text}${interval}`;
 }
 
-/** The answer, in a few sentences; empty as long as the cells that it needs are missing. */
-export function answer({ T, cells, depths }: Findings): string[] {
-  const cell = (name: string) => cells.find((cell) => cell.name === name);
-  const none = cell("none");
+/** The answer, a paragraph each; nothing as long as there are no trials without positions. */
+export function answer(
+  findings: Findings,
+  orders: readonly OrderResult[],
+): string[] {
+  const none = findings.cells.find(({ name }) => name === "none");
   if (none === undefined) return [];
+  return [
+    worthAnswer(none, findings),
+    `${probeAnswer(none, findings)} ${orderAnswer(orders)}`,
+    `${depthAnswer(findings)} ${beyondAnswer(findings)}`,
+  ];
+}
+
+function worthAnswer(none: CellFinding, { cells }: Findings): string {
   const helped = cells.filter(({ name, worth }) =>
     worth !== undefined && name !== UNMASKED
   ).toSorted((a, b) => b.worth!.mean - a.worth!.mean);
-  const best = bestPart(none);
-  const [embedding] = none.parts;
-  const unmasked = cell(UNMASKED);
-  const sentences = [
-    `With a causal mask and no positions the model reaches ${
-      pm(none.valLoss)
-    } nats per token; positions are worth ${
-      helped.map(({ name, worth }) => `${pm(worth!)} (${name})`).join(", ")
-    } of it, over ${count(none.seeds, "seed")} compared in pairs.`,
-    `Where position comes from without them: a linear probe reads it from the residual stream with R² ${
-      pm(embedding!.r2, { digits: 2 })
-    } after the embedding and ${
-      pm(best.r2, { digits: 2 })
-    } after ${best.part} (it errs by ${
-      best.error.mean.toFixed(1)
-    } of ${T} tokens, guessing the middle by ${
-      (T / 4).toFixed(1)
-    }); before training that is ${pm(best.untrainedR2, { digits: 2 })}${
-      unmasked === undefined
-        ? ""
-        : `, and without the mask at most ${
-          pm(bestPart(unmasked).r2, { digits: 2 })
-        }`
-    }.`,
-    `So it is the mask that gives it: each token averages over as many tokens as there are before it. Where these are all the same there is nothing to count: on a text of one letter the probe's reading moves by ${
-      best.constantTextRange.mean.toPrecision(1)
-    } tokens from the first position to the last.`,
-  ];
-  if (depths.length > 1) {
-    sentences.push(
-      `Order takes a second layer: rope is worth ${
-        depths.map(({ nLayer, worth }) =>
-          `${pm(worth)} with ${count(nLayer, "layer")}`
-        ).join(", ")
-      }.`,
-    );
-  }
-  return sentences;
+  const pairs = `${none.seeds} pair${none.seeds === 1 ? "" : "s"}`;
+  return `With a causal mask and no positions the model trains to ${
+    pm(none.valLoss)
+  } nats per token. Positions lower that by ${
+    helped.map(({ name, worth }) => `${pm(worth!)} (${name})`).join(", ")
+  }: means over ${pairs} of the same seed.`;
 }
 
-function count(n: number, thing: string): string {
-  return `${n} ${thing}${n === 1 ? "" : "s"}`;
+function probeAnswer(none: CellFinding, { T, cells }: Findings): string {
+  const unmasked = cells.find(({ name }) => name === UNMASKED);
+  const best = bestPart(none);
+  const digits = { digits: 2 };
+  return `Where position comes from without them: a linear probe reads it from the residual stream with R² ${
+    pm(none.parts[0]!.r2, digits)
+  } after the embedding and ${pm(best.r2, digits)} after ${
+    best.part.replace(/^final/, "the final")
+  }, where it errs by ${
+    best.error.mean.toFixed(1)
+  } of ${T} tokens and guessing the middle by ${
+    (T / 4).toFixed(1)
+  }. Before training the same place has ${pm(best.untrainedR2, digits)}${
+    unmasked === undefined
+      ? ""
+      : `, and without the mask no place more than ${
+        pm(bestPart(unmasked).r2, digits)
+      }`
+  }. So the mask gives it: a token averages over as many others as there are before it. Where these are all alike there is nothing to count: on a text of one letter over and over the reading moves by ${
+    best.constantTextRange.mean.toPrecision(1)
+  } tokens from the first position to the last.`;
+}
+
+function orderAnswer(orders: readonly OrderResult[]): string {
+  const backends = [...new Set(orders.map(({ backend }) => backend))];
+  const cases = Map.groupBy(orders, ({ what }) => what);
+  const blind = [...cases].filter(([, rows]) =>
+    rows.every(({ exact }) => exact === 0)
+  );
+  return `And the order of tokens: in a model none of whose sums round, not a bit of the last token's logits changes (on ${
+    backends.join(" and ")
+  }) when the tokens before it change places, with ${
+    blind.map(([what]) => what).join("; ")
+  }. With a causal mask and two layers they change: what the first layer leaves at a token depends on which tokens are before it.`;
+}
+
+function depthAnswer({ depths }: Findings): string {
+  const list = (of: (depth: DepthFinding) => string) =>
+    depths.map(of).join(", ");
+  return `With ${
+    list(({ nLayer }) => String(nLayer))
+  } layers the loss without positions is ${
+    list(({ none }) => pm(none))
+  }, and rope lowers it by ${list(({ worth }) => pm(worth))}.`;
+}
+
+function beyondAnswer({ T, cells }: Findings): string {
+  const changes = cells.filter(({ name }) => name !== UNMASKED)
+    .flatMap(({ name, beyond }) => {
+      const last = beyond.at(-1);
+      return last === undefined
+        ? []
+        : [`${pm(last.change, { sign: true })} (${name})`];
+    });
+  return `In a context ${LONGER} times as long as the trained one the loss of the last ${T} positions differs from that within it by ${
+    changes.join(", ")
+  }; learned positions have nothing to offer there.`;
 }
 
 /** Validation losses, and what positions are worth. */
@@ -98,7 +132,9 @@ export function worthTable({ cells }: Findings): Table {
       return [
         cell.name,
         pm(cell.valLoss),
-        cell.worth === undefined ? "" : pm(cell.worth, { sign: true }),
+        cell.worth === undefined || cell.name === UNMASKED
+          ? ""
+          : pm(cell.worth),
         pm(best.r2),
         best.part,
       ];
@@ -233,7 +269,7 @@ export const words = {
   beyond:
     "The same weights with a context of four times the length: tables of sines and rotations are computed for it, ALiBi and none need nothing, learned positions cannot be had for it. In brackets the change against the second half of the trained context, in the same windows.",
   order:
-    "The largest change of the last token's logits when the 7 tokens before it are put into 24 other orders. `exact`: absolute, of a model whose weights are -1, 0 and 1 and none of whose sums round, so that 0 is to the bit. `any weights`: as a share of the largest logit, of a model with weights of order 1; rounding alone is 1e-16 in float64 (reference) and 1e-7 in float32.",
+    "Attention is a sum, and a sum does not know the order of its terms; its rounding does. The largest change of the last token's logits when the 7 tokens before it are put into 24 other orders. `exact`: absolute, of a model whose weights are -1, 0 and 1 and none of whose sums round, so that 0 is to the bit. `any weights`: as a share of the largest logit, of a model with weights of order 1; rounding alone is 1e-16 in float64 (reference) and 1e-7 in float32. The project's tests hold WebGPU to the same.",
   spread:
     "The variance over windows of what the first attention gives, at each position. An average over t values that have nothing to do with each other scatters as 1/t.",
 } as const;
@@ -252,8 +288,7 @@ export function positionsText(
     "",
   ];
   return [
-    answer(findings).join(" "),
-    "",
+    ...answer(findings, orders).flatMap((paragraph) => [paragraph, ""]),
     ...section("What positions are worth", words.worth, worthTable(findings)),
     ...section("How deep it must be", words.depths, depthTable(findings)),
     ...section("Where position is", words.probes, probeTable(findings)),
@@ -274,9 +309,4 @@ function markdown({ head, rows }: Table): string {
     line(head.map((_, i) => i === 0 ? "---" : "---:")),
     ...rows.map(line),
   ].join("\n");
-}
-
-/** Whether a cell's models read beyond the trained context. */
-export function readsBeyond({ longLosses }: CellFinding): boolean {
-  return longLosses !== undefined;
 }
