@@ -4,8 +4,8 @@ import type { Arguments } from "../arguments.ts";
 import { positionsPlan } from "../../lab/positions/plan.ts";
 import { exitCode } from "../errors.ts";
 import { writeOutput } from "../terminal.ts";
+import { runAndMerge } from "./experiment.ts";
 import { writeReport } from "./report.ts";
-import { runStudy } from "./run.ts";
 import { Study } from "./study.ts";
 import type { LabPositionsFlags } from "./positions_verb.ts";
 
@@ -13,12 +13,10 @@ import type { LabPositionsFlags } from "./positions_verb.ts";
 export async function labPositions(
   { flags }: Arguments<LabPositionsFlags>,
 ): Promise<number> {
-  const { quick = false, out, ...others } = flags;
+  const { quick = false, out } = flags;
   const path = out ?? `studies/positions${quick ? "-quick" : ""}`;
   const study = await Study.start(path, positionsPlan({ quick }));
-  const code = await runStudy(study, others);
-  if (code !== exitCode.ok) return code;
-  await study.merge(await study.outcomes());
-  await writeOutput(await writeReport(study));
-  return exitCode.ok;
+  const code = await runAndMerge(study, flags);
+  if (code === exitCode.ok) await writeOutput(await writeReport(study));
+  return code;
 }

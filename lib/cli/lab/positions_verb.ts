@@ -19,8 +19,8 @@ export const labPositionsVerb: Verb<LabPositionsFlags> = {
   name: "lab positions",
   summary: "where position comes from, and what each kind of it is worth",
   examples: [
-    ["lab positions --quick", "a rough answer, of one seed"],
-    ["lab positions", "three seeds; begun anew it goes on where it stopped"],
+    ["lab positions --quick", "a rough answer, of one seed, in minutes"],
+    ["lab positions", "three seeds, 20 minutes on two cores"],
   ],
   flags: {
     quick: toggle({ help: "one seed and shorter training: a rough answer" }),
@@ -29,10 +29,18 @@ export const labPositionsVerb: Verb<LabPositionsFlags> = {
       without: "studies/positions, or positions-quick",
     }),
     jobs: integer({
-      help: "processes that share the work, each with one thread",
-      without: "1: this one, with all threads",
+      help: "processes that share the work",
+      without: "the machine's cores, at most 8",
     }),
-    ...commonFlags,
+    device: commonFlags.device,
+    threads: integer({
+      help: "how many compute in each process, on --device wasm",
+      without: "1",
+    }),
+    help: commonFlags.help,
   },
-  sections: { Flags: ["quick", "out", "jobs", "device", "threads", "help"] },
+  sections: {
+    "The experiment": ["quick", "out"],
+    "Where it runs": ["jobs", "device", "threads", "help"],
+  },
 };

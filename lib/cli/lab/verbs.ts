@@ -282,10 +282,10 @@ export const labVerbs: readonly VerbSummary[] = [
   labAblateVerb,
   labScalingVerb,
   labMinimalVerb,
+  labPositionsVerb,
   labWorksVerb,
   labPlanVerb,
   labRunVerb,
   labMergeVerb,
   labReportVerb,
-  labPositionsVerb,
 ];

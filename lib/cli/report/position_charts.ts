@@ -205,7 +205,7 @@ function doublings(T: number) {
     { length: 1 + Math.floor(Math.log2(T)) },
     (_, i) => 2 ** i,
   );
-  return { base: 2, ticks, ...plain };
+  return { base: 2, ticks, domain: [1, T], ...plain };
 }
 
 function curves(

@@ -261,7 +261,7 @@ export const words = {
   worth:
     "Losses are nats per token of the validation split, ± 95 % confidence intervals over seeds; differences are of pairs with the same seed, which saw the same batches. `rope-half` is not here: it is `rope` with the channels of each head in another order. `unmasked` sees the tokens that it is to predict, if in no order: its loss does not compare.",
   depths:
-    "With one layer the last token knows which tokens came before it and not in which order, to the bit; from the second layer on it can.",
+    "Without positions a single causal layer tells a token which tokens came before it and not in which order, to the bit (below); from the second layer on the order can be told. What of it training finds is what the losses say.",
   probes:
     "Ridge regression from the residual stream (64 numbers a token) to the token's position in its window, fitted on windows of the training split and scored on windows of the validation split. R² is 1 where each position is read exactly and 0 where guessing the middle is as good.",
   context:
@@ -271,7 +271,7 @@ export const words = {
   order:
     "Attention is a sum, and a sum does not know the order of its terms; its rounding does. The largest change of the last token's logits when the 7 tokens before it are put into 24 other orders. `exact`: absolute, of a model whose weights are -1, 0 and 1 and none of whose sums round, so that 0 is to the bit. `any weights`: as a share of the largest logit, of a model with weights of order 1; rounding alone is 1e-16 in float64 (reference) and 1e-7 in float32. The project's tests hold WebGPU to the same.",
   spread:
-    "The variance over windows of what the first attention gives, at each position. An average over t values that have nothing to do with each other scatters as 1/t.",
+    "The variance over windows of what the first attention gives, at each position. An average over t values that have nothing to do with each other scatters as 1/t; attention that prefers some tokens averages over fewer.",
 } as const;
 
 /** The whole report but for its title and provenance. */
