@@ -68,13 +68,10 @@ export function registerOrder(
     for (
       const position of ["learned", "sinusoidal", "rope", "alibi"] as const
     ) {
-      for (const change of orderless) {
-        const { share } = await genericChange(backend, { ...change, position });
-        assert(
-          share > 1e-3,
-          `${position}, ${JSON.stringify(change)}: ${share}`,
-        );
-      }
+      const { share } = await genericChange(backend, {
+        ...{ position, mask: "none", nLayer: 1 },
+      });
+      assert(share > 1e-3, `${position}: ${share}`);
     }
   });
 }

@@ -3,9 +3,6 @@
 import { presets } from "../../presets.ts";
 import type { Cell, Plan } from "../plan.ts";
 
-/** The study's name: what tells its directory from those of others. */
-export const STUDY = "Positions";
-
 /** The cells that differ in nothing but where they say that a token is. */
 export const kinds = [
   "none",
@@ -49,7 +46,7 @@ export function positionsPlan({ quick }: { readonly quick: boolean }): Plan {
       })),
   );
   return {
-    study: STUDY,
+    study: "Positions",
     about:
       "Where position comes from with a causal mask and no position embedding, what each kind of positions is worth, and how far it reaches beyond the trained context.",
     data: "tinyshakespeare",

@@ -41,7 +41,8 @@ export function answer(
   if (none === undefined) return [];
   return [
     worthAnswer(none, findings),
-    `${probeAnswer(none, findings)} ${orderAnswer(orders)}`,
+    probeAnswer(none, findings),
+    orderAnswer(orders),
     `${depthAnswer(findings)} ${beyondAnswer(findings)}`,
   ];
 }
@@ -61,22 +62,28 @@ function worthAnswer(none: CellFinding, { cells }: Findings): string {
 function probeAnswer(none: CellFinding, { T, cells }: Findings): string {
   const unmasked = cells.find(({ name }) => name === UNMASKED);
   const best = bestPart(none);
-  const digits = { digits: 2 };
-  return `Where position comes from without them: a linear probe reads it from the residual stream with R² ${
-    pm(none.parts[0]!.r2, digits)
-  } after the embedding and ${pm(best.r2, digits)} after ${
+  const r2 = (estimate: Estimate) => pm(estimate, { digits: 2 });
+  const read = [1, Math.ceil(T / 8), T].map((position) =>
+    `${(best.means[position - 1]! + 1).toFixed(0)} at position ${position}`
+  );
+  const elsewhere = [
+    `before training it is ${r2(best.untrainedR2)}`,
+    ...unmasked === undefined
+      ? []
+      : [`without the mask at most ${r2(bestPart(unmasked).r2)}`],
+    `on text in random order ${r2(best.shuffledTextR2)}`,
+  ];
+  return `Where position comes from without them: from the residual stream a linear probe reads it with R² ${
+    r2(none.parts[0]!.r2)
+  } after the embedding and ${r2(best.r2)} after ${
     best.part.replace(/^final/, "the final")
-  }, where it errs by ${
+  } (${elsewhere.join(", ")}). It is coarse: on average the probe reads ${
+    read.join(", ")
+  }, and it errs by ${
     best.error.mean.toFixed(1)
-  } of ${T} tokens and guessing the middle by ${
+  } tokens, guessing the middle by ${
     (T / 4).toFixed(1)
-  }. Before training the same place has ${pm(best.untrainedR2, digits)}${
-    unmasked === undefined
-      ? ""
-      : `, and without the mask no place more than ${
-        pm(bestPart(unmasked).r2, digits)
-      }`
-  }. So the mask gives it: a token averages over as many others as there are before it. Where these are all alike there is nothing to count: on a text of one letter over and over the reading moves by ${
+  }. The mask gives it: a token averages over as many others as there are before it. Where these are all alike there is nothing to count: on a text of one letter over and over the reading moves by ${
     best.constantTextRange.mean.toPrecision(1)
   } tokens from the first position to the last.`;
 }
@@ -87,7 +94,7 @@ function orderAnswer(orders: readonly OrderResult[]): string {
   const blind = [...cases].filter(([, rows]) =>
     rows.every(({ exact }) => exact === 0)
   );
-  return `And the order of tokens: in a model none of whose sums round, not a bit of the last token's logits changes (on ${
+  return `The order of tokens: in a model none of whose sums round, not a bit of the last token's logits changes (on ${
     backends.join(" and ")
   }) when the tokens before it change places, with ${
     blind.map(([what]) => what).join("; ")
