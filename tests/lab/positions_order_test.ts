@@ -1,5 +1,8 @@
+import { assert } from "@std/assert";
 import { openReference } from "../../lib/backends/reference.ts";
 import { openWasm } from "../../lib/backends/wasm.ts";
+import { innerValues } from "../../lib/lab/positions/inner_values.ts";
+import { exactModel, exactTokens } from "../../lib/lab/positions/order.ts";
 import { registerOrder } from "./positions_order.ts";
 
 registerOrder({
@@ -12,4 +15,27 @@ registerOrder({
   name: "wasm",
   open: () => openWasm({ threads: 1 }),
   epsilon: 2 ** -23,
+});
+
+Deno.test("No sum of the exact model rounds in float32: its numbers are multiples of 1/64 below 2000", async () => {
+  await using backend = openReference();
+  await using model = await exactModel(backend, {
+    ...{ position: "none", mask: "none", nLayer: 2 },
+  });
+  const T = exactTokens.length;
+  const windows = { T, count: 1, tokens: exactTokens, targets: exactTokens };
+  const numbers = [...await model.forward(exactTokens, { B: 1, T })];
+  for (const inside of ["stream", "attention"] as const) {
+    for await (const { values } of innerValues(model, windows, { inside })) {
+      for (const all of values.values()) numbers.push(...all);
+    }
+  }
+  for (const number of numbers) {
+    assert(
+      Number.isInteger(64 * number) && Math.abs(number) < 2000,
+      `${number}`,
+    );
+  }
+  assert(new Set(numbers).size > 50, "the model does something");
+  assert(numbers.some((number) => !Number.isInteger(8 * number)));
 });

@@ -12,16 +12,19 @@ import { answer, positionsText } from "../../lib/lab/positions/report.ts";
 import { Tokenizer } from "../../lib/tokenizer.ts";
 
 const text = "the cat sat on the mat\nand that was that, said the hat.\n"
-  .repeat(40);
+  .repeat(16);
 const tokenizer = Tokenizer.chars(text);
 const tokens = tokenizer.encode(text);
 
-/** The study as it is planned, but for its size. */
+/** The study as it is planned, but for its size; a second seed has only what is compared below. */
 function smallPlan(): Plan {
   const plan = positionsPlan({ quick: true });
   const model = { ...plan.base.model, blockSize: 16, nEmbd: 16 };
   const train = { ...plan.base.train, maxSteps: 4, batchSize: 2 };
-  return checkPlan({ ...plan, base: { model, train }, seeds: [1, 2] });
+  const cells = plan.cells.map((cell) =>
+    ["none", "learned"].includes(cell.name) ? cell : { ...cell, seeds: [1] }
+  );
+  return checkPlan({ ...plan, base: { model, train }, seeds: [1, 2], cells });
 }
 
 async function run(plan: Plan): Promise<PositionOutcome[]> {
@@ -38,7 +41,7 @@ async function run(plan: Plan): Promise<PositionOutcome[]> {
 Deno.test("The study of positions measures every cell and sums up its seeds", async () => {
   const plan = smallPlan();
   const outcomes = await run(plan);
-  assertEquals(outcomes.length, 2 * plan.cells.length);
+  assertEquals(outcomes.length, plan.cells.length + 2);
   for (const { id, valLoss, positions } of outcomes) {
     assertEquals(positions?.losses.length, 16, id);
     // The same windows in the same order as the evaluation's, but for a last one that is no whole one.

@@ -86,26 +86,38 @@ export async function genericChange(
   return await orderChange(model, randomIds(T, sizes));
 }
 
+/** Of the model of {@linkcode exactModel}. */
+export async function exactChange(
+  backend: Backend,
+  change: OrderCase,
+): Promise<OrderChange> {
+  await using model = await exactModel(backend, change);
+  return await orderChange(model, exactTokens);
+}
+
+/** Four of them even. */
+export const exactTokens: Int32Array = Int32Array.of(3, 0, 1, 4, 5, 2, 1, 2);
+
 /**
- * Of a small model none of whose sums round, in float32 as in float64: weights are -1, 0 and 1,
+ * A small model none of whose sums round, in float32 as in float64: weights are -1, 0 and 1,
  * two in a row. One head looks at all tokens alike, the other one at the even ones alike and
  * not at all at the odd ones (their scores are 2000 lower, and exp(-2000) is 0). Of 8
  * tokens 4 are even, so that both divide by a power of 2. After two layers all numbers are
  * multiples of 1/64 below 2000, where float32 has room for 2^24 of them below 262,144.
  */
-export async function exactChange(
+export async function exactModel(
   backend: Backend,
   change: OrderCase,
-): Promise<OrderChange> {
+): Promise<Model> {
   const config = modelConfig({
     ...sizes,
     norm: "none",
     mlp: "relu",
     ...change,
   });
-  await using model = await Model.create(config, { backend });
+  const model = await Model.create(config, { backend });
   model.setParameters(exactParameters(await model.parameters()));
-  return await orderChange(model, Int32Array.of(3, 0, 1, 4, 5, 2, 1, 2));
+  return model;
 }
 
 /** Cases that show what knows the order, with what they are in words. */
