@@ -34,6 +34,9 @@ export interface Stretch {
 export interface CellFinding {
   readonly name: string;
   readonly seeds: number;
+  readonly parameters: number;
+  /** Tokens seen in training. */
+  readonly tokens: number;
   readonly valLoss: Estimate;
   /** How much lower the loss is than without positions, seed by seed; undefined for `none` itself. */
   readonly worth: Estimate | undefined;
@@ -131,6 +134,8 @@ function cellFinding(
   return {
     name: first.cell,
     seeds: trials.length,
+    parameters: first.parameters,
+    tokens: first.tokens,
     valLoss: over(({ valLoss }) => valLoss),
     worth,
     parts: first.positions.probes.map(({ part }, i) =>

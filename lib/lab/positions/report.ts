@@ -43,7 +43,8 @@ export function answer(
     worthAnswer(none, findings),
     probeAnswer(none, findings),
     orderAnswer(orders),
-    `${depthAnswer(findings)} ${beyondAnswer(findings)}`,
+    [depthAnswer(findings), contextAnswer(findings), beyondAnswer(findings)]
+      .join(" "),
   ];
 }
 
@@ -52,9 +53,11 @@ function worthAnswer(none: CellFinding, { cells }: Findings): string {
     worth !== undefined && name !== UNMASKED
   ).toSorted((a, b) => b.worth!.mean - a.worth!.mean);
   const pairs = `${none.seeds} pair${none.seeds === 1 ? "" : "s"}`;
-  return `With a causal mask and no positions the model trains to ${
-    pm(none.valLoss)
-  } nats per token. Positions lower that by ${
+  return `With a causal mask and no positions a model of ${
+    count(none.parameters)
+  } parameters reaches ${pm(none.valLoss)} nats per token after ${
+    count(none.tokens)
+  } tokens of training. Positions lower that by ${
     helped.map(({ name, worth }) => `${pm(worth!)} (${name})`).join(", ")
   }: means over ${pairs} of the same seed.`;
 }
@@ -77,11 +80,9 @@ function probeAnswer(none: CellFinding, { T, cells }: Findings): string {
     r2(none.parts[0]!.r2)
   } after the embedding and ${r2(best.r2)} after ${
     best.part.replace(/^final/, "the final")
-  } (${elsewhere.join(", ")}). It is coarse: on average the probe reads ${
+  } (${elsewhere.join(", ")}). On average it reads ${
     read.join(", ")
-  }, and it errs by ${
-    best.error.mean.toFixed(1)
-  } tokens, guessing the middle by ${
+  }; it errs by ${best.error.mean.toFixed(1)} tokens, guessing the middle by ${
     (T / 4).toFixed(1)
   }. The mask gives it: a token averages over as many others as there are before it. Where these are all alike there is nothing to count: on a text of one letter over and over the reading moves by ${
     best.constantTextRange.mean.toPrecision(1)
@@ -99,6 +100,18 @@ function orderAnswer(orders: readonly OrderResult[]): string {
   }) when the tokens before it change places, with ${
     blind.map(([what]) => what).join("; ")
   }. With a causal mask and two layers they change: what the first layer leaves at a token depends on which tokens are before it.`;
+}
+
+function contextAnswer({ T, cells }: Findings): string {
+  const rope = cells.find(({ name }) => name === "rope");
+  const [none] = cells;
+  if (rope === undefined || none === undefined) return "";
+  const both = (from: number, to: number) =>
+    [none, rope].map(({ losses }) => meanOver(losses, from, to).toFixed(3))
+      .join(" and ");
+  return `With 3 or 4 tokens seen the losses without positions and with rope are ${
+    both(2, 4)
+  }, in the second half of the context ${both(T / 2, T)}.`;
 }
 
 function depthAnswer({ depths }: Findings): string {
@@ -122,6 +135,10 @@ function beyondAnswer({ T, cells }: Findings): string {
   return `In a context ${LONGER} times as long as the trained one the loss of the last ${T} positions differs from that within it by ${
     changes.join(", ")
   }; learned positions have nothing to offer there.`;
+}
+
+function count(value: number): string {
+  return value.toLocaleString("en");
 }
 
 /** Validation losses, and what positions are worth. */
