@@ -18,11 +18,13 @@ const tokens = tokenizer.encode(text);
 
 /** The study as it is planned, but for its size; a second seed has only what is compared below. */
 function smallPlan(): Plan {
-  const plan = positionsPlan({ quick: true });
+  const plan = positionsPlan({ quick: false });
   const model = { ...plan.base.model, blockSize: 16, nEmbd: 16 };
   const train = { ...plan.base.train, maxSteps: 4, batchSize: 2 };
   const cells = plan.cells.map((cell) =>
-    ["none", "learned"].includes(cell.name) ? cell : { ...cell, seeds: [1] }
+    ["none", "learned"].includes(cell.name)
+      ? cell
+      : { ...cell, seeds: [1], train: { maxSteps: cell.train ? 8 : 4 } }
   );
   return checkPlan({ ...plan, base: { model, train }, seeds: [1, 2], cells });
 }
@@ -64,6 +66,10 @@ Deno.test("The study of positions measures every cell and sums up its seeds", as
   const worth = [1, 2].map((seed) => of("none", seed) - of("learned", seed));
   assert(Math.abs(learned!.worth!.mean - (worth[0]! + worth[1]!) / 2) < 1e-12);
   assertEquals(findings.depths.map(({ nLayer }) => nLayer), [1, 2, 3]);
+  assertEquals(
+    findings.trainings.map(({ tokens }) => tokens),
+    [4 * 2 * 16, 8 * 2 * 16],
+  );
   assertStringIncludes(learned!.refused!, "it has learned 16 positions");
 
   await using reference = await openBackend("reference");

@@ -76,7 +76,7 @@ ${
       ),
       part(
         "depth",
-        "How deep it must be",
+        "How deep, and how long",
         words.depths,
         depthChart(plotter, findings),
         shown(depthTable(findings)),

@@ -3,7 +3,15 @@
 import type { Plan } from "../plan.ts";
 import { type Estimate, estimate, pairedDifference } from "../statistics.ts";
 import type { PartResult, PositionOutcome } from "./measure.ts";
-import { depths, kinds, LONGER, UNMASKED, withLayers } from "./plan.ts";
+import {
+  type Compared,
+  depths,
+  kinds,
+  LONGER,
+  longer,
+  UNMASKED,
+  withLayers,
+} from "./plan.ts";
 
 /** How well probes read positions at one part of a cell's models. */
 export interface PartFinding {
@@ -55,9 +63,11 @@ export interface CellFinding {
   readonly orderChange: Estimate;
 }
 
-/** What positions are worth at a depth. */
-export interface DepthFinding {
+/** What positions are worth to models of a depth, after some training. */
+export interface WorthFinding {
   readonly nLayer: number;
+  /** Tokens seen in training. */
+  readonly tokens: number;
   readonly none: Estimate;
   readonly rope: Estimate;
   readonly worth: Estimate;
@@ -69,7 +79,10 @@ export interface Findings {
   readonly T: number;
   /** Those of the kinds of positions, and without mask; of those that have trials. */
   readonly cells: readonly CellFinding[];
-  readonly depths: readonly DepthFinding[];
+  /** By depth, with the same training. */
+  readonly depths: readonly WorthFinding[];
+  /** By training, at the same depth. */
+  readonly trainings: readonly WorthFinding[];
 }
 
 /** An outcome with its measures. */
@@ -93,6 +106,18 @@ export function positionFindings(
     );
   const worth = (cell: string, none: string) =>
     pairedDifference(losses(none), losses(cell));
+  const compare = (nLayer: number, name: (cell: Compared) => string) => {
+    const [none, rope] = [name("none"), name("rope")];
+    const [first] = byCell.get(none) ?? [];
+    if (first === undefined || !byCell.has(rope)) return [];
+    return [{
+      nLayer,
+      tokens: first.tokens,
+      none: estimate([...losses(none).values()]),
+      rope: estimate([...losses(rope).values()]),
+      worth: worth(rope, none),
+    }];
+  };
   const T = plan.base.model!.blockSize!;
   return {
     T,
@@ -104,19 +129,12 @@ export function positionFindings(
         worth: name === "none" ? undefined : worth(name, "none"),
       });
     }),
-    depths: depths.flatMap((nLayer) => {
-      const [none, rope] = [
-        withLayers("none", nLayer),
-        withLayers("rope", nLayer),
-      ];
-      if (!byCell.has(none) || !byCell.has(rope)) return [];
-      return {
-        nLayer,
-        none: estimate([...losses(none).values()]),
-        rope: estimate([...losses(rope).values()]),
-        worth: worth(rope, none),
-      };
-    }),
+    depths: depths.flatMap((nLayer) =>
+      compare(nLayer, (cell) => withLayers(cell, nLayer))
+    ),
+    trainings: [(cell: Compared) => cell, longer].flatMap((name) =>
+      compare(depths.at(-1)!, name)
+    ),
   };
 }
 

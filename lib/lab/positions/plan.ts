@@ -15,14 +15,28 @@ export const kinds = [
 /** How often the context is as long as in training when models read beyond it. */
 export const LONGER = 4;
 
+/** How much longer the longest training is. */
+const LONGER_TRAINING = 4;
+
 /** The cell without mask and positions. */
 export const UNMASKED = "unmasked";
 
+/** Cells that are trained in other ways too, to see what positions are worth then. */
+export const compared = ["none", "rope"] as const;
+
+/** One of them. */
+export type Compared = typeof compared[number];
+
 /** What the cell of fewer layers is called. */
-export function withLayers(cell: "none" | "rope", nLayer: number): string {
+export function withLayers(cell: Compared, nLayer: number): string {
   return nLayer === base.nLayer
     ? cell
     : `${cell}-${nLayer}layer${nLayer > 1 ? "s" : ""}`;
+}
+
+/** What the cell is called that is trained `LONGER_TRAINING` times as long. */
+export function longer(cell: Compared): string {
+  return `${cell}-longer`;
 }
 
 const base = {
@@ -38,13 +52,19 @@ export const depths: readonly number[] = [1, 2, base.nLayer];
 
 /** The plan; `quick` is a rough one, of one seed and shorter training. */
 export function positionsPlan({ quick }: { readonly quick: boolean }): Plan {
+  const maxSteps = quick ? 300 : 600;
   const shallow = depths.filter((nLayer) => nLayer !== base.nLayer).flatMap(
     (nLayer) =>
-      (["none", "rope"] as const).map((position): Cell => ({
+      compared.map((position): Cell => ({
         name: withLayers(position, nLayer),
         model: { position, nLayer },
       })),
   );
+  const long = compared.map((position): Cell => ({
+    name: longer(position),
+    model: { position },
+    train: { maxSteps: LONGER_TRAINING * maxSteps },
+  }));
   return {
     study: "Positions",
     about:
@@ -55,7 +75,7 @@ export function positionsPlan({ quick }: { readonly quick: boolean }): Plan {
       model: base,
       train: {
         ...presets.default.train,
-        maxSteps: quick ? 300 : 600,
+        maxSteps,
         evalInterval: 0,
         sampleInterval: 0,
         checkpointInterval: 0,
@@ -71,6 +91,7 @@ export function positionsPlan({ quick }: { readonly quick: boolean }): Plan {
       })),
       { name: UNMASKED, model: { position: "none", mask: "none" } },
       ...shallow,
+      ...quick ? [] : long,
     ],
   };
 }

@@ -4,9 +4,9 @@ import type { Estimate } from "../statistics.ts";
 import {
   bestPart,
   type CellFinding,
-  type DepthFinding,
   type Findings,
   meanOver,
+  type WorthFinding,
 } from "./findings.ts";
 import type { OrderResult } from "./order.ts";
 import { LONGER, UNMASKED } from "./plan.ts";
@@ -114,14 +114,23 @@ function contextAnswer({ T, cells }: Findings): string {
   }, in the second half of the context ${both(T / 2, T)}.`;
 }
 
-function depthAnswer({ depths }: Findings): string {
-  const list = (of: (depth: DepthFinding) => string) =>
-    depths.map(of).join(", ");
+function depthAnswer({ depths, trainings }: Findings): string {
+  const list = (
+    findings: readonly WorthFinding[],
+    of: (finding: WorthFinding) => string,
+  ) => findings.map(of).join(", ");
+  const longer = trainings.at(-1);
   return `With ${
-    list(({ nLayer }) => String(nLayer))
+    list(depths, ({ nLayer }) => String(nLayer))
   } layers the loss without positions is ${
-    list(({ none }) => pm(none))
-  }, and rope lowers it by ${list(({ worth }) => pm(worth))}.`;
+    list(depths, ({ none }) => pm(none))
+  }, and rope lowers it by ${list(depths, ({ worth }) => pm(worth))}.${
+    longer === undefined || trainings.length < 2
+      ? ""
+      : ` After ${count(longer.tokens)} tokens of training it is ${
+        pm(longer.none)
+      }, and rope lowers it by ${pm(longer.worth)}.`
+  }`;
 }
 
 function beyondAnswer({ T, cells }: Findings): string {
@@ -166,15 +175,16 @@ export function worthTable({ cells }: Findings): Table {
   };
 }
 
-/** What rope is worth at each depth. */
-export function depthTable({ depths }: Findings): Table {
+/** What rope is worth at each depth, and after longer training. */
+export function depthTable({ depths, trainings }: Findings): Table {
   return {
-    head: ["layers", "none", "rope", "rope is worth"],
-    rows: depths.map(({ nLayer, none, rope, worth }) => [
-      String(nLayer),
-      pm(none),
-      pm(rope),
-      pm(worth),
+    head: ["layers", "tokens of training", "none", "rope", "rope is worth"],
+    rows: [...depths, ...trainings.slice(1)].map((finding) => [
+      String(finding.nLayer),
+      count(finding.tokens),
+      pm(finding.none),
+      pm(finding.rope),
+      pm(finding.worth),
     ]),
   };
 }
@@ -285,7 +295,7 @@ export const words = {
   worth:
     "Losses are nats per token of the validation split, ± 95 % confidence intervals over seeds; differences are of pairs with the same seed, which saw the same batches. `rope-half` is not here: it is `rope` with the channels of each head in another order. `unmasked` sees the tokens that it is to predict, if in no order: its loss does not compare.",
   depths:
-    "Without positions a single causal layer tells a token which tokens came before it and not in which order, to the bit (below); from the second layer on the order can be told. What of it training finds is what the losses say.",
+    "Without positions a single causal layer tells a token which tokens came before it and not in which order, to the bit (below); from the second layer on the order can be told. What of it training finds is what the losses say, also those after four times the training.",
   probes:
     "Ridge regression from the residual stream (64 numbers a token) to the token's position in its window, fitted on windows of the training split and scored on windows of the validation split. R² is 1 where each position is read exactly and 0 where guessing the middle is as good.",
   context:
@@ -314,7 +324,7 @@ export function positionsText(
   return [
     ...answer(findings, orders).flatMap((paragraph) => [paragraph, ""]),
     ...section("What positions are worth", words.worth, worthTable(findings)),
-    ...section("How deep it must be", words.depths, depthTable(findings)),
+    ...section("How deep, and how long", words.depths, depthTable(findings)),
     ...section("Where position is", words.probes, probeTable(findings)),
     "R² by part, of all cells:",
     "",
