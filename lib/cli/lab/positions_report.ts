@@ -11,6 +11,7 @@ import {
   describeChanges,
   markdownTable,
 } from "../../lab/table.ts";
+import { program } from "../program.ts";
 import { isRough, provenance, roughness } from "./provenance.ts";
 import { files, type Study } from "./study.ts";
 
@@ -37,6 +38,8 @@ export async function writePositionsReport(study: Study): Promise<string> {
     markdownTable(cellResults(plan, outcomes)),
     "",
     provenance(plan, outcomes),
+    "",
+    `To repeat it: \`${program()} lab positions\`.`,
     "",
   ].join("\n");
   await study.write(files.report, text);

@@ -52,14 +52,16 @@ function worthAnswer(none: CellFinding, { cells }: Findings): string {
   const helped = cells.filter(({ name, worth }) =>
     worth !== undefined && name !== UNMASKED
   ).toSorted((a, b) => b.worth!.mean - a.worth!.mean);
-  const pairs = `${none.seeds} pair${none.seeds === 1 ? "" : "s"}`;
+  const pairs = new Set(helped.map(({ worth }) => worth!.count));
   return `With a causal mask and no positions a model of ${
     count(none.parameters)
   } parameters reaches ${pm(none.valLoss)} nats per token after ${
     count(none.tokens)
   } tokens of training. Positions lower that by ${
     helped.map(({ name, worth }) => `${pm(worth!)} (${name})`).join(", ")
-  }: means over ${pairs} of the same seed.`;
+  }: means over pairs of the same seed, ${
+    [...pairs].join(" or ")
+  } each, with 95 % confidence intervals.`;
 }
 
 function probeAnswer(none: CellFinding, { T, cells }: Findings): string {
