@@ -58,7 +58,7 @@ export async function positionsPage(
     header: markup`<h1>${title}</h1>
 ${
       (paragraphs.length > 0 ? paragraphs : [about]).map((text) =>
-        markup`<p class="summary">${text}</p>
+        markup`<p class="summary">${text.replaceAll(" ± ", "\u00a0±\u00a0")}</p>
 `
       )
     }${
