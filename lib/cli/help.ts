@@ -61,7 +61,7 @@ function operandHelp(
     return "STUDY is a directory with a plan.json, which says what is to be run.";
   }
   if (operand === "EXPERIMENT") {
-    return "EXPERIMENT is ablate or scaling.";
+    return "EXPERIMENT is ablate, scaling or positions.";
   }
   if (name === "lab works") {
     return "RUN is a run's directory or a checkpoint file. Without it, lab works is about the text alone.";

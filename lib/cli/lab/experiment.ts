@@ -5,6 +5,7 @@ import { coreCount } from "../../backends/open.ts";
 import { ablationPlan } from "../../lab/ablations.ts";
 import { mergeOutcomes } from "../../lab/outcome.ts";
 import { type Plan, trialsOf } from "../../lab/plan.ts";
+import { positionsPlan } from "../../lab/positions/plan.ts";
 import { scalingPlan } from "../../lab/scaling.ts";
 import { DEFAULT_PRESET, presets } from "../../presets.ts";
 import type { Arguments } from "../arguments.ts";
@@ -23,7 +24,9 @@ type Given = Partial<ExperimentFlags>;
 export async function labPlan(
   { flags, operand }: Arguments<ExperimentFlags>,
 ): Promise<number> {
-  const study = await start(experimentOf(operand), flags);
+  const study = operand === "positions"
+    ? await startPositions(flags)
+    : await start(experimentOf(operand), flags);
   const lines = trialsOf(study.plan).map(({ id }) => `${id}\n`);
   await writeOutput(lines.join(""));
   writeError(
@@ -60,6 +63,14 @@ export async function runAndMerge(
 /** One for each core: small models do not keep two of them busy. */
 function defaultJobs(): number {
   return Math.min(8, coreCount());
+}
+
+/** Begins the study of positions, or opens it. */
+export async function startPositions(
+  { quick = false, out }: Pick<Given, "quick" | "out">,
+): Promise<Study> {
+  const path = out ?? join("studies", `positions${quick ? "-quick" : ""}`);
+  return await Study.start(path, positionsPlan({ quick }));
 }
 
 async function start(name: ExperimentName, flags: Given): Promise<Study> {
@@ -110,6 +121,6 @@ function experimentOf(name: string | undefined): ExperimentName {
     name === undefined
       ? "Cannot tell which experiment is meant"
       : `Cannot plan ${name}: there is no such experiment`,
-    "it is ablate or scaling",
+    "it is ablate, scaling or positions; lab minimal plans each of its rounds",
   );
 }
