@@ -20,7 +20,7 @@ export const labPositionsVerb: Verb<LabPositionsFlags> = {
   summary: "where position comes from, and what each kind of it is worth",
   examples: [
     ["lab positions --quick", "a rough answer, of one seed, in minutes"],
-    ["lab positions", "three seeds, 20 minutes on two cores"],
+    ["lab positions", "three seeds, ten minutes on two free cores"],
   ],
   flags: {
     quick: toggle({ help: "one seed and shorter training: a rough answer" }),
