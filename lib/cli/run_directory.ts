@@ -35,12 +35,17 @@ export const files = {
 /** Where runs are if nothing else is said. */
 export const RUNS = "runs";
 
+/** How long TensorBoard may wait for steps, in milliseconds: together they are encoded in less time. */
+const SHOW_MS = 500;
+
 /** A run's directory, open for writing. */
 export class RunDirectory implements Disposable {
   readonly path: string;
   readonly #metrics: Deno.FsFile;
-  /** Records for TensorBoard that are not written yet. */
-  #board: Uint8Array[] = [];
+  #board: Deno.FsFile | undefined;
+  /** What TensorBoard is not shown yet, and when it was last shown something, in milliseconds. */
+  #unshown: Told[] = [];
+  #shownAt = performance.now();
   /** How many checkpoints stay under their step. */
   readonly #keep: number;
   #saved: number | undefined;
@@ -108,9 +113,11 @@ export class RunDirectory implements Disposable {
         join(path, files.config),
         new TextEncoder().encode(json),
       );
-      await replaceFile(
-        join(path, files.board),
-        boardOf(history?.lines ?? []),
+      const board = join(path, files.board);
+      await replaceFile(board, boardOf(history?.lines ?? []));
+      directory.#board = await writing(
+        board,
+        () => Deno.open(board, { append: true }),
       );
     } catch (error) {
       directory[Symbol.dispose]();
@@ -171,23 +178,23 @@ export class RunDirectory implements Disposable {
     const line = `${JSON.stringify(told)}\n`;
     await writing(
       join(this.path, files.metrics),
-      () => writeAll(this.#metrics, new TextEncoder().encode(line)),
+      () => writeAllSync(this.#metrics, new TextEncoder().encode(line)),
     );
-    const record = recordOf(told);
-    if (record !== undefined) this.#board.push(record);
-    if (event.event !== "step") await this.#showBoard();
+    this.#unshown.push(told);
+    const waited = performance.now() - this.#shownAt;
+    if (event.event !== "step" || waited > SHOW_MS) await this.#showBoard();
     return line;
   }
 
-  /** Writes what TensorBoard is to see: steps come many a second, and nobody looks at each. */
+  /** Writes what TensorBoard is to see. Should that be lost, the lines have it too. */
   async #showBoard(): Promise<void> {
-    if (this.#board.length === 0) return;
-    const bytes = concat(this.#board);
-    this.#board = [];
-    const path = join(this.path, files.board);
+    const records = this.#unshown.map(recordOf)
+      .filter((record) => record !== undefined);
+    this.#unshown = [];
+    this.#shownAt = performance.now();
     await writing(
-      path,
-      () => Deno.writeFile(path, bytes, { append: true }),
+      join(this.path, files.board),
+      () => writeAllSync(this.#board!, concat(records)),
     );
   }
 
@@ -202,6 +209,7 @@ export class RunDirectory implements Disposable {
 
   [Symbol.dispose](): void {
     this.#metrics.close();
+    this.#board?.close();
   }
 }
 
@@ -304,9 +312,17 @@ async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
   while (bytes.length > 0) bytes = bytes.subarray(await file.write(bytes));
 }
 
+/**
+ * Writes and waits in place. Steps come many a second, and who awaits a write waits for a thread
+ * to find a core that the engine leaves free.
+ */
+function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
+  while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
+}
+
 async function writing<Value>(
   path: string,
-  action: () => Promise<Value>,
+  action: () => Value | Promise<Value>,
 ): Promise<Value> {
   try {
     return await action();

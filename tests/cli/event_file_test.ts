@@ -1,6 +1,7 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { boardOf } from "../../lib/cli/board.ts";
 import { crc32c } from "../../lib/cli/event_file.ts";
+import { RunDirectory } from "../../lib/cli/run_directory.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 /** A protocol buffer message: its fields' values, by number. */
@@ -141,4 +142,24 @@ Deno.test("train shows TensorBoard what metrics.jsonl says, also after it goes o
   const step = told.find(({ event }) => event === "step");
   const first = valuesOf(recordsOf(board)[1]!);
   assertAlmostEquals(first.get("loss/batch") as number, step.loss, 1e-6);
+});
+
+Deno.test("A step's line is in the file as soon as it is recorded, the board's soon after", async () => {
+  await using here = await Workplace.create();
+  using run = await RunDirectory.open(here.file("run"), { config: {} });
+  const read = async () =>
+    recordsOf(await Deno.readFile(here.file("run/events.out.tfevents.lm")));
+  const step = async (step: number) => {
+    const line = await run.record({ event: "step", step, loss: 2.5 });
+    const metrics = await Deno.readTextFile(here.file("run/metrics.jsonl"));
+    assertEquals(metrics.trimEnd().split("\n").length, step);
+    assertEquals(metrics.endsWith(line), true);
+  };
+  await step(1);
+  await new Promise((resolve) => setTimeout(resolve, 510));
+  await step(2);
+  assertEquals((await read()).length, 1 + 2);
+  await step(3);
+  await run.record({ event: "end", step: 3 });
+  assertEquals((await read()).length, 1 + 3);
 });

@@ -31,26 +31,31 @@ function die(): never {
 /** Exchanges the operations that change files for ones that count, and die. */
 function arm({ of, nth = 1, moment }: Death): void {
   let left = nth;
-  async function pass<Value>(
-    description: string,
-    { half = die, whole }: {
-      half?: () => unknown;
-      whole: () => Promise<Value>;
-    },
-  ): Promise<Value> {
+  /** Dies, if it is time, before or half through an operation; tells whether to die after it. */
+  function enter(description: string, half: () => unknown = die): boolean {
     const now = description.startsWith(of) && --left === 0;
     if (now && moment === "before") die();
     if (now && moment === "half") {
       half();
       die();
     }
+    return now;
+  }
+  async function pass<Value>(
+    description: string,
+    { half, whole }: {
+      half?: () => unknown;
+      whole: () => Promise<Value>;
+    },
+  ): Promise<Value> {
+    const dies = enter(description, half);
     const value = await whole();
-    if (now) die();
+    if (dies) die();
     return value;
   }
 
   const { open, rename, mkdir, writeTextFile } = Deno;
-  const { write, sync } = Deno.FsFile.prototype;
+  const { write, writeSync, sync } = Deno.FsFile.prototype;
   const names = new WeakMap<Deno.FsFile, string>();
   const nameOf = (path: string | URL) => basename(String(path));
   Deno.open = async (path, options) => {
@@ -74,14 +79,25 @@ function arm({ of, nth = 1, moment }: Death): void {
       },
       whole: () => writeTextFile(path, text, options),
     });
-  Deno.FsFile.prototype.write = function (bytes) {
-    const name = names.get(this);
-    if (name === undefined) return write.call(this, bytes); // a stream
+  const writingOf = (file: Deno.FsFile, bytes: Uint8Array) => {
     const begin = new TextDecoder().decode(bytes.subarray(0, SHOWN));
-    return pass(`write ${name} ${begin}`, {
-      half: () => this.writeSync(bytes.subarray(0, bytes.length >> 1)),
-      whole: () => write.call(this, bytes),
-    });
+    return {
+      description: `write ${names.get(file)} ${begin}`,
+      half: () => writeSync.call(file, bytes.subarray(0, bytes.length >> 1)),
+    };
+  };
+  Deno.FsFile.prototype.write = function (bytes) {
+    const whole = () => write.call(this, bytes);
+    if (!names.has(this)) return whole(); // a stream
+    const { description, half } = writingOf(this, bytes);
+    return pass(description, { half, whole });
+  };
+  Deno.FsFile.prototype.writeSync = function (bytes) {
+    if (!names.has(this)) return writeSync.call(this, bytes);
+    const { description, half } = writingOf(this, bytes);
+    const dies = enter(description, half);
+    const written = writeSync.call(this, bytes);
+    return dies ? die() : written;
   };
   Deno.FsFile.prototype.sync = function () {
     return pass(`sync ${names.get(this)}`, { whole: () => sync.call(this) });
