@@ -112,7 +112,7 @@ export class Trainer {
 
   /**
    * Trains until `maxSteps` or {@linkcode Trainer.stop}, or until the signal: then the state is that after a
-   * whole step, and a checkpoint and the end are still told. After {@linkcode Trainer.restore}
+   * whole step (one whose micro-batches are under way is not taken), and a checkpoint and the end are still told. After {@linkcode Trainer.restore}
    * it begins with the evaluation and the sample that are due at the restored step.
    *
    * While the consumer holds an eval, update, sample or checkpoint event, the model is exactly as it was after `step` steps.
@@ -169,7 +169,7 @@ export class Trainer {
     while (!this.#isOver(signal)) {
       const before = await this.#evaluatedWeights();
       if (before !== undefined) metrics.resume();
-      await this.#submit(program);
+      if (!await this.#submit(program, signal)) break;
       yield* await metrics.submitted();
       await this.#check(metrics);
       if (before !== undefined || this.#isDue()) {
@@ -214,8 +214,11 @@ export class Trainer {
     }
   }
 
-  /** Queues one optimizer step. */
-  async #submit(program: Program): Promise<void> {
+  /** Queues one optimizer step; tells whether it did, as the signal can come between micro-batches. */
+  async #submit(
+    program: Program,
+    signal: AbortSignal | undefined,
+  ): Promise<boolean> {
     const { gradAccumulation } = this.config;
     program.buffer("schedule").write(scheduleAt(this.config, this.#step));
     let left = gradAccumulation;
@@ -226,8 +229,14 @@ export class Trainer {
       const last = --left === 0;
       program.run(last ? ["gradient", "update"] : ["gradient"]);
       if (!last) await breath();
+      if (!last && signal?.aborted) {
+        // The step is not taken at all: nothing of it stays.
+        this.#store("grads").write(new Float32Array(this.#model.layout.length));
+        return false;
+      }
     }
     this.#step++;
+    return true;
   }
 
   /** The weights, if they are those of an evaluation: the next step's update is measured against them. */
@@ -353,7 +362,7 @@ export class Trainer {
    * Takes up the state that {@linkcode Trainer.save} wrote: weights, moments and step. With the same
    * dataset, options and backend, training goes on as if it had never stopped, bit for bit.
    *
-   * @throws {RangeError} if the checkpoint has no training state or does not fit the model
+   * @throws {RangeError} if the checkpoint has no training state, is of another optimizer or does not fit the model
    */
   async restore(checkpoint: Checkpoint): Promise<void> {
     const { layout } = this.#model;

@@ -57,7 +57,7 @@ export async function encodeTraining(
 /**
  * The step of a checkpoint, and what its stores hold.
  *
- * @throws {RangeError} if it has no training state or does not fit the layout
+ * @throws {RangeError} if it has no training state, is of another optimizer or does not fit the layout
  */
 export function decodeTraining(
   { tensors, training }: Checkpoint,
@@ -69,6 +69,13 @@ export function decodeTraining(
   if (training === undefined) {
     throw new RangeError(
       "Cannot restore training: the checkpoint has weights only",
+    );
+  }
+  const { optimizer } = training.config;
+  if (optimizer !== config.optimizer) {
+    // Moments have the same names and shapes in all, and another meaning in each.
+    throw new RangeError(
+      `Cannot restore training: the checkpoint was trained with optimizer ${optimizer}, this training has ${config.optimizer}`,
     );
   }
   const stores = kept(config).map(([store, prefix]): [string, Numbers] => [

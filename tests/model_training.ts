@@ -121,6 +121,30 @@ export function registerTraining(bench: Bench): void {
 
   benchTest(
     bench,
+    "a signal between micro-batches leaves nothing of their step",
+    async (backend) => {
+      const { config } = variant("dropout");
+      const options = training({ gradAccumulation: 4, maxSteps: 9 });
+      await using whole = await Model.create(config, { backend, seed: 3 });
+      const losses = await lossesOf(new Trainer(whole, dataset(), options));
+      await using stopped = await Model.create(config, { backend, seed: 3 });
+      const controller = new AbortController();
+      const data = dataset();
+      const { batch } = data;
+      data.batch = (step, micro) => {
+        if (step === 5 && micro === 1) controller.abort();
+        return batch.call(data, step, micro);
+      };
+      const trainer = new Trainer(stopped, data, options);
+      await Array.fromAsync(trainer.run({ signal: controller.signal }));
+      assertEquals(trainer.step, 5);
+      assertEquals(await lossesOf(trainer), losses.slice(5));
+      assertEquals(await stateOf(stopped), await stateOf(whole));
+    },
+  );
+
+  benchTest(
+    bench,
     "dropout zeroes its share and scales the rest, in training alone",
     checkDropout,
   );

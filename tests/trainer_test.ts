@@ -252,6 +252,15 @@ describe("Trainer", () => {
       RangeError,
       "the checkpoint has weights only",
     );
+    for (const optimizer of ["muon", "sgd"] as const) {
+      const config = { ...rest.training!.config, optimizer };
+      const training = { ...rest.training!, config };
+      await assertRejects(
+        () => restored.restore({ ...rest, tensors, training }),
+        RangeError,
+        `with optimizer ${optimizer}, this training has adamw`,
+      );
+    }
     assertEquals(await restored.save(), before);
   });
 

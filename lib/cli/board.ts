@@ -57,13 +57,27 @@ function shownOf(event: Told): BoardEvent | undefined {
     const text = `${all["prompt"] ?? ""}${all["text"] ?? ""}`;
     return { step, time, texts: { sample: asMarkdown(text) } };
   }
+  if (event.event === "update") {
+    const ratios = Object.entries(all["ratios"] ?? {});
+    return { step, time, scalars: numbersOf(ratios, "update to weight/") };
+  }
   const fields = tags[event.event];
   if (fields === undefined) return undefined;
-  const scalars = Object.entries(fields).flatMap(([field, tag]) => {
-    const value = all[field];
-    return typeof value === "number" ? [[tag, value] as const] : [];
-  });
-  return { step, time, scalars: Object.fromEntries(scalars) };
+  const scalars = Object.entries(fields)
+    .map(([field, tag]): [string, unknown] => [tag, all[field]]);
+  return { step, time, scalars: numbersOf(scalars) };
+}
+
+/** Those of the values that are numbers, by their tags. */
+function numbersOf(
+  values: readonly (readonly [tag: string, value: unknown])[],
+  prefix = "",
+): Record<string, number> {
+  return Object.fromEntries(
+    values.flatMap(([tag, value]) =>
+      typeof value === "number" ? [[prefix + tag, value]] : []
+    ),
+  );
 }
 
 /** TensorBoard reads texts as Markdown, in which four spaces keep lines as they are. */

@@ -101,8 +101,11 @@ Deno.test("A board holds each number under its tag, at its step and time", () =>
     { event: "step", step: 300, loss: 2.5, gradNorm: null, time: 1e9 + 0.25 },
     { event: "eval", step: 300, trainLoss: 2.25, valLoss: 2.375, time: 2e9 },
     { event: "sample", step: 300, prompt: "\n", text: "Hé\n  go", time: 2e9 },
+    { event: "update", step: 301, ratios: { wte: 0.5, wpe: null }, time: 2e9 },
   ].map((event) => JSON.stringify(event));
-  const [head, step, evaluated, sample, ...rest] = recordsOf(boardOf(lines));
+  const [head, step, evaluated, sample, update, ...rest] = recordsOf(
+    boardOf(lines),
+  );
   assertEquals(rest, []);
   assertEquals(text(head!.get(3)![0]), "brain.Event:2");
   assertEquals(head!.get(1), [1e9]);
@@ -114,6 +117,7 @@ Deno.test("A board holds each number under its tag, at its step and time", () =>
     ["loss/validation", 2.375],
   ]);
   assertEquals([...valuesOf(sample!)], [["sample", "    \n    Hé\n      go"]]);
+  assertEquals([...valuesOf(update!)], [["update to weight/wte", 0.5]]);
 });
 
 Deno.test("train shows TensorBoard what metrics.jsonl says, also after it goes on", async () => {
@@ -134,7 +138,10 @@ Deno.test("train shows TensorBoard what metrics.jsonl says, also after it goes o
   );
   const told = metrics.trimEnd().split("\n").map((line) => JSON.parse(line));
   const expected = told.flatMap(({ event, step }) => {
-    const tag = { step: "loss/batch", eval: "loss/train", sample: "sample" };
+    const tag = {
+      ...{ step: "loss/batch", eval: "loss/train", sample: "sample" },
+      update: "update to weight/wte.weight",
+    };
     return event in tag ? [[step, tag[event as keyof typeof tag]]] : [];
   });
   assertEquals(shown, expected as unknown as typeof shown);
