@@ -9,8 +9,11 @@
  * command line.
  *
  * Memory is what is resident after a garbage collection, in a process whose young
- * generation has one small size (the flags in deno.json). Left alone, V8 collects and
- * resizes at its own time, in jumps of tens of megabytes that hide a leak or look like one.
+ * generation has one small size and whose functions are compiled once, when they are first
+ * called (the flags in deno.json). Left alone, V8 collects and resizes at its own time, in
+ * jumps of tens of megabytes that hide a leak or look like one; and it optimizes the functions
+ * of an evaluation, say, when there were thousands of steps already, which takes memory too.
+ * The engine's WebAssembly is compiled as ever.
  * Other work on the machine makes steps take longer by the clock, but not so much in CPU
  * time: steps count as slower only if they are by both.
  */
