@@ -22,7 +22,8 @@ import {
 import { groupLines, verdictLines } from "../lib/cli/check_report.ts";
 import type { Dispatch } from "../lib/graph/plan.ts";
 import { Model } from "../lib/language_model.ts";
-import { type Mistake, openFaulty } from "./faulty_backend.ts";
+import type { Mistake } from "../lib/checks/mistakes.ts";
+import { openFaulty } from "./faulty_backend.ts";
 
 /** The checks that do not end well, by their names. */
 async function troubles(

@@ -7,7 +7,8 @@ import { assert, assertEquals } from "@std/assert";
 import type { TensorData } from "../lib/safetensors.ts";
 import { passes } from "../tools/verify/comparison.ts";
 import { verifyFile } from "../tools/verify/verify_file.ts";
-import { type Mistake, openFaulty, wrongDims } from "./faulty_backend.ts";
+import { type Mistake, wrongDims } from "../lib/checks/mistakes.ts";
+import { openFaulty } from "./faulty_backend.ts";
 import {
   assertVerified,
   type Draft,

@@ -31,6 +31,12 @@ export interface DeviceBuffer {
    * @throws {DeviceLostError} if the device is gone
    */
   read(offset?: number, length?: number): Promise<Numbers>;
+  /**
+   * The numbers as they are now, to look at, where they lie in the host's own memory: not on a GPU.
+   *
+   * @internal
+   */
+  readonly memory?: Numbers;
   /** Frees a store that no program will use again (a finished text's cache). Other kinds belong to their program. */
   destroy(): void;
 }

@@ -40,6 +40,12 @@ export class WasmBuffer implements DeviceBuffer {
     return this.#words(offset, length).slice();
   }
 
+  /** A view of the engine's memory. It is good until that grows: ask again each time. */
+  get memory(): Float32Array | Int32Array {
+    this.checkUsable(`read ${this.spec.name}`);
+    return this.#words(0, this.spec.length);
+  }
+
   destroy(): void {
     if (this.#destroyed) return; // its address may be another's by now
     this.#destroyed = true;

@@ -36,6 +36,8 @@ export interface TrainedSubject {
   readonly tokenizer: Tokenizer;
   readonly training: Int32Array;
   readonly heldOut: Int32Array;
+  /** How many, at least, are written and predicted; 20,000 if left out. */
+  readonly tokens?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -45,7 +47,7 @@ const SEED = 1;
 /** Places where a token is changed. */
 const PLACES = 8;
 
-/** Tokens, at least, of what is written, and of what is predicted. */
+/** Tokens, at least, of what is written, and of what is predicted, if nothing else is said. */
 const TOKENS = 20_000;
 
 /** Texts that are written side by side. */
@@ -94,9 +96,9 @@ class Evidence {
 
   constructor(subject: TrainedSubject) {
     this.#subject = subject;
-    const { heldOut, model } = subject;
+    const { heldOut, model, tokens = TOKENS } = subject;
     const length = Math.min(model.config.blockSize, heldOut.length);
-    const count = Math.ceil(TOKENS / length);
+    const count = Math.ceil(tokens / length);
     this.windows = spreadWindows(heldOut, { count, length });
   }
 
@@ -228,7 +230,8 @@ function besideCounts(
 }
 
 async function* checkOwnText(
-  { model, tokenizer, training, heldOut, signal }: TrainedSubject,
+  { model, tokenizer, training, heldOut, tokens = TOKENS, signal }:
+    TrainedSubject,
   evidence: Evidence,
 ): AsyncGenerator<Verdict> {
   let written: Int32Array[] = [];
@@ -237,7 +240,7 @@ async function* checkOwnText(
     const fewer = causal ? 1 : FEWER;
     const firsts = spreadWindows(heldOut, { count: TEXTS, length: 1 });
     const added = await continuations(model, firsts, {
-      tokens: Math.ceil(TOKENS / TEXTS / fewer),
+      tokens: Math.ceil(tokens / TEXTS / fewer),
       seed: SEED,
       signal,
     });

@@ -60,6 +60,9 @@ function operandHelp(
   if (operand === "STUDY") {
     return "STUDY is a directory with a plan.json, which says what is to be run.";
   }
+  if (operand === "EXHIBIT") {
+    return "EXHIBIT is a name from the list that comes without one.";
+  }
   if (operand === "EXPERIMENT") {
     return "EXPERIMENT is ablate, scaling or positions.";
   }

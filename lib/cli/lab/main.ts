@@ -7,6 +7,7 @@ import { nearest } from "../nearest.ts";
 import { program } from "../program.ts";
 import { writeError, writeOutput } from "../terminal.ts";
 import type { Verb } from "../verbs.ts";
+import { labMuseumVerb } from "./museum_verb.ts";
 import {
   labAblateVerb,
   labMergeVerb,
@@ -67,6 +68,11 @@ export async function lab([name, ...args]: readonly string[]): Promise<number> {
       return await run(labPositionsVerb, args, async (given) => {
         const { labPositions } = await import("./positions.ts");
         return await labPositions(given);
+      });
+    case "museum":
+      return await run(labMuseumVerb, args, async (given) => {
+        const { labMuseum } = await import("./museum.ts");
+        return await labMuseum(given);
       });
     case "--help":
     case "-h":

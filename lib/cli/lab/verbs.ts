@@ -5,6 +5,7 @@ import type { Measure } from "../../lab/plan.ts";
 import { DEFAULT_PRESET, type PresetName, presets } from "../../presets.ts";
 import { choice, type FlagsOf, integer, text, texts, toggle } from "../flag.ts";
 import { commonFlags, type Verb, type VerbSummary } from "../verbs.ts";
+import { labMuseumVerb } from "./museum_verb.ts";
 import { labPositionsVerb } from "./positions_verb.ts";
 
 /** What `lab run` can be told. */
@@ -288,4 +289,5 @@ export const labVerbs: readonly VerbSummary[] = [
   labRunVerb,
   labMergeVerb,
   labReportVerb,
+  labMuseumVerb,
 ];

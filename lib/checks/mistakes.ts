@@ -1,0 +1,246 @@
+/**
+ * Known mistakes, planted in a backend: what shows that a check can fail. A plan's dispatches
+ * are exchanged for wrong ones, left out, or computed by a wrong kernel on the host; or what the
+ * host writes is exchanged. All else is the backend's own work, at its own speed.
+ */
+
+import type { KernelName } from "../../kernels/vocabulary.ts";
+import type {
+  Backend,
+  BackendKind,
+  DeviceBuffer,
+  Numbers,
+  Program,
+  Stores,
+} from "../backends/backend.ts";
+import type { ReferenceKernel } from "../backends/reference/kernel.ts";
+import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
+
+/** What goes wrong. */
+export interface Mistake {
+  /** Exchanges a plan, before anything else. */
+  readonly plan?: (plan: Plan) => Plan;
+  /** Exchanges a dispatch; undefined leaves it out. */
+  readonly dispatch?: (dispatch: Dispatch) => Dispatch | undefined;
+  /** Computes these in place of the backend, which must keep its memory where the host can reach it. */
+  readonly kernels?: {
+    readonly [Name in KernelName]?: ReferenceKernel<Name>;
+  };
+  /** Exchanges what the host writes to an input. */
+  readonly write?: (name: string, data: ArrayLike<number>) => ArrayLike<number>;
+  /** Is called before each run of a program. */
+  readonly run?: (program: Program) => void;
+}
+
+/**
+ * A backend that makes a mistake; without one it does what the other does. Disposing of it
+ * disposes of the other.
+ *
+ * @param options.kind what it calls itself
+ */
+export function plant(
+  mistake: Mistake,
+  inner: Backend,
+  { kind = inner.kind }: { readonly kind?: BackendKind } = {},
+): Backend {
+  return new PlantedBackend(mistake, inner, kind);
+}
+
+class PlantedBackend implements Backend {
+  readonly kind: BackendKind;
+  readonly description: string;
+  readonly #inner: Backend;
+  readonly #mistake: Mistake;
+
+  constructor(mistake: Mistake, inner: Backend, kind: BackendKind) {
+    this.kind = kind;
+    this.description = `${inner.description}, with a mistake`;
+    this.#inner = inner;
+    this.#mistake = mistake;
+  }
+
+  get allocatedBytes(): number {
+    return this.#inner.allocatedBytes;
+  }
+
+  createStore(spec: BufferSpec): DeviceBuffer {
+    return this.#inner.createStore(spec);
+  }
+
+  async compile(plan: Plan, stores: Stores): Promise<Program> {
+    const { kernels = {} } = this.#mistake;
+    const wrong = exchange(this.#mistake.plan?.(plan) ?? plan, this.#mistake);
+    const onHost = wrong.dispatches.flatMap(({ kernel }, at) =>
+      kernel in kernels ? [at] : []
+    );
+    const reached = reachable(wrong, onHost);
+    const program = await this.#inner.compile(reached, stores);
+    return new PlantedProgram(program, { mistake: this.#mistake, onHost });
+  }
+
+  finish(): Promise<void> {
+    return this.#inner.finish();
+  }
+
+  [Symbol.asyncDispose](): PromiseLike<void> {
+    return this.#inner[Symbol.asyncDispose]();
+  }
+}
+
+/** A plan with other dispatches. What is left out moves the ends of phases. */
+function exchange(plan: Plan, { dispatch = (right) => right }: Mistake): Plan {
+  const exchanged = plan.dispatches.map(dispatch);
+  const moved = (at: number) =>
+    exchanged.slice(0, at).filter((dispatch) => dispatch !== undefined).length;
+  return {
+    ...plan,
+    dispatches: exchanged.filter((dispatch) => dispatch !== undefined),
+    phases: Object.fromEntries(
+      Object.entries(plan.phases).map(([name, [from, to]]) => [
+        name,
+        [moved(from), moved(to)] as const,
+      ]),
+    ),
+  };
+}
+
+/** The same plan, but with phases between the dispatches at some places, whose operands the host can read and write. */
+function reachable(plan: Plan, places: readonly number[]): Plan {
+  if (places.length === 0) return plan;
+  const touched = new Set(
+    places.flatMap((at) => {
+      const { outputs, inputs } = plan.dispatches[at]!;
+      return [...outputs, ...inputs].map(({ buffer }) => buffer);
+    }),
+  );
+  const ends = stretchesOf(plan, places);
+  return {
+    ...plan,
+    buffers: plan.buffers.map((spec, i) =>
+      touched.has(i) && spec.kind === "slot"
+        ? { ...spec, kind: "output" }
+        : spec
+    ),
+    phases: {
+      ...plan.phases,
+      ...Object.fromEntries(ends.map((stretch) => [nameOf(stretch), stretch])),
+    },
+  };
+}
+
+type Stretch = readonly [from: number, to: number];
+
+/** The plan cut at the ends of its phases, and before and after some places. */
+function stretchesOf(
+  { dispatches, phases }: Plan,
+  places: readonly number[],
+): Stretch[] {
+  const cuts = new Set([
+    ...[0, dispatches.length],
+    ...Object.values(phases).flat(),
+    ...places.flatMap((at) => [at, at + 1]),
+  ]);
+  const ends = [...cuts].sort((a, b) => a - b);
+  return ends.slice(1).map((to, i) => [ends[i]!, to]);
+}
+
+function nameOf([from, to]: Stretch): string {
+  return `dispatches ${from} to ${to}`;
+}
+
+class PlantedProgram implements Program {
+  readonly #inner: Program;
+  readonly #mistake: Mistake;
+  readonly #onHost: ReadonlySet<number>;
+  readonly #stretches: readonly Stretch[];
+
+  constructor(inner: Program, { mistake, onHost }: {
+    readonly mistake: Mistake;
+    readonly onHost: readonly number[];
+  }) {
+    this.#inner = inner;
+    this.#mistake = mistake;
+    this.#onHost = new Set(onHost);
+    this.#stretches = onHost.length === 0
+      ? []
+      : stretchesOf(inner.plan, onHost);
+  }
+
+  get plan(): Plan {
+    return this.#inner.plan;
+  }
+
+  buffer(name: string): DeviceBuffer {
+    const buffer = this.#inner.buffer(name);
+    const { write } = this.#mistake;
+    if (write === undefined) return buffer;
+    return {
+      spec: buffer.spec,
+      write: (data, offset) => buffer.write(write(name, data), offset),
+      read: (offset, length) => buffer.read(offset, length),
+      destroy: () => buffer.destroy(),
+    };
+  }
+
+  run(phases?: readonly string[]): void {
+    this.#mistake.run?.(this);
+    if (this.#onHost.size === 0) return this.#inner.run(phases);
+    const { dispatches, phases: known } = this.plan;
+    const ranges = phases?.map((name) => known[name]!) ??
+      [[0, dispatches.length] as const];
+    for (const [first, end] of ranges) {
+      for (const stretch of this.#stretches) {
+        const [from, to] = stretch;
+        if (from < first || to > end) continue;
+        if (this.#onHost.has(from)) this.#compute(dispatches[from]!);
+        else this.#inner.run([nameOf(stretch)]);
+      }
+    }
+  }
+
+  #compute({ kernel, outputs, inputs, dims }: Dispatch): void {
+    const content = (operand: Operand) => this.#memoryOf(operand).slice();
+    const results = outputs.map(content);
+    // Kernels of different signatures are called alike, as the reference does.
+    this.#mistake.kernels![kernel]!(
+      results as never,
+      inputs.map(content) as never,
+      dims as never,
+    );
+    outputs.forEach((operand, i) =>
+      this.#bufferOf(operand).write(results[i]!, operand.offset)
+    );
+  }
+
+  #memoryOf(operand: Operand): Numbers {
+    const { memory } = this.#bufferOf(operand);
+    if (memory === undefined) {
+      throw new RangeError(
+        "Cannot compute a wrong kernel on the host: the backend's memory is out of its reach",
+      );
+    }
+    return memory.subarray(operand.offset, operand.offset + operand.length);
+  }
+
+  #bufferOf({ buffer }: Operand): DeviceBuffer {
+    return this.#inner.buffer(this.plan.buffers[buffer]!.name);
+  }
+
+  destroy(): void {
+    this.#inner.destroy();
+  }
+}
+
+/** Changes dims of dispatches whose kernel's name a pattern matches, to what a function says of the right ones. */
+export function wrongDims(
+  kernels: RegExp,
+  change: (dims: Record<string, unknown>) => Record<string, unknown>,
+): Mistake {
+  return {
+    dispatch: (dispatch) => {
+      if (!kernels.test(dispatch.kernel)) return dispatch;
+      const dims: Record<string, unknown> = { ...dispatch.dims };
+      return { ...dispatch, dims: { ...dims, ...change(dims) } } as Dispatch;
+    },
+  };
+}

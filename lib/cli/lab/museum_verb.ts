@@ -1,0 +1,61 @@
+/** `lab museum` and its flags. */
+
+import { type Device, devices } from "../../backends/open.ts";
+import { choice, integer, text, toggle } from "../flag.ts";
+import { commonFlags, type Verb } from "../verbs.ts";
+
+/** What `lab museum` can be told. */
+export interface LabMuseumFlags {
+  all: boolean;
+  out: string;
+  data: string;
+  steps: number;
+  seed: number;
+  device: Device;
+  threads: number;
+  help: boolean;
+}
+
+/** `lab museum`. */
+export const labMuseumVerb: Verb<LabMuseumFlags> = {
+  name: "lab museum",
+  summary: "make famous mistakes on purpose, and see which check notices",
+  operand: "EXHIBIT",
+  several: true,
+  examples: [
+    ["lab museum", "the list of exhibits"],
+    ["lab museum zero-mask", "one of them"],
+    ["lab museum --all --out docs/lab/museum", "all, as a page"],
+  ],
+  flags: {
+    all: toggle({ help: "show all exhibits" }),
+    out: text("DIR", {
+      help: "write the page, README.md, and findings.json there too",
+      without: "museum with --all; else nothing is written",
+    }),
+    data: text("NAME|FILE", {
+      help: "the text to train on",
+      without: "tinyshakespeare",
+    }),
+    steps: integer({ help: "training steps of each model", without: "600" }),
+    seed: integer({ help: "of weights, batches and texts", without: "1" }),
+    device: choice(devices, {
+      help: "where to compute; some mistakes cannot be made on a GPU",
+      without: "wasm",
+    }),
+    threads: commonFlags.threads,
+    help: commonFlags.help,
+  },
+  sections: {
+    Flags: [
+      "all",
+      "out",
+      "data",
+      "steps",
+      "seed",
+      "device",
+      "threads",
+      "help",
+    ],
+  },
+};

@@ -1,0 +1,159 @@
+/** The museum's findings as Markdown: nothing in it that is not in an exhibit or a finding. */
+
+import type { Verdict } from "../../checks/verdict.ts";
+import {
+  type Bell,
+  type Exhibit,
+  type Figure,
+  type Finding,
+  isLoud,
+  rang,
+} from "./exhibit.ts";
+
+/** Characters in a line of a sample. */
+const WIDTH = 76;
+
+/** An exhibit and what came of it. */
+export interface Shown {
+  readonly exhibit: Exhibit;
+  readonly finding: Finding;
+}
+
+/** All exhibits on one page, with a table of them before. */
+export function museumPage(
+  shown: readonly Shown[],
+  { about, command }: {
+    /** The text and the device, in a sentence or two. */
+    readonly about: string;
+    /** What makes the page again. */
+    readonly command: string;
+  },
+): string {
+  return [
+    "# The museum of mistakes",
+    "",
+    "Famous mistakes of training language models, each made on purpose and beside it the same without it: what the loss said, what the text said, and which check rang.",
+    "",
+    about,
+    "",
+    "```sh",
+    command,
+    "```",
+    "",
+    "| exhibit | the mistake | what rang |",
+    "| --- | --- | --- |",
+    ...shown.map(({ exhibit: { name, claim }, finding }) =>
+      `| [${name}](#${name}) | ${cell(claim)} | ${
+        finding.bells.filter(rang).map(({ check }) => check).join("; ") ||
+        "nothing"
+      } |`
+    ),
+    "",
+    ...shown.map(exhibitSection),
+  ].join("\n");
+}
+
+/** One exhibit. */
+export function exhibitSection({ exhibit, finding }: Shown): string {
+  const { name, title, claim, see, deceives, catches, repair, source } =
+    exhibit;
+  const { setup, columns, figures, text, bells } = finding;
+  return [
+    `## ${name}`,
+    "",
+    `**${title}:** ${claim}.`,
+    "",
+    ...part("What you see", see),
+    ...figureTable(columns, figures),
+    "",
+    `${setup}.`,
+    "",
+    ...(text === undefined ? [] : sampleLines(columns, text)),
+    ...part("Why it deceives", deceives),
+    ...part("What catches it", catches),
+    ...bellTable(columns, bells),
+    "",
+    ...part("The repair", repair),
+    ...(source === undefined ? [] : part("Known from", source)),
+    "",
+  ].join("\n");
+}
+
+function sampleLines(
+  columns: readonly string[],
+  { prompt, texts }: NonNullable<Finding["text"]>,
+): string[] {
+  return [
+    `What each writes after ${JSON.stringify(prompt)}:`,
+    "",
+    ...texts.flatMap((text, i) => [`${columns[i]}:`, "", fenced(text), ""]),
+  ];
+}
+
+function part(title: string, text: string): string[] {
+  return [`**${title}.** ${text}`, ""];
+}
+
+function figureTable(
+  columns: readonly string[],
+  figures: readonly Figure[],
+): string[] {
+  return [
+    `| | ${columns.join(" | ")} |`,
+    `| --- |${" ---: |".repeat(columns.length)}`,
+    ...figures.map(({ what, values, digits = 3 }) =>
+      `| ${what} | ${
+        values.map((value) =>
+          value === null ? "" : grouped(value.toFixed(digits))
+        ).join(" | ")
+      } |`
+    ),
+  ];
+}
+
+/** The integer part of a number in groups of three. */
+function grouped(digits: string): string {
+  return digits.replace(/\B(?<!\.\d*)(?=(\d{3})+(?!\d))/g, ",");
+}
+
+/** What each check said, those that rang first. */
+function bellTable(
+  columns: readonly string[],
+  bells: readonly Bell[],
+): string[] {
+  const ordered = bells.toSorted((a, b) => Number(rang(b)) - Number(rang(a)));
+  return [
+    `| check | | ${columns.join(" | ")} |`,
+    `| --- | --- |${" --- |".repeat(columns.length)}`,
+    ...ordered.map((bell) =>
+      `| ${bell.check} | ${rang(bell) ? "**rang**" : "silent"} | ${
+        bell.verdicts.map(told).join(" | ")
+      } |`
+    ),
+  ];
+}
+
+function told(verdict: Verdict): string {
+  const { status, found } = verdict;
+  return cell(isLoud(verdict) ? `**${status}**: ${found}` : found);
+}
+
+/** Text that stays in its cell of a table. */
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|").replaceAll(/\s*\n\s*/g, " ");
+}
+
+/** A text, whatever backticks it has. Many line ends on end become signs, and long lines are broken. */
+function fenced(text: string): string {
+  const lines = text.replaceAll(
+    /\n{3,}/g,
+    (ends) => "\u23ce".repeat(ends.length),
+  )
+    .replaceAll(RegExp(`[^\\n]{${WIDTH}}`, "gu"), "$&\n");
+  const longest = Math.max(
+    2,
+    ...Array.from(lines.matchAll(/`+/g), ([run]) => run.length),
+  );
+  const fence = "`".repeat(longest + 1);
+  return `${fence}text\n${lines.trim()}\n${fence}`;
+}
