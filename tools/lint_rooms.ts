@@ -71,7 +71,14 @@ const rooms: readonly Room[] = [
   {
     name: "lib/lab",
     files: /^lib\/lab\//,
-    imports: ["lib", "lib/model", "lib/checks", "lib/graph", "lib/backends"],
+    imports: [
+      "lib",
+      "lib/model",
+      "lib/checks",
+      "lib/graph",
+      "lib/backends",
+      "kernels/vocabulary.ts",
+    ],
     globals: [],
   },
   {

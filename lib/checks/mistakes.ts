@@ -20,8 +20,8 @@ import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
 export interface Mistake {
   /** Exchanges a plan, before anything else. */
   readonly plan?: (plan: Plan) => Plan;
-  /** Exchanges a dispatch; undefined leaves it out. */
-  readonly dispatch?: (dispatch: Dispatch) => Dispatch | undefined;
+  /** Exchanges a dispatch of a plan; undefined leaves it out. */
+  readonly dispatch?: (dispatch: Dispatch, plan: Plan) => Dispatch | undefined;
   /** Computes these in place of the backend, which must keep its memory where the host can reach it. */
   readonly kernels?: {
     readonly [Name in KernelName]?: ReferenceKernel<Name>;
@@ -89,7 +89,7 @@ class PlantedBackend implements Backend {
 
 /** A plan with other dispatches. What is left out moves the ends of phases. */
 function exchange(plan: Plan, { dispatch = (right) => right }: Mistake): Plan {
-  const exchanged = plan.dispatches.map(dispatch);
+  const exchanged = plan.dispatches.map((right) => dispatch(right, plan));
   const moved = (at: number) =>
     exchanged.slice(0, at).filter((dispatch) => dispatch !== undefined).length;
   return {

@@ -23,6 +23,7 @@ import {
   type TeacherForced,
   teacherForced,
 } from "./leaks.ts";
+import { sideBySide } from "./side_by_side.ts";
 import {
   type CheckGroup,
   type Finding,
@@ -38,6 +39,8 @@ export interface TrainedSubject {
   readonly heldOut: Int32Array;
   /** How many, at least, are written and predicted; 20,000 if left out. */
   readonly tokens?: number;
+  /** The 5-gram model of the training text, if it is there already. */
+  readonly scorer?: NgramModel;
   readonly signal?: AbortSignal;
 }
 
@@ -69,7 +72,7 @@ const PATH_TOLERANCE = 1e-3;
 const COPY_FACTOR = 2;
 
 /** The order of the n-gram models. */
-const ORDER = 5;
+export const ORDER = 5;
 
 /** Verdicts on whether a model sees the future, and on what it writes. */
 export function trainedChecks(subject: TrainedSubject): CheckGroup[] {
@@ -104,11 +107,9 @@ class Evidence {
 
   /** The n-gram model of the training text. */
   get scorer(): NgramModel {
-    const { training, tokenizer: { vocabSize } } = this.#subject;
-    return this.#scorer ??= NgramModel.fit(training, {
-      order: ORDER,
-      vocabSize,
-    });
+    const { training, tokenizer: { vocabSize }, scorer } = this.#subject;
+    return this.#scorer ??= scorer ??
+      NgramModel.fit(training, { order: ORDER, vocabSize });
   }
 
   /** What the model makes of the windows. */
@@ -293,4 +294,6 @@ async function* checkOwnText(
         numbers,
       };
   });
+  signal?.throwIfAborted();
+  yield await verdict("side by side", () => sideBySide(model, heldOut));
 }

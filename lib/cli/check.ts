@@ -2,11 +2,15 @@
 
 import type { Backend } from "../backends/backend.ts";
 import { openBackend } from "../backends/open.ts";
+import { batchChecks } from "../checks/batches.ts";
 import { causalityChecks } from "../checks/causality.ts";
+import { dropoutChecks } from "../checks/dropout.ts";
 import { gradientChecks } from "../checks/gradients.ts";
 import { kernelChecks } from "../checks/kernels.ts";
 import { repeatabilityChecks } from "../checks/repeatability.ts";
+import { samplingChecks } from "../checks/sampling.ts";
 import { speedChecks } from "../checks/speed.ts";
+import { compareLoss } from "../checks/told_loss.ts";
 import { trainedChecks } from "../checks/trained.ts";
 import { type CheckGroup, type Finding, verdict } from "../checks/verdict.ts";
 import { Dataset } from "../dataset.ts";
@@ -49,6 +53,8 @@ export async function check(
     kernelChecks(backend),
     gradientChecks(backend),
     causalityChecks(backend),
+    dropoutChecks(backend),
+    samplingChecks(),
     repeatabilityChecks(backend),
     speedChecks(backend),
   ];
@@ -141,17 +147,19 @@ async function runChecks(
     const tokens = tokenizer.encode(text);
     const dataset = new Dataset(tokens, { blockSize, batchSize: ROWS });
     const model = await Model.load(checkpoint, { backend });
-    const remeasure = async () => {
-      const told = await recordedLoss(trained);
-      return await compareLoss(told, { model, dataset, signal });
-    };
+    const measured = async () =>
+      await remeasure(await recordedLoss(trained), { model, dataset, signal });
     const size = dataset.size("train");
     const subject = {
       ...{ model, tokenizer, signal },
       training: tokens.subarray(0, size),
       heldOut: tokens.subarray(size),
     };
-    return [fileChecks(trained, remeasure), ...trainedChecks(subject)];
+    return [
+      fileChecks(trained, measured),
+      batchChecks(dataset, subject.training),
+      ...trainedChecks(subject),
+    ];
   } catch (error) {
     if (!isFailure(error)) throw error;
     return [fileChecks(trained), untried(error)];
@@ -191,14 +199,11 @@ async function findText(
 /** Rows of an evaluation's batch. */
 const ROWS = 16;
 
-/** How far a loss may be from what another device found, in nats per token: see docs/check.md. */
-const LOSS_TOLERANCE = 1e-3;
-
 /** Floating point operations, at most, of an evaluation that is done again. */
 const MOST_FLOPS = 1e12;
 
-/** Whether the weights have the validation loss that the run told. */
-async function compareLoss(
+/** Whether the weights have the validation loss that the run told, if that can be found out soon. */
+async function remeasure(
   told: number | undefined,
   { model, dataset, signal }: {
     readonly model: Model;
@@ -214,15 +219,5 @@ async function compareLoss(
     return { status: "skipped", found: "it would take long; eval measures it" };
   }
   const batches = dataset.evalBatches("val");
-  const loss = await model.evaluate(batches, { signal });
-  const found = `validation loss ${loss.toFixed(4)}, told ${told.toFixed(4)}`;
-  const numbers = { loss, told };
-  return Math.abs(loss - told) <= LOSS_TOLERANCE
-    ? { status: "ok", found, numbers }
-    : {
-      status: "failed",
-      found,
-      hint: "the weights, the text and the record are not all of one run",
-      numbers,
-    };
+  return await compareLoss(told, { model, batches, signal });
 }

@@ -1,9 +1,20 @@
 /** Each exhibit of the museum: the mistake shows its symptom, and the checks ring at it and at nothing else. */
 
-import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertGreater,
+  assertLess,
+} from "@std/assert";
 import { openBackend } from "../../lib/backends/open.ts";
+import { openReference } from "../../lib/backends/reference.ts";
+import { compareWithDifferences, Lesson } from "../../lib/checks/gradients.ts";
+import { plant } from "../../lib/checks/mistakes.ts";
+import { variant } from "../../lib/checks/variants.ts";
 import { type Finding, rang } from "../../lib/lab/museum/exhibit.ts";
 import { exhibits } from "../../lib/lab/museum/exhibits.ts";
+import { lateMask } from "../../lib/lab/museum/masks.ts";
 import { exhibitSection } from "../../lib/lab/museum/report.ts";
 import { Room } from "../../lib/lab/museum/room.ts";
 import { Tokenizer } from "../../lib/tokenizer.ts";
@@ -15,6 +26,78 @@ type Values = (figure: string) => number[];
 /** What must be seen of each mistake, by the exhibit's name. */
 const symptoms: Readonly<Record<string, (values: Values) => void>> = {
   "zero-mask": looksBetterAndWritesWorse,
+  "no-mask": looksBetterAndWritesWorse,
+  "finite-mask": (values) => {
+    // -10 is as good as infinite for the losses of so short a training.
+    const [right, , finite] = values("validation loss, as told");
+    assertAlmostEquals(finite!, right!, 1e-3);
+  },
+  "late-mask": (values) => {
+    const [right, mistake] = values("validation loss, as told");
+    assertLess(mistake!, right! - 0.1);
+    const [, alone] = values("validation loss, one token at a time");
+    assertGreater(alone!, right! + 0.1);
+  },
+  "same-targets": (values) => {
+    const [right, mistake] = values("validation loss, as told");
+    assertLess(mistake!, 0.1);
+    const [, alone] = values("validation loss, one token at a time");
+    assertGreater(alone!, right! + 3);
+  },
+  "far-targets": (values) => {
+    const [right, mistake] = values("validation loss, as told");
+    assertGreater(mistake!, right! + 0.1);
+    const [, written] = values("what it writes");
+    assertGreater(written!, values("what it writes")[0]! + 3);
+  },
+  "seen-text": (values) => {
+    const [right, mistake] = values("validation loss, as told");
+    assertLess(mistake!, right! - 0.5);
+    const [loss, same] = values("training loss");
+    assertEquals(loss, same, "the training is the same");
+  },
+  "rope-pairs": (values) => {
+    const [right, mistake, permuted] = values("validation loss, measured");
+    assertGreater(mistake!, right! + 0.01);
+    assertAlmostEquals(permuted!, right!, 1e-5);
+  },
+  "dropout-never": (values) => {
+    for (const loss of ["training loss", "validation loss, as told"]) {
+      const [right, mistake, none] = values(loss);
+      assertEquals(mistake, none, loss);
+      assert(mistake !== right, loss);
+    }
+    const [right, mistake] = values("validation loss, as told");
+    assertGreater(mistake!, right!);
+  },
+  "dropout-always": (values) => {
+    const [right, mistake] = values("validation loss, as told");
+    assertGreater(mistake!, right! + 0.005);
+  },
+  "clipped-norm": (values) => {
+    const [right, mistake] = values("gradient norm in the log, largest");
+    assertGreater(right!, 1.5);
+    assertLess(mistake!, 1.0001);
+    assertEquals(values("weights that differ"), [0, 0]);
+  },
+  "half-tied": (values) => {
+    const [right, mistake] = values("validation loss, as told");
+    assertGreater(mistake!, right! + 0.05);
+  },
+  "zero-top-k": (values) => {
+    const [right, mistake] = values("drawn tokens");
+    assertEquals(right, 0);
+    assertGreater(mistake!, 1);
+    const [text, worse] = values("what it writes");
+    assertGreater(worse!, text! + 0.1);
+  },
+  "unmasked-padding": (values) => {
+    const [right, mistake] = values("loss of the 8 tokens after");
+    assertGreater(mistake!, right!);
+    const [same, change] = values("largest change of logits");
+    assertEquals(same, 0);
+    assertGreater(change!, 0.1);
+  },
 };
 
 function looksBetterAndWritesWorse(values: Values): void {
@@ -38,7 +121,7 @@ function valuesOf({ figures, columns }: Finding): Values {
 Deno.test("Museum", async (t) => {
   const text = syllables(30_000);
   const tokenizer = Tokenizer.chars(text);
-  await using backend = await openBackend("wasm");
+  await using backend = await openBackend("wasm", { threads: 1 });
   await using room = new Room({
     ...{ backend, tokenizer },
     tokens: tokenizer.encode(text),
@@ -62,4 +145,12 @@ Deno.test("Museum", async (t) => {
       for (const check of rings) assert(rung.includes(check), section);
     });
   }
+});
+
+Deno.test("A mask after the softmax has the gradient of what it computes", async () => {
+  const { config } = variant("1 key head for 4, rope");
+  await using backend = plant(lateMask, openReference());
+  await using lesson = await Lesson.prepare(config, { backend });
+  const { worst, at } = await compareWithDifferences(lesson);
+  assertLess(worst, 1, at);
 });

@@ -1,95 +1,121 @@
 /** Exhibits of masks that let the future through. */
 
-import type { Verdict } from "../../checks/verdict.ts";
-import type { Bell, Exhibit, Finding } from "./exhibit.ts";
-import { type Changes, lastLosses, type Room, type Specimen } from "./room.ts";
+import type { Mistake } from "../../checks/mistakes.ts";
+import { compareTrained } from "./compare.ts";
+import type { Exhibit, Finding } from "./exhibit.ts";
+import { lateAttention, lateAttentionBackward } from "./late_mask.ts";
+import type { Changes, Room } from "./room.ts";
 
 /** Trains with the causal mask and with another, and sets beside each other what both say. */
 async function compareMasks(
   room: Room,
-  { name, changes }: { readonly name: string; readonly changes: Changes },
+  name: string,
+  changes: Changes,
 ): Promise<Finding> {
-  const right = await room.right();
   return await compareTrained(room, [
-    ["right", right],
+    ["right", await room.right()],
     ["mistake", await room.train(name, changes)],
   ]);
 }
 
-/** What the trainer, the checks and the texts say of trained models. */
-export async function compareTrained(
-  room: Room,
-  columns: readonly (readonly [name: string, specimen: Specimen])[],
-): Promise<Finding> {
-  const specimens = columns.map(([, specimen]) => specimen);
-  const verdicts: Map<string, Verdict>[] = [];
-  const texts: string[] = [];
-  for (const { model } of specimens) {
-    verdicts.push(await room.verdicts(model));
-    texts.push(await room.sample(model));
-  }
-  const number = (check: string, figure: string) =>
-    verdicts.map((all) => all.get(check)?.numbers?.[figure] ?? null);
-  const bells = [...verdicts[0]!.keys()].map((check): Bell => ({
-    check,
-    verdicts: verdicts.map((all) => all.get(check)!),
-  }));
-  return {
-    setup: room.describe(specimens[0]!),
-    columns: columns.map(([name]) => name),
-    figures: [
-      {
-        what: "training loss, mean of the last steps",
-        values: specimens.map(lastLosses),
-      },
-      {
-        what: "validation loss, as told",
-        values: specimens.map(({ valLoss }) => valLoss),
-      },
-      {
-        what: "validation loss, one token at a time",
-        values: number("the future: two paths", "stepwise"),
-      },
-      {
-        what: "what it predicts, under a 5-gram model",
-        values: number("its own text: free running", "predicted"),
-        digits: 2,
-      },
-      {
-        what: "what it writes, under a 5-gram model",
-        values: number("its own text: free running", "own"),
-        digits: 2,
-      },
-    ],
-    text: { prompt: room.tokenizer.decode(room.prompt), texts },
-    bells,
-  };
-}
-
-const pathBells = ["the future: full pass", "the future: two paths"];
+const fullPass = "the future: full pass";
+const twoPaths = "the future: two paths";
+const freeRunning = "its own text: free running";
 
 const zeroMask: Exhibit = {
   name: "zero-mask",
   title: "Masked scores are 0, not -inf",
   claim:
-    "scores of future keys are multiplied by 0: exp(0) = 1, so each still has a share",
+    "scores of future keys are multiplied by 0, and exp(0) = 1 is still a share",
   see:
     "The training loss falls faster than that of the right model, and the validation loss with it, below what the text allows. The text that the model writes is nonsense.",
   deceives:
     "All losses are taken on whole windows, where every position can look at the tokens it is to predict: there the model is as good as it says. When it writes there is no future to look at.",
   catches:
-    "full pass changes one token and finds earlier logits changed; two paths finds another loss for the same text one token at a time; free running finds its text far worse than its predictions.",
+    "Full pass changes one token and finds earlier logits changed. Two paths finds another loss for the same text one token at a time. Free running finds its text far worse than its predictions.",
   repair:
-    "Masked scores are -inf before the softmax, or their keys are not looked at: --mask causal, the default.",
+    "Masked scores are -inf before the softmax, or their keys are not looked at at all: `--mask causal`, the default.",
   source:
-    "the first version of the study that this project grew from (github.com/k-duan/lm, commit 38e208e)",
-  rings: [...pathBells, "its own text: free running"],
-  run: (room) =>
-    compareMasks(room, {
-      name: "zero-mask",
-      changes: { model: { mask: "zeroed" } },
-    }),
+    "the study that this project grew from (github.com/k-duan/lm, commit 38e208e)",
+  rings: [fullPass, twoPaths, freeRunning],
+  run: (room) => compareMasks(room, "zero-mask", { model: { mask: "zeroed" } }),
+};
+
+const noMask: Exhibit = {
+  name: "no-mask",
+  title: "No mask at all",
+  claim: "every position looks at the token that it is to predict",
+  see:
+    "A loss near 0, on training and validation text alike. The text that the model writes is nonsense.",
+  deceives:
+    "Both splits agree, so it does not look like overfitting; a loss that falls further than all others looks like success.",
+  catches:
+    "The bits of a full pass, and the loss one token at a time. Validation loss warns as well: no model of a text halves the loss of a 5-gram model.",
+  repair:
+    "`--mask causal`, the default. Attention over a cache needs none, and hides that it is missing.",
+  source:
+    "the mask of a decoder: Attention Is All You Need (arXiv 1706.03762), section 3.2.3",
+  rings: [fullPass, twoPaths, freeRunning],
+  run: (room) => compareMasks(room, "no-mask", { model: { mask: "none" } }),
+};
+
+const finiteMask: Exhibit = {
+  name: "finite-mask",
+  title: "Masked scores are a number that seems low enough",
+  claim: "future keys get the score -10, and trained scores go below that",
+  see:
+    "At first nothing: exp(-10) is a share of 0.00005. Then scores of past keys sink below -10, as that is how the future can be seen, and the loss goes where no right model's does.",
+  deceives:
+    "A test with fresh weights passes, and the first hundred steps look right. With -1e4 nothing happens to this model (third column), until another has larger scores, or a type such as float16 that has no -1e9.",
+  catches:
+    "Full pass, on the trained weights: it counts bits, and no share is too small for it. With -1e4 it is silent here; the rule that caches are only for masks that are infinite is not (a model with a finite mask is run over its whole window for each token).",
+  repair: "`--mask causal`: -inf, or no key at all, has no size to outgrow.",
+  source:
+    "-10000 in BERT's code (google-research/bert, modeling.py) and -1e10 in GPT-2's (openai/gpt-2, model.py), where scores never came near it",
+  rings: [fullPass],
+  run: async (room) => {
+    const finite = (maskValue: number) =>
+      room.train(`finite-mask ${maskValue}`, {
+        model: { mask: "finite", maskValue },
+      });
+    return await compareTrained(room, [
+      ["right", await room.right()],
+      ["mistake", await finite(-5)],
+      ["-10", await finite(-10)],
+      ["-1e4", await finite(-1e4)],
+    ]);
+  },
+};
+
+/** Softmax over all keys, and only then are future ones left out. */
+export const lateMask: Mistake = {
+  kernels: {
+    attention: lateAttention,
+    attentionBackward: lateAttentionBackward,
+  },
+};
+
+const lateMaskExhibit: Exhibit = {
+  name: "late-mask",
+  title: "The mask comes after the softmax",
+  claim:
+    "probabilities of future keys are set to 0, but they were under the fraction (and the rest is not divided by its sum)",
+  see:
+    "A loss that is too low, though no value of a future token is ever read. Its text is worse than its predictions.",
+  deceives:
+    "The attention matrix is lower triangular, as in every picture of it. But its rows do not sum to 1: what is missing tells how well the query liked the future, and the model learns to ask.",
+  catches:
+    "Full pass: a changed token changes earlier logits. One token at a time there is no future under the fraction, and two paths finds another loss.",
+  repair:
+    "Mask the scores, then take the softmax. (Dividing the masked rows by their sums gives the same numbers.)",
+  rings: [fullPass, twoPaths],
+  run: (room) => compareMasks(room, "late-mask", { mistake: lateMask }),
 };
 
 /** In the order of the list. */
-export const maskExhibits: readonly Exhibit[] = [zeroMask];
+export const maskExhibits: readonly Exhibit[] = [
+  zeroMask,
+  noMask,
+  finiteMask,
+  lateMaskExhibit,
+];

@@ -143,12 +143,11 @@ function cell(text: string): string {
   return text.replaceAll("|", "\\|").replaceAll(/\s*\n\s*/g, " ");
 }
 
-/** A text, whatever backticks it has. Many line ends on end become signs, and long lines are broken. */
+/** A text, whatever backticks it has. Spaces and line ends become signs where there are many, and long lines are broken. */
 function fenced(text: string): string {
-  const lines = text.replaceAll(
-    /\n{3,}/g,
-    (ends) => "\u23ce".repeat(ends.length),
-  )
+  const lines = text
+    .replaceAll(/\n{3,}/g, (ends) => "\u23ce".repeat(ends.length))
+    .replaceAll(/ {3,}/g, (spaces) => "\u2423".repeat(spaces.length))
     .replaceAll(RegExp(`[^\\n]{${WIDTH}}`, "gu"), "$&\n");
   const longest = Math.max(
     2,

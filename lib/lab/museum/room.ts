@@ -2,7 +2,7 @@
 
 import type { Backend } from "../../backends/backend.ts";
 import { type Mistake, plant } from "../../checks/mistakes.ts";
-import { trainedChecks } from "../../checks/trained.ts";
+import { ORDER, trainedChecks } from "../../checks/trained.ts";
 import type { Verdict } from "../../checks/verdict.ts";
 import {
   type ModelConfig,
@@ -12,6 +12,7 @@ import {
 } from "../../config.ts";
 import { Dataset, type DatasetOptions } from "../../dataset.ts";
 import { Model } from "../../language_model.ts";
+import { NgramModel } from "../../ngram.ts";
 import { type Preset, presets } from "../../presets.ts";
 import { Sampler } from "../../sampler.ts";
 import type { Tokenizer } from "../../tokenizer.ts";
@@ -38,6 +39,9 @@ export interface RoomOptions {
 
 /** Steps that a training has, unless the room says otherwise. */
 const STEPS = 600;
+
+/** Tokens that a model writes to be judged, unless the room says otherwise. */
+const WRITTEN = 8000;
 
 /** Tokens of the prompt, and of what is shown of a text. */
 const PROMPT = 24;
@@ -85,6 +89,7 @@ export class Room implements AsyncDisposable {
   readonly signal: AbortSignal | undefined;
   readonly #options: RoomOptions;
   readonly #specimens = new Map<string, Promise<Specimen>>();
+  #scorer: NgramModel | undefined;
   readonly #verdicts = new Map<Model, Promise<Map<string, Verdict>>>();
 
   constructor(options: RoomOptions) {
@@ -110,6 +115,20 @@ export class Room implements AsyncDisposable {
   /** Training steps. */
   get steps(): number {
     return this.#options.steps ?? STEPS;
+  }
+
+  /** Tokens, at least, that a model writes to be judged. */
+  get written(): number {
+    return this.#options.written ?? WRITTEN;
+  }
+
+  /** The 5-gram model of the training text. */
+  get scorer(): NgramModel {
+    const { vocabSize } = this.tokenizer;
+    return this.#scorer ??= NgramModel.fit(this.training, {
+      order: ORDER,
+      vocabSize,
+    });
   }
 
   /** The model without a mistake. */
@@ -184,10 +203,10 @@ export class Room implements AsyncDisposable {
 
   async #judge(model: Model): Promise<Map<string, Verdict>> {
     const { tokenizer, training, heldOut, signal } = this;
-    const { written = 8000 } = this.#options;
     const groups = trainedChecks({
       ...{ model, tokenizer, training, heldOut },
-      tokens: written,
+      tokens: this.written,
+      scorer: this.scorer,
       ...(signal && { signal }),
     });
     const verdicts = new Map<string, Verdict>();

@@ -1,0 +1,133 @@
+/** Whether batches ask what they should: for the token that comes next, and in validation for text that is not trained on. */
+
+import type { Batch, Dataset } from "../dataset.ts";
+import { type CheckGroup, type Finding, verdict } from "./verdict.ts";
+
+/** Batches of each kind that are looked at, and windows of the split. */
+const BATCHES = 16;
+const WINDOWS = 64;
+
+/** Shorter windows occur twice in any text. */
+const SHORTEST = 12;
+
+/** Places ahead at which targets are looked for. */
+const AHEAD = [0, 1, 2, 3];
+
+/**
+ * Verdicts on a dataset.
+ *
+ * @param training the text that is trained on
+ */
+export function batchChecks(
+  dataset: Dataset,
+  training: Int32Array,
+): CheckGroup {
+  return {
+    name: "batches",
+    meaning:
+      "each target is the token after its place, and what validates is not trained on.",
+    async *run() {
+      yield await verdict("training targets", () => {
+        const steps = Array.from({ length: BATCHES }, (_, step) => step);
+        return checkTargets(dataset, steps.map((step) => dataset.batch(step)));
+      });
+      const options = { maxBatches: BATCHES };
+      const validation = [...dataset.evalBatches("val", options)];
+      yield await verdict(
+        "validation targets",
+        () => checkTargets(dataset, validation),
+      );
+      yield await verdict(
+        "split",
+        () => checkSplit(dataset, { validation, training }),
+      );
+    },
+  };
+}
+
+/** Compares the targets of each row with the row's own tokens. */
+function checkTargets(
+  { blockSize: T }: Dataset,
+  batches: readonly Batch[],
+): Finding {
+  const same = AHEAD.map(() => 0);
+  let count = 0;
+  for (const { tokens, targets } of batches) {
+    targets.forEach((target, i) => {
+      // The row's end is no place for a comparison: what follows it is not there.
+      if (target < 0 || i % T + AHEAD.length > T) return;
+      count++;
+      for (const [at, ahead] of AHEAD.entries()) {
+        if (target === tokens[i + ahead]) same[at]!++;
+      }
+    });
+  }
+  if (count === 0) {
+    const found = `windows of ${T} tokens are too short to tell`;
+    return { status: "skipped", found };
+  }
+  const numbers = { count, next: same[1]! };
+  if (same[1] === count) {
+    const found = `${count} targets, each the token after its place`;
+    return { status: "ok", found, numbers };
+  }
+  const ahead = same.findIndex((equal) => equal === count);
+  const instead = ahead < 0
+    ? ""
+    : ahead === 0
+    ? "; all are the token at their place"
+    : `; all are ${ahead} places ahead`;
+  return {
+    status: "failed",
+    found: `${
+      count - same[1]!
+    } of ${count} targets are not the token after their place${instead}`,
+    hint:
+      "the losses are those of another task: targets are the tokens, shifted by one",
+    numbers,
+  };
+}
+
+/** Looks for windows of the validation split in the training text. */
+function checkSplit(
+  { blockSize: T }: Dataset,
+  { validation, training }: {
+    readonly validation: readonly Batch[];
+    readonly training: Int32Array;
+  },
+): Finding {
+  const text = asString(training);
+  const windows: string[] = [];
+  for (const { tokens, targets } of validation) {
+    for (let from = 0; from < tokens.length; from += T) {
+      if (targets[from + T - 1]! < 0) continue; // Not a whole window.
+      windows.push(asString(tokens.subarray(from, from + T)));
+    }
+  }
+  const step = Math.max(1, Math.floor(windows.length / WINDOWS));
+  const looked = windows.filter((_, i) => i % step === 0).slice(0, WINDOWS);
+  if (looked.length === 0 || T < SHORTEST) {
+    const found = `there is no window of at least ${SHORTEST} tokens`;
+    return { status: "skipped", found };
+  }
+  const known = looked.filter((window) => text.includes(window)).length;
+  const found =
+    `${known} of ${looked.length} validation windows stand in the training text`;
+  const numbers = { known, windows: looked.length };
+  return known <= looked.length / 2 ? { status: "ok", found, numbers } : {
+    status: "failed",
+    found: `LEAK: ${found}`,
+    hint:
+      "the validation loss is one of training: it tells nothing of new text",
+    numbers,
+  };
+}
+
+/** Tokens as characters, one each; ids above 65,535 share one with another, which finds too much and never too little. */
+function asString(tokens: Int32Array): string {
+  let text = "";
+  for (let from = 0; from < tokens.length; from += 1 << 13) {
+    text += String.fromCharCode(...tokens.subarray(from, from + (1 << 13)));
+  }
+  return text;
+}

@@ -1,0 +1,87 @@
+/** Whether a sampler excludes what it should: a token that is left out has probability 0, not logit 0. */
+
+import { CounterRandom, Purpose } from "../random.ts";
+import { Sampler, type SamplerOptions } from "../sampler.ts";
+import { type CheckGroup, type Finding, verdict } from "./verdict.ts";
+
+/** Tokens there are, and how often one is drawn for each way to choose. */
+const V = 40;
+const DRAWS = 2000;
+
+/** Ways to choose, and which tokens each leaves, given all by falling probability. */
+const ways: Readonly<
+  Record<string, {
+    readonly options: SamplerOptions;
+    readonly left: (sorted: readonly number[]) => number;
+  }>
+> = {
+  "top-k": { options: { topK: 5 }, left: () => 5 },
+  "top-p": {
+    options: { topP: 0.8 },
+    left: (sorted) => {
+      let sum = 0;
+      return 1 + sorted.findIndex((p) => (sum += p) >= 0.8);
+    },
+  },
+  "min-p": {
+    options: { minP: 0.1 },
+    left: (sorted) => sorted.filter((p) => p >= 0.1 * sorted[0]!).length,
+  },
+  "greedy": { options: { temperature: 0 }, left: () => 1 },
+};
+
+/**
+ * A verdict for each way to choose.
+ *
+ * @param make what makes the samplers
+ */
+export function samplingChecks(
+  make: (options: SamplerOptions) => Pick<Sampler, "sample"> = (options) =>
+    new Sampler(options),
+): CheckGroup {
+  return {
+    name: "sampling",
+    meaning: "no token is drawn that top-k, top-p, min-p or greed leave out.",
+    async *run() {
+      for (const [name, { options, left }] of Object.entries(ways)) {
+        yield await verdict(
+          name,
+          () => checkDraws(make({ ...options, seed: 1 }), left),
+        );
+      }
+    },
+  };
+}
+
+function checkDraws(
+  sampler: Pick<Sampler, "sample">,
+  left: (sorted: readonly number[]) => number,
+): Finding {
+  const random = new CounterRandom(1, Purpose.init);
+  const logits = Float64Array.from(
+    { length: V },
+    (_, id) => 3 * random.normal(0, id) - 5,
+  );
+  const ranked = Array.from(logits.keys())
+    .sort((a, b) => logits[b]! - logits[a]!);
+  const weights = ranked.map((id) => Math.exp(logits[id]!));
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const kept = new Set(
+    ranked.slice(0, left(weights.map((weight) => weight / total))),
+  );
+  let outside = 0;
+  for (let step = 0; step < DRAWS; step++) {
+    if (!kept.has(sampler.sample(logits, { step }))) outside++;
+  }
+  const numbers = { outside, draws: DRAWS, kept: kept.size };
+  const likeliest = kept.size === 1
+    ? "the likeliest token"
+    : `the ${kept.size} likeliest tokens`;
+  const found = `${outside} of ${DRAWS} draws are not of ${likeliest}`;
+  return outside === 0 ? { status: "ok", found, numbers } : {
+    status: "failed",
+    found,
+    hint: "what is excluded gets logit -inf: with logit 0 it keeps a share",
+    numbers,
+  };
+}

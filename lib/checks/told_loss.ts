@@ -1,0 +1,33 @@
+/** Whether a loss that was told is the one that the weights have. */
+
+import type { EvalBatch } from "../dataset.ts";
+import type { Model } from "../language_model.ts";
+import type { Finding } from "./verdict.ts";
+
+/** How far a loss may be from what another device found, in nats per token: see docs/check.md. */
+const LOSS_TOLERANCE = 1e-3;
+
+/** Measures a validation loss again. */
+export async function compareLoss(
+  told: number,
+  { model, batches, T = model.config.blockSize, signal }: {
+    readonly model: Model;
+    /** Of the whole validation split. */
+    readonly batches: Iterable<EvalBatch>;
+    /** Positions in a row of them. */
+    readonly T?: number;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<Finding> {
+  const loss = await model.evaluate(batches, { T, ...(signal && { signal }) });
+  const found = `validation loss ${loss.toFixed(4)}, told ${told.toFixed(4)}`;
+  const numbers = { loss, told };
+  return Math.abs(loss - told) <= LOSS_TOLERANCE
+    ? { status: "ok", found, numbers }
+    : {
+      status: "failed",
+      found,
+      hint: "the weights, the text and the record are not all of one run",
+      numbers,
+    };
+}

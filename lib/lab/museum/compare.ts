@@ -1,0 +1,85 @@
+/** Trained models beside each other: what the trainer said, what the checks say, what they write. */
+
+import { batchChecks } from "../../checks/batches.ts";
+import type { CheckGroup, Verdict } from "../../checks/verdict.ts";
+import type { Bell, Finding } from "./exhibit.ts";
+import { lastLosses, type Room, type Specimen } from "./room.ts";
+
+/** A column of a finding: its name and the model in it. */
+export type Column = readonly [name: string, specimen: Specimen];
+
+/**
+ * A finding on trained models.
+ *
+ * @param more bells that ring for reasons of the exhibit's own
+ */
+export async function compareTrained(
+  room: Room,
+  columns: readonly Column[],
+  more: readonly Bell[] = [],
+): Promise<Finding> {
+  const specimens = columns.map(([, specimen]) => specimen);
+  const verdicts: Map<string, Verdict>[] = [];
+  const texts: string[] = [];
+  for (const { model } of specimens) {
+    verdicts.push(await room.verdicts(model));
+    texts.push(await room.sample(model));
+  }
+  const number = (check: string, figure: string) =>
+    verdicts.map((all) => all.get(check)?.numbers?.[figure] ?? null);
+  const bells = [...verdicts[0]!.keys()].map((check): Bell => ({
+    check,
+    verdicts: verdicts.map((all) => all.get(check)!),
+  }));
+  return {
+    setup: room.describe(specimens[0]!),
+    columns: columns.map(([name]) => name),
+    figures: [
+      {
+        what: "training loss, mean of the last steps",
+        values: specimens.map(lastLosses),
+      },
+      {
+        what: "validation loss, as told",
+        values: specimens.map(({ valLoss }) => valLoss),
+      },
+      {
+        what: "validation loss, one token at a time",
+        values: number("the future: two paths", "stepwise"),
+      },
+      {
+        what: "what it predicts, under a 5-gram model",
+        values: number("its own text: free running", "predicted"),
+        digits: 2,
+      },
+      {
+        what: "what it writes, under a 5-gram model",
+        values: number("its own text: free running", "own"),
+        digits: 2,
+      },
+    ],
+    text: { prompt: room.tokenizer.decode(room.prompt), texts },
+    bells: [...more, ...bells],
+  };
+}
+
+/** The bells of a group of checks that is made for each column. */
+export async function bellsOf(groups: readonly CheckGroup[]): Promise<Bell[]> {
+  const columns = await Promise.all(
+    groups.map(({ run }) => Array.fromAsync(run())),
+  );
+  return columns[0]!.map(({ check }, i) => ({
+    check: `${groups[0]!.name}: ${check}`,
+    verdicts: columns.map((verdicts) => verdicts[i]!),
+  }));
+}
+
+/** The bells that hang at the datasets of trained models. */
+export function batchBells(
+  room: Room,
+  specimens: readonly Specimen[],
+): Promise<Bell[]> {
+  return bellsOf(
+    specimens.map(({ dataset }) => batchChecks(dataset, room.training)),
+  );
+}

@@ -1,0 +1,183 @@
+/** Exhibits of gradients: one that is logged too late, one that is counted by half. */
+
+import type { Backend } from "../../backends/backend.ts";
+import { clip } from "../../backends/reference/optimizer.ts";
+import { gradientChecks } from "../../checks/gradients.ts";
+import { kernelVerdict } from "../../checks/kernels.ts";
+import { type Mistake, plant } from "../../checks/mistakes.ts";
+import type { Verdict } from "../../checks/verdict.ts";
+import { METRIC_WIDTH } from "../../optimizer.ts";
+import { compareTrained } from "./compare.ts";
+import type { Exhibit } from "./exhibit.ts";
+import { lastLosses, type Specimen } from "./room.ts";
+
+/** The norm in the log is that of the gradient after clipping. */
+export const clippedNorm: Mistake = {
+  kernels: {
+    clip: (
+      outputs: Parameters<typeof clip>[0],
+      inputs: Parameters<typeof clip>[1],
+      dims,
+    ) => {
+      clip(outputs, inputs, dims);
+      const [factor, metrics] = outputs;
+      const norm = METRIC_WIDTH * inputs[1][2]! + 1;
+      metrics[norm] = metrics[norm]! * factor[0]!;
+    },
+  },
+};
+
+/** Rates at which a training is in trouble. */
+const HOT = { learningRate: 0.1, muonLearningRate: 0.1, gradClip: 1 };
+
+const norm: Exhibit = {
+  name: "clipped-norm",
+  title: "The gradient norm is logged after clipping",
+  claim: "the log shows what clipping left, which is never more than its limit",
+  see:
+    "A calm line at 1 in the log of a training whose learning rate is ten times too high. The true norm of its gradients goes far beyond.",
+  deceives:
+    "The number that should tell of trouble cannot: it has a ceiling. Losses and weights are those of the right log, bit for bit, so nothing else shows it.",
+  catches:
+    "The conformance of the kernel `clip`: the norm in its metrics is not that of the gradient.",
+  repair:
+    "Take the norm before it is used to clip, and log that: `gradNorm` of a step event is the norm before clipping. (PyTorch's clip_grad_norm_ returns it.)",
+  source:
+    "the study that this project grew from, which logs the norm after clipping",
+  rings: ["kernels: clip"],
+  run: async (room) => {
+    const right = await room.train("hot", { train: HOT });
+    const mistake = await room.train("clipped-norm", {
+      train: HOT,
+      mistake: clippedNorm,
+    });
+    const columns = [right, mistake];
+    const verdicts: Verdict[] = [];
+    for (const backend of columns.map(({ model }) => model.backend)) {
+      verdicts.push(await kernelVerdict(backend, "clip"));
+    }
+    return {
+      setup: `${room.describe(right)}; learning rates ${HOT.learningRate}`,
+      columns: ["right", "mistake"],
+      figures: [
+        {
+          what: "training loss, mean of the last steps",
+          values: columns.map(lastLosses),
+        },
+        {
+          what: "validation loss, as told",
+          values: columns.map(({ valLoss }) => valLoss),
+        },
+        {
+          what: "gradient norm in the log, median",
+          values: columns.map((specimen) => normAt(specimen, 0.5)),
+          digits: 2,
+        },
+        {
+          what: "gradient norm in the log, largest",
+          values: columns.map((specimen) => normAt(specimen, 1)),
+          digits: 2,
+        },
+        {
+          what: "weights that differ",
+          values: [0, await differences(right, mistake)],
+          digits: 0,
+        },
+      ],
+      bells: [{ check: "kernels: clip", verdicts }],
+    };
+  },
+};
+
+/** The norm below which a share of all is. */
+function normAt({ steps }: Specimen, share: number): number {
+  const norms = Float64Array.from(steps, ({ norm }) => norm).sort();
+  return norms[Math.round(share * (norms.length - 1))]!;
+}
+
+async function differences(a: Specimen, b: Specimen): Promise<number> {
+  const [one, other] = await Promise.all(
+    [a, b].map(({ model }) => model.stores.get("params")!.read()),
+  );
+  let count = 0;
+  for (let i = 0; i < one!.length; i++) {
+    if (!Object.is(one![i], other![i])) count++;
+  }
+  return count;
+}
+
+/** A tied matrix gets no gradient from the head, or none from the embedding. Untied ones get all of theirs. */
+export function halfTied(missing: "head" | "embedding"): Mistake {
+  return {
+    dispatch: (right, { dispatches }) => {
+      const [head, embedding] = [
+        dispatches.find((dispatch) =>
+          dispatch.kernel === "matmul" && dispatch.label === "lm_head" &&
+          dispatch.dims.form === "tn"
+        ),
+        dispatches.find(({ kernel }) => kernel === "embeddingBackward"),
+      ];
+      const [ofHead, ofEmbedding] = [head, embedding].map((dispatch) =>
+        dispatch?.outputs[0]?.offset
+      );
+      const isTied = ofHead === ofEmbedding;
+      const lost = missing === "head" ? head : embedding;
+      return isTied && right === lost ? undefined : right;
+    },
+  };
+}
+
+const tied: Exhibit = {
+  name: "half-tied",
+  title: "A tied head whose gradient is counted once",
+  claim:
+    "one matrix is embedding and head; the gradient of the second to be computed takes the place of the first",
+  see:
+    "Both losses fall, only less than they might. What is lost here is the head's part, which is computed first; in the third column it is the embedding's.",
+  deceives:
+    "The matrix learns: half of a gradient is a gradient. Nothing stops, nothing leaks, and there is no other loss to compare with.",
+  catches:
+    "Gradients: that of `wte.weight` is not the finite difference of the loss. The check of a model without a tied head (Llama) is silent.",
+  repair:
+    "Gradients of parameters are added to what is there, never stored: `+=`; here `accumulate: true` for every parameter, so that `--tied-head` needs no rule of its own.",
+  source:
+    "tying is from Press and Wolf (arXiv 1608.05859); the mistake is at home where derivatives are written by hand",
+  rings: ["gradients: nanoGPT"],
+  run: async (room) => {
+    const model = { tiedHead: true };
+    const right = await room.train("tied", { model });
+    const columns: [string, Specimen][] = [["right", right]];
+    const backends: Backend[] = [room.backend];
+    for (
+      const [name, missing] of [
+        ["mistake", "head"],
+        ["the other half", "embedding"],
+      ] as const
+    ) {
+      const mistake = halfTied(missing);
+      columns.push([
+        name,
+        await room.train(`half-tied, no ${missing}`, { model, mistake }),
+      ]);
+      backends.push(plant(mistake, room.backend));
+    }
+    const verdicts: Verdict[][] = [];
+    for (const backend of backends) {
+      const found: Verdict[] = [];
+      for await (const verdict of gradientChecks(backend).run()) {
+        found.push(verdict);
+        // The second is of an untied head, and enough to see a check be silent.
+        if (found.length === 2) break;
+      }
+      verdicts.push(found);
+    }
+    const bells = verdicts[0]!.map(({ check }, i) => ({
+      check: `gradients: ${check}`,
+      verdicts: verdicts.map((found) => found[i]!),
+    }));
+    return await compareTrained(room, columns, bells);
+  },
+};
+
+/** In the order of the list. */
+export const gradientExhibits: readonly Exhibit[] = [norm, tied];

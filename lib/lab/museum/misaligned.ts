@@ -1,0 +1,63 @@
+/** Datasets that ask for the wrong tokens, on the same windows as the right one. */
+
+import {
+  type Batch,
+  Dataset,
+  type DatasetOptions,
+  type EvalBatch,
+  type Split,
+} from "../../dataset.ts";
+
+/** Targets stand `ahead` places after their tokens; 1 would be right. */
+export class MisalignedDataset extends Dataset {
+  readonly #text: Int32Array;
+  readonly #ahead: number;
+  /** The right windows, of places instead of tokens. */
+  readonly #places: Dataset;
+
+  constructor(text: Int32Array, ahead: number, options: DatasetOptions) {
+    super(text, options);
+    this.#text = text;
+    this.#ahead = ahead;
+    this.#places = new Dataset(Int32Array.from(text.keys()), options);
+  }
+
+  override batch(step: number, microStep = 0): Batch {
+    return this.#read(this.#places.batch(step, microStep));
+  }
+
+  override *evalBatches(
+    split: Split,
+    options: { readonly maxBatches?: number } = {},
+  ): Generator<EvalBatch> {
+    for (const places of this.#places.evalBatches(split, options)) {
+      const batch = this.#read(places);
+      const count = batch.targets.filter((target) => target >= 0).length;
+      yield { ...batch, count };
+    }
+  }
+
+  /** The tokens at places. Beyond the text's end there is no target. */
+  #read({ tokens, targets }: Batch): Batch {
+    return {
+      tokens: tokens.map((place) => this.#text[place]!),
+      targets: targets.map((place) =>
+        place < 0 ? place : this.#text[place - 1 + this.#ahead] ?? -1
+      ),
+    };
+  }
+}
+
+/** What is trained on validates too. */
+export class LeakyDataset extends Dataset {
+  override evalBatches(
+    _split: Split,
+    options: { readonly maxBatches?: number } = {},
+  ): Iterable<EvalBatch> {
+    // As much as there is to validate on, so that it takes no longer.
+    const { blockSize, batchSize } = this;
+    const windows = Math.ceil((this.size("val") - 1) / blockSize);
+    const maxBatches = Math.ceil(windows / batchSize);
+    return super.evalBatches("train", { maxBatches, ...options });
+  }
+}

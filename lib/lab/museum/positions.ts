@@ -1,0 +1,131 @@
+/** The exhibit of rotary positions whose pairs were exchanged on the way to another program. */
+
+import { compareLoss } from "../../checks/told_loss.ts";
+import { type Verdict, verdict } from "../../checks/verdict.ts";
+import { Model } from "../../language_model.ts";
+import type { TensorData } from "../../safetensors.ts";
+import type { Bell, Exhibit } from "./exhibit.ts";
+import type { Room, Specimen } from "./room.ts";
+
+const rope: Exhibit = {
+  name: "rope-pairs",
+  title: "RoPE with the wrong pairs",
+  claim:
+    "weights that were trained with neighbours paired run with halves paired, as after a conversion",
+  see:
+    "The converted model loads without a word: all shapes are right. It writes something like the language, only worse.",
+  deceives:
+    "Both pairings are RoPE, and a model that is trained with either is as good. A test of one implementation against itself passes. At position 0 nothing turns, so the first token is right.",
+  catches:
+    "Loss as told: the validation loss of the loaded weights is not the one that the training told. (A wrong kernel, rather than a wrong configuration, fails its conformance.)",
+  repair:
+    "`--position rope` says neighbours, `--position rope-half` halves; to change, permute the rows of each query and key head: even dims first, then odd ones (third column).",
+  source:
+    "the conversion of Llama's weights for Hugging Face Transformers, whose script permutes them for this reason",
+  rings: ["files: loss as told"],
+  run: async (room) => {
+    const right = await room.right();
+    await using mistake = await converted(room, right, (data) => data);
+    await using permuted = await converted(room, right, halvesOf);
+    const models = [right.model, mistake, permuted];
+    const verdicts: Verdict[] = [];
+    const judged: Map<string, Verdict>[] = [];
+    const texts: string[] = [];
+    for (const model of models) {
+      verdicts.push(
+        await verdict("loss as told", () =>
+          compareLoss(right.valLoss, {
+            model,
+            batches: right.dataset.evalBatches("val"),
+            signal: room.signal,
+          })),
+      );
+      judged.push(await room.verdicts(model));
+      texts.push(await room.sample(model));
+    }
+    const bells: Bell[] = [...judged[0]!.keys()].map((check) => ({
+      check,
+      verdicts: judged.map((all) => all.get(check)!),
+    }));
+    return {
+      setup: room.describe(right),
+      columns: ["right", "mistake", "permuted"],
+      figures: [
+        {
+          what: "validation loss, as told by the training",
+          values: models.map(() => right.valLoss),
+        },
+        {
+          what: "validation loss, measured",
+          values: verdicts.map(({ numbers }) => numbers?.["loss"] ?? null),
+        },
+        {
+          what: "what it writes, under a 5-gram model",
+          values: judged.map((all) =>
+            all.get("its own text: free running")?.numbers?.["own"] ?? null
+          ),
+          digits: 2,
+        },
+      ],
+      text: { prompt: room.tokenizer.decode(room.prompt), texts },
+      bells: [{ check: "files: loss as told", verdicts }, ...bells],
+    };
+  },
+};
+
+/** The weights of a model with `rope`, in one with `rope-half`. */
+async function converted(
+  { backend }: Room,
+  { model }: Specimen,
+  change: (weights: Float32Array, shape: Shape) => Float32Array,
+): Promise<Model> {
+  const { config } = model;
+  const other = await Model.create(
+    { ...config, position: "rope-half" },
+    { backend },
+  );
+  const tensors = new Map<string, TensorData>();
+  for (const [name, tensor] of await model.parameters()) {
+    const isAttention = /\.c_attn\.(weight|bias)$/.test(name);
+    const data = Float32Array.from(tensor.data as Float32Array);
+    const { nHead, nKvHead, nEmbd } = config;
+    const shape = {
+      heads: nHead + nKvHead,
+      HS: nEmbd / nHead,
+      width: tensor.shape[1] ?? 1,
+    };
+    tensors.set(name, {
+      dtype: "F32",
+      shape: tensor.shape,
+      data: isAttention ? change(data, shape) : data,
+    });
+  }
+  other.setParameters(tensors);
+  return other;
+}
+
+/** How query and key heads lie in the rows of `c_attn`. */
+interface Shape {
+  /** Query and key heads, which stand before the values. */
+  readonly heads: number;
+  readonly HS: number;
+  /** Numbers in a row. */
+  readonly width: number;
+}
+
+/** Moves the even rows of each query and key head before its odd ones. */
+function halvesOf(
+  weights: Float32Array,
+  { heads, HS, width }: Shape,
+): Float32Array {
+  const moved = weights.slice();
+  for (let row = 0; row < heads * HS; row++) {
+    const [head, dim] = [Math.floor(row / HS), row % HS];
+    const to = head * HS + Math.floor(dim / 2) + (dim % 2) * HS / 2;
+    moved.set(weights.subarray(row * width, (row + 1) * width), to * width);
+  }
+  return moved;
+}
+
+/** In the order of the list. */
+export const positionExhibits: readonly Exhibit[] = [rope];

@@ -1,0 +1,126 @@
+/** Exhibits of batches that ask for something else than the next token. */
+
+import { compareLoss } from "../../checks/told_loss.ts";
+import { verdict } from "../../checks/verdict.ts";
+import { Dataset, type DatasetOptions } from "../../dataset.ts";
+import { batchBells, compareTrained } from "./compare.ts";
+import type { Exhibit, Finding } from "./exhibit.ts";
+import { LeakyDataset, MisalignedDataset } from "./misaligned.ts";
+import type { Room } from "./room.ts";
+
+async function compareTargets(
+  room: Room,
+  name: string,
+  ahead: number,
+): Promise<Finding> {
+  const right = await room.right();
+  const mistake = await room.train(name, {
+    dataset: (tokens, options) => new MisalignedDataset(tokens, ahead, options),
+  });
+  return await compareTrained(
+    room,
+    [["right", right], ["mistake", mistake]],
+    await batchBells(room, [right, mistake]),
+  );
+}
+
+const targetBells = [
+  "batches: training targets",
+  "batches: validation targets",
+];
+
+const sameTargets: Exhibit = {
+  name: "same-targets",
+  title: "Targets are not shifted",
+  claim: "each position is to predict its own input",
+  see:
+    "The best loss of all, within a few dozen steps: 0. What the model writes is one character, again and again.",
+  deceives:
+    "The mask is right, no bit leaks, training and validation agree. The model is perfect, at copying.",
+  catches:
+    "Training targets compares each target with the token after its place. Of the checks of the model only validation loss rings, which makes targets of its own from the text.",
+  repair: "`targets[t] = tokens[t + 1]`: a window of T + 1 tokens, cut twice.",
+  rings: targetBells,
+  run: (room) => compareTargets(room, "same-targets", 0),
+};
+
+const farTargets: Exhibit = {
+  name: "far-targets",
+  title: "Targets are shifted twice",
+  claim: "each position is to predict the token after the next one",
+  see:
+    "The loss falls and settles, only higher than it might: a harder task looks like a worse model. The text has the right letters in no order.",
+  deceives:
+    "There is nothing to compare the loss with, and no gap between training and validation. It is blamed on the learning rate.",
+  catches:
+    "Training targets. And the loss that is measured on the text itself, in full passes, is far above the one that was told.",
+  repair:
+    "Shift once: in the dataset or in the loss, never in both. Here it is the dataset; the loss takes targets as they are.",
+  source:
+    "a known trap of Hugging Face Transformers, whose causal models shift the labels themselves",
+  rings: targetBells,
+  run: (room) => compareTargets(room, "far-targets", 2),
+};
+
+/** The share of a text that a training sees which is to learn it by heart. */
+const LITTLE = 0.01;
+
+/** The same validation split, but little before it to train on. */
+export function littleText(
+  tokens: Int32Array,
+  options: DatasetOptions,
+  Kind: typeof Dataset = Dataset,
+): Dataset {
+  const size = Math.floor(0.9 * tokens.length);
+  const kept = Math.ceil(LITTLE * size);
+  const rest = tokens.subarray(size - kept);
+  // Between two counts, so that rounding does not move the cut.
+  const trainFraction = (kept + 0.5) / rest.length;
+  return new Kind(rest, { ...options, trainFraction });
+}
+
+const seenText: Exhibit = {
+  name: "seen-text",
+  title: "Evaluation on training text",
+  claim: "the validation loss is taken from text that was trained on",
+  see:
+    "Two curves that fall together to a low loss. The loss on text that is really new went up long ago.",
+  deceives:
+    "It is the one number that was to guard against learning by heart, and it says that all is well. The weights are those of the right run, bit for bit.",
+  catches:
+    "Split finds the validation windows in the training text. Loss as told measures the loss on the held-out text again.",
+  repair:
+    "Split the text once, before any window is cut, and never draw windows across the cut: `Dataset` does.",
+  rings: ["batches: split", "files: loss as told"],
+  run: async (room) => {
+    const right = await room.train("little text", { dataset: littleText });
+    const mistake = await room.train("seen-text", {
+      dataset: (tokens, options) => littleText(tokens, options, LeakyDataset),
+    });
+    const told = await Promise.all(
+      [right, mistake].map(({ model, valLoss }) =>
+        verdict("loss as told", () =>
+          compareLoss(valLoss, {
+            model,
+            batches: right.dataset.evalBatches("val"),
+            signal: room.signal,
+          }))
+      ),
+    );
+    return await compareTrained(
+      room,
+      [["right", right], ["mistake", mistake]],
+      [
+        ...await batchBells(room, [right, mistake]),
+        { check: "files: loss as told", verdicts: told },
+      ],
+    );
+  },
+};
+
+/** In the order of the list. */
+export const targetExhibits: readonly Exhibit[] = [
+  sameTargets,
+  farTargets,
+  seenText,
+];

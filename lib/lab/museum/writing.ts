@@ -1,0 +1,236 @@
+/** Exhibits of mistakes that are made after training, when a model writes. */
+
+import { samplingChecks } from "../../checks/sampling.ts";
+import { type Continue, sideBySide } from "../../checks/side_by_side.ts";
+import { type Verdict, verdict } from "../../checks/verdict.ts";
+import type { EvalBatch } from "../../dataset.ts";
+import type { Model } from "../../language_model.ts";
+import { scoreTexts, spreadWindows } from "../../quality.ts";
+import { type Logits, Sampler, type SamplerOptions } from "../../sampler.ts";
+import { bellsOf } from "./compare.ts";
+import type { Exhibit } from "./exhibit.ts";
+import type { Room } from "./room.ts";
+
+const TOP = 10;
+
+/** Texts that are written side by side. */
+const TEXTS = 32;
+
+/** Top-k that gives the tokens it should exclude the logit 0. */
+export class ZeroingSampler extends Sampler {
+  readonly #topK: number;
+
+  constructor({ topK = Infinity, ...options }: SamplerOptions) {
+    super(options);
+    this.#topK = topK;
+  }
+
+  override sample(
+    logits: Logits,
+    options: Parameters<Sampler["sample"]>[1],
+  ): number {
+    const least = logits.toSorted().at(-this.#topK) ?? -Infinity;
+    return super.sample(
+      logits.map((logit) => logit >= least ? logit : 0),
+      options,
+    );
+  }
+}
+
+/** Counts what another sampler draws that is not among the likeliest. */
+class Counter extends Sampler {
+  outside = 0;
+  draws = 0;
+  readonly #inner: Sampler;
+
+  constructor(inner: Sampler) {
+    super();
+    this.#inner = inner;
+  }
+
+  override sample(
+    logits: Logits,
+    options: Parameters<Sampler["sample"]>[1],
+  ): number {
+    const id = this.#inner.sample(logits, options);
+    const above = logits.filter((logit) => logit > logits[id]!).length;
+    if (above >= TOP) this.outside++;
+    this.draws++;
+    return id;
+  }
+}
+
+/** The score of texts that are drawn by a sampler. */
+async function scoreOf(room: Room, model: Model, sampler: Sampler) {
+  const prompts = spreadWindows(room.heldOut, { count: TEXTS, length: 4 });
+  const texts = prompts.map((prompt) => [...prompt]);
+  const steps = model.generateBatch(prompts, {
+    sampler,
+    maxNewTokens: Math.ceil(room.written / TEXTS),
+    ...(room.signal && { signal: room.signal }),
+  });
+  for await (const ids of steps) ids.forEach((id, row) => texts[row]!.push(id));
+  room.signal?.throwIfAborted();
+  return scoreTexts(room.scorer, texts.map((text) => Int32Array.from(text)));
+}
+
+const topK: Exhibit = {
+  name: "zero-top-k",
+  title: "Top-k gives excluded tokens the logit 0",
+  claim:
+    "what top-k leaves out is drawn all the same: logit 0 is more than most tokens had",
+  see:
+    "Text with letters where none can stand, from a model whose loss is right.",
+  deceives:
+    "Training, validation and every check of the model are fine: the mistake is in the last line before the text. So more training is tried, which lowers the excluded logits further below 0 and makes it worse.",
+  catches:
+    "Top-k, of the checks of sampling: draws that are none of the k likeliest.",
+  repair:
+    "Excluded tokens get logit -inf, and so probability 0 exactly: `sample --top-k 10`, `new Sampler({ topK: 10 })`.",
+  source:
+    "the study that this project grew from (github.com/k-duan/lm, commit fbf2561)",
+  rings: ["sampling: top-k"],
+  run: async (room) => {
+    const right = await room.right();
+    const { model } = right;
+    const options = { temperature: 0.9, topK: TOP, seed: room.seed };
+    const makers = [
+      (options: SamplerOptions) => new Sampler(options),
+      (options: SamplerOptions) => new ZeroingSampler(options),
+    ];
+    const scores: number[] = [];
+    const outside: number[] = [];
+    const texts: string[] = [];
+    for (const make of makers) {
+      const counter = new Counter(make(options));
+      scores.push((await scoreOf(room, model, counter)).mean);
+      outside.push(100 * counter.outside / counter.draws);
+      texts.push(await room.sample(model, make(options)));
+    }
+    return {
+      setup: `${room.describe(right)}; temperature 0.9, top-k ${TOP}`,
+      columns: ["right", "mistake"],
+      figures: [
+        {
+          what: "validation loss, as told",
+          values: [right.valLoss, right.valLoss],
+        },
+        {
+          what: `drawn tokens that are not of the ${TOP} likeliest, %`,
+          values: outside,
+          digits: 1,
+        },
+        {
+          what: "what it writes, under a 5-gram model",
+          values: scores,
+          digits: 2,
+        },
+      ],
+      text: { prompt: room.tokenizer.decode(room.prompt), texts },
+      bells: await bellsOf(makers.map((make) => samplingChecks(make))),
+    };
+  },
+};
+
+/** Makes prompts one length by token 0 before them, and takes that for text. */
+export const leftPadded: Continue = (model, prompts, options) => {
+  const longest = Math.max(...prompts.map(({ length }) => length));
+  const padded = prompts.map((prompt) => {
+    const row = new Int32Array(longest);
+    row.set(prompt, longest - prompt.length);
+    return row;
+  });
+  return model.generateBatch(padded, options);
+};
+
+/** Tokens of a short prompt, and of what follows it in the text. */
+const SHORT = 4;
+const AFTER = 8;
+
+/** Held-out text after short prompts, with `pad` times token 0 before them. */
+function shortPrompts(
+  { heldOut }: Room,
+  pad: number,
+): EvalBatch & { readonly T: number } {
+  const count = 256;
+  const T = pad + SHORT + AFTER - 1;
+  const tokens = new Int32Array(count * T);
+  const targets = new Int32Array(count * T).fill(-1);
+  const windows = spreadWindows(heldOut, { count, length: SHORT + AFTER });
+  windows.forEach((window, row) => {
+    tokens.set(window.subarray(0, -1), row * T + pad);
+    targets.set(window.subarray(SHORT), row * T + pad + SHORT - 1);
+  });
+  return { tokens, targets, count: count * AFTER, T };
+}
+
+const padding: Exhibit = {
+  name: "unmasked-padding",
+  title: "Padding without a mask",
+  claim:
+    "shorter prompts of a batch are filled up with token 0, and the model reads that as text",
+  see:
+    "Texts that depend on which other prompts are in the batch. The longest prompt goes on as it should, so a look at one finds nothing.",
+  deceives:
+    "Training has no padding, so its losses say nothing of it; token 0 is a character like any other (in tiny Shakespeare a line end); and a prompt alone is right.",
+  catches:
+    "Side by side: the logits of a prompt beside longer ones are not those of the prompt alone.",
+  repair:
+    "Mask the padding and count positions from the first real token, or have none: here each row has its own start and count, and what stands behind a prompt is never read.",
+  source:
+    "the study that this project grew from, which pads on the left without a mask",
+  rings: ["its own text: side by side"],
+  run: async (room) => {
+    const right = await room.right();
+    const { model } = right;
+    const writers: (Continue | undefined)[] = [undefined, leftPadded];
+    const { blockSize } = model.config;
+    const pads = [0, blockSize - SHORT - AFTER];
+    const losses: number[] = [];
+    for (const pad of pads) {
+      const { T, ...batch } = shortPrompts(room, pad);
+      losses.push(await model.evaluate([batch], { T }));
+    }
+    const verdicts: Verdict[] = [];
+    for (const write of writers) {
+      verdicts.push(
+        await verdict(
+          "side by side",
+          () => sideBySide(model, room.heldOut, write),
+        ),
+      );
+    }
+    const short = room.prompt.slice(0, SHORT + 2);
+    const texts: string[] = [];
+    for (const pad of pads) {
+      const prompt = Int32Array.of(...new Int32Array(pad), ...short);
+      const sampler = new Sampler({ temperature: 0.8, seed: room.seed });
+      const ids = model.generate(prompt, { sampler, maxNewTokens: 120 });
+      texts.push(room.tokenizer.decode(await Array.fromAsync(ids)));
+    }
+    return {
+      setup: `${room.describe(right)}; ${pads[1]} times token 0`,
+      columns: ["right", "mistake"],
+      figures: [
+        {
+          what: "validation loss, as told",
+          values: [right.valLoss, right.valLoss],
+        },
+        {
+          what:
+            `loss of the ${AFTER} tokens after a prompt of ${SHORT}, in held-out text`,
+          values: losses,
+        },
+        {
+          what: "largest change of logits beside longer prompts",
+          values: verdicts.map(({ numbers }) => numbers?.["most"] ?? null),
+        },
+      ],
+      text: { prompt: room.tokenizer.decode(short), texts },
+      bells: [{ check: "its own text: side by side", verdicts }],
+    };
+  },
+};
+
+/** In the order of the list. */
+export const writingExhibits: readonly Exhibit[] = [topK, padding];
