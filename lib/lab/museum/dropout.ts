@@ -7,18 +7,10 @@ import type { BufferSpec, Dispatch, Operand, Plan } from "../../graph/plan.ts";
 import { Model } from "../../language_model.ts";
 import { bellsOf, compareTrained } from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
-import type { Room, Specimen } from "./room.ts";
+import type { Room } from "./room.ts";
 import { littleText } from "./targets.ts";
 
 const RATE = 0.2;
-
-/** A model that has so little text that it needs dropout. */
-function withDropout(room: Room): Promise<Specimen> {
-  return room.train("dropout", {
-    model: { dropout: RATE },
-    dataset: littleText,
-  });
-}
 
 function dropoutOf(room: Room, model: Model): CheckGroup {
   return {
@@ -61,10 +53,11 @@ const never: Exhibit = {
     "the study that this project grew from, which stores its dropout and never applies it",
   rings: ["dropout: in training"],
   run: async (room) => {
-    const right = await withDropout(room);
+    // So little text that it needs dropout.
+    const changes = { model: { dropout: RATE }, dataset: littleText };
+    const right = await room.train("little text, dropout", changes);
     const mistake = await room.train("dropout-never", {
-      model: { dropout: RATE },
-      dataset: littleText,
+      ...changes,
       mistake: neverDrops,
     });
     const none = await room.train("little text", { dataset: littleText });
@@ -169,7 +162,7 @@ const always: Exhibit = {
     "`model.eval()` in PyTorch. Here evaluation, prefill and decoding have plans of their own, without dropout.",
   rings: ["dropout: in evaluation", "the future: full pass"],
   run: async (room) => {
-    const right = await withDropout(room);
+    const right = await room.train("dropout", { model: { dropout: RATE } });
     const { config } = right.model;
     await using model = await Model.create(config, {
       backend: plant(alwaysDrops(RATE), room.backend),
