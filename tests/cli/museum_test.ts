@@ -1,0 +1,49 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { exhibits } from "../../lib/lab/museum/exhibits.ts";
+import { syllables } from "../lab/museum_text.ts";
+import { Workplace } from "./process.ts";
+
+Deno.test("lab museum lists its exhibits, and shows one as a page and as findings", async () => {
+  await using here = await Workplace.create();
+  const { stdout: list } = await here.run(["lab", "museum"]);
+  for (const { name, title } of exhibits) {
+    assertStringIncludes(list, name);
+    assertStringIncludes(list, title);
+  }
+  await here.write("syllables.txt", syllables(5000));
+  const args = ["zero-top-k", "--steps", "20", "--seed", "3", "--out", "m"];
+  const shown = await here.run([
+    ...["lab", "museum", ...args, "--data", "syllables.txt"],
+    ...["--threads", "1"],
+  ]);
+  assertEquals(shown.code, 0, shown.stderr);
+  assertStringIncludes(shown.stdout, "| sampling: top-k | **rang** | 0 of");
+  assertStringIncludes(shown.stderr, "zero-top-k:");
+  const page = await Deno.readTextFile(here.file("m/README.md"));
+  assertStringIncludes(page, shown.stdout.trimEnd());
+  assertStringIncludes(
+    page,
+    "lab museum zero-top-k --data syllables.txt --seed 3 --steps 20 --out m",
+  );
+  const [finding, ...more] = JSON.parse(
+    await Deno.readTextFile(here.file("m/findings.json")),
+  );
+  assertEquals([finding.name, more], ["zero-top-k", []]);
+  assert(finding.figures.length > 2);
+});
+
+Deno.test("lab museum refuses what it cannot show", async () => {
+  await using here = await Workplace.create();
+  const cases: [args: string, says: string][] = [
+    ["zero-masks", "did you mean zero-mask?"],
+    ["zero-mask --all", "Cannot show --all and some"],
+    ["zero-mask --threads 2 --device reference", "Cannot use --threads"],
+  ];
+  for (const [args, says] of cases) {
+    const { code, stderr } = await here.run(
+      ["lab", "museum", ...args.split(" ")],
+    );
+    assertEquals(code, 2, stderr);
+    assertStringIncludes(stderr, says);
+  }
+});
