@@ -19,7 +19,7 @@ Deno.test("lab museum lists its exhibits, and shows one as a page and as finding
   assertEquals(shown.code, 0, shown.stderr);
   assertStringIncludes(shown.stdout, "| sampling: top-k | **rang** | 0 of");
   assertStringIncludes(shown.stderr, "zero-top-k:");
-  const page = await Deno.readTextFile(here.file("m/README.md"));
+  const page = await Deno.readTextFile(here.file("m/report.md"));
   assertStringIncludes(page, shown.stdout.trimEnd());
   assertStringIncludes(
     page,

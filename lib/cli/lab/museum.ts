@@ -127,7 +127,7 @@ async function keep(
     ...finding,
   }));
   const files = {
-    "README.md": museumPage(shown, said),
+    "report.md": museumPage(shown, said),
     "findings.json": `${JSON.stringify(findings, null, 2)}\n`,
   };
   for (const [name, text] of Object.entries(files)) {
@@ -139,5 +139,5 @@ async function keep(
       throw new CommandError(`Cannot write ${path}: ${reasonOf(error)}`);
     }
   }
-  writeError(`${join(out, "README.md")} has it all\n`);
+  writeError(`${join(out, "report.md")} has it all\n`);
 }

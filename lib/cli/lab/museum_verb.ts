@@ -30,7 +30,7 @@ export const labMuseumVerb: Verb<LabMuseumFlags> = {
   flags: {
     all: toggle({ help: "show all exhibits" }),
     out: text("DIR", {
-      help: "write the page, README.md, and findings.json there too",
+      help: "write the page, report.md, and findings.json there too",
       without: "museum with --all; else nothing is written",
     }),
     data: text("NAME|FILE", {

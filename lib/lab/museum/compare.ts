@@ -42,6 +42,7 @@ export async function compareTrained(
       {
         what: "validation loss, as told",
         values: specimens.map(({ valLoss }) => valLoss),
+        tells: "loss",
       },
       {
         what: "validation loss, one token at a time",
@@ -56,6 +57,7 @@ export async function compareTrained(
         what: "what it writes, under a 5-gram model",
         values: number("its own text: free running", "own"),
         digits: 2,
+        tells: "text",
       },
     ],
     text: { prompt: room.tokenizer.decode(room.prompt), texts },

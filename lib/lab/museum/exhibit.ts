@@ -55,6 +55,8 @@ export interface Figure {
   readonly values: readonly (number | null)[];
   /** Decimals to show; 3 if left out. */
   readonly digits?: number;
+  /** Which of the page's questions it answers. */
+  readonly tells?: "loss" | "text";
 }
 
 /** One check of each column. */

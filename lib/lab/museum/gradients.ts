@@ -67,6 +67,7 @@ const norm: Exhibit = {
         {
           what: "validation loss, as told",
           values: columns.map(({ valLoss }) => valLoss),
+          tells: "loss",
         },
         {
           what: "gradient norm in the log, median",

@@ -58,6 +58,7 @@ const rope: Exhibit = {
         {
           what: "validation loss, measured",
           values: verdicts.map(({ numbers }) => numbers?.["loss"] ?? null),
+          tells: "loss",
         },
         {
           what: "what it writes, under a 5-gram model",
@@ -65,6 +66,7 @@ const rope: Exhibit = {
             all.get("its own text: free running")?.numbers?.["own"] ?? null
           ),
           digits: 2,
+          tells: "text",
         },
       ],
       text: { prompt: room.tokenizer.decode(room.prompt), texts },

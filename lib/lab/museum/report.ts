@@ -40,17 +40,32 @@ export function museumPage(
     command,
     "```",
     "",
-    "| exhibit | the mistake | what rang |",
-    "| --- | --- | --- |",
-    ...shown.map(({ exhibit: { name, claim }, finding }) =>
-      `| [${name}](#${name}) | ${cell(claim)} | ${
-        finding.bells.filter(rang).map(({ check }) => check).join("; ") ||
-        "nothing"
+    "In this table the first number is the right one's, the second the mistake's. The loss is that of the validation split, as whoever made the mistake is told it; the text is scored by a 5-gram model of the training text. Lower is better for both.",
+    "",
+    "| exhibit | the mistake | the loss | the text | what rang |",
+    "| --- | --- | --- | --- | --- |",
+    ...shown.map(({ exhibit: { name, title }, finding }) =>
+      `| ${
+        [
+          `[${name}](#${name})`,
+          title,
+          pairOf(finding, "loss"),
+          pairOf(finding, "text"),
+          finding.bells.filter(rang).map(({ check }) => check).join("; "),
+        ].map(cell).join(" | ")
       } |`
     ),
     "",
     ...shown.map(exhibitSection),
   ].join("\n");
+}
+
+/** What the right one and the mistake have to say to one of the page's questions. */
+function pairOf({ figures }: Finding, question: Figure["tells"]): string {
+  const figure = figures.find(({ tells }) => tells === question);
+  if (figure === undefined) return "";
+  const { digits = 3, values: [right, mistake] } = figure;
+  return `${right?.toFixed(digits)}, ${mistake?.toFixed(digits)}`;
 }
 
 /** One exhibit. */

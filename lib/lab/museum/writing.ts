@@ -114,6 +114,7 @@ const topK: Exhibit = {
         {
           what: "validation loss, as told",
           values: [right.valLoss, right.valLoss],
+          tells: "loss",
         },
         {
           what: `drawn tokens that are not of the ${TOP} likeliest, %`,
@@ -124,6 +125,7 @@ const topK: Exhibit = {
           what: "what it writes, under a 5-gram model",
           values: scores,
           digits: 2,
+          tells: "text",
         },
       ],
       text: { prompt: room.tokenizer.decode(room.prompt), texts },
@@ -215,6 +217,7 @@ const padding: Exhibit = {
         {
           what: "validation loss, as told",
           values: [right.valLoss, right.valLoss],
+          tells: "loss",
         },
         {
           what:
