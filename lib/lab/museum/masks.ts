@@ -62,13 +62,13 @@ const noMask: Exhibit = {
 const finiteMask: Exhibit = {
   name: "finite-mask",
   title: "Masked scores are a number that seems low enough",
-  claim: "future keys get the score -10, and trained scores go below that",
+  claim: "future keys get the score -2, and training learns to use their share",
   see:
-    "At first nothing: exp(-10) is a share of 0.00005. Then scores of past keys sink below -10, as that is how the future can be seen, and the loss goes where no right model's does.",
+    "With -2 the loss goes where no right model's does. With -5 (third column) losses and texts are like the right ones, in so short a training, though the future is there; with -1e4 (fourth) not a bit of it is.",
   deceives:
-    "A test with fresh weights passes, and the first hundred steps look right. With -1e4 nothing happens to this model (third column), until another has larger scores, or a type such as float16 that has no -1e9.",
+    "How low is low enough depends on the other scores, and those grow: a number that was safe leaks in a longer run or a larger model, or cannot be written in a smaller type.",
   catches:
-    "Full pass, on the trained weights: it counts bits, and no share is too small for it. With -1e4 it is silent here; the rule that caches are only for masks that are infinite is not (a model with a finite mask is run over its whole window for each token).",
+    "Full pass, on the trained weights: it counts bits, so it rings at -5 too, long before a loss shows anything. At -1e4 it is silent, and right: in 32 bits exp(-1e4) is 0.",
   repair: "`--mask causal`: -inf, or no key at all, has no size to outgrow.",
   source:
     "-10000 in BERT's code (google-research/bert, modeling.py) and -1e10 in GPT-2's (openai/gpt-2, model.py), where scores never came near it",
@@ -80,8 +80,8 @@ const finiteMask: Exhibit = {
       });
     return await compareTrained(room, [
       ["right", await room.right()],
-      ["mistake", await finite(-5)],
-      ["-10", await finite(-10)],
+      ["mistake", await finite(-2)],
+      ["-5", await finite(-5)],
       ["-1e4", await finite(-1e4)],
     ]);
   },
