@@ -77,8 +77,11 @@ const symptoms: Readonly<Record<string, (values: Values) => void>> = {
   },
   "clipped-norm": (values) => {
     const [right, mistake] = values("gradient norm in the log, largest");
-    assertGreater(right!, 1.5);
+    assertGreater(right!, 1.2);
     assertLess(mistake!, 1.0001);
+    const [clipped, none] = values("steps whose gradient was clipped");
+    assertGreater(clipped!, 0);
+    assertEquals(none, 0);
     assertEquals(values("weights that differ"), [0, 0]);
   },
   "half-tied": (values) => {

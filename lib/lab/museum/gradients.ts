@@ -27,15 +27,18 @@ export const clippedNorm: Mistake = {
   },
 };
 
-/** Rates at which a training is in trouble. */
-const HOT = { learningRate: 0.1, muonLearningRate: 0.1, gradClip: 1 };
+/** A training in trouble: nothing normalizes, and the rate is high. */
+const TROUBLE = {
+  model: { norm: "none", logitSoftcap: null, attentionScale: false },
+  train: { optimizer: "adamw", learningRate: 0.01, gradClip: 1 },
+} as const;
 
 const norm: Exhibit = {
   name: "clipped-norm",
   title: "The gradient norm is logged after clipping",
   claim: "the log shows what clipping left, which is never more than its limit",
   see:
-    "A calm line at 1 in the log of a training whose learning rate is ten times too high. The true norm of its gradients goes far beyond.",
+    "A calm log of a training whose gradients jump. No step of it is told to be above the limit, and those that are clipped cannot be told from those that happen to be there.",
   deceives:
     "The number that should tell of trouble cannot: it has a ceiling. Losses and weights are those of the right log, bit for bit, so nothing else shows it.",
   catches:
@@ -46,9 +49,9 @@ const norm: Exhibit = {
     "the study that this project grew from, which logs the norm after clipping",
   rings: ["kernels: clip"],
   run: async (room) => {
-    const right = await room.train("hot", { train: HOT });
+    const right = await room.train("trouble", TROUBLE);
     const mistake = await room.train("clipped-norm", {
-      train: HOT,
+      ...TROUBLE,
       mistake: clippedNorm,
     });
     const columns = [right, mistake];
@@ -57,7 +60,9 @@ const norm: Exhibit = {
       verdicts.push(await kernelVerdict(backend, "clip"));
     }
     return {
-      setup: `${room.describe(right)}; learning rates ${HOT.learningRate}`,
+      setup: `${
+        room.describe(right)
+      }; no norm, AdamW with rate ${TROUBLE.train.learningRate}, clipped at ${TROUBLE.train.gradClip}`,
       columns: ["right", "mistake"],
       figures: [
         {
@@ -78,6 +83,13 @@ const norm: Exhibit = {
           what: "gradient norm in the log, largest",
           values: columns.map((specimen) => normAt(specimen, 1)),
           digits: 2,
+        },
+        {
+          what: "steps whose gradient was clipped, as the log tells",
+          values: columns.map(({ steps }) =>
+            steps.filter(({ norm }) => norm > TROUBLE.train.gradClip).length
+          ),
+          digits: 0,
         },
         {
           what: "weights that differ",

@@ -101,7 +101,12 @@ function sampleLines(
   return [
     `What each writes after ${JSON.stringify(prompt)}:`,
     "",
-    ...texts.flatMap((text, i) => [`${columns[i]}:`, "", fenced(text), ""]),
+    ...texts.flatMap((text, i) => {
+      const first = texts.indexOf(text);
+      return first < i
+        ? [`${columns[i]}: the same as ${columns[first]}.`, ""]
+        : [`${columns[i]}:`, "", fenced(text), ""];
+    }),
   ];
 }
 
@@ -131,20 +136,19 @@ function grouped(digits: string): string {
   return digits.replace(/\B(?<!\.\d*)(?=(\d{3})+(?!\d))/g, ",");
 }
 
-/** What each check said, those that rang first. */
+/** What each check said that rang, and which did not. */
 function bellTable(
   columns: readonly string[],
   bells: readonly Bell[],
 ): string[] {
-  const ordered = bells.toSorted((a, b) => Number(rang(b)) - Number(rang(a)));
+  const silent = bells.filter((bell) => !rang(bell)).map(({ check }) => check);
   return [
-    `| check | | ${columns.join(" | ")} |`,
-    `| --- | --- |${" --- |".repeat(columns.length)}`,
-    ...ordered.map((bell) =>
-      `| ${bell.check} | ${rang(bell) ? "**rang**" : "silent"} | ${
-        bell.verdicts.map(told).join(" | ")
-      } |`
+    `| what rang | ${columns.join(" | ")} |`,
+    `| --- |${" --- |".repeat(columns.length)}`,
+    ...bells.filter(rang).map(({ check, verdicts }) =>
+      `| ${check} | ${verdicts.map(told).join(" | ")} |`
     ),
+    ...(silent.length === 0 ? [] : ["", `Silent: ${silent.join("; ")}.`]),
   ];
 }
 

@@ -82,7 +82,7 @@ const topK: Exhibit = {
   see:
     "Text with letters where none can stand, from a model whose loss is right.",
   deceives:
-    "Training, validation and every check of the model are fine: the mistake is in the last line before the text. So more training is tried, which lowers the excluded logits further below 0 and makes it worse.",
+    "Training, validation and every check of the model are fine: the mistake is in the last line before the text. So more training is tried, and the mistake stays.",
   catches:
     "Top-k, of the checks of sampling: draws that are none of the k likeliest.",
   repair:
