@@ -50,7 +50,7 @@ const noMask: Exhibit = {
   deceives:
     "Both splits agree, so it does not look like overfitting; a loss that falls further than all others looks like success.",
   catches:
-    "The bits of a full pass, and the loss one token at a time. Validation loss warns as well: no model of a text halves the loss of a 5-gram model.",
+    "The bits of a full pass, and the loss one token at a time. Validation loss warns as well: below half of a 5-gram model's it is too good to be true.",
   repair:
     "`--mask causal`, the default. Attention over a cache needs none, and hides that it is missing.",
   source:

@@ -34,7 +34,7 @@ const sameTargets: Exhibit = {
   title: "Targets are not shifted",
   claim: "each position is to predict its own input",
   see:
-    "The best loss of all, within a few dozen steps: 0. What the model writes is one character, again and again.",
+    "The best loss of all, next to 0. What the model writes is one character, again and again.",
   deceives:
     "The mask is right, no bit leaks, training and validation agree. The model is perfect, at copying.",
   catches:
