@@ -119,7 +119,13 @@ function differenceChart(plotter: Plotter, bars: readonly Bar[]): Markup {
       ariaLabel:
         "Dot chart of differences in validation loss, a row for each change; the numbers are in the table below it",
       x: { label: null, grid: true, axis: "top", ticks: 5 },
-      y: { domain: names, label: null, tickSize: 0 },
+      y: {
+        domain: names,
+        label: null,
+        tickSize: 0,
+        tickFormat: (name: string) =>
+          width < 500 && name.length > 25 ? `${name.slice(0, 24)}…` : name,
+      },
       marks: [
         plot.ruleX([0], { stroke: "currentColor" }),
         plot.ruleY(bars, {
