@@ -198,7 +198,7 @@ function signed(value: number, places: number): string {
 }
 
 /** Three digits, without needless ones. */
-function digits(value: number): string {
+export function digits(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 

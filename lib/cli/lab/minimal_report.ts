@@ -5,7 +5,7 @@ import type { Outcome } from "../../lab/outcome.ts";
 import { finished, paretoFront } from "../../lab/pareto.ts";
 import type { Cell } from "../../lab/plan.ts";
 import { estimate } from "../../lab/statistics.ts";
-import { describeChanges, estimateText } from "../../lab/table.ts";
+import { describeChanges, digits, estimateText } from "../../lab/table.ts";
 import { duration } from "../progress.ts";
 
 /** All that a search found. */
@@ -126,7 +126,7 @@ function cheapestLine({ target, cheapest }: Answer): string[] {
 export function targetText(target: Target): string {
   if (typeof target === "number") return `loss ≤ ${target}`;
   const sign = { below: "<", "at least": "≥", "at most": "≤" }[target.relation];
-  const value = Number(target.threshold.toPrecision(3));
+  const value = digits(target.threshold);
   return `${target.name}: ${target.claim} (${sign} ${value})`;
 }
 

@@ -2,6 +2,7 @@
 
 import { Dataset } from "../../dataset.ts";
 import { isCausal, measureOwnText } from "../../lab/own_text.ts";
+import { digits } from "../../lab/table.ts";
 import { splitsOf } from "../../lab/trial.ts";
 import { type Evidence, type Rung, rungValue } from "../../lab/works.ts";
 import { Model } from "../../language_model.ts";
@@ -100,9 +101,4 @@ function ladderText(rungs: readonly Rung[], evidence?: Evidence): string {
   return all.map((cells) =>
     `${cells.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd()}\n`
   ).join("");
-}
-
-/** Three digits, without needless ones. */
-function digits(value: number): string {
-  return String(Number(value.toPrecision(3)));
 }
