@@ -19,12 +19,16 @@ Deno.test("lab museum lists its exhibits, and shows one as a page and as finding
   assertEquals(shown.code, 0, shown.stderr);
   assertStringIncludes(shown.stdout, "| sampling: top-k | 0 of");
   assertStringIncludes(shown.stderr, "zero-top-k:");
-  const page = await Deno.readTextFile(here.file("m/report.md"));
-  assertStringIncludes(page, shown.stdout.trimEnd());
-  assertStringIncludes(
-    page,
-    "lab museum zero-top-k --data syllables.txt --seed 3 --steps 20 --out m",
-  );
+  const report = await Deno.readTextFile(here.file("m/report.md"));
+  assertStringIncludes(report, shown.stdout.trimEnd());
+  const page = await Deno.readTextFile(here.file("m/report.html"));
+  assertStringIncludes(page, '<section id="zero-top-k"');
+  for (const text of [report, page]) {
+    assertStringIncludes(
+      text,
+      "lab museum zero-top-k --data syllables.txt --seed 3 --steps 20 --out m",
+    );
+  }
   const [finding, ...more] = JSON.parse(
     await Deno.readTextFile(here.file("m/findings.json")),
   );

@@ -6,14 +6,15 @@ import type { Exhibit } from "../../lab/museum/exhibit.ts";
 import { exhibits } from "../../lab/museum/exhibits.ts";
 import {
   exhibitSection,
-  museumPage,
+  type Making,
+  museumReport,
   type Shown,
 } from "../../lab/museum/report.ts";
 import { Room } from "../../lab/museum/room.ts";
 import type { Arguments } from "../arguments.ts";
 import { loadCorpus } from "../corpus.ts";
 import { deviceName } from "../device_name.ts";
-import { CommandError, exitCode, reasonOf, UsageError } from "../errors.ts";
+import { exitCode, UsageError } from "../errors.ts";
 import { Interrupt } from "../interrupt.ts";
 import { nearest } from "../nearest.ts";
 import { placement } from "../placement.ts";
@@ -22,6 +23,7 @@ import { program } from "../program.ts";
 import { canRedraw, StatusLine, writeError, writeOutput } from "../terminal.ts";
 import { makeTokenizer } from "../training_setup.ts";
 import type { LabMuseumFlags } from "./museum_verb.ts";
+import { makeDirectory, writeFile } from "./study.ts";
 
 /** Lists the exhibits, or makes some of them; gives the exit code. */
 export async function labMuseum(
@@ -36,6 +38,8 @@ export async function labMuseum(
   const { signal } = interrupt;
   const { data = "tinyshakespeare", seed = 1 } = flags;
   const { device, threads } = placement({ device: "wasm", ...flags });
+  const out = flags.out ?? (flags.all ? "museum" : undefined);
+  if (out !== undefined) await makeDirectory(out);
   const corpus = await loadCorpus(data, signal);
   const tokenizer = makeTokenizer("chars", corpus.text);
   await using backend = await openBackend(device, { threads });
@@ -57,7 +61,6 @@ export async function labMuseum(
     const seconds = (performance.now() - begun) / 1000;
     writeError(`${exhibit.name}: ${duration(seconds)}\n`);
   }
-  const out = flags.out ?? (flags.all ? "museum" : undefined);
   if (out !== undefined) {
     const about = `Text: ${data}, characters; the last tenth is held out. ${
       deviceName(backend)
@@ -116,28 +119,27 @@ function commandOf(
   return ["deno run -A cli.ts lab museum", ...which, ...given].join(" ");
 }
 
-/** Writes the page and, for programs, the findings. */
+/** Writes the report, what programs read, and then the page, which needs packages that may not be here. */
 async function keep(
   out: string,
   shown: readonly Shown[],
-  said: Parameters<typeof museumPage>[1],
+  making: Making,
 ): Promise<void> {
   const findings = shown.map(({ exhibit: { name, title }, finding }) => ({
     ...{ name, title },
     ...finding,
   }));
-  const files = {
-    "report.md": museumPage(shown, said),
-    "findings.json": `${JSON.stringify(findings, null, 2)}\n`,
-  };
-  for (const [name, text] of Object.entries(files)) {
-    const path = join(out, name);
-    try {
-      await Deno.mkdir(out, { recursive: true });
-      await Deno.writeTextFile(path, text);
-    } catch (error) {
-      throw new CommandError(`Cannot write ${path}: ${reasonOf(error)}`);
-    }
-  }
-  writeError(`${join(out, "report.md")} has it all\n`);
+  const [report, page] = [join(out, "report.md"), join(out, "report.html")];
+  await writeFile(report, museumReport(shown, making));
+  await writeFile(join(out, "findings.json"), linesOf(findings));
+  const { Plotter } = await import("../report/plotter.ts");
+  const { museumPage } = await import("../report/museum_page.ts");
+  const plotter = await Plotter.open();
+  await writeFile(page, await museumPage(plotter, shown, making));
+  writeError(`${report} has it all, ${page} with charts\n`);
+}
+
+/** JSON with a line for each element of a list. */
+function linesOf(elements: readonly unknown[]): string {
+  return `[\n${elements.map((each) => JSON.stringify(each)).join(",\n")}\n]\n`;
 }

@@ -25,12 +25,12 @@ export const labMuseumVerb: Verb<LabMuseumFlags> = {
   examples: [
     ["lab museum", "the list of exhibits"],
     ["lab museum zero-mask", "one of them"],
-    ["lab museum --all --out docs/lab/museum", "all, as a page"],
+    ["lab museum --all --out docs/lab/museum", "all, as a report and a page"],
   ],
   flags: {
     all: toggle({ help: "show all exhibits" }),
     out: text("DIR", {
-      help: "write the page, report.md, and findings.json there too",
+      help: "write report.md, report.html and findings.json there too",
       without: "museum with --all; else nothing is written",
     }),
     data: text("NAME|FILE", {

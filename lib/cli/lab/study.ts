@@ -75,11 +75,7 @@ export class Study {
     const file = join(path, files.plan);
     if (!await exists(file)) {
       const study = new Study(path, plan);
-      try {
-        await Deno.mkdir(path, { recursive: true });
-      } catch (error) {
-        throw new CommandError(`Cannot create ${path}: ${reasonOf(error)}`);
-      }
+      await makeDirectory(path);
       await study.write(files.plan, text);
       return study;
     }
@@ -174,6 +170,19 @@ export class Study {
 
   #outcomePath(id: string): string {
     return join(this.path, files.trials, `${id}.json`);
+  }
+}
+
+/**
+ * Makes a directory, if it is not there.
+ *
+ * @throws {CommandError} if that cannot be
+ */
+export async function makeDirectory(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { recursive: true });
+  } catch (error) {
+    throw new CommandError(`Cannot create ${path}: ${reasonOf(error)}`);
   }
 }
 

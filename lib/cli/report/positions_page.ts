@@ -15,7 +15,7 @@ import {
   worthTable,
 } from "../../lab/positions/report.ts";
 import { VERSION } from "../program.ts";
-import { type Content, type Markup, markup } from "./markup.ts";
+import { coded, type Content, type Markup, markup } from "./markup.ts";
 import { page, table } from "./page.ts";
 import type { Plotter } from "./plotter.ts";
 import {
@@ -127,13 +127,4 @@ ${
 
 function shown({ head, rows }: Table): Markup {
   return table({ caption: head.join(", "), head, rows });
-}
-
-/** Text with `code` in it. */
-function coded(text: string): Markup {
-  return markup`${
-    text.split("`").map((piece, i) =>
-      i % 2 === 0 ? piece : markup`<code>${piece}</code>`
-    )
-  }`;
 }

@@ -2,7 +2,7 @@
 
 import { batchChecks } from "../../checks/batches.ts";
 import type { CheckGroup, Verdict } from "../../checks/verdict.ts";
-import type { Bell, Finding } from "./exhibit.ts";
+import type { Bell, Curve, Finding } from "./exhibit.ts";
 import { lastLosses, type Room, type Specimen } from "./room.ts";
 
 /** A column of a finding: its name and the model in it. */
@@ -31,6 +31,10 @@ export async function compareTrained(
     check,
     verdicts: verdicts.map((all) => all.get(check)!),
   }));
+  const curve = curveOf(specimens, {
+    what: "loss of the batches, nats per token",
+    value: ({ loss }) => loss,
+  });
   return {
     setup: room.describe(specimens[0]!),
     columns: columns.map(([name]) => name),
@@ -60,9 +64,43 @@ export async function compareTrained(
         tells: "text",
       },
     ],
+    ...(curve && { curve }),
     text: { prompt: room.tokenizer.decode(room.prompt), texts },
     bells: [...more, ...bells],
   };
+}
+
+/** Points of a curve, at most. */
+const POINTS = 100;
+
+/** What the steps of trainings told, short enough to draw; undefined where all told the same. */
+export function curveOf(
+  specimens: readonly Specimen[],
+  { what, value }: {
+    readonly what: string;
+    readonly value: (step: Specimen["steps"][number]) => number;
+  },
+): Curve | undefined {
+  const series = specimens.map(({ steps }) => steps.map(value));
+  const [first = []] = series;
+  if (series.every((each) => each.every((y, i) => Object.is(y, first[i])))) {
+    return undefined;
+  }
+  return {
+    what,
+    steps: first.length,
+    values: series.map((each) => stretches(each, POINTS)),
+  };
+}
+
+/** Means over `count` equal stretches, or fewer where there are fewer values, to four digits after the point. */
+function stretches(values: readonly number[], count: number): number[] {
+  const length = Math.ceil(values.length / count);
+  return Array.from({ length: Math.ceil(values.length / length) }, (_, i) => {
+    const part = values.slice(i * length, (i + 1) * length);
+    const mean = part.reduce((sum, value) => sum + value, 0) / part.length;
+    return Number(mean.toFixed(4));
+  });
 }
 
 /** The bells of a group of checks that is made for each column. */

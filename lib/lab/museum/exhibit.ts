@@ -38,6 +38,8 @@ export interface Finding {
   readonly columns: readonly string[];
   /** What was measured. */
   readonly figures: readonly Figure[];
+  /** What was told during training; absent where the mistake does not show there. */
+  readonly curve?: Curve;
   /** What each wrote with the same seed, and after what; absent where the mistake does not show in a text. */
   readonly text?: {
     readonly prompt: string;
@@ -57,6 +59,16 @@ export interface Figure {
   readonly digits?: number;
   /** Which of the page's questions it answers. */
   readonly tells?: "loss" | "text";
+}
+
+/** A quantity during training. */
+export interface Curve {
+  /** What it is, with its unit. */
+  readonly what: string;
+  /** Training steps. */
+  readonly steps: number;
+  /** For each column: means over stretches of the training that are equally long. */
+  readonly values: readonly (readonly number[])[];
 }
 
 /** One check of each column. */

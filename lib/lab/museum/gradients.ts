@@ -7,7 +7,7 @@ import { kernelVerdict } from "../../checks/kernels.ts";
 import { type Mistake, plant } from "../../checks/mistakes.ts";
 import type { Verdict } from "../../checks/verdict.ts";
 import { METRIC_WIDTH } from "../../optimizer.ts";
-import { compareTrained } from "./compare.ts";
+import { compareTrained, curveOf } from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
 import { lastLosses, type Specimen } from "./room.ts";
 
@@ -59,7 +59,12 @@ const norm: Exhibit = {
     for (const backend of columns.map(({ model }) => model.backend)) {
       verdicts.push(await kernelVerdict(backend, "clip"));
     }
+    const curve = curveOf(columns, {
+      what: "gradient norm in the log",
+      value: ({ norm }) => norm,
+    });
     return {
+      ...(curve && { curve }),
       setup: `${
         room.describe(right)
       }; no norm, AdamW with rate ${TROUBLE.train.learningRate}, clipped at ${TROUBLE.train.gradClip}`,

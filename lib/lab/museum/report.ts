@@ -19,20 +19,32 @@ export interface Shown {
   readonly finding: Finding;
 }
 
-/** All exhibits on one page, with a table of them before. */
-export function museumPage(
+/** How the exhibits were made. */
+export interface Making {
+  /** The text and the device, in a sentence or two. */
+  readonly about: string;
+  /** What makes the report again. */
+  readonly command: string;
+}
+
+/** What both kinds of report say before the exhibits. */
+export const words = {
+  title: "The museum of mistakes",
+  about:
+    "Famous mistakes of training language models, each made on purpose and beside it the same without it: what the loss said, what the text said, and which check rang.",
+  sides:
+    "The loss is that of the validation split, as whoever made the mistake is told it; the text is scored by a 5-gram model of the training text. Lower is better for both.",
+} as const;
+
+/** All exhibits as Markdown, with a table of them before. */
+export function museumReport(
   shown: readonly Shown[],
-  { about, command }: {
-    /** The text and the device, in a sentence or two. */
-    readonly about: string;
-    /** What makes the page again. */
-    readonly command: string;
-  },
+  { about, command }: Making,
 ): string {
   return [
-    "# The museum of mistakes",
+    `# ${words.title}`,
     "",
-    "Famous mistakes of training language models, each made on purpose and beside it the same without it: what the loss said, what the text said, and which check rang.",
+    words.about,
     "",
     about,
     "",
@@ -40,7 +52,7 @@ export function museumPage(
     command,
     "```",
     "",
-    "In this table the first number is the right one's, the second the mistake's. The loss is that of the validation split, as whoever made the mistake is told it; the text is scored by a 5-gram model of the training text. Lower is better for both.",
+    `In this table the first number is the right one's, the second the mistake's. ${words.sides}`,
     "",
     "| exhibit | the mistake | the loss | the text | what rang |",
     "| --- | --- | --- | --- | --- |",
@@ -61,11 +73,29 @@ export function museumPage(
 }
 
 /** What the right one and the mistake have to say to one of the page's questions. */
-function pairOf({ figures }: Finding, question: Figure["tells"]): string {
-  const figure = figures.find(({ tells }) => tells === question);
+function pairOf(finding: Finding, question: Figure["tells"]): string {
+  const figure = figureOf(finding, question);
   if (figure === undefined) return "";
-  const { digits = 3, values: [right, mistake] } = figure;
-  return `${right?.toFixed(digits)}, ${mistake?.toFixed(digits)}`;
+  return figure.values.slice(0, 2).map((value) => numberOf(value, figure))
+    .join(", ");
+}
+
+/** The figure that answers one of the page's questions. */
+export function figureOf(
+  { figures }: Finding,
+  question: Figure["tells"],
+): Figure | undefined {
+  return figures.find(({ tells }) => tells === question);
+}
+
+/** A figure's number as it is shown; nothing where there is none. */
+export function numberOf(
+  value: number | null | undefined,
+  { digits = 3 }: Figure,
+): string {
+  return value === null || value === undefined
+    ? ""
+    : grouped(value.toFixed(digits));
 }
 
 /** One exhibit. */
@@ -121,11 +151,9 @@ function figureTable(
   return [
     `| | ${columns.join(" | ")} |`,
     `| --- |${" ---: |".repeat(columns.length)}`,
-    ...figures.map(({ what, values, digits = 3 }) =>
-      `| ${what} | ${
-        values.map((value) =>
-          value === null ? "" : grouped(value.toFixed(digits))
-        ).join(" | ")
+    ...figures.map((figure) =>
+      `| ${figure.what} | ${
+        figure.values.map((value) => numberOf(value, figure)).join(" | ")
       } |`
     ),
   ];
@@ -162,11 +190,16 @@ function cell(text: string): string {
   return text.replaceAll("|", "\\|").replaceAll(/\s*\n\s*/g, " ");
 }
 
-/** A text, whatever backticks it has. Spaces and line ends become signs where there are many, and long lines are broken. */
-function fenced(text: string): string {
-  const lines = text
+/** A text whose many spaces and line ends are signs. */
+export function visible(text: string): string {
+  return text
     .replaceAll(/\n{3,}/g, (ends) => "\u23ce".repeat(ends.length))
-    .replaceAll(/ {3,}/g, (spaces) => "\u2423".repeat(spaces.length))
+    .replaceAll(/ {3,}/g, (spaces) => "\u2423".repeat(spaces.length));
+}
+
+/** A text, whatever backticks it has, with long lines broken. */
+function fenced(text: string): string {
+  const lines = visible(text)
     .replaceAll(RegExp(`[^\\n]{${WIDTH}}`, "gu"), "$&\n");
   const longest = Math.max(
     2,
