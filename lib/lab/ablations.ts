@@ -22,18 +22,24 @@ export interface AblationOptions {
   readonly seeds: readonly number[];
   /** What is measured beside the loss. */
   readonly measure: NonNullable<Plan["measure"]>;
+  /** The fields that are changed: some of {@linkcode ablationParts}, or all of them if left out. */
+  readonly parts?: readonly string[];
+}
+
+/** The fields of a preset that are changed, each in one cell or several. */
+export function ablationParts(preset: Preset): string[] {
+  const cells = ablations(baseOf(preset, 1)).map(named);
+  return [...new Set(cells.map(({ name }) => partOf(name)))];
 }
 
 /** Plans the ablations of a preset: the baseline, then a cell for each change that changes it. */
 export function ablationPlan(
   preset: Preset,
-  { name, data, steps, seeds, measure }: AblationOptions,
+  { name, data, steps, seeds, measure, parts }: AblationOptions,
 ): Plan {
-  const base: Changes = {
-    model: preset.model,
-    train: { ...withoutSeed(preset.train), maxSteps: steps },
-  };
-  const cells = ablations(base).map(named);
+  const base = baseOf(preset, steps);
+  const cells = ablations(base).map(named)
+    .filter(({ name }) => parts?.includes(partOf(name)) ?? true);
   return {
     study: `The parts of the preset ${name}`,
     about:
@@ -155,6 +161,12 @@ function named(changes: Changes): Cell {
   return { name, ...changes };
 }
 
-function withoutSeed({ seed: _, ...train }: Preset["train"]): Train {
-  return train;
+/** The field that a cell's name begins with. */
+function partOf(name: string): string {
+  return name.slice(0, name.indexOf("="));
+}
+
+function baseOf(preset: Preset, maxSteps: number): Changes {
+  const { seed: _, ...train } = preset.train;
+  return { model: preset.model, train: { ...train, maxSteps } };
 }

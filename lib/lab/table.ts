@@ -97,13 +97,12 @@ interface Column {
   readonly of: (result: CellResult) => string;
 }
 
+/** The column of changes that a cell's name does not tell. */
+const ALSO = "also changed";
+
 const always: readonly Column[] = [
   { title: "cell", number: false, of: ({ cell }) => `\`${cell.name}\`` },
-  {
-    title: "what is changed",
-    number: false,
-    of: ({ cell }) => describeChanges(cell),
-  },
+  { title: ALSO, number: false, of: ({ cell }) => untold(cell) },
   {
     title: "parameters",
     number: true,
@@ -149,7 +148,7 @@ const ofSamples: Column = {
 /** The table in Markdown, with columns for what was measured. */
 export function markdownTable(results: readonly CellResult[]): string {
   const columns = [
-    ...always,
+    ...always.filter(({ title, of }) => title !== ALSO || results.some(of)),
     ...results.some(({ own }) => own !== undefined) ? ofText : [],
     ...results.some(({ sample }) => sample !== undefined) ? [ofSamples] : [],
   ];
@@ -175,11 +174,22 @@ export function ladderTable(rungs: readonly Rung[]): string {
 }
 
 /** `nLayer 2, learningRate 0.006`; what no field differs in is the base. */
-export function describeChanges({ model, train, dataShare }: Changes): string {
+export function describeChanges(changes: Changes): string {
+  return fieldsOf(changes).map(([field, value]) => `${field} ${value}`)
+    .join(", ") || "nothing";
+}
+
+/** Changes that are not in a name like `nLayer=2+learningRate=0.006`. */
+function untold({ name, ...changes }: Cell): string {
+  const told = new Set(name.split("+"));
+  return fieldsOf(changes)
+    .filter(([field, value]) => !told.has(`${field}=${value}`))
+    .map(([field, value]) => `${field} ${value}`).join(", ");
+}
+
+function fieldsOf({ model, train, dataShare }: Changes): [string, unknown][] {
   const share = dataShare === undefined ? {} : { dataShare };
-  const fields = Object.entries({ ...model, ...train, ...share });
-  return fields.map(([field, value]) => `${field} ${value}`).join(", ") ||
-    "nothing";
+  return Object.entries({ ...model, ...train, ...share });
 }
 
 /** `1.5557 ± 0.0021`; nothing for nothing. */

@@ -101,3 +101,20 @@ Deno.test("lab refuses experiments that make no sense", async () => {
     assertStringIncludes(ended.stderr, says);
   }
 });
+
+Deno.test("lab plan refuses what an experiment has no use for", async () => {
+  await using here = await Workplace.create();
+  const cases: [args: string, says: string][] = [
+    ["ablate --part positon", "did you mean position?"],
+    ["ablate --part vocabulary", "the fields are position, mask,"],
+    ["scaling --part mask", "Cannot use --part in lab plan scaling"],
+    ["positions --steps 5", "Cannot use --steps in lab plan positions"],
+  ];
+  for (const [args, says] of cases) {
+    const { code, stderr } = await here.run(
+      ["lab", "plan", ...args.split(" ")],
+    );
+    assertEquals(code, 2, stderr);
+    assertStringIncludes(stderr, says);
+  }
+});

@@ -2,11 +2,11 @@
 
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { modelConfig, trainConfig } from "../../lib/config.ts";
-import { ablationPlan } from "../../lib/lab/ablations.ts";
+import { ablationParts, ablationPlan } from "../../lib/lab/ablations.ts";
 import type { Outcome } from "../../lib/lab/outcome.ts";
 import { checkPlan, type Plan, trialsOf } from "../../lib/lab/plan.ts";
 import { scalingPlan, scalingResult } from "../../lib/lab/scaling.ts";
-import { cellResults } from "../../lib/lab/table.ts";
+import { cellResults, markdownTable } from "../../lib/lab/table.ts";
 import { parameterLayout } from "../../lib/plans.ts";
 import { type PresetName, presets } from "../../lib/presets.ts";
 
@@ -65,6 +65,50 @@ Deno.test("Ablations change every part that is said to matter", () => {
     plan.cells.flatMap(({ model }) => model?.[field] ?? []).toSorted();
   assertEquals(of("position"), ["alibi", "learned", "none", "sinusoidal"]);
   assertEquals(of("mask"), ["finite", "finite", "none", "zeroed"]);
+});
+
+Deno.test("Ablations of some parts are those cells of the whole, and all parts are the whole", () => {
+  for (const name of names) {
+    const make = (parts?: readonly string[]) =>
+      ablationPlan(presets[name], {
+        ...{ name, ...options },
+        ...(parts && { parts }),
+      });
+    const parts = ablationParts(presets[name]);
+    assertEquals(make(parts), make());
+    const cells = parts.map((part) => make([part]).cells.slice(1));
+    assertEquals(cells.filter(({ length }) => length === 0), []);
+    assertEquals(cells.flat().length, make().cells.length - 1);
+  }
+  const { cells } = ablationPlan(presets.original, {
+    ...{ name: "original", ...options, parts: ["mask", "optimizer"] },
+  });
+  assertEquals(cells.map(({ name }) => name), [
+    ...["base", "mask=none", "mask=zeroed", "mask=finite"],
+    ...["mask=finite+maskValue=-4", "optimizer=muon+muonLearningRate=0.01"],
+    ...["optimizer=sgd+learningRate=0.1", "optimizer=sgd+learningRate=0.5"],
+  ]);
+});
+
+Deno.test("A table tells each change once: in the cell's name or beside it", () => {
+  const tableOf = (cells: Plan["cells"]) =>
+    markdownTable(cellResults({
+      ...{ study: "s", about: "a", data: "d", tokenizer: "chars" },
+      ...{ base: {}, seeds: [1], cells },
+    }, []));
+  const told = [{ name: "base" }, {
+    name: "nEmbd=32",
+    model: { nEmbd: 32 },
+  }];
+  assert(!tableOf(told).includes("also changed"));
+  const more = [{ name: "nEmbd=32", model: { nEmbd: 32, nHidden: 128 } }, {
+    name: "flat",
+    train: { schedule: "constant" as const },
+  }];
+  const [head, , first, second] = tableOf(more).split("\n");
+  assert(head!.startsWith("| cell | also changed |"));
+  assert(first!.startsWith("| `nEmbd=32` | nHidden 128 |"), first);
+  assert(second!.startsWith("| `flat` | schedule constant |"), second);
 });
 
 Deno.test("What hurts most stands first, after what leaks", () => {

@@ -2,7 +2,7 @@
 
 import { join } from "@std/path";
 import { coreCount } from "../../backends/open.ts";
-import { ablationPlan } from "../../lab/ablations.ts";
+import { ablationParts, ablationPlan } from "../../lab/ablations.ts";
 import { mergeOutcomes } from "../../lab/outcome.ts";
 import { type Plan, trialsOf } from "../../lab/plan.ts";
 import { positionsPlan } from "../../lab/positions/plan.ts";
@@ -10,20 +10,31 @@ import { scalingPlan } from "../../lab/scaling.ts";
 import { DEFAULT_PRESET, presets } from "../../presets.ts";
 import type { Arguments } from "../arguments.ts";
 import { exitCode, UsageError } from "../errors.ts";
+import { nearest } from "../nearest.ts";
 import { program } from "../program.ts";
 import { writeError, writeOutput } from "../terminal.ts";
 import { writeReport } from "./report.ts";
 import { runStudy } from "./run.ts";
 import { Study } from "./study.ts";
-import type { ExperimentFlags, ExperimentName } from "./verbs.ts";
+import type { AblationFlags, ExperimentName } from "./verbs.ts";
 
 /** What `lab ablate`, `lab scaling` and `lab plan` can be told. */
-type Given = Partial<ExperimentFlags>;
+type Given = Partial<AblationFlags>;
 
 /** Writes an experiment's plan and lists its trials, without running any; gives the exit code. */
 export async function labPlan(
-  { flags, operand }: Arguments<ExperimentFlags>,
+  { flags, operand }: Arguments<Given>,
 ): Promise<number> {
+  if (operand === "positions") {
+    refuse(operand, flags, [
+      "preset",
+      "data",
+      "steps",
+      "seeds",
+      "measure",
+      "part",
+    ]);
+  }
   const study = operand === "positions"
     ? await startPositions(flags)
     : await start(experimentOf(operand), flags);
@@ -38,7 +49,7 @@ export async function labPlan(
 /** Plans an experiment unless that was done, runs what is left of it and reports; gives the exit code. */
 export async function labExperiment(
   name: ExperimentName,
-  { flags }: Arguments<ExperimentFlags>,
+  { flags }: Arguments<Given>,
 ): Promise<number> {
   const study = await start(name, flags);
   const code = await runAndMerge(study, flags);
@@ -97,12 +108,48 @@ function planOf(
   switch (name) {
     case "ablate": {
       const steps = given.steps ?? (quick ? QUICK_STEPS : ABLATION_STEPS);
-      return ablationPlan(presets[preset], { ...options, steps });
+      const { part: parts } = given;
+      checkParts(parts ?? [], ablationParts(presets[preset]));
+      return ablationPlan(presets[preset], {
+        ...{ ...options, steps },
+        ...(parts && { parts }),
+      });
     }
     case "scaling": {
+      refuse("scaling", given, ["part"]);
       const steps = given.steps ?? (quick ? QUICK_STEPS : SCALING_STEPS);
       return scalingPlan(presets[preset], { ...options, steps });
     }
+  }
+}
+
+/** Refuses what an experiment has no use for. */
+function refuse(
+  experiment: string,
+  given: Given,
+  flags: readonly (keyof Given)[],
+): void {
+  for (const flag of flags) {
+    if (given[flag] === undefined) continue;
+    throw new UsageError(
+      `Cannot use --${flag} in lab plan ${experiment}: it has no such choice`,
+    );
+  }
+}
+
+function checkParts(
+  parts: readonly string[],
+  known: readonly string[],
+): void {
+  for (const part of parts) {
+    if (known.includes(part)) continue;
+    const near = nearest(part, known);
+    throw new UsageError(
+      `Cannot use --part ${part}: nothing changes such a field`,
+      near === undefined
+        ? `the fields are ${known.join(", ")}`
+        : `did you mean ${near}?`,
+    );
   }
 }
 

@@ -134,6 +134,20 @@ const experimentFlags: FlagsOf<ExperimentFlags> = {
   help: commonFlags.help,
 };
 
+/** What `lab ablate` can be told, and `lab plan`. */
+export interface AblationFlags extends ExperimentFlags {
+  part: readonly string[];
+}
+
+const ablationFlags: FlagsOf<AblationFlags> = {
+  ...experimentFlags,
+  part: texts("FIELD", {
+    help:
+      "change only this field of the configuration; may be given several times",
+    without: "all of them",
+  }),
+};
+
 const experimentSections = {
   "The experiment": [
     "preset",
@@ -147,8 +161,13 @@ const experimentSections = {
   "Where it runs": ["jobs", "device", "threads", "help"],
 } as const;
 
+const ablationSections = {
+  ...experimentSections,
+  "Only ablate": ["part"],
+} as const;
+
 /** `lab plan`. */
-export const labPlanVerb: Verb<ExperimentFlags> = {
+export const labPlanVerb: Verb<AblationFlags> = {
   name: "lab plan",
   summary:
     "write an experiment's plan and list its trials, without running them",
@@ -157,21 +176,22 @@ export const labPlanVerb: Verb<ExperimentFlags> = {
     ["lab plan ablate", "into studies/ablate-default"],
     ["lab plan scaling --seeds 5 --out s", "to be run by lab run s"],
   ],
-  flags: experimentFlags,
-  sections: experimentSections,
+  flags: ablationFlags,
+  sections: ablationSections,
 };
 
 /** `lab ablate`. */
-export const labAblateVerb: Verb<ExperimentFlags> = {
+export const labAblateVerb: Verb<AblationFlags> = {
   name: "lab ablate",
   summary: "take a recipe apart: what is each part worth?",
   examples: [
     ["lab ablate --quick", "a rough table in five minutes"],
     ["lab ablate", "three seeds, an hour"],
     ["lab ablate --preset original", "of the study this project grew from"],
+    ["lab ablate --part position --part mask", "only these"],
   ],
-  flags: experimentFlags,
-  sections: experimentSections,
+  flags: ablationFlags,
+  sections: ablationSections,
 };
 
 /** `lab scaling`. */
