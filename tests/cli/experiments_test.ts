@@ -56,7 +56,7 @@ Deno.test("lab minimal searches in rounds, and confirms what it finds", async ()
   const { code, stdout, stderr } = await here.run(args);
   assertEquals(code, 0, stderr);
   assertStringIncludes(stdout, "# The smallest tiny");
-  assertStringIncludes(stdout, "| loss ≤ 0.01 | none | | | |");
+  assertStringIncludes(stdout, "| loss ≤ 0.01 | none | | | | |");
   assert(/\| unigram: [^|]*\| [\d,]+ \| \d\.\d{4} ± /.test(stdout), stdout);
   const folders = ["round-1", "round-2", "round-3", "confirmation"];
   for (const folder of folders) {

@@ -23,11 +23,11 @@ export interface Found {
 export function headOf(
   { options, cells, rounds }: Found,
 ): { title: string; about: string } {
-  const { name, data, arms, steps, least, most } = options;
+  const { name, data, steps, least, most } = options;
   return {
     title: `The smallest ${name}`,
     about: `What the smallest model is that reaches a target on ${data}: ${
-      count(arms)
+      count(rounds[0]!.length)
     } configurations of ${count(least)} to ${
       count(most)
     } parameters were trained briefly, the best of their size for longer, in ${rounds.length} rounds, the last ${cells.length} for ${
@@ -49,12 +49,13 @@ export function minimalReport(found: Found): string {
     "",
     about,
     "",
-    "| target | parameters | validation loss | training FLOPs | configuration |",
-    "| --- | ---: | ---: | ---: | --- |",
+    "| target | parameters | validation loss | training FLOPs | computing | configuration |",
+    "| --- | ---: | ---: | ---: | ---: | --- |",
     ...answers.map(answerLine),
     "",
     "Losses are nats per token on the whole validation split, ± a 95 % confidence interval over the",
-    `fresh seeds. The search began at ${
+    "fresh seeds; computing is the time of the fastest of them, with all that is measured afterwards.",
+    `The search began at ${
       count(found.options.least)
     } parameters: what its smallest models reach, smaller ones may.`,
     "",
@@ -103,12 +104,13 @@ function answerLine({ target, winner, found }: Answer): string {
     const best = found === undefined
       ? "none"
       : `none; \`${found.cell}\` (${count(found.parameters)}) did once`;
-    return `| ${targetText(target)} | ${best} | | | |`;
+    return `| ${targetText(target)} | ${best} | | | | |`;
   }
   const loss = estimate(winner.map(({ valLoss }) => valLoss!));
+  const fastest = Math.min(...winner.map(({ seconds }) => seconds));
   return `| ${targetText(target)} | ${count(first.parameters)} | ${
     estimateText(loss)
-  } | ${flops(first)} | \`${first.cell}\` |`;
+  } | ${flops(first)} | ${duration(fastest)} | \`${first.cell}\` |`;
 }
 
 function cheapestLine({ target, cheapest }: Answer): string[] {
