@@ -223,6 +223,35 @@ export function smallest(
     .slice(0, count);
 }
 
+/** What was trained in a search. */
+export interface Search {
+  /** The configurations of the last round. */
+  readonly cells: readonly Cell[];
+  /** The outcomes of each round. */
+  readonly rounds: readonly (readonly Outcome[])[];
+  /** With fresh seeds. */
+  readonly confirmed: readonly Outcome[];
+}
+
+/** Searches of one preset and as many steps as one; what several of them trained counts once. */
+export function together(searches: readonly Search[]): Search {
+  const [first] = searches;
+  return {
+    cells: distinct(searches.flatMap(({ cells }) => cells), "name"),
+    rounds: first!.rounds.map((_, round) =>
+      distinct(searches.flatMap(({ rounds }) => rounds[round] ?? []), "id")
+    ),
+    confirmed: distinct(searches.flatMap(({ confirmed }) => confirmed), "id"),
+  };
+}
+
+function distinct<Key extends string, Thing extends Record<Key, string>>(
+  things: readonly Thing[],
+  key: Key,
+): Thing[] {
+  return [...new Map(things.map((thing) => [thing[key], thing])).values()];
+}
+
 /** What a search found for one target. */
 export interface Answer {
   readonly target: Target;
@@ -237,10 +266,7 @@ export interface Answer {
 /** The smallest configuration that reaches a target with each fresh seed. */
 export function answerTo(
   target: Target,
-  { rounds, confirmed }: {
-    readonly rounds: readonly (readonly Outcome[])[];
-    readonly confirmed: readonly Outcome[];
-  },
+  { rounds, confirmed }: Omit<Search, "cells">,
 ): Answer {
   const [found] = smallest(target, rounds.at(-1) ?? [], 1);
   const [cheapest] = finished([...rounds, confirmed].flat())

@@ -64,6 +64,17 @@ Deno.test("lab minimal searches in rounds, and confirms what it finds", async ()
   }
   const again = await here.run(args);
   assertEquals([again.code, again.stdout], [0, stdout]);
+
+  // With itself it has found the same: each trial counts once.
+  const both = await here.run([...args, "--with", "m"]);
+  assertEquals(both.code, 0, both.stderr);
+  assertEquals(
+    both.stdout.replace(" Counted in are searches of other sizes: m.", ""),
+    stdout,
+  );
+  const other = await here.run([...args, "--steps", "9", "--with", "m"]);
+  assertEquals(other.code, 1);
+  assertStringIncludes(other.stderr, "Cannot report with m: it is a search of");
 });
 
 Deno.test("lab works tells what a text asks for, and what a model reaches", async () => {

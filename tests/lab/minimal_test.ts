@@ -9,6 +9,7 @@ import {
   roundPlan,
   ROUNDS,
   smallest,
+  together,
 } from "../../lib/lab/minimal.ts";
 import type { Outcome } from "../../lib/lab/outcome.ts";
 import { finished, paretoFront, survivors } from "../../lib/lab/pareto.ts";
@@ -148,4 +149,22 @@ Deno.test("The cheapest to train may be of any round and size", () => {
   const answer = answerTo(2, { rounds: [[brief], [long]], confirmed: [] });
   assertEquals(answer.cheapest!.cell, "brief");
   assertEquals(answer.found!.cell, "long");
+});
+
+Deno.test("Searches together answer with the smallest model of any", () => {
+  const searchOf = (cell: string, parameters: number) => {
+    const model = { parameters, valLoss: 1.7 };
+    return {
+      cells: [{ name: cell }],
+      rounds: [[], [], [outcome(cell, model)]],
+      confirmed: FRESH_SEEDS.map((seed) => outcome(cell, { ...model, seed })),
+    };
+  };
+  const [large, small] = [searchOf("large", 900), searchOf("small", 700)];
+  const all = together([large, small, large]);
+  assertEquals(all.cells.map(({ name }) => name), ["large", "small"]);
+  assertEquals(all.rounds.map(({ length }) => length), [0, 0, 2]);
+  assertEquals(all.confirmed.length, 2 * FRESH_SEEDS.length);
+  assertEquals(answerTo(1.8, large).winner[0]!.cell, "large");
+  assertEquals(answerTo(1.8, all).winner, small.confirmed);
 });

@@ -11,9 +11,11 @@ import {
   confirmationPlan,
   roundPlan,
   ROUNDS,
+  type Search,
   type SearchOptions,
   smallest,
   type Target,
+  together,
 } from "../../lab/minimal.ts";
 import type { Outcome } from "../../lab/outcome.ts";
 import { finished, survivors } from "../../lab/pareto.ts";
@@ -37,7 +39,7 @@ import {
   minimalReport,
   targetText,
 } from "./minimal_report.ts";
-import { files, Study, writeFile } from "./study.ts";
+import { exists, files, Study, writeFile } from "./study.ts";
 import type { LabMinimalFlags } from "./verbs.ts";
 
 /** What is asked of tiny Shakespeare beside the rungs: nanoGPT's recipe for a CPU, and the study this project grew from. */
@@ -68,7 +70,12 @@ export async function labMinimal(
   const targets = flags.target?.map((text) => targetOf(text, rungs)) ??
     [...losses, ...rungs];
   const path = flags.out ?? join("studies", `minimal-${name}`);
-  const found = await search({ options, targets, path, flags });
+  const { with: others = [] } = flags;
+  const loaded = await Promise.all(others.map((dir) => earlier(dir, options)));
+  const own = await search({ options, targets, path, flags });
+  const all = together([own, ...loaded]);
+  const answers = targets.map((target) => answerTo(target, all));
+  const found = { ...all, options, own, others, answers };
   const report = minimalReport(found);
   await writeFile(join(path, files.report), report);
   await draw(found, { path, rungs });
@@ -105,7 +112,7 @@ async function search(
     readonly path: string;
     readonly flags: Partial<LabMinimalFlags>;
   },
-): Promise<Found> {
+): Promise<Search> {
   const rounds: (readonly Outcome[])[] = [];
   let cells: readonly Cell[] = candidates(options);
   for (let round = 1; round <= ROUNDS; round++) {
@@ -125,10 +132,42 @@ async function search(
     confirmationPlan(options, among(cells, winners)),
     flags,
   );
-  const answers = targets.map((target) =>
-    answerTo(target, { rounds, confirmed })
-  );
-  return { options, cells, rounds, confirmed, answers };
+  return { cells, rounds, confirmed };
+}
+
+/**
+ * What was trained in a search that was made before.
+ *
+ * @throws {CommandError} if it is none of the same preset, text and steps
+ */
+async function earlier(path: string, options: SearchOptions): Promise<Search> {
+  const rounds: (readonly Outcome[])[] = [];
+  let cells: readonly Cell[] = [];
+  for (let round = 1; round <= ROUNDS; round++) {
+    const { plan, outcomes } = await kept(join(path, `round-${round}`));
+    cells = plan.cells;
+    rounds.push(outcomes);
+    const { base, data, tokenizer } = roundPlan(options, { round, cells });
+    const [here, there] = [{ base, data, tokenizer }, plan].map((
+      { base, data, tokenizer },
+    ) => JSON.stringify([base, data, tokenizer]));
+    if (here === there) continue;
+    throw new CommandError(
+      `Cannot report with ${path}: it is a search of another preset, text or number of steps`,
+    );
+  }
+  const name = join(path, "confirmation");
+  const { outcomes: confirmed } = await exists(name)
+    ? await kept(name)
+    : { outcomes: [] };
+  return { cells, rounds, confirmed };
+}
+
+async function kept(
+  path: string,
+): Promise<{ plan: Plan; outcomes: readonly Outcome[] }> {
+  const study = await Study.open(path);
+  return { plan: study.plan, outcomes: await study.outcomes() };
 }
 
 /** Those cells that outcomes are of. */

@@ -1,27 +1,30 @@
 /** What a search for the smallest model found, in Markdown. */
 
-import type { Answer, SearchOptions, Target } from "../../lab/minimal.ts";
+import type {
+  Answer,
+  Search,
+  SearchOptions,
+  Target,
+} from "../../lab/minimal.ts";
 import type { Outcome } from "../../lab/outcome.ts";
 import { finished, paretoFront } from "../../lab/pareto.ts";
-import type { Cell } from "../../lab/plan.ts";
 import { estimate } from "../../lab/statistics.ts";
 import { describeChanges, digits, estimateText } from "../../lab/table.ts";
 import { duration } from "../progress.ts";
 
-/** All that a search found. */
-export interface Found {
+/** A search, what others it is reported with, and what all of them found. */
+export interface Found extends Search {
   readonly options: SearchOptions;
-  /** Of the last round. */
-  readonly cells: readonly Cell[];
-  readonly rounds: readonly (readonly Outcome[])[];
-  /** With fresh seeds. */
-  readonly confirmed: readonly Outcome[];
+  /** The search by itself. */
+  readonly own: Search;
+  /** Directories of other searches. */
+  readonly others: readonly string[];
   readonly answers: readonly Answer[];
 }
 
 /** What a search is called, and what it did. */
 export function headOf(
-  { options, cells, rounds }: Found,
+  { options, own: { cells, rounds }, others }: Found,
 ): { title: string; about: string } {
   const { name, data, steps, least, most } = options;
   return {
@@ -32,7 +35,11 @@ export function headOf(
       count(most)
     } parameters were trained briefly, the best of their size for longer, in ${rounds.length} rounds, the last ${cells.length} for ${
       count(steps)
-    } steps. The smallest that then reached a target was trained again with three fresh seeds and counts only if all of them reached it.`,
+    } steps. The smallest that then reached a target was trained again with three fresh seeds and counts only if all of them reached it.${
+      others.length === 0
+        ? ""
+        : ` Counted in are searches of other sizes: ${others.join(", ")}.`
+    }`,
   };
 }
 
@@ -43,6 +50,7 @@ export function minimalReport(found: Found): string {
   const all = [...rounds, confirmed].flat();
   const seconds = all.reduce((sum, outcome) => sum + outcome.seconds, 0);
   const machines = [...new Set(all.map(({ machine }) => machine))];
+  const least = Math.min(...all.map(({ parameters }) => parameters));
   const samples = answers.flatMap(({ winner: [first] }) => first ?? []);
   return [
     `# ${title}`,
@@ -55,9 +63,9 @@ export function minimalReport(found: Found): string {
     "",
     "Losses are nats per token on the whole validation split, ± a 95 % confidence interval over the",
     "fresh seeds; computing is the time of the fastest of them, with all that is measured afterwards.",
-    `The search began at ${
-      count(found.options.least)
-    } parameters: what its smallest models reach, smaller ones may.`,
+    `What the smallest models reach that were tried (${
+      count(least)
+    } parameters), smaller ones may.`,
     "",
     "## The cheapest to train",
     "",

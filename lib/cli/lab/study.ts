@@ -257,6 +257,6 @@ async function namesIn(folder: string): Promise<string[]> {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+export async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }

@@ -213,6 +213,7 @@ export interface LabMinimalFlags
   arms: number;
   least: number;
   most: number;
+  with: readonly string[];
 }
 
 /** `lab minimal`. */
@@ -245,6 +246,9 @@ export const labMinimalVerb: Verb<LabMinimalFlags> = {
       help: "the search's directory; one with the same plans is gone on with",
       without: "studies/minimal-PRESET",
     }),
+    with: texts("DIR", {
+      help: "count in another search; may be given several times",
+    }),
     jobs: experimentFlags.jobs,
     device: experimentFlags.device,
     threads: experimentFlags.threads,
@@ -260,6 +264,7 @@ export const labMinimalVerb: Verb<LabMinimalFlags> = {
       "data",
       "steps",
       "out",
+      "with",
     ],
     "Where it runs": ["jobs", "device", "threads", "help"],
   },
