@@ -221,7 +221,7 @@ export const labMinimalVerb: Verb<LabMinimalFlags> = {
   name: "lab minimal",
   summary: "search for the smallest model that reaches a target",
   examples: [
-    ["lab minimal", "for each rung of the ladder, half an hour"],
+    ["lab minimal", "for each rung of the ladder, an hour"],
     ["lab minimal --target 1.732 --most 80000", "for a validation loss"],
     ["lab minimal --target spells", "for a rung: docs/works.md"],
   ],
