@@ -36,14 +36,20 @@ import { ladderOf } from "./ladder.ts";
 import {
   type Found,
   headOf,
+  type Known,
   minimalReport,
   targetText,
 } from "./minimal_report.ts";
 import { exists, files, Study, writeFile } from "./study.ts";
 import type { LabMinimalFlags } from "./verbs.ts";
 
-/** What is asked of tiny Shakespeare beside the rungs: nanoGPT's recipe for a CPU, and the study this project grew from. */
-const KNOWN_LOSSES = [1.88, 1.732];
+/** What others reached on tiny Shakespeare, which is asked beside the rungs. */
+const KNOWN: readonly Known[] = [
+  // karpathy/nanoGPT, README.md: "on a CPU".
+  { name: "nanoGPT for a CPU", parameters: 804_096, loss: 1.88 },
+  // k-duan/lm, whose study this project grew from.
+  { name: "the original", parameters: 826_240, loss: 1.732 },
+];
 
 /** For each target so many of the smallest that reached it are trained again. */
 const CONFIRMED = 2;
@@ -66,16 +72,16 @@ export async function labMinimal(
     most: flags.most ?? 160_000,
   };
   checkOptions(options);
-  const losses = data === "tinyshakespeare" ? KNOWN_LOSSES : [];
+  const known = data === "tinyshakespeare" ? KNOWN : [];
   const targets = flags.target?.map((text) => targetOf(text, rungs)) ??
-    [...losses, ...rungs];
+    [...known.map(({ loss }) => loss), ...rungs];
   const path = flags.out ?? join("studies", `minimal-${name}`);
   const { with: others = [] } = flags;
   const loaded = await Promise.all(others.map((dir) => earlier(dir, options)));
   const own = await search({ options, targets, path, flags });
   const all = together([own, ...loaded]);
   const answers = targets.map((target) => answerTo(target, all));
-  const found = { ...all, options, own, others, answers };
+  const found = { ...all, options, own, others, answers, known };
   const report = minimalReport(found);
   await writeFile(join(path, files.report), report);
   await draw(found, { path, rungs });

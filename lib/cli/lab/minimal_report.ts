@@ -20,6 +20,15 @@ export interface Found extends Search {
   /** Directories of other searches. */
   readonly others: readonly string[];
   readonly answers: readonly Answer[];
+  readonly known: readonly Known[];
+}
+
+/** What others reached on the same text. */
+export interface Known {
+  readonly name: string;
+  readonly parameters: number;
+  /** On the validation split, in nats per token. */
+  readonly loss: number;
 }
 
 /** What a search is called, and what it did. */

@@ -24,6 +24,12 @@ export interface MinimalRecord {
   /** Those with fresh seeds. */
   readonly confirmed: readonly Outcome[];
   readonly rungs: readonly Rung[];
+  /** What others reached. */
+  readonly known: readonly {
+    readonly name: string;
+    readonly parameters: number;
+    readonly loss: number;
+  }[];
   /** How a target is written. */
   readonly targetText: (target: Answer["target"]) => string;
 }
@@ -104,7 +110,7 @@ function lossSection(plotter: Plotter, record: MinimalRecord): Section {
     id: "front",
     title: "Size against loss",
     about:
-      "Each point is a model. The line joins those of the last round to which no smaller one has a lower loss; rings are models trained again with fresh seeds.",
+      "Each point is a model. The line joins those of the last round to which no smaller one has a lower loss; rings are models trained again with fresh seeds; diamonds are what others reached.",
     content: markup`${roundLegend(record)}
 ${wideAndNarrow((size) => frontChart(plotter, record, size))}`,
   };
@@ -125,9 +131,9 @@ const tint = (round: number) => `var(--run${[6, 5, 0][round] ?? round})`;
 /** All models by size and loss, with the targets as lines. */
 export function frontChart(
   plotter: Plotter,
-  { rounds, confirmed, answers }: Pick<
+  { rounds, confirmed, answers, known }: Pick<
     MinimalRecord,
-    "rounds" | "confirmed" | "answers"
+    "rounds" | "confirmed" | "answers" | "known"
   >,
   size: { readonly width: number; readonly height: number },
 ): Markup {
@@ -137,6 +143,9 @@ export function frontChart(
   );
   const again = finished(confirmed);
   const losses = [...points, ...again].map(({ valLoss }) => valLoss);
+  const sizes = [...points, ...again, ...known].map(({ parameters }) =>
+    parameters
+  );
   const [low, high] = [Math.min(...losses), Math.max(...losses)];
   const targets = answers.flatMap(({ target }) => {
     const loss = typeof target === "number"
@@ -149,6 +158,10 @@ export function frontChart(
       ? [{ name, loss }]
       : [];
   });
+  const winners = answers.flatMap(({ target, winner }) => {
+    const [first] = finished(winner);
+    return typeof target === "number" && first !== undefined ? [first] : [];
+  });
   const tell = ({ id, parameters, valLoss }: Finished) =>
     `${id}: ${count(parameters)} parameters, ${valLoss.toFixed(4)}`;
   return plotter.draw({
@@ -160,6 +173,7 @@ export function frontChart(
     x: {
       type: "log",
       label: "parameters",
+      domain: [0.9 * Math.min(...sizes), 1.1 * Math.max(...sizes)],
       ticks: size.width < 500 ? 3 : 8,
       tickFormat: (value: number) => `${short(value / 1000)}k`,
     },
@@ -173,7 +187,7 @@ export function frontChart(
       }),
       plot.text(targets, {
         ...{ y: "loss", frameAnchor: "right", textAnchor: "start", dx: 6 },
-        text: ({ name, loss }) => `${name} ${short(loss)}`,
+        text: ({ name, loss }) => `${name} ${Number(loss.toPrecision(4))}`,
         fill: "var(--dim)",
       }),
       plot.dot(points, {
@@ -193,8 +207,25 @@ export function frontChart(
         strokeWidth: 1.5,
         title: tell,
       }),
+      plot.dot(known, {
+        ...{ x: "parameters", y: "loss", r: 5, symbol: "diamond" },
+        fill: "var(--run2)",
+        title: ({ name, parameters, loss }: typeof known[number]) =>
+          `${name}: ${count(parameters)} parameters, ${loss}`,
+      }),
+      plot.text(known, {
+        ...{ x: "parameters", y: "loss", textAnchor: "end", dx: -9, dy: -9 },
+        text: ({ name, parameters }) => `${name}: ${count(parameters)}`,
+        fill: "var(--run2)",
+      }),
+      plot.text(winners, {
+        ...{ x: "parameters", y: "valLoss", textAnchor: "end", dx: -9, dy: 9 },
+        text: ({ parameters }) => count(parameters),
+        fill: "var(--train)",
+      }),
     ],
     color: { type: "identity" },
+    symbol: { type: "identity" },
     r: { type: "identity" },
   });
 }
