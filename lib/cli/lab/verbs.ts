@@ -143,7 +143,7 @@ const ablationFlags: FlagsOf<AblationFlags> = {
   ...experimentFlags,
   part: texts("FIELD", {
     help:
-      "change only this field of the configuration; may be given several times",
+      "ablate only this field of the configuration; may be given several times",
     without: "all of them",
   }),
 };
@@ -163,7 +163,7 @@ const experimentSections = {
 
 const ablationSections = {
   ...experimentSections,
-  "Only ablate": ["part"],
+  "The experiment": ["part", ...experimentSections["The experiment"]],
 } as const;
 
 /** `lab plan`. */
