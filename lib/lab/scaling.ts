@@ -163,8 +163,9 @@ export function scalingText(
     `for N parameters and D tokens, ${
       residual.toFixed(4)
     } off on average (root of the mean square). For \`${next}\``,
-    `it says ${estimateText(predicted)}; trained, it reaches ${
-      estimateText(measured)
-    }.`,
+    `it says ${
+      estimateText(predicted)
+    } over seeds, beside its own error; trained,`,
+    `it reaches ${estimateText(measured)}.`,
   ].join("\n");
 }
