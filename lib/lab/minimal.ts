@@ -252,6 +252,14 @@ function distinct<Key extends string, Thing extends Record<Key, string>>(
   return [...new Map(things.map((thing) => [thing[key], thing])).values()];
 }
 
+/** What others reached on the same text. */
+export interface Known {
+  readonly name: string;
+  readonly parameters: number;
+  /** On the validation split, in nats per token. */
+  readonly loss: number;
+}
+
 /** What a search found for one target. */
 export interface Answer {
   readonly target: Target;

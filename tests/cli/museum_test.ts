@@ -51,3 +51,13 @@ Deno.test("lab museum refuses what it cannot show", async () => {
     assertStringIncludes(stderr, says);
   }
 });
+
+Deno.test("lab museum trains nothing if it cannot keep what it finds", async () => {
+  await using here = await Workplace.create();
+  await here.write("file", "in the way");
+  const { code, stdout, stderr } = await here.run(
+    ["lab", "museum", "zero-mask", "--out", "file/museum"],
+  );
+  assertEquals([code, stdout], [1, ""], stderr);
+  assertStringIncludes(stderr, "Cannot create file/museum");
+});

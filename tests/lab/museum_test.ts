@@ -122,6 +122,29 @@ function valuesOf({ figures, columns }: Finding): Values {
   };
 }
 
+/** Exhibits whose trainings told the same, or that train nothing of their own. */
+const sameTraining = [
+  ...["seen-text", "rope-pairs", "dropout-always", "zero-top-k"],
+  "unmasked-padding",
+];
+
+/** The curve is there where trainings differ, and its means are those of the steps. */
+function checkCurve(name: string, { curve, columns }: Finding): void {
+  assertEquals(curve === undefined, sameTraining.includes(name), name);
+  if (curve === undefined) return;
+  assertEquals(curve.values.length, columns.length);
+  assertEquals(curve.values.map(({ length }) => length), columns.map(() => 75));
+  const [right, mistake] = curve.values;
+  if (name === "clipped-norm") {
+    assertGreater(Math.max(...right!), 1);
+    assertLess(Math.max(...mistake!), 1.0001);
+  }
+  if (name === "zero-mask") {
+    assertGreater(right![0]!, right!.at(-1)! + 0.5);
+    assertLess(mistake!.at(-1)!, right!.at(-1)!);
+  }
+}
+
 Deno.test("Museum", async (t) => {
   const text = syllables(30_000);
   const tokenizer = Tokenizer.chars(text);
@@ -147,6 +170,7 @@ Deno.test("Museum", async (t) => {
       const { bells } = finding;
       const rung = bells.filter(rang).map(({ check }) => check);
       for (const check of rings) assert(rung.includes(check), section);
+      checkCurve(name, finding);
     });
   }
 });

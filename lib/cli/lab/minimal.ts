@@ -9,6 +9,7 @@ import {
   armsOf,
   candidates,
   confirmationPlan,
+  type Known,
   roundPlan,
   ROUNDS,
   type Search,
@@ -36,7 +37,6 @@ import { ladderOf } from "./ladder.ts";
 import {
   type Found,
   headOf,
-  type Known,
   minimalReport,
   targetText,
 } from "./minimal_report.ts";

@@ -2,6 +2,7 @@
 
 import type {
   Answer,
+  Known,
   Search,
   SearchOptions,
   Target,
@@ -21,14 +22,6 @@ export interface Found extends Search {
   readonly others: readonly string[];
   readonly answers: readonly Answer[];
   readonly known: readonly Known[];
-}
-
-/** What others reached on the same text. */
-export interface Known {
-  readonly name: string;
-  readonly parameters: number;
-  /** On the validation split, in nats per token. */
-  readonly loss: number;
 }
 
 /** What a search is called, and what it did. */

@@ -1,6 +1,6 @@
 /** The page about a search for the smallest model: size against loss and abilities, and who won. */
 
-import type { Answer } from "../../lab/minimal.ts";
+import type { Answer, Known } from "../../lab/minimal.ts";
 import type { Outcome } from "../../lab/outcome.ts";
 import { type Finished, finished, paretoFront } from "../../lab/pareto.ts";
 import { estimate } from "../../lab/statistics.ts";
@@ -25,11 +25,7 @@ export interface MinimalRecord {
   readonly confirmed: readonly Outcome[];
   readonly rungs: readonly Rung[];
   /** What others reached. */
-  readonly known: readonly {
-    readonly name: string;
-    readonly parameters: number;
-    readonly loss: number;
-  }[];
+  readonly known: readonly Known[];
   /** How a target is written. */
   readonly targetText: (target: Answer["target"]) => string;
 }
@@ -210,7 +206,7 @@ export function frontChart(
       plot.dot(known, {
         ...{ x: "parameters", y: "loss", r: 5, symbol: "diamond" },
         fill: "var(--run2)",
-        title: ({ name, parameters, loss }: typeof known[number]) =>
+        title: ({ name, parameters, loss }: Known) =>
           `${name}: ${count(parameters)} parameters, ${loss}`,
       }),
       plot.text(known, {
