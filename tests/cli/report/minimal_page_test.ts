@@ -1,0 +1,22 @@
+import { assertStringIncludes } from "@std/assert";
+import { frontChart } from "../../../lib/cli/report/minimal_page.ts";
+import { Plotter } from "../../../lib/cli/report/plotter.ts";
+import type { Outcome } from "../../../lib/lab/outcome.ts";
+
+Deno.test("The front chart names the winners of losses, and what others reached", async () => {
+  const outcome: Outcome = {
+    ...{ id: "small.s1", cell: "small", seed: 1, parameters: 44_352 },
+    ...{ steps: 1, tokens: 1, valLoss: 1.71, trainLoss: 1.7, curve: [] },
+    ...{ seconds: 1, tokensPerSecond: 1 },
+  };
+  const winner = [outcome];
+  const { text } = frontChart(await Plotter.open(), {
+    rounds: [[], [], winner],
+    confirmed: winner,
+    answers: [{ target: 1.732, winner, found: outcome, cheapest: outcome }],
+    known: [{ name: "the original", parameters: 826_240, loss: 1.732 }],
+  }, { width: 840, height: 420 });
+  assertStringIncludes(text, ">the original: 826,240<");
+  assertStringIncludes(text, ">44,352<");
+  assertStringIncludes(text, ">loss 1.732<");
+});
