@@ -1,6 +1,6 @@
 /** What came of trials, as plain data, and how outcomes from several places become one list. */
 
-import { type Plan, trialsOf } from "./plan.ts";
+import { type Plan, type Setting, trialsOf } from "./plan.ts";
 import type { OwnText } from "./works.ts";
 
 /** What came of a trial. Losses are plain cross-entropy in nats per token. */
@@ -9,6 +9,8 @@ export interface Outcome {
   readonly id: string;
   readonly cell: string;
   readonly seed: number;
+  /** What was run, as the plan said it then. */
+  readonly setting: Setting;
   readonly parameters: number;
   /** Steps done. */
   readonly steps: number;
@@ -46,19 +48,43 @@ export interface Outcome {
  * One outcome for each trial of the plan that has one, in the plan's order: the same whatever
  * the order of the lists. Of several the one that took the least time is kept; the results
  * of outcomes that ran on the same kind of device are the same anyway.
+ *
+ * @throws {RangeError} if the plan has changed since one of its trials ran, naming what
  */
 export function mergeOutcomes(
   plan: Plan,
   lists: Iterable<readonly Outcome[]>,
 ): Outcome[] {
+  const trials = new Map(trialsOf(plan).map((trial) => [trial.id, trial]));
   const byId = new Map<string, Outcome>();
   for (const outcome of Array.from(lists).flat()) {
+    const trial = trials.get(outcome.id);
+    if (trial === undefined) continue;
+    checkSetting(outcome, trial.setting);
     const other = byId.get(outcome.id);
     if (other === undefined || precedes(outcome, other)) {
       byId.set(outcome.id, outcome);
     }
   }
-  return trialsOf(plan).flatMap(({ id }) => byId.get(id) ?? []);
+  return [...trials.keys()].flatMap((id) => byId.get(id) ?? []);
+}
+
+function checkSetting({ id, setting }: Outcome, planned: Setting): void {
+  const ran = fieldsOf(setting);
+  const now = fieldsOf(planned);
+  for (const field of new Set([...ran.keys(), ...now.keys()])) {
+    const [before, after] = [ran, now].map((of) => of.get(field) ?? "none");
+    if (before === after) continue;
+    throw new RangeError(
+      `Cannot use this outcome: ${id} ran with ${field} ${before}, and the plan has ${after}`,
+    );
+  }
+}
+
+/** Each field of a setting, as JSON. */
+function fieldsOf({ model, train, ...rest }: Setting): Map<string, string> {
+  const fields = Object.entries({ ...rest, ...model, ...train });
+  return new Map(fields.map(([name, value]) => [name, JSON.stringify(value)]));
 }
 
 /** A total order of outcomes of one trial, so that a merge never depends on who came first. */

@@ -65,15 +65,22 @@ export interface Plan {
   readonly cells: readonly Cell[];
 }
 
+/** All that decides what comes of a trial, but for the program and the device. */
+export interface Setting extends Pick<Plan, "data" | "tokenizer"> {
+  readonly measure: Measure;
+  readonly model: Changes["model"] & object;
+  /** With the seed. */
+  readonly train: Partial<TrainConfig>;
+  readonly dataShare: number;
+}
+
 /** One run of a study. */
 export interface Trial {
   /** The cell's name and the seed: unique in a plan. */
   readonly id: string;
   readonly cell: string;
   readonly seed: number;
-  readonly model: Changes["model"] & object;
-  readonly train: Partial<TrainConfig>;
-  readonly dataShare: number;
+  readonly setting: Setting;
 }
 
 const tokenizers: readonly TokenizerKind[] = ["ascii", "chars", "bytes"];
@@ -165,7 +172,8 @@ const planFields = [
   "cells",
 ];
 
-function checkTrial({ id, model, train, dataShare }: Trial): void {
+function checkTrial({ id, setting }: Trial): void {
+  const { model, train, dataShare } = setting;
   try {
     modelConfig({ ...model, vocabSize: 1 });
     trainConfig(train);
@@ -184,7 +192,9 @@ function checkTrial({ id, model, train, dataShare }: Trial): void {
 }
 
 /** The trials of a plan, in order: seed after seed, so that all cells have their first early. */
-export function trialsOf({ base, cells, seeds }: Plan): Trial[] {
+export function trialsOf(
+  { data, tokenizer, measure = "loss", base, cells, seeds }: Plan,
+): Trial[] {
   const trials = cells.flatMap((cell, place) =>
     (cell.seeds ?? seeds).map((seed, round) => ({
       place,
@@ -193,9 +203,12 @@ export function trialsOf({ base, cells, seeds }: Plan): Trial[] {
         id: `${cell.name}.s${seed}`,
         cell: cell.name,
         seed,
-        model: { ...base.model, ...cell.model },
-        train: { ...base.train, ...cell.train, seed },
-        dataShare: cell.dataShare ?? base.dataShare ?? 1,
+        setting: {
+          ...{ data, tokenizer, measure },
+          model: { ...base.model, ...cell.model },
+          train: { ...base.train, ...cell.train, seed },
+          dataShare: cell.dataShare ?? base.dataShare ?? 1,
+        },
       },
     }))
   );

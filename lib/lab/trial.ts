@@ -55,17 +55,17 @@ export async function runTrial(
 ): Promise<Outcome> {
   const { backend, tokenizer, tokens, signal, onStep } = room;
   const begun = performance.now();
-  const { id, cell, seed } = trial;
+  const { id, cell, seed, setting } = trial;
   const train = trainConfig({
     evalInterval: 0,
     sampleInterval: 0,
     checkpointInterval: 0,
-    ...trial.train,
+    ...setting.train,
   });
   const { vocabSize } = tokenizer;
-  const config = modelConfig({ ...trial.model, vocabSize });
+  const config = modelConfig({ ...setting.model, vocabSize });
   const { blockSize } = config;
-  const dataset = cut(tokens, trial.dataShare, {
+  const dataset = cut(tokens, setting.dataShare, {
     blockSize,
     batchSize: train.batchSize,
     seed,
@@ -99,6 +99,7 @@ export async function runTrial(
     id,
     cell,
     seed,
+    setting,
     parameters: model.parameterCount,
     steps: trainer.step,
     tokens: seen,

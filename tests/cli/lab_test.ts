@@ -83,6 +83,29 @@ Deno.test("lab shares a study between processes, each trial once", async () => {
   assertEquals(names.length, 4, "nothing but outcomes is left");
 });
 
+Deno.test("lab refuses outcomes of a plan that was edited since, or of another one", async () => {
+  await using here = await study();
+  const longer = {
+    ...plan,
+    base: { ...plan.base, train: { ...plan.base.train, maxSteps: 4 } },
+  };
+  await here.write("b/plan.json", JSON.stringify(longer));
+  for (const folder of ["a", "b"]) {
+    await here.run(["lab", "run", folder, ...onReference]);
+  }
+  const says = "base.s1 ran with maxSteps 4, and the plan has 3";
+  const mixed = await here.run(["lab", "merge", "a", "--from", "b"]);
+  assertEquals(mixed.code, 1);
+  assertStringIncludes(mixed.stderr, says);
+  await here.write("b/plan.json", JSON.stringify(plan));
+  for (const verb of ["run", "merge", "report"]) {
+    const { code, stderr } = await here.run(["lab", verb, "b"]);
+    assertEquals(code, 1, verb);
+    assertStringIncludes(stderr, says);
+    assertStringIncludes(stderr, "a changed cell needs a name of its own");
+  }
+});
+
 Deno.test("lab refuses what it cannot do", async () => {
   await using here = await study();
   const impossible = { ...plan, cells: [{ name: "c", model: { nHead: 3 } }] };

@@ -3,12 +3,17 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { modelConfig, trainConfig } from "../../lib/config.ts";
 import { ablationParts, ablationPlan } from "../../lib/lab/ablations.ts";
-import type { Outcome } from "../../lib/lab/outcome.ts";
-import { checkPlan, type Plan, trialsOf } from "../../lib/lab/plan.ts";
+import {
+  checkPlan,
+  type Plan,
+  type Trial,
+  trialsOf,
+} from "../../lib/lab/plan.ts";
 import { scalingPlan, scalingResult } from "../../lib/lab/scaling.ts";
 import { cellResults, markdownTable } from "../../lib/lab/table.ts";
 import { parameterLayout } from "../../lib/plans.ts";
 import { type PresetName, presets } from "../../lib/presets.ts";
+import { outcomeOf } from "./outcomes.ts";
 
 const names = Object.keys(presets) as PresetName[];
 const options = {
@@ -19,7 +24,8 @@ const options = {
 } as const;
 
 /** What a trial trains, written out in full. */
-function complete({ model, train, dataShare }: ReturnType<typeof trialsOf>[0]) {
+function complete({ setting }: Trial) {
+  const { model, train, dataShare } = setting;
   const whole = {
     ...modelConfig({ ...model, vocabSize: 65 }),
     ...trainConfig(train),
@@ -118,11 +124,8 @@ Deno.test("What hurts most stands first, after what leaks", () => {
     seeds: [1],
     cells: ["base", "worse", "leaky", "lost"].map((name) => ({ name })),
   };
-  const outcome = (cell: string, valLoss: number | null, causal = true) => ({
-    ...{ id: `${cell}.s1`, cell, seed: 1, parameters: 1, steps: 1, tokens: 1 },
-    ...{ valLoss, trainLoss: valLoss, curve: [], seconds: 1, causal },
-    tokensPerSecond: 1,
-  });
+  const outcome = (cell: string, valLoss: number | null, causal = true) =>
+    outcomeOf(cell, { parameters: 1, valLoss, causal });
   const outcomes = [
     outcome("base", 2),
     outcome("worse", 3),
@@ -143,17 +146,13 @@ Deno.test("Scaling of every preset can be run, and predicts its widest", () => {
     const trials = trialsOf(plan);
     const law = (parameters: number, tokens: number) =>
       1.1 + 30 * parameters ** -0.4 + 500 * tokens ** -0.5;
-    const outcomes = trials.map((trial): Outcome => {
-      const config = modelConfig({ ...trial.model, vocabSize: 65 });
+    const outcomes = trials.map(({ cell, seed, setting }) => {
+      const config = modelConfig({ ...setting.model, vocabSize: 65 });
       const parameters = parameterLayout(config).count;
-      const { maxSteps, batchSize } = trainConfig(trial.train);
+      const { maxSteps, batchSize } = trainConfig(setting.train);
       const tokens = maxSteps * batchSize * config.blockSize;
-      const valLoss = trial.dataShare < 1 ? 9 : law(parameters, tokens);
-      return {
-        ...{ id: trial.id, cell: trial.cell, seed: trial.seed, curve: [] },
-        ...{ parameters, tokens, valLoss, trainLoss: valLoss },
-        ...{ steps: maxSteps, seconds: 1, tokensPerSecond: 1 },
-      };
+      const valLoss = setting.dataShare < 1 ? 9 : law(parameters, tokens);
+      return outcomeOf(cell, { parameters, valLoss, seed, tokens });
     });
     const { predicted, measured } = scalingResult(plan, outcomes)!;
     assertAlmostEquals(predicted.mean, measured.mean, 2e-3, name);

@@ -11,11 +11,11 @@ import {
   smallest,
   together,
 } from "../../lib/lab/minimal.ts";
-import type { Outcome } from "../../lib/lab/outcome.ts";
 import { finished, paretoFront, survivors } from "../../lib/lab/pareto.ts";
 import { checkPlan, trialsOf } from "../../lib/lab/plan.ts";
 import { parameterLayout } from "../../lib/plans.ts";
 import { type PresetName, presets } from "../../lib/presets.ts";
+import { outcomeOf } from "./outcomes.ts";
 
 function search(name: PresetName) {
   return {
@@ -30,36 +30,13 @@ function search(name: PresetName) {
   };
 }
 
-function outcome(
-  cell: string,
-  { parameters, valLoss, seed = 1 }: {
-    parameters: number;
-    valLoss: number | null;
-    seed?: number;
-  },
-): Outcome {
-  return {
-    id: `${cell}.s${seed}`,
-    cell,
-    seed,
-    parameters,
-    steps: 1,
-    tokens: 1,
-    valLoss,
-    trainLoss: valLoss,
-    curve: [],
-    seconds: 1,
-    tokensPerSecond: 1,
-  };
-}
-
 const trained = [
-  outcome("a", { parameters: 1000, valLoss: 2.5 }),
-  outcome("b", { parameters: 2000, valLoss: 2.6 }),
-  outcome("c", { parameters: 3000, valLoss: 2.1 }),
-  outcome("d", { parameters: 4000, valLoss: 1.8 }),
-  outcome("e", { parameters: 5000, valLoss: 1.9 }),
-  outcome("f", { parameters: 500, valLoss: null }),
+  outcomeOf("a", { parameters: 1000, valLoss: 2.5 }),
+  outcomeOf("b", { parameters: 2000, valLoss: 2.6 }),
+  outcomeOf("c", { parameters: 3000, valLoss: 2.1 }),
+  outcomeOf("d", { parameters: 4000, valLoss: 1.8 }),
+  outcomeOf("e", { parameters: 5000, valLoss: 1.9 }),
+  outcomeOf("f", { parameters: 500, valLoss: null }),
 ];
 
 Deno.test("Candidates fill the range of sizes, each in its own part, the same each time", () => {
@@ -90,7 +67,7 @@ Deno.test("Each round has fewer configurations, and trains them for longer", () 
   const options = search("default");
   const cells = candidates(options);
   const steps = [1, 2, 3].map((round) =>
-    trialsOf(roundPlan(options, { round, cells }))[0]!.train.maxSteps
+    trialsOf(roundPlan(options, { round, cells }))[0]!.setting.train.maxSteps
   );
   assertEquals(steps, [100, 200, 400]);
   assertEquals([1, 2, 3].map((round) => armsOf(round, 16)), [16, 8, 4]);
@@ -127,7 +104,7 @@ Deno.test("The smallest that reaches a target counts if all fresh seeds reach it
   );
   const again = (cell: string, parameters: number, losses: readonly number[]) =>
     losses.map((valLoss, i) =>
-      outcome(cell, { parameters, valLoss, seed: FRESH_SEEDS[i]! })
+      outcomeOf(cell, { parameters, valLoss, seed: FRESH_SEEDS[i]! })
     );
   const c = again("c", 3000, [2.1, 2.15, 2.25]);
   const d = again("d", 4000, [1.8, 1.9, 1.85]);
@@ -156,8 +133,8 @@ Deno.test("Searches together answer with the smallest model of any", () => {
     const model = { parameters, valLoss: 1.7 };
     return {
       cells: [{ name: cell }],
-      rounds: [[], [], [outcome(cell, model)]],
-      confirmed: FRESH_SEEDS.map((seed) => outcome(cell, { ...model, seed })),
+      rounds: [[], [], [outcomeOf(cell, model)]],
+      confirmed: FRESH_SEEDS.map((seed) => outcomeOf(cell, { ...model, seed })),
     };
   };
   const [large, small] = [searchOf("large", 900), searchOf("small", 700)];

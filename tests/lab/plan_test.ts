@@ -29,11 +29,15 @@ Deno.test("A plan's trials are its cells with their seeds, all first seeds first
     "wide.s5",
     "less.s2",
   ]);
-  const [, wide, less] = trials;
-  assertEquals(wide!.model, { nLayer: 1, nEmbd: 16, nHead: 2 });
-  assertEquals(wide!.train, { maxSteps: 3, seed: 2 });
+  const [, wide, less] = trials.map(({ setting }) => setting);
+  assertEquals(wide, {
+    ...{ data: "tinyshakespeare", tokenizer: "chars", measure: "loss" },
+    model: { nLayer: 1, nEmbd: 16, nHead: 2 },
+    train: { maxSteps: 3, seed: 2 },
+    dataShare: 1,
+  });
   assertEquals(less!.train, { maxSteps: 9, seed: 1 });
-  assertEquals([wide!.dataShare, less!.dataShare], [1, 0.5]);
+  assertEquals(less!.dataShare, 0.5);
 });
 
 Deno.test("A plan's baseline is the one it names, or its first cell", () => {

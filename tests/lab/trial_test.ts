@@ -1,7 +1,7 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { openBackend } from "../../lib/backends/open.ts";
 import { mergeOutcomes, type Outcome } from "../../lib/lab/outcome.ts";
-import { checkPlan, trialsOf } from "../../lib/lab/plan.ts";
+import { checkPlan, type Plan, trialsOf } from "../../lib/lab/plan.ts";
 import { cellResults, markdownTable } from "../../lib/lab/table.ts";
 import { runTrial } from "../../lib/lab/trial.ts";
 import { Tokenizer } from "../../lib/tokenizer.ts";
@@ -67,6 +67,47 @@ Deno.test("Merged outcomes are in the plan's order, whatever the order of the li
   assertEquals(mergeOutcomes(plan, [[foreign], all]).length, all.length);
 });
 
+Deno.test("An outcome of a plan that has changed since is refused, by what changed", async () => {
+  const all = await outcomes();
+  const { base, cells } = plan;
+  const [first, hot, little] = cells;
+  const longer = { ...base, train: { ...base.train, maxSteps: 5 } };
+  const narrow = { ...first!, model: { nEmbd: 4 } };
+  const unclipped = { ...hot!, train: { learningRate: 1e30 } };
+  const changes: [changes: Partial<Plan>, says: string][] = [
+    [
+      { base: longer },
+      "base.s1 ran with maxSteps 4, and the plan has 5",
+    ],
+    [
+      { cells: [narrow, hot!, little!] },
+      "base.s1 ran with nEmbd 8, and the plan has 4",
+    ],
+    [
+      { cells: [first!, unclipped, little!] },
+      "hot.s1 ran with gradClip 0, and the plan has none",
+    ],
+    [
+      { cells: [first!, hot!, { name: "little" }] },
+      "little.s1 ran with dataShare 0.1, and the plan has 1",
+    ],
+    [{ measure: "sample" }, 'with measure "loss", and the plan has "sample"'],
+    [{ tokenizer: "bytes" }, 'with tokenizer "chars"'],
+    [{ data: "b.txt" }, 'with data "text.txt", and the plan has "b.txt"'],
+  ];
+  for (const [change, says] of changes) {
+    const changed = { ...plan, ...change };
+    assertThrows(() => mergeOutcomes(changed, [all]), RangeError, says);
+  }
+  // Also if the one that would be kept is right.
+  const stale = { ...all[0]!, setting: all[2]!.setting, seconds: 1e9 };
+  assertThrows(() => mergeOutcomes(plan, [all, [stale]]), RangeError);
+  // Trials may be added and left out.
+  const fewer = { ...plan, seeds: [2, 3], cells: [hot!, first!] };
+  const kept = mergeOutcomes(fewer, [all]).map(({ id }) => id);
+  assertEquals(kept, ["hot.s2", "base.s2"]);
+});
+
 Deno.test("A trial that is interrupted has no outcome", async () => {
   await using backend = await openBackend("reference");
   const signal = AbortSignal.abort(new Error("enough"));
@@ -85,11 +126,9 @@ Deno.test("A trial keeps what its model writes, and whether it sees the future",
   const causal = await runTrial(trial!, room);
   assertEquals(causal.sample!.length, 300);
   assertEquals(causal.causal, true);
-  const masked = {
-    ...trial!,
-    model: { ...trial!.model, mask: "none" },
-  } as const;
-  const leaky = await runTrial(masked, room);
+  const model = { ...trial!.setting.model, mask: "none" } as const;
+  const setting = { ...trial!.setting, model };
+  const leaky = await runTrial({ ...trial!, setting }, room);
   assertEquals(leaky.causal, false);
   const silent = await runTrial(trial!, { ...room, sample: false });
   assertEquals([silent.sample, silent.causal], [undefined, undefined]);

@@ -1,6 +1,6 @@
 /** `lab merge` and `lab report`: what became of a study. */
 
-import { mergeOutcomes, type Outcome } from "../../lab/outcome.ts";
+import type { Outcome } from "../../lab/outcome.ts";
 import { baselineOf, type Plan, trialsOf } from "../../lab/plan.ts";
 import { scalingResult, scalingText } from "../../lab/scaling.ts";
 import {
@@ -30,7 +30,7 @@ export async function labMerge(
   const lists = await Promise.all(
     [study, ...others].map((each) => each.outcomes()),
   );
-  const outcomes = mergeOutcomes(study.plan, lists);
+  const outcomes = study.gather(lists);
   const path = await study.merge(outcomes);
   const planned = trialsOf(study.plan).length;
   writeError(`${path}: ${outcomes.length} of ${planned} trials\n`);

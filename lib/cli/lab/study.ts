@@ -87,7 +87,11 @@ export class Study {
     );
   }
 
-  /** What came of trials so far, here and merged before. */
+  /**
+   * What came of trials so far, here and merged before.
+   *
+   * @throws {CommandError} if the plan has changed since one of them ran
+   */
   async outcomes(): Promise<Outcome[]> {
     const merged = await this.#merged();
     const folder = join(this.path, files.trials);
@@ -96,7 +100,25 @@ export class Study {
       if (!name.endsWith(".json")) continue;
       own.push(parseOutcome(await Deno.readTextFile(join(folder, name)), name));
     }
-    return mergeOutcomes(this.plan, [merged, own]);
+    return this.gather([merged, own]);
+  }
+
+  /**
+   * One outcome for each trial that has one, of several lists.
+   *
+   * @throws {CommandError} if one of them ran with another plan
+   */
+  gather(lists: readonly (readonly Outcome[])[]): Outcome[] {
+    try {
+      return mergeOutcomes(this.plan, lists);
+    } catch (error) {
+      const reason = (error as Error).message
+        .replace(/^Cannot use this outcome: /, "");
+      throw new CommandError(
+        `Cannot use the outcomes of ${this.path}: ${reason}`,
+        "a changed cell needs a name of its own, a changed base a study of its own",
+      );
+    }
   }
 
   /** The rungs of its text, if they have been found and kept. */
@@ -236,7 +258,8 @@ export class Claim implements Disposable {
 function parseOutcome(text: string, file: string): Outcome {
   try {
     const outcome = JSON.parse(text) as Outcome;
-    if (typeof outcome.id === "string" && typeof outcome.seconds === "number") {
+    const { id, setting } = outcome;
+    if (typeof id === "string" && typeof setting?.train === "object") {
       return outcome;
     }
   } catch {

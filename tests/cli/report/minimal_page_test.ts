@@ -1,14 +1,10 @@
 import { assertStringIncludes } from "@std/assert";
 import { frontChart } from "../../../lib/cli/report/minimal_page.ts";
 import { Plotter } from "../../../lib/cli/report/plotter.ts";
-import type { Outcome } from "../../../lib/lab/outcome.ts";
+import { outcomeOf } from "../../lab/outcomes.ts";
 
 Deno.test("The front chart names the winners of losses, and what others reached", async () => {
-  const outcome: Outcome = {
-    ...{ id: "small.s1", cell: "small", seed: 1, parameters: 44_352 },
-    ...{ steps: 1, tokens: 1, valLoss: 1.71, trainLoss: 1.7, curve: [] },
-    ...{ seconds: 1, tokensPerSecond: 1 },
-  };
+  const outcome = outcomeOf("small", { parameters: 44_352, valLoss: 1.71 });
   const winner = [outcome];
   const { text } = frontChart(await Plotter.open(), {
     rounds: [[], [], winner],
