@@ -3,7 +3,7 @@
  * study of its own, in a directory below: an interrupted search goes on where it stopped.
  */
 
-import { join } from "@std/path";
+import { join, relative } from "@std/path";
 import {
   answerTo,
   armsOf,
@@ -81,7 +81,11 @@ export async function labMinimal(
   const own = await search({ options, targets, path, flags });
   const all = together([own, ...loaded]);
   const answers = targets.map((target) => answerTo(target, all));
-  const found = { ...all, options, own, others, answers, known };
+  const found: Found = {
+    ...all,
+    ...{ options, own, answers, known },
+    others: others.map((dir) => relative(path, dir) || "."),
+  };
   const report = minimalReport(found);
   await writeFile(join(path, files.report), report);
   await draw(found, { path, rungs });

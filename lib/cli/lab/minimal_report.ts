@@ -18,7 +18,7 @@ export interface Found extends Search {
   readonly options: SearchOptions;
   /** The search by itself. */
   readonly own: Search;
-  /** Directories of other searches. */
+  /** Directories of other searches, as seen from that of the report. */
   readonly others: readonly string[];
   readonly answers: readonly Answer[];
   readonly known: readonly Known[];
