@@ -211,7 +211,7 @@ export function reachesTarget(
     : rungValue(target, { ...outcome, valLoss }).reached;
 }
 
-/** Names of the smallest configurations whose outcome reaches a target, from the smallest. */
+/** The outcomes that reach a target of the smallest configurations, from the smallest. */
 export function smallest(
   target: Target,
   outcomes: readonly Outcome[],

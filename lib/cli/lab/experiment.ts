@@ -3,7 +3,6 @@
 import { join } from "@std/path";
 import { coreCount } from "../../backends/open.ts";
 import { ablationParts, ablationPlan } from "../../lab/ablations.ts";
-import { mergeOutcomes } from "../../lab/outcome.ts";
 import { type Plan, trialsOf } from "../../lab/plan.ts";
 import { positionsPlan } from "../../lab/positions/plan.ts";
 import { scalingPlan } from "../../lab/scaling.ts";
@@ -64,10 +63,7 @@ export async function runAndMerge(
 ): Promise<number> {
   const where = device === undefined ? {} : { device };
   const code = await runStudy(study, { ...where, threads, jobs });
-  if (code === exitCode.ok) {
-    const { plan } = study;
-    await study.merge(mergeOutcomes(plan, [await study.outcomes()]));
-  }
+  if (code === exitCode.ok) await study.merge(await study.outcomes());
   return code;
 }
 
