@@ -3,7 +3,7 @@
 import type { Outcome } from "./outcome.ts";
 import { baselineOf, type Cell, type Changes, type Plan } from "./plan.ts";
 import { type Estimate, estimate, pairedDifference } from "./statistics.ts";
-import type { OwnText, Rung } from "./works.ts";
+import type { OwnText } from "./works.ts";
 
 /** What a study says of a cell. */
 export interface CellResult {
@@ -157,19 +157,6 @@ export function markdownTable(results: readonly CellResult[]): string {
     line(columns.map(({ title }) => title)),
     line(columns.map(({ number }) => number ? "---:" : "---")),
     ...results.map((result) => line(columns.map(({ of }) => of(result)))),
-  ].join("\n");
-}
-
-/** The rungs and what they ask for, in Markdown. */
-export function ladderTable(rungs: readonly Rung[]): string {
-  return [
-    "| rung | a model on it … | its number is | what the 5-gram model's text scores |",
-    "| --- | --- | --- | ---: |",
-    ...rungs.map(({ name, claim, relation, threshold, fiveGram }) =>
-      `| ${name} | ${claim} | ${relation} ${digits(threshold)} | ${
-        fiveGram === undefined ? "" : digits(fiveGram)
-      } |`
-    ),
   ].join("\n");
 }
 

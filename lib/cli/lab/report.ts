@@ -2,11 +2,15 @@
 
 import type { Outcome } from "../../lab/outcome.ts";
 import { baselineOf, type Plan, trialsOf } from "../../lab/plan.ts";
+import {
+  ladderTable,
+  reachedRungs,
+  reachedTable,
+} from "../../lab/rung_table.ts";
 import { scalingResult, scalingText } from "../../lab/scaling.ts";
 import {
   cellResults,
   describeChanges,
-  ladderTable,
   markdownTable,
 } from "../../lab/table.ts";
 import type { Rung } from "../../lab/works.ts";
@@ -107,6 +111,8 @@ function studyReport(
       "What a model has to score to work, which the text itself sets (docs/works.md):",
       "",
       ladderTable(rungs),
+      "",
+      reachedTable(reachedRungs(plan, outcomes, rungs)),
       "",
     ],
     provenance(plan, outcomes),

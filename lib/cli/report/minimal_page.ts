@@ -54,9 +54,7 @@ export async function minimalPage(
     sections: sections.filter((section) => section !== undefined),
     footer: `${all.length} trials in ${duration(seconds)} of computing: ${
       [...machines].join("; ")
-    }. Each line of round-*/trials.jsonl and confirmation/trials.jsonl is one of them. Drawn by lm ${VERSION} on ${
-      new Date().toISOString().slice(0, 10)
-    }.`,
+    }. Each line of round-*/trials.jsonl and confirmation/trials.jsonl is one of them. Drawn by lm ${VERSION}.`,
   });
 }
 

@@ -119,9 +119,7 @@ ${
         shown(beyondTable(findings)),
       ),
     ],
-    footer: markup`The base: ${base}. ${provenance} Drawn by lm ${VERSION} on ${
-      new Date().toISOString().slice(0, 10)
-    }.`,
+    footer: markup`The base: ${base}. ${provenance} Drawn by lm ${VERSION}.`,
   });
 }
 

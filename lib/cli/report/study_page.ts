@@ -15,6 +15,7 @@ import { count, short, wideAndNarrow } from "./charts.ts";
 import { type Content, type Markup, markup } from "./markup.ts";
 import { page, type Section, table } from "./page.ts";
 import type { Plotter } from "./plotter.ts";
+import { reachedSection } from "./reached_section.ts";
 import { scalingSection } from "./scaling_section.ts";
 
 /** What a page is made of. */
@@ -36,6 +37,7 @@ export async function studyPage(
       ? scalingSection(plotter, plan, outcomes)
       : differenceSection(plotter, plan, results),
     tableSection(results, rungs),
+    reachedSection(plan, outcomes, rungs),
     ladderSection(rungs),
     sampleSection(results),
     planSection(plan, outcomes),
@@ -54,9 +56,7 @@ export async function studyPage(
       } a cell cannot tell a small difference from chance.</p>`
     }`,
     sections: sections.filter((section) => section !== undefined),
-    footer: `Drawn by lm ${VERSION} on ${
-      new Date().toISOString().slice(0, 10)
-    }.`,
+    footer: `Drawn by lm ${VERSION}.`,
   });
 }
 

@@ -1,0 +1,107 @@
+/** The ladder as a study shows it: what its rungs ask for, and which runs reached them. */
+
+import type { Outcome } from "./outcome.ts";
+import { baselineOf, type Plan } from "./plan.ts";
+import { digits } from "./table.ts";
+import { type Rung, type RungName, rungValue } from "./works.ts";
+
+/** Which rungs the runs of a study reached. */
+export interface ReachedRungs {
+  /** Reached by every run. */
+  readonly all: readonly RungName[];
+  /** Reached by none. */
+  readonly none: readonly RungName[];
+  /** The others. */
+  readonly some: readonly RungName[];
+  /** The baseline, and the cells that differ from it in how often `some` were reached. */
+  readonly cells: readonly {
+    readonly cell: string;
+    readonly runs: number;
+    /** How many of its runs reached each of `some`. */
+    readonly reached: readonly number[];
+  }[];
+  /** How many cells do not differ from it. */
+  readonly alike: number;
+}
+
+/** Counts the runs that reached each rung. One that diverged reached none. */
+export function reachedRungs(
+  plan: Plan,
+  outcomes: readonly Outcome[],
+  rungs: readonly Rung[],
+): ReachedRungs {
+  const reaches = (outcome: Outcome, rung: Rung) =>
+    outcome.valLoss !== null &&
+    rungValue(rung, { ...outcome, valLoss: outcome.valLoss }).reached === true;
+  const times = (rung: Rung, runs: readonly Outcome[]) =>
+    runs.filter((outcome) => reaches(outcome, rung)).length;
+  const named = (condition: (count: number) => boolean) =>
+    rungs.filter((rung) => condition(times(rung, outcomes)));
+  const some = named((count) => count > 0 && count < outcomes.length);
+  const names = (of: readonly Rung[]) => of.map(({ name }) => name);
+  const cells = [...Map.groupBy(outcomes, ({ cell }) => cell)]
+    .map(([cell, runs]) => ({
+      cell,
+      runs: runs.length,
+      reached: some.map((rung) => times(rung, runs)),
+    }));
+  const baseline = cells.find(({ cell }) => cell === baselineOf(plan));
+  const shown = cells.filter(({ cell, runs, reached }) =>
+    baseline === undefined || cell === baseline.cell ||
+    reached.some((count, i) =>
+      count * baseline.runs !== baseline.reached[i]! * runs
+    )
+  );
+  return {
+    all: names(named((count) => count > 0 && count === outcomes.length)),
+    none: names(named((count) => count === 0)),
+    some: names(some),
+    cells: shown,
+    alike: cells.length - shown.length,
+  };
+}
+
+/** What every run reached and what none did, in a few sentences. */
+export function reachedText(
+  { all, none, some, alike }: ReachedRungs,
+): string {
+  const rest = "In the table are the other rungs, and the cells that reach " +
+    "one of them in more runs or fewer than the baseline";
+  return [
+    ...all.length > 0 ? [`Every run reaches ${all.join(", ")}.`] : [],
+    ...none.length > 0 ? [`No run reaches ${none.join(", ")}.`] : [],
+    ...some.length > 0
+      ? [alike > 0 ? `${rest}; cells left out: ${alike}.` : `${rest}.`]
+      : [],
+  ].join(" ");
+}
+
+/** Which rungs were reached, in Markdown. */
+export function reachedTable(reached: ReachedRungs): string {
+  const { some, cells } = reached;
+  if (some.length === 0) return reachedText(reached);
+  return [
+    reachedText(reached),
+    "",
+    `| cell | ${some.join(" | ")} |`,
+    `| --- |${" ---: |".repeat(some.length)}`,
+    ...cells.map(({ cell, runs, reached }) =>
+      `| \`${cell}\` | ${
+        reached.map((count) => `${count} of ${runs}`).join(" | ")
+      } |`
+    ),
+  ].join("\n");
+}
+
+/** The rungs and what they ask for, in Markdown. */
+export function ladderTable(rungs: readonly Rung[]): string {
+  return [
+    "| rung | a model on it … | its number is | what the 5-gram model's text scores |",
+    "| --- | --- | --- | ---: |",
+    ...rungs.map(({ name, claim, relation, threshold, fiveGram }) =>
+      `| ${name} | ${claim} | ${relation} ${digits(threshold)} | ${
+        fiveGram === undefined ? "" : digits(fiveGram)
+      } |`
+    ),
+  ].join("\n");
+}
