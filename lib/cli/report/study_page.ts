@@ -9,6 +9,7 @@ import {
   estimateText,
 } from "../../lab/table.ts";
 import { type Rung, rungValue } from "../../lab/works.ts";
+import { isRough, roughness } from "../lab/provenance.ts";
 import { duration } from "../progress.ts";
 import { VERSION } from "../program.ts";
 import { count, short, wideAndNarrow } from "./charts.ts";
@@ -50,10 +51,8 @@ export async function studyPage(
       outcomes.length < planned && markup`
 <p class="note">${outcomes.length} of ${planned} trials are done.</p>`
     }${
-      plan.seeds.length < 3 && markup`
-<p class="note">Rough: ${
-        plan.seeds.length === 1 ? "one seed" : "two seeds"
-      } a cell cannot tell a small difference from chance.</p>`
+      isRough(plan) && markup`
+<p class="note">Rough: ${roughness(plan)}.</p>`
     }`,
     sections: sections.filter((section) => section !== undefined),
     footer: `Drawn by lm ${VERSION}.`,
