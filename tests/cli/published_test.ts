@@ -1,7 +1,12 @@
-/** That what docs/ publishes of the lab is what the program makes of the recorded trials. */
+/** That what docs/ publishes of the lab says what the program makes of the recorded trials. */
 
 import { assertEquals } from "@std/assert";
 import { basename, dirname, join } from "@std/path";
+import {
+  type Contents,
+  contentsOfMarkdown,
+  contentsOfPage,
+} from "./page_contents.ts";
 import { cli, run, Workplace } from "./process.ts";
 
 /** Reports name the program as it is called from here. */
@@ -70,16 +75,21 @@ async function copyKept(from: string, to: string): Promise<void> {
   }
 }
 
-/** Asserts that all of one directory that is made of a study is in the other. */
+/** Asserts that all that is made of a study says the same in both directories. */
 async function assertSame(published: string, again: string): Promise<void> {
   for await (const { name } of Deno.readDir(published)) {
     if (!made.test(name)) continue;
     const [expected, actual] = await Promise.all(
-      [published, again].map((path) => Deno.readTextFile(join(path, name))),
+      [published, again].map(async (path) =>
+        contentsOf(name, await Deno.readTextFile(join(path, name)))
+      ),
     );
-    // Not both texts: a page is long.
-    assertEquals(actual === expected, true, `${name} differs: make it again`);
+    assertEquals(actual, expected, `${name} differs: make it again`);
   }
+}
+
+function contentsOf(name: string, text: string): Contents {
+  return name.endsWith(".md") ? contentsOfMarkdown(text) : contentsOfPage(text);
 }
 
 function namesIn(path: string): string[] {
