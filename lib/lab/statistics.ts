@@ -9,34 +9,36 @@ export interface Estimate {
 }
 
 /**
- * Two-sided 95 % quantiles of Student's t with 1, 2, … degrees of freedom
- * (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2).
+ * Returns the two-sided 95 % quantile of Student's t: the t for which |T| stays below t with probability 0.95.
+ *
+ * @param freedom degrees of freedom, an integer from 1
  */
-const t95 = [
-  12.706,
-  4.303,
-  3.182,
-  2.776,
-  2.571,
-  2.447,
-  2.365,
-  2.306,
-  2.262,
-  2.228,
-  2.201,
-  2.179,
-  2.16,
-  2.145,
-  2.131,
-  2.12,
-  2.11,
-  2.101,
-  2.093,
-  2.086,
-];
+export function studentT95(freedom: number): number {
+  // With t = sqrt(freedom) tan(angle), the probability rises with the angle: halve the range that holds it.
+  let low = 0;
+  let high = Math.PI / 2;
+  for (;;) {
+    const middle = (low + high) / 2;
+    if (middle <= low || middle >= high) break;
+    if (centralProbability(middle, freedom) < 0.95) low = middle;
+    else high = middle;
+  }
+  return Math.sqrt(freedom) * Math.tan(low);
+}
 
-/** That of the normal distribution, which t approaches. */
-const normal95 = 1.96;
+/** P(|T| < sqrt(freedom) tan(angle)), a finite sum (Abramowitz and Stegun, 26.7.3 and 26.7.4). */
+function centralProbability(angle: number, freedom: number): number {
+  const odd = freedom % 2;
+  const cosine = Math.cos(angle);
+  let sum = 0;
+  let term = odd ? cosine : 1;
+  for (let i = odd; i < freedom - 1 && term > 1e-18; i += 2) {
+    sum += term;
+    term *= cosine ** 2 * (i + 1) / (i + 2);
+  }
+  const part = Math.sin(angle) * sum;
+  return odd ? (angle + part) * 2 / Math.PI : part;
+}
 
 /** The mean of numbers that are taken to be normally distributed. */
 export function estimate(values: readonly number[]): Estimate {
@@ -44,8 +46,10 @@ export function estimate(values: readonly number[]): Estimate {
   const mean = values.reduce((sum, value) => sum + value, 0) / count;
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   const deviation = Math.sqrt(squares / (count - 1));
-  const quantile = t95[count - 2] ?? normal95;
-  return { mean, margin: quantile * deviation / Math.sqrt(count), count };
+  const margin = count < 2
+    ? NaN
+    : studentT95(count - 1) * deviation / Math.sqrt(count);
+  return { mean, margin, count };
 }
 
 /**
