@@ -95,18 +95,22 @@ async function checkUnchanged(
   );
 }
 
-/** Characters in a token, on average: 1 but for bytes, where several may make one. */
+/**
+ * Returns the mean number of characters that a predicted token begins: 1, but for bytes, where several may make one.
+ * The first token has nothing before it and is not predicted, so it does not count.
+ */
 export function charactersPerToken(
   tokenizer: Tokenizer,
   tokens: Int32Array,
 ): number {
-  if (tokenizer.kind !== "bytes" || tokens.length === 0) return 1;
+  const targets = tokens.subarray(1);
+  if (tokenizer.kind !== "bytes" || targets.length === 0) return 1;
   // Bytes 10xxxxxx continue a character (RFC 3629).
-  const begun = tokens.reduce(
+  const begun = targets.reduce(
     (count, byte) => count + ((byte & 0xc0) === 0x80 ? 0 : 1),
     0,
   );
-  return Math.max(1, begun) / tokens.length;
+  return Math.max(1, begun) / targets.length;
 }
 
 async function loadNamed(

@@ -1,5 +1,20 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { charactersPerToken } from "../../lib/cli/corpus.ts";
+import { Tokenizer } from "../../lib/tokenizer.ts";
 import { SMALL, TEXT, Workplace } from "./process.ts";
+
+Deno.test("Bits per character count the characters of the predicted tokens", () => {
+  const perToken = (text: string, tokenizer = Tokenizer.bytes()) =>
+    charactersPerToken(tokenizer, tokenizer.encode(text));
+  // The bytes after the first: a continuation and "b"; two continuations, "b" and "c"; and so on.
+  assertEquals(perToken("éb"), 1 / 2);
+  assertEquals(perToken("€bc"), 2 / 4);
+  assertEquals(perToken("a€"), 1 / 3);
+  assertEquals(perToken("a😀b"), 2 / 5);
+  assertEquals(perToken("abc"), 1);
+  assertEquals(perToken("a"), 1);
+  assertEquals(perToken("éb", Tokenizer.chars("éb")), 1);
+});
 
 Deno.test("--data takes text as editors on Windows write it, and says what it changes", async () => {
   await using here = await Workplace.create();
