@@ -3,6 +3,12 @@
  * yardsticks that a trained model has to beat to have learned more than counts.
  */
 
+import { hash } from "./hash.ts";
+import { type Tokens, tokensOf } from "./tokenizer.ts";
+
+/** The most different n-grams, of all lengths together, that a model counts: they take about 3 GB. */
+export const MOST_NGRAMS: number = 2 ** 27;
+
 /** How an n-gram model is made. */
 export interface NgramOptions {
   /** Tokens that count: 1 is a unigram model, which looks at no context. From 1 to 16. */
@@ -39,30 +45,33 @@ export class NgramModel {
   readonly order: number;
   /** Number of tokens there can be. */
   readonly vocabSize: number;
+  /** Every n-gram of the text, up to `order` tokens, under the number of its beginning and its last token. */
+  readonly #ngrams: NgramTable;
   /**
-   * Contexts as a tree: from the empty one, 0, the most recent token comes first, so that a
-   * context's parent is what it backs off to. Keys are context · V + token.
+   * The n-gram of each length at the end of the text, the empty one first. Nothing follows its
+   * last occurrence.
    */
-  readonly #longer = new Map<number, number>();
-  /** How often a token followed a context, by the same keys. */
-  readonly #counts = new Map<number, number>();
-  /** How many tokens followed each context. */
-  readonly #totals: number[] = [0];
-  /** How many different ones. */
-  readonly #kinds: number[] = [0];
+  readonly #end: Int32Array;
+  /** The contexts of the last call of `probability`, and the tokens that they are of. */
+  #near: number[] = [];
+  readonly #contexts: Int32Array;
 
   private constructor({ order, vocabSize }: NgramOptions) {
     this.order = order;
     this.vocabSize = vocabSize;
+    this.#ngrams = new NgramTable(vocabSize);
+    this.#end = contextsOf(order);
+    this.#contexts = contextsOf(order);
   }
 
   /**
    * Counts a text.
    *
    * @param tokens the text, each in [0, V)
-   * @throws {RangeError} if an option or a token is out of range
+   * @throws {RangeError} if an option or a token is out of range, or if the text has more than
+   * 2^27 different n-grams of at most `order` tokens
    */
-  static fit(tokens: Int32Array, options: NgramOptions): NgramModel {
+  static fit(tokens: Tokens, options: NgramOptions): NgramModel {
     const { order, vocabSize } = options;
     if (!Number.isInteger(order) || order < 1 || order > 16) {
       throw new RangeError(
@@ -78,10 +87,16 @@ export class NgramModel {
         }`,
       );
     }
+    if (tokens.length > MOST_TOKENS) {
+      throw new RangeError(
+        `Cannot fit NgramModel: the text has ${tokens.length} tokens, more than ${MOST_TOKENS}`,
+      );
+    }
     const model = new NgramModel(options);
     for (let at = 0; at < tokens.length; at++) {
-      model.#check(tokens[at]!);
-      model.#count(tokens, at);
+      const token = tokens[at]!;
+      model.#check(token);
+      model.#ngrams.count(model.#end, token);
     }
     return model;
   }
@@ -96,7 +111,8 @@ export class NgramModel {
     this.#check(token);
     const first = Math.max(0, context.length - this.order + 1);
     for (let i = first; i < context.length; i++) this.#check(context[i]!);
-    return this.#probability(context, context.length, token);
+    this.#move(context, first);
+    return this.#after(this.#contexts, token);
   }
 
   /**
@@ -105,17 +121,21 @@ export class NgramModel {
    *
    * @throws {RangeError} if a token is out of range, or there are fewer than two
    */
-  loss(tokens: Int32Array): number {
+  loss(tokens: Tokens): number {
     if (tokens.length < 2) {
       throw new RangeError(
         `Cannot measure the loss of ${tokens.length} tokens: it takes 2`,
       );
     }
+    const contexts = contextsOf(this.order);
     this.#check(tokens[0]!);
+    this.#ngrams.advance(contexts, tokens[0]!);
     let sum = 0;
     for (let at = 1; at < tokens.length; at++) {
-      this.#check(tokens[at]!);
-      sum -= Math.log(this.#probability(tokens, at, tokens[at]!));
+      const token = tokens[at]!;
+      this.#check(token);
+      sum -= Math.log(this.#after(contexts, token));
+      this.#ngrams.advance(contexts, token);
     }
     return sum / (tokens.length - 1);
   }
@@ -130,49 +150,168 @@ export class NgramModel {
     }
   }
 
-  /** Counts the token at a place of a text, after each of its contexts. */
-  #count(tokens: Int32Array, at: number): void {
-    const V = this.vocabSize;
-    const token = tokens[at]!;
-    let context = 0;
-    for (let length = 0;; length++) {
-      const key = context * V + token;
-      const count = this.#counts.get(key) ?? 0;
-      this.#counts.set(key, count + 1);
-      this.#totals[context]!++;
-      if (count === 0) this.#kinds[context]!++;
-      if (length === this.order - 1 || length === at) return;
-      const step = context * V + tokens[at - length - 1]!;
-      let longer = this.#longer.get(step);
-      if (longer === undefined) {
-        longer = this.#totals.push(0) - 1;
-        this.#kinds.push(0);
-        this.#longer.set(step, longer);
-      }
-      context = longer;
+  /** Looks up the contexts that end a text, unless the call before had the same ones. */
+  #move(text: ArrayLike<number>, first: number): void {
+    const near = this.#near;
+    let same = near.length === text.length - first;
+    for (let i = 0; same && i < near.length; i++) {
+      same = near[i] === text[first + i];
+    }
+    if (same) return;
+    this.#near = Array.from(
+      { length: text.length - first },
+      (_, i) => text[first + i]!,
+    );
+    this.#contexts.fill(NONE, 1);
+    for (const token of this.#near) {
+      this.#ngrams.advance(this.#contexts, token);
     }
   }
 
-  /** The probability of a token after the first `at` of others: from no context to the longest that is known. */
-  #probability(
-    tokens: ArrayLike<number>,
-    at: number,
-    token: number,
-  ): number {
-    const V = this.vocabSize;
-    let probability = 1 / V;
-    let context: number | undefined = 0;
-    for (let length = 0; context !== undefined; length++) {
-      const kinds = this.#kinds[context]!;
-      const count = this.#counts.get(context * V + token) ?? 0;
+  /** The probability of a token after contexts: from the empty one to the longest that is known. */
+  #after(contexts: Int32Array, token: number): number {
+    const ngrams = this.#ngrams;
+    let probability = 1 / this.vocabSize;
+    for (let length = 0; length < this.order; length++) {
+      const context = contexts[length]!;
+      if (context === NONE) break;
+      const kinds = ngrams.kinds(context);
       // A context that nothing followed says nothing; so does an empty text.
-      if (kinds > 0) {
-        probability = (count + kinds * probability) /
-          (this.#totals[context]! + kinds);
-      }
-      if (length === this.order - 1 || length === at) break;
-      context = this.#longer.get(context * V + tokens[at - length - 1]!);
+      if (kinds === 0) break;
+      const followed = ngrams.occurrences(context) -
+        (length > 0 && context === this.#end[length] ? 1 : 0);
+      const ngram = ngrams.find(context, token);
+      const count = ngram === NONE ? 0 : ngrams.occurrences(ngram);
+      probability = (count + kinds * probability) / (followed + kinds);
     }
     return probability;
+  }
+}
+
+/** No n-gram. */
+const NONE = -1;
+
+/** The number of the empty n-gram. */
+const EMPTY = 0;
+
+/** Counts are 32-bit integers. */
+const MOST_TOKENS = 2 ** 31 - 2;
+
+/** For each length below `order` the n-gram at the end of a text, where the text is still empty. */
+function contextsOf(order: number): Int32Array {
+  const contexts = new Int32Array(order).fill(NONE);
+  contexts[0] = EMPTY;
+  return contexts;
+}
+
+/**
+ * N-grams with their counts, in typed arrays: a `Map` holds 2^24 entries at most. An n-gram is
+ * found by hashing the number of the n-gram that it begins with and its last token (open addressing).
+ */
+class NgramTable {
+  readonly #vocabSize: number;
+  /** One more than an n-gram's number, by hash; 0 where there is none. At most 3 of 4 places are taken. */
+  #places = new Int32Array(1 << 10);
+  /** Number of the n-gram without its last token. */
+  #beginnings = new Int32Array(1 << 8);
+  #lastTokens: Tokens;
+  #occurrences = new Int32Array(1 << 8);
+  /** How many different tokens follow. */
+  #kinds = new Int32Array(1 << 8);
+  /** How many n-grams there are; the first is the empty one. */
+  #size = 1;
+
+  constructor(vocabSize: number) {
+    this.#vocabSize = vocabSize;
+    this.#lastTokens = tokensOf(vocabSize, 1 << 8);
+  }
+
+  occurrences(ngram: number): number {
+    return this.#occurrences[ngram]!;
+  }
+
+  kinds(ngram: number): number {
+    return this.#kinds[ngram]!;
+  }
+
+  /** The number of the n-gram that goes on with a token; NONE if the text has none. */
+  find(beginning: number, token: number): number {
+    const mask = this.#places.length - 1;
+    let place = hash(beginning, token) & mask;
+    for (;;) {
+      const ngram = this.#places[place]! - 1;
+      if (
+        ngram === NONE || (this.#beginnings[ngram] === beginning &&
+          this.#lastTokens[ngram] === token)
+      ) return ngram;
+      place = (place + 1) & mask;
+    }
+  }
+
+  /** Counts a token after each context, and moves the contexts on to it. */
+  count(contexts: Int32Array, token: number): void {
+    this.#occurrences[EMPTY]!++;
+    // The longest first: each one's successor is one longer.
+    for (let length = contexts.length - 1; length >= 0; length--) {
+      const context = contexts[length]!;
+      if (context === NONE) continue;
+      let ngram = this.find(context, token);
+      if (ngram === NONE) {
+        ngram = this.#add(context, token);
+        this.#kinds[context]!++;
+      }
+      this.#occurrences[ngram]!++;
+      if (length + 1 < contexts.length) contexts[length + 1] = ngram;
+    }
+  }
+
+  /** Moves contexts on to the next token of a text; those that were never counted become NONE. */
+  advance(contexts: Int32Array, token: number): void {
+    for (let length = contexts.length - 2; length >= 0; length--) {
+      const context = contexts[length]!;
+      contexts[length + 1] = context === NONE
+        ? NONE
+        : this.find(context, token);
+    }
+  }
+
+  #add(beginning: number, token: number): number {
+    if (this.#size === this.#beginnings.length) this.#grow();
+    const ngram = this.#size++;
+    this.#beginnings[ngram] = beginning;
+    this.#lastTokens[ngram] = token;
+    this.#put(ngram);
+    return ngram;
+  }
+
+  #put(ngram: number): void {
+    const mask = this.#places.length - 1;
+    let place = hash(this.#beginnings[ngram]!, this.#lastTokens[ngram]!) & mask;
+    while (this.#places[place] !== 0) place = (place + 1) & mask;
+    this.#places[place] = ngram + 1;
+  }
+
+  /** Makes room for half as many again, and for twice as many places where they are needed. */
+  #grow(): void {
+    if (this.#size >= MOST_NGRAMS) {
+      throw new RangeError(
+        `Cannot fit NgramModel: the text has more than ${MOST_NGRAMS} different n-grams`,
+      );
+    }
+    const length = Math.min(MOST_NGRAMS, this.#size + (this.#size >> 1));
+    const grown = (old: Int32Array) => {
+      const array = new Int32Array(length);
+      array.set(old);
+      return array;
+    };
+    this.#beginnings = grown(this.#beginnings);
+    this.#occurrences = grown(this.#occurrences);
+    this.#kinds = grown(this.#kinds);
+    const lastTokens = tokensOf(this.#vocabSize, length);
+    lastTokens.set(this.#lastTokens);
+    this.#lastTokens = lastTokens;
+    if (length <= this.#places.length * 3 / 4) return;
+    this.#places = new Int32Array(2 * this.#places.length);
+    for (let ngram = 1; ngram < this.#size; ngram++) this.#put(ngram);
   }
 }

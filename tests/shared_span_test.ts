@@ -46,3 +46,33 @@ Deno.test("longestSharedSpan takes time that grows with the lengths, not their p
   // About a second; comparing all pairs of places would take an hour.
   assert(performance.now() - begun < 30_000);
 });
+
+Deno.test("longestSharedSpan takes texts whose automaton has more edges than a Map entries", () => {
+  // 6,000,000 characters of 4 kinds make some 9 million states and 18 million edges.
+  const size = 6_000_000;
+  const [text, other] = [11, 12].map((seed) =>
+    new TextDecoder().decode(
+      Uint8Array.from(
+        randomIds(size, { vocabSize: 4, seed }),
+        (id) => 97 + id,
+      ),
+    )
+  );
+  const planted = "abcd".repeat(30);
+  const { start, length } = longestSharedSpan(
+    text!.slice(0, 4_000_000) + planted + text!.slice(4_000_000),
+    `${other}${planted}`,
+  );
+  // A character or two more may be the same by chance.
+  assert(length >= planted.length && length < planted.length + 10);
+  assert(start <= 4_000_000 && start > 4_000_000 - 10);
+});
+
+Deno.test("longestSharedSpan finds the first place in the text, whichever is the shorter", () => {
+  assertEquals(longestSharedSpan("xabyabzab", "ab"), { start: 1, length: 2 });
+  assertEquals(longestSharedSpan("ab", "xabyabzab"), { start: 0, length: 2 });
+  assertEquals(longestSharedSpan("cd ab ef", "ef--ab--cd--"), {
+    start: 0,
+    length: 2,
+  });
+});
