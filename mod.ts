@@ -102,6 +102,8 @@ export {
   Tokenizer,
   type TokenizerJSON,
   type TokenizerKind,
+  type Tokens,
+  tokensOf,
 } from "./lib/tokenizer.ts";
 export { Trainer } from "./lib/trainer.ts";
 export type { SampleRecipe, TrainerExtras } from "./lib/trainer_extras.ts";
