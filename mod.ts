@@ -85,6 +85,7 @@ export {
 export { Model, type ModelPlacement } from "./lib/language_model.ts";
 export { NonFiniteError } from "./lib/metrics.ts";
 export { NgramModel, type NgramOptions } from "./lib/ngram.ts";
+export { CharacterSet } from "./lib/characters.ts";
 export type { BatchShape } from "./lib/plans.ts";
 export { type Preset, type PresetName, presets } from "./lib/presets.ts";
 export {
@@ -99,11 +100,11 @@ export { type Logits, Sampler, type SamplerOptions } from "./lib/sampler.ts";
 export { longestSharedSpan, type Span } from "./lib/shared_span.ts";
 export {
   type DecodeStream,
+  type EncodeStream,
   Tokenizer,
   type TokenizerJSON,
   type TokenizerKind,
-  type Tokens,
-  tokensOf,
 } from "./lib/tokenizer.ts";
+export { type Tokens, tokensOf } from "./lib/tokens.ts";
 export { Trainer } from "./lib/trainer.ts";
 export type { SampleRecipe, TrainerExtras } from "./lib/trainer_extras.ts";

@@ -7,6 +7,7 @@
  */
 
 import { checkSeed, CounterRandom, Purpose } from "./random.ts";
+import type { Tokens } from "./tokens.ts";
 
 /** The two parts of a {@linkcode Dataset}. */
 export type Split = "train" | "val";
@@ -68,7 +69,7 @@ export class Dataset {
   readonly batchSize: number;
   /** The largest token of the text: a model that is to learn it has a `vocabSize` above. */
   readonly largestToken: number;
-  readonly #splits: Readonly<Record<Split, Int32Array>>;
+  readonly #splits: Readonly<Record<Split, Tokens>>;
   readonly #random: CounterRandom;
 
   /**
@@ -79,7 +80,7 @@ export class Dataset {
    * if the text is too short for one training window (T + 1 tokens) and one
    * validation target (2)
    */
-  constructor(tokens: Int32Array, options: DatasetOptions) {
+  constructor(tokens: Tokens, options: DatasetOptions) {
     const { blockSize, batchSize, seed = 0, trainFraction = 0.9 } = options;
     checkAtLeastOne("Cannot create Dataset: blockSize", blockSize);
     checkAtLeastOne("Cannot create Dataset: batchSize", batchSize);
@@ -174,7 +175,7 @@ export class Dataset {
   }
 
   *#windows(
-    source: Int32Array,
+    source: Tokens,
     starts: readonly number[],
   ): Generator<EvalBatch> {
     const { blockSize, batchSize } = this;
@@ -199,7 +200,7 @@ export class Dataset {
 }
 
 /** The largest token; refuses negative ones, since -1 means that there is no target. */
-function largestToken(tokens: Int32Array): number {
+function largestToken(tokens: Tokens): number {
   let largest = 0;
   for (const token of tokens) {
     if (token < 0) {

@@ -4,7 +4,7 @@
  */
 
 import { hash } from "./hash.ts";
-import { type Tokens, tokensOf } from "./tokenizer.ts";
+import { type Tokens, tokensOf } from "./tokens.ts";
 
 /** The most different n-grams, of all lengths together, that a model counts: they take about 3 GB. */
 export const MOST_NGRAMS: number = 2 ** 27;

@@ -6,6 +6,17 @@
  * Nothing here learns merges or knows of special tokens, and nothing reads files.
  */
 
+import {
+  CharacterSet,
+  checkWellFormed,
+  describeCharacter,
+  type Place,
+  placeOf,
+  quoted,
+  wholeCharacters,
+} from "./characters.ts";
+import { type Tokens, tokensOf } from "./tokens.ts";
+
 /** Which vocabulary: 128 ASCII codes, the characters of one text, or 256 bytes. */
 export type TokenizerKind = "ascii" | "chars" | "bytes";
 
@@ -18,35 +29,6 @@ export type TokenizerJSON =
     readonly chars: string;
   };
 
-/** Token ids, shape (N), in an array whose elements hold the vocabulary: see {@linkcode tokensOf}. */
-export type Tokens = Uint8Array | Uint16Array | Int32Array;
-
-/**
- * Makes room for tokens in the smallest elements that hold every id of a vocabulary: 1 byte
- * up to 256 ids, 2 bytes up to 65,536, else 4.
- *
- * @param vocabSize ids are integers in [0, vocabSize)
- * @param length how many tokens
- * @throws {RangeError} if the engine has no arrays of that length
- */
-export function tokensOf(vocabSize: number, length: number): Tokens {
-  const Elements = vocabSize <= 2 ** 8
-    ? Uint8Array
-    : vocabSize <= 2 ** 16
-    ? Uint16Array
-    : Int32Array;
-  try {
-    return new Elements(length);
-  } catch (cause) {
-    throw new RangeError(
-      `Cannot hold ${length} tokens of ${Elements.BYTES_PER_ELEMENT} bytes: no memory of ${
-        length * Elements.BYTES_PER_ELEMENT
-      } bytes could be had`,
-      { cause },
-    );
-  }
-}
-
 /** Decodes ids one by one; see {@linkcode Tokenizer.stream}. */
 export interface DecodeStream {
   /**
@@ -57,6 +39,23 @@ export interface DecodeStream {
   push(id: number): string;
   /** Ends the text: a character cut short becomes U+FFFD. */
   flush(): string;
+}
+
+/** Encodes text that arrives in pieces; see {@linkcode Tokenizer.encoder}. */
+export interface EncodeStream {
+  /**
+   * Takes the next piece and returns the ids of the characters that are complete with it. Half a
+   * surrogate pair at the end of a piece waits for the next one.
+   *
+   * @throws {RangeError} if a character is not in the vocabulary: names it, its line and column
+   */
+  push(piece: string): Tokens;
+  /**
+   * Ends the text.
+   *
+   * @throws {RangeError} if it ends with half a surrogate pair
+   */
+  flush(): void;
 }
 
 const ASCII_SIZE = 128;
@@ -109,19 +108,16 @@ export class Tokenizer {
    * @param text what the vocabulary is taken from; 65 ids for tiny Shakespeare
    * @throws {RangeError} if the text is empty or holds half a surrogate pair
    */
-  static chars(text: string): Tokenizer {
-    if (text === "") {
+  static chars(text: string | CharacterSet): Tokenizer {
+    const characters = typeof text === "string" ? new CharacterSet() : text;
+    if (typeof text === "string") characters.add(text);
+    const { chars } = characters;
+    if (chars === "") {
       throw new RangeError(
         "Cannot create Tokenizer: the text has 0 characters, needs at least 1",
       );
     }
-    checkWellFormed(text, "Cannot create Tokenizer");
-    const codes = [...new Set(text)].map((char) => char.codePointAt(0)!);
-    codes.sort((a, b) => a - b);
-    return new Tokenizer(
-      "chars",
-      codes.map((code) => String.fromCodePoint(code)),
-    );
+    return new Tokenizer("chars", [...chars]);
   }
 
   /** The 256 bytes of UTF-8: holds any text, several ids for a character beyond ASCII. */
@@ -171,24 +167,70 @@ export class Tokenizer {
    * @throws {RangeError} if a character is not in the vocabulary: names it, its line and column
    */
   encode(text: string): Int32Array {
-    return this.kind === "bytes" ? encodeBytes(text) : this.#encodeChars(text);
+    if (this.kind === "bytes") return Int32Array.from(encodeBytes(text));
+    const ids = new Int32Array(text.length);
+    const count = this.#encodeInto(text, ids);
+    return count === text.length ? ids : ids.slice(0, count);
   }
 
-  #encodeChars(text: string): Int32Array {
-    const ids = new Int32Array(text.length);
+  /**
+   * Encodes a text of any length as its pieces arrive. The ids put together are those that
+   * {@linkcode Tokenizer.encode} returns at once, in the smallest elements that hold the
+   * vocabulary ({@linkcode tokensOf}).
+   *
+   * @example
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Tokenizer } from "@lm/core";
+   *
+   * const encoder = Tokenizer.chars("🎭 or 🎨").encoder();
+   * assertEquals(encoder.push("or \ud83c"), Uint8Array.of(1, 2, 0)); // half of 🎭 waits
+   * assertEquals(encoder.push("\udfad"), Uint8Array.of(4));
+   * encoder.flush();
+   * ```
+   */
+  encoder(): EncodeStream {
+    let held = "";
+    let place: Place = { line: 1, column: 1 };
+    const encode = (text: string): Tokens => {
+      let ids: Tokens;
+      if (this.kind === "bytes") ids = encodeBytes(text, place);
+      else {
+        ids = tokensOf(this.vocabSize, text.length);
+        ids = ids.subarray(0, this.#encodeInto(text, ids, place));
+      }
+      place = placeOf(text, text.length, place);
+      return ids;
+    };
+    return {
+      push: (piece) => {
+        const [whole, half] = wholeCharacters(held + piece);
+        held = half;
+        return encode(whole);
+      },
+      flush: () => {
+        const rest = held;
+        held = "";
+        encode(rest);
+      },
+    };
+  }
+
+  /** Writes the ids of a text and returns how many there are. */
+  #encodeInto(text: string, ids: Tokens, from?: Place): number {
     let count = 0;
     for (let i = 0; i < text.length; i++) {
       const code = text.codePointAt(i)!;
       const id = this.#ids[code] ?? -1;
-      if (id < 0) throw this.#unknownCharacter(text, i);
+      if (id < 0) throw this.#unknownCharacter(text, i, from);
       ids[count++] = id;
       if (code > 0xffff) i++; // a surrogate pair takes two places of the string
     }
-    return count === text.length ? ids : ids.slice(0, count);
+    return count;
   }
 
-  #unknownCharacter(text: string, index: number): RangeError {
-    const place = describeCharacter(text, index);
+  #unknownCharacter(text: string, index: number, from?: Place): RangeError {
+    const place = describeCharacter(text, index, from);
     if (this.kind === "ascii") {
       return new RangeError(
         `Cannot encode text: ${place} is not one of the ${ASCII_SIZE} ASCII codes\n` +
@@ -216,7 +258,16 @@ export class Tokenizer {
         Uint8Array.from(ids, (id) => this.#checkedId(id)),
       );
     }
-    return Array.from(ids, (id) => this.#chars[this.#checkedId(id)]!).join("");
+    // Joined in parts: an array of all characters would take 8 bytes for each.
+    let text = "";
+    let part: string[] = [];
+    for (const id of ids) {
+      part.push(this.#chars[this.#checkedId(id)]!);
+      if (part.length < 4096) continue;
+      text += part.join("");
+      part = [];
+    }
+    return text + part.join("");
   }
 
   /**
@@ -288,10 +339,10 @@ function idsByCodePoint(chars: readonly string[]): Int32Array {
   return ids;
 }
 
-function encodeBytes(text: string): Int32Array {
+function encodeBytes(text: string, from?: Place): Uint8Array {
   // TextEncoder would write U+FFFD for half a pair, and the text would not come back.
-  checkWellFormed(text, "Cannot encode text");
-  return Int32Array.from(new TextEncoder().encode(text));
+  checkWellFormed(text, "Cannot encode text", from);
+  return new TextEncoder().encode(text);
 }
 
 /** Keeps a leading U+FEFF, which is a character like any other here. */
@@ -318,26 +369,4 @@ function checkedChars(chars: unknown): string[] {
 
 function unreadable(reason: string): SyntaxError {
   return new SyntaxError(`Cannot read tokenizer: ${reason}`);
-}
-
-function checkWellFormed(text: string, task: string): void {
-  if (text.isWellFormed()) return;
-  const index = text.search(/\p{Surrogate}/u);
-  throw new RangeError(
-    `${task}: ${describeCharacter(text, index)} is half a surrogate pair`,
-  );
-}
-
-/** As in `character "é" (U+00E9) at line 3, column 14`; both count from 1, columns in characters. */
-function describeCharacter(text: string, index: number): string {
-  const lineStart = index === 0 ? 0 : text.lastIndexOf("\n", index - 1) + 1;
-  const line = text.slice(0, lineStart).split("\n").length;
-  const column = [...text.slice(lineStart, index)].length + 1;
-  const char = String.fromCodePoint(text.codePointAt(index)!);
-  return `character ${quoted(char)} at line ${line}, column ${column}`;
-}
-
-function quoted(char: string): string {
-  const code = char.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
-  return `${JSON.stringify(char)} (U+${code})`;
 }

@@ -280,3 +280,15 @@ Deno.test("Dataset refuses options out of range, by name and value", () => {
     "maxBatches (0)",
   );
 });
+
+Deno.test("Dataset cuts the same batches from token arrays of any width", () => {
+  const ids = Array.from({ length: 500 }, (_, i) => (i * 7) % 200);
+  const options = { blockSize: 5, batchSize: 3, seed: 2 };
+  const wide = new Dataset(Int32Array.from(ids), options);
+  for (const tokens of [Uint8Array.from(ids), Uint16Array.from(ids)]) {
+    const dataset = new Dataset(tokens, options);
+    assertEquals(dataset.largestToken, wide.largestToken);
+    assertEquals(dataset.batch(4), wide.batch(4));
+    assertEquals([...dataset.evalBatches("val")], [...wide.evalBatches("val")]);
+  }
+});

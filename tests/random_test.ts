@@ -153,6 +153,18 @@ Deno.test("CounterRandom.below reaches every integer below n equally often, and 
   assertEquals(new Set(draws((random, i) => random.below(1, 0, i))).size, 1);
 });
 
+Deno.test("CounterRandom.below reaches all of a range beyond 2^32, equally often", () => {
+  // Windows of a text with more than 2^32 tokens are drawn from such a range.
+  const counts = new Array<number>(100).fill(0);
+  let odd = 0;
+  for (const value of draws((random, i) => random.below(100 * 2 ** 33, 0, i))) {
+    counts[Math.floor(value / 2 ** 33)]!++;
+    odd += value % 2;
+  }
+  assertLess(chiSquare(counts), CHI_SQUARE_99);
+  assertAlmostEquals(odd / N, 0.5, 2 / Math.sqrt(N)); // Four standard errors.
+});
+
 Deno.test("CounterRandom.normal has the moments of a standard normal number", () => {
   const x = draws((random, i) => random.normal(0, i));
   const moment = (k: number) => mean(x.map((x) => x ** k));

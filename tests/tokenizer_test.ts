@@ -1,6 +1,12 @@
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { CounterRandom, Purpose } from "../lib/random.ts";
 import { decodeSafetensors } from "../lib/safetensors.ts";
+import { CharacterSet } from "../lib/characters.ts";
 import { Tokenizer } from "../lib/tokenizer.ts";
 
 /** Latin, accents, CJK, an emoji, a byte order mark and a joiner: 1 to 4 bytes of UTF-8. */
@@ -200,4 +206,70 @@ Deno.test("Tokenizer.fromJSON refuses what describes no tokenizer", () => {
       `Cannot read tokenizer: ${reason}`,
     );
   }
+});
+
+Deno.test("Tokenizer.encoder gives for pieces of any size what encode gives for the whole", () => {
+  const text = "naïve 🎭🎨\n日本語 and ASCII\n".repeat(7);
+  for (
+    const [tokenizer, Elements] of [
+      [Tokenizer.chars(text), Uint8Array],
+      [Tokenizer.bytes(), Uint8Array],
+      [
+        Tokenizer.chars(
+          text + Array.from(
+            { length: 300 },
+            (_, i) => String.fromCharCode(0x4e00 + i),
+          ).join(""),
+        ),
+        Uint16Array,
+      ],
+    ] as const
+  ) {
+    for (const size of [1, 2, 3, 7, 1000]) {
+      const characters = new CharacterSet();
+      const encoder = tokenizer.encoder();
+      const ids: number[] = [];
+      for (let at = 0; at < text.length; at += size) {
+        const piece = text.slice(at, at + size);
+        characters.add(piece);
+        const some = encoder.push(piece);
+        assert(some instanceof Elements);
+        ids.push(...some);
+      }
+      encoder.flush();
+      assertEquals(ids, [...tokenizer.encode(text)], `pieces of ${size}`);
+      assertEquals(
+        Tokenizer.chars(characters).toJSON(),
+        Tokenizer.chars(text).toJSON(),
+      );
+      assertEquals(characters.count, [...text].length);
+      assertEquals(characters.bytes, Tokenizer.bytes().encode(text).length);
+    }
+  }
+});
+
+Deno.test("Tokenizer.encoder says where an unknown character stands, counted from the first piece", () => {
+  const encoder = Tokenizer.ascii().encoder();
+  for (const piece of ["one\ntw", "o\n", "thr"]) encoder.push(piece);
+  assertThrows(
+    () => encoder.push("ee é"),
+    RangeError,
+    '"é" (U+00E9) at line 3, column 7',
+  );
+});
+
+Deno.test("Tokenizer.encoder and CharacterSet refuse half a surrogate pair that stays alone", () => {
+  for (const tokenizer of [Tokenizer.bytes(), Tokenizer.chars("a")]) {
+    const encoder = tokenizer.encoder();
+    encoder.push("a\ud83c");
+    assertThrows(() => encoder.flush(), RangeError, "(U+D83C) at line 1");
+  }
+  assertThrows(
+    () => new CharacterSet().add("\udfad!"),
+    RangeError,
+    "half a surrogate pair",
+  );
+  const cut = new CharacterSet();
+  cut.add("a\ud83c");
+  assertThrows(() => cut.chars, RangeError, "half a surrogate pair");
 });
