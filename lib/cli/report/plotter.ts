@@ -1,6 +1,7 @@
 /** Observable Plot and a document to draw in, loaded when a report is made. */
 
 import type * as PlotModule from "@observablehq/plot";
+import type * as DomModule from "linkedom";
 import { CommandError } from "../errors.ts";
 import { Markup } from "./markup.ts";
 
@@ -22,12 +23,17 @@ export interface Packages {
 }
 
 /** As `deno.json` has them. */
-const packages = ["@observablehq/plot@0.6.17", "linkedom@0.18.12"];
+const packages = [
+  "npm:@observablehq/plot@0.6.17",
+  "npm:linkedom@0.18.12",
+] as const;
 
 async function loadPackages(): Promise<Packages> {
+  // Computed specifiers: Deno would fetch literal ones whatever the command.
+  const [plotting, documents] = packages;
   const [plot, { parseHTML }] = await Promise.all([
-    import("@observablehq/plot"),
-    import("linkedom"),
+    import(plotting) as Promise<Plot>,
+    import(documents) as Promise<typeof DomModule>,
   ]);
   const { document } = parseHTML("<html></html>") as unknown as Packages;
   return { plot, document };
@@ -59,10 +65,10 @@ export class Plotter {
       const message = error instanceof Error ? error.message : String(error);
       throw new CommandError(
         `Cannot draw: the packages ${
-          packages.join(" and ")
+          packages.map((name) => name.replace("npm:", "")).join(" and ")
         } are neither here nor to be had (${message.split("\n")[0]})`,
         `where there is a network, deno cache ${
-          packages.map((name) => `npm:${name}`).join(" ")
+          packages.join(" ")
         } fetches them, once`,
       );
     }
