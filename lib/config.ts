@@ -3,8 +3,14 @@
  * defaults, their limits. Named combinations stand in `presets.ts`.
  */
 
-import { modelFields, trainFields } from "./config_fields.ts";
-import { checkSeed } from "./random.ts";
+import {
+  fieldRanges,
+  type FieldType,
+  isWithin,
+  modelFields,
+  rangeName,
+  trainFields,
+} from "./config_fields.ts";
 
 /** How a model learns of positions. */
 export type Position =
@@ -205,28 +211,13 @@ export function modelConfig(options: ModelOptions): ModelConfig {
   return config;
 }
 
-/** Plans grow with the layers: beyond this many, what is meant is hardly a small language model. */
-const MAX_LAYERS = 1024;
-
 /** Numbers in a table of positions, which no file has to hold: a wrong `blockSize` shall not take all memory. */
 const MAX_TABLE = 2 ** 24;
 
 function checkModel(config: ModelConfig): void {
   const check = checker("Model");
   check.fields(config, [...modelFields.keys()]);
-  check.integer("nLayer", config.nLayer, 1, MAX_LAYERS);
-  for (
-    const field of [
-      "vocabSize",
-      "blockSize",
-      "nHead",
-      "nKvHead",
-      "nEmbd",
-      "nHidden",
-    ] as const
-  ) {
-    check.integer(field, config[field], 1, 2 ** 24);
-  }
+  check.ranges(config, modelFields);
   for (const [field, choices] of modelFields) {
     if (Array.isArray(choices)) {
       check.choice(field, config[field] as string, choices);
@@ -234,17 +225,6 @@ function checkModel(config: ModelConfig): void {
       check.boolean(field, config[field]);
     }
   }
-  check.number("dropout", config.dropout, 0, 1);
-  check.number("labelSmoothing", config.labelSmoothing, 0, 1);
-  check.that(
-    Number.isFinite(config.maskValue),
-    `maskValue (${config.maskValue}) is not a finite number`,
-  );
-  const cap = config.logitSoftcap;
-  check.that(
-    cap === null || (Number.isFinite(cap) && cap > 0),
-    `logitSoftcap (${cap}) is neither null nor above 0`,
-  );
   const { nEmbd, nHead, nKvHead } = config;
   check.that(
     nEmbd % nHead === 0,
@@ -292,58 +272,23 @@ export function trainConfig(options: Partial<TrainConfig> = {}): TrainConfig {
   const config: TrainConfig = { ...trainDefaults, ...options };
   const check = checker("Trainer");
   check.fields(config, [...trainFields.keys()]);
-  for (const field of ["batchSize", "gradAccumulation", "maxSteps"] as const) {
-    check.integer(field, config[field], 1, 2 ** 31);
-  }
-  for (
-    const field of [
-      "warmupSteps",
-      "evalInterval",
-      "sampleInterval",
-      "checkpointInterval",
-    ] as const
-  ) {
-    check.integer(field, config[field], 0, 2 ** 31);
-  }
-  if (config.decaySteps !== null) {
-    check.integer("decaySteps", config.decaySteps, 1, 2 ** 31);
-  }
-  for (
-    const field of [
-      "learningRate",
-      "minLearningRate",
-      "muonLearningRate",
-      "weightDecay",
-      "gradClip",
-    ] as const
-  ) {
-    check.number(field, config[field], 0, Infinity);
-  }
-  check.number("beta1", config.beta1, 0, 1);
-  check.number("beta2", config.beta2, 0, 1);
-  check.number("momentum", config.momentum, 0, 1);
+  check.ranges(config, trainFields);
   check.that(
     config.optimizer !== "muon" || config.learningRate > 0,
     `optimizer "muon" follows learningRate, and it is 0`,
-  );
-  check.that(
-    Number.isFinite(config.eps) && config.eps > 0,
-    `eps (${config.eps}) is not a number above 0`,
   );
   for (const [field, choices] of trainFields) {
     if (Array.isArray(choices)) {
       check.choice(field, config[field] as string, choices);
     }
   }
-  checkSeed(config.seed);
   return config;
 }
 
 interface Checker {
   that(condition: boolean, reason: string): void;
   fields(config: object, known: readonly string[]): void;
-  integer(field: string, value: unknown, low: number, high: number): void;
-  number(field: string, value: unknown, low: number, below: number): void;
+  ranges(config: object, fields: ReadonlyMap<string, FieldType>): void;
   choice(field: string, value: string, choices: readonly string[]): void;
   boolean(field: string, value: unknown): void;
 }
@@ -359,17 +304,18 @@ function checker(what: string): Checker {
         that(known.includes(key), `${key} is not a field of its configuration`);
       }
     },
-    integer: (field, value, low, high) =>
-      that(
-        Number.isInteger(value) && (value as number) >= low &&
-          (value as number) <= high,
-        `${field} (${value}) is not an integer from ${low} to ${high}`,
-      ),
-    number: (field, value, low, below) =>
-      that(
-        typeof value === "number" && value >= low && value < below,
-        `${field} (${value}) is not a number from ${low} to below ${below}`,
-      ),
+    ranges: (config, fields) => {
+      for (const [field, type] of fields) {
+        const range = fieldRanges.get(field);
+        if (range === undefined) continue;
+        const value = (config as Record<string, unknown>)[field];
+        const isOff = type === "number or off" && value === null;
+        that(
+          isOff || isWithin(value, range),
+          `${field} (${value}) is not ${rangeName(range)}`,
+        );
+      }
+    },
     choice: (field, value, choices) =>
       that(
         choices.includes(value),

@@ -63,7 +63,7 @@ Deno.test("trainConfig refuses what cannot be done, with the numbers", () => {
     [{ eps: 0 }, "eps (0)"],
     [{ eps: Infinity }, "eps (Infinity)"],
     [{ eps: "1" as unknown as number }, "eps (1)"],
-    [{ seed: 2 ** 32 }, "seed 4294967296"],
+    [{ seed: 2 ** 32 }, "seed (4294967296)"],
     [{ schedule: "step" as "cosine" }, 'schedule ("step")'],
     [{ maxSteps: Infinity }, "maxSteps (Infinity)"],
     [{ optimizer: "adam" as "adamw" }, 'optimizer ("adam")'],

@@ -42,7 +42,7 @@ export function parseArguments<Values>(
     collect: known.names("value"),
     boolean: known.names("switch"),
     negatable: known.names("negatable"),
-    alias: known.aliases(),
+    alias: known.letters(),
     // A switch that was not given is not the same as one that is off.
     default: Object.fromEntries(
       known.names("switch").map((name) => [name, undefined]),
@@ -126,14 +126,15 @@ function seeHelp(verb: string): string {
 class Known {
   readonly flags: [key: string, flag: Flag<unknown>][];
   readonly #verb: string;
-  readonly #byName = new Map<string, Flag<unknown>>();
+  readonly #byName = new Map<string, Flag<unknown> & { name: string }>();
 
   constructor({ name, flags }: Syntax<unknown>) {
     this.#verb = name;
     this.flags = Object.entries(flags);
     for (const [key, flag] of this.flags) {
-      this.#byName.set(flagName(key), flag);
-      if (flag.alias !== undefined) this.#byName.set(flag.alias, flag);
+      for (const name of [flagName(key), ...flag.aliases ?? []]) {
+        this.#byName.set(name, { ...flag, name: flagName(key) });
+      }
     }
   }
 
@@ -145,10 +146,12 @@ class Known {
     ).map(([key]) => flagName(key));
   }
 
-  aliases(): Record<string, string> {
+  /** The forms of one letter, by flag. */
+  letters(): Record<string, string> {
     return Object.fromEntries(
-      this.flags.flatMap(([key, { alias }]) =>
-        alias === undefined ? [] : [[flagName(key), alias]]
+      this.flags.flatMap(([key, { aliases = [] }]) =>
+        aliases.filter(({ length }) => length === 1)
+          .map((letter) => [flagName(key), letter])
       ),
     );
   }
@@ -157,14 +160,12 @@ class Known {
   attachValues(args: readonly string[]): string[] {
     const attached: string[] = [];
     for (let i = 0; i < args.length; i++) {
-      const arg = args[i]!;
-      if (arg === "--") return [...attached, ...args.slice(i)];
-      const [, name = "", value] = /^--([^=]+)(=[^]*)?$/.exec(arg) ?? [];
-      const flag = this.#byName.get(name);
-      if (flag === undefined) {
-        attached.push(arg);
-      } else if (flag.value === undefined) {
-        if (value !== undefined) throw tookNoValue(name);
+      if (args[i] === "--") return [...attached, ...args.slice(i)];
+      const [arg, flag, value] = this.#identify(args[i]!);
+      if (flag?.value === undefined) {
+        if (flag !== undefined && value !== undefined) {
+          throw tookNoValue(flag.name);
+        }
         attached.push(arg);
       } else if (value !== undefined) {
         attached.push(arg);
@@ -176,6 +177,25 @@ class Known {
       }
     }
     return attached;
+  }
+
+  /** An argument with the flag's own name in place of a synonym's or one with underscores. */
+  #identify(
+    arg: string,
+  ): [
+    arg: string,
+    flag?: Flag<unknown> & { name: string },
+    value?: string | undefined,
+  ] {
+    const [, given, value] = /^--([^=]+)(=[^]*)?$/.exec(arg) ?? [];
+    if (given === undefined) return [arg];
+    const name = given.replaceAll("_", "-");
+    const flag = this.#byName.get(name);
+    if (flag !== undefined) {
+      return [`--${flag.name}${value ?? ""}`, flag, value];
+    }
+    const denied = this.#byName.get(name.replace(/^no-/, ""));
+    return [denied?.negatable ? `--no-${denied.name}${value ?? ""}` : arg];
   }
 
   unknown(arg: string): UsageError {

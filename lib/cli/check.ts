@@ -30,7 +30,7 @@ import {
   tokenizerOf,
   type TrainedModel,
 } from "./trained_model.ts";
-import type { CheckFlags } from "./verbs.ts";
+import type { CheckFlags } from "./check_verb.ts";
 
 /** Checks the machine, and a run if one is named; gives the exit code. */
 export async function check(

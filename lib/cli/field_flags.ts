@@ -6,7 +6,12 @@ import {
   type TrainConfig,
   trainConfig,
 } from "../config.ts";
-import { type FieldType, modelFields, trainFields } from "../config_fields.ts";
+import {
+  fieldRanges,
+  type FieldType,
+  modelFields,
+  trainFields,
+} from "../config_fields.ts";
 import { DEFAULT_PRESET, presets } from "../presets.ts";
 import {
   choice,
@@ -70,6 +75,17 @@ const trainHelp: Readonly<Record<keyof TrainConfig, string>> = {
   checkpointInterval: "steps between checkpoints; 0: only at the end",
 };
 
+/** What other programs call a field. */
+const synonyms: Readonly<Record<string, readonly string[]>> = {
+  maxSteps: ["max-steps", "max-iters"],
+  learningRate: ["lr"],
+  minLearningRate: ["min-lr"],
+  muonLearningRate: ["muon-lr"],
+  warmupSteps: ["warmup-iters"],
+  decaySteps: ["lr-decay-iters"],
+  gradAccumulation: ["gradient-accumulation-steps"],
+};
+
 const usual = presets[DEFAULT_PRESET];
 
 /** Flags of the architecture; in help, as the default preset has it. */
@@ -92,26 +108,32 @@ function fieldFlags<Config extends object>(
   usual: Config,
 ): FlagsOf<Config> {
   const flags = [...fields].map(([field, type]) => {
-    const flag = fieldFlag(type, {
+    const aliases = synonyms[field];
+    const flag = fieldFlag(field, type, {
       help: help[field],
       without: inWords(usual[field]),
-      ...(field === "maxSteps" && { alias: "max-steps" }),
+      ...(aliases && { aliases }),
     });
     return [field, flag];
   });
   return Object.fromEntries(flags);
 }
 
-function fieldFlag(type: FieldType, text: FlagText): Flag<unknown> {
+function fieldFlag(
+  field: string,
+  type: FieldType,
+  text: FlagText,
+): Flag<unknown> {
+  const range = fieldRanges.get(field) ?? {};
   switch (type) {
     case "boolean":
       return toggle(text, { negatable: true });
     case "integer":
-      return integer(text);
+      return integer(text, range);
     case "number":
-      return number(text);
+      return number(text, range);
     case "number or off":
-      return numberOrOff(text);
+      return numberOrOff(text, range);
     default:
       return choice(type, text);
   }

@@ -1,5 +1,6 @@
 /** What a flag is, and how its text becomes a value. The flags themselves stand in `verbs.ts` and `field_flags.ts`. */
 
+import { isWithin, type Range, rangeName } from "../config_fields.ts";
 import { nearest } from "./nearest.ts";
 
 /** One flag of a verb. */
@@ -12,8 +13,12 @@ export interface Flag<Value> {
   readonly without?: string;
   /** Whether `--no-NAME` sets a switch to false. */
   readonly negatable?: boolean;
-  /** Another name that means the same. */
-  readonly alias?: string;
+  /** Other names that mean the same; one letter is a short form. */
+  readonly aliases?: readonly string[];
+  /** What a number has to be. */
+  readonly range?: Range;
+  /** The words that it takes, if it takes nothing else. */
+  readonly words?: readonly string[];
   /** What the flag may be followed by, the first of which it means when it stands alone. */
   readonly optional?: readonly string[];
   /**
@@ -30,7 +35,7 @@ export type FlagsOf<Values> = {
 };
 
 /** Help that stands beside a flag. */
-export type FlagText = Pick<Flag<unknown>, "help" | "without" | "alias">;
+export type FlagText = Pick<Flag<unknown>, "help" | "without" | "aliases">;
 
 /** Fields whose flag is not their name. */
 const otherNames: Readonly<Record<string, string>> = {
@@ -52,6 +57,11 @@ export function toggle(
 ): Flag<boolean> {
   return { ...text, ...options, read: (texts) => texts.at(-1) !== "false" };
 }
+
+/** Any count of things. */
+export const atLeastOne: Range = { least: 1 };
+/** Threads, or processes. */
+export const cores: Range = { least: 1, most: 256 };
 
 /** A flag with any text. */
 export function text(value: string, text: FlagText): Flag<string> {
@@ -78,7 +88,7 @@ export function choice<Word extends string>(
         (near === undefined ? "" : `\nhint: did you mean ${near}?`),
     );
   };
-  return { ...text, value: words.join("|"), read };
+  return { ...text, value: words.join("|"), words, read };
 }
 
 /** A flag with one of a few words, the first of which it means when it stands alone. */
@@ -94,54 +104,46 @@ export function optionalChoice<Word extends string>(
 }
 
 /** A flag with an integer. */
-export function integer(text: FlagText): Flag<number> {
-  return { ...text, value: "N", read: (texts) => toInteger(texts.at(-1)!) };
+export function integer(text: FlagText, limits: Range): Flag<number> {
+  return { ...number(text, { ...limits, whole: true }), value: "N" };
 }
 
 /** A flag with a number. */
-export function number(text: FlagText): Flag<number> {
-  return { ...text, value: "X", read: (texts) => toNumber(texts.at(-1)!) };
+export function number(text: FlagText, range: Range): Flag<number> {
+  const read = (texts: readonly string[]) => toNumber(texts.at(-1)!, range);
+  return { ...text, value: "X", range, read };
 }
 
 /** A flag with a number or the word `off`. */
-export function numberOrOff(text: FlagText): Flag<number | null> {
-  return {
-    ...text,
-    value: "X|off",
-    read: (texts) => {
-      const given = texts.at(-1)!;
-      return given === "off"
-        ? null
-        : toNumber(given, "is neither a number nor off");
-    },
-  };
+export function numberOrOff(
+  text: FlagText,
+  range: Range,
+): Flag<number | null> {
+  const read = (texts: readonly string[]) =>
+    texts.at(-1) === "off" ? null : toNumber(texts.at(-1)!, range, " or off");
+  return { ...text, value: range.whole ? "N|off" : "X|off", range, read };
 }
 
 /** A flag with a span of time, in seconds: `90`, `90s`, `10m`, `1h30m`, or the word `off`. */
 export function spanOrOff(text: FlagText): Flag<number | null> {
-  const complaint = "is not a time as 90s, 10m or 1h30m";
+  const complaint = "is not a time above 0 such as 90s, 10m or 1h30m";
   const read = ([...texts]: readonly string[]) => {
     if (texts.at(-1) === "off") return null;
     const [, hours, minutes, seconds] =
       /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?$/.exec(texts.at(-1)!) ?? [];
     const total = 3600 * Number(hours ?? 0) + 60 * Number(minutes ?? 0) +
       Number(seconds ?? 0);
-    if (!(total > 0)) throw new RangeError(complaint);
+    if (!(total > 0 && Number.isSafeInteger(total))) {
+      throw new RangeError(complaint);
+    }
     return total;
   };
   return { ...text, value: "TIME|off", read };
 }
 
-function toNumber(text: string, complaint = "is not a number"): number {
+function toNumber(text: string, range: Range, or = ""): number {
   // Number() also takes "", " 1 " and "0x10".
-  if (!/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text)) {
-    throw new RangeError(complaint);
-  }
-  return Number(text);
-}
-
-function toInteger(text: string): number {
-  const value = toNumber(text, "is not an integer");
-  if (!Number.isSafeInteger(value)) throw new RangeError("is not an integer");
-  return value;
+  const isNumber = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text);
+  if (isNumber && isWithin(Number(text), range)) return Number(text);
+  throw new RangeError(`is not ${rangeName(range)}${or}`);
 }

@@ -1,8 +1,10 @@
 /** Help as text, from the tables of `verbs.ts`: examples first, at most 80 columns. */
 
+import { everyVerb, topNames } from "./every_verb.ts";
 import { type Flag, flagName } from "./flag.ts";
 import { program, VERSION } from "./program.ts";
-import { type Verb, verbs, type VerbSummary } from "./verbs.ts";
+import { labVerbs } from "./lab/verbs.ts";
+import type { AnyVerb } from "./verbs.ts";
 
 const WIDTH = 80;
 /** Where the right column begins. */
@@ -10,30 +12,46 @@ const COLUMN = 26;
 
 /** Help on the program. */
 export function programHelp(): string {
-  return verbList(
-    `lm ${VERSION}: train, sample and take apart small language models`,
-    verbs,
-  );
-}
-
-/** A line on each of some verbs, and an example of each. */
-export function verbList(
-  title: string,
-  verbs: readonly VerbSummary[],
-): string {
   return [
-    title,
+    `lm ${VERSION}: train, sample and take apart small language models`,
     "",
-    ...verbs.flatMap(({ name, summary }) => entry(name, summary)),
+    "Commands:",
+    ...everyVerb.filter(({ name }) => topNames.includes(name))
+      .flatMap(summaryEntry),
     "",
-    ...examples(verbs.map(({ examples }) => examples[0]!)),
+    "Experiments:",
+    ...labVerbs.flatMap(summaryEntry),
     "",
-    `${program()} VERB --help says more.`,
+    "First steps:",
+    ...examples([
+      ["train", "five minutes, on tiny Shakespeare"],
+      ["sample", "text from the run just made"],
+      ["report", "its curves, in one HTML file"],
+    ]),
+    "",
+    `${program()} help COMMAND shows a command's flags and more examples.`,
   ].join("\n");
 }
 
+/** Help on `lab`: a line on each of its verbs, and an example of each. */
+export function labHelp(): string {
+  return [
+    "lab: experiments; each is planned in a file before it runs",
+    "",
+    ...labVerbs.flatMap(summaryEntry),
+    "",
+    ...examples(labVerbs.map(({ examples }) => examples[0]!)),
+    "",
+    `${program()} help lab COMMAND shows a command's flags and more examples.`,
+  ].join("\n");
+}
+
+function summaryEntry({ name, summary }: AnyVerb): string[] {
+  return entry(name, summary);
+}
+
 /** Help on a verb. */
-export function verbHelp<Values>(verb: Verb<Values>): string {
+export function verbHelp(verb: AnyVerb): string {
   const { name, summary, operand, several, sections } = verb;
   const usage = [
     program(),
@@ -48,20 +66,21 @@ export function verbHelp<Values>(verb: Verb<Values>): string {
     ...Object.entries(sections).flatMap(([title, keys]) => [
       "",
       `${title}:`,
-      ...keys.flatMap((key) => flagEntry(String(key), verb.flags[key])),
+      ...keys.flatMap((key) => flagEntry(key, verb.flags[key]!)),
     ]),
     ...(operand === undefined ? [] : ["", ...wrap(operandHelp(verb), WIDTH)]),
   ].join("\n");
 }
 
 function operandHelp(
-  { name, operand }: Pick<Verb<never>, "name" | "operand">,
+  { name, operand }: AnyVerb,
 ): string {
   if (operand === "STUDY") {
-    return "STUDY is a directory with a plan.json, which says what is to be run.";
+    return "STUDY is a directory with a plan.json, which lab plan writes.";
   }
+  if (operand === "SHELL") return "SHELL is bash, zsh or fish.";
   if (operand === "EXHIBIT") {
-    return "EXHIBIT is a name from the list that comes without one.";
+    return "EXHIBIT is a mistake's name; without one, lab museum lists them.";
   }
   if (operand === "EXPERIMENT") {
     return "EXPERIMENT is ablate, scaling or positions.";
@@ -93,12 +112,18 @@ function examples(list: readonly (readonly [string, string])[]): string[] {
 
 function flagEntry(
   key: string,
-  { value, help, without, negatable, alias }: Flag<unknown>,
+  { value, help, without, negatable, aliases = [] }: Flag<unknown>,
 ): string[] {
   const name = flagName(key);
-  const short = alias?.length === 1 ? `-${alias}, ` : "";
+  const [letter] = aliases.filter(({ length }) => length === 1);
+  const short = letter === undefined ? "" : `-${letter}, `;
+  const others = aliases.filter(({ length }) => length > 1);
+  const also = others.length === 0
+    ? ""
+    : ` (also ${others.map((name) => `--${name}`).join(", ")})`;
   const left = `${short}--${negatable ? "[no-]" : ""}${name}`;
-  const right = without === undefined ? help : `${help} [${without}]`;
+  const right = `${help}${also}` +
+    (without === undefined ? "" : ` [${without}]`);
   return entry(value === undefined ? left : `${left} ${value}`, right);
 }
 

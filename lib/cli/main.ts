@@ -1,20 +1,19 @@
 /** From arguments to an exit code. Verbs are loaded when they are needed, so that help and usage errors come at once. */
 
-import { type Arguments, parseArguments } from "./arguments.ts";
-import { exitCode, explain, UsageError } from "./errors.ts";
-import { programHelp, verbHelp } from "./help.ts";
-import { nearest } from "./nearest.ts";
-import { program, VERSION } from "./program.ts";
+import { checkVerb } from "./check_verb.ts";
+import { completionsVerb } from "./completions_verb.ts";
+import { exitCode, explain } from "./errors.ts";
+import { everyVerb, unknownCommand } from "./every_verb.ts";
+import { labHelp, programHelp, verbHelp } from "./help.ts";
+import { VERSION } from "./program.ts";
+import { run } from "./run_verb.ts";
 import { visible, writeError, writeOutput } from "./terminal.ts";
 import {
-  checkVerb,
   evalVerb,
   infoVerb,
   reportVerb,
   sampleVerb,
   trainVerb,
-  type Verb,
-  verbs,
 } from "./verbs.ts";
 
 /**
@@ -77,7 +76,16 @@ async function dispatch([name, ...args]: readonly string[]): Promise<number> {
       const { lab } = await import("./lab/main.ts");
       return await lab(args);
     }
+    case "completions":
+      return await run(completionsVerb, args, async ({ operand }) => {
+        const { completions } = await import("./completions.ts");
+        await writeOutput(completions(operand));
+        return exitCode.ok;
+      });
+    case "help":
+      return await help(args);
     case "--version":
+    case "-V":
       await writeOutput(`lm ${VERSION}\n`);
       return exitCode.ok;
     case "--help":
@@ -88,28 +96,20 @@ async function dispatch([name, ...args]: readonly string[]): Promise<number> {
       writeError(`${programHelp()}\n`);
       return exitCode.usage;
     default:
-      throw unknownVerb(name);
+      throw unknownCommand(name);
   }
 }
 
-async function run<Values extends { help: boolean }>(
-  verb: Verb<Values>,
-  args: readonly string[],
-  action: (given: Arguments<Values>) => Promise<number>,
-): Promise<number> {
-  const given = parseArguments(args, verb);
-  if (!given.flags.help) return await action(given);
-  await writeOutput(`${verbHelp(verb)}\n`);
+/** Help on the command that some words name; on the program without any. */
+async function help(words: readonly string[]): Promise<number> {
+  const [first, second] = words.filter((word) => !/^(-h|--help)$/.test(word));
+  const name = first === "lab" && second ? `lab ${second}` : first;
+  const verb = everyVerb.find((verb) => verb.name === name);
+  if (verb !== undefined) await writeOutput(`${verbHelp(verb)}\n`);
+  else if (name === "lab") await writeOutput(`${labHelp()}\n`);
+  else if (name === undefined || name === "help") {
+    await writeOutput(`${programHelp()}\n`);
+  } else if (name.startsWith("lab ")) throw unknownCommand(second!, "lab");
+  else throw unknownCommand(name);
   return exitCode.ok;
-}
-
-function unknownVerb(name: string): UsageError {
-  const names = verbs.map((verb) => verb.name);
-  const near = nearest(name, names);
-  return new UsageError(
-    `Cannot ${name}: the verbs are ${names.join(", ")}`,
-    near === undefined
-      ? `${program()} --help says more`
-      : `did you mean ${near}?`,
-  );
 }

@@ -20,10 +20,5 @@ export function placement(
       "only --device wasm has threads to choose",
     );
   }
-  if (threads !== undefined && (threads < 1 || threads > 256)) {
-    throw new UsageError(
-      `Cannot use --threads ${threads}: it is not from 1 to 256`,
-    );
-  }
   return { device, threads };
 }

@@ -1,16 +1,67 @@
 /** What the program is called: its version, and the command that starts it. */
 
-import { fromFileUrl, relative } from "@std/path";
+import { fromFileUrl, join, relative } from "@std/path";
 
 /** The version, as in `deno.json`. */
 export const VERSION = "0.1.0";
 
-/** The command that the user most probably typed, up to the verb. */
+/** The command that starts this program, up to the verb, as the user can type it. */
 export function program(): string {
-  const { mainModule } = Deno;
-  const isFile = mainModule.startsWith("file:");
-  const main = isFile
-    ? relative(Deno.cwd(), fromFileUrl(mainModule))
-    : mainModule;
-  return `deno run -A ${/\s/.test(main) ? JSON.stringify(main) : main}`;
+  return called ??= commandOf({
+    main: Deno.mainModule,
+    cwd: Deno.cwd(),
+    path: Deno.env.get("PATH") ?? "",
+  });
+}
+
+let called: string | undefined;
+
+/** A file of JSR's, of whatever mirror. */
+const jsrFile = /^https?:\/\/[^/]+\/(@[^/]+\/[^/]+)\/\d[^/]*\/(.*)\.ts$/;
+
+/**
+ * The command that starts a main module.
+ *
+ * @param main its URL
+ * @param path directories in which `deno install` may have put `lm`
+ */
+export function commandOf(
+  { main, cwd, path }: {
+    readonly main: string;
+    readonly cwd: string;
+    readonly path: string;
+  },
+): string {
+  const [, jsrPackage, entry] = jsrFile.exec(main) ?? [];
+  const jsr = jsrPackage && `jsr:${jsrPackage}`;
+  if (isInstalled(jsr ?? main, path)) return "lm";
+  if (jsr !== undefined) return `deno run -A ${jsr}/${entry}`;
+  if (!main.startsWith("file:")) return `deno run -A ${main}`;
+  const file = relative(cwd, fromFileUrl(main));
+  return `deno run -A ${/\s/.test(file) ? JSON.stringify(file) : file}`;
+}
+
+/** No script of `deno install` is longer, in bytes. */
+const MAX_SCRIPT = 4096;
+
+/** Whether the first `lm` on the path is a script of `deno install` that starts this module. */
+function isInstalled(main: string, path: string): boolean {
+  const isWindows = Deno.build.os === "windows";
+  const file = isWindows ? "lm.cmd" : "lm";
+  for (const directory of path.split(isWindows ? ";" : ":")) {
+    if (directory === "") continue;
+    const script = join(directory, file);
+    try {
+      const { isFile, size } = Deno.statSync(script);
+      if (!isFile) continue;
+      return size <= MAX_SCRIPT && Deno.readTextFileSync(script).includes(main);
+    } catch (error) {
+      const isElsewhere = error instanceof Deno.errors.NotFound ||
+        error instanceof Deno.errors.NotADirectory ||
+        error instanceof Deno.errors.PermissionDenied ||
+        error instanceof Deno.errors.NotCapable;
+      if (!isElsewhere) throw error;
+    }
+  }
+  return false;
 }

@@ -7,7 +7,6 @@ import type { Tokenizer } from "../tokenizer.ts";
 import { type Arguments, given } from "./arguments.ts";
 import { deviceName } from "./device_name.ts";
 import { checkUsage, exitCode, UsageError } from "./errors.ts";
-import { flagName } from "./flag.ts";
 import { Interrupt } from "./interrupt.ts";
 import { opening } from "./opening.ts";
 import { placement } from "./placement.ts";
@@ -54,15 +53,7 @@ export async function sample(
 /** How tokens are chosen. */
 type Choice = SamplerOptions & { readonly seed: number };
 
-const COUNTS = ["tokens", "numSamples"] as const;
-
 function checkFlags(flags: Partial<SampleFlags>): Choice {
-  for (const [key, count] of Object.entries(given(flags, COUNTS))) {
-    if (count >= 1) continue;
-    throw new UsageError(
-      `Cannot sample: --${flagName(key)} (${count}) is not at least 1`,
-    );
-  }
   if (flags.stop?.includes("")) {
     throw new UsageError("Cannot sample: --stop is an empty text");
   }

@@ -2,13 +2,16 @@
 
 import { type Device, devices } from "../backends/open.ts";
 import type { ModelConfig, TrainConfig } from "../config.ts";
-import { modelFields, trainFields } from "../config_fields.ts";
+import { fieldRanges, modelFields, trainFields } from "../config_fields.ts";
 import { DEFAULT_PRESET, type PresetName, presets } from "../presets.ts";
 import type { TokenizerKind } from "../tokenizer.ts";
 import type { Syntax } from "./arguments.ts";
 import { modelFlags, trainingFlags } from "./field_flags.ts";
 import {
+  atLeastOne,
   choice,
+  cores,
+  type Flag,
   type FlagsOf,
   integer,
   number,
@@ -33,7 +36,17 @@ export interface VerbSummary {
 /** A verb: what it takes, and what its help says. */
 export interface Verb<Values> extends Syntax<Values>, VerbSummary {
   /** Its flags, under the titles that help puts over them. */
-  readonly sections: Readonly<Record<string, readonly (keyof Values)[]>>;
+  readonly sections: Readonly<
+    Record<string, readonly (keyof Values & string)[]>
+  >;
+}
+
+/** Any verb, where the types of its values don't matter. */
+export interface AnyVerb extends VerbSummary {
+  readonly operand?: string;
+  readonly several?: boolean;
+  readonly flags: Readonly<Record<string, Flag<unknown>>>;
+  readonly sections: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Flags of every verb. */
@@ -52,11 +65,12 @@ export const commonFlags: FlagsOf<CommonFlags> = {
   threads: integer({
     help: "how many compute, on --device wasm",
     without: "the machine's cores",
-  }),
-  help: toggle({ help: "this text", alias: "h" }),
+  }, cores),
+  help: toggle({ help: "this text", aliases: ["h"] }),
 };
 
-const jsonFlag = (help: string) => toggle({ help });
+/** `--json`. */
+export const jsonFlag = (help: string): Flag<boolean> => toggle({ help });
 
 /** What `train` can be told. */
 export interface TrainFlags
@@ -121,11 +135,11 @@ export const trainVerb: Verb<TrainFlags> = {
     }),
     patience: numberOrOff({
       help: "stop after so many evaluations without a new lowest loss",
-    }),
+    }, { least: 1, whole: true }),
     keep: integer({
       help: "how many checkpoints to keep by their step, besides the last",
       without: "0",
-    }),
+    }, { least: 0 }),
     onNonfinite: choice(["stop", "skip"], {
       help: "what to do at a step whose loss or gradient is not finite",
       without: "stop",
@@ -173,7 +187,8 @@ export interface SampleFlags extends CommonFlags {
   json: boolean;
 }
 
-const bestFlag = toggle({
+/** `--best`. */
+export const bestFlag: Flag<boolean> = toggle({
   help: "the weights with the lowest validation loss, not the last ones",
 });
 
@@ -193,23 +208,41 @@ export const sampleVerb: Verb<SampleFlags> = {
       help: "text to continue; it is printed too",
       without: "a line end, not printed",
     }),
-    tokens: integer({ help: "most tokens to write", without: "500" }),
+    tokens: integer({
+      help: "most tokens to write",
+      without: "500",
+      aliases: ["max-new-tokens"],
+    }, atLeastOne),
     numSamples: integer({
       help: "texts to write; each has the seed after the one before",
       without: "1",
-    }),
+    }, atLeastOne),
     stop: texts("TEXT", {
       help: "end before this text; may be given several times",
     }),
     temperature: number({
       help: "below 1 is safer, above is wilder; 0: always the likeliest token",
       without: "0.8",
+    }, { least: 0 }),
+    topK: integer(
+      { help: "draw from the N likeliest tokens only", without: "all" },
+      atLeastOne,
+    ),
+    topP: number({ help: "draw from the likeliest tokens that add up to X" }, {
+      least: 0,
+      most: 1,
     }),
-    topK: integer({ help: "draw from the N likeliest tokens only" }),
-    topP: number({ help: "draw from the likeliest tokens that add up to X" }),
-    minP: number({ help: "draw from tokens with X of the likeliest's share" }),
-    repetitionPenalty: number({ help: "above 1 avoids what was written" }),
-    seed: integer({ help: "chooses the text", without: "another each time" }),
+    minP: number({ help: "draw from tokens with X of the likeliest's share" }, {
+      least: 0,
+      most: 1,
+    }),
+    repetitionPenalty: number({ help: "above 1 avoids what was written" }, {
+      above: 0,
+    }),
+    seed: integer(
+      { help: "chooses the text", without: "another each time" },
+      fieldRanges.get("seed")!,
+    ),
     best: bestFlag,
     json: jsonFlag("one JSON event per text, when it is complete"),
     ...commonFlags,
@@ -256,8 +289,11 @@ export const evalVerb: Verb<EvalFlags> = {
     blockSize: integer({
       help: "tokens in a window; at most the model's",
       without: "the model's",
-    }),
-    batchSize: integer({ help: "windows at a time", without: "16" }),
+    }, atLeastOne),
+    batchSize: integer(
+      { help: "windows at a time", without: "16" },
+      atLeastOne,
+    ),
     best: bestFlag,
     json: jsonFlag("one JSON event on standard output"),
     ...commonFlags,
@@ -338,53 +374,11 @@ export const reportVerb: Verb<ReportFlags> = {
   sections: { Flags: ["out", "device", "threads", "help"] },
 };
 
-/** What `check` can be told. */
-export interface CheckFlags extends CommonFlags {
-  machine: boolean;
-  data: string;
-  best: boolean;
-  json: boolean;
-}
-
-/** `check`. */
-export const checkVerb: Verb<CheckFlags> = {
-  name: "check",
-  summary: "prove that this machine computes right, and a run is what it seems",
-  operand: "RUN",
-  examples: [
-    ["check", "kernels, gradients, causality, repeatability, speed"],
-    ["check runs/NAME", "and: files, leaks, own text, copying"],
-    ["check --device webgpu", "the same on another device"],
-  ],
-  flags: {
-    machine: toggle({
-      help: "check the machine too, not the run alone",
-      without: "on",
-    }, { negatable: true }),
-    data: text("NAME|FILE", { help: "the text", without: "the run's own" }),
-    best: bestFlag,
-    json: jsonFlag("one JSON object a line on standard output"),
-    ...commonFlags,
-  },
-  sections: {
-    Flags: ["machine", "data", "best", "device", "threads", "json", "help"],
-  },
-};
-
-/** `lab`, whose own verbs are in `lab/verbs.ts`. */
-export const labSummary: VerbSummary = {
-  name: "lab",
-  summary: "run experiments: lab run, merge, report",
-  examples: [["lab run docs/recipe --jobs 2", "the trials of a study"]],
-};
-
-/** All verbs, in the order of help. */
-export const verbs: readonly VerbSummary[] = [
+/** The verbs of this file, in the order of help; `every_verb.ts` has all. */
+export const verbs: readonly AnyVerb[] = [
   trainVerb,
   sampleVerb,
   evalVerb,
   infoVerb,
   reportVerb,
-  checkVerb,
-  labSummary,
 ];

@@ -2,6 +2,7 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { modelFields, trainFields } from "../../lib/config_fields.ts";
 import { parseArguments, type Syntax } from "../../lib/cli/arguments.ts";
 import { UsageError } from "../../lib/cli/errors.ts";
+import { everyVerb } from "../../lib/cli/every_verb.ts";
 import { flagName } from "../../lib/cli/flag.ts";
 import {
   infoVerb,
@@ -80,7 +81,7 @@ Deno.test("Flags with a number or off take both", () => {
   assertEquals(trainFlags("--logit-softcap", "15"), { logitSoftcap: 15 });
   assertRefused(
     ["--logit-softcap", "on"],
-    ["neither a number nor off"],
+    ["is not a number above 0 or off"],
     trainVerb,
   );
 });
@@ -116,6 +117,55 @@ Deno.test("Flags that may be repeated keep all values, others the last", () => {
   });
 });
 
+Deno.test("Every flag may be written with underscores", () => {
+  for (const verb of everyVerb) {
+    for (const [key, flag] of Object.entries(verb.flags)) {
+      const value = flag.words?.[0] ?? (flag.range ? "1" : "x");
+      const name = flagName(key);
+      const take = (name: string) => {
+        const isSwitch = flag.value === undefined;
+        try {
+          return parseArguments(
+            [isSwitch ? `--${name}` : `--${name}=${value}`],
+            verb,
+          ).flags;
+        } catch (error) {
+          return String(error); // of the value: the same for both names
+        }
+      };
+      assertEquals(take(name.replaceAll("-", "_")), take(name), name);
+      if (flag.negatable) {
+        const denied = `--no_${name.replaceAll("-", "_")}`;
+        assertEquals(parseArguments([denied], verb).flags, { [key]: false });
+      }
+    }
+  }
+  assertEquals(trainFlags("--n_layer", "4", "--no_bias"), {
+    nLayer: 4,
+    bias: false,
+  });
+});
+
+Deno.test("Names that other programs have for a flag mean that flag", () => {
+  assertEquals(trainFlags("--lr", "1e-3"), { learningRate: 1e-3 });
+  assertEquals(trainFlags("--lr=1e-3"), { learningRate: 1e-3 });
+  assertEquals(trainFlags("--max-iters", "7"), { maxSteps: 7 });
+  assertEquals(trainFlags("--max_iters", "7"), { maxSteps: 7 });
+  assertEquals(trainFlags("--steps", "1", "--max-iters", "7"), { maxSteps: 7 });
+  assertEquals(trainFlags("--max-iters", "7", "--steps", "1"), { maxSteps: 1 });
+  const { flags } = parseArguments(["--max-new-tokens", "9"], sampleVerb);
+  assertEquals(flags, { tokens: 9 });
+});
+
+Deno.test("No two flags of a command have a name in common", () => {
+  for (const verb of everyVerb) {
+    const names = Object.entries(verb.flags).flatMap((
+      [key, { aliases = [] }],
+    ) => [flagName(key), ...aliases]);
+    assertEquals(names.length, new Set(names).size, verb.name);
+  }
+});
+
 Deno.test("--max-steps means --steps", () => {
   assertEquals(trainFlags("--max-steps", "7"), { maxSteps: 7 });
   assertEquals(trainFlags("--steps", "7"), { maxSteps: 7 });
@@ -149,7 +199,7 @@ Deno.test("Arguments that make no sense are refused, with what would", () => {
   const cases: [args: string[], ...words: string[]][] = [
     [["--n-layers", "4"], "--n-layers", "did you mean --n-layer?"],
     [["--nLayer=4"], "--nLayer", "did you mean --n-layer?"],
-    [["--n_layer", "4"], "did you mean --n-layer?"],
+    [["--n_layers", "4"], "did you mean --n-layer?"],
     [["--lerning-rate", "1"], "did you mean --learning-rate?"],
     [["--no-baies"], "did you mean --no-bias?"],
     [["--no-n-layer"], "did you mean --n-layer?"],
@@ -162,7 +212,7 @@ Deno.test("Arguments that make no sense are refused, with what would", () => {
     [["--n-layer", "1.5"], '"1.5" is not an integer'],
     [["--n-layer", ""], '"" is not an integer'],
     [["--n-layer", "0x10"], '"0x10" is not an integer'],
-    [["--dropout", "1/2"], '"1/2" is not a number'],
+    [["--dropout", "1/2"], '"1/2" is not a number from 0 to below 1'],
     [["--dropout", "NaN"], '"NaN" is not a number'],
     [["--dropout", "Infinity"], '"Infinity" is not a number'],
     [["--mlp", "gelutanh"], "none of geluTanh", "did you mean geluTanh?"],

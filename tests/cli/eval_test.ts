@@ -64,7 +64,7 @@ Deno.test("eval refuses what it cannot do", async () => {
   );
   const cases: [args: string, code: number, ...words: string[]][] = [
     ["run --block-size 9", 2, "--block-size (9)", "the model's own (8)"],
-    ["run --batch-size 0", 2, "--batch-size (0)"],
+    ["run --batch-size 0", 2, "--batch-size 0: "],
     ["run --data foreign.txt", 1, '"A" (U+0041) at line 1, column 1'],
     ["run --data short.txt", 1, "the text has 7 tokens", "needs at least 11"],
     ["run --data nowhere.txt", 1, "nowhere.txt: there is no such file"],

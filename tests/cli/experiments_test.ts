@@ -97,12 +97,16 @@ Deno.test("lab refuses experiments that make no sense", async () => {
   const cases: [args: string, code: number, says: string][] = [
     ["plan", 2, "Cannot tell which experiment"],
     ["plan museums", 2, "Cannot plan museums"],
-    ["ablate --seeds 0", 2, "it is not from 1 to 100"],
-    ["ablate --jobs 0 --preset tiny", 2, "it is not from 1 to 256"],
+    ["ablate --seeds 0", 2, "is not an integer from 1 to 100"],
+    ["ablate --jobs 0 --preset tiny", 2, "is not an integer from 1 to 256"],
     ["ablate --measure all", 2, "is none of loss, sample, works"],
     ["minimal --data text.txt --target best", 2, "neither a loss nor a rung"],
-    ["minimal --data text.txt --least 9 --most 9", 2, "--least is not above 0"],
-    ["minimal --data text.txt --arms 1", 2, "it is not from 3"],
+    [
+      "minimal --data text.txt --least 9 --most 9",
+      2,
+      "--least is not below --most",
+    ],
+    ["minimal --data text.txt --arms 1", 2, "is not an integer from 3"],
     ["works --data short.txt", 1, "Cannot measure abilities on"],
   ];
   await here.write("short.txt", play(1000));

@@ -83,7 +83,12 @@ Deno.test("The program answers --help and --version, and refuses other verbs", a
     [["sample", "--help"], 0, /--top-k N/, /^$/],
     [["train", "-h"], 0, /--n-layer N/, /^$/],
     [[], 2, /^$/, /^lm [^]*train/],
-    [["trian"], 2, /^$/, /^error: Cannot trian: [^]*did you mean train\?$/m],
+    [
+      ["trian"],
+      2,
+      /^$/,
+      /^error: Cannot run trian: [^]*did you mean train\?$/m,
+    ],
     [["--train"], 2, /^$/, /did you mean train\?/],
   ];
   for (const [args, code, stdout, stderr] of cases) {

@@ -110,9 +110,9 @@ Deno.test("sample refuses what it cannot do", async () => {
   await Deno.mkdir(here.file("runs/empty"));
 
   const cases: [args: string[], code: number, ...words: string[]][] = [
-    [["--top-k", "0"], 2, "--top-k (0)", "hint: leave it out to keep all"],
-    [["--temperature", "-1"], 2, "--temperature (-1)", "hint: 0 always takes"],
-    [["--tokens", "0"], 2, "--tokens (0) is not at least 1"],
+    [["--top-k", "0"], 2, "--top-k 0: ", "at least 1"],
+    [["--temperature", "-1"], 2, "--temperature -1: ", "at least 0"],
+    [["--tokens", "0"], 2, "--tokens 0: ", "at least 1"],
     [["--stop", ""], 2, "--stop is an empty text"],
     [["--prompt", "the Cat"], 1, '"C" (U+0043) at line 1, column 5', "hint:"],
     [["--prompt", ""], 1, "is empty"],
@@ -126,7 +126,7 @@ Deno.test("sample refuses what it cannot do", async () => {
     [
       ["--device", "wasm", "--threads", "0"],
       2,
-      "--threads 0: it is not from 1",
+      "is not an integer from 1 to 256",
     ],
   ];
   for (const [args, code, ...words] of cases) {

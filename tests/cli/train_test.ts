@@ -287,10 +287,10 @@ Deno.test("train refuses contradictions before anything is made", async () => {
       "--n-head 4 --n-kv-head 3",
       "--n-head (4) is not a multiple of --n-kv-head (3)",
     ],
-    ["--steps 0", "--steps (0) is not an integer from 1"],
-    ["--dropout 1", "--dropout (1) is not a number from 0 to below 1"],
-    ["--logit-softcap 0", "--logit-softcap (0) is neither off nor above 0"],
-    ["--seed -1", "--seed -1: it is not an integer from 0"],
+    ["--steps 0", '--steps 0: "0" is not an integer from 1'],
+    ["--dropout 1", '--dropout 1: "1" is not a number from 0 to below 1'],
+    ["--logit-softcap 0", '"0" is not a number above 0 or off'],
+    ["--seed -1", '--seed -1: "-1" is not an integer from 0'],
     ["--vocab-size 7 --data text.txt", "the tokenizer chars has 15 tokens"],
   ] as const;
   for (const [args, words] of cases) {

@@ -78,7 +78,7 @@ const mistakes: readonly [string, object, string][] = [
   [
     "a seed that is none",
     { seeds: [-1] },
-    "trial base.s-1: Cannot use seed -1: it is not an integer from 0",
+    "trial base.s-1: seed (-1) is not an integer from 0",
   ],
   ["no cells", { cells: [] }, "it has no cells"],
   ["no data", { cells: [{ name: "a", dataShare: 0 }] }, "dataShare (0)"],

@@ -9,6 +9,7 @@ import { scalingPlan } from "../../lab/scaling.ts";
 import { DEFAULT_PRESET, presets } from "../../presets.ts";
 import type { Arguments } from "../arguments.ts";
 import { exitCode, UsageError } from "../errors.ts";
+import { flagName } from "../flag.ts";
 import { nearest } from "../nearest.ts";
 import { program } from "../program.ts";
 import { writeError, writeOutput } from "../terminal.ts";
@@ -94,18 +95,13 @@ function planOf(
 ): Plan {
   const { seeds: count = quick ? 1 : 3, measure = quick ? "sample" : "works" } =
     given;
-  if (count < 1 || count > 100) {
-    throw new UsageError(
-      `Cannot use --seeds ${count}: it is not from 1 to 100`,
-    );
-  }
   const seeds = Array.from({ length: count }, (_, i) => i + 1);
   const options = { name: preset, data, seeds, measure };
   switch (name) {
     case "ablate": {
       const steps = given.steps ?? (quick ? QUICK_STEPS : ABLATION_STEPS);
-      const { part: parts } = given;
-      checkParts(parts ?? [], ablationParts(presets[preset]));
+      const known = ablationParts(presets[preset]);
+      const parts = given.part?.map((part) => partNamed(part, known));
       return ablationPlan(presets[preset], {
         ...{ ...options, steps },
         ...(parts && { parts }),
@@ -133,20 +129,18 @@ function refuse(
   }
 }
 
-function checkParts(
-  parts: readonly string[],
-  known: readonly string[],
-): void {
-  for (const part of parts) {
-    if (known.includes(part)) continue;
-    const near = nearest(part, known);
-    throw new UsageError(
-      `Cannot use --part ${part}: nothing changes such a field`,
-      near === undefined
-        ? `the fields are ${known.join(", ")}`
-        : `did you mean ${near}?`,
-    );
-  }
+/** The part that a field's name means, or its flag: `nLayer`, `n-layer`, `n_layer`. */
+function partNamed(name: string, known: readonly string[]): string {
+  const flag = flagName(name.replaceAll("_", "-"));
+  const part = known.find((field) => flagName(field) === flag);
+  if (part !== undefined) return part;
+  const near = nearest(name, known);
+  throw new UsageError(
+    `Cannot use --part ${name}: this experiment changes no such field`,
+    near === undefined
+      ? `the fields are ${known.join(", ")}`
+      : `did you mean ${near}?`,
+  );
 }
 
 /** Steps of an ablation's trials: 410,000 tokens of the default preset. */

@@ -1,12 +1,10 @@
 /** `lab`: the experiments. From its arguments to an exit code. */
 
-import { type Arguments, parseArguments } from "../arguments.ts";
-import { exitCode, UsageError } from "../errors.ts";
-import { verbHelp, verbList } from "../help.ts";
-import { nearest } from "../nearest.ts";
-import { program } from "../program.ts";
+import { exitCode } from "../errors.ts";
+import { everyVerb, unknownCommand } from "../every_verb.ts";
+import { labHelp, verbHelp } from "../help.ts";
+import { run } from "../run_verb.ts";
 import { writeError, writeOutput } from "../terminal.ts";
-import type { Verb } from "../verbs.ts";
 import { labMuseumVerb } from "./museum_verb.ts";
 import {
   labAblateVerb,
@@ -16,7 +14,6 @@ import {
   labReportVerb,
   labRunVerb,
   labScalingVerb,
-  labVerbs,
   labWorksVerb,
 } from "./verbs.ts";
 import { labPositionsVerb } from "./positions_verb.ts";
@@ -74,43 +71,19 @@ export async function lab([name, ...args]: readonly string[]): Promise<number> {
         const { labMuseum } = await import("./museum.ts");
         return await labMuseum(given);
       });
+    case "help":
     case "--help":
     case "-h":
-      await writeOutput(`${help()}\n`);
+      if (args[0] !== undefined && name === "help") {
+        const verb = everyVerb.find((verb) => verb.name === `lab ${args[0]}`);
+        if (verb === undefined) throw unknownCommand(args[0], "lab");
+        await writeOutput(`${verbHelp(verb)}\n`);
+      } else await writeOutput(`${labHelp()}\n`);
       return exitCode.ok;
     case undefined:
-      writeError(`${help()}\n`);
+      writeError(`${labHelp()}\n`);
       return exitCode.usage;
     default:
-      throw unknownVerb(name);
+      throw unknownCommand(name, "lab");
   }
-}
-
-function help(): string {
-  return verbList(
-    "lab: experiments, each planned in a file before it runs",
-    labVerbs,
-  );
-}
-
-async function run<Values extends { help: boolean }>(
-  verb: Verb<Values>,
-  args: readonly string[],
-  action: (given: Arguments<Values>) => Promise<number>,
-): Promise<number> {
-  const given = parseArguments(args, verb);
-  if (!given.flags.help) return await action(given);
-  await writeOutput(`${verbHelp(verb)}\n`);
-  return exitCode.ok;
-}
-
-function unknownVerb(name: string): UsageError {
-  const names = labVerbs.map((verb) => verb.name.replace(/^lab /, ""));
-  const near = nearest(name, names);
-  return new UsageError(
-    `Cannot lab ${name}: the verbs are ${names.join(", ")}`,
-    near === undefined
-      ? `${program()} lab --help says more`
-      : `did you mean lab ${near}?`,
-  );
 }

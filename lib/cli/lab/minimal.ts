@@ -218,15 +218,10 @@ function targetOf(text: string, rungs: readonly Rung[]): Target {
   );
 }
 
-function checkOptions({ arms, least, most }: SearchOptions): void {
-  if (arms < 3 || arms > 10_000) {
+function checkOptions({ least, most }: SearchOptions): void {
+  if (least >= most) {
     throw new UsageError(
-      `Cannot use --arms ${arms}: it is not from 3 to 10000`,
-    );
-  }
-  if (!(least > 0 && least < most)) {
-    throw new UsageError(
-      `Cannot search from ${least} to ${most} parameters: --least is not above 0 and below --most`,
+      `Cannot search from ${least} to ${most} parameters: --least is not below --most`,
     );
   }
 }

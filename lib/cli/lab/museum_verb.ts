@@ -1,7 +1,8 @@
 /** `lab museum` and its flags. */
 
 import { type Device, devices } from "../../backends/open.ts";
-import { choice, integer, text, toggle } from "../flag.ts";
+import { fieldRanges } from "../../config_fields.ts";
+import { atLeastOne, choice, integer, text, toggle } from "../flag.ts";
 import { commonFlags, type Verb } from "../verbs.ts";
 
 /** What `lab museum` can be told. */
@@ -37,8 +38,14 @@ export const labMuseumVerb: Verb<LabMuseumFlags> = {
       help: "the text to train on",
       without: "tinyshakespeare",
     }),
-    steps: integer({ help: "training steps of each model", without: "600" }),
-    seed: integer({ help: "of weights, batches and texts", without: "1" }),
+    steps: integer(
+      { help: "training steps of each model", without: "600" },
+      atLeastOne,
+    ),
+    seed: integer(
+      { help: "of weights, batches and texts", without: "1" },
+      fieldRanges.get("seed")!,
+    ),
     device: choice(devices, {
       help: "where to compute; some mistakes cannot be made on a GPU",
       without: "wasm",

@@ -1,7 +1,7 @@
 /** What `lab positions` can be told. */
 
 import type { Device } from "../../backends/open.ts";
-import { integer, text, toggle } from "../flag.ts";
+import { cores, integer, text, toggle } from "../flag.ts";
 import { commonFlags, type Verb } from "../verbs.ts";
 
 /** Its flags' values. */
@@ -31,12 +31,12 @@ export const labPositionsVerb: Verb<LabPositionsFlags> = {
     jobs: integer({
       help: "processes that share the work",
       without: "the machine's cores, at most 8",
-    }),
+    }, cores),
     device: commonFlags.device,
     threads: integer({
       help: "how many compute in each process, on --device wasm",
       without: "1",
-    }),
+    }, cores),
     help: commonFlags.help,
   },
   sections: {

@@ -47,10 +47,6 @@ export async function runStudy(
   study: Study,
   flags: Partial<LabRunFlags>,
 ): Promise<number> {
-  const { jobs = 1 } = flags;
-  if (jobs < 1 || jobs > 256) {
-    throw new UsageError(`Cannot use --jobs ${jobs}: it is not from 1 to 256`);
-  }
   const trials = shardOf(trialsOf(study.plan), flags.shard);
   const done = new Set((await study.outcomes()).map(({ id }) => id));
   if (trials.every(({ id }) => done.has(id))) return exitCode.ok;

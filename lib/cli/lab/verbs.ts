@@ -3,8 +3,17 @@
 import type { Device } from "../../backends/open.ts";
 import type { Measure } from "../../lab/plan.ts";
 import { DEFAULT_PRESET, type PresetName, presets } from "../../presets.ts";
-import { choice, type FlagsOf, integer, text, texts, toggle } from "../flag.ts";
-import { commonFlags, type Verb, type VerbSummary } from "../verbs.ts";
+import {
+  atLeastOne,
+  choice,
+  cores,
+  type FlagsOf,
+  integer,
+  text,
+  texts,
+  toggle,
+} from "../flag.ts";
+import { type AnyVerb, commonFlags, type Verb } from "../verbs.ts";
 import { labMuseumVerb } from "./museum_verb.ts";
 import { labPositionsVerb } from "./positions_verb.ts";
 
@@ -35,7 +44,7 @@ export const labRunVerb: Verb<LabRunFlags> = {
     jobs: integer({
       help: "processes that share the work, each with one thread",
       without: "1: this one, with all threads",
-    }),
+    }, cores),
     ...commonFlags,
   },
   sections: { Flags: ["shard", "jobs", "device", "threads", "help"] },
@@ -110,8 +119,11 @@ const experimentFlags: FlagsOf<ExperimentFlags> = {
   steps: integer({
     help: "of the longest trials; the learning rate falls until the last",
     without: "as many as show what is asked",
-  }),
-  seeds: integer({ help: "trials of each cell", without: "3; 1 with --quick" }),
+  }, atLeastOne),
+  seeds: integer(
+    { help: "trials of each cell", without: "3; 1 with --quick" },
+    { least: 1, most: 100 },
+  ),
   measure: choice(["loss", "sample", "works"], {
     help:
       "the loss alone, a sample too, or all that docs/works.md asks of the text",
@@ -125,12 +137,12 @@ const experimentFlags: FlagsOf<ExperimentFlags> = {
   jobs: integer({
     help: "processes that share the work",
     without: "the machine's cores, at most 8",
-  }),
+  }, cores),
   device: commonFlags.device,
   threads: integer({
     help: "how many compute in each process, on --device wasm",
     without: "1",
-  }),
+  }, cores),
   help: commonFlags.help,
 };
 
@@ -233,15 +245,21 @@ export const labMinimalVerb: Verb<LabMinimalFlags> = {
     arms: integer({
       help: "configurations in the first of three rounds",
       without: "32",
-    }),
-    least: integer({ help: "the fewest parameters", without: "4000" }),
-    most: integer({ help: "the most parameters", without: "160000" }),
+    }, { least: 3, most: 10_000 }),
+    least: integer(
+      { help: "the fewest parameters", without: "4000" },
+      atLeastOne,
+    ),
+    most: integer(
+      { help: "the most parameters", without: "160000" },
+      atLeastOne,
+    ),
     preset: experimentFlags.preset,
     data: experimentFlags.data,
     steps: integer({
       help: "of the last round; each one before has half of the next",
       without: "the preset's",
-    }),
+    }, atLeastOne),
     out: text("DIR", {
       help: "the search's directory; one with the same plans is gone on with",
       without: "studies/minimal-PRESET",
@@ -304,7 +322,7 @@ export const labWorksVerb: Verb<LabWorksFlags> = {
 };
 
 /** All verbs of the lab, in the order of help. */
-export const labVerbs: readonly VerbSummary[] = [
+export const labVerbs: readonly AnyVerb[] = [
   labAblateVerb,
   labScalingVerb,
   labMinimalVerb,

@@ -1,0 +1,43 @@
+/** `check` and its flags. */
+
+import { text, toggle } from "./flag.ts";
+import {
+  bestFlag,
+  type CommonFlags,
+  commonFlags,
+  jsonFlag,
+  type Verb,
+} from "./verbs.ts";
+
+/** What `check` can be told. */
+export interface CheckFlags extends CommonFlags {
+  machine: boolean;
+  data: string;
+  best: boolean;
+  json: boolean;
+}
+
+/** `check`. */
+export const checkVerb: Verb<CheckFlags> = {
+  name: "check",
+  summary: "prove that this machine computes right, and a run is what it seems",
+  operand: "RUN",
+  examples: [
+    ["check", "kernels, gradients, causality, repeatability, speed"],
+    ["check runs/NAME", "and: files, leaks, own text, copying"],
+    ["check --device webgpu", "the same on another device"],
+  ],
+  flags: {
+    machine: toggle({
+      help: "check the machine too, not the run alone",
+      without: "on",
+    }, { negatable: true }),
+    data: text("NAME|FILE", { help: "the text", without: "the run's own" }),
+    best: bestFlag,
+    json: jsonFlag("one JSON object a line on standard output"),
+    ...commonFlags,
+  },
+  sections: {
+    Flags: ["machine", "data", "best", "device", "threads", "json", "help"],
+  },
+};

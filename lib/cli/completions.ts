@@ -1,0 +1,190 @@
+/** Scripts that complete commands, flags and their words in a shell, made from the tables of verbs and flags. */
+
+import { UsageError } from "./errors.ts";
+import { everyVerb, labNames, topNames } from "./every_verb.ts";
+import { type Flag, flagName } from "./flag.ts";
+import { nearest } from "./nearest.ts";
+import { shells } from "./completions_verb.ts";
+import type { AnyVerb } from "./verbs.ts";
+
+/** A flag as it is typed. */
+interface Option {
+  /** Its name without dashes. */
+  readonly name: string;
+  readonly help: string;
+  /** The words it takes, if it takes nothing else. */
+  readonly words: readonly string[];
+  readonly takesValue: boolean;
+}
+
+/**
+ * The completion script of a shell.
+ *
+ * @throws {UsageError} if there is none for it
+ */
+export function completions(shell: string | undefined): string {
+  switch (shell) {
+    case "bash":
+      return bash();
+    case "zsh":
+      return zsh();
+    case "fish":
+      return fish();
+  }
+  const near = nearest(shell ?? "", shells);
+  throw new UsageError(
+    shell === undefined
+      ? `Cannot tell which shell is meant: name one of ${shells.join(", ")}`
+      : `Cannot complete in ${shell}: the shells are ${shells.join(", ")}`,
+    near === undefined ? "completions bash" : `did you mean ${near}?`,
+  );
+}
+
+function optionsOf({ flags }: AnyVerb): Option[] {
+  return Object.entries(flags).flatMap(([key, flag]) => {
+    const name = flagName(key);
+    const option = {
+      name,
+      help: flag.help,
+      words: wordsOf(flag),
+      takesValue: flag.value !== undefined && flag.optional === undefined,
+    };
+    return flag.negatable
+      ? [option, { ...option, name: `no-${name}` }]
+      : [option];
+  });
+}
+
+function wordsOf({ words = [], value }: Flag<unknown>): readonly string[] {
+  return words.length === 0 && value?.endsWith("|off") ? ["off"] : words;
+}
+
+/** What follows the words of a command line in bash and zsh: the case of each verb. */
+function cases(each: (options: readonly Option[]) => string[]): string[] {
+  return everyVerb.flatMap((verb) => [
+    `    "${verb.name}")`,
+    ...each(optionsOf(verb)).map((line) => `      ${line}`),
+    "      ;;",
+  ]);
+}
+
+/** Cases that set `words` after a flag that takes one of a few words. */
+function wordCases(options: readonly Option[]): string[] {
+  const withWords = options.filter(({ words }) => words.length > 0);
+  if (withWords.length === 0) return [];
+  return [
+    'case "$prev" in',
+    ...withWords.map(({ name, words }) =>
+      `  --${name}) words="${words.join(" ")}" ;;`
+    ),
+    "esac",
+  ];
+}
+
+/** Sets `verb` and `words` from `cur`, `prev` and the words typed, in bash and zsh alike. */
+function chooseWords(): string[] {
+  return [
+    `  case "$first" in`,
+    `    lab) verb="lab $second" ;;`,
+    `    help) verb="" ;;`,
+    `    *) verb="$first" ;;`,
+    `  esac`,
+    `  if [ "$at" -le 1 ]; then words="${topNames.join(" ")} --help --version"`,
+    `  elif [ "$at" -eq 2 ] && [ "$first" = lab ]; then words="${
+      labNames.join(" ")
+    }"`,
+    `  elif [ "$at" -eq 2 ] && [ "$first" = help ]; then words="${
+      topNames.join(" ")
+    }"`,
+    `  elif [ "$at" -eq 2 ] && [ "$first" = completions ]; then words="${
+      shells.join(" ")
+    }"`,
+    `  else case "$verb" in`,
+    ...cases((options) => [
+      'case "$cur" in',
+      `  -*) words="${options.map(({ name }) => `--${name}`).join(" ")}" ;;`,
+      "esac",
+      ...wordCases(options),
+    ]),
+    "  esac; fi",
+  ];
+}
+
+function bash(): string {
+  return [
+    "# bash completion for lm, written by lm completions bash",
+    "_lm() {",
+    "  local cur prev first second at verb words",
+    '  cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}"',
+    '  # readline makes a word of its own of "=".',
+    '  if [ "$cur" = "=" ]; then cur=""',
+    '  elif [ "$prev" = "=" ]; then prev="${COMP_WORDS[COMP_CWORD-2]}"; fi',
+    '  first="${COMP_WORDS[1]}" second="${COMP_WORDS[2]}" at="$COMP_CWORD"',
+    '  words=""',
+    ...chooseWords(),
+    '  COMPREPLY=($(compgen -W "$words" -- "$cur"))',
+    "}",
+    "complete -o default -F _lm lm",
+    "",
+  ].join("\n");
+}
+
+function zsh(): string {
+  return [
+    "#compdef lm",
+    "# zsh completion for lm, written by lm completions zsh",
+    "_lm() {",
+    "  local cur prev first second at verb words_typed words",
+    '  words_typed=("${(@)words}")',
+    '  cur="${words_typed[CURRENT]}" prev="${words_typed[CURRENT-1]}"',
+    '  first="${words_typed[2]}" second="${words_typed[3]}" at=$((CURRENT - 1))',
+    '  words=""',
+    ...chooseWords(),
+    '  if [ -n "$words" ]; then compadd -- ${=words}; else _files; fi',
+    "}",
+    'if [ "$funcstack[1]" = "_lm" ]; then _lm "$@"; else compdef _lm lm; fi',
+    "",
+  ].join("\n");
+}
+
+function fish(): string {
+  const quoted = (text: string) =>
+    `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+  const top = topNames;
+  const typed = `__fish_seen_subcommand_from ${top.join(" ")}`;
+  return [
+    "# fish completion for lm, written by lm completions fish",
+    ...everyVerb.filter(({ name }) => !name.includes(" ")).map((verb) =>
+      `complete -c lm -f -n 'not ${typed}' -a ${verb.name} -d ${
+        quoted(verb.summary)
+      }`
+    ),
+    `complete -c lm -f -n 'not ${typed}' -a 'lab help'`,
+    `complete -c lm -f -n '__fish_seen_subcommand_from help' -a '${
+      top.join(" ")
+    }'`,
+    `complete -c lm -f -n '__fish_seen_subcommand_from completions' -a '${
+      shells.join(" ")
+    }'`,
+    `complete -c lm -f -n '__fish_seen_subcommand_from lab; and not __fish_seen_subcommand_from ${
+      labNames.join(" ")
+    }' -a '${labNames.join(" ")}'`,
+    ...everyVerb.flatMap((verb) => {
+      const condition = verb.name.split(" ")
+        .map((word) => `__fish_seen_subcommand_from ${word}`).join("; and ");
+      // `report` is a command and one of the lab's.
+      const only = verb.name.includes(" ")
+        ? condition
+        : `${condition}; and not __fish_seen_subcommand_from lab`;
+      return optionsOf(verb).map(({ name, help, words, takesValue }) =>
+        [
+          `complete -c lm -n '${only}' -l ${name}`,
+          ...(takesValue ? [words.length > 0 ? "-x" : "-r"] : []),
+          ...(words.length > 0 ? [`-a ${quoted(words.join(" "))}`] : []),
+          `-d ${quoted(help)}`,
+        ].join(" ")
+      );
+    }),
+    "",
+  ].join("\n");
+}
