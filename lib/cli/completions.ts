@@ -68,20 +68,20 @@ function cases(each: (options: readonly Option[]) => string[]): string[] {
   ]);
 }
 
-/** Cases that set `words` after a flag that takes one of a few words. */
+/** Cases that set `choices` after a flag that takes one of a few words. */
 function wordCases(options: readonly Option[]): string[] {
   const withWords = options.filter(({ words }) => words.length > 0);
   if (withWords.length === 0) return [];
   return [
     'case "$prev" in',
     ...withWords.map(({ name, words }) =>
-      `  --${name}) words="${words.join(" ")}" ;;`
+      `  --${name}) choices="${words.join(" ")}" ;;`
     ),
     "esac",
   ];
 }
 
-/** Sets `verb` and `words` from `cur`, `prev` and the words typed, in bash and zsh alike. */
+/** Sets `verb` and `choices` from `cur`, `prev` and the words typed, in bash and zsh alike. */
 function chooseWords(): string[] {
   return [
     `  case "$first" in`,
@@ -89,20 +89,22 @@ function chooseWords(): string[] {
     `    help) verb="" ;;`,
     `    *) verb="$first" ;;`,
     `  esac`,
-    `  if [ "$at" -le 1 ]; then words="${topNames.join(" ")} --help --version"`,
-    `  elif [ "$at" -eq 2 ] && [ "$first" = lab ]; then words="${
+    `  if [ "$at" -le 1 ]; then choices="${
+      topNames.join(" ")
+    } --help --version"`,
+    `  elif [ "$at" -eq 2 ] && [ "$first" = lab ]; then choices="${
       labNames.join(" ")
     }"`,
-    `  elif [ "$at" -eq 2 ] && [ "$first" = help ]; then words="${
+    `  elif [ "$at" -eq 2 ] && [ "$first" = help ]; then choices="${
       topNames.join(" ")
     }"`,
-    `  elif [ "$at" -eq 2 ] && [ "$first" = completions ]; then words="${
+    `  elif [ "$at" -eq 2 ] && [ "$first" = completions ]; then choices="${
       shells.join(" ")
     }"`,
     `  else case "$verb" in`,
     ...cases((options) => [
       'case "$cur" in',
-      `  -*) words="${options.map(({ name }) => `--${name}`).join(" ")}" ;;`,
+      `  -*) choices="${options.map(({ name }) => `--${name}`).join(" ")}" ;;`,
       "esac",
       ...wordCases(options),
     ]),
@@ -114,15 +116,15 @@ function bash(): string {
   return [
     "# bash completion for lm, written by lm completions bash",
     "_lm() {",
-    "  local cur prev first second at verb words",
+    "  local cur prev first second at verb choices",
     '  cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}"',
     '  # readline makes a word of its own of "=".',
     '  if [ "$cur" = "=" ]; then cur=""',
     '  elif [ "$prev" = "=" ]; then prev="${COMP_WORDS[COMP_CWORD-2]}"; fi',
-    '  first="${COMP_WORDS[1]}" second="${COMP_WORDS[2]}" at="$COMP_CWORD"',
-    '  words=""',
+    '  first="${COMP_WORDS[1]-}" second="${COMP_WORDS[2]-}" at="$COMP_CWORD"',
+    '  choices=""',
     ...chooseWords(),
-    '  COMPREPLY=($(compgen -W "$words" -- "$cur"))',
+    '  COMPREPLY=($(compgen -W "$choices" -- "$cur"))',
     "}",
     "complete -o default -F _lm lm",
     "",
@@ -134,13 +136,12 @@ function zsh(): string {
     "#compdef lm",
     "# zsh completion for lm, written by lm completions zsh",
     "_lm() {",
-    "  local cur prev first second at verb words_typed words",
-    '  words_typed=("${(@)words}")',
-    '  cur="${words_typed[CURRENT]}" prev="${words_typed[CURRENT-1]}"',
-    '  first="${words_typed[2]}" second="${words_typed[3]}" at=$((CURRENT - 1))',
-    '  words=""',
+    "  local cur prev first second at verb choices",
+    '  cur="${words[CURRENT]}" prev="${words[CURRENT-1]}"',
+    '  first="${words[2]}" second="${words[3]}" at=$((CURRENT - 1))',
+    '  choices=""',
     ...chooseWords(),
-    '  if [ -n "$words" ]; then compadd -- ${=words}; else _files; fi',
+    '  if [ -n "$choices" ]; then compadd -- ${=choices}; else _files; fi',
     "}",
     'if [ "$funcstack[1]" = "_lm" ]; then _lm "$@"; else compdef _lm lm; fi',
     "",
