@@ -64,6 +64,7 @@ export {
   Dataset,
   type DatasetOptions,
   type EvalBatch,
+  evalWindows,
   type Split,
 } from "./lib/dataset.ts";
 export type { EvaluateOptions } from "./lib/evaluator.ts";

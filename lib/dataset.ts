@@ -100,10 +100,10 @@ export class Dataset {
     this.blockSize = blockSize;
     this.batchSize = batchSize;
     this.largestToken = largestToken(tokens);
-    const trainSize = Math.floor(tokens.length * trainFraction);
+    const size = trainSize(tokens.length, trainFraction);
     this.#splits = {
-      train: tokens.subarray(0, trainSize),
-      val: tokens.subarray(trainSize),
+      train: tokens.subarray(0, size),
+      val: tokens.subarray(size),
     };
     this.#random = new CounterRandom(seed, Purpose.batch);
   }
@@ -159,44 +159,70 @@ export class Dataset {
     split: Split,
     options: { readonly maxBatches?: number } = {},
   ): Iterable<EvalBatch> {
-    const { maxBatches } = options;
-    if (maxBatches !== undefined) {
-      checkAtLeastOne("Cannot cut eval batches: maxBatches", maxBatches);
-    }
-    const windows = Math.ceil((this.size(split) - 1) / this.blockSize);
-    const taken = Math.min(windows, (maxBatches ?? Infinity) * this.batchSize);
-    const starts = Array.from(
-      { length: taken },
-      (_, i) => Math.floor(i * windows / taken) * this.blockSize,
-    );
-    return {
-      [Symbol.iterator]: () => this.#windows(this.#splits[split], starts),
-    };
-  }
-
-  *#windows(
-    source: Tokens,
-    starts: readonly number[],
-  ): Generator<EvalBatch> {
     const { blockSize, batchSize } = this;
-    for (let first = 0; first < starts.length; first += batchSize) {
-      const tokens = new Int32Array(batchSize * blockSize);
-      const targets = new Int32Array(batchSize * blockSize).fill(IGNORED);
-      let count = 0;
-      for (
-        const [row, start] of starts.slice(first, first + batchSize).entries()
-      ) {
-        const length = Math.min(blockSize, source.length - 1 - start);
-        tokens.set(source.subarray(start, start + length), row * blockSize);
-        targets.set(
-          source.subarray(start + 1, start + 1 + length),
-          row * blockSize,
-        );
-        count += length;
-      }
-      yield { tokens, targets, count };
-    }
+    return evalWindows(this.#splits[split], {
+      blockSize,
+      batchSize,
+      ...options,
+    });
   }
+}
+
+/**
+ * Cuts all of a text into windows that don't overlap, in order: each token but the first is a
+ * target exactly once. For a text that is measured and not trained on;
+ * {@linkcode Dataset.evalBatches} cuts a split the same way.
+ *
+ * @param tokens the text, shape (N)
+ * @param options.blockSize T, the tokens of a window; at least 1
+ * @param options.batchSize B, the windows of a batch; at least 1
+ * @param options.maxBatches take only so many batches of windows, evenly spread over the text
+ * and always the same ones; at least 1
+ * @returns batches of (B, T); the last may have rows or row ends without targets
+ * @throws {RangeError} if an option is no such integer, or if the text has fewer than 2 tokens
+ */
+export function evalWindows(
+  tokens: Tokens,
+  { blockSize, batchSize, maxBatches }: {
+    readonly blockSize: number;
+    readonly batchSize: number;
+    readonly maxBatches?: number;
+  },
+): Iterable<EvalBatch> {
+  const task = "Cannot cut eval batches";
+  checkAtLeastOne(`${task}: blockSize`, blockSize);
+  checkAtLeastOne(`${task}: batchSize`, batchSize);
+  if (maxBatches !== undefined) {
+    checkAtLeastOne(`${task}: maxBatches`, maxBatches);
+  }
+  if (tokens.length < 2) {
+    throw new RangeError(
+      `${task}: the text has ${tokens.length} tokens, needs at least 2`,
+    );
+  }
+  const windows = Math.ceil((tokens.length - 1) / blockSize);
+  const taken = Math.min(windows, (maxBatches ?? Infinity) * batchSize);
+  const start = (i: number) => Math.floor(i * windows / taken) * blockSize;
+  return {
+    *[Symbol.iterator]() {
+      for (let first = 0; first < taken; first += batchSize) {
+        const inputs = new Int32Array(batchSize * blockSize);
+        const targets = new Int32Array(batchSize * blockSize).fill(IGNORED);
+        let count = 0;
+        for (let row = 0; row < Math.min(batchSize, taken - first); row++) {
+          const from = start(first + row);
+          const length = Math.min(blockSize, tokens.length - 1 - from);
+          inputs.set(tokens.subarray(from, from + length), row * blockSize);
+          targets.set(
+            tokens.subarray(from + 1, from + 1 + length),
+            row * blockSize,
+          );
+          count += length;
+        }
+        yield { tokens: inputs, targets, count };
+      }
+    },
+  };
 }
 
 /** The largest token; refuses negative ones, since -1 means that there is no target. */
@@ -213,13 +239,18 @@ function largestToken(tokens: Tokens): number {
   return largest;
 }
 
+/** How many of a text's tokens are the training split: the first ones, nine of ten if nothing else is said. */
+export function trainSize(length: number, trainFraction = 0.9): number {
+  return Math.floor(length * trainFraction);
+}
+
 function suffices(
   length: number,
   blockSize: number,
   trainFraction: number,
 ): boolean {
-  const trainSize = Math.floor(length * trainFraction);
-  return trainSize >= blockSize + 1 && length - trainSize >= 2;
+  const size = trainSize(length, trainFraction);
+  return size >= blockSize + 1 && length - size >= 2;
 }
 
 /** The smallest length that suffices; the quotients may be off by one, the search is not. */

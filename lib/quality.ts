@@ -5,6 +5,7 @@
 
 import type { NgramModel } from "./ngram.ts";
 import { longestSharedSpan } from "./shared_span.ts";
+import type { Tokens } from "./tokens.ts";
 
 /** The scores of some texts under an n-gram model. */
 export interface Score {
@@ -18,14 +19,14 @@ export interface Score {
 
 /** As many stretches of a text as asked for, evenly spread over it; they may overlap. */
 export function spreadWindows(
-  tokens: Int32Array,
+  tokens: Tokens,
   { count, length }: { readonly count: number; readonly length: number },
 ): Int32Array[] {
   const most = Math.min(length, tokens.length);
   return Array.from({ length: count }, (_, i) => {
     const room = tokens.length - most;
     const start = count === 1 ? 0 : Math.round(i * room / (count - 1));
-    return tokens.slice(start, start + most);
+    return Int32Array.from(tokens.subarray(start, start + most));
   });
 }
 

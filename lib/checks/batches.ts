@@ -2,6 +2,7 @@
 
 import type { Batch, Dataset } from "../dataset.ts";
 import { type CheckGroup, type Finding, verdict } from "./verdict.ts";
+import type { Tokens } from "../tokens.ts";
 
 /** Batches of each kind that are looked at, and windows of the split. */
 const BATCHES = 16;
@@ -20,7 +21,7 @@ const AHEAD = [0, 1, 2, 3];
  */
 export function batchChecks(
   dataset: Dataset,
-  training: Int32Array,
+  training: Tokens,
 ): CheckGroup {
   return {
     name: "batches",
@@ -93,7 +94,7 @@ function checkSplit(
   { blockSize: T }: Dataset,
   { validation, training }: {
     readonly validation: readonly Batch[];
-    readonly training: Int32Array;
+    readonly training: Tokens;
   },
 ): Finding {
   const text = asString(training);
@@ -124,7 +125,7 @@ function checkSplit(
 }
 
 /** Tokens as characters, one each; ids above 65,535 share one with another, which finds too much and never too little. */
-function asString(tokens: Int32Array): string {
+function asString(tokens: Tokens): string {
   let text = "";
   for (let from = 0; from < tokens.length; from += 1 << 13) {
     text += String.fromCharCode(...tokens.subarray(from, from + (1 << 13)));

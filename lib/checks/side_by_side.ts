@@ -4,6 +4,7 @@ import type { GenerateOptions } from "../generate.ts";
 import type { Model } from "../language_model.ts";
 import { type Logits, Sampler } from "../sampler.ts";
 import type { Finding } from "./verdict.ts";
+import type { Tokens } from "../tokens.ts";
 
 /** Continues prompts; as {@linkcode Model.generateBatch} does it, or not. */
 export type Continue = (
@@ -24,15 +25,16 @@ const TOLERANCE = 1e-3;
 /** Continues prompts of 1, 4, 16 … tokens of a text together and each alone, always by the same tokens. */
 export async function sideBySide(
   model: Model,
-  text: Int32Array,
+  text: Tokens,
   write: Continue = (model, prompts, options) =>
     model.generateBatch(prompts, options),
 ): Promise<Finding> {
   const { blockSize, vocabSize: V } = model.config;
   const longest = Math.min(Math.max(2, blockSize / 2), text.length);
-  const prompts = [text.slice(0, longest)];
+  const first = Int32Array.from(text.subarray(0, longest));
+  const prompts = [first];
   for (let length = 1; length < longest; length *= 4) {
-    prompts.push(text.slice(0, length));
+    prompts.push(first.slice(0, length));
   }
   const heard = async (prompts: readonly Int32Array[]) => {
     const listener = new Listener(text);
@@ -77,9 +79,9 @@ export async function sideBySide(
 /** Says always the same tokens, and keeps the logits that it was to draw from. */
 class Listener extends Sampler {
   readonly heard: Logits[] = [];
-  readonly #text: Int32Array;
+  readonly #text: Tokens;
 
-  constructor(text: Int32Array) {
+  constructor(text: Tokens) {
     super();
     this.#text = text;
   }

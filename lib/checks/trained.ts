@@ -30,13 +30,14 @@ import {
   type Verdict,
   verdict,
 } from "./verdict.ts";
+import type { Tokens } from "../tokens.ts";
 
 /** A model, and both parts of the text that it was trained on. */
 export interface TrainedSubject {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
-  readonly training: Int32Array;
-  readonly heldOut: Int32Array;
+  readonly training: Tokens;
+  readonly heldOut: Tokens;
   /** How many, at least, are written and predicted; 20,000 if left out. */
   readonly tokens?: number;
   /** The 5-gram model of the training text, if it is there already. */
@@ -275,7 +276,7 @@ async function* checkOwnText(
     if (written.length === 0) {
       return { status: "skipped", found: "it has written nothing" };
     }
-    const decode = (tokens: Int32Array) => tokenizer.decode(tokens);
+    const decode = (tokens: Tokens) => tokenizer.decode(tokens);
     const { longest, natural } = copyingOf(written.map(decode).join("\n"), {
       training: decode(training),
       heldOut: decode(heldOut),

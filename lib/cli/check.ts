@@ -18,7 +18,12 @@ import { Model } from "../language_model.ts";
 import type { Arguments } from "./arguments.ts";
 import { fileChecks, recordedLoss } from "./check_files.ts";
 import { CheckReport } from "./check_report.ts";
-import { type Corpus, loadCorpus, loadRecorded } from "./corpus.ts";
+import {
+  type Corpus,
+  type CorpusOptions,
+  loadCorpus,
+  loadRecorded,
+} from "./corpus.ts";
 import { deviceName } from "./device_name.ts";
 import { CommandError, exitCode, isFailure, UsageError } from "./errors.ts";
 import { describeAdapter, describeCpu } from "./info.ts";
@@ -143,8 +148,10 @@ async function runChecks(
   const { blockSize } = checkpoint.config;
   try {
     const tokenizer = tokenizerOf(trained);
-    const { text } = await findText(trained, flags.data, signal);
-    const tokens = tokenizer.encode(text);
+    const { tokens } = await findText(trained, flags.data, {
+      tokenizer,
+      signal,
+    });
     const dataset = new Dataset(tokens, { blockSize, batchSize: ROWS });
     const model = await Model.load(checkpoint, { backend });
     const measured = async () =>
@@ -185,11 +192,11 @@ function untried(error: Error): CheckGroup {
 
 async function findText(
   { path, data }: TrainedModel,
-  given: string | undefined,
-  signal: AbortSignal,
+  given: readonly string[] | undefined,
+  options: CorpusOptions,
 ): Promise<Corpus> {
-  if (given !== undefined) return await loadCorpus(given, signal);
-  if (data !== undefined) return await loadRecorded(data, signal);
+  if (given !== undefined) return await loadCorpus(given, options);
+  if (data !== undefined) return await loadRecorded(data, options);
   throw new CommandError(
     `Cannot check ${path}: no config.json beside it says on which text`,
     "--data NAME or --data FILE does",

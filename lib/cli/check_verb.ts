@@ -1,6 +1,6 @@
 /** `check` and its flags. */
 
-import { text, toggle } from "./flag.ts";
+import { dataFlag, toggle } from "./flag.ts";
 import {
   bestFlag,
   type CommonFlags,
@@ -12,7 +12,7 @@ import {
 /** What `check` can be told. */
 export interface CheckFlags extends CommonFlags {
   machine: boolean;
-  data: string;
+  data: readonly string[];
   best: boolean;
   json: boolean;
 }
@@ -32,7 +32,7 @@ export const checkVerb: Verb<CheckFlags> = {
       help: "check the machine too, not the run alone",
       without: "on",
     }, { negatable: true }),
-    data: text("NAME|FILE", { help: "the text", without: "the run's own" }),
+    data: dataFlag("the run's own"),
     best: bestFlag,
     json: jsonFlag("one JSON object a line on standard output"),
     ...commonFlags,

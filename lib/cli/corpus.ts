@@ -1,6 +1,7 @@
 /**
- * The text to train or evaluate on: a dataset by its name, or a file. Finding and
- * fetching datasets is `data/load.ts`; here is what the user hears of it.
+ * The text to train or evaluate on: a dataset by its name, files, a folder, or standard input,
+ * as tokens. It is read in pieces and never held as a string, so only the tokens take memory.
+ * Finding and fetching datasets is `data/load.ts`; here is what the user hears of it.
  */
 
 import { resolve } from "@std/path";
@@ -10,47 +11,101 @@ import {
   isDatasetName,
 } from "../../data/datasets.ts";
 import { DownloadError, loadDataset } from "../../data/load.ts";
-import type { Tokenizer } from "../tokenizer.ts";
-import { CommandError, reasonOf } from "./errors.ts";
+import { CharacterSet } from "../characters.ts";
+import { Tokenizer, type TokenizerKind } from "../tokenizer.ts";
+import { type Tokens, tokensOf } from "../tokens.ts";
+import { CommandError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
+import { PlainTextDecoder } from "./plain_text.ts";
+import { ReadingProgress } from "./reading_progress.ts";
 import { bold, canRedraw, StatusLine, writeError } from "./terminal.ts";
+import {
+  memorySource,
+  openSources,
+  STDIN,
+  type TextSource,
+  unreadable,
+} from "./text_source.ts";
 
 /** What a run's `config.json` says of its text, so that it can be found again. */
 export interface CorpusRecord {
-  /** The dataset's name; absent for a file. */
+  /** The dataset's name; absent for anything else. */
   readonly name?: DatasetName;
-  /** The file's absolute path; absent for a dataset. */
+  /** The absolute path of the file or folder, or `-` for standard input; absent for anything else. */
   readonly file?: string;
+  /** Several of them, in order. */
+  readonly files?: readonly string[];
   /** The dataset that was wanted and could not be had. */
   readonly insteadOf?: DatasetName;
-  /** Size and sum of the bytes as they were found. */
+  /** Size and sum of the bytes as they were found, put together. */
   readonly bytes: number;
   readonly sha256: string;
 }
 
 /** A text and where it came from. */
 export interface Corpus {
-  readonly text: string;
+  readonly tokens: Tokens;
+  /** What they were made with. */
+  readonly tokenizer: Tokenizer;
   readonly record: CorpusRecord;
+}
+
+/** How to read a text. */
+export interface CorpusOptions {
+  /** The tokenizer, or the kind that is made for the text. */
+  readonly tokenizer: Tokenizer | TokenizerKind;
+  readonly signal: AbortSignal;
+  /** Bytes that are read at a time; 1 MiB if left out. */
+  readonly pieceSize?: number;
+  /** Sees the record before the text is encoded; what it throws ends the reading. */
+  readonly onRecord?: (record: CorpusRecord) => void;
 }
 
 const preferred: DatasetName = "tinyshakespeare";
 const substitute: DatasetName = "moby-dick";
 
-/** Loads what `--data` names; a name or a path that is given never means another text. */
+/**
+ * Loads what `--data` names: a dataset, a file, a folder, `-` for standard input, or several of
+ * them, one behind the other. A name or a path that is given never means another text.
+ */
 export async function loadCorpus(
-  nameOrFile: string,
-  signal: AbortSignal,
+  namesOrPaths: string | readonly string[],
+  options: CorpusOptions,
 ): Promise<Corpus> {
-  return isDatasetName(nameOrFile)
-    ? await loadNamed(nameOrFile, signal)
-    : await loadFile(nameOrFile);
+  const { signal } = options;
+  const parts = [namesOrPaths].flat();
+  if (parts.filter((part) => part === STDIN).length > 1) {
+    throw new CommandError(
+      "Cannot read standard input twice",
+      `--data ${STDIN} can be given once`,
+    );
+  }
+  await using opened = new AsyncDisposableStack();
+  const sources: TextSource[] = [];
+  for (const part of parts) {
+    if (isDatasetName(part)) sources.push(await namedSource(part, signal));
+    else {
+      const found = opened.use(await openPath(part, signal));
+      sources.push(...found.sources);
+    }
+  }
+  const [first = "", ...more] = parts.map((part) =>
+    isDatasetName(part) || part === STDIN ? part : resolve(part)
+  );
+  const where = more.length > 0
+    ? { files: [first, ...more] }
+    : isDatasetName(first)
+    ? { name: first }
+    : { file: first };
+  return await readTokens(sources, where, options);
 }
 
 /** Loads tiny Shakespeare or, where it cannot be had, Moby Dick, and says so. */
-export async function loadDefaultCorpus(signal: AbortSignal): Promise<Corpus> {
+export async function loadDefaultCorpus(
+  options: CorpusOptions,
+): Promise<Corpus> {
   try {
-    return await loadNamed(preferred, signal);
+    return await loadCorpus(preferred, options);
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
     writeError(
@@ -59,33 +114,68 @@ export async function loadDefaultCorpus(signal: AbortSignal): Promise<Corpus> {
         `losses and samples will not be those of ${preferred}\n`,
     );
   }
-  const { text, record } = await loadNamed(substitute, signal);
-  return { text, record: { ...record, insteadOf: preferred } };
+  const corpus = await loadCorpus(substitute, options);
+  return { ...corpus, record: { ...corpus.record, insteadOf: preferred } };
 }
 
 /** Loads the text of a run, and makes sure that it is still the same. */
 export async function loadRecorded(
   record: CorpusRecord,
-  signal: AbortSignal,
+  options: CorpusOptions,
 ): Promise<Corpus> {
-  const { name, file, sha256 } = record;
-  if (name === undefined) await checkUnchanged(record);
-  const corpus = await loadCorpus(name ?? file ?? "", signal);
-  if (corpus.record.sha256 !== sha256) {
+  const { name, file = "", files, sha256 } = record;
+  if (file === STDIN || files?.includes(STDIN)) {
     throw new CommandError(
-      `Cannot use ${file}: it has changed since the run began (sha256 ${corpus.record.sha256}, not ${sha256})`,
-      "--data FILE names another copy",
+      "Cannot read the run's text again: it came from standard input",
+      "--data FILE names a copy, --data - reads it from standard input",
     );
   }
-  return { text: corpus.text, record };
+  if (name === undefined && files === undefined) await checkUnchanged(record);
+  const corpus = await loadCorpus(name ?? files ?? file, {
+    ...options,
+    onRecord: (found) => {
+      if (found.sha256 === sha256) return;
+      throw new CommandError(
+        `Cannot use ${
+          corpusName(record)
+        }: it has changed since the run began (sha256 ${found.sha256}, not ${sha256})`,
+        "--data FILE names another copy",
+      );
+    },
+  });
+  return { ...corpus, record };
+}
+
+/** What `data` of a `config.json` says; undefined if that is not enough to find the text. */
+export function corpusRecord(data: unknown): CorpusRecord | undefined {
+  const { name, file, files, sha256 } = Object(data) as Record<string, unknown>;
+  const isText = (value: unknown) => typeof value === "string";
+  const found = isText(name) || isText(file) ||
+    (Array.isArray(files) && files.length > 0 && files.every(isText));
+  return found && isText(sha256) ? data as CorpusRecord : undefined;
+}
+
+/** What a text is called. */
+export function corpusName(
+  { name, file, files }: Pick<CorpusRecord, "name" | "file" | "files">,
+): string {
+  if (files !== undefined && files.length > 1) {
+    return `${files[0]} and ${files.length - 1} more`;
+  }
+  return name ?? (file === STDIN ? "standard input" : file ?? "its text");
 }
 
 /** Refuses, before it is read, what cannot be the file that was recorded, and may have no end. */
 async function checkUnchanged(
   { file = "", bytes }: CorpusRecord,
 ): Promise<void> {
-  const info = await Deno.stat(file).catch(() => undefined);
-  if (info === undefined || info.isDirectory) return; // Reading it says so.
+  let info: Deno.FileInfo;
+  try {
+    info = await Deno.stat(file);
+  } catch {
+    return; // Reading it says why.
+  }
+  if (info.isDirectory) return; // Its sum says whether it has changed.
   if (info.isFile && info.size === bytes) return;
   throw new CommandError(
     info.isFile
@@ -101,22 +191,20 @@ async function checkUnchanged(
  */
 export function charactersPerToken(
   tokenizer: Tokenizer,
-  tokens: Int32Array,
+  tokens: Tokens,
 ): number {
   const targets = tokens.subarray(1);
   if (tokenizer.kind !== "bytes" || targets.length === 0) return 1;
   // Bytes 10xxxxxx continue a character (RFC 3629).
-  const begun = targets.reduce(
-    (count, byte) => count + ((byte & 0xc0) === 0x80 ? 0 : 1),
-    0,
-  );
+  let begun = 0;
+  for (const byte of targets) if ((byte & 0xc0) !== 0x80) begun++;
   return Math.max(1, begun) / targets.length;
 }
 
-async function loadNamed(
+async function namedSource(
   name: DatasetName,
   signal: AbortSignal,
-): Promise<Corpus> {
+): Promise<TextSource> {
   const status = new StatusLine(canRedraw());
   let said = false;
   const onProgress = (
@@ -129,103 +217,167 @@ async function loadNamed(
   };
   try {
     const { text } = await loadDataset(name, { onProgress, signal });
-    const { bytes, sha256 } = datasets[name];
-    return { text, record: { name, bytes, sha256 } };
+    return memorySource(name, new TextEncoder().encode(text));
   } finally {
     status.clear();
   }
 }
 
-async function loadFile(path: string): Promise<Corpus> {
-  let bytes: Uint8Array<ArrayBuffer>;
+async function openPath(path: string, signal: AbortSignal) {
   try {
-    const { isCharDevice, isBlockDevice } = await Deno.stat(path);
-    if (isCharDevice || isBlockDevice) throw new Error("it is a device");
-    bytes = await Deno.readFile(path);
+    return await openSources(path, signal);
   } catch (error) {
+    signal.throwIfAborted();
     const near = nearest(path, Object.keys(datasets));
-    throw new CommandError(
-      `Cannot read ${path}: ${reasonOf(error)}`,
+    throw unreadable(
+      path,
+      error,
       near === undefined
-        ? `--data takes a file or one of ${Object.keys(datasets).join(", ")}`
+        ? `--data takes files, a folder, ${STDIN} for standard input, or one of ${
+          Object.keys(datasets).join(", ")
+        }`
         : `did you mean ${near}?`,
     );
   }
-  const digest = await crypto.subtle.digest("SHA-256", bytes);
-  return {
-    text: decodeText(bytes, path),
-    record: {
-      file: resolve(path),
-      bytes: bytes.length,
-      sha256: new Uint8Array(digest).toHex(),
+}
+
+/** Reads a text twice: for its sum and its characters, then for its tokens. */
+async function readTokens(
+  sources: readonly TextSource[],
+  where: Pick<CorpusRecord, "name" | "file" | "files">,
+  options: CorpusOptions,
+): Promise<Corpus> {
+  const { createHash } = await import("node:crypto");
+  const sum = createHash("sha256");
+  const characters = new CharacterSet();
+  using progress = new ReadingProgress(corpusName(where), sources);
+  let bytes = 0;
+  const decoders = await decodeAll(sources, options, {
+    onBytes: (piece) => {
+      sum.update(piece);
+      bytes += piece.length;
+      progress.add(piece.length);
     },
-  };
+    onText: (text) => characters.add(text),
+  });
+  progress.clear();
+  sayWhatChanged(decoders);
+  const record = { ...where, bytes, sha256: sum.digest("hex") };
+  options.onRecord?.(record);
+  const tokenizer = typeof options.tokenizer === "string"
+    ? makeTokenizer(options.tokenizer, characters)
+    : options.tokenizer;
+  const tokens = tokensOf(
+    tokenizer.vocabSize,
+    tokenizer.kind === "bytes" ? characters.bytes : characters.count,
+  );
+  let at = 0;
+  let encoder = tokenizer.encoder();
+  const changed = new CommandError(
+    `Cannot read ${corpusName(where)}: it changed while it was read`,
+  );
+  await decodeAll(sources, options, {
+    // A message about a character says in which line of its file it stands.
+    onSource: () => encoder = tokenizer.encoder(),
+    onBytes: (piece) => progress.add(piece.length),
+    onText: (text, { name }) => {
+      const ids = namingSource(
+        sources.length > 1 ? name : undefined,
+        () => encoder.push(text),
+      );
+      if (at + ids.length > tokens.length) throw changed;
+      tokens.set(ids, at);
+      at += ids.length;
+    },
+  });
+  if (at < tokens.length) throw changed;
+  return { tokens, tokenizer, record };
 }
 
-/** UTF-8 as text, with plain line ends and no byte order mark; what was changed is said. */
-function decodeText(bytes: Uint8Array, path: string): string {
-  const refuse = (reason: string, hint: string) =>
-    new CommandError(`Cannot use ${path} as text: ${reason}`, hint);
-  if (/^(255,254|254,255)/.test(bytes.subarray(0, 2).join())) {
-    throw refuse(
-      "it is UTF-16, not UTF-8",
-      `iconv -f UTF-16 -t UTF-8 ${path} converts it`,
-    );
-  }
-  let text: string;
-  try {
-    text = utf8(bytes);
-  } catch {
-    const at = firstInvalid(bytes);
-    throw refuse(
-      `byte ${at} (0x${bytes[at]!.toString(16)}) is not UTF-8`,
-      "another encoding has to be converted to UTF-8; a binary file is no text",
-    );
-  }
-  const zero = text.indexOf("\0");
-  if (zero >= 0) {
-    throw refuse(
-      `character ${zero} is NUL, so it is probably a binary file`,
-      "--data takes text",
-    );
-  }
-  return plainLines(text, path);
-}
-
-function plainLines(text: string, path: string): string {
-  if (text.startsWith("\ufeff")) {
-    writeError(`note: ${path} begins with a byte order mark, left out\n`);
-    text = text.slice(1);
-  }
-  if (!text.includes("\r\n")) return text;
-  writeError(`note: ${path} has line ends CR LF, read as LF\n`);
-  return text.replaceAll("\r\n", "\n");
-}
-
-function utf8(bytes: Uint8Array, options?: TextDecodeOptions): string {
-  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-    .decode(bytes, options);
-}
-
-/** The place of the first byte that belongs to no character. */
-function firstInvalid(bytes: Uint8Array): number {
-  const decodes = (end: number, stream: boolean) => {
+async function decodeAll(
+  sources: readonly TextSource[],
+  { signal, pieceSize = 1 << 20 }: CorpusOptions,
+  { onSource, onBytes, onText }: {
+    readonly onSource?: () => void;
+    readonly onBytes: (bytes: Uint8Array) => void;
+    readonly onText: (text: string, source: TextSource) => void;
+  },
+): Promise<NamedDecoder[]> {
+  const decoders: NamedDecoder[] = [];
+  for (const source of sources) {
+    onSource?.();
+    const decoder = new PlainTextDecoder(source.name);
+    decoders.push({ name: source.name, decoder });
     try {
-      utf8(bytes.subarray(0, end), { stream });
-      return true;
-    } catch {
-      return false;
+      for await (const bytes of source.pieces(pieceSize, signal)) {
+        onBytes(bytes);
+        onText(decoder.push(bytes), source);
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      // What the system says has no words of the program.
+      if (
+        !(error instanceof Deno.errors.NotFound) &&
+        !(error instanceof Deno.errors.PermissionDenied)
+      ) throw error;
+      throw unreadable(
+        source.name,
+        error,
+        "the file must stay there while it is read",
+      );
     }
-  };
-  // By halving: as a stream, which may break off anywhere, a prefix decodes or it does not.
-  let valid = 0;
-  let invalid = bytes.length + 1;
-  while (invalid - valid > 1) {
-    const middle = (valid + invalid) >> 1;
-    if (decodes(middle, true)) valid = middle;
-    else invalid = middle;
+    onText(decoder.end(), source);
   }
-  // What is cut short at the end of the stream, at most 3 bytes, is the culprit.
-  while (!decodes(valid, false)) valid--;
-  return valid;
+  return decoders;
+}
+
+interface NamedDecoder {
+  readonly name: string;
+  readonly decoder: PlainTextDecoder;
+}
+
+function sayWhatChanged(decoders: readonly NamedDecoder[]): void {
+  const notes = [
+    ["hadByteOrderMark", "begins with a byte order mark, left out"],
+    ["hadCarriageReturns", "has line ends CR LF, read as LF"],
+  ] as const;
+  for (const [had, note] of notes) {
+    const [first, ...more] = decoders.filter(({ decoder }) => decoder[had]);
+    if (first === undefined) continue;
+    const others = more.length === 0 ? "" : ` (and so do ${more.length} more)`;
+    writeError(`note: ${first.name} ${note}${others}\n`);
+  }
+}
+
+/** Puts the file's name into a complaint about a character, where there are several files. */
+function namingSource<Value>(
+  name: string | undefined,
+  action: () => Value,
+): Value {
+  try {
+    return action();
+  } catch (error) {
+    if (name === undefined || !(error instanceof RangeError)) throw error;
+    throw new RangeError(
+      error.message.replace("Cannot encode text", `Cannot encode ${name}`),
+      { cause: error },
+    );
+  }
+}
+
+function makeTokenizer(
+  kind: TokenizerKind,
+  characters: CharacterSet,
+): Tokenizer {
+  switch (kind) {
+    case "bytes":
+      return Tokenizer.bytes();
+    case "chars":
+      // Nothing has no characters; the dataset says how many it needs.
+      return characters.count === 0
+        ? Tokenizer.ascii()
+        : Tokenizer.chars(characters);
+    case "ascii":
+      return Tokenizer.ascii();
+  }
 }

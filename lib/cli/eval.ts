@@ -1,16 +1,19 @@
 /** `eval`: a trained model's loss on a whole split of a text. */
 
-import { Dataset } from "../dataset.ts";
+import { evalWindows, trainSize } from "../dataset.ts";
 import { Model } from "../language_model.ts";
+import type { Tokens } from "../tokens.ts";
 import type { Arguments } from "./arguments.ts";
 import {
   charactersPerToken,
   type Corpus,
+  corpusName,
+  type CorpusOptions,
   loadCorpus,
   loadRecorded,
 } from "./corpus.ts";
 import { deviceName } from "./device_name.ts";
-import { CommandError, exitCode, UsageError, withFlagNames } from "./errors.ts";
+import { CommandError, exitCode, UsageError } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
 import { placement } from "./placement.ts";
 import {
@@ -25,23 +28,29 @@ import {
   tokenizerOf,
   type TrainedModel,
 } from "./trained_model.ts";
-import type { EvalFlags } from "./verbs.ts";
+import type { EvalFlags, EvalSplit } from "./verbs.ts";
 
 /** Evaluates; gives the exit code. */
 export async function evaluate(
   { flags, operand }: Arguments<EvalFlags>,
 ): Promise<number> {
   using interrupt = new Interrupt();
-  const { split = "val", json = false } = flags;
+  const { json = false } = flags;
   const trained = await readTrainedModel(operand, { best: flags.best });
   const { config, training } = trained.checkpoint;
   const blockSize = flags.blockSize ?? config.blockSize;
   const batchSize = flags.batchSize ?? 16;
   checkShape(blockSize, config.blockSize);
   const tokenizer = tokenizerOf(trained);
-  const corpus = await findText(trained, flags.data, interrupt.signal);
-  const tokens = tokenizer.encode(corpus.text);
-  const dataset = cut(tokens, { blockSize, batchSize });
+  const { tokens, record } = await findText(trained, flags.data, {
+    tokenizer,
+    signal: interrupt.signal,
+  });
+  const isOther = trained.data !== undefined &&
+    trained.data.sha256 !== record.sha256;
+  const split = flags.split ?? (isOther ? "all" : "val");
+  const name = corpusName(record);
+  const part = partOf(tokens, { split, name });
   await using model = await Model.load(
     trained.checkpoint,
     placement(flags),
@@ -52,20 +61,16 @@ export async function evaluate(
   status.show(() => "evaluating");
   let loss: number;
   try {
-    loss = await model.evaluate(dataset.evalBatches(split), {
+    loss = await model.evaluate(evalWindows(part, { blockSize, batchSize }), {
       T: blockSize,
       signal: interrupt.signal,
     });
   } finally {
     status.clear();
   }
-  const size = dataset.size("train");
-  const part = split === "train"
-    ? tokens.subarray(0, size)
-    : tokens.subarray(size);
   const result: Result = {
     step: training?.step,
-    data: corpus.record.name ?? corpus.record.file!,
+    data: name,
     split,
     tokens: part.length - 1,
     loss,
@@ -80,7 +85,7 @@ export async function evaluate(
 interface Result {
   readonly step: number | undefined;
   readonly data: string;
-  readonly split: "train" | "val";
+  readonly split: EvalSplit;
   /** Tokens that were predicted. */
   readonly tokens: number;
   /** Plain cross-entropy in nats per token. */
@@ -98,31 +103,42 @@ function checkShape(blockSize: number, most: number): void {
 
 async function findText(
   { path, data }: TrainedModel,
-  given: string | undefined,
-  signal: AbortSignal,
+  given: readonly string[] | undefined,
+  options: CorpusOptions,
 ): Promise<Corpus> {
-  if (given !== undefined) return await loadCorpus(given, signal);
-  if (data !== undefined) return await loadRecorded(data, signal);
+  if (given !== undefined) return await loadCorpus(given, options);
+  if (data !== undefined) return await loadRecorded(data, options);
   throw new CommandError(
     `Cannot evaluate ${path}: no config.json beside it says on which text`,
     "--data NAME or --data FILE does",
   );
 }
 
-function cut(
-  tokens: Int32Array,
-  shape: { readonly blockSize: number; readonly batchSize: number },
-): Dataset {
-  try {
-    return new Dataset(tokens, shape);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new CommandError(
-      withFlagNames(error.message),
-      "a smaller --block-size needs less text",
-    );
-  }
+/** The tokens of a split; refuses one without anything to predict. */
+function partOf(
+  tokens: Tokens,
+  { split, name }: { readonly split: EvalSplit; readonly name: string },
+): Tokens {
+  const size = trainSize(tokens.length);
+  const part = split === "all"
+    ? tokens
+    : split === "val"
+    ? tokens.subarray(size)
+    : tokens.subarray(0, size);
+  if (part.length >= 2) return part;
+  throw new CommandError(
+    `Cannot evaluate on the ${
+      splitNames[split]
+    } of ${name}: it has ${part.length} tokens, needs at least 2`,
+    split === "all" ? undefined : "--split all measures the whole text",
+  );
 }
+
+const splitNames: Readonly<Record<EvalSplit, string>> = {
+  val: "validation split",
+  train: "training split",
+  all: "whole text",
+};
 
 function asJson({ loss, split, ...result }: Result): string {
   const event = { event: "eval", split, [`${split}Loss`]: loss, ...result };
@@ -132,10 +148,9 @@ function asJson({ loss, split, ...result }: Result): string {
 function asText(
   { step, data, split, tokens, loss, bitsPerChar, perplexity }: Result,
 ): string {
-  const name = split === "val" ? "validation" : "training";
   return [
     ...(step === undefined ? [] : [`after step          ${step}`]),
-    `text                ${data}, ${name} split`,
+    `text                ${data}, ${splitNames[split]}`,
     `tokens              ${tokens.toLocaleString("en")}`,
     `loss                ${loss.toFixed(4)} nats per token`,
     `bits per character  ${bitsPerChar.toFixed(4)}`,

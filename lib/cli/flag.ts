@@ -73,6 +73,15 @@ export function texts(value: string, text: FlagText): Flag<readonly string[]> {
   return { ...text, value, read: (texts) => texts };
 }
 
+/** `--data`, as every command takes it that reads a text. */
+export function dataFlag(without: string): Flag<readonly string[]> {
+  return texts("TEXT", {
+    help:
+      "tinyshakespeare, moby-dick, a file of UTF-8 text, a folder of .txt and .md files, or - for standard input; several are joined in order",
+    without,
+  });
+}
+
 /** A flag with one of a few words. */
 export function choice<Word extends string>(
   words: readonly Word[],

@@ -15,6 +15,7 @@ import type { Plan } from "../graph/plan.ts";
 import { cachedPlan, evalPlan, trainPlan } from "../plans.ts";
 import { DEFAULT_PRESET, presets } from "../presets.ts";
 import { type Arguments, given } from "./arguments.ts";
+import { corpusName } from "./corpus.ts";
 import { checkUsage, exitCode, UsageError } from "./errors.ts";
 import { flagName } from "./flag.ts";
 import { bytes, modelCard } from "./model_card.ts";
@@ -111,7 +112,7 @@ function modelOfRun(
   const facts = [
     path,
     ...(training ? [`${training.step} steps`] : []),
-    ...(data ? [`on ${data.name ?? data.file}`] : []),
+    ...(data ? [`on ${corpusName(data)}`] : []),
     ...(tokenizer ? [`tokenizer ${tokenizer.kind}`] : []),
   ];
   return {

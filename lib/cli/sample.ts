@@ -9,7 +9,9 @@ import { deviceName } from "./device_name.ts";
 import { checkUsage, exitCode, UsageError } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
 import { opening } from "./opening.ts";
+import { withPlainLineEnds } from "./plain_text.ts";
 import { placement } from "./placement.ts";
+import { readText, STDIN } from "./text_source.ts";
 import { forOutput, writeError, writeOutput } from "./terminal.ts";
 import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
 import type { SampleFlags } from "./verbs.ts";
@@ -24,7 +26,8 @@ export async function sample(
   const choice = checkFlags(flags);
   const trained = await readTrainedModel(operand, { best: flags.best });
   const tokenizer = tokenizerOf(trained);
-  const prompt = flags.prompt ?? opening(tokenizer);
+  const given = await promptOf(flags, signal);
+  const prompt = given ?? opening(tokenizer);
   tokenizer.encode(prompt); // An unknown character needs no device to be refused.
   await using model = await Model.load(
     trained.checkpoint,
@@ -32,12 +35,13 @@ export async function sample(
   );
   const where = deviceName(model.backend);
   writeError(`${trained.path} on ${where}, seed ${choice.seed}\n`);
-  const { tokens = 500, stop = [] } = flags;
+  const { tokens = 500 } = flags;
+  const stop = (flags.stop ?? []).map(withPlainLineEnds);
   const writer = new Writer({
     model,
     tokenizer,
     prompt,
-    echo: flags.prompt !== undefined,
+    echo: given !== undefined,
     maxNewTokens: tokens,
     stop,
     choice,
@@ -50,10 +54,23 @@ export async function sample(
   return signal.aborted ? exitCode.interrupted : exitCode.ok;
 }
 
+/** The text to continue, with line ends as in training data; undefined if there is none. */
+async function promptOf(
+  { prompt, promptFile }: Partial<SampleFlags>,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (promptFile !== undefined) return await readText(promptFile, signal);
+  if (prompt === STDIN) return await readText(STDIN, signal);
+  return prompt && withPlainLineEnds(prompt);
+}
+
 /** How tokens are chosen. */
 type Choice = SamplerOptions & { readonly seed: number };
 
 function checkFlags(flags: Partial<SampleFlags>): Choice {
+  if (flags.prompt !== undefined && flags.promptFile !== undefined) {
+    throw new UsageError("Cannot use both --prompt and --prompt-file");
+  }
   if (flags.stop?.includes("")) {
     throw new UsageError("Cannot sample: --stop is an empty text");
   }

@@ -6,6 +6,7 @@ import { NonFiniteError } from "../metrics.ts";
 import { Sampler } from "../sampler.ts";
 import { Trainer } from "../trainer.ts";
 import { type Arguments, given } from "./arguments.ts";
+import { corpusName } from "./corpus.ts";
 import { deviceName } from "./device_name.ts";
 import { CommandError, exitCode, isFailure } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
@@ -242,7 +243,7 @@ function describe(
   writeError(
     `${count(parameterCount)} parameters on ${deviceName(backend)}\n` +
       visible(
-        `${data.name ?? data.file}: ${count(tokens)} tokens ` +
+        `${corpusName(data)}: ${count(tokens)} tokens ` +
           `(${tokenizer.kind}) -> ${path}${from}\n`,
       ),
   );

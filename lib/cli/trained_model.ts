@@ -3,7 +3,7 @@
 import { basename, dirname, join } from "@std/path";
 import { type Checkpoint, decodeCheckpoint } from "../checkpoint.ts";
 import type { Tokenizer } from "../tokenizer.ts";
-import type { CorpusRecord } from "./corpus.ts";
+import { type CorpusRecord, corpusRecord } from "./corpus.ts";
 import { CommandError, reasonOf } from "./errors.ts";
 import { program } from "./program.ts";
 import { files, newestRun, readRunConfig, RUNS } from "./run_directory.ts";
@@ -111,9 +111,5 @@ const MAX_HEADER = 100_000_000;
 async function recordedData(
   directory: string,
 ): Promise<CorpusRecord | undefined> {
-  const data = (await readRunConfig(directory))?.["data"];
-  if (typeof data !== "object" || data === null) return undefined;
-  const { name, file, sha256 } = data as Record<string, unknown>;
-  const found = typeof name === "string" || typeof file === "string";
-  return found && typeof sha256 === "string" ? data as CorpusRecord : undefined;
+  return corpusRecord((await readRunConfig(directory))?.["data"]);
 }

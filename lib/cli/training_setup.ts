@@ -13,11 +13,13 @@ import {
 import { modelFields, trainFields } from "../config_fields.ts";
 import { Dataset } from "../dataset.ts";
 import { DEFAULT_PRESET, presets } from "../presets.ts";
-import { Tokenizer, type TokenizerKind } from "../tokenizer.ts";
+import type { Tokenizer } from "../tokenizer.ts";
 import { given } from "./arguments.ts";
 import {
   charactersPerToken,
   type Corpus,
+  corpusName,
+  type CorpusOptions,
   type CorpusRecord,
   loadCorpus,
   loadDefaultCorpus,
@@ -95,11 +97,12 @@ async function newRun(
   configure(1); // A mistake in the flags should not cost a download first.
   const path = flags.out ?? newRunPath(name);
   await RunDirectory.checkFree(path);
-  const corpus = flags.data === undefined
-    ? await loadDefaultCorpus(signal)
-    : await loadCorpus(flags.data, signal);
-  const tokenizer = initial?.tokenizer ??
-    makeTokenizer(flags.tokenizer ?? preset.tokenizer, corpus.text);
+  const corpus = await load({
+    data: flags.data,
+    tokenizer: initial?.tokenizer ?? flags.tokenizer ?? preset.tokenizer,
+    signal,
+  });
+  const { tokenizer } = corpus;
   const model = configure(tokenizer.vocabSize);
   if (model.vocabSize !== tokenizer.vocabSize) {
     throw new UsageError(
@@ -109,7 +112,7 @@ async function newRun(
   return {
     path,
     options,
-    ...prepareText(corpus, { model, train, tokenizer }),
+    ...prepareText(corpus, { model, train }),
     ...(initial && { initial: initial.checkpoint }),
   };
 }
@@ -194,62 +197,78 @@ async function resumedRun(
   }
   const options = runOptions(flags, (await readRunConfig(path))?.["options"]);
   const tokenizer = tokenizerOf(trained);
-  const corpus = await findText({ path, data, nameOrFile: flags.data, signal });
+  const corpus = await load({
+    path,
+    record: data,
+    data: flags.data,
+    tokenizer,
+    signal,
+  });
   const resumed = { checkpoint, step, history };
   return {
     path,
     options,
-    ...prepareText(corpus, { model, train, tokenizer }),
+    ...prepareText(corpus, { model, train }),
     resumed,
   };
 }
 
-async function findText(
-  { path, data, nameOrFile, signal }: {
-    readonly path: string;
-    readonly data: CorpusRecord | undefined;
-    /** What `--data` says. */
-    readonly nameOrFile: string | undefined;
-    readonly signal: AbortSignal;
-  },
-): Promise<Corpus> {
-  if (nameOrFile !== undefined) {
-    const corpus = await loadCorpus(nameOrFile, signal);
-    if (data === undefined || corpus.record.sha256 === data.sha256) {
-      return corpus;
-    }
+/** What says which text a run trains on. */
+interface TextQuestion extends Pick<CorpusOptions, "tokenizer" | "signal"> {
+  /** The run, if it is resumed. */
+  readonly path?: string;
+  readonly record?: CorpusRecord | undefined;
+  /** What `--data` says. */
+  readonly data: readonly string[] | undefined;
+}
+
+async function load(question: TextQuestion): Promise<Corpus> {
+  const { tokenizer } = question;
+  try {
+    return await findText(question);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
     throw new CommandError(
-      `Cannot resume ${path} with ${nameOrFile}: it is another text (sha256 ${corpus.record.sha256}, not ${data.sha256})`,
+      error.message.split("\nhint: ")[0]!,
+      tokenizer === "ascii"
+        ? "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any text"
+        : "the tokenizer came with the weights, and knows the characters of their text",
     );
   }
-  if (data !== undefined) return await loadRecorded(data, signal);
+}
+
+async function findText(
+  { path, record, data, ...options }: TextQuestion,
+): Promise<Corpus> {
+  if (path === undefined) {
+    return data === undefined
+      ? await loadDefaultCorpus(options)
+      : await loadCorpus(data, options);
+  }
+  if (data !== undefined) {
+    return await loadCorpus(data, {
+      ...options,
+      onRecord: ({ sha256 }) => {
+        if (record === undefined || sha256 === record.sha256) return;
+        throw new CommandError(
+          `Cannot resume ${path} with ${
+            data.join(", ")
+          }: it is another text (sha256 ${sha256}, not ${record.sha256})`,
+        );
+      },
+    });
+  }
+  if (record !== undefined) return await loadRecorded(record, options);
   throw new CommandError(
     `Cannot resume ${path}: its config.json does not say on which text`,
     "--data names it",
   );
 }
 
-/** The tokenizer of a kind, for a text. */
-export function makeTokenizer(kind: TokenizerKind, text: string): Tokenizer {
-  switch (kind) {
-    case "bytes":
-      return Tokenizer.bytes();
-    case "chars":
-      // Nothing has no characters; the dataset says how many it needs.
-      return text === "" ? Tokenizer.ascii() : Tokenizer.chars(text);
-    case "ascii":
-      return Tokenizer.ascii();
-  }
-}
-
 function prepareText(
-  { text, record }: Corpus,
-  { model, train, tokenizer }: Pick<
-    TrainingSetup,
-    "model" | "train" | "tokenizer"
-  >,
+  { tokens, tokenizer, record }: Corpus,
+  { model, train }: Pick<TrainingSetup, "model" | "train">,
 ): Omit<TrainingSetup, "path" | "options" | "resumed"> {
-  const tokens = encode(text, tokenizer);
   const { blockSize } = model;
   const { batchSize, seed } = train;
   let dataset: Dataset;
@@ -260,7 +279,7 @@ function prepareText(
     throw new CommandError(
       withFlagNames(error.message).replace(
         "Cannot create Dataset",
-        `Cannot train on ${record.name ?? record.file}`,
+        `Cannot train on ${corpusName(record)}`,
       ),
       "a smaller --block-size needs less text",
     );
@@ -268,18 +287,4 @@ function prepareText(
   const validation = tokens.subarray(dataset.size("train"));
   const charsPerToken = charactersPerToken(tokenizer, validation);
   return { model, train, tokenizer, dataset, data: record, charsPerToken };
-}
-
-function encode(text: string, tokenizer: Tokenizer): Int32Array {
-  try {
-    return tokenizer.encode(text);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new CommandError(
-      error.message.split("\nhint: ")[0]!,
-      tokenizer.kind === "ascii"
-        ? "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any"
-        : "the tokenizer came with the weights of --init, and knows the characters of their text",
-    );
-  }
 }

@@ -11,6 +11,7 @@ import {
   atLeastOne,
   choice,
   cores,
+  dataFlag,
   type Flag,
   type FlagsOf,
   integer,
@@ -76,7 +77,7 @@ export const jsonFlag = (help: string): Flag<boolean> => toggle({ help });
 export interface TrainFlags
   extends CommonFlags, ModelConfig, TrainConfig, RunOptions {
   preset: PresetName;
-  data: string;
+  data: readonly string[];
   tokenizer: TokenizerKind;
   out: string;
   resume: string;
@@ -109,10 +110,7 @@ export const trainVerb: Verb<TrainFlags> = {
   ],
   flags: {
     preset: presetFlag,
-    data: text("NAME|FILE", {
-      help: "tinyshakespeare, moby-dick, or a file of UTF-8 text",
-      without: "tinyshakespeare",
-    }),
+    data: dataFlag("tinyshakespeare"),
     tokenizer: choice(["ascii", "chars", "bytes"], {
       help: "what a token is",
       without: "the preset's",
@@ -174,6 +172,7 @@ export const trainVerb: Verb<TrainFlags> = {
 /** What `sample` can be told. */
 export interface SampleFlags extends CommonFlags {
   prompt: string;
+  promptFile: string;
   tokens: number;
   numSamples: number;
   stop: readonly string[];
@@ -205,8 +204,12 @@ export const sampleVerb: Verb<SampleFlags> = {
   ],
   flags: {
     prompt: text("TEXT", {
-      help: "text to continue; it is printed too",
+      help: "text to continue, or - for standard input; it is printed too",
       without: "a line end, not printed",
+    }),
+    promptFile: text("FILE", {
+      help:
+        "continue the text of a file, with the line end that it may end with",
     }),
     tokens: integer({
       help: "most tokens to write",
@@ -248,7 +251,7 @@ export const sampleVerb: Verb<SampleFlags> = {
     ...commonFlags,
   },
   sections: {
-    "The text": ["prompt", "tokens", "numSamples", "stop"],
+    "The text": ["prompt", "promptFile", "tokens", "numSamples", "stop"],
     "The choice of tokens": [
       "temperature",
       "topK",
@@ -261,10 +264,13 @@ export const sampleVerb: Verb<SampleFlags> = {
   },
 };
 
+/** Parts of a text that `eval` measures. */
+export type EvalSplit = "val" | "train" | "all";
+
 /** What `eval` can be told. */
 export interface EvalFlags extends CommonFlags {
-  data: string;
-  split: "val" | "train";
+  data: readonly string[];
+  split: EvalSplit;
   blockSize: number;
   batchSize: number;
   best: boolean;
@@ -278,13 +284,13 @@ export const evalVerb: Verb<EvalFlags> = {
   operand: "RUN",
   examples: [
     ["eval runs/NAME", "on the run's own validation split"],
-    ["eval runs/NAME --data moby-dick", "on that of another text"],
+    ["eval runs/NAME --data book.txt", "on the whole of another text"],
   ],
   flags: {
-    data: text("NAME|FILE", { help: "the text", without: "the run's own" }),
-    split: choice(["val", "train"], {
-      help: "the last tenth of the text, or all before it",
-      without: "val",
+    data: dataFlag("the run's own"),
+    split: choice(["val", "train", "all"], {
+      help: "the last tenth of the text, all before it, or the whole text",
+      without: "val for the run's own text, all for another",
     }),
     blockSize: integer({
       help: "tokens in a window; at most the model's",

@@ -10,6 +10,7 @@ import {
   spreadWindows,
 } from "../quality.ts";
 import type { Examiner, OwnText } from "./works.ts";
+import type { Tokens } from "../tokens.ts";
 
 /** Of all that is drawn. */
 const SEED = 1;
@@ -29,7 +30,7 @@ export async function measureOwnText(
   model: Model,
   { examiner, heldOut, signal }: {
     readonly examiner: Examiner;
-    readonly heldOut: Int32Array;
+    readonly heldOut: Tokens;
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<WrittenText> {
@@ -56,12 +57,12 @@ export async function measureOwnText(
 /** Whether changed tokens of a text change no bit of the logits before them. */
 export async function isCausal(
   model: Model,
-  text: Int32Array,
+  text: Tokens,
 ): Promise<boolean> {
   const T = Math.min(model.config.blockSize, Math.floor(text.length / 2));
   if (T < 2) return true; // There is nothing before.
   const reaches = await fullReach(model, {
-    tokens: text.subarray(0, 2 * T),
+    tokens: Int32Array.from(text.subarray(0, 2 * T)),
     positions: spread(PLACES, T),
   });
   return reaches.every(({ before }) => before === 0);

@@ -12,13 +12,14 @@ import type { Outcome } from "./outcome.ts";
 import { isCausal, measureOwnText } from "./own_text.ts";
 import type { Trial } from "./plan.ts";
 import type { Examiner } from "./works.ts";
+import type { Tokens } from "../tokens.ts";
 
 /** What all trials of a process share. */
 export interface TrialRoom {
   readonly backend: Backend;
   readonly tokenizer: Tokenizer;
   /** The whole text's. */
-  readonly tokens: Int32Array;
+  readonly tokens: Tokens;
   /** Whether a model writes something to be kept. */
   readonly sample?: boolean;
   /** What a model's text is measured with; left out: it is not. With it a sample is kept too. */
@@ -38,8 +39,8 @@ const SAMPLE = { prompt: 100, tokens: 300, seed: 1 } as const;
 
 /** The two parts of a text: what may be trained on, and what validates. */
 export function splitsOf(
-  tokens: Int32Array,
-): { training: Int32Array; heldOut: Int32Array } {
+  tokens: Tokens,
+): { training: Tokens; heldOut: Tokens } {
   const size = Math.floor(tokens.length * TRAIN_SHARE);
   return { training: tokens.subarray(0, size), heldOut: tokens.subarray(size) };
 }
@@ -142,7 +143,7 @@ async function write(
  * validation split, which stays as it is.
  */
 function cut(
-  tokens: Int32Array,
+  tokens: Tokens,
   share: number,
   options: DatasetOptions,
 ): Dataset {

@@ -13,6 +13,7 @@ import {
   AbilityScale,
   type Continuation,
 } from "./abilities.ts";
+import type { Tokens } from "../tokens.ts";
 
 /** What a model's free-running text shows. */
 export interface OwnText extends Abilities {
@@ -145,8 +146,8 @@ export class Examiner {
   readonly scorer: NgramModel;
   /** Tokens of each text that a model writes. */
   readonly length: number;
-  readonly #training: Int32Array;
-  readonly #heldOut: Int32Array;
+  readonly #training: Tokens;
+  readonly #heldOut: Tokens;
   readonly #tokenizer: Tokenizer;
   readonly #trainingText: string;
   readonly #scale: AbilityScale;
@@ -161,8 +162,8 @@ export class Examiner {
    */
   constructor(
     { training, heldOut, tokenizer }: {
-      readonly training: Int32Array;
-      readonly heldOut: Int32Array;
+      readonly training: Tokens;
+      readonly heldOut: Tokens;
       readonly tokenizer: Tokenizer;
     },
   ) {
@@ -194,8 +195,8 @@ export class Examiner {
         const start = i * stride + PROMPT;
         return {
           part,
-          prompt: tokens.subarray(start - PROMPT, start),
-          truth: tokens.subarray(start, start + this.length),
+          prompt: Int32Array.from(tokens.subarray(start - PROMPT, start)),
+          truth: Int32Array.from(tokens.subarray(start, start + this.length)),
         };
       })
     );

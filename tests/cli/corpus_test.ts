@@ -1,7 +1,18 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { charactersPerToken } from "../../lib/cli/corpus.ts";
+import {
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { charactersPerToken, loadCorpus } from "../../lib/cli/corpus.ts";
 import { Tokenizer } from "../../lib/tokenizer.ts";
-import { SMALL, TEXT, Workplace } from "./process.ts";
+import { PlainTextDecoder } from "../../lib/cli/plain_text.ts";
+import { command, SMALL, TEXT, Workplace } from "./process.ts";
+
+/** The smallest training, on another text. */
+function smallOn(...data: string[]): string[] {
+  return SMALL.flatMap((word) => word === "text.txt" ? data : [word]);
+}
 
 Deno.test("Bits per character count the characters of the predicted tokens", () => {
   const perToken = (text: string, tokenizer = Tokenizer.bytes()) =>
@@ -39,6 +50,9 @@ Deno.test("--data refuses what is no text, or too short, or not for the tokenize
   await here.write("utf16", latin1("\xff\xfet\0h\0e\0"));
   await here.write("binary", `${TEXT}\0`);
   await here.write("empty", "");
+  await here.write("letter", "t");
+  await Deno.mkdir(here.file("folder"));
+  await here.write("folder/picture.png", "");
   await here.write("short", "the cat");
   await here.write("accents", `the cat\nsat à côté ${TEXT}`);
   const cases: [args: string, code: number, ...words: string[]][] = [
@@ -48,6 +62,7 @@ Deno.test("--data refuses what is no text, or too short, or not for the tokenize
     ["binary", 1, "character 2400 is NUL"],
     ["empty", 1, "has 0 tokens, --block-size 8 needs at least 11"],
     ["empty --tokenizer ascii", 1, "has 0 tokens", "needs at least 11"],
+    ["letter", 1, "has 1 tokens, --block-size 8 needs at least 11"],
     ["short", 1, "has 7 tokens, --block-size 8 needs at least 11", "hint:"],
     [
       "accents --tokenizer ascii",
@@ -55,13 +70,14 @@ Deno.test("--data refuses what is no text, or too short, or not for the tokenize
       '"à" (U+00E0) at line 2, column 5',
       "hint: --tokenizer chars",
     ],
-    [".", 1, "Cannot read .: "],
+    ["folder", 1, "Cannot read folder: the folder has no .txt"],
+    ["/dev/null", 1, "Cannot read /dev/null: it is a device"],
     ["nowhere.txt", 1, "nowhere.txt: there is no such file", "tinyshakespeare"],
     ["tinyshakespear", 1, "did you mean tinyshakespeare?"],
   ];
   for (const [args, code, ...words] of cases) {
     const outcome = await here.run(
-      ["train", ...SMALL, "--out", "run", "--data", ...args.split(" ")],
+      ["train", ...smallOn(...args.split(" ")), "--out", "run"],
     );
     assertEquals([outcome.code, outcome.stdout], [code, ""], args);
     for (const word of words) assertStringIncludes(outcome.stderr, word);
@@ -118,4 +134,212 @@ Deno.test("train without --data takes Moby Dick where tiny Shakespeare cannot be
     stderr,
     /^error: Cannot load moby-dick: .*moby-dick\.txt has 13 /m,
   );
+});
+
+/** Runs the program with bytes on its standard input. */
+async function withInput(here: Workplace, args: string[], input: string) {
+  const file = here.file("input");
+  await Deno.writeTextFile(file, input);
+  const shell = new Deno.Command("sh", {
+    args: [
+      "-c",
+      `cat input | "$0" run -A "$@"`,
+      Deno.execPath(),
+      new URL("../../cli.ts", import.meta.url).href,
+      ...args,
+    ],
+    cwd: here.path,
+    env: { NO_COLOR: "1" },
+    stdout: "piped",
+    stderr: "piped",
+  });
+  const { code, stdout, stderr } = await shell.output();
+  const [out, error] = [stdout, stderr].map((bytes) =>
+    new TextDecoder().decode(bytes)
+  );
+  return { code, stdout: out!, stderr: error! };
+}
+
+const weights = (here: Workplace, run: string) =>
+  Deno.readFile(here.file(run, "checkpoint.safetensors"));
+
+Deno.test("--data - reads standard input, a pipe is read like a file, and resuming asks for the text again", async () => {
+  await using here = await Workplace.create();
+  await here.run(["train", ...SMALL, "--out", "plain"]);
+  const piped = await withInput(
+    here,
+    ["train", ...smallOn("-"), "--out", "piped"],
+    TEXT,
+  );
+  assertEquals(piped.code, 0, piped.stderr);
+  assertStringIncludes(piped.stderr, "standard input: 2,400 tokens");
+  assertEquals(await weights(here, "piped"), await weights(here, "plain"));
+  const config = JSON.parse(
+    await Deno.readTextFile(here.file("piped/config.json")),
+  );
+  const plain = JSON.parse(
+    await Deno.readTextFile(here.file("plain/config.json")),
+  );
+  assertEquals(config.data.file, "-");
+  assertEquals(config.data.sha256, plain.data.sha256);
+
+  const more = [
+    "train",
+    "--resume",
+    "piped",
+    "--steps",
+    "14",
+    "--device",
+    "reference",
+  ];
+  const without = await here.run(more);
+  assertEquals(without.code, 1);
+  assertStringIncludes(
+    without.stderr,
+    "it came from standard input\nhint: --data",
+  );
+  const other = await withInput(
+    here,
+    [...more, "--data", "-"],
+    "no".repeat(99),
+  );
+  assertEquals(other.code, 1);
+  assertStringIncludes(other.stderr, "it is another text");
+  const resumed = await withInput(here, [...more, "--data", "-"], TEXT);
+  assertEquals(resumed.code, 0, resumed.stderr);
+  // Nothing is left of the copies.
+  const left = (await Array.fromAsync(
+    Deno.readDir(Deno.env.get("TMPDIR") ?? "/tmp"),
+  )).filter(({ name }) => name.startsWith("lm-text-"));
+  assertEquals(left, []);
+});
+
+Deno.test("--data takes several files, and a folder as its files in the order of their paths", async () => {
+  await using here = await Workplace.create();
+  await here.run(["train", ...SMALL, "--out", "plain"]);
+  await Deno.mkdir(here.file("texts/b"), { recursive: true });
+  await Deno.mkdir(here.file("texts/.git"));
+  await here.write("texts/a.txt", TEXT.slice(0, 500));
+  await here.write("texts/b/1.md", TEXT.slice(500, 900));
+  await here.write("texts/c.TXT", `\ufeff${TEXT.slice(900)}`);
+  for (const hidden of [".git/x.txt", ".b.txt", "b/picture.png"]) {
+    await here.write(`texts/${hidden}`, "XYZ");
+  }
+  const parts = ["texts/a.txt", "texts/b/1.md", "texts/c.TXT"];
+  const runs: Record<string, string[]> = {
+    folder: ["texts"],
+    files: parts.flatMap((part, i) => i === 0 ? [part] : ["--data", part]),
+    mixed: ["texts/a.txt", "--data", "texts/b", "--data", "texts/c.TXT"],
+  };
+  for (const [out, data] of Object.entries(runs)) {
+    const { code, stderr } = await here.run(
+      ["train", ...smallOn(...data), "--out", out],
+    );
+    assertEquals(code, 0, stderr);
+    assertEquals(await weights(here, out), await weights(here, "plain"), out);
+    const resumed = await here.run(
+      ["train", "--resume", out, "--steps", "13", "--device", "reference"],
+    );
+    assertEquals(resumed.code, 0, resumed.stderr);
+  }
+  await here.write("texts/b/2.txt", "one more\n");
+  for (const out of ["folder", "mixed"]) {
+    const changed = await here.run(
+      ["train", "--resume", out, "--steps", "14", "--device", "reference"],
+    );
+    assertEquals(changed.code, 1);
+    assertStringIncludes(changed.stderr, "it has changed since the run began");
+  }
+  await here.write("texts/b/1.md", "naïve");
+  const unknown = await here.run(
+    ["train", ...smallOn("texts"), "--tokenizer", "ascii", "--out", "ascii"],
+  );
+  assertStringIncludes(
+    unknown.stderr,
+    'texts/b/1.md: character "ï" (U+00EF) at line 1, column 3',
+  );
+});
+
+Deno.test("PlainTextDecoder gives the same text wherever the bytes are cut", () => {
+  const encoder = new TextEncoder();
+  const text = "\ufeffone\r\ntwo\rthree\r\r\nnaïve — 🎭\r\n\ufeff\r";
+  const bytes = encoder.encode(text);
+  for (let size = 1; size <= bytes.length; size++) {
+    const decoder = new PlainTextDecoder("it");
+    let read = "";
+    for (let at = 0; at < bytes.length; at += size) {
+      read += decoder.push(bytes.subarray(at, at + size));
+    }
+    read += decoder.end();
+    // A CR alone stays, and so does a byte order mark in the middle.
+    assertEquals(read, text.slice(1).replaceAll("\r\n", "\n"), `${size}`);
+    assertEquals([decoder.hadByteOrderMark, decoder.hadCarriageReturns], [
+      true,
+      true,
+    ]);
+  }
+});
+
+Deno.test("PlainTextDecoder names the byte that is not UTF-8 wherever the bytes are cut", () => {
+  const cases: [bytes: number[], found: string][] = [
+    [[97, 98, 0xff, 99], "byte 2 (0xff) is not UTF-8"],
+    [[97, 0xc3, 0xa9, 0xc3, 98], "byte 3 (0xc3) is not UTF-8"],
+    [[97, 0xf0, 0x9f, 0x8e], "byte 1 (0xf0) is not UTF-8"],
+    [[97, 0x80], "byte 1 (0x80) is not UTF-8"],
+    [[0xed, 0xa0, 0x80, 97], "byte 0 (0xed) is not UTF-8"],
+    [[0xff, 0xfe, 97, 0], "it is UTF-16"],
+    [[0xfe, 0xff, 0, 97], "it is UTF-16"],
+    [[0xff], "byte 0 (0xff) is not UTF-8"],
+    [[97, 98, 0, 99], "character 2 is NUL"],
+  ];
+  for (const [bytes, found] of cases) {
+    for (const size of [1, 2, 3, 100]) {
+      const decoder = new PlainTextDecoder("it");
+      const error = assertThrows(() => {
+        for (let at = 0; at < bytes.length; at += size) {
+          decoder.push(Uint8Array.from(bytes.slice(at, at + size)));
+        }
+        decoder.end();
+      }, Error);
+      assertStringIncludes(error.message, found, `in pieces of ${size}`);
+    }
+  }
+});
+
+Deno.test("A text read in small pieces is the text read at once, bit for bit", async () => {
+  await using here = await Workplace.create();
+  const text = "naïve 🎭 text\r\nof two lines\r".repeat(40);
+  await here.write("text.txt", text);
+  const { signal } = new AbortController();
+  const plain = text.replaceAll("\r\n", "\n");
+  for (const kind of ["chars", "bytes"] as const) {
+    const whole = kind === "chars" ? Tokenizer.chars(plain) : Tokenizer.bytes();
+    for (const pieceSize of [1, 2, 3, 5, 64, 1 << 20]) {
+      const { tokens, tokenizer, record } = await loadCorpus(
+        here.file("text.txt"),
+        { tokenizer: kind, signal, pieceSize },
+      );
+      assertEquals(tokenizer.toJSON(), whole.toJSON());
+      assertEquals(tokens, Uint8Array.from(whole.encode(plain)));
+      const bytes = new TextEncoder().encode(text);
+      assertEquals(record.bytes, bytes.length);
+      const sum = await crypto.subtle.digest("SHA-256", bytes);
+      assertEquals(record.sha256, new Uint8Array(sum).toHex());
+    }
+  }
+});
+
+Deno.test("Reading a pipe that never ends stops when it is told to", async () => {
+  await using here = await Workplace.create();
+  const made = await new Deno.Command("mkfifo", { args: [here.file("pipe")] })
+    .output();
+  assertEquals(made.code, 0);
+  const child = command(["train", ...smallOn("pipe")], { cwd: here.path })
+    .spawn();
+  // Opened for both, so that it never ends.
+  using _pipe = await Deno.open(here.file("pipe"), { read: true, write: true });
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  child.kill("SIGINT");
+  const { code } = await child.output();
+  assertEquals(code, 130);
 });

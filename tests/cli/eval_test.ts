@@ -42,6 +42,40 @@ Deno.test("eval measures what training measured last", async () => {
   assertMatch(text.stdout, /^text +.*text\.txt, validation split$/m);
 });
 
+Deno.test("eval measures the whole of another text, however short, and says so", async () => {
+  await using here = await Workplace.create();
+  await here.run(["train", ...SMALL, "--out", "run"]);
+  await here.write("other.txt", "the cat sat");
+  const evaluate = async (...args: string[]) => {
+    const { code, stdout, stderr } = await here.run(
+      ["eval", "run", ...onReference, ...args],
+    );
+    assertEquals(code, 0, stderr);
+    return stdout;
+  };
+  const event = JSON.parse(await evaluate("--data", "other.txt", "--json"));
+  assertEquals([event.split, event.tokens], ["all", 10]);
+  assertEquals(typeof event.allLoss, "number");
+  assertMatch(
+    await evaluate("--data", "other.txt"),
+    /^text +.*other\.txt, whole text$/m,
+  );
+  // The last tenth alone has to be asked for; a copy of the run's own text is its own text.
+  await here.write("other.txt", TEXT.slice(0, 1000));
+  const val = JSON.parse(
+    await evaluate("--data", "other.txt", "--split", "val", "--json"),
+  );
+  assertEquals([val.split, val.tokens], ["val", 99]);
+  await here.write("copy.txt", TEXT);
+  const copy = JSON.parse(await evaluate("--data", "copy.txt", "--json"));
+  assertEquals([copy.split, copy.tokens], ["val", 239]);
+  // All of a text is its two splits and the token between them.
+  const [whole, train, own] = await Promise.all(["all", "train", "val"].map(
+    async (split) => JSON.parse(await evaluate("--split", split, "--json")),
+  ));
+  assertEquals(whole.tokens, train.tokens + own.tokens + 1);
+});
+
 Deno.test("eval counts characters, not bytes", async () => {
   await using here = await Workplace.create();
   await here.write("text.txt", TEXT.replaceAll("a", "é")); // two bytes each
@@ -58,6 +92,8 @@ Deno.test("eval refuses what it cannot do", async () => {
   await here.run(["train", ...SMALL, "--out", "run"]);
   await here.write("foreign.txt", "ABC ".repeat(50));
   await here.write("short.txt", "the cat");
+  await here.write("letter.txt", "t");
+  await here.write("empty.txt", "");
   await Deno.copyFile(
     here.file("run/checkpoint.safetensors"),
     here.file("lone.safetensors"),
@@ -66,7 +102,9 @@ Deno.test("eval refuses what it cannot do", async () => {
     ["run --block-size 9", 2, "--block-size (9)", "the model's own (8)"],
     ["run --batch-size 0", 2, "--batch-size 0: "],
     ["run --data foreign.txt", 1, '"A" (U+0041) at line 1, column 1'],
-    ["run --data short.txt", 1, "the text has 7 tokens", "needs at least 11"],
+    ["run --data short.txt --split val", 1, "has 1 tokens", "--split all"],
+    ["run --data letter.txt", 1, "has 1 tokens, needs at least 2"],
+    ["run --data empty.txt", 1, "has 0 tokens, needs at least 2"],
     ["run --data nowhere.txt", 1, "nowhere.txt: there is no such file"],
     ["lone.safetensors", 1, "no config.json beside it", "hint: --data"],
   ];

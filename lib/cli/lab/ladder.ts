@@ -5,7 +5,6 @@ import { Examiner, type Rung } from "../../lab/works.ts";
 import type { TokenizerKind } from "../../tokenizer.ts";
 import { loadCorpus } from "../corpus.ts";
 import { CommandError } from "../errors.ts";
-import { makeTokenizer } from "../training_setup.ts";
 
 /** A text's rungs, and how many tokens it knows. */
 export interface Ladder {
@@ -25,10 +24,11 @@ export async function ladderOf(
     readonly signal: AbortSignal;
   },
 ): Promise<Ladder> {
-  const { text } = await loadCorpus(data, signal);
-  const tokenizer = makeTokenizer(kind, text);
-  const splits = splitsOf(tokenizer.encode(text));
-  const examiner = openExaminer({ ...splits, tokenizer });
+  const { tokens, tokenizer } = await loadCorpus(data, {
+    tokenizer: kind,
+    signal,
+  });
+  const examiner = openExaminer({ ...splitsOf(tokens), tokenizer });
   return { rungs: examiner.ladder(), vocabSize: tokenizer.vocabSize };
 }
 

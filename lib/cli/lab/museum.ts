@@ -21,7 +21,6 @@ import { placement } from "../placement.ts";
 import { duration } from "../progress.ts";
 import { program } from "../program.ts";
 import { canRedraw, StatusLine, writeError, writeOutput } from "../terminal.ts";
-import { makeTokenizer } from "../training_setup.ts";
 import type { LabMuseumFlags } from "./museum_verb.ts";
 import { makeDirectory, writeFile } from "./study.ts";
 
@@ -40,13 +39,14 @@ export async function labMuseum(
   const { device, threads } = placement({ device: "wasm", ...flags });
   const out = flags.out ?? (flags.all ? "museum" : undefined);
   if (out !== undefined) await makeDirectory(out);
-  const corpus = await loadCorpus(data, signal);
-  const tokenizer = makeTokenizer("chars", corpus.text);
+  const { tokens, tokenizer } = await loadCorpus(data, {
+    tokenizer: "chars",
+    signal,
+  });
   await using backend = await openBackend(device, { threads });
   const status = new StatusLine(canRedraw());
   await using room = new Room({
-    ...{ backend, tokenizer, seed, signal },
-    tokens: tokenizer.encode(corpus.text),
+    ...{ backend, tokenizer, tokens, seed, signal },
     ...(flags.steps !== undefined && { steps: flags.steps }),
     onStep: (name, step, of) =>
       status.show(() => `training ${name}: ${step}/${of}`),

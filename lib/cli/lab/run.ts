@@ -14,7 +14,6 @@ import { placement } from "../placement.ts";
 import { duration } from "../progress.ts";
 import { program, VERSION } from "../program.ts";
 import { canRedraw, StatusLine, writeError } from "../terminal.ts";
-import { makeTokenizer } from "../training_setup.ts";
 import { openExaminer } from "./ladder.ts";
 import { files, Study } from "./study.ts";
 import type { LabRunFlags } from "./verbs.ts";
@@ -55,9 +54,11 @@ export async function runStudy(
     writeError("stopping; what is done is kept\n")
   );
   const { signal } = interrupt;
-  const corpus = await loadCorpus(study.plan.data, signal);
-  const tokenizer = makeTokenizer(study.plan.tokenizer, corpus.text);
-  const tokens = tokenizer.encode(corpus.text);
+  const corpus = await loadCorpus(study.plan.data, {
+    tokenizer: study.plan.tokenizer,
+    signal,
+  });
+  const { tokenizer, tokens } = corpus;
   const measured = measuring(study.plan, { tokenizer, tokens });
   const runOne = study.plan.measure === "positions"
     ? runPositionTrial

@@ -12,7 +12,6 @@ import { exitCode } from "../errors.ts";
 import { Interrupt } from "../interrupt.ts";
 import { placement } from "../placement.ts";
 import { canRedraw, StatusLine, writeOutput } from "../terminal.ts";
-import { makeTokenizer } from "../training_setup.ts";
 import {
   readTrainedModel,
   tokenizerOf,
@@ -34,13 +33,14 @@ export async function labWorks(
   const trained = operand === undefined
     ? undefined
     : await readTrainedModel(operand, { best: flags.best });
-  const { text } = flags.data === undefined && trained?.data !== undefined
-    ? await loadRecorded(trained.data, signal)
-    : await loadCorpus(flags.data ?? "tinyshakespeare", signal);
-  const tokenizer = trained === undefined
-    ? makeTokenizer("chars", text)
-    : tokenizerOf(trained);
-  const tokens = tokenizer.encode(text);
+  const options = {
+    tokenizer: trained === undefined ? "chars" : tokenizerOf(trained),
+    signal,
+  } as const;
+  const { tokens, tokenizer } =
+    flags.data === undefined && trained?.data !== undefined
+      ? await loadRecorded(trained.data, options)
+      : await loadCorpus(flags.data ?? "tinyshakespeare", options);
   const splits = splitsOf(tokens);
   const status = new StatusLine(canRedraw());
   status.show(() => "reading the text");

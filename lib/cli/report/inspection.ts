@@ -3,6 +3,7 @@
 import { attentionMaps } from "../../attention_maps.ts";
 import type { Numbers } from "../../backends/backend.ts";
 import type { Model } from "../../language_model.ts";
+import type { Tokens } from "../../tokens.ts";
 
 /** Tokens of a passage whose losses are shown. */
 const PASSAGE = 900;
@@ -40,7 +41,7 @@ export interface Inspection {
  */
 export async function inspect(
   model: Model,
-  tokens: Int32Array,
+  tokens: Tokens,
   isLineEnd: (id: number) => boolean,
 ): Promise<Inspection> {
   const { blockSize } = model.config;
@@ -52,13 +53,15 @@ export async function inspect(
   const end = Math.min(start + PASSAGE, tokens.length);
   const passage = await readPassage(model, tokens, { start, end });
   const promptEnd = Math.min(start + Math.min(PROMPT, blockSize), end);
-  const prompt = tokens.slice(Math.min(start, promptEnd - 1), promptEnd);
+  const prompt = Int32Array.from(
+    tokens.subarray(Math.min(start, promptEnd - 1), promptEnd),
+  );
   return { passage, prompt, maps: await attentionMaps(model, prompt) };
 }
 
 /** The first place from `from` on that a line begins at, if there is one near. */
 function lineAfter(
-  tokens: Int32Array,
+  tokens: Tokens,
   from: number,
   isLineEnd: (id: number) => boolean,
 ): number {
@@ -79,7 +82,7 @@ function lineAfter(
  */
 async function readPassage(
   model: Model,
-  tokens: Int32Array,
+  tokens: Tokens,
   { start, end }: { readonly start: number; readonly end: number },
 ): Promise<ReadToken[]> {
   const { blockSize: T, vocabSize: V } = model.config;

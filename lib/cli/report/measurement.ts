@@ -4,9 +4,9 @@ import { basename } from "@std/path";
 import { Dataset } from "../../dataset.ts";
 import { Model, type ModelPlacement } from "../../language_model.ts";
 import type { Tokenizer } from "../../tokenizer.ts";
+import type { Tokens } from "../../tokens.ts";
 import { loadRecorded } from "../corpus.ts";
 import { isFailure } from "../errors.ts";
-import { makeTokenizer } from "../training_setup.ts";
 import { readTrainedModel, type TrainedModel } from "../trained_model.ts";
 import { inspect, type Inspection } from "./inspection.ts";
 import { corpusOf, type RunRecord } from "./run_record.ts";
@@ -44,8 +44,8 @@ export interface MeasureOptions {
 
 /** The two splits of a run's text. */
 interface Splits {
-  readonly train: Int32Array;
-  readonly val: Int32Array;
+  readonly train: Tokens;
+  readonly val: Tokens;
 }
 
 /** Computes what is still possible; what is not is said, and no error. */
@@ -120,11 +120,12 @@ async function readSplits(
       "Cannot find the text: config.json does not say which it was",
     );
   }
-  const { text } = await loadRecorded(record, signal);
   const kind = run.tokenizer["kind"];
-  const tokenizer = trained?.checkpoint.tokenizer ??
-    makeTokenizer(kind === "bytes" || kind === "chars" ? kind : "ascii", text);
-  const tokens = tokenizer.encode(text);
+  const { tokens } = await loadRecorded(record, {
+    tokenizer: trained?.checkpoint.tokenizer ??
+      (kind === "bytes" || kind === "chars" ? kind : "ascii"),
+    signal,
+  });
   const blockSize = Number(run.model["blockSize"]);
   const size = new Dataset(tokens, { blockSize, batchSize: 1 }).size("train");
   return { train: tokens.subarray(0, size), val: tokens.subarray(size) };
@@ -164,7 +165,7 @@ async function read(
 function ownText(
   { samples }: RunRecord,
   tokenizer: Tokenizer,
-): Int32Array | undefined {
+): Tokens | undefined {
   const last = samples.at(-1);
   return last && tokenizer.encode(`${last.prompt}${last.text}`);
 }

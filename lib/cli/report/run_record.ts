@@ -8,7 +8,11 @@ import type {
   StepEvent,
   UpdateEvent,
 } from "../../events.ts";
-import type { CorpusRecord } from "../corpus.ts";
+import {
+  corpusName as nameOf,
+  type CorpusRecord,
+  corpusRecord,
+} from "../corpus.ts";
 import { CommandError, reasonOf } from "../errors.ts";
 import { program } from "../program.ts";
 import { files, newestRun, readRunConfig, RUNS } from "../run_directory.ts";
@@ -120,21 +124,13 @@ export function bestEval({ evals }: RunRecord): EvalEvent | undefined {
 
 /** What is known of a run's text; undefined if that is not enough to find it. */
 export function corpusOf({ data }: RunRecord): CorpusRecord | undefined {
-  const found = typeof data["name"] === "string" ||
-    typeof data["file"] === "string";
-  return found && typeof data["sha256"] === "string"
-    ? data as unknown as CorpusRecord
-    : undefined;
+  return corpusRecord(data);
 }
 
 /** What a run's text is called. */
-export function corpusName({ data }: RunRecord): string {
-  const { name, file } = data;
-  return typeof name === "string"
-    ? name
-    : typeof file === "string"
-    ? basename(file)
-    : "an unknown text";
+export function corpusName(run: RunRecord): string {
+  const record = corpusOf(run);
+  return record === undefined ? "an unknown text" : basename(nameOf(record));
 }
 
 async function readConfig(path: string): Promise<Fields> {

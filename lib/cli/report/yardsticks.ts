@@ -1,6 +1,7 @@
 /** What counting alone can say of a run's text: the losses that a model has to beat. */
 
 import { NgramModel } from "../../ngram.ts";
+import type { Tokens } from "../../tokens.ts";
 
 /** A model that counts, and its loss on the validation split in nats per token. */
 export interface Yardstick {
@@ -25,7 +26,7 @@ export const MOST_COUNTED = 4_000_000;
  * @param tokens of both splits; of long ones what lies next to the cut
  */
 export function yardsticksOf(
-  tokens: { readonly train: Int32Array; readonly val: Int32Array },
+  tokens: { readonly train: Tokens; readonly val: Tokens },
   vocabSize: number,
 ): Yardstick[] {
   const train = tokens.train.subarray(-MOST_COUNTED);

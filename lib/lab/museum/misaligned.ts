@@ -7,15 +7,16 @@ import {
   type EvalBatch,
   type Split,
 } from "../../dataset.ts";
+import type { Tokens } from "../../tokens.ts";
 
 /** Targets stand `ahead` places after their tokens; 1 would be right. */
 export class MisalignedDataset extends Dataset {
-  readonly #text: Int32Array;
+  readonly #text: Tokens;
   readonly #ahead: number;
   /** The right windows, of places instead of tokens. */
   readonly #places: Dataset;
 
-  constructor(text: Int32Array, ahead: number, options: DatasetOptions) {
+  constructor(text: Tokens, ahead: number, options: DatasetOptions) {
     super(text, options);
     this.#text = text;
     this.#ahead = ahead;

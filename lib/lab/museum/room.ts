@@ -17,13 +17,14 @@ import { type Preset, presets } from "../../presets.ts";
 import { Sampler } from "../../sampler.ts";
 import type { Tokenizer } from "../../tokenizer.ts";
 import { Trainer } from "../../trainer.ts";
+import type { Tokens } from "../../tokens.ts";
 
 /** The text, the device and the effort. */
 export interface RoomOptions {
   readonly backend: Backend;
   readonly tokenizer: Tokenizer;
   /** The whole text's; the last tenth is held out. */
-  readonly tokens: Int32Array;
+  readonly tokens: Tokens;
   /** Seeds weights, batches and texts. */
   readonly seed: number;
   /** The architecture, in place of {@linkcode recipe}'s. */
@@ -64,7 +65,7 @@ export interface Changes {
   readonly train?: Partial<TrainConfig>;
   readonly mistake?: Mistake;
   /** Makes the dataset; the share of the text that is trained on is the caller's choice too. */
-  readonly dataset?: (tokens: Int32Array, options: DatasetOptions) => Dataset;
+  readonly dataset?: (tokens: Tokens, options: DatasetOptions) => Dataset;
 }
 
 /** A model that was trained here. */
@@ -83,8 +84,8 @@ export class Room implements AsyncDisposable {
   readonly backend: Backend;
   readonly tokenizer: Tokenizer;
   /** What is trained on, and what is held out, unless an exhibit cuts otherwise. */
-  readonly training: Int32Array;
-  readonly heldOut: Int32Array;
+  readonly training: Tokens;
+  readonly heldOut: Tokens;
   readonly seed: number;
   readonly signal: AbortSignal | undefined;
   readonly #options: RoomOptions;
@@ -221,7 +222,7 @@ export class Room implements AsyncDisposable {
 
   /** What texts continue: the beginning of what is held out. */
   get prompt(): Int32Array {
-    return this.heldOut.subarray(0, PROMPT);
+    return Int32Array.from(this.heldOut.subarray(0, PROMPT));
   }
 
   /** What a model writes after the prompt. */
@@ -247,7 +248,7 @@ export class Room implements AsyncDisposable {
   }
 }
 
-function plainDataset(tokens: Int32Array, options: DatasetOptions): Dataset {
+function plainDataset(tokens: Tokens, options: DatasetOptions): Dataset {
   return new Dataset(tokens, options);
 }
 

@@ -7,6 +7,7 @@ import { batchBells, compareTrained } from "./compare.ts";
 import type { Exhibit, Finding } from "./exhibit.ts";
 import { LeakyDataset, MisalignedDataset } from "./misaligned.ts";
 import type { Room } from "./room.ts";
+import type { Tokens } from "../../tokens.ts";
 
 async function compareTargets(
   room: Room,
@@ -67,7 +68,7 @@ const LITTLE = 0.01;
 
 /** The same validation split, but little before it to train on. */
 export function littleText(
-  tokens: Int32Array,
+  tokens: Tokens,
   options: DatasetOptions,
   Kind: typeof Dataset = Dataset,
 ): Dataset {

@@ -15,6 +15,7 @@ import {
   spreadWindows,
   type Windows,
 } from "./windows.ts";
+import type { Tokens } from "../../tokens.ts";
 
 /** A part of a model and how well a probe tells positions there. See `Reading` in `probes.ts`. */
 export interface PartResult {
@@ -83,8 +84,8 @@ export async function runPositionTrial(
 }
 
 interface Given {
-  readonly training: Int32Array;
-  readonly heldOut: Int32Array;
+  readonly training: Tokens;
+  readonly heldOut: Tokens;
   /** The model's, so that it can be made again as it was before training. */
   readonly seed: number;
   readonly signal: AbortSignal | undefined;
@@ -148,7 +149,7 @@ async function measure(
 
 async function longLosses(
   model: Model,
-  heldOut: Int32Array,
+  heldOut: Tokens,
   signal: AbortSignal | undefined,
 ): Promise<Pick<PositionMeasures, "longLosses" | "refused">> {
   const T = LONGER * model.config.blockSize;
@@ -165,7 +166,7 @@ async function longLosses(
 }
 
 /** Windows one after the other. */
-function wholeText(text: Int32Array, T: number): Windows {
+function wholeText(text: Tokens, T: number): Windows {
   return spreadWindows(text, { T, atMost: Math.floor((text.length - 1) / T) });
 }
 

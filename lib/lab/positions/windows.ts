@@ -1,6 +1,7 @@
 /** Stretches of text that models are measured on. */
 
 import { CounterRandom, Purpose } from "../../random.ts";
+import type { Tokens } from "../../tokens.ts";
 
 /** Windows of T tokens, each with the token that follows. */
 export interface Windows {
@@ -18,7 +19,7 @@ export interface Windows {
  * @throws {RangeError} if the text is shorter than one
  */
 export function spreadWindows(
-  text: Int32Array,
+  text: Tokens,
   { T, atMost }: { readonly T: number; readonly atMost: number },
 ): Windows {
   const starts = text.length - T; // the last one has a target too
