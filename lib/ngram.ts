@@ -4,6 +4,7 @@
  */
 
 import { hash } from "./hash.ts";
+import { TooLargeError } from "./too_large.ts";
 import { type Tokens, tokensOf } from "./tokens.ts";
 
 /** The most different n-grams, of all lengths together, that a model counts: they take about 3 GB. */
@@ -88,7 +89,7 @@ export class NgramModel {
       );
     }
     if (tokens.length > MOST_TOKENS) {
-      throw new RangeError(
+      throw new TooLargeError(
         `Cannot fit NgramModel: the text has ${tokens.length} tokens, more than ${MOST_TOKENS}`,
       );
     }
@@ -294,7 +295,7 @@ class NgramTable {
   /** Makes room for half as many again, and for twice as many places where they are needed. */
   #grow(): void {
     if (this.#size >= MOST_NGRAMS) {
-      throw new RangeError(
+      throw new TooLargeError(
         `Cannot fit NgramModel: the text has more than ${MOST_NGRAMS} different n-grams`,
       );
     }

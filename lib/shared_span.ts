@@ -1,6 +1,7 @@
 /** What a text has copied from another. */
 
 import { hash } from "./hash.ts";
+import { TooLargeError } from "./too_large.ts";
 
 /** A stretch of a text, in UTF-16 units. */
 export interface Span {
@@ -71,7 +72,7 @@ class SuffixAutomaton {
 
   constructor(text: string) {
     if (text.length > 2 ** 29) {
-      throw new RangeError(
+      throw new TooLargeError(
         `Cannot compare texts: both have more than ${2 ** 29} characters`,
       );
     }

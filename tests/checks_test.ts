@@ -1,5 +1,6 @@
 /** That the checks of a machine notice what is wrong with it: backends with known mistakes. */
 
+import { TooLargeError } from "../lib/too_large.ts";
 import {
   assert,
   assertEquals,
@@ -109,6 +110,28 @@ Deno.test("A check that throws has failed with its message, and the hint of the 
     found: "Cannot compile",
     hint: "try it",
   });
+});
+
+Deno.test("A check that is too large is skipped, and one that the engine stops is broken, not failed", async () => {
+  const engine = [
+    () => new Map<number, number>().get(0)!.toFixed(),
+    () => "a".repeat(2 ** 30),
+    () => new Array(-1),
+  ];
+  for (const action of engine) {
+    const { status, found } = await verdict("x", () => {
+      action();
+      return { status: "ok", found: "" };
+    });
+    assertEquals(status, "broken");
+    assertMatch(found, /^the check itself broke down: (Type|Range)Error: /);
+  }
+  assertEquals(
+    await verdict("x", () => {
+      throw new TooLargeError("2 tokens, at most 1");
+    }),
+    { check: "x", status: "skipped", found: "2 tokens, at most 1" },
+  );
 });
 
 Deno.test("Both paths have the same loss, and it is that of the whole model", async () => {

@@ -10,6 +10,7 @@ import {
   spreadWindows,
 } from "../quality.ts";
 import type { Tokenizer } from "../tokenizer.ts";
+import { TooLargeError } from "../too_large.ts";
 import {
   cachedReach,
   fullReach,
@@ -90,6 +91,18 @@ export function trainedChecks(subject: TrainedSubject): CheckGroup[] {
   }];
 }
 
+/** The most tokens of training text that are counted and compared: it takes a few GB. */
+const MOST_COUNTED = 2 ** 27;
+
+function checkSize(training: Tokens): void {
+  if (training.length <= MOST_COUNTED) return;
+  throw new TooLargeError(
+    `the training text has ${
+      training.length.toLocaleString("en")
+    } tokens, at most ${MOST_COUNTED.toLocaleString("en")} are counted here`,
+  );
+}
+
 /** What several checks look at; made when the first of them does. */
 class Evidence {
   /** Stretches of the held-out text. */
@@ -109,6 +122,7 @@ class Evidence {
   /** The n-gram model of the training text. */
   get scorer(): NgramModel {
     const { training, tokenizer: { vocabSize }, scorer } = this.#subject;
+    checkSize(training);
     return this.#scorer ??= scorer ??
       NgramModel.fit(training, { order: ORDER, vocabSize });
   }
@@ -277,6 +291,7 @@ async function* checkOwnText(
       return { status: "skipped", found: "it has written nothing" };
     }
     const decode = (tokens: Tokens) => tokenizer.decode(tokens);
+    checkSize(training);
     const { longest, natural } = copyingOf(written.map(decode).join("\n"), {
       training: decode(training),
       heldOut: decode(heldOut),

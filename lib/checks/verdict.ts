@@ -1,7 +1,12 @@
 /** What a check found, as plain data: who prints it is the program's business. */
 
-/** How a check ended. A warning is about what may have reasons of its own, such as a busy machine. */
-export type Status = "ok" | "warning" | "failed" | "skipped";
+import { TooLargeError } from "../too_large.ts";
+
+/**
+ * How a check ended. A warning is about what may have reasons of its own, such as a busy machine.
+ * A broken check says nothing of what it was to check: the fault is its own.
+ */
+export type Status = "ok" | "warning" | "failed" | "skipped" | "broken";
 
 /** What one check found. */
 export interface Verdict {
@@ -28,7 +33,21 @@ export interface CheckGroup {
 /** What a check gives beside its name. */
 export type Finding = Omit<Verdict, "check">;
 
-/** Runs a check; one that throws has failed, and those after it still get their turn. */
+/** Words that the engine begins with, where the program has made a mistake. */
+const engineWords =
+  /^Cannot (read|set) propert|^Cannot (access|assign|convert|destructure|mix|redefine) /;
+
+/** Whether an error comes from the engine, as a full `Map` or a call of undefined, and not from what is checked. */
+function isBreakdown(error: Error): boolean {
+  return (error instanceof TypeError || error instanceof ReferenceError ||
+    error instanceof RangeError) &&
+    (!error.message.startsWith("Cannot ") || engineWords.test(error.message));
+}
+
+/**
+ * Runs a check. One that throws has failed, but is skipped if something is too large for it, and
+ * broken if the engine complains; those after it still get their turn.
+ */
 export async function verdict(
   check: string,
   action: () => Finding | Promise<Finding>,
@@ -40,6 +59,17 @@ export async function verdict(
     const hint = "hint" in error && typeof error.hint === "string"
       ? { hint: error.hint }
       : {};
+    if (error instanceof TooLargeError) {
+      return { check, status: "skipped", found: error.message };
+    }
+    if (isBreakdown(error)) {
+      return {
+        check,
+        status: "broken",
+        found: `the check itself broke down: ${error.name}: ${error.message}`,
+        hint: "this says nothing of what was to be checked; please report it",
+      };
+    }
     return { check, status: "failed", found: error.message, ...hint };
   }
 }

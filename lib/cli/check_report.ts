@@ -8,6 +8,7 @@ const words: Readonly<Record<Status, string>> = {
   warning: "warning",
   failed: "FAIL",
   skipped: "skipped",
+  broken: "BROKEN",
 };
 
 /** Colors by SGR codes: green, yellow, red, grey. */
@@ -16,6 +17,7 @@ const tints: Readonly<Record<Status, number>> = {
   warning: 33,
   failed: 31,
   skipped: 90,
+  broken: 31,
 };
 
 /** Columns of the status, with the space before and after it. */
@@ -100,6 +102,7 @@ export class CheckReport {
     warning: 0,
     failed: 0,
     skipped: 0,
+    broken: 0,
   };
 
   constructor(json: boolean, look: Look = lookOfOutput()) {
@@ -107,9 +110,9 @@ export class CheckReport {
     this.#look = look;
   }
 
-  /** Whether a check has failed. */
+  /** Whether a check has failed, or broke down and so has shown nothing. */
   get failed(): boolean {
-    return this.#counts.failed > 0;
+    return this.#counts.failed > 0 || this.#counts.broken > 0;
   }
 
   /** Runs a group's checks and tells what they find. */
@@ -131,7 +134,7 @@ export class CheckReport {
   /** Tells how it all ended. */
   async end(): Promise<void> {
     const seconds = (performance.now() - this.#begun) / 1000;
-    const { ok, warning, failed, skipped } = this.#counts;
+    const { ok, warning, failed, skipped, broken } = this.#counts;
     if (this.#json) {
       await this.#write([
         JSON.stringify({ event: "end", ...this.#counts, seconds }),
@@ -140,6 +143,7 @@ export class CheckReport {
     }
     const parts = [
       failed > 0 ? `${failed} FAILED` : "nothing failed",
+      ...(broken > 0 ? [`${broken} broke down`] : []),
       `${ok} ok`,
       ...(warning > 0 ? [`${warning} to look at`] : []),
       ...(skipped > 0 ? [`${skipped} skipped`] : []),

@@ -51,15 +51,17 @@ export class AbilityScale {
     const words = wordsOf(training);
     this.#vocabulary = new Set(words);
     this.#novel = PHRASES.map((length) => {
-      const copied = new Set(phrasesOf(words, length));
       const novel = new Map<string, Set<number>>();
       for (const [part, text] of parts.entries()) {
         for (const phrase of phrasesOf(wordsOf(text), length)) {
-          if (copied.has(phrase)) continue;
           const places = novel.get(phrase);
           if (places === undefined) novel.set(phrase, new Set([part]));
           else places.add(part);
         }
+      }
+      // The training text has more phrases than a Set may have entries.
+      for (let start = 0; start + length <= words.length; start++) {
+        novel.delete(words.slice(start, start + length).join(" "));
       }
       return novel;
     });

@@ -8,6 +8,7 @@ import { NgramModel } from "../ngram.ts";
 import { type Score, scoreTexts } from "../quality.ts";
 import { Sampler } from "../sampler.ts";
 import type { Tokenizer } from "../tokenizer.ts";
+import { TooLargeError } from "../too_large.ts";
 import {
   type Abilities,
   AbilityScale,
@@ -90,6 +91,9 @@ const LENGTH = 1000;
 
 /** Tokens of a text below which its speeches are too few to be counted. */
 const SHORTEST = 200;
+
+/** The most tokens of training text: it takes a few GB. */
+const MOST_TOKENS = 2 ** 27;
 
 /** Chooses what the 5-gram model writes. */
 const SEED = 1;
@@ -174,6 +178,11 @@ export class Examiner {
         `Cannot measure abilities on ${heldOut.length} tokens of held-out text: it takes ${
           PARTS * TEXTS * (PROMPT + SHORTEST)
         }`,
+      );
+    }
+    if (training.length > MOST_TOKENS) {
+      throw new TooLargeError(
+        `Cannot measure abilities on ${training.length} tokens of training text: it takes at most ${MOST_TOKENS}`,
       );
     }
     this.#training = training;
