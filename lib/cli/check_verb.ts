@@ -20,16 +20,16 @@ export interface CheckFlags extends CommonFlags {
 /** `check`. */
 export const checkVerb: Verb<CheckFlags> = {
   name: "check",
-  summary: "prove that this machine computes right, and a run is what it seems",
+  summary: "verify this machine's numerics and, optionally, a run",
   operand: "RUN",
   examples: [
     ["check", "kernels, gradients, causality, repeatability, speed"],
-    ["check runs/NAME", "and: files, leaks, own text, copying"],
+    ["check runs/NAME", "also its files, leaks, its own text, copying"],
     ["check --device webgpu", "the same on another device"],
   ],
   flags: {
     machine: toggle({
-      help: "check the machine too, not the run alone",
+      help: "also check the machine; --no-machine: the run alone",
       without: "on",
     }, { negatable: true }),
     data: dataFlag("the run's own"),

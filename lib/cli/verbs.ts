@@ -60,11 +60,11 @@ export interface CommonFlags {
 /** See {@linkcode CommonFlags}. */
 export const commonFlags: FlagsOf<CommonFlags> = {
   device: choice(devices, {
-    help: "where to compute; auto: a GPU if there is one, else wasm",
+    help: "where to compute; auto: the GPU if there is one, else the CPU",
     without: "auto",
   }),
   threads: integer({
-    help: "how many compute, on --device wasm",
+    help: "worker threads of the CPU engine, --device wasm",
     without: "the machine's cores",
   }, cores),
   help: toggle({ help: "this text", aliases: ["h"] }),
@@ -88,7 +88,7 @@ export interface TrainFlags
 const presetNames = Object.keys(presets) as PresetName[];
 
 const presetFlag = choice(presetNames, {
-  help: "the recipe that all else starts from",
+  help: "the recipe; the other flags change it",
   without: DEFAULT_PRESET,
 });
 
@@ -102,10 +102,10 @@ export const trainVerb: Verb<TrainFlags> = {
     ["train --preset tiny --steps 500", "something in seconds"],
     ["train --data book.txt --tokenizer chars", "a text of your own"],
     ["train --position rope --norm rmsnorm --no-bias", "another model"],
-    ["train --resume runs/NAME", "go on where it stopped"],
+    ["train --resume runs/NAME", "continue a run that was stopped"],
     [
-      "train --init runs/NAME --data book.txt",
-      "go on from it with another text",
+      "train --init runs/NAME --data more.txt",
+      "start from its weights on a text of the same characters",
     ],
   ],
   flags: {
@@ -116,30 +116,30 @@ export const trainVerb: Verb<TrainFlags> = {
       without: "the preset's",
     }),
     out: text("DIR", {
-      help: "the run's directory, which must not hold anything yet",
+      help: "the run's directory; it must be empty or new",
       without: "runs/PRESET-DATE-TIME",
     }),
     resume: text("RUN", {
       help:
-        "go on with a run, as it began; --steps, --device and a few more may change",
+        "continue a run with its own settings; only --steps, --device and a few more may change",
     }),
     initFrom: text("RUN", {
       help:
-        "begin with the weights, the architecture and the tokenizer of a run or a checkpoint",
+        "start from the weights, the architecture and the tokenizer of a run or a checkpoint",
     }),
     maxTime: spanOrOff({
       help:
-        "stop after this time, as 90s, 10m, 1h30m; the schedule is of --steps",
+        "stop after this time, such as 90s, 10m or 1h30m; the schedule still follows --steps",
     }),
     patience: numberOrOff({
-      help: "stop after so many evaluations without a new lowest loss",
+      help: "stop after N evaluations in a row without a new lowest loss",
     }, { least: 1, whole: true }),
     keep: integer({
-      help: "how many checkpoints to keep by their step, besides the last",
+      help: "number of earlier checkpoints to keep, besides the last",
       without: "0",
     }, { least: 0 }),
     onNonfinite: choice(["stop", "skip"], {
-      help: "what to do at a step whose loss or gradient is not finite",
+      help: "what to do when the loss or the gradient is not finite",
       without: "stop",
     }),
     json: jsonFlag("one JSON event a line on standard output"),
@@ -217,33 +217,42 @@ export const sampleVerb: Verb<SampleFlags> = {
       aliases: ["max-new-tokens"],
     }, atLeastOne),
     numSamples: integer({
-      help: "texts to write; each has the seed after the one before",
+      help: "number of texts; the seed goes up by one for each",
       without: "1",
     }, atLeastOne),
     stop: texts("TEXT", {
       help: "end before this text; may be given several times",
     }),
     temperature: number({
-      help: "below 1 is safer, above is wilder; 0: always the likeliest token",
+      help: "lower is safer, higher is wilder; 0: always the likeliest token",
       without: "0.8",
     }, { least: 0 }),
     topK: integer(
-      { help: "draw from the N likeliest tokens only", without: "all" },
+      { help: "choose among the N likeliest tokens only", without: "all" },
       atLeastOne,
     ),
-    topP: number({ help: "draw from the likeliest tokens that add up to X" }, {
+    topP: number({
+      help: "choose among the likeliest tokens whose probabilities add up to X",
+    }, {
       least: 0,
       most: 1,
     }),
-    minP: number({ help: "draw from tokens with X of the likeliest's share" }, {
+    minP: number({
+      help: "choose among tokens at least X times as likely as the likeliest",
+    }, {
       least: 0,
       most: 1,
     }),
-    repetitionPenalty: number({ help: "above 1 avoids what was written" }, {
+    repetitionPenalty: number({
+      help: "above 1: avoid tokens that were already written",
+    }, {
       above: 0,
     }),
     seed: integer(
-      { help: "chooses the text", without: "another each time" },
+      {
+        help: "the same seed gives the same text",
+        without: "another each time",
+      },
       fieldRanges.get("seed")!,
     ),
     best: bestFlag,
@@ -284,7 +293,10 @@ export const evalVerb: Verb<EvalFlags> = {
   operand: "RUN",
   examples: [
     ["eval runs/NAME", "on the run's own validation split"],
-    ["eval runs/NAME --data book.txt", "on the whole of another text"],
+    [
+      "eval runs/NAME --data more.txt",
+      "on all of a text of the same characters",
+    ],
   ],
   flags: {
     data: dataFlag("the run's own"),
@@ -332,12 +344,12 @@ export interface InfoFlags extends Pick<CommonFlags, "help">, ModelConfig {
 /** `info`. */
 export const infoVerb: Verb<InfoFlags> = {
   name: "info",
-  summary: "say what this machine can do, or take a model apart",
+  summary: "show what this machine can do, or describe a model",
   operand: "RUN",
   examples: [
     ["info", "adapter, backends, limits"],
     ["info runs/NAME", "a trained model's card"],
-    ["info --preset nano-gpu --n-layer 8", "the card of a model to be"],
+    ["info --preset nano-gpu --n-layer 8", "a model that is not trained yet"],
     ["info --preset tiny --plan", "every kernel of a training step"],
   ],
   flags: {
@@ -368,7 +380,7 @@ export const reportVerb: Verb<ReportFlags> = {
   several: true,
   examples: [
     ["report runs/NAME", "curves, samples, attention, losses by character"],
-    ["report runs/A runs/B", "what differs, and what came of it"],
+    ["report runs/A runs/B", "compare their settings and results"],
   ],
   flags: {
     out: text("FILE", {

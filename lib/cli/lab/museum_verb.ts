@@ -26,7 +26,7 @@ export const labMuseumVerb: Verb<LabMuseumFlags> = {
   examples: [
     ["lab museum", "the list of exhibits"],
     ["lab museum zero-mask", "one of them"],
-    ["lab museum --all --out docs/lab/museum", "all, as a report and a page"],
+    ["lab museum --all --out museum", "all, as a report and a page"],
   ],
   flags: {
     all: toggle({ help: "show all exhibits" }),

@@ -17,7 +17,7 @@ export interface LabPositionsFlags {
 /** `lab positions`. */
 export const labPositionsVerb: Verb<LabPositionsFlags> = {
   name: "lab positions",
-  summary: "where position comes from, and what each kind of it is worth",
+  summary: "measure what each kind of position encoding is worth",
   examples: [
     ["lab positions --quick", "a rough answer, of one seed, in minutes"],
     ["lab positions", "three seeds, ten minutes on two free cores"],
@@ -34,7 +34,7 @@ export const labPositionsVerb: Verb<LabPositionsFlags> = {
     }, cores),
     device: commonFlags.device,
     threads: integer({
-      help: "how many compute in each process, on --device wasm",
+      help: "worker threads per process, --device wasm",
       without: "1",
     }, cores),
     help: commonFlags.help,

@@ -29,12 +29,18 @@ export interface LabRunFlags {
 /** `lab run`. */
 export const labRunVerb: Verb<LabRunFlags> = {
   name: "lab run",
-  summary: "run the trials of a study that have not been run",
+  summary: "run those trials of a study that are not done yet",
   operand: "STUDY",
   examples: [
-    ["lab run docs/recipe", "one trial after the other"],
-    ["lab run docs/recipe --jobs 2", "two at a time, a thread each"],
-    ["lab run docs/recipe --shard 1/4", "a quarter, on one of four machines"],
+    ["lab run studies/ablate-default", "one trial after the other"],
+    [
+      "lab run studies/ablate-default --jobs 2",
+      "two at a time, one thread each",
+    ],
+    [
+      "lab run studies/ablate-default --shard 1/4",
+      "a quarter, on one of four machines",
+    ],
   ],
   flags: {
     shard: text("I/N", {
@@ -59,11 +65,14 @@ export interface LabMergeFlags {
 /** `lab merge`. */
 export const labMergeVerb: Verb<LabMergeFlags> = {
   name: "lab merge",
-  summary: "gather the outcomes of a study in its trials.jsonl",
+  summary: "collect the outcomes of a study in its trials.jsonl",
   operand: "STUDY",
   examples: [
-    ["lab merge docs/recipe", "what ran here"],
-    ["lab merge docs/recipe --from a --from b", "and on other machines"],
+    ["lab merge studies/ablate-default", "what ran here"],
+    [
+      "lab merge studies/ablate-default --from a --from b",
+      "and on other machines",
+    ],
   ],
   flags: {
     from: texts("DIR", {
@@ -82,9 +91,12 @@ export interface LabReportFlags {
 /** `lab report`. */
 export const labReportVerb: Verb<LabReportFlags> = {
   name: "lab report",
-  summary: "the study as a table, on standard output and in its report.md",
+  summary: "print a study as a table, and write its report.md",
   operand: "STUDY",
-  examples: [["lab report docs/recipe", "cells by their validation loss"]],
+  examples: [[
+    "lab report studies/ablate-default",
+    "its cells, by validation loss",
+  ]],
   flags: { help: commonFlags.help },
   sections: { Flags: ["help"] },
 };
@@ -117,21 +129,21 @@ const experimentFlags: FlagsOf<ExperimentFlags> = {
     without: "tinyshakespeare",
   }),
   steps: integer({
-    help: "of the longest trials; the learning rate falls until the last",
-    without: "as many as show what is asked",
+    help: "steps of the longest trials",
+    without: "chosen by the experiment",
   }, atLeastOne),
   seeds: integer(
     { help: "trials of each cell", without: "3; 1 with --quick" },
     { least: 1, most: 100 },
   ),
   measure: choice(["loss", "sample", "works"], {
-    help:
-      "the loss alone, a sample too, or all that docs/works.md asks of the text",
+    help: "the loss alone, a sample too, or also every rung of lab works",
     without: "works; sample with --quick",
   }),
   quick: toggle({ help: "few steps and one seed: a rough picture" }),
   out: text("DIR", {
-    help: "the study's directory; one that has the same plan is gone on with",
+    help:
+      "the study's directory; an existing study with the same plan is resumed",
     without: "studies/EXPERIMENT-PRESET",
   }),
   jobs: integer({
@@ -140,7 +152,7 @@ const experimentFlags: FlagsOf<ExperimentFlags> = {
   }, cores),
   device: commonFlags.device,
   threads: integer({
-    help: "how many compute in each process, on --device wasm",
+    help: "worker threads per process, --device wasm",
     without: "1",
   }, cores),
   help: commonFlags.help,
@@ -186,7 +198,7 @@ export const labPlanVerb: Verb<AblationFlags> = {
   operand: "EXPERIMENT",
   examples: [
     ["lab plan ablate", "into studies/ablate-default"],
-    ["lab plan scaling --seeds 5 --out s", "to be run by lab run s"],
+    ["lab plan scaling --seeds 5 --out s", "then lab run s runs it"],
   ],
   flags: ablationFlags,
   sections: ablationSections,
@@ -235,11 +247,11 @@ export const labMinimalVerb: Verb<LabMinimalFlags> = {
   examples: [
     ["lab minimal", "for each rung of the ladder, an hour"],
     ["lab minimal --target 1.732 --most 80000", "for a validation loss"],
-    ["lab minimal --target spells", "for a rung: docs/works.md"],
+    ["lab minimal --target spells", "for one rung; lab works lists the rungs"],
   ],
   flags: {
     target: texts("LOSS|RUNG", {
-      help: "what is to be reached; may be given several times",
+      help: "loss or rung to reach; may be given several times",
       without: "all rungs; 1.88 and 1.732 of tiny Shakespeare",
     }),
     arms: integer({
@@ -257,15 +269,16 @@ export const labMinimalVerb: Verb<LabMinimalFlags> = {
     preset: experimentFlags.preset,
     data: experimentFlags.data,
     steps: integer({
-      help: "of the last round; each one before has half of the next",
+      help: "steps of the last round; each earlier round has half as many",
       without: "the preset's",
     }, atLeastOne),
     out: text("DIR", {
-      help: "the search's directory; one with the same plans is gone on with",
+      help:
+        "the search's directory; an existing search with the same plans is resumed",
       without: "studies/minimal-PRESET",
     }),
     with: texts("DIR", {
-      help: "count in another search; may be given several times",
+      help: "include another search; may be given several times",
     }),
     jobs: experimentFlags.jobs,
     device: experimentFlags.device,
