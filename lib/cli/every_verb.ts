@@ -6,11 +6,13 @@ import { UsageError } from "./errors.ts";
 import { labVerbs } from "./lab/verbs.ts";
 import { nearest } from "./nearest.ts";
 import { program } from "./program.ts";
+import { reportVerb } from "./report_verb.ts";
 import { type AnyVerb, verbs } from "./verbs.ts";
 
 /** All verbs, in the order of help; names of the lab's begin with `lab `. */
 export const everyVerb: readonly AnyVerb[] = [
   ...verbs,
+  reportVerb,
   checkVerb,
   completionsVerb,
   ...labVerbs,

@@ -6,15 +6,10 @@ import { exitCode, explain } from "./errors.ts";
 import { everyVerb, unknownCommand } from "./every_verb.ts";
 import { labHelp, programHelp, verbHelp } from "./help.ts";
 import { VERSION } from "./program.ts";
+import { reportVerb } from "./report_verb.ts";
 import { run } from "./run_verb.ts";
 import { visible, writeError, writeOutput } from "./terminal.ts";
-import {
-  evalVerb,
-  infoVerb,
-  reportVerb,
-  sampleVerb,
-  trainVerb,
-} from "./verbs.ts";
+import { evalVerb, infoVerb, sampleVerb, trainVerb } from "./verbs.ts";
 
 /**
  * Runs the program.

@@ -12,7 +12,7 @@ import { readRun } from "./report/run_record.ts";
 import { runPage } from "./report/run_page.ts";
 import { files } from "./run_directory.ts";
 import { canRedraw, StatusLine, writeOutput } from "./terminal.ts";
-import type { ReportFlags } from "./verbs.ts";
+import type { ReportFlags } from "./report_verb.ts";
 
 /** Draws; gives the exit code. */
 export async function report(

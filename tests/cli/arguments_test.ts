@@ -4,9 +4,9 @@ import { parseArguments, type Syntax } from "../../lib/cli/arguments.ts";
 import { UsageError } from "../../lib/cli/errors.ts";
 import { everyVerb } from "../../lib/cli/every_verb.ts";
 import { flagName } from "../../lib/cli/flag.ts";
+import { reportVerb } from "../../lib/cli/report_verb.ts";
 import {
   infoVerb,
-  reportVerb,
   sampleVerb,
   type TrainFlags,
   trainVerb,
