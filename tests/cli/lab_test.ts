@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { StudyPace } from "../../lib/cli/lab/pace.ts";
 import { Workplace } from "./process.ts";
 
 const plan = {
@@ -125,5 +126,30 @@ Deno.test("lab refuses what it cannot do", async () => {
     const outcome = await here.run(args.split(" "));
     assertEquals(outcome.code, code, `${args}: ${outcome.stderr}`);
     assertStringIncludes(outcome.stderr, says);
+  }
+});
+
+Deno.test("A study's pace counts trials, and the time left at the rate of those finished since", () => {
+  let now = 5000;
+  const pace = new StudyPace(10, 2, () => now);
+  assertEquals(pace.text(2), "2 of 10 trials");
+  now += 60_000;
+  assertEquals(pace.text(2), "2 of 10 trials");
+  // Two jobs finished 4 in a minute: 4 more take another.
+  assertEquals(pace.text(6), "6 of 10 trials, about 1:00 left");
+  now += 30_000;
+  assertEquals(pace.text(9), "9 of 10 trials, about 0:13 left");
+  assertEquals(pace.text(10), "10 of 10 trials");
+});
+
+Deno.test("lab run is quiet about progress where standard error is no terminal", async () => {
+  await using here = await study();
+  for (const jobs of [[], ["--jobs", "2"]]) {
+    const { stderr } = await here.run(
+      ["lab", "run", jobs.length ? "a" : "b", ...jobs, ...onReference],
+    );
+    for (const sign of ["\r", "\x1b", "of 4 trials,", " left"]) {
+      assert(!stderr.includes(sign), stderr);
+    }
   }
 });

@@ -15,6 +15,7 @@ import { duration } from "../progress.ts";
 import { program, VERSION } from "../program.ts";
 import { canRedraw, StatusLine, writeError } from "../terminal.ts";
 import { openExaminer } from "./ladder.ts";
+import { StudyPace } from "./pace.ts";
 import { files, Study } from "./study.ts";
 import type { LabRunFlags } from "./verbs.ts";
 
@@ -47,9 +48,12 @@ export async function runStudy(
   flags: Partial<LabRunFlags>,
 ): Promise<number> {
   const trials = shardOf(trialsOf(study.plan), flags.shard);
-  const done = new Set((await study.outcomes()).map(({ id }) => id));
+  const done = idsOf(await study.outcomes()).intersection(idsOf(trials));
   if (trials.every(({ id }) => done.has(id))) return exitCode.ok;
-  if (flags.jobs !== undefined) return await share(study, flags);
+  const pace = new StudyPace(trials.length, done.size);
+  if (flags.jobs !== undefined) {
+    return await share(study, flags, { pace, isOurs: idsOf(trials) });
+  }
   using interrupt = new Interrupt(() =>
     writeError("stopping; what is done is kept\n")
   );
@@ -71,7 +75,10 @@ export async function runStudy(
   const status = new StatusLine(canRedraw());
   for (const trial of trials) {
     if (signal.aborted) return exitCode.interrupted;
-    if (await study.isDone(trial.id)) continue;
+    if (await study.isDone(trial.id)) {
+      done.add(trial.id);
+      continue;
+    }
     using claim = await study.claim(trial.id);
     // It may have been finished between the two questions.
     if (claim === undefined || await study.isDone(trial.id)) continue;
@@ -82,9 +89,14 @@ export async function runStudy(
         tokens,
         ...measured,
         signal,
-        onStep: (step, of) => status.show(() => `${trial.id}: ${step}/${of}`),
+        onStep: (step, of) =>
+          status.show((width) =>
+            `${pace.text(done.size)}  ${trial.id}: step ${step}/${of}`
+              .slice(0, width)
+          ),
       });
       await claim.keep({ ...outcome, machine });
+      done.add(trial.id);
       const { valLoss, seconds, diverged } = outcome;
       status.clear();
       writeError(
@@ -141,10 +153,22 @@ function shardOf(trials: readonly Trial[], shard = "1/1"): readonly Trial[] {
   return trials.filter((_, place) => place % count === index - 1);
 }
 
-/** Has several processes do the work. They see each other's locks. */
+/** The ids of trials or outcomes. */
+function idsOf(list: readonly { readonly id: string }[]): Set<string> {
+  return new Set(list.map(({ id }) => id));
+}
+
+/** Milliseconds between two looks at what other processes have done. */
+const LOOK_MS = 1000;
+
+/** Has several processes do the work. They see each other's locks; this one shows how far they are. */
 async function share(
   study: Study,
   { jobs = 1, shard = "1/1", device, threads = 1 }: Partial<LabRunFlags>,
+  { pace, isOurs }: {
+    readonly pace: StudyPace;
+    readonly isOurs: ReadonlySet<string>;
+  },
 ): Promise<number> {
   const args = ["lab", "run", study.path, "--shard", shard];
   if (device !== undefined) args.push("--device", device);
@@ -157,8 +181,18 @@ async function share(
     () =>
       new Deno.Command(Deno.execPath(), {
         args: ["run", "-A", Deno.mainModule, ...args],
+        // Their lines pass through here, around one status line for all.
+        stderr: "piped",
       }).spawn(),
   );
+  const status = new StatusLine(canRedraw());
+  const show = async () => {
+    const done = idsOf(await study.outcomes()).intersection(isOurs).size;
+    status.show((width) => pace.text(done).slice(0, width), { now: true });
+  };
+  // Outcomes that cannot be read are reported by the processes that need them.
+  const look = () => show().catch(() => status.clear());
+  const timer = canRedraw() ? setInterval(look, LOOK_MS) : undefined;
   // From a terminal Ctrl-C reaches them too; a signal to this process alone does not.
   interrupt.signal.addEventListener("abort", () => {
     for (const child of children) {
@@ -169,9 +203,16 @@ async function share(
       }
     }
   });
-  const codes = await Promise.all(
-    children.map(async (child) => (await child.status).code),
-  );
+  const codes = await Promise.all(children.map(async (child) => {
+    const text = child.stderr.pipeThrough(new TextDecoderStream());
+    for await (const piece of text) {
+      status.clear();
+      writeError(piece);
+    }
+    return (await child.status).code;
+  }));
+  clearInterval(timer);
+  status.clear();
   return interrupt.signal.aborted ? exitCode.interrupted : Math.max(...codes);
 }
 
