@@ -3,7 +3,9 @@
  *
  * Every text that a tokenizer accepts comes back from it unchanged,
  * `decode(encode(text)) === text`; what it cannot hold it refuses with the place.
- * Nothing here learns merges or knows of special tokens, and nothing reads files.
+ * Nothing here learns merges or knows of special tokens, and nothing reads files or changes
+ * text: a byte order mark and CR LF are characters like any other. The command line leaves out
+ * the one and reads the other as LF, before it encodes.
  */
 
 import {

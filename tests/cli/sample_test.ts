@@ -6,7 +6,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { Model } from "../../lib/language_model.ts";
-import { SMALL, TEXT, Workplace } from "./process.ts";
+import { cli, SMALL, TEXT, Workplace } from "./process.ts";
 
 /** A directory with the trained `runs/it`, which all samples here are of. */
 async function trained(): Promise<Workplace> {
@@ -156,5 +156,49 @@ Deno.test("sample prints text of any alphabet", async () => {
     );
     assertEquals(code, 0);
     assert(stdout.startsWith("é𝄞"), stdout);
+  }
+});
+
+Deno.test("sample reads its prompt from a file or from standard input, with plain line ends", async () => {
+  await using here = await trained();
+  const flags = ["sample", "runs/it", ...onReference, "--tokens", "9"];
+  const seeded = [...flags, "--seed", "3"];
+  const plain = await here.run([...seeded, "--prompt", "the cat\nsat"]);
+  assertEquals(plain.code, 0, plain.stderr);
+  await here.write("prompt.txt", "\ufeffthe cat\r\nsat");
+  const typed = await here.run([...seeded, "--prompt", "the cat\r\nsat"]);
+  assertEquals(typed.stdout, plain.stdout);
+  const file = await here.run([...seeded, "--prompt-file", "prompt.txt"]);
+  assertEquals(file.stdout, plain.stdout);
+  const piped = await new Deno.Command("sh", {
+    args: ["-c", 'cat prompt.txt | "$0" run -A "$@"', Deno.execPath(), cli]
+      .concat(seeded, "--prompt", "-"),
+    cwd: here.path,
+    env: { NO_COLOR: "1" },
+  }).output();
+  assertEquals(new TextDecoder().decode(piped.stdout), plain.stdout);
+
+  // A stop text with CR LF ends where the one with LF does.
+  const stopped = (stop: string) =>
+    here.run([
+      ...flags,
+      "--temperature",
+      "0",
+      "--tokens",
+      "99",
+      "--stop",
+      stop,
+    ]);
+  assertEquals((await stopped("\r\n")).stdout, (await stopped("\n")).stdout);
+
+  const refused: [args: string[], code: number, word: string][] = [
+    [["--prompt-file", "nowhere.txt"], 1, "there is no such file"],
+    [["--prompt-file", "."], 1, "it is a directory"],
+    [["--prompt-file", "prompt.txt", "--prompt", "the"], 2, "both --prompt"],
+  ];
+  for (const [args, code, word] of refused) {
+    const outcome = await here.run([...seeded, ...args]);
+    assertEquals(outcome.code, code, outcome.stderr);
+    assertStringIncludes(outcome.stderr, word);
   }
 });
