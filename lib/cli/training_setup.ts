@@ -232,7 +232,9 @@ async function load(question: TextQuestion): Promise<Corpus> {
       error.message.split("\nhint: ")[0]!,
       tokenizer === "ascii"
         ? "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any text"
-        : "the tokenizer came with the weights, and knows the characters of their text",
+        : `the tokenizer came with the weights of ${
+          question.path ?? "--init"
+        }, and knows the characters of their text`,
     );
   }
 }

@@ -7,6 +7,7 @@ import {
   atLeastOne,
   choice,
   cores,
+  dataFlag,
   type FlagsOf,
   integer,
   text,
@@ -303,7 +304,7 @@ export const labMinimalVerb: Verb<LabMinimalFlags> = {
 
 /** What `lab works` can be told. */
 export interface LabWorksFlags {
-  data: string;
+  data: readonly string[];
   best: boolean;
   json: boolean;
   device: Device;
@@ -321,10 +322,7 @@ export const labWorksVerb: Verb<LabWorksFlags> = {
     ["lab works runs/NAME", "and what a run reaches"],
   ],
   flags: {
-    data: text("NAME|FILE", {
-      help: "the text that sets the ladder",
-      without: "the run's; tinyshakespeare",
-    }),
+    data: dataFlag("the run's; tinyshakespeare"),
     best: toggle({
       help: "the weights with the lowest validation loss, not the last ones",
     }),
