@@ -1,4 +1,4 @@
-/** Curves in text: each character of Unicode's Braille patterns holds 2 by 4 dots. */
+/** Curves in text: each character of Unicode's Braille patterns holds 2 by 4 dots; in plain ASCII a character is one. */
 
 /** A curve: points in the order of x. */
 export type Curve = readonly (readonly [x: number, y: number])[];
@@ -13,6 +13,10 @@ export interface PlotFrame {
   readonly x: readonly [from: number, to: number];
   /** What lies at the bottom and the top edge; of what is beyond, only the way there is drawn. */
   readonly y: readonly [from: number, to: number];
+  /** Whether only ASCII may be used. */
+  readonly ascii?: boolean;
+  /** Characters that mark the points of a curve instead of a line, by the curve's place in the list. */
+  readonly marks?: readonly (string | undefined)[];
   /** Colours a stretch of a curve, by the curve's place in the list. */
   readonly paint?: (text: string, curve: number) => string;
 }
@@ -23,14 +27,16 @@ const LABEL = 6;
 /** The bits of a pattern's dots, by column and row (Unicode 16.0, Braille Patterns, U+2800). */
 const DOTS = [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]] as const;
 
-/** Draws curves into lines of text; later curves over earlier ones. */
+/** Draws curves into lines of text, and the axis of x below; later curves over earlier ones. */
 export function braillePlot(
   curves: readonly Curve[],
-  { width, height, x, y, paint = (text) => text }: PlotFrame,
+  { width, height, x, y, ascii = false, marks = [], paint = (text) => text }:
+    PlotFrame,
 ): string[] {
   const columns = Math.max(1, width - LABEL);
   const cells = new Uint8Array(columns * height);
   const owners = new Uint8Array(columns * height);
+  const marked = new Map<number, string>();
   const across = scale(x, 2 * columns);
   const down = scale([y[1], y[0]], 4 * height);
   for (const [index, curve] of curves.entries()) {
@@ -39,23 +45,74 @@ export function braillePlot(
       const dot = [across(px), down(py)] as const;
       const side = py > y[1] ? 1 : py < y[0] ? -1 : 0;
       const visible = side === 0 || (last !== undefined && last.side !== side);
-      const way = visible ? between(last?.dot ?? dot, dot) : [];
+      const mark = marks[index];
+      const from = mark === undefined ? last?.dot ?? dot : dot;
+      const way = visible && (mark === undefined || side === 0)
+        ? between(from, dot)
+        : [];
       for (const [column, row] of way) {
         const cell = (row >> 2) * columns + (column >> 1);
         cells[cell]! |= DOTS[column & 1]![row & 3]!;
         owners[cell] = index;
+        if (mark !== undefined) marked.set(cell, mark);
+        else marked.delete(cell);
       }
       last = { dot, side };
     }
   }
-  return Array.from({ length: height }, (_, line) => {
+  const character = (cell: number) =>
+    marked.get(cell) ??
+      (ascii
+        ? cells[cell] === 0 ? " " : "."
+        : String.fromCharCode(0x2800 + cells[cell]!));
+  const [bar, tick] = ascii ? ["|", "+"] : ["│", "┤"];
+  const lines = Array.from({ length: height }, (_, line) => {
     const label = line === 0 ? y[1] : line === height - 1 ? y[0] : undefined;
     const head = label === undefined
-      ? " ".repeat(LABEL - 1) + "│"
-      : `${label.toFixed(2).padStart(LABEL - 2)} ┤`;
+      ? " ".repeat(LABEL - 1) + bar
+      : `${label.toFixed(2).padStart(LABEL - 2)} ${tick}`;
     const at = line * columns;
-    return head + drawn(cells, owners, { at, columns, paint });
+    return head + drawn(character, owners, { at, columns, paint });
   });
+  return [...lines, xAxis(x, columns, ascii)];
+}
+
+/** The axis of x: its ends, and between them as many round values as there is room for. */
+function xAxis(
+  [from, to]: readonly [number, number],
+  columns: number,
+  ascii: boolean,
+): string {
+  const [corner, line] = ascii ? ["+", "-"] : ["└", "─"];
+  const row = Array.from({ length: columns }, () => line);
+  const free = new Array(columns).fill(true);
+  const put = (value: number, at: number) => {
+    const text = String(value);
+    const start = Math.max(0, Math.min(columns - text.length, at));
+    // A column on each side keeps labels apart.
+    const taken = free.slice(Math.max(0, start - 2), start + text.length + 2);
+    if (text.length > columns || taken.includes(false)) return;
+    for (let i = 0; i < text.length; i++) {
+      row[start + i] = text[i]!;
+      free[start + i] = false;
+    }
+  };
+  put(Math.round(from), 0);
+  if (to > from) {
+    put(Math.round(to), columns);
+    const step = roundStep((to - from) * 10 / columns);
+    for (let value = step; value < to; value += step) {
+      const at = (value - from) / (to - from) * (columns - 1);
+      if (value > from) put(value, Math.round(at - String(value).length / 2));
+    }
+  }
+  return " ".repeat(LABEL - 1) + corner + row.join("");
+}
+
+/** The least of 1, 2, 5, 10, 20 … that is not below a value. */
+function roundStep(value: number): number {
+  const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
+  return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= value)!;
 }
 
 /** Evenly many values of a curve: the means of as many stretches of steps. */
@@ -83,7 +140,7 @@ export function bucketed(curve: Curve, count: number): Curve {
 }
 
 function drawn(
-  cells: Uint8Array,
+  character: (cell: number) => string,
   owners: Uint8Array,
   { at, columns, paint }: Required<Pick<PlotFrame, "paint">> & {
     readonly at: number;
@@ -96,7 +153,7 @@ function drawn(
     let to = from;
     let stretch = "";
     while (to < columns && owners[at + to] === owner) {
-      stretch += String.fromCharCode(0x2800 + cells[at + to++]!);
+      stretch += character(at + to++);
     }
     text += paint(stretch, owner);
     from = to;

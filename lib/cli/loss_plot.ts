@@ -8,6 +8,9 @@ const LEAST = { columns: 36, rows: 18 } as const;
 /** How wide it gets at most, and how many lines it takes. */
 const MOST = { columns: 110, lines: 8 } as const;
 
+/** Columns that the whole legend needs. */
+const LEGEND = 50;
+
 /** Points of a curve that are kept; even. */
 const MOST_POINTS = 1024;
 
@@ -35,7 +38,12 @@ export class LossPlot {
 
   /** The picture in lines; none where there is no room or nothing to see yet. */
   lines(
-    { columns, rows }: { readonly columns: number; readonly rows: number },
+    { columns, rows, ascii = false }: {
+      readonly columns: number;
+      readonly rows: number;
+      /** Whether only ASCII may be used. */
+      readonly ascii?: boolean;
+    },
     paint?: (text: string, curve: number) => string,
   ): string[] {
     if (columns < LEAST.columns || rows < LEAST.rows) return [];
@@ -48,13 +56,17 @@ export class LossPlot {
     const plot = braillePlot([training, this.#validation], {
       ...{ width, height: MOST.lines, x: [from, to] },
       y: usualRange([training, this.#validation]),
+      ...{ ascii, marks: [undefined, ascii ? "o" : "●"] },
       ...(paint && { paint }),
     });
-    const names = ["training", "validation"].map((name, curve) =>
-      paint ? paint(name, curve) : name
-    );
+    const loss = width < LEGEND ? "" : " loss";
+    const names = [
+      `${ascii ? "." : "⠒"} training${loss}`,
+      `${ascii ? "o" : "●"} validation${loss}`,
+    ].map((name, curve) => paint ? paint(name, curve) : name);
     const shown = this.#validation.length > 0 ? names : names.slice(0, 1);
-    return [...plot, `     └ loss: ${shown.join(", ")}`];
+    const unit = width < LEGEND ? "" : "  by step";
+    return [...plot, `${" ".repeat(6)}${shown.join("  ")}${unit}`];
   }
 }
 

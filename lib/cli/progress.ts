@@ -18,7 +18,11 @@ export interface Progress {
 const BAR = { least: 8, most: 30 } as const;
 
 /** One line of at most `width` columns: what matters most has room first. */
-export function statusText(progress: Progress, width: number): string {
+export function statusText(
+  progress: Progress,
+  width: number,
+  { ascii = false }: { readonly ascii?: boolean } = {},
+): string {
   const { step, maxSteps, doing } = progress;
   // In the order in which they stand, each with its rank when room is scarce.
   const parts: [rank: number, text: string | undefined][] = [
@@ -40,7 +44,7 @@ export function statusText(progress: Progress, width: number): string {
     .join("  ");
   const room = Math.min(BAR.most, width - used - 2);
   if (room < BAR.least) return line;
-  return `${bar(step / maxSteps, room)}  ${line}`.trimEnd();
+  return `${bar(step / maxSteps, room, ascii)}  ${line}`.trimEnd();
 }
 
 /** One line of a log, as wide as it gets. */
@@ -58,9 +62,10 @@ export function logText(
   ].filter((part) => part !== undefined).join(", ");
 }
 
-function bar(share: number, width: number): string {
+function bar(share: number, width: number, ascii: boolean): string {
   const filled = Math.round(share * width);
-  return "━".repeat(filled) + "╌".repeat(width - filled);
+  const [full, empty] = ascii ? ["=", "-"] : ["━", "╌"];
+  return full!.repeat(filled) + empty!.repeat(width - filled);
 }
 
 function labelled(name: string, loss: number | undefined): string | undefined {

@@ -63,6 +63,23 @@ export function canRedraw(): boolean {
   return Deno.stderr.isTerminal() && Deno.env.get("TERM") !== "dumb";
 }
 
+/**
+ * Whether the terminal shows more than ASCII: the locale says UTF-8 (POSIX: `LC_ALL`, else `LC_CTYPE`, else
+ * `LANG`; empty ones count for nothing), and on Windows, which has none, the terminal is one of those that do.
+ */
+export function showsUnicode(
+  variable: (name: string) => string | undefined = (name) => Deno.env.get(name),
+  os: string = Deno.build.os,
+): boolean {
+  if (variable("TERM") === "dumb") return false;
+  if (os === "windows") {
+    return Boolean(variable("WT_SESSION") || variable("TERM_PROGRAM"));
+  }
+  const locale = variable("LC_ALL") || variable("LC_CTYPE") ||
+    variable("LANG") || "";
+  return /utf-?8/i.test(locale);
+}
+
 /** Text in bold, where that can be seen and nobody objects (no-color.org). */
 export function bold(text: string): string {
   return canRedraw() && !Deno.noColor ? `\x1b[1m${text}\x1b[22m` : text;

@@ -14,6 +14,7 @@ import {
   canRedraw,
   forOutput,
   room,
+  showsUnicode,
   type StatusLine,
   tinted,
   writeError,
@@ -46,6 +47,7 @@ export class TrainingReport {
   #firstStep: { readonly step: number; readonly at: number } | undefined;
   #progress: Progress;
   readonly #plot = new LossPlot();
+  readonly #ascii = !showsUnicode();
   #loggedAt = -Infinity;
   #best: { readonly loss: number; readonly step?: number };
   #outputClosed = false;
@@ -226,16 +228,19 @@ export class TrainingReport {
   /** The picture stays on the terminal when the run ends. */
   #leavePlot(): void {
     if (!canRedraw()) return;
-    const lines = this.#plot.lines(room(), tinted);
+    const lines = this.#plot.lines({ ...room(), ascii: this.#ascii }, tinted);
     writeError(lines.map((line) => `${line}\n`).join(""));
   }
 
   #draw(doing?: string): void {
     const text = (columns: number, rows: number) => {
-      const status = statusText({ ...this.#progress, doing }, columns);
-      return [...this.#plot.lines({ columns, rows }, tinted), status].join(
-        "\n",
-      );
+      const ascii = this.#ascii;
+      const progress = { ...this.#progress, doing };
+      const status = statusText(progress, columns, { ascii });
+      return [...this.#plot.lines({ columns, rows, ascii }, tinted), status]
+        .join(
+          "\n",
+        );
     };
     this.#options.status.show(text, { now: doing !== undefined });
   }

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { braillePlot, bucketed } from "../../lib/cli/braille_plot.ts";
 import { LossPlot } from "../../lib/cli/loss_plot.ts";
 
@@ -9,7 +9,7 @@ Deno.test("A plot draws a falling line from edge to edge, with its range beside 
   const plot = braillePlot([[[0, 2.5], [1, 1]]], {
     ...{ width: 10, height: 2, x: [0, 1], y: [1, 2.5] },
   });
-  assertEquals(plot, ["2.50 ┤⠑⢄⠀⠀", "1.00 ┤⠀⠀⠑⢄"]);
+  assertEquals(plot, ["2.50 ┤⠑⢄⠀⠀", "1.00 ┤⠀⠀⠑⢄", "     └0──1"]);
   const dots = dotsOf(plot);
   assertEquals(dots[0], [0, 0]);
   assertEquals(dots.at(-1), [7, 7]);
@@ -29,8 +29,14 @@ Deno.test("Later curves are painted over earlier ones", () => {
   const flat = (y: number) => [[0, y], [1, y]] as const;
   const paint = (text: string, curve: number) => `<${curve}${text}>`;
   const frame = { width: 8, height: 1, x: [0, 1], y: [0, 1], paint } as const;
-  assertEquals(braillePlot([flat(0), flat(0)], frame), ["1.00 ┤<1⣀⣀>"]);
-  assertEquals(braillePlot([flat(0), [[1, 0]]], frame), ["1.00 ┤<0⣀><1⣀>"]);
+  assertEquals(braillePlot([flat(0), flat(0)], frame), [
+    "1.00 ┤<1⣀⣀>",
+    "     └0─",
+  ]);
+  assertEquals(braillePlot([flat(0), [[1, 0]]], frame), [
+    "1.00 ┤<0⣀><1⣀>",
+    "     └0─",
+  ]);
 });
 
 Deno.test("A constant curve has a plot too", () => {
@@ -54,7 +60,8 @@ function dotsOf(plot: readonly string[]): [number, number][] {
   const dots = plot.flatMap((line, row) =>
     [...line].slice(6).flatMap((character, column) =>
       bits.flatMap((bit, i): [number, number][] =>
-        (character.codePointAt(0)! - 0x2800) & bit
+        /[\u2800-\u28ff]/.test(character) &&
+          (character.codePointAt(0)! - 0x2800) & bit
           ? [[2 * column + (i >> 2), 4 * row + (i & 3)]]
           : []
       )
@@ -75,11 +82,32 @@ function plotOf(steps: number): LossPlot {
   return plot;
 }
 
-for (const columns of [36, 80, 200]) {
+for (const columns of [36, 80, 200, 300]) {
   Deno.test(`The losses fit into ${columns} columns`, () => {
     const lines = plotOf(500).lines({ columns, rows: 24 });
-    assertEquals(lines.length, 9);
-    assertEquals(lines.at(-1), "     └ loss: training, validation");
+    assertEquals(lines.length, 10);
+    assertEquals(
+      lines.at(-1),
+      columns < 50
+        ? "      ⠒ training  ● validation"
+        : "      ⠒ training loss  ● validation loss  by step",
+    );
+    // The axis has the ends (means of a column's steps), and round steps in between.
+    const steps = lines.at(-2)!.match(/\d+/g)!.map(Number);
+    assert(steps[0]! >= 1 && steps[0]! <= 10, lines.at(-2));
+    assert(steps.at(-1)! >= 490 && steps.at(-1)! <= 500, lines.at(-2));
+    assert(steps.length >= 3, lines.at(-2));
+    assertEquals(steps, steps.toSorted((a, b) => a - b));
+    for (const step of steps.slice(1, -1)) assertEquals(step % 10, 0);
+    // Without colour, marks tell the validation loss apart.
+    assert(lines.slice(0, 8).join("").includes("●"));
+    assert(/[\u2801-\u28ff]/.test(lines.slice(0, 8).join("")));
+    // The same in plain ASCII.
+    const plain = plotOf(500).lines({ columns, rows: 24, ascii: true });
+    assertEquals(plain.length, 10);
+    for (const line of plain) assertMatch(line, /^[ -~]*$/);
+    assert(plain.slice(0, 8).join("").includes("o"));
+    assertEquals(plain.map(width), lines.map(width));
     for (const line of lines) {
       assert(width(line) <= Math.min(columns, 110), `${width(line)}`);
     }
@@ -93,7 +121,12 @@ Deno.test("There is no picture without room, or before there is something to see
   assertEquals(plotOf(500).lines({ columns: 80, rows: 17 }), []);
   assertEquals(plotOf(5).lines({ columns: 80, rows: 24 }), []);
   const [, ...rest] = plotOf(20).lines({ columns: 80, rows: 24 });
-  assertEquals(rest.at(-1), "     └ loss: training");
+  assertEquals(rest.at(-1), "      ⠒ training loss  by step");
+  for (let columns = 20; columns <= 300; columns += 7) {
+    for (const line of plotOf(77).lines({ columns, rows: 24 })) {
+      assert(width(line) <= columns, `${columns}: ${line}`);
+    }
+  }
 });
 
 Deno.test("A long run has the picture of a short one of the same shape", () => {
