@@ -1,12 +1,7 @@
 /** What of a run TensorBoard is shown, from the events that `metrics.jsonl` holds. */
 
 import type { TrainEvent } from "../events.ts";
-import {
-  type BoardEvent,
-  boardRecord,
-  concat,
-  fileHeader,
-} from "./event_file.ts";
+import { type BoardEvent, boardRecord, fileHeader } from "./event_file.ts";
 
 /** An event as `metrics.jsonl` has it: JSON has no NaN, so numbers may be null. */
 export interface Told {
@@ -38,11 +33,18 @@ export function recordOf(event: Told): Uint8Array | undefined {
   return shown && boardRecord(shown);
 }
 
-/** A whole event file, of what was told so far. */
-export function boardOf(lines: readonly string[]): Uint8Array {
-  const events = lines.map((line) => JSON.parse(line) as Told);
-  const records = events.map(recordOf).filter((record) => record !== undefined);
-  return concat([fileHeader(events[0]?.time ?? now()), ...records]);
+/** Yields an event file piece by piece, from the events emitted so far. */
+export async function* boardOf(
+  events: AsyncIterable<Told> | Iterable<Told>,
+): AsyncGenerator<Uint8Array> {
+  let begun = false;
+  for await (const event of events) {
+    if (!begun) yield fileHeader(event.time ?? now());
+    begun = true;
+    const record = recordOf(event);
+    if (record !== undefined) yield record;
+  }
+  if (!begun) yield fileHeader(now());
 }
 
 /** Unix time in seconds, to the millisecond. */

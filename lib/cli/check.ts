@@ -26,6 +26,7 @@ import {
 } from "./corpus.ts";
 import { deviceName } from "./device_name.ts";
 import { CommandError, exitCode, isFailure, UsageError } from "./errors.ts";
+import { exists } from "./files.ts";
 import { describeAdapter, describeCpu } from "./info.ts";
 import { Interrupt } from "./interrupt.ts";
 import { placement } from "./placement.ts";
@@ -84,7 +85,7 @@ async function readRun(
     return await readTrainedModel(run, { best });
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    if (await Deno.stat(run).catch(() => undefined) === undefined) throw error;
+    if (!await exists(run)) throw error;
     return error;
   }
 }

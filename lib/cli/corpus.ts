@@ -15,6 +15,7 @@ import { CharacterSet } from "../characters.ts";
 import { Tokenizer, type TokenizerKind } from "../tokenizer.ts";
 import { type Tokens, tokensOf } from "../tokens.ts";
 import { CommandError } from "./errors.ts";
+import { ifThere } from "./files.ts";
 import { nearest } from "./nearest.ts";
 import { PlainTextDecoder } from "./plain_text.ts";
 import { ReadingProgress } from "./reading_progress.ts";
@@ -169,12 +170,8 @@ export function corpusName(
 async function checkUnchanged(
   { file = "", bytes }: CorpusRecord,
 ): Promise<void> {
-  let info: Deno.FileInfo;
-  try {
-    info = await Deno.stat(file);
-  } catch {
-    return; // Reading it says why.
-  }
+  const info = await ifThere(file, Deno.stat(file));
+  if (info === undefined) return; // Reading it says why.
   if (info.isDirectory) return; // Its sum says whether it has changed.
   if (info.isFile && info.size === bytes) return;
   throw new CommandError(

@@ -2,7 +2,8 @@
 
 import { join } from "@std/path";
 import type { Arguments } from "./arguments.ts";
-import { CommandError, exitCode, reasonOf } from "./errors.ts";
+import { exitCode } from "./errors.ts";
+import { replaceFile } from "./files.ts";
 import { Interrupt } from "./interrupt.ts";
 import { placement } from "./placement.ts";
 import { comparisonPage } from "./report/comparison_page.ts";
@@ -39,19 +40,11 @@ export async function report(
     );
     const path = flags.out ??
       join(run.path, several ? files.comparison : files.report);
-    await write(path, text);
+    await replaceFile(path, new TextEncoder().encode(text));
     status.clear();
     await writeOutput(`${path}\n`);
     return exitCode.ok;
   } finally {
     status.clear();
-  }
-}
-
-async function write(path: string, text: string): Promise<void> {
-  try {
-    await Deno.writeTextFile(path, text);
-  } catch (error) {
-    throw new CommandError(`Cannot write ${path}: ${reasonOf(error)}`);
   }
 }

@@ -16,8 +16,10 @@
 
 import { join } from "@std/path";
 import { boardOf, now, recordOf, type Told } from "./board.ts";
-import { CommandError, reasonOf } from "./errors.ts";
+import { CommandError } from "./errors.ts";
 import { concat } from "./event_file.ts";
+import { cannotWrite, exists, ifThere, replaceFile, writing } from "./files.ts";
+import { readEventLines } from "./run_events.ts";
 import type { RunHistory } from "./run_history.ts";
 
 /** Names of the files. */
@@ -114,7 +116,7 @@ export class RunDirectory implements Disposable {
         new TextEncoder().encode(json),
       );
       const board = join(path, files.board);
-      await replaceFile(board, boardOf(history?.lines ?? []));
+      await replaceFile(board, boardOf(eventsOf(join(path, files.metrics))));
       directory.#board = await writing(
         board,
         () => Deno.open(board, { append: true }),
@@ -134,8 +136,7 @@ export class RunDirectory implements Disposable {
   /** What is left of the run, in words. */
   async remains(): Promise<string> {
     if (this.#saved === undefined) return "no checkpoint was written yet";
-    const info = await Deno.stat(this.checkpointPath).catch(() => undefined);
-    return info === undefined
+    return !await exists(this.checkpointPath)
       ? `${this.checkpointPath} is gone`
       : `${this.checkpointPath} holds the state after step ${this.#saved}`;
   }
@@ -152,7 +153,7 @@ export class RunDirectory implements Disposable {
     const name = `checkpoint-${String(step).padStart(6, "0")}.safetensors`;
     const path = join(this.path, name);
     await writing(path, async () => {
-      await Deno.remove(path).catch(() => {});
+      await ifThere(path, Deno.remove(path));
       // The file is only ever replaced, so a link keeps what it is now.
       await Deno.link(this.checkpointPath, path)
         .catch(() => Deno.copyFile(this.checkpointPath, path));
@@ -220,8 +221,7 @@ function stepOf(name: string): number {
 
 /** Whether a run has written a checkpoint. */
 export async function hasCheckpoint(path: string): Promise<boolean> {
-  return await Deno.stat(join(path, files.checkpoint))
-    .then(() => true, () => false);
+  return await exists(join(path, files.checkpoint));
 }
 
 /** What `samples.txt` says of one sample. */
@@ -261,21 +261,42 @@ async function openMetrics(
 /** Opens the file of events with what is kept of it. */
 async function reopenMetrics(
   path: string,
-  { lines, samples }: RunHistory,
+  { keeps, added }: RunHistory,
 ): Promise<Deno.FsFile> {
   // Locked until the new file is: nobody else replaces it.
   using _locked = await openMetrics(path, { createNew: false });
-  const encode = (entries: string[]) =>
-    new TextEncoder().encode(entries.join(""));
-  await replaceFile(
-    join(path, files.metrics),
-    encode(lines.map((line) => `${line}\n`)),
-  );
-  await replaceFile(
-    join(path, files.samples),
-    encode(samples.map(({ step, text }) => sampleEntry(step, text))),
-  );
+  const metrics = join(path, files.metrics);
+  await replaceFile(metrics, keptLines(metrics, keeps, added));
+  await replaceFile(join(path, files.samples), samplesOf(metrics));
   return await openMetrics(path, { createNew: false });
+}
+
+/** Yields the lines of events that a resumed run keeps. */
+async function* keptLines(
+  metrics: string,
+  keeps: RunHistory["keeps"],
+  added: string | undefined,
+): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  for await (const { line, event } of readEventLines(metrics)) {
+    if (keeps(event)) yield encoder.encode(`${line}\n`);
+  }
+  if (added !== undefined) yield encoder.encode(`${added}\n`);
+}
+
+/** Yields the events in a file. */
+async function* eventsOf(metrics: string): AsyncGenerator<Told> {
+  for await (const { event } of readEventLines(metrics)) yield event;
+}
+
+/** Yields `samples.txt` as the events tell it. */
+async function* samplesOf(metrics: string): AsyncGenerator<Uint8Array> {
+  const encoder = new TextEncoder();
+  for await (const { event } of readEventLines(metrics)) {
+    if (event.event !== "sample") continue;
+    const text = `${event["prompt"] ?? ""}${event["text"] ?? ""}`;
+    yield encoder.encode(sampleEntry(event.step, text));
+  }
 }
 
 function taken(path: string, name: string): CommandError {
@@ -283,33 +304,6 @@ function taken(path: string, name: string): CommandError {
     `Cannot train into ${path}: it exists and holds ${name}`,
     `--out names another directory, --resume ${path} goes on with a run`,
   );
-}
-
-/** Writes a file beside and renames it, so that there is always a whole one. */
-async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
-  const partial = `${path}.partial`;
-  await writing(path, async () => {
-    try {
-      {
-        using file = await Deno.open(partial, {
-          write: true,
-          create: true,
-          truncate: true,
-        });
-        await writeAll(file, bytes);
-        // Or a crash of the machine could leave the new name with no content.
-        await file.sync();
-      }
-      await Deno.rename(partial, path);
-    } catch (error) {
-      await Deno.remove(partial).catch(() => {});
-      throw error;
-    }
-  });
-}
-
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  while (bytes.length > 0) bytes = bytes.subarray(await file.write(bytes));
 }
 
 /**
@@ -320,38 +314,23 @@ function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
   while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
 }
 
-async function writing<Value>(
-  path: string,
-  action: () => Value | Promise<Value>,
-): Promise<Value> {
-  try {
-    return await action();
-  } catch (error) {
-    throw cannotWrite(path, error);
-  }
-}
-
-function cannotWrite(path: string, error: unknown): CommandError {
-  if (error instanceof CommandError) return error;
-  const missing = error instanceof Deno.errors.NotFound;
-  return new CommandError(
-    `Cannot write ${path}: ${
-      missing ? "there is no such directory" : reasonOf(error)
-    }`,
-  );
-}
-
-/** What a run's `config.json` says; undefined if there is none that can be read. */
+/**
+ * Reads a run's `config.json`; undefined if there is none, or it is not a JSON object.
+ *
+ * @throws {CommandError} if it is there and cannot be read
+ */
 export async function readRunConfig(
   path: string,
 ): Promise<Record<string, unknown> | undefined> {
+  const file = join(path, files.config);
+  const text = await ifThere(file, Deno.readTextFile(file));
+  if (text === undefined) return undefined;
   try {
-    const config = JSON.parse(
-      await Deno.readTextFile(join(path, files.config)),
-    );
+    const config = JSON.parse(text);
     return typeof config === "object" && config !== null ? config : undefined;
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
   }
 }
 
@@ -369,11 +348,13 @@ export function newRunPath(preset: string, now: Date = new Date()): string {
 /** The run in `runs/` whose checkpoint is the newest. */
 export async function newestRun(): Promise<string | undefined> {
   let newest: { path: string; time: number } | undefined;
-  const entries = await Array.fromAsync(Deno.readDir(RUNS)).catch(() => []);
-  for (const { name } of entries) {
+  const entries = await ifThere(RUNS, Array.fromAsync(Deno.readDir(RUNS))) ??
+    [];
+  for (const { name, isFile } of entries) {
+    if (isFile) continue;
     const path = join(RUNS, name);
-    const info = await Deno.stat(join(path, files.checkpoint))
-      .catch(() => undefined);
+    const file = join(path, files.checkpoint);
+    const info = await ifThere(file, Deno.stat(file));
     const time = info?.mtime?.getTime() ?? -Infinity;
     if (time > (newest?.time ?? -Infinity)) newest = { path, time };
   }

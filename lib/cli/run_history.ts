@@ -6,16 +6,20 @@
 import { join } from "@std/path";
 import type { TrainConfig } from "../config.ts";
 import { now, type Told } from "./board.ts";
+import { LossPlot } from "./loss_plot.ts";
+import { readEventLines } from "./run_events.ts";
 import { files } from "./run_directory.ts";
 
 /** What is kept of the files that a run adds to. */
 export interface RunHistory {
   /** The step that the run goes on from. */
   readonly step: number;
-  /** Of `metrics.jsonl`. */
-  readonly lines: readonly string[];
-  /** What the lines tell of samples. */
-  readonly samples: readonly { readonly step: number; readonly text: string }[];
+  /** Returns true for the events of `metrics.jsonl` that are kept. */
+  readonly keeps: (event: Told) => boolean;
+  /** A line that is added to them. */
+  readonly added?: string | undefined;
+  /** The losses that they hold. */
+  readonly plot?: LossPlot;
   /** The lowest validation loss that the lines tell; Infinity if they tell none. */
   readonly bestValLoss: number;
   /** Evaluations since then. */
@@ -27,8 +31,7 @@ export interface RunHistory {
 /** What is kept of a run that begins anew. */
 export const nothingTold: RunHistory = {
   step: 0,
-  lines: [],
-  samples: [],
+  keeps: () => false,
   bestValLoss: Infinity,
   evalsSinceBest: 0,
   complete: false,
@@ -40,8 +43,6 @@ interface Line {
   readonly step: number;
   readonly reason?: string;
   readonly valLoss?: unknown; // null for a loss that is no number
-  readonly prompt?: string;
-  readonly text?: string;
 }
 
 /**
@@ -59,19 +60,17 @@ export async function readHistory(
   const again = new Set<string>();
   if (last || isMultiple(step, evalInterval)) again.add("eval");
   if (last || isMultiple(step, sampleInterval)) again.add("sample");
-  const text = await Deno.readTextFile(join(path, files.metrics))
-    .catch(() => "");
-  const lines: string[] = [];
-  const samples: { step: number; text: string }[] = [];
+  const keeps = (told: Told) =>
+    told.step < step || (told.step === step && !again.has(told.event));
+  const plot = new LossPlot();
   let bestValLoss = Infinity;
   let evalsSinceBest = 0;
   let complete = false;
   let saved = false;
-  for (const line of text.split("\n")) {
-    const told = parsed(line);
-    if (told === undefined || told.step > step) continue;
-    if (told.step === step && again.has(told.event)) continue;
-    lines.push(line);
+  for await (const { event } of readEventLines(join(path, files.metrics))) {
+    if (!keeps(event)) continue;
+    plot.take(event);
+    const told: Line = event;
     complete = told.event === "end" && told.reason === "done";
     saved ||= told.event === "checkpoint" && told.step === step;
     if (told.event === "eval") {
@@ -79,15 +78,10 @@ export async function readHistory(
       const isLower = typeof valLoss === "number" && valLoss < bestValLoss;
       evalsSinceBest = isLower ? 0 : evalsSinceBest + 1;
       if (isLower) bestValLoss = valLoss;
-    } else if (told.event === "sample") {
-      samples.push({
-        step: told.step,
-        text: `${told.prompt ?? ""}${told.text ?? ""}`,
-      });
     }
   }
-  if (!saved) lines.push(await checkpointLine(path, step));
-  return { step, lines, samples, bestValLoss, evalsSinceBest, complete };
+  const added = saved ? undefined : await checkpointLine(path, step);
+  return { step, keeps, added, plot, bestValLoss, evalsSinceBest, complete };
 }
 
 /** What a run tells of the checkpoint that it has just written. */
@@ -111,17 +105,4 @@ export function checkpointRecord(
 
 function isMultiple(step: number, interval: number): boolean {
   return interval > 0 && step % interval === 0;
-}
-
-/** An event; undefined for a line that a crash or a full disk cut short, or someone edited. */
-function parsed(line: string): Line | undefined {
-  try {
-    const told = JSON.parse(line);
-    const { event, step, prompt = "", text = "" } = told;
-    const isEvent = typeof event === "string" && Number.isSafeInteger(step) &&
-      typeof prompt === "string" && typeof text === "string";
-    return isEvent ? told : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -5,6 +5,7 @@ import { type Checkpoint, decodeCheckpoint } from "../checkpoint.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { type CorpusRecord, corpusRecord } from "./corpus.ts";
 import { CommandError, reasonOf } from "./errors.ts";
+import { exists } from "./files.ts";
 import { program } from "./program.ts";
 import { files, newestRun, readRunConfig, RUNS } from "./run_directory.ts";
 
@@ -78,7 +79,7 @@ async function checkpointPath(
   }
   if (!info.isDirectory) return given;
   const path = join(given, best ? files.best : files.checkpoint);
-  if (await Deno.stat(path).catch(() => undefined)) return path;
+  if (await exists(path)) return path;
   throw new CommandError(
     `Cannot find a model in ${given}: there is no ${basename(path)}`,
   );

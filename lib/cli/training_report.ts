@@ -46,7 +46,7 @@ export class TrainingReport {
   /** The first step of this run and when it was told, in seconds: before it lies the start. */
   #firstStep: { readonly step: number; readonly at: number } | undefined;
   #progress: Progress;
-  readonly #plot = new LossPlot();
+  readonly #plot: LossPlot;
   readonly #ascii = !showsUnicode();
   #loggedAt = -Infinity;
   #best: { readonly loss: number; readonly step?: number };
@@ -60,9 +60,7 @@ export class TrainingReport {
     this.#stepsBefore = resumed?.step ?? 0;
     this.#progress = { step: this.#stepsBefore, maxSteps: train.maxSteps };
     this.#best = { loss: resumed?.history.bestValLoss ?? Infinity };
-    for (const line of resumed?.history.lines ?? []) {
-      this.#plot.take(JSON.parse(line));
-    }
+    this.#plot = resumed?.history.plot ?? new LossPlot();
   }
 
   /** Whether standard output was closed meanwhile. */

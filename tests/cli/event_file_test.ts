@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { boardOf } from "../../lib/cli/board.ts";
-import { crc32c } from "../../lib/cli/event_file.ts";
+import { concat, crc32c } from "../../lib/cli/event_file.ts";
 import { RunDirectory } from "../../lib/cli/run_directory.ts";
 import { SMALL, Workplace } from "./process.ts";
 
@@ -95,16 +95,16 @@ Deno.test("The checksum is CRC-32C", () => {
   assertEquals(crc32c(new Uint8Array(32)), 0x8a9136aa);
 });
 
-Deno.test("A board holds each number under its tag, at its step and time", () => {
-  const lines = [
+Deno.test("A board holds each number under its tag, at its step and time", async () => {
+  const events = [
     { event: "start", step: 0, time: 1e9 },
     { event: "step", step: 300, loss: 2.5, gradNorm: null, time: 1e9 + 0.25 },
     { event: "eval", step: 300, trainLoss: 2.25, valLoss: 2.375, time: 2e9 },
     { event: "sample", step: 300, prompt: "\n", text: "Hé\n  go", time: 2e9 },
     { event: "update", step: 301, ratios: { wte: 0.5, wpe: null }, time: 2e9 },
-  ].map((event) => JSON.stringify(event));
+  ];
   const [head, step, evaluated, sample, update, ...rest] = recordsOf(
-    boardOf(lines),
+    concat(await Array.fromAsync(boardOf(events))),
   );
   assertEquals(rest, []);
   assertEquals(text(head!.get(3)![0]), "brain.Event:2");

@@ -40,7 +40,8 @@ import {
   minimalReport,
   targetText,
 } from "./minimal_report.ts";
-import { exists, files, Study, writeFile } from "./study.ts";
+import { files, Study, writeFile } from "./study.ts";
+import { exists } from "../files.ts";
 import type { LabMinimalFlags } from "./verbs.ts";
 
 /** What others reached on tiny Shakespeare, which is asked beside the rungs. */

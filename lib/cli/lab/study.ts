@@ -18,6 +18,7 @@ import { checkPlan, type Plan } from "../../lab/plan.ts";
 import type { OrderResult } from "../../lab/positions/order.ts";
 import type { Rung } from "../../lab/works.ts";
 import { CommandError, reasonOf } from "../errors.ts";
+import { exists, ifThere, readLines, replaceFile } from "../files.ts";
 
 /** Names of the files. */
 export const files = {
@@ -133,7 +134,7 @@ export class Study {
 
   async #kept<Value>(name: string): Promise<Value | undefined> {
     const path = join(this.path, name);
-    const text = await Deno.readTextFile(path).catch(() => undefined);
+    const text = await ifThere(path, Deno.readTextFile(path));
     if (text === undefined) return undefined;
     try {
       return JSON.parse(text);
@@ -184,10 +185,11 @@ export class Study {
 
   async #merged(): Promise<Outcome[]> {
     const path = join(this.path, files.merged);
-    const text = await Deno.readTextFile(path).catch(() => "");
-    return text.split("\n").filter(Boolean).map((line) =>
-      parseOutcome(line, files.merged)
-    );
+    const outcomes: Outcome[] = [];
+    for await (const line of readLines(path)) {
+      if (line !== "") outcomes.push(parseOutcome(line ?? "", files.merged));
+    }
+    return outcomes;
   }
 
   #outcomePath(id: string): string {
@@ -214,13 +216,7 @@ export async function makeDirectory(path: string): Promise<void> {
  * @throws {CommandError} if it cannot be written
  */
 export async function writeFile(path: string, text: string): Promise<string> {
-  try {
-    await Deno.writeTextFile(`${path}.partial`, text);
-    await Deno.rename(`${path}.partial`, path);
-  } catch (error) {
-    await Deno.remove(`${path}.partial`).catch(() => {});
-    throw new CommandError(`Cannot write ${path}: ${reasonOf(error)}`);
-  }
+  await replaceFile(path, new TextEncoder().encode(text));
   return path;
 }
 
@@ -272,14 +268,6 @@ function parseOutcome(text: string, file: string): Outcome {
 }
 
 async function namesIn(folder: string): Promise<string[]> {
-  try {
-    const entries = await Array.fromAsync(Deno.readDir(folder));
-    return entries.map(({ name }) => name).toSorted();
-  } catch {
-    return [];
-  }
-}
-
-export async function exists(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(() => true, () => false);
+  const entries = await ifThere(folder, Array.fromAsync(Deno.readDir(folder)));
+  return (entries ?? []).map(({ name }) => name).toSorted();
 }

@@ -15,6 +15,7 @@ import {
 } from "../corpus.ts";
 import { CommandError, reasonOf } from "../errors.ts";
 import { program } from "../program.ts";
+import { readEventLines } from "../run_events.ts";
 import { files, newestRun, readRunConfig, RUNS } from "../run_directory.ts";
 
 /** Named values, as `config.json` has them. */
@@ -161,16 +162,11 @@ async function readConfig(path: string): Promise<Fields> {
 
 /** The events; lines that a crash or a full disk cut short are left out. */
 async function readEvents(path: string): Promise<Fields[]> {
-  const text = await Deno.readTextFile(join(path, files.metrics))
-    .catch(() => "");
-  return text.split("\n").flatMap((line) => {
-    try {
-      const event = JSON.parse(line);
-      return typeof event?.step === "number" ? [event as Fields] : [];
-    } catch {
-      return [];
-    }
-  });
+  const events: Fields[] = [];
+  for await (const { event } of readEventLines(join(path, files.metrics))) {
+    events.push(event);
+  }
+  return events;
 }
 
 function fieldsOf(value: unknown): Fields {

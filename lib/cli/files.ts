@@ -1,0 +1,178 @@
+/** Reads and replaces files. A file that cannot be read is never taken for one that is not there. */
+
+import { CommandError, reasonOf } from "./errors.ts";
+
+/**
+ * Awaits a file operation; undefined if there is no such file.
+ *
+ * @param path the file, for the message
+ * @throws {CommandError} for every other failure: permission denied, a directory, a broken disk
+ */
+export async function ifThere<Value>(
+  path: string,
+  operation: Promise<Value>,
+): Promise<Value | undefined> {
+  try {
+    return await operation;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new CommandError(`Cannot read ${path}: ${reasonOf(error)}`);
+  }
+}
+
+/**
+ * Returns true if there is something at `path`.
+ *
+ * @throws {CommandError} if that cannot be found out
+ */
+export async function exists(path: string): Promise<boolean> {
+  return await ifThere(path, Deno.stat(path)) !== undefined;
+}
+
+/** Bytes in a line at most: a string holds 2^29 - 24 UTF-16 units. */
+const MAX_LINE = 2 ** 28;
+
+/**
+ * Yields the lines of a file, of any length, without holding more than one of them and a
+ * piece of the file; undefined in place of a line that is not UTF-8. Yields nothing if there is no such file.
+ *
+ * @throws {CommandError} if the file cannot be read, or has a line longer than 2^28 bytes
+ */
+export async function* readLines(
+  path: string,
+): AsyncGenerator<string | undefined> {
+  using file = await ifThere(path, Deno.open(path));
+  if (file === undefined) return;
+  const piece = new Uint8Array(2 ** 16);
+  let held: Uint8Array[] = [];
+  let size = 0;
+  for (;;) {
+    const count = await ifThere(path, file.read(piece));
+    if (count === undefined || count === null) break;
+    let start = 0;
+    for (;;) {
+      const at = piece.subarray(0, count).indexOf(0x0a, start);
+      const part = piece.slice(start, at < 0 ? count : at);
+      held.push(part);
+      size += part.length;
+      if (size > MAX_LINE) {
+        throw new CommandError(
+          `Cannot read ${path}: a line has more than ${MAX_LINE} bytes`,
+        );
+      }
+      if (at < 0) break;
+      yield decoded(held, size);
+      held = [];
+      size = 0;
+      start = at + 1;
+    }
+  }
+  if (size > 0) yield decoded(held, size);
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+function decoded(
+  parts: readonly Uint8Array[],
+  size: number,
+): string | undefined {
+  const line = parts.length === 1 ? parts[0]! : new Uint8Array(size);
+  if (parts.length > 1) {
+    let offset = 0;
+    for (const part of parts) {
+      line.set(part, offset);
+      offset += part.length;
+    }
+  }
+  try {
+    return decoder.decode(line);
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Writes a file beside and renames it, so that there is always a whole one.
+ *
+ * @param content the bytes, or pieces of them as they come
+ * @throws {CommandError} if it cannot be written; then the old file, if any, is as it was
+ */
+export async function replaceFile(
+  path: string,
+  content: Uint8Array | AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const partial = `${path}.partial`;
+  await writing(path, async () => {
+    try {
+      {
+        using file = await Deno.open(partial, {
+          write: true,
+          create: true,
+          truncate: true,
+        });
+        if (content instanceof Uint8Array) await writeAll(file, content);
+        else await writePieces(file, content);
+        // Or a crash of the machine could leave the new name with no content.
+        await file.sync();
+      }
+      await Deno.rename(partial, path);
+    } catch (error) {
+      // The first error is the one to report, whatever happens here.
+      await Deno.remove(partial).catch(() => {});
+      throw error;
+    }
+  });
+}
+
+/** Writes pieces, small ones together: a system call for each line would be slow. */
+async function writePieces(
+  file: Deno.FsFile,
+  pieces: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const held = new Uint8Array(2 ** 16);
+  let size = 0;
+  for await (const piece of pieces) {
+    if (size + piece.length > held.length) {
+      await writeAll(file, held.subarray(0, size));
+      size = 0;
+    }
+    if (piece.length > held.length) await writeAll(file, piece);
+    else {
+      held.set(piece, size);
+      size += piece.length;
+    }
+  }
+  await writeAll(file, held.subarray(0, size));
+}
+
+async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+  while (bytes.length > 0) bytes = bytes.subarray(await file.write(bytes));
+}
+
+/**
+ * Runs an action that writes to `path`.
+ *
+ * @throws {CommandError} if it fails
+ */
+export async function writing<Value>(
+  path: string,
+  action: () => Value | Promise<Value>,
+): Promise<Value> {
+  try {
+    return await action();
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+/** Returns the error that says that `path` cannot be written. */
+export function cannotWrite(path: string, error: unknown): CommandError {
+  if (error instanceof CommandError) return error;
+  const missing = error instanceof Deno.errors.NotFound;
+  return new CommandError(
+    `Cannot write ${path}: ${
+      missing ? "there is no such directory" : reasonOf(error)
+    }`,
+  );
+}
