@@ -11,8 +11,15 @@ export const exitCode = {
   ok: 0,
   failure: 1,
   usage: 2,
-  interrupted: 130,
 } as const;
+
+/** The exit code after each signal: 128 and its number, as shells have it. */
+export const signalCode: Readonly<Record<string, number>> = {
+  SIGHUP: 129,
+  SIGINT: 130,
+  SIGBREAK: 130,
+  SIGTERM: 143,
+};
 
 /** Something that a user can understand and mend. */
 export class CommandError extends Error {
@@ -35,6 +42,14 @@ export class UsageError extends CommandError {
 /** The user asked to stop, and nothing more is to be said. */
 export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
+  /** What the program then exits with. */
+  readonly code: number;
+
+  /** @param code the exit code, one of {@linkcode signalCode} */
+  constructor(message: string, code: number) {
+    super(message);
+    this.code = code;
+  }
 }
 
 /** Nobody reads standard output any more, as after `| head`. */
@@ -63,7 +78,7 @@ export function isFailure(error: unknown): error is Error {
 export function explain(error: unknown): Explanation {
   if (error instanceof OutputClosedError) return { text: "", code: 0 };
   if (error instanceof InterruptedError) {
-    return { text: "", code: exitCode.interrupted };
+    return { text: "", code: error.code };
   }
   if (error instanceof Deno.errors.NotCapable) {
     return {

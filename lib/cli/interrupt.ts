@@ -1,31 +1,66 @@
-/** Ctrl-C and its kin: the first asks to stop, the second stops. */
+/**
+ * Ctrl-C and other signals: the first asks to stop, the second ends the process.
+ *
+ * The thread that computes can be busy for as long as a training step takes, so a worker of its own
+ * listens. At the first signal it writes a line, tells the main thread, and stops listening; from then on the
+ * system's default applies, and the next signal ends the process whatever it does.
+ */
 
-import { exitCode, InterruptedError } from "./errors.ts";
-import { writeError } from "./terminal.ts";
+import { InterruptedError, signalCode } from "./errors.ts";
+import { canRedraw } from "./terminal.ts";
 
-/** What ends a program from outside; a closed terminal is no reason to lose a run. */
+/** Signals that end a program from outside; a closed terminal is no reason to lose a run. */
 const signals: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK"]
   : ["SIGINT", "SIGTERM", "SIGHUP"];
 
+/**
+ * What the worker runs. It is started from a Blob, which needs no permission and works wherever the
+ * package was loaded from.
+ */
+const program = `
+let { signals, doing, before } = JSON.parse(self.name);
+const listeners = signals.map((signal) => {
+  const listener = () => {
+    for (const [signal, listener] of listeners) {
+      Deno.removeSignalListener(signal, listener);
+    }
+    const again = signal === "SIGINT" ? "Ctrl-C again" : "a second signal";
+    const line = before + doing + "; " + again + " quits now\\n";
+    try {
+      Deno.stderr.writeSync(new TextEncoder().encode(line));
+    } catch {
+      // Whoever closed standard error does not want to know.
+    }
+    postMessage(signal);
+  };
+  Deno.addSignalListener(signal, listener);
+  return [signal, listener];
+});
+onmessage = ({ data }) => doing = data;
+`;
+
 /** Listens for signals until it is disposed of. */
 export class Interrupt implements Disposable {
   readonly #controller = new AbortController();
-  readonly #listener: () => void;
+  readonly #worker: Worker;
 
-  /** @param onFirst called at the first signal */
+  /** @param onFirst called after the first signal, once its line is written and the main thread is free */
   constructor(onFirst: () => void = () => {}) {
-    this.#listener = () => {
-      if (this.signal.aborted) {
-        writeError("\n");
-        Deno.exit(exitCode.interrupted);
-      }
+    const url = URL.createObjectURL(
+      new Blob([program], { type: "text/javascript" }),
+    );
+    // The name is there before the worker's first line runs; a message would come later.
+    const name = JSON.stringify({
+      signals,
+      doing: "stopping",
+      before: canRedraw() ? "\n" : "",
+    });
+    this.#worker = new Worker(url, { type: "module", name });
+    this.#worker.onmessage = ({ data }) => {
       onFirst();
-      this.stop();
+      this.#abort(data);
     };
-    for (const signal of signals) {
-      Deno.addSignalListener(signal, this.#listener);
-    }
   }
 
   /** Aborted at the first signal, with an {@linkcode InterruptedError}. */
@@ -33,14 +68,30 @@ export class Interrupt implements Disposable {
     return this.#controller.signal;
   }
 
+  /** The exit code after the signal that came; after Ctrl-C if none did. */
+  get exitCode(): number {
+    const { reason } = this.signal;
+    return reason instanceof InterruptedError
+      ? reason.code
+      : signalCode["SIGINT"]!;
+  }
+
+  /** Sets what the line at the first signal says that the program does then. */
+  set doing(doing: string) {
+    this.#worker.postMessage(doing);
+  }
+
   /** Does what a first signal does, but without a word. */
   stop(): void {
-    this.#controller.abort(new InterruptedError("Interrupted"));
+    this.#abort("SIGINT");
+  }
+
+  #abort(signal: string): void {
+    const code = signalCode[signal]!;
+    this.#controller.abort(new InterruptedError("Interrupted", code));
   }
 
   [Symbol.dispose](): void {
-    for (const signal of signals) {
-      Deno.removeSignalListener(signal, this.#listener);
-    }
+    this.#worker.terminate();
   }
 }

@@ -14,7 +14,7 @@ import { evalVerb, infoVerb, sampleVerb, trainVerb } from "./verbs.ts";
 /**
  * Runs the program.
  *
- * @returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted
+ * @returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM
  */
 export async function main(args: readonly string[]): Promise<number> {
   try {

@@ -51,7 +51,7 @@ export async function sample(
     if (json) await writer.writeJson(index);
     else await writer.write(index);
   }
-  return signal.aborted ? exitCode.interrupted : exitCode.ok;
+  return signal.aborted ? interrupt.exitCode : exitCode.ok;
 }
 
 /** The text to continue, with line ends as in training data; undefined if there is none. */

@@ -139,6 +139,11 @@ export class StatusLine {
   /** Takes the lines away, before something else is written. */
   clear(): void {
     if (this.#drawn > 0) writeError(this.#back());
+    this.leave();
+  }
+
+  /** Leaves the lines where they are, as something else was written below them. */
+  leave(): void {
     this.#drawn = 0;
     this.#drawnAt = -Infinity;
   }

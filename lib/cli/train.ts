@@ -51,10 +51,7 @@ export async function train(
   const status = new StatusLine(
     canRedraw() && !(json && Deno.stdout.isTerminal()),
   );
-  using interrupt = new Interrupt(() => {
-    status.clear();
-    writeError("stopping after this step; Ctrl-C again quits at once\n");
-  });
+  using interrupt = new Interrupt(() => status.leave());
   const stage: Stage = { flags, args, status, interrupt, place };
   let setup = await prepareTraining(flags, interrupt.signal);
   let where = placement(flags);
@@ -112,6 +109,7 @@ async function attempt(
     history: setup.resumed?.history ?? setup.restarted,
     keep: setup.options.keep,
   });
+  interrupt.doing = "stopping after this step (saves a checkpoint)";
   describe(setup, model);
   const report = new TrainingReport({
     setup,
@@ -148,7 +146,7 @@ async function attempt(
   }
   await sayGoodbye(report, directory);
   return signal.aborted && !report.outputClosed
-    ? exitCode.interrupted
+    ? interrupt.exitCode
     : exitCode.ok;
 }
 

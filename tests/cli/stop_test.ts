@@ -33,7 +33,13 @@ async function readUntil(
 
 const noSignals = Deno.build.os === "windows"; // that can be sent from here
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+const endings = [
+  ["SIGINT", 130, "Ctrl-C again"],
+  ["SIGTERM", 143, "a second signal"],
+  ["SIGHUP", 129, "a second signal"],
+] as const;
+
+for (const [signal, exitCode, again] of endings) {
   Deno.test({
     name: `train saves at ${signal} and says how to go on`,
     ignore: noSignals,
@@ -45,13 +51,16 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       await readUntil(reader, '"step":3,');
       child.kill(signal);
       while (!(await reader.read()).done);
-      assertEquals((await child.status).code, 130);
+      assertEquals((await child.status).code, exitCode);
       const { training } = decodeCheckpoint(
         await Deno.readFile(here.file("run/checkpoint.safetensors")),
       );
       const stderr = await said;
       assert(training!.step >= 3);
-      assertStringIncludes(stderr, "Ctrl-C again quits at once\n");
+      assertStringIncludes(
+        stderr,
+        `stopping after this step (saves a checkpoint); ${again} quits now\n`,
+      );
       assertStringIncludes(
         stderr,
         `checkpoint.safetensors holds the state after step ${training!.step}\n`,
@@ -62,29 +71,45 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   });
 }
 
-Deno.test({
-  name: "A second Ctrl-C quits at once",
-  ignore: noSignals,
-  fn: async () => {
-    const module = new URL("../../lib/cli/interrupt.ts", import.meta.url).href;
-    const program = `import { Interrupt } from ${JSON.stringify(module)};
-      new Interrupt(() => console.log("first"));
-      console.log("ready");
-      setTimeout(() => {}, 60_000);`;
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["eval", program],
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
-    const reader = child.stdout.getReader();
-    await readUntil(reader, "ready");
-    child.kill("SIGINT");
-    await readUntil(reader, "first");
-    child.kill("SIGINT");
-    await reader.cancel();
-    assertEquals((await child.status).code, 130);
-  },
-});
+/** How soon an answer is due, in milliseconds: half a second. */
+const ANSWER_MS = 500;
+
+for (const [signal, exitCode, again] of endings) {
+  Deno.test({
+    name:
+      `${signal} is answered, and the second one ends the process, while the main thread is busy`,
+    ignore: noSignals,
+    fn: async () => {
+      const module = new URL("../../lib/cli/interrupt.ts", import.meta.url);
+      const program = `import { Interrupt } from ${JSON.stringify(module.href)};
+        const interrupt = new Interrupt();
+        interrupt.doing = "tidying up";
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        console.log("ready");
+        for (const end = performance.now() + 60_000; performance.now() < end;);`;
+      const child = new Deno.Command(Deno.execPath(), {
+        args: ["eval", program],
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn();
+      const [stdout, stderr] = [child.stdout, child.stderr].map((stream) =>
+        stream.getReader()
+      );
+      await readUntil(stdout!, "ready");
+      let begun = performance.now();
+      child.kill(signal);
+      await readUntil(stderr!, `tidying up; ${again} quits now\n`);
+      const answered = performance.now() - begun;
+      begun = performance.now();
+      child.kill(signal);
+      assertEquals((await child.status).code, exitCode);
+      const ended = performance.now() - begun;
+      await Promise.all([stdout!.cancel(), stderr!.cancel()]);
+      assert(answered < ANSWER_MS, `answered after ${answered} ms`);
+      assert(ended < ANSWER_MS, `ended after ${ended} ms`);
+    },
+  });
+}
 
 Deno.test("train saves and ends quietly when its output is closed", async () => {
   await using here = await Workplace.create();

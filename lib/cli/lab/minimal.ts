@@ -28,6 +28,7 @@ import {
   CommandError,
   exitCode,
   InterruptedError,
+  signalCode,
   UsageError,
 } from "../errors.ts";
 import { Interrupt } from "../interrupt.ts";
@@ -198,8 +199,8 @@ async function outcomesOf(
   const study = await Study.start(path, plan);
   writeError(`${plan.study}: ${plan.about}\n`);
   const code = await runAndMerge(study, flags);
-  if (code === exitCode.interrupted) {
-    throw new InterruptedError("Interrupted");
+  if (Object.values(signalCode).includes(code)) {
+    throw new InterruptedError("Interrupted", code);
   }
   const outcomes = await study.outcomes();
   if (code !== exitCode.ok || outcomes.length === 0) {

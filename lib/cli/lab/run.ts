@@ -54,9 +54,8 @@ export async function runStudy(
   if (flags.jobs !== undefined) {
     return await share(study, flags, { pace, isOurs: idsOf(trials) });
   }
-  using interrupt = new Interrupt(() =>
-    writeError("stopping; what is done is kept\n")
-  );
+  using interrupt = new Interrupt();
+  interrupt.doing = "stopping; what is done is kept";
   const { signal } = interrupt;
   const corpus = await loadCorpus(study.plan.data, {
     tokenizer: study.plan.tokenizer,
@@ -74,7 +73,7 @@ export async function runStudy(
   writeError(`${study.path}: ${trials.length} trials on ${machine}\n`);
   const status = new StatusLine(canRedraw());
   for (const trial of trials) {
-    if (signal.aborted) return exitCode.interrupted;
+    if (signal.aborted) return interrupt.exitCode;
     if (await study.isDone(trial.id)) {
       done.add(trial.id);
       continue;
@@ -108,7 +107,7 @@ export async function runStudy(
       );
     } catch (error) {
       status.clear();
-      if (signal.aborted) return exitCode.interrupted;
+      if (signal.aborted) return interrupt.exitCode;
       throw trialError(error, trial);
     }
   }
@@ -213,7 +212,7 @@ async function share(
   }));
   clearInterval(timer);
   status.clear();
-  return interrupt.signal.aborted ? exitCode.interrupted : Math.max(...codes);
+  return interrupt.signal.aborted ? interrupt.exitCode : Math.max(...codes);
 }
 
 function trialError(error: unknown, { id }: Trial): unknown {
