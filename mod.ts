@@ -61,6 +61,7 @@ export {
 } from "./lib/config.ts";
 export {
   type Batch,
+  type BatchShape,
   Dataset,
   type DatasetOptions,
   type EvalBatch,
@@ -87,7 +88,6 @@ export { Model, type ModelPlacement } from "./lib/language_model.ts";
 export { NonFiniteError } from "./lib/metrics.ts";
 export { NgramModel, type NgramOptions } from "./lib/ngram.ts";
 export { CharacterSet } from "./lib/characters.ts";
-export type { BatchShape } from "./lib/plans.ts";
 export { type Preset, type PresetName, presets } from "./lib/presets.ts";
 export {
   decodeSafetensors,

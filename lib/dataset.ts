@@ -12,8 +12,16 @@ import type { Tokens } from "./tokens.ts";
 /** The two parts of a {@linkcode Dataset}. */
 export type Split = "train" | "val";
 
-/** A (B, T) window of tokens and, for each, the token that follows it. */
-export interface Batch {
+/** Rows of a batch and positions in a row. */
+export interface BatchShape {
+  /** Rows. */
+  readonly B: number;
+  /** Positions in a row. */
+  readonly T: number;
+}
+
+/** Windows of tokens, (B, T), and for each token the one that follows it. */
+export interface Batch extends BatchShape {
   /** Inputs, shape (B, T) row-major. */
   readonly tokens: Int32Array;
   /** Next tokens, shape (B, T) row-major. */
@@ -143,7 +151,7 @@ export class Dataset {
         row * blockSize,
       );
     }
-    return { tokens, targets };
+    return { B: batchSize, T: blockSize, tokens, targets };
   }
 
   /**
@@ -219,7 +227,13 @@ export function evalWindows(
           );
           count += length;
         }
-        yield { tokens: inputs, targets, count };
+        yield {
+          B: batchSize,
+          T: blockSize,
+          tokens: inputs,
+          targets,
+          count,
+        };
       }
     },
   };

@@ -5,20 +5,18 @@
 
 import type { Numbers, Program } from "./backends/backend.ts";
 import type { ModelConfig } from "./config.ts";
-import type { EvalBatch } from "./dataset.ts";
+import type { BatchShape, EvalBatch } from "./dataset.ts";
 import type { Model } from "./language_model.ts";
 import { breath } from "./metrics.ts";
-import { type BatchShape, EVAL_SLOTS, evalPlan } from "./plans.ts";
+import { EVAL_SLOTS, evalPlan } from "./plans.ts";
 
 /** How long an evaluation may keep signals and timers waiting, in milliseconds. */
 const BREATH_MS = 100;
 
 /** How a split is evaluated. */
 export interface EvaluateOptions {
-  /** Positions in a row; `blockSize` if left out. */
-  readonly T?: number;
   /** Ends the evaluation, which then rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Runs a model's eval plans. They share the store of losses, and so take turns. */
@@ -55,7 +53,7 @@ export class Evaluator {
 
   async #meanLoss(
     batches: Iterable<EvalBatch>,
-    { T = this.#model.config.blockSize, signal }: EvaluateOptions,
+    { signal }: EvaluateOptions,
   ): Promise<number> {
     let total = 0;
     let count = 0;
@@ -73,10 +71,9 @@ export class Evaluator {
         breathed = performance.now();
       }
       signal?.throwIfAborted();
-      const shape = { B: batch.tokens.length / T, T };
-      checkTokens(batch.tokens, shape, this.#model.config);
-      checkTargets(batch.targets, shape, this.#model.config);
-      program = await this.#program(shape);
+      checkTokens(batch.tokens, batch, this.#model.config);
+      checkTargets(batch, this.#model.config);
+      program = await this.#program(batch);
       program.buffer("tokens").write(batch.tokens);
       program.buffer("targets").write(batch.targets);
       program.buffer("key").write([0, 0, 0, filled]);
@@ -136,12 +133,13 @@ export function checkTokens(
 }
 
 function checkTargets(
-  targets: Int32Array,
-  shape: BatchShape,
+  { B, T, targets, count }: EvalBatch,
   { vocabSize }: ModelConfig,
 ): void {
-  checkLength("targets", targets, shape);
+  checkLength("targets", targets, { B, T });
+  let real = 0;
   for (const target of targets) {
+    if (target >= 0) real++;
     if (target < -1 || target >= vocabSize) {
       throw new RangeError(
         `Cannot evaluate model: target ${target} is neither -1 nor from 0 to ${
@@ -150,6 +148,11 @@ function checkTargets(
       );
     }
   }
+  if (real !== count) {
+    throw new RangeError(
+      `Cannot evaluate model: count (${count}) is not the number of targets (${real})`,
+    );
+  }
 }
 
 function checkLength(
@@ -157,7 +160,8 @@ function checkLength(
   { length }: Int32Array,
   { B, T }: BatchShape,
 ): void {
-  if (!Number.isInteger(B) || B < 1 || B * T !== length) {
+  const isShape = [B, T].every((n) => Number.isInteger(n) && n >= 1);
+  if (!isShape || B * T !== length) {
     throw new RangeError(
       `Cannot run model: ${length} ${what} are not ${B} rows of ${T}`,
     );

@@ -22,7 +22,7 @@ export interface GenerateOptions {
   /** Tokens to generate for each row; 256 if left out. */
   readonly maxNewTokens?: number;
   /** Ends the stream after the token at hand, without an error. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Called when a row's window slides, with the number of tokens that it forgets. */
   readonly onSlide?: (slide: { row: number; forgotten: number }) => void;
 }

@@ -16,7 +16,7 @@ import {
   encodeCheckpoint,
 } from "./checkpoint.ts";
 import { type ModelConfig, modelConfig, type ModelOptions } from "./config.ts";
-import type { EvalBatch } from "./dataset.ts";
+import type { BatchShape, EvalBatch } from "./dataset.ts";
 import { type EvaluateOptions, Evaluator } from "./evaluator.ts";
 import { generate, generateBatch, type GenerateOptions } from "./generate.ts";
 import type { ParameterLayout } from "./graph/layout.ts";
@@ -28,7 +28,7 @@ import {
   initialParameters,
   readParameters,
 } from "./parameters.ts";
-import { type BatchShape, parameterLayout } from "./plans.ts";
+import { parameterLayout } from "./plans.ts";
 import { ropeTable, sinusoidalTable } from "./positions.ts";
 import type { TensorData } from "./safetensors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -220,8 +220,9 @@ export class Model implements AsyncDisposable {
    * The mean loss of batches: plain cross-entropy in nats per token, without
    * label smoothing and dropout.
    *
-   * @param batches as {@linkcode Dataset.evalBatches} gives them
-   * @throws {RangeError} if there is nothing to predict, or a batch is not (B, T) or has ids out of range
+   * @param batches as {@linkcode Dataset.evalBatches} gives them, each with its own B and T. With a T below
+   * `blockSize` the result is the loss of a model that sees at most T tokens
+   * @throws {RangeError} if there is nothing to predict, a T is above `blockSize`, or a batch is not (B, T) or has ids out of range
    */
   evaluate(
     batches: Iterable<EvalBatch>,

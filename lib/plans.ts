@@ -4,6 +4,7 @@
  */
 
 import type { ModelConfig, TrainConfig } from "./config.ts";
+import type { BatchShape } from "./dataset.ts";
 import { backward, forward } from "./graph/autodiff.ts";
 import { compile } from "./graph/compile.ts";
 import { layoutParameters, type ParameterLayout } from "./graph/layout.ts";
@@ -12,14 +13,6 @@ import type { Plan } from "./graph/plan.ts";
 import { Graph } from "./graph/tensor.ts";
 import { describe } from "./model.ts";
 import { update } from "./optimizer.ts";
-
-/** Rows of a batch and positions in a row. */
-export interface BatchShape {
-  /** Rows. */
-  readonly B: number;
-  /** Positions in a row. */
-  readonly T: number;
-}
 
 /** Batches whose losses an evaluation leaves on the device before the host reads them. */
 export const EVAL_SLOTS = 16;

@@ -16,6 +16,7 @@ import { METRIC_SLOTS, momentsOf, scheduleAt } from "./optimizer.ts";
 import { trainPlan } from "./plans.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import {
+  checkBatchShape,
   checkDataset,
   checkExtras,
   type SampleRecipe,
@@ -210,7 +211,9 @@ export class Trainer {
     for (let micro = 0; micro < gradAccumulation; micro++) {
       const counter = step * gradAccumulation + micro;
       const key = [seed, counter, step % METRIC_SLOTS, 0];
-      yield { ...this.#dataset.batch(step, micro), key };
+      const { B, T, tokens, targets } = this.#dataset.batch(step, micro);
+      checkBatchShape({ B, T }, this.#dataset);
+      yield { tokens, targets, key };
     }
   }
 
@@ -301,16 +304,14 @@ export class Trainer {
     signal: AbortSignal | undefined,
   ): Promise<EvalEvent | undefined> {
     const { trainEvalBatches = 16, charsPerToken = 1 } = this.#extras;
-    const T = this.#dataset.blockSize;
-    const options = signal === undefined ? { T } : { T, signal };
     try {
       const valLoss = await this.#model.evaluate(
         this.#dataset.evalBatches("val"),
-        options,
+        { signal },
       );
       const trainLoss = await this.#model.evaluate(
         this.#dataset.evalBatches("train", { maxBatches: trainEvalBatches }),
-        options,
+        { signal },
       );
       const bitsPerChar = valLoss / Math.LN2 / charsPerToken;
       const step = this.#evaluatedAt = this.#step;

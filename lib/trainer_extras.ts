@@ -1,7 +1,7 @@
 /** What a trainer does besides training, and whether it all fits together. */
 
 import type { ModelConfig, TrainConfig } from "./config.ts";
-import type { Dataset } from "./dataset.ts";
+import type { BatchShape, Dataset } from "./dataset.ts";
 import type { GenerateTextOptions } from "./generate.ts";
 import { checkVocabulary, type Tokenizer } from "./tokenizer.ts";
 
@@ -51,6 +51,17 @@ export function checkDataset(
       `the dataset has token ${dataset.largestToken}, the model's vocabSize is ${vocabSize}`,
     );
   }
+}
+
+/** Refuses a batch that is not what the training step was compiled for, as a subclass of {@linkcode Dataset} may draw it. */
+export function checkBatchShape(
+  { B, T }: BatchShape,
+  { batchSize, blockSize }: Dataset,
+): void {
+  if (B === batchSize && T === blockSize) return;
+  throw new RangeError(
+    `Cannot train: the batch is (${B}, ${T}), its dataset's are (${batchSize}, ${blockSize})`,
+  );
 }
 
 /** Refuses extras that do not fit the model or each other. */

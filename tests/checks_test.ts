@@ -153,6 +153,8 @@ Deno.test("Both paths have the same loss, and it is that of the whole model", as
   const flat = (rows: Int32Array[]) =>
     Int32Array.from(rows.flatMap((row) => [...row]));
   const batch = {
+    B: 20,
+    T,
     tokens: flat(windows),
     targets: flat(targets),
     count: 20 * (T - 1),

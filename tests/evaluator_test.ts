@@ -21,11 +21,14 @@ async function genericModel(): Promise<Model> {
   return model;
 }
 
-Deno.test("Model.evaluate is the mean over all targets, counted one by one", async () => {
-  await using model = await genericModel();
+/** The mean loss, from the logits of `Model.forward`. */
+async function lossOneByOne(
+  model: Model,
+  batches: Iterable<EvalBatch>,
+): Promise<{ loss: number; count: number }> {
   let [total, count] = [0, 0];
-  for (const { tokens, targets } of dataset.evalBatches("train")) {
-    const logits = await model.forward(tokens, { B: 2, T });
+  for (const { B, T, tokens, targets } of batches) {
+    const logits = await model.forward(tokens, { B, T });
     targets.forEach((target, row) => {
       if (target === -1) return;
       const scores = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
@@ -35,10 +38,51 @@ Deno.test("Model.evaluate is the mean over all targets, counted one by one", asy
       count++;
     });
   }
+  return { loss: total / count, count };
+}
+
+Deno.test("Model.evaluate is the mean over all targets, counted one by one", async () => {
+  await using model = await genericModel();
+  const { loss: expected, count } = await lossOneByOne(
+    model,
+    dataset.evalBatches("train"),
+  );
   assertEquals(count, dataset.size("train") - 1);
   const loss = await model.evaluate(dataset.evalBatches("train"));
   // Float64's rounding in a sum of 539 terms of order 1.
-  assertAlmostEquals(loss, total / count, 1e-12);
+  assertAlmostEquals(loss, expected, 1e-12);
+});
+
+Deno.test("Model.evaluate takes each batch in its own shape", async () => {
+  await using model = await genericModel();
+  const tokens = randomIds(600, { vocabSize });
+  // Also lengths of which B·T is a multiple of the model's T, so that rows could be glued together.
+  for (const blockSize of [1, 2, 3, 4, T - 1]) {
+    const short = new Dataset(tokens, { blockSize, batchSize: 3 * T });
+    const { loss: expected } = await lossOneByOne(
+      model,
+      short.evalBatches("val"),
+    );
+    const loss = await model.evaluate(short.evalBatches("val"));
+    assertAlmostEquals(loss, expected, 1e-12, `T ${blockSize}`);
+  }
+  const mixed = [2, 3].flatMap((blockSize) => [
+    ...new Dataset(tokens, { blockSize, batchSize: 4 }).evalBatches("val"),
+  ]);
+  const alone = await Promise.all(mixed.map((one) => model.evaluate([one])));
+  const counts = mixed.map(({ count }) => count);
+  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b);
+  assertAlmostEquals(
+    await model.evaluate(mixed),
+    sum(alone.map((loss, i) => loss * counts[i]!)) / sum(counts),
+    1e-12,
+  );
+  const long = new Dataset(tokens, { blockSize: T + 1, batchSize: 2 });
+  await assertRejects(
+    () => model.evaluate(long.evalBatches("val")),
+    RangeError,
+    `T (${T + 1}) is above blockSize (${T})`,
+  );
 });
 
 Deno.test("Model.evaluate gives the same when several passes are asked for at once", async () => {
@@ -87,4 +131,18 @@ Deno.test("Model.evaluate refuses batches that do not fit the model", async () =
   await refused({ targets: ids(2 * T, vocabSize) }, "target 7 is neither -1");
   await refused({ targets: ids(2 * T, -2) }, "target -2 is neither -1");
   await refused({ targets: ids(T, 0) }, "6 targets are not 2 rows of 6");
+  await refused({ B: 2.5 }, "12 tokens are not 2.5 rows of 6");
+  await refused({ B: 8, T: 1.5 }, "12 tokens are not 8 rows of 1.5");
+  await refused({ B: 1, T: 2 * T }, "T (12) is above blockSize (6)");
+  await refused({ count: 3 }, `count (3) is not the number of targets`);
+  await assertRejects(
+    () => model.forward(new Int32Array(3), { B: 2, T: 1.5 }),
+    RangeError,
+    "3 tokens are not 2 rows of 1.5",
+  );
+  await assertRejects(
+    () => model.forward(new Int32Array(0), { B: 1, T: 0 }),
+    RangeError,
+    "0 tokens are not 1 rows of 0",
+  );
 });

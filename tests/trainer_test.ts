@@ -11,7 +11,7 @@ import { describe, it } from "@std/testing/bdd";
 import { DeviceLostError } from "../lib/backends/backend.ts";
 import { decodeCheckpoint } from "../lib/checkpoint.ts";
 import type { ModelOptions } from "../lib/config.ts";
-import { Dataset } from "../lib/dataset.ts";
+import { type Batch, Dataset } from "../lib/dataset.ts";
 import type { TrainEvent } from "../lib/events.ts";
 import { Model } from "../lib/language_model.ts";
 import { decodeSafetensors, encodeSafetensors } from "../lib/safetensors.ts";
@@ -77,6 +77,23 @@ describe("Trainer", () => {
     assertThrows(create({ trainEvalBatches: 0 }), RangeError, "Batches (0)");
     assertThrows(create({ charsPerToken: 0 }), RangeError, "PerToken (0)");
     create({ tokenizer, sample: recipe, trainEvalBatches: 1 })();
+  });
+
+  it("refuses a batch of another shape than its dataset's", async () => {
+    class Turned extends Dataset {
+      override batch(step: number, microStep?: number): Batch {
+        const { B, T, ...batch } = super.batch(step, microStep);
+        return { ...batch, B: T, T: B };
+      }
+    }
+    await using model = await createModel();
+    const { blockSize, batchSize } = dataset;
+    const turned = new Turned(tokenizer.encode(text), { blockSize, batchSize });
+    await assertRejects(
+      () => losses(new Trainer(model, turned, { maxSteps: 1 })),
+      RangeError,
+      "the batch is (6, 2), its dataset's are (2, 6)",
+    );
   });
 
   it("ends with what a lost device says, after the checkpoints from before", async () => {

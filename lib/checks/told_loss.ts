@@ -10,16 +10,14 @@ const LOSS_TOLERANCE = 1e-3;
 /** Measures a validation loss again. */
 export async function compareLoss(
   told: number,
-  { model, batches, T = model.config.blockSize, signal }: {
+  { model, batches, signal }: {
     readonly model: Model;
     /** Of the whole validation split. */
     readonly batches: Iterable<EvalBatch>;
-    /** Positions in a row of them. */
-    readonly T?: number;
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<Finding> {
-  const loss = await model.evaluate(batches, { T, ...(signal && { signal }) });
+  const loss = await model.evaluate(batches, { signal });
   const found = `validation loss ${loss.toFixed(4)}, told ${told.toFixed(4)}`;
   const numbers = { loss, told };
   return Math.abs(loss - told) <= LOSS_TOLERANCE

@@ -62,7 +62,6 @@ export async function evaluate(
   let loss: number;
   try {
     loss = await model.evaluate(evalWindows(part, { blockSize, batchSize }), {
-      T: blockSize,
       signal: interrupt.signal,
     });
   } finally {

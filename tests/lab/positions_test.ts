@@ -200,7 +200,7 @@ Deno.test("The losses of positions have the mean that an evaluation gives", asyn
   const windows = spreadWindows(text, { T: 16, atMost: 40 });
   const losses = await lossByPosition(model, windows);
   assertEquals(losses.length, 16);
-  const loss = await model.evaluate([{ ...windows, count: 40 * 16 }]);
+  const loss = await model.evaluate([{ ...windows, B: 40, count: 40 * 16 }]);
   // float32's rounding of sums of 640 losses of about 3.
   assertAlmostEquals(losses.reduce((a, b) => a + b) / 16, loss, 1e-4);
 });

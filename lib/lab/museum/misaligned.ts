@@ -39,8 +39,9 @@ export class MisalignedDataset extends Dataset {
   }
 
   /** The tokens at places. Beyond the text's end there is no target. */
-  #read({ tokens, targets }: Batch): Batch {
+  #read({ tokens, targets, ...shape }: Batch): Batch {
     return {
+      ...shape,
       tokens: tokens.map((place) => this.#text[place]!),
       targets: targets.map((place) =>
         place < 0 ? place : this.#text[place - 1 + this.#ahead] ?? -1
@@ -58,7 +59,7 @@ export class LeakyDataset extends Dataset {
     // As much as there is to validate on, so that it takes no longer.
     const { blockSize, batchSize } = this;
     const windows = Math.ceil((this.size("val") - 1) / blockSize);
-    const maxBatches = Math.ceil(windows / batchSize);
-    return super.evalBatches("train", { maxBatches, ...options });
+    const { maxBatches = Math.ceil(windows / batchSize) } = options;
+    return super.evalBatches("train", { maxBatches });
   }
 }

@@ -153,17 +153,20 @@ const AFTER = 8;
 function shortPrompts(
   { heldOut }: Room,
   pad: number,
-): EvalBatch & { readonly T: number } {
-  const count = 256;
+): EvalBatch {
+  const B = 256;
   const T = pad + SHORT + AFTER - 1;
-  const tokens = new Int32Array(count * T);
-  const targets = new Int32Array(count * T).fill(-1);
-  const windows = spreadWindows(heldOut, { count, length: SHORT + AFTER });
+  const tokens = new Int32Array(B * T);
+  const targets = new Int32Array(B * T).fill(-1);
+  const windows = spreadWindows(heldOut, {
+    count: B,
+    length: SHORT + AFTER,
+  });
   windows.forEach((window, row) => {
     tokens.set(window.subarray(0, -1), row * T + pad);
     targets.set(window.subarray(SHORT), row * T + pad + SHORT - 1);
   });
-  return { tokens, targets, count: count * AFTER, T };
+  return { B, T, tokens, targets, count: B * AFTER };
 }
 
 const padding: Exhibit = {
@@ -190,8 +193,7 @@ const padding: Exhibit = {
     const pads = [0, blockSize - SHORT - AFTER];
     const losses: number[] = [];
     for (const pad of pads) {
-      const { T, ...batch } = shortPrompts(room, pad);
-      losses.push(await model.evaluate([batch], { T }));
+      losses.push(await model.evaluate([shortPrompts(room, pad)]));
     }
     const verdicts: Verdict[] = [];
     for (const write of writers) {

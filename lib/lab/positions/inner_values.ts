@@ -11,7 +11,7 @@ import type { Plan } from "../../graph/plan.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
 import type { Model } from "../../language_model.ts";
 import { describe } from "../../model.ts";
-import type { BatchShape } from "../../plans.ts";
+import type { BatchShape } from "../../dataset.ts";
 import type { Windows } from "./windows.ts";
 
 /** What can be read. */
