@@ -58,6 +58,7 @@ export {
   type Position,
   type TrainConfig,
   trainConfig,
+  type TrainOptions,
 } from "./lib/config.ts";
 export {
   type Batch,

@@ -16,7 +16,7 @@ export interface LoadedDataset {
   /** `LM_DATA_DIR`, the cache, or the kind of origin it was fetched from. */
   readonly source: "env" | "cache" | "download" | "npm";
   /** The file it was read from or is now kept in; absent if the cache took none. */
-  readonly path?: string;
+  readonly path?: string | undefined;
 }
 
 /** How to load. */
@@ -26,11 +26,11 @@ export interface LoadOptions {
   /** Where to look then, and to keep what was fetched; {@linkcode cacheDirectory} if left out. */
   readonly cacheDir?: string | undefined;
   /** Called as a download's bytes arrive; those of an npm package are not counted. */
-  readonly onProgress?: (progress: DownloadProgress) => void;
+  readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
   /** Ends the loading; it then rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** The longest silence of an origin, in milliseconds; 15,000 if left out. */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
 }
 
 /** A dataset could not be loaded; the message says why, and may end in a hint. */
@@ -73,8 +73,8 @@ export async function loadDataset(
  */
 export function cacheDirectory(
   { os = Deno.build.os, env = Deno.env.get }: {
-    readonly os?: typeof Deno.build.os;
-    readonly env?: (name: string) => string | undefined;
+    readonly os?: typeof Deno.build.os | undefined;
+    readonly env?: ((name: string) => string | undefined) | undefined;
   } = {},
 ): string | undefined {
   const home = env("HOME");

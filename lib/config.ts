@@ -122,7 +122,10 @@ export interface TrainConfig {
   readonly decay: "matrices" | "all";
   /** Largest global gradient norm; 0: no clipping. */
   readonly gradClip: number;
-  /** Seeds initial values, batches and dropout; an integer in [0, 2^32). */
+  /**
+   * Seeds dropout; an integer in [0, 2^32). In the library each part has a seed of its own: initial values
+   * that of `Model.create`, batches that of `Dataset`, drawn tokens that of `Sampler`. The command's `--seed` sets all four.
+   */
   readonly seed: number;
   /** Steps between evaluations; 0: only at the end. */
   readonly evalInterval: number;
@@ -139,7 +142,12 @@ export interface TrainConfig {
  */
 export type ModelOptions =
   & Pick<ModelConfig, "vocabSize">
-  & Partial<ModelConfig>;
+  & { readonly [Field in keyof ModelConfig]?: ModelConfig[Field] | undefined };
+
+/** Fields of {@linkcode TrainConfig}; what is left out or undefined has its default. */
+export type TrainOptions = {
+  readonly [Field in keyof TrainConfig]?: TrainConfig[Field] | undefined;
+};
 
 /** AdamW and logging defaults; presets override them. */
 export const trainDefaults: TrainConfig = {
@@ -201,7 +209,7 @@ export function modelConfig(options: ModelOptions): ModelConfig {
     labelSmoothing: 0,
     logitSoftcap: null,
     init: "gpt2",
-    ...options,
+    ...given(options),
     nEmbd,
     nHead,
     nKvHead: options.nKvHead ?? nHead,
@@ -268,8 +276,8 @@ function tableWidth({ position, nEmbd, nHead }: ModelConfig): number {
  *
  * @throws {RangeError} naming the field and its limits
  */
-export function trainConfig(options: Partial<TrainConfig> = {}): TrainConfig {
-  const config: TrainConfig = { ...trainDefaults, ...options };
+export function trainConfig(options: TrainOptions = {}): TrainConfig {
+  const config: TrainConfig = { ...trainDefaults, ...given(options) };
   const check = checker("Trainer");
   check.fields(config, [...trainFields.keys()]);
   check.ranges(config, trainFields);
@@ -283,6 +291,16 @@ export function trainConfig(options: Partial<TrainConfig> = {}): TrainConfig {
     }
   }
   return config;
+}
+
+/** Returns the options that have a value, so that a spread of them takes no default away. */
+function given<Options extends object>(
+  options: Options,
+): { [Field in keyof Options]: Exclude<Options[Field], undefined> } {
+  const entries = Object.entries(options);
+  return Object.fromEntries(
+    entries.filter(([, value]) => value !== undefined),
+  ) as ReturnType<typeof given<Options>>;
 }
 
 interface Checker {

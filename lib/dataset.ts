@@ -46,9 +46,9 @@ export interface DatasetOptions {
   /** B, the windows of a batch; at least 1. */
   readonly batchSize: number;
   /** Chooses the training windows; an integer in [0, 2^32), 0 if left out. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** The share of tokens to train on, the first ones; in (0, 1), 0.9 if left out. */
-  readonly trainFraction?: number;
+  readonly trainFraction?: number | undefined;
 }
 
 /** No target: the value the loss ignores. */
@@ -165,7 +165,7 @@ export class Dataset {
    */
   evalBatches(
     split: Split,
-    options: { readonly maxBatches?: number } = {},
+    options: { readonly maxBatches?: number | undefined } = {},
   ): Iterable<EvalBatch> {
     const { blockSize, batchSize } = this;
     return evalWindows(this.#splits[split], {
@@ -194,7 +194,7 @@ export function evalWindows(
   { blockSize, batchSize, maxBatches }: {
     readonly blockSize: number;
     readonly batchSize: number;
-    readonly maxBatches?: number;
+    readonly maxBatches?: number | undefined;
   },
 ): Iterable<EvalBatch> {
   const task = "Cannot cut eval batches";

@@ -18,13 +18,15 @@ import { checkVocabulary, type Tokenizer } from "./tokenizer.ts";
 /** How text is continued. */
 export interface GenerateOptions {
   /** Chooses tokens; the default draws from the model's own distribution. */
-  readonly sampler?: Sampler;
+  readonly sampler?: Sampler | undefined;
   /** Tokens to generate for each row; 256 if left out. */
-  readonly maxNewTokens?: number;
+  readonly maxNewTokens?: number | undefined;
   /** Ends the stream after the token at hand, without an error. */
   readonly signal?: AbortSignal | undefined;
   /** Called when a row's window slides, with the number of tokens that it forgets. */
-  readonly onSlide?: (slide: { row: number; forgotten: number }) => void;
+  readonly onSlide?:
+    | ((slide: { row: number; forgotten: number }) => void)
+    | undefined;
 }
 
 /** Continues one prompt. See `Model.generate`. */
@@ -68,7 +70,7 @@ export async function* generateBatch(
 /** How {@linkcode generateText} continues text. */
 export interface GenerateTextOptions extends GenerateOptions {
   /** Strings that end the text; they are not part of it. */
-  readonly stop?: readonly string[];
+  readonly stop?: readonly string[] | undefined;
 }
 
 /**

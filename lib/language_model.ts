@@ -36,9 +36,9 @@ import type { Tokenizer } from "./tokenizer.ts";
 /** Where a model lives and how it starts. */
 export interface ModelPlacement extends DeviceOptions {
   /** The device to open; `auto` if left out. The model closes it. */
-  readonly device?: Device;
+  readonly device?: Device | undefined;
   /** A backend that is open already, in place of `device`. The model leaves it open. */
-  readonly backend?: Backend;
+  readonly backend?: Backend | undefined;
 }
 
 /**
@@ -124,7 +124,7 @@ export class Model implements AsyncDisposable {
    */
   static async create(
     options: ModelOptions,
-    placement: ModelPlacement & { readonly seed?: number } = {},
+    placement: ModelPlacement & { readonly seed?: number | undefined } = {},
   ): Promise<Model> {
     const config = modelConfig(options);
     const layout = parameterLayout(config);
@@ -273,7 +273,7 @@ export class Model implements AsyncDisposable {
 
   /** The model as the bytes of a checkpoint: safetensors, with configuration and tokenizer in its metadata. */
   async save(
-    { tokenizer }: { readonly tokenizer?: Tokenizer } = {},
+    { tokenizer }: { readonly tokenizer?: Tokenizer | undefined } = {},
   ): Promise<Uint8Array> {
     const tensors = await this.parameters();
     return encodeCheckpoint({ config: this.config, tensors, tokenizer });

@@ -12,25 +12,25 @@ import { checkSeed, CounterRandom, Purpose } from "./random.ts";
 /** How a {@linkcode Sampler} chooses. What is left out does not act. */
 export interface SamplerOptions {
   /** Divides the logits; above 0, or 0 for the most probable token (greedy). 1 if left out. */
-  readonly temperature?: number;
+  readonly temperature?: number | undefined;
   /** Keep the k largest logits, ties by index; an integer of at least 1, above V keeps all. */
-  readonly topK?: number;
+  readonly topK?: number | undefined;
   /**
    * Keep the most probable tokens until their sum reaches p, the one that
    * crosses included (Holtzman et al., arXiv 1904.09751); 1 or more keeps all,
    * 0 or less the first.
    */
-  readonly topP?: number;
+  readonly topP?: number | undefined;
   /** Keep tokens with at least minP of the largest probability (arXiv 2407.01082); in [0, 1]. */
-  readonly minP?: number;
+  readonly minP?: number | undefined;
   /**
    * Makes tokens of the history less likely: positive logits are divided by it,
    * negative ones multiplied (Keskar et al., arXiv 1909.05858, section 4.1).
    * Above 0; 1 changes nothing.
    */
-  readonly repetitionPenalty?: number;
+  readonly repetitionPenalty?: number | undefined;
   /** Chooses the draws; an integer in [0, 2^32), 0 if left out. */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
 }
 
 /** Logits of one row, shape (V), or of several, shape (rows, V) row-major. */
@@ -129,8 +129,8 @@ export class Sampler {
     logits: Logits,
     options: {
       readonly step: number;
-      readonly row?: number;
-      readonly history?: ArrayLike<number>;
+      readonly row?: number | undefined;
+      readonly history?: ArrayLike<number> | undefined;
     },
   ): number {
     const { step, row = 0, history = [] } = options;
@@ -157,7 +157,7 @@ export class Sampler {
     options: {
       readonly rows: number;
       readonly step: number;
-      readonly histories?: ReadonlyArray<ArrayLike<number>>;
+      readonly histories?: ReadonlyArray<ArrayLike<number>> | undefined;
     },
   ): Int32Array {
     const { rows, step, histories } = options;

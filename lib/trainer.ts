@@ -6,7 +6,7 @@
 
 import type { DeviceBuffer, Numbers, Program } from "./backends/backend.ts";
 import type { Checkpoint } from "./checkpoint.ts";
-import { type TrainConfig, trainConfig } from "./config.ts";
+import { type TrainConfig, trainConfig, type TrainOptions } from "./config.ts";
 import type { Dataset } from "./dataset.ts";
 import { firstNonFinite, type Inputs } from "./diagnosis.ts";
 import { generateText } from "./generate.ts";
@@ -83,19 +83,20 @@ export class Trainer {
   constructor(
     model: Model,
     dataset: Dataset,
-    options: Partial<TrainConfig> & TrainerExtras = {},
+    options: TrainOptions & TrainerExtras = {},
   ) {
     const { tokenizer, sample, onNonFinite, ...others } = options;
     const { trainEvalBatches, charsPerToken, ...config } = others;
-    this.config = trainConfig({ batchSize: dataset.batchSize, ...config });
+    const { batchSize = dataset.batchSize } = config;
+    this.config = trainConfig({ ...config, batchSize });
     this.#model = model;
     this.#dataset = dataset;
     this.#extras = {
-      ...(tokenizer && { tokenizer }),
-      ...(sample && { sample }),
-      ...(trainEvalBatches !== undefined && { trainEvalBatches }),
-      ...(charsPerToken !== undefined && { charsPerToken }),
-      ...(onNonFinite && { onNonFinite }),
+      tokenizer,
+      sample,
+      trainEvalBatches,
+      charsPerToken,
+      onNonFinite,
     };
     checkDataset(dataset, this.config, model.config);
     checkExtras(this.#extras, model.config);
@@ -123,7 +124,7 @@ export class Trainer {
    * @throws {DeviceLostError} when the device goes away
    */
   async *run(
-    { signal }: { readonly signal?: AbortSignal } = {},
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<TrainEvent, void> {
     const begun = performance.now();
     this.#stopping = false;
@@ -329,10 +330,9 @@ export class Trainer {
       signal: AbortSignal | undefined;
     },
   ): Promise<SampleEvent> {
-    const options = signal === undefined ? recipe : { ...recipe, signal };
-    let text = "";
+    const options = { ...recipe, signal };
     const pieces = generateText(this.#model, tokenizer, prompt, options);
-    for await (const piece of pieces) text += piece;
+    const text = (await Array.fromAsync(pieces)).join("");
     const step = this.#sampledAt = this.#step;
     return { event: "sample", step, prompt, text };
   }

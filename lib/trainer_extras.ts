@@ -14,18 +14,18 @@ export interface SampleRecipe extends Omit<GenerateTextOptions, "signal"> {
 /** What a {@linkcode Trainer} does besides training. */
 export interface TrainerExtras {
   /** Goes into checkpoints, and makes samples possible. */
-  readonly tokenizer?: Tokenizer;
+  readonly tokenizer?: Tokenizer | undefined;
   /** How samples are made; needs `tokenizer`. Absent: none are. */
-  readonly sample?: SampleRecipe;
+  readonly sample?: SampleRecipe | undefined;
   /** Batches of the training split in an evaluation, at least 1; 16 if left out. */
-  readonly trainEvalBatches?: number;
+  readonly trainEvalBatches?: number | undefined;
   /** Characters per token, above 0, for `bitsPerChar`; 1 if left out. */
-  readonly charsPerToken?: number;
+  readonly charsPerToken?: number | undefined;
   /**
    * What happens at a step whose loss or gradient is not finite: `stop`, as if left out, throws;
    * `skip` leaves the weights as they are, tells it and goes on with the next batch.
    */
-  readonly onNonFinite?: "stop" | "skip";
+  readonly onNonFinite?: "stop" | "skip" | undefined;
 }
 
 /** Refuses a dataset that does not fit the model or the training. */

@@ -3,6 +3,7 @@
 import {
   assert,
   assertEquals,
+  assertNotEquals,
   assertRejects,
   assertStringIncludes,
   assertThrows,
@@ -77,6 +78,28 @@ describe("Trainer", () => {
     assertThrows(create({ trainEvalBatches: 0 }), RangeError, "Batches (0)");
     assertThrows(create({ charsPerToken: 0 }), RangeError, "PerToken (0)");
     create({ tokenizer, sample: recipe, trainEvalBatches: 1 })();
+  });
+
+  it("has a seed for dropout; model and dataset have their own", async () => {
+    const trained = async (
+      { dropout = 0.5, weights = 1, batches = 1, seed = 1 },
+    ): Promise<number[]> => {
+      const where = { device: "reference", seed: weights } as const;
+      await using model = await Model.create({ ...options, dropout }, where);
+      const data = new Dataset(tokenizer.encode(text), {
+        ...{ blockSize: 6, batchSize: 2, seed: batches },
+      });
+      return await losses(new Trainer(model, data, { maxSteps: 3, seed }));
+    };
+    const first = await trained({});
+    assertEquals(await trained({}), first);
+    assertNotEquals(await trained({ seed: 2 }), first);
+    assertNotEquals(await trained({ weights: 2 }), first);
+    assertNotEquals(await trained({ batches: 2 }), first);
+    assertEquals(
+      await trained({ dropout: 0, seed: 2 }),
+      await trained({ dropout: 0, seed: 1 }),
+    );
   });
 
   it("refuses a batch of another shape than its dataset's", async () => {

@@ -83,5 +83,5 @@ async function openGpu(): Promise<Backend | undefined> {
 
 async function openCpu(threads?: number): Promise<Backend> {
   const { openWasm } = await import("./wasm.ts");
-  return await openWasm(threads === undefined ? {} : { threads });
+  return await openWasm({ threads });
 }

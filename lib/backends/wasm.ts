@@ -18,11 +18,11 @@ import { WasmWorkers } from "./wasm_workers.ts";
 /** How to open the wasm backend. */
 export interface WasmOptions {
   /** Threads that compute, the caller's included, from 1 to 256; by default one for each core. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** Which build of the kernels; by default the fastest that the runtime takes. */
-  readonly build?: WasmBuild;
+  readonly build?: WasmBuild | undefined;
   /** Whether memory may be shared between threads; by default, where the runtime lets it. Without it there is one thread. */
-  readonly shared?: boolean;
+  readonly shared?: boolean | undefined;
 }
 
 /** A {@linkcode Backend} on the CPU. */

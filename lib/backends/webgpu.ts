@@ -26,13 +26,13 @@ export interface WebGpuOptions {
   /**
    * `hardware` (the default) refuses software adapters; `any` takes what there is.
    */
-  readonly adapter?: "hardware" | "any";
+  readonly adapter?: "hardware" | "any" | undefined;
   /** Which GPU of a machine with several; by default `high-performance`. */
-  readonly powerPreference?: "low-power" | "high-performance";
+  readonly powerPreference?: "low-power" | "high-performance" | undefined;
   /** Which family of kernels; by default the one that suits the adapter. */
-  readonly tiling?: Target["tiling"];
+  readonly tiling?: Target["tiling"] | undefined;
   /** Whether programs time their dispatches (see {@linkcode WebGpuProgram.profile}), which costs speed. */
-  readonly profile?: boolean;
+  readonly profile?: boolean | undefined;
 }
 
 /** A {@linkcode Backend} on a GPU. */

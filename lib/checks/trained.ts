@@ -40,10 +40,10 @@ export interface TrainedSubject {
   readonly training: Tokens;
   readonly heldOut: Tokens;
   /** How many, at least, are written and predicted; 20,000 if left out. */
-  readonly tokens?: number;
+  readonly tokens?: number | undefined;
   /** The 5-gram model of the training text, if it is there already. */
-  readonly scorer?: NgramModel;
-  readonly signal?: AbortSignal;
+  readonly scorer?: NgramModel | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Of all that is drawn. */

@@ -69,7 +69,7 @@ const trainHelp: Readonly<Record<keyof TrainConfig, string>> = {
   weightDecay: "weight decay, times the learning rate in each step",
   decay: "which parameters decay",
   gradClip: "largest global gradient norm; 0: no clipping",
-  seed: "seeds initial values, batches and dropout",
+  seed: "seeds initial values, batches, dropout and samples",
   evalInterval: "steps between evaluations; 0: only at the end",
   sampleInterval: "steps between text samples; 0: only at the end",
   checkpointInterval: "steps between checkpoints; 0: only at the end",

@@ -21,14 +21,14 @@ export interface TrialRoom {
   /** The whole text's. */
   readonly tokens: Tokens;
   /** Whether a model writes something to be kept. */
-  readonly sample?: boolean;
+  readonly sample?: boolean | undefined;
   /** What a model's text is measured with; left out: it is not. With it a sample is kept too. */
-  readonly examiner?: Examiner;
-  readonly signal?: AbortSignal;
+  readonly examiner?: Examiner | undefined;
+  readonly signal?: AbortSignal | undefined;
   /** Called after each step. */
-  readonly onStep?: (step: number, maxSteps: number) => void;
+  readonly onStep?: ((step: number, maxSteps: number) => void) | undefined;
   /** Looks at a model that was trained, before it is forgotten. Not called if it diverged. */
-  readonly onTrained?: (model: Model) => Promise<void>;
+  readonly onTrained?: ((model: Model) => Promise<void>) | undefined;
 }
 
 /** The share of a text that is trained on; the rest validates. */

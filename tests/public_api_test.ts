@@ -1,0 +1,170 @@
+/** What holds for all of the public API, found in the documentation of `mod.ts`. */
+
+import { assert, assertEquals } from "@std/assert";
+import * as lm from "../mod.ts";
+import { modelFields, trainFields } from "../lib/config_fields.ts";
+
+type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+async function documentation(): Promise<Json> {
+  const { success, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["doc", "--json", new URL("../mod.ts", import.meta.url).pathname],
+    env: { NO_COLOR: "1" },
+  }).output();
+  assert(success);
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
+
+/** An optional property, and the symbol (with its method) that it belongs to. */
+interface Optional {
+  readonly of: string;
+  readonly name: string;
+  readonly type: Json;
+}
+
+/** The optional properties in a part of the documentation; parameters are none. */
+function* optionalProperties(part: Json, path: string[] = []): Generator<
+  Optional
+> {
+  if (typeof part !== "object" || part === null) return;
+  if (Array.isArray(part)) {
+    for (const item of part) yield* optionalProperties(item, path);
+    return;
+  }
+  const { name, optional, tsType, kind } = part;
+  if (optional === true && typeof name === "string" && kind !== "identifier") {
+    yield { of: path.join("."), name, type: tsType ?? null };
+    return;
+  }
+  const isSymbol = Array.isArray(part["declarations"]);
+  const isMethod = part["functionDef"] !== undefined;
+  const below = isSymbol || isMethod ? [...path, String(name)] : path;
+  for (const value of Object.values(part)) {
+    yield* optionalProperties(value, below);
+  }
+}
+
+/** Whether a type is a union with undefined. */
+function takesUndefined(type: Json): boolean {
+  if (typeof type !== "object" || type === null) return false;
+  const { kind, value } = type as { [key: string]: Json };
+  return kind === "union" && Array.isArray(value) &&
+    value.some((member) => (member as { repr?: Json }).repr === "undefined");
+}
+
+const tokenizer = lm.Tokenizer.chars("abcdefgh");
+const { vocabSize } = tokenizer;
+const tokens = Int32Array.from({ length: 300 }, (_, i) => (i * i) % vocabSize);
+const shape = { blockSize: 4, batchSize: 2 };
+const dataset = new lm.Dataset(tokens, shape);
+const tiny = { vocabSize, blockSize: 4, nLayer: 1, nHead: 1, nEmbd: 4 };
+const logits = Float64Array.from({ length: vocabSize }, (_, i) => i % 3);
+
+type Options = Record<string, undefined>;
+
+/** Calls with a model made for it, as they change it. */
+function withModel<Value>(use: (model: lm.Model) => Promise<Value>) {
+  return async () => {
+    await using model = await lm.Model.create(tiny, { device: "reference" });
+    return await use(model);
+  };
+}
+
+function lossesOf(events: readonly lm.TrainEvent[]): number[][] {
+  return events.filter((event) => event.event === "eval")
+    .map((event) => [event.trainLoss, event.valLoss, event.bitsPerChar]);
+}
+
+/** For each options object of the API what comes out when it is used. */
+const uses: Record<string, (options: Options) => unknown> = {
+  DeviceOptions: async (options) => {
+    await using backend = await lm.openBackend("reference", options);
+    return backend.description;
+  },
+  ModelPlacement: async (options) => {
+    await using model = await lm.Model.create(tiny, {
+      ...options,
+      device: "reference",
+    });
+    return await model.save();
+  },
+  "Model.create": async (options) => {
+    await using model = await lm.Model.create(tiny, {
+      device: "reference",
+      ...options,
+    });
+    return await model.save();
+  },
+  "Model.save": (options) => withModel((model) => model.save(options))(),
+  Checkpoint: (options) =>
+    withModel(async (model) =>
+      lm.encodeCheckpoint({
+        config: model.config,
+        tensors: await model.parameters(),
+        ...options,
+      })
+    )(),
+  ModelOptions: (options) => lm.modelConfig({ ...options, vocabSize }),
+  TrainOptions: (options) => lm.trainConfig(options),
+  DatasetOptions: (options) =>
+    new lm.Dataset(tokens, { ...shape, ...options }).batch(3),
+  "Dataset.evalBatches": (options) => [...dataset.evalBatches("val", options)],
+  evalWindows: (
+    options,
+  ) => [...lm.evalWindows(tokens, { ...shape, ...options })],
+  EvaluateOptions: (options) =>
+    withModel((model) => model.evaluate(dataset.evalBatches("val"), options))(),
+  GenerateOptions: (options) =>
+    withModel((model) => Array.fromAsync(model.generate([1], options)))(),
+  GenerateTextOptions: (options) =>
+    withModel((model) =>
+      Array.fromAsync(lm.generateText(model, tokenizer, "a", options))
+    )(),
+  SamplerOptions: (options) => {
+    const sampler = new lm.Sampler(options);
+    return [0, 1, 2].map((step) => sampler.sample(logits, { step }));
+  },
+  "Sampler.sample": (options) =>
+    new lm.Sampler().sample(logits, { step: 1, ...options }),
+  "Sampler.sampleBatch": (options) =>
+    new lm.Sampler().sampleBatch(logits, { rows: 2, step: 1, ...options }),
+  "Trainer.run": (options) =>
+    withModel(async (model) => {
+      const trainer = new lm.Trainer(model, dataset, { maxSteps: 2 });
+      return lossesOf(await Array.fromAsync(trainer.run(options)));
+    })(),
+  TrainerExtras: (options) =>
+    withModel(async (model) => {
+      const trainer = new lm.Trainer(model, dataset, {
+        maxSteps: 2,
+        ...options,
+      });
+      const events = await Array.fromAsync(trainer.run());
+      return { config: trainer.config, losses: lossesOf(events) };
+    })(),
+};
+
+Deno.test("Every optional property of the public API takes undefined, which means what leaving it out does", async () => {
+  const optional = [...optionalProperties(await documentation())];
+  const fields: Record<string, string[]> = {
+    // These are mapped types, whose properties the documentation does not list.
+    ModelOptions: [...modelFields.keys()].filter((name) =>
+      name !== "vocabSize"
+    ),
+    TrainOptions: [...trainFields.keys()],
+  };
+  for (const { of, name, type } of optional) {
+    assert(takesUndefined(type), `${of}: ${name} does not take undefined`);
+    (fields[of] ??= []).push(name);
+  }
+  // A trainer takes both in one object.
+  fields["TrainerExtras"]!.push(
+    ...fields["TrainOptions"]!.filter((name) => name !== "maxSteps"),
+  );
+  assertEquals(Object.keys(fields).toSorted(), Object.keys(uses).toSorted());
+  for (const [of, names] of Object.entries(fields)) {
+    const left = await uses[of]!({});
+    const given = Object.fromEntries(names.map((name) => [name, undefined]));
+    assertEquals(await uses[of]!(given), left, of);
+  }
+});
