@@ -216,6 +216,25 @@ export function trialsOf(
     .map(({ trial }) => trial);
 }
 
+/**
+ * Whether a model's mask lets tokens see what they are to predict: then its loss means nothing.
+ *
+ * @param model fields of a model; what is left out has its default
+ * @param causal what was measured: whether no token changed a bit of the logits before it. It
+ * decides about a finite mask alone, which hides the future as long as scores stay far above it
+ */
+export function seesFuture(
+  { attention = true, mask = "causal" }: {
+    readonly attention?: unknown;
+    readonly mask?: unknown;
+  },
+  causal?: boolean,
+): boolean {
+  if (causal === false) return true;
+  if (attention === false || mask === "causal") return false;
+  return mask !== "finite" || causal === undefined;
+}
+
 /** The name of the cell that the others are compared with. */
 export function baselineOf({ baseline, cells }: Plan): string {
   return baseline ?? cells[0]!.name;

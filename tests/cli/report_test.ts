@@ -200,7 +200,7 @@ Deno.test("report compares runs: curves, differing fields, results", async () =>
   assert(!head.includes("nHead"));
   assertEquals(document.querySelectorAll("#results tbody tr").length, 2);
   // By step and by time, each wide and narrow.
-  assertEquals(document.querySelectorAll("#curves svg").length, 4);
+  assertEquals(document.querySelectorAll("#curves svg.plot").length, 4);
 });
 
 Deno.test("report writes where it is told, and refuses what is no run", async () => {

@@ -23,6 +23,19 @@ export function short(value: number): string {
     : String(Number(value.toPrecision(3)));
 }
 
+/** An axis from 0 to a number, whose ticks are whole if it counts. */
+export function countAxis(
+  last: number,
+  { ticks, whole = true }: { readonly ticks: number; readonly whole?: boolean },
+): { domain: [number, number]; ticks: number | number[] } {
+  return {
+    domain: [0, last],
+    ticks: whole && last <= ticks
+      ? Array.from({ length: Math.floor(last) + 1 }, (_, i) => i)
+      : ticks,
+  };
+}
+
 /** A step or another count. */
 export function count(value: number): string {
   return value.toLocaleString("en");

@@ -3,7 +3,20 @@
 import { modelFields, trainFields } from "../../config_fields.ts";
 import { duration, short as shortCount } from "../progress.ts";
 import { program, VERSION } from "../program.ts";
-import { count, wideAndNarrow } from "./charts.ts";
+import type { EvalEvent } from "../../events.ts";
+import { count } from "./charts.ts";
+import { curveSection } from "./comparison_curves.ts";
+import {
+  bestOf,
+  type DrawnRun,
+  drawnRuns,
+  type Group,
+  groupsOf,
+  key,
+  lowestOf,
+  perCharacter,
+  perToken,
+} from "./comparison_groups.ts";
 import { fieldText } from "./config_section.ts";
 import { type Content, type Markup, markup } from "./markup.ts";
 import { page, type Section, table } from "./page.ts";
@@ -16,51 +29,31 @@ import {
   type RunRecord,
 } from "./run_record.ts";
 import { commandLine, tokensPerStep } from "./run_header.ts";
-import { thinned } from "./series.ts";
 
-/** Colours that runs take in turn, and dashes that tell apart those that share one. */
-const COLORS = 7;
-const DASHES = ["none", "7 3", "2 3", "9 3 2 3"];
-
-/** A run and how it is drawn. */
-interface DrawnRun {
-  readonly run: RunRecord;
-  readonly label: string;
-  readonly color: string;
-  readonly dash: string;
-}
-
-/** A point of a validation curve. */
-interface CurvePoint {
-  readonly run: DrawnRun;
-  readonly step: number;
-  /** Of training, without evaluations. */
-  readonly minutes: number;
-  readonly loss: number;
-}
+/** Runs that are named in the head of the page and its title. */
+const MOST_NAMED = 6;
 
 /** The page as text. */
 export async function comparisonPage(
   plotter: Plotter,
   runs: readonly RunRecord[],
 ): Promise<string> {
-  const labels = labelsOf(runs);
-  const drawn = runs.map((run, i): DrawnRun => ({
-    run,
-    label: labels[i]!,
-    color: `var(--run${i % COLORS})`,
-    dash: DASHES[Math.floor(i / COLORS) % DASHES.length]!,
-  }));
+  const drawn = drawnRuns(runs);
+  const labels = drawn.map(({ label }) => label);
+  const groups = groupsOf(drawn);
   const sections = [
-    resultSection(drawn),
-    curveSection(plotter, drawn),
+    resultSection(drawn, groups),
+    curveSection(plotter, groups),
     sampleSection(drawn),
     commandSection(drawn),
   ];
+  const more = labels.length - MOST_NAMED;
+  const names = labels.slice(0, MOST_NAMED).join(", ") +
+    (more > 0 ? ` and ${more} more` : "");
   return await page({
-    title: `${runs.length} runs: ${labels.join(", ")}`,
+    title: `${runs.length} runs: ${names}`,
     header: markup`<h1>${runs.length} runs compared</h1>
-<p class="summary">${labels.join(", ")}.</p>`,
+${groups.map(summary)}`,
     sections: sections.filter((section) => section !== undefined),
     footer: markup`Drawn by lm ${VERSION} on ${
       new Date().toISOString().slice(0, 10)
@@ -68,70 +61,108 @@ export async function comparisonPage(
   });
 }
 
-/** The names of their directories, or the paths where names are the same. */
-function labelsOf(runs: readonly RunRecord[]): string[] {
-  return runs.map(({ name, path }) =>
-    runs.filter((run) => run.name === name).length > 1 ? path : name
-  );
+function summary(group: Group): Markup {
+  const { name, runs, unit } = group;
+  const best = bestOf(group);
+  const found = best && lowestOf(best, unit);
+  const seeing = runs.filter(({ sees }) => sees);
+  return markup`<p class="summary">${
+    runs.length === 1 ? "One run" : `${runs.length} runs`
+  } on <bdi>${name}</bdi>${
+    best !== undefined && found !== undefined &&
+    markup`: the lowest validation loss is ${
+      unit.of(found).toFixed(unit.digits)
+    } ${unit.name}, of <bdi>${best.label}</bdi> at step ${count(found.step)}`
+  }.${
+    seeing.length > 0 &&
+    markup` Left out of this: ${
+      seeing.length === 1 ? "one model sees" : `${seeing.length} models see`
+    } the future.`
+  }</p>
+`;
 }
 
-function key({ color, label }: DrawnRun): Markup {
-  return markup`<span><i class="key" style="--c:${color}"></i>${label}</span>`;
-}
-
-function resultSection(drawn: readonly DrawnRun[]): Section {
+function resultSection(
+  drawn: readonly DrawnRun[],
+  groups: readonly Group[],
+): Section {
   const fields = differingFields(drawn.map(({ run }) => run));
-  const lowest = Math.min(
-    ...drawn.map(({ run }) => bestEval(run)?.valLoss ?? Infinity),
-  );
-  const texts = new Set(drawn.map(({ run }) => run.data["sha256"]));
-  const tokenizers = new Set(drawn.map(({ run }) => run.tokenizer["kind"]));
+  const mixed = groups.filter(({ unit }) => unit === perCharacter);
   return {
     id: "results",
     title: "Results",
     about:
-      "Losses are nats per token of the whole validation split; fields that are the same everywhere are left out.",
+      "Losses are those of the validation split, the lowest of each text in bold; fields that are the same everywhere are left out.",
     content: markup`${
-      (texts.size > 1 || tokenizers.size > 1) &&
-      markup`
-        <p
-          class="note">These runs read different ${
-        texts.size > 1 ? "texts" : "tokens"
-      }: their losses cannot be compared.</p>
-      `
+      groups.length > 1 &&
+      note(
+        "These runs predict different texts. Their losses cannot be compared, so each text has a table and charts of its own.",
+      )
     }${
-      table({
-        caption: "Results and differing fields",
-        head: [
-          "run",
-          "lowest loss",
-          "at step",
-          "last loss",
-          "parameters",
-          "steps",
-          "tokens",
-          "time",
-          ...fields.map(({ name }) => name),
-        ],
-        rows: drawn.map((one): Content[] => {
-          const { run } = one;
-          const [best, last] = [bestEval(run), run.evals.at(-1)];
-          const loss = best?.valLoss.toFixed(4) ?? "";
-          return [
-            key(one),
-            best?.valLoss === lowest ? markup`<b>${loss}</b>` : loss,
-            best === undefined ? "" : count(best.step),
-            last?.valLoss.toFixed(4) ?? "",
-            run.parameters === undefined ? "" : count(run.parameters),
-            count(lastStep(run)),
-            shortCount(lastStep(run) * tokensPerStep(run)),
-            run.seconds > 0 ? duration(run.seconds) : "",
-            ...fields.map(({ of }) => fieldText(of(run))),
-          ];
-        }),
-      })
+      mixed.length > 0 &&
+      note(
+        "Runs of the same text whose tokens differ are compared in bits per character: a loss per token depends on what a token is.",
+      )
+    }${
+      drawn.some(({ sees }) => sees) &&
+      note(
+        "A model that sees the future reads what it is to predict: its loss is no result. Such runs have hollow markers and are never the lowest.",
+      )
+    }${
+      groups.map((group) =>
+        markup`${groups.length > 1 && markup`<h3>${group.name}</h3>`}${
+          resultTable(group, fields)
+        }`
+      )
     }`,
   };
+}
+
+function note(text: string): Markup {
+  return markup`<p class="note">${text}</p>
+`;
+}
+
+function resultTable(group: Group, fields: readonly Field[]): Markup {
+  const { runs, unit } = group;
+  const best = bestOf(group);
+  const inTokens = unit !== perToken;
+  return table({
+    caption: `Results and differing fields: ${group.name}`,
+    keep: 1,
+    head: [
+      "run",
+      `lowest loss, ${unit.name}`,
+      "at step",
+      "last loss",
+      ...inTokens ? ["lowest, nats per own token"] : [],
+      "parameters",
+      "steps",
+      "tokens",
+      "time",
+      ...fields.map(({ name }) => name),
+    ],
+    rows: runs.map((one): Content[] => {
+      const { run } = one;
+      const [lowest, last] = [lowestOf(one, unit), run.evals.at(-1)];
+      const text = (event: EvalEvent | undefined) =>
+        event !== undefined && Number.isFinite(unit.of(event))
+          ? unit.of(event).toFixed(unit.digits)
+          : "";
+      return [
+        key(one),
+        one === best ? markup`<b>${text(lowest)}</b>` : text(lowest),
+        lowest === undefined ? "" : count(lowest.step),
+        text(last),
+        ...inTokens ? [bestEval(run)?.valLoss.toFixed(4) ?? ""] : [],
+        run.parameters === undefined ? "" : count(run.parameters),
+        count(lastStep(run)),
+        shortCount(lastStep(run) * tokensPerStep(run)),
+        run.seconds > 0 ? duration(run.seconds) : "",
+        ...fields.map(({ of }) => fieldText(of(run))),
+      ];
+    }),
+  });
 }
 
 /** A field that not all runs have the same. */
@@ -161,80 +192,6 @@ function differingFields(runs: readonly RunRecord[]): Field[] {
     }
     return !names.has(name) && names.add(name);
   });
-}
-
-function curveSection(
-  plotter: Plotter,
-  drawn: readonly DrawnRun[],
-): Section {
-  const points = drawn.flatMap((run) => curveOf(run));
-  const missing = drawn.filter(({ run }) => run.evals.length === 0);
-  const note = missing.length > 0 &&
-    markup`<p class="note">Not evaluated yet: ${
-      missing.map(({ label }) => label).join(", ")
-    }.</p>`;
-  return {
-    id: "curves",
-    title: "Validation loss",
-    content: points.length === 0 ? note : markup`${note}
-<div class="legend">${drawn.map((run) => key(run))}</div>
-<h3>By step</h3>${curves(plotter, points, "step")}
-<h3>By time spent on steps, without evaluations</h3>${
-      curves(plotter, points, "minutes")
-    }`,
-  };
-}
-
-function curveOf(one: DrawnRun): CurvePoint[] {
-  const { steps, evals } = one.run;
-  const tokens = tokensPerStep(one.run);
-  let seconds = 0;
-  const timeAt = new Map<number, number>();
-  for (const { step, tokensPerSecond } of steps) {
-    if (tokensPerSecond > 0) seconds += tokens / tokensPerSecond;
-    timeAt.set(step, seconds);
-  }
-  return thinned(evals, 160).map(({ step, valLoss }) => ({
-    run: one,
-    step,
-    minutes: (timeAt.get(step) ?? 0) / 60,
-    loss: valLoss,
-  }));
-}
-
-function curves(
-  plotter: Plotter,
-  points: readonly CurvePoint[],
-  x: "step" | "minutes",
-): Markup {
-  const runs = Map.groupBy(points, ({ run }) => run);
-  const most = points.reduce((a, point) => Math.max(a, point[x]), 0);
-  return wideAndNarrow((size) =>
-    plotter.draw({
-      ...size,
-      marginLeft: 40,
-      marginRight: 12,
-      ariaLabel:
-        `Line chart of validation losses by ${x}, a line for each run; the table of results has the lowest and the last`,
-      x: { label: x, domain: [0, most || 1], ticks: size.width < 500 ? 4 : 8 },
-      y: { label: "nats per token", grid: true, nice: true },
-      marks: [...runs].flatMap(([{ color, dash, label }, points]) => [
-        plotter.plot.line(points, {
-          ...{ x, y: "loss", stroke: color },
-          strokeWidth: 2,
-          strokeDasharray: dash,
-        }),
-        plotter.plot.dot(points, {
-          ...{ x, y: "loss", fill: color },
-          r: 3,
-          title: ({ step, loss, minutes }: CurvePoint) =>
-            `${label}, step ${count(step)}, ${minutes.toFixed(1)} min: ${
-              loss.toFixed(4)
-            }`,
-        }),
-      ]),
-    })
-  );
 }
 
 function sampleSection(drawn: readonly DrawnRun[]): Section | undefined {

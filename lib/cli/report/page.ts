@@ -76,20 +76,37 @@ ${
 `;
 }
 
-/** A table that scrolls where it is too wide; columns of numbers stand at the right. */
+/**
+ * A table that scrolls where it is too wide; columns of numbers stand at the right.
+ *
+ * @param keep the column that stays in view beside the first, on a phone too
+ */
 export function table(
-  { head, rows, caption }: {
+  { head, rows, caption, keep }: {
     readonly head: readonly Content[];
     readonly rows: readonly (readonly Content[])[];
     readonly caption: string;
+    readonly keep?: number;
   },
 ): Markup {
-  const kinds = head.map((_, column) =>
-    rows.every((cells) => isNumber(cells[column]))
-      ? new Markup(' class="number"')
-      : undefined
+  const kinds = head.map((_, column) => {
+    const names = [
+      ...rows.every((cells) => isNumber(cells[column])) ? ["number"] : [],
+      ...column === keep ? ["kept"] : [],
+    ];
+    return names.length > 0
+      ? new Markup(` class="${names.join(" ")}"`)
+      : undefined;
+  });
+  const isWide = [head, ...rows].some((cells) =>
+    cells.reduce((sum: number, cell) => sum + lengthOf(cell) + 2, 0) > PHONE
   );
-  return markup`<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table>
+  return markup`${
+    isWide && markup`<p class="sideways">more columns: scroll sideways ⇄</p>
+`
+  }<div class="scroll${
+    keep !== undefined && " keeps"
+  }" tabindex="0" role="region" aria-label="${caption}"><table>
 <thead><tr>${
     head.map((cell, i) => markup`<th scope="col"${kinds[i]}>${cell}</th>`)
   }</tr></thead>
@@ -102,6 +119,14 @@ ${
 `
     )
   }</tbody></table></div>`;
+}
+
+/** Characters of a table's row that a phone has room for. */
+const PHONE = 44;
+
+/** Characters that are seen of a cell. */
+function lengthOf(cell: Content): number {
+  return textOf(cell).replace(/<[^>]*>/g, "").length;
 }
 
 /** Whether a cell holds a number or nothing: 1,200, 3e-4, 46k, 1:02:03. */

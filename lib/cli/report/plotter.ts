@@ -15,6 +15,22 @@ export interface PictureOptions extends PlotModule.PlotOptions {
   readonly ariaLabel: string;
 }
 
+/** From values to pixels and back. */
+export interface Scale {
+  apply(value: number): number;
+  invert(pixel: number): number;
+}
+
+/** A line of its own below the ticks for the label of the x axis, which is beside the last tick otherwise. */
+function withRoomForLabel<Options extends PlotModule.PlotOptions>(
+  options: Options,
+): Options {
+  const { label, axis } = options.x ?? {};
+  return typeof label === "string" && axis !== "top"
+    ? { marginBottom: 36, ...options }
+    : options;
+}
+
 /** What is loaded. */
 export interface Packages {
   readonly plot: Plot;
@@ -74,10 +90,19 @@ export class Plotter {
     }
   }
 
+  /** How a picture of these options with a domain for this axis turns values into pixels. */
+  scale(options: PlotModule.PlotOptions, axis: "x" | "y"): Scale {
+    const picture = this.plot.plot({
+      ...withRoomForLabel(options),
+      document: this.#document as never,
+    });
+    return (picture as unknown as PlotModule.Plot).scale(axis) as Scale;
+  }
+
   /** One picture, as wide as its place allows; its colours are the page's. */
   draw({ className = "plot", ...options }: PictureOptions): Markup {
     const picture = this.plot.plot({
-      ...options,
+      ...withRoomForLabel(options),
       className,
       document: this.#document as never,
     });

@@ -20,17 +20,17 @@ const losses = Array.from(
 export const colors: string = `
 :root{color-scheme:light dark;--page:#fcfcfb;--ink:#1d2024;--dim:#5d646d;--rule:#dfe1e4;
 --soft:#f2f3f3;--val:#0072b2;--train:#d55e00;--batch:#7d8793;--first:#d98200;--last:#0072b2;
---heat:#e8710a;--run0:#0072b2;--run1:#d55e00;--run2:#009e73;--run3:#b0558a;--run4:#8a6d00;--run5:#2f9bd6;--run6:#555}
+--heat:#e8710a;--shade:#0003;--run0:#0072b2;--run1:#d55e00;--run2:#009e73;--run3:#b0558a;--run4:#8a6d00;--run5:#2f9bd6;--run6:#555}
 @media(prefers-color-scheme:dark){:root{--page:#14161a;--ink:#e4e6e9;--dim:#9aa2ad;--rule:#31363d;
 --soft:#1d2025;--val:#56b4e9;--train:#e69f00;--batch:#8b95a1;--first:#f0b040;--last:#56b4e9;
---heat:#e8710a;--run0:#56b4e9;--run1:#f08a3c;--run2:#1fc79a;--run3:#dd8fb9;--run4:#d9c84a;--run5:#a8d4f2;--run6:#bbb}}
+--heat:#e8710a;--shade:#fff3;--run0:#56b4e9;--run1:#f08a3c;--run2:#1fc79a;--run3:#dd8fb9;--run4:#d9c84a;--run5:#a8d4f2;--run6:#bbb}}
 `;
 
 /** CSS. */
 export const style: string = `${colors}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
+body{margin:0;overflow-wrap:break-word;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
 main{max-width:1088px;margin:0 auto;padding:40px 24px 64px}
 h1{font-size:34px;line-height:1.15;letter-spacing:-.02em;margin:0 0 8px;overflow-wrap:anywhere}
 h2{font-size:21px;letter-spacing:-.01em;margin:0 0 4px}
@@ -53,6 +53,8 @@ section{margin-top:44px;scroll-margin-top:12px}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:13.5px;color:var(--dim);margin:6px 0 10px;align-items:center}
 .legend span{display:inline-flex;align-items:center;gap:7px}
 .key{flex:none;display:inline-block;width:22px;height:3px;border-radius:2px;background:var(--c)}
+.pen{flex:none;width:30px;height:12px;vertical-align:middle;margin-right:6px;fill:currentColor;stroke:currentColor}
+.pen path{stroke-width:2;fill:none}.pen .hollow{fill:var(--page);stroke-width:1.4}.legend .pen path{fill:none}
 .key.dotted{background:none;border-top:2px dotted var(--dim);height:0}
 .swatch{display:inline-block;width:14px;height:14px;border-radius:3px;box-shadow:0 0 0 1px var(--rule)}
 .plot{display:block;width:100%;height:auto;overflow:visible;font:11px system-ui,sans-serif;font-variant-numeric:tabular-nums;background:none}
@@ -60,12 +62,20 @@ section{margin-top:44px;scroll-margin-top:12px}
 .narrow .plot{font-size:11.5px}
 .narrow{display:none}
 @media(max-width:640px){.narrow{display:block}.wide{display:none}main{padding:24px 16px 48px}h1{font-size:27px}.summary{font-size:16.5px}section{margin-top:36px}}
+@media(max-width:640px){.sideways{display:block}
+.scroll th:first-child,.scroll td:first-child{position:sticky;left:0;z-index:1;background:var(--page)}
+.scroll th:first-child,.scroll td:first-child{min-width:120px;max-width:120px;padding-right:6px}
+.kept{position:sticky;left:120px;right:0;background:var(--page);padding-left:10px;padding-right:4px;box-shadow:-8px 0 8px -8px var(--shade),8px 0 8px -8px var(--shade)}
+th.kept{white-space:normal}}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:24px 28px}
 .charts figure,.heads figure,.samples figure{margin:0;min-width:0}
 .charts figcaption{font-size:13.5px;font-weight:600;margin-bottom:2px}
-.scroll{overflow-x:auto;margin:12px 0}
+.scroll{overflow-x:auto;margin:12px 0;background:linear-gradient(90deg,var(--page) 40%,transparent) left/48px 100% no-repeat local,linear-gradient(270deg,var(--page) 40%,transparent) right/48px 100% no-repeat local,linear-gradient(90deg,var(--shade),transparent) left/16px 100% no-repeat scroll,linear-gradient(270deg,var(--shade),transparent) right/16px 100% no-repeat scroll}
+.sideways{display:none;margin:12px 0 -8px;color:var(--dim);font-size:13px;text-align:right}
 table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:5px 18px 5px 0;border-bottom:1px solid var(--rule);white-space:nowrap;vertical-align:top}
+td:first-child{white-space:normal;overflow-wrap:anywhere;min-width:9em;max-width:26em}td:first-child code{overflow-wrap:anywhere}
+.legend bdi,.summary bdi,figcaption b,figcaption span{overflow-wrap:anywhere;min-width:0}
 th{color:var(--dim);font-weight:500;font-size:13px}
 td.number,th.number{text-align:right}td .key{margin-right:9px;vertical-align:middle}
 details{margin-top:12px}summary{cursor:pointer;color:var(--dim);font-size:14px}

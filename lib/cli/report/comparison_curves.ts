@@ -1,0 +1,207 @@
+/** Validation losses of several runs in one picture, by step and by time. */
+
+import { duration } from "../progress.ts";
+import { count, countAxis, wideAndNarrow } from "./charts.ts";
+import {
+  type DrawnRun,
+  type Group,
+  key,
+  NAME,
+  type Unit,
+} from "./comparison_groups.ts";
+import { dodged, widthOf } from "./labels.ts";
+import { type Markup, markup } from "./markup.ts";
+import type { Section } from "./page.ts";
+import { symbolOf } from "./pens.ts";
+import type { Plotter } from "./plotter.ts";
+import { tokensPerStep } from "./run_header.ts";
+import { thinned } from "./series.ts";
+
+/** A point of a validation curve. */
+interface CurvePoint {
+  readonly run: DrawnRun;
+  readonly step: number;
+  /** Of training, without evaluations. */
+  readonly seconds: number;
+  readonly loss: number;
+}
+
+/** The section: charts for each group of runs that can be compared. */
+export function curveSection(
+  plotter: Plotter,
+  groups: readonly Group[],
+): Section {
+  return {
+    id: "curves",
+    title: "Validation loss",
+    content: groups.map((group) =>
+      markup`${groups.length > 1 && markup`<h3>${group.name}</h3>`}${
+        groupCurves(plotter, group)
+      }`
+    ),
+  };
+}
+
+function groupCurves(plotter: Plotter, { runs, unit }: Group): Markup {
+  const points = runs.flatMap((run) =>
+    curveOf(run, unit, Math.max(40, Math.round(1200 / runs.length)))
+  );
+  const drawn = new Set(points.map(({ run }) => run));
+  const missing = runs.filter((run) => !drawn.has(run));
+  const most = points.reduce((a, { seconds }) => Math.max(a, seconds), 0);
+  const time = timeUnits.find(({ from }) => most >= from)!;
+  return markup`${
+    missing.length > 0 &&
+    markup`<p class="note">Without a validation loss in ${unit.name}: ${
+      missing.map(({ label }) => label).join(", ")
+    }.</p>`
+  }${
+    points.length > 0 &&
+    markup`
+<div class="legend">${Array.from(drawn, key)}</div>
+<h3>By step</h3>${
+      curves(plotter, points, {
+        ...{ unit, name: "step", of: ({ step }) => step, whole: true },
+      })
+    }
+<h3>By time spent on steps, without evaluations</h3>${
+      curves(plotter, points, {
+        ...{ unit, name: time.name, whole: false },
+        of: ({ seconds }) => seconds / time.seconds,
+      })
+    }`
+  }`;
+}
+
+/** Units of a time axis, each for axes that are at least `from` seconds long. */
+const timeUnits = [
+  { name: "hours", seconds: 3600, from: 2 * 3600 },
+  { name: "minutes", seconds: 60, from: 2 * 60 },
+  { name: "seconds", seconds: 1, from: 0 },
+] as const;
+
+function curveOf(one: DrawnRun, { of }: Unit, most: number): CurvePoint[] {
+  const { steps, evals } = one.run;
+  const tokens = tokensPerStep(one.run);
+  let seconds = 0;
+  const timeAt = new Map<number, number>();
+  for (const { step, tokensPerSecond } of steps) {
+    if (tokensPerSecond > 0) seconds += tokens / tokensPerSecond;
+    timeAt.set(step, seconds);
+  }
+  const evaluated = evals.filter((event) => Number.isFinite(of(event)));
+  return thinned(evaluated, Math.min(160, most)).map((event) => ({
+    run: one,
+    step: event.step,
+    seconds: timeAt.get(event.step) ?? 0,
+    loss: of(event),
+  }));
+}
+
+/** Markers on a curve at most. */
+const MARKERS = 8;
+
+/** Pixels between the labels at the ends of curves. */
+const LABEL_GAP = 13;
+
+/** What curves are drawn by. */
+interface CurveAxis {
+  readonly unit: Unit;
+  readonly name: string;
+  readonly of: (point: CurvePoint) => number;
+  /** Whether it counts. */
+  readonly whole: boolean;
+}
+
+function curves(
+  plotter: Plotter,
+  points: readonly CurvePoint[],
+  { unit, name, of, whole }: CurveAxis,
+): Markup {
+  const { plot } = plotter;
+  const runs = [...Map.groupBy(points, ({ run }) => run)];
+  const most = points.reduce((a, point) => Math.max(a, of(point)), 0) || 1;
+  // Room for the lines from the ends of curves to their labels.
+  const edge = most * 1.03;
+  const losses = points.map(({ loss }) => loss);
+  return wideAndNarrow((size) => {
+    const isNarrow = size.width < 500;
+    const marginTop = 20;
+    const marginBottom = 36;
+    const height = Math.max(
+      size.height,
+      marginTop + marginBottom + LABEL_GAP * runs.length,
+    );
+    const frame = {
+      ...{ width: size.width, height, marginTop, marginBottom },
+      ...{
+        marginLeft: 40,
+        marginRight: isNarrow ? 28 : 36 + widthOf(" ") * NAME,
+      },
+      x: {
+        label: name,
+        ...countAxis(most, { whole, ticks: isNarrow ? 4 : 8 }),
+        domain: [0, edge],
+      },
+      y: {
+        label: unit.name,
+        domain: [Math.min(...losses), Math.max(...losses)],
+        ...{ grid: true, nice: true },
+      },
+    };
+    const y = plotter.scale(frame, "y");
+    const ends = runs.map(([, points]) => points.at(-1)!);
+    const at = dodged(
+      ends.map(({ loss }) => y.apply(loss)),
+      LABEL_GAP,
+      [marginTop, height - marginBottom],
+    ).map((pixel) => y.invert(pixel));
+    const labels = ends.map((end, i) => ({ ...end, at: at[i]! }));
+    return plotter.draw({
+      ...frame,
+      ariaLabel:
+        `Line chart of validation losses by ${name}, a line for each run; the table of results has the lowest and the last`,
+      marks: [
+        plot.link(labels, {
+          ...{ x1: of, x2: () => edge, y1: "loss", y2: "at" },
+          stroke: ({ run }: CurvePoint) => run.pen.color,
+          strokeOpacity: 0.5,
+          strokeWidth: 0.8,
+        }),
+        plot.text(labels, {
+          ...{ x: () => edge, y: "at", dx: 4, textAnchor: "start" },
+          text: ({ run }: CurvePoint) =>
+            isNarrow ? `${run.number}` : `${run.number} ${run.short}`,
+          fill: "var(--ink)",
+        }),
+        ...runs.flatMap(([run, points]) => {
+          const { color, dash, hollow } = run.pen;
+          const tip = {
+            title: ({ step, loss, seconds }: CurvePoint) =>
+              `${run.number} ${run.label}, step ${count(step)}, ${
+                duration(seconds)
+              }: ${loss.toFixed(unit.digits)}`,
+          };
+          return [
+            plot.line(points, {
+              ...{ x: of, y: "loss", stroke: color },
+              strokeWidth: hollow ? 1.2 : 2,
+              strokeDasharray: dash,
+            }),
+            plot.dot(thinned(points, MARKERS), {
+              ...{ x: of, y: "loss", r: 4, symbol: symbolOf(run.pen) },
+              ...hollow
+                ? { stroke: color, fill: "var(--page)", strokeWidth: 1.5 }
+                : { fill: color },
+            }),
+            plot.dot(points, {
+              ...{ x: of, y: "loss", r: 5, fill: color, fillOpacity: 0 },
+              ...tip,
+            }),
+          ];
+        }),
+      ],
+      color: { type: "identity" },
+    });
+  });
+}

@@ -1,0 +1,216 @@
+/** Labels of charts: short enough to fit, never two alike, and not on each other. */
+
+/** Pixels of a character at the charts' size of text, on average. */
+const CHARACTER = 6.3;
+
+const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+
+/** About how wide a text is in a chart, in pixels. */
+export function widthOf(text: string): number {
+  return CHARACTER * columns(segments(text));
+}
+
+/** Characters as they are seen: 👩‍👧 is one. */
+function segments(text: string): string[] {
+  return Array.from(graphemes.segment(text), ({ segment }) => segment);
+}
+
+/** What is not Latin, Greek, Cyrillic, Hebrew or Arabic may be two columns wide. */
+function columns(characters: readonly string[]): number {
+  return characters.reduce(
+    (sum, character) => sum + (character.codePointAt(0)! < 0x800 ? 1 : 2),
+    0,
+  );
+}
+
+/**
+ * Names of at most `most` columns. One that is longer keeps its beginning and its end around an
+ * ellipsis; where two would become alike, what they share is left out and what differs is kept.
+ * Names that cannot differ in so few columns get a number.
+ */
+export function shortened(names: readonly string[], most: number): string[] {
+  const all = names.map(segments);
+  const long = all.filter((name) => columns(name) > most);
+  const start = sharedStart(long);
+  const end = sharedEnd(long, start);
+  const cuts = [
+    (name: string[]) => middleCut(name, most),
+    // Without most of what all of the long names share.
+    (name: string[]) =>
+      middleCut(["…", ...name.slice(start, name.length - end)], most),
+    (name: string[]) => headCut(["…", ...name.slice(start)], most),
+  ];
+  let best: string[] | undefined;
+  for (const cut of cuts) {
+    const short = all.map((name) =>
+      columns(name) > most ? cut(name).join("") : name.join("")
+    );
+    if (areDistinct(short)) return short;
+    best ??= short;
+  }
+  const counts = Map.groupBy(best!.keys(), (i) => best![i]!);
+  return best!.map((short, i) => {
+    const alike = counts.get(short)!;
+    return alike.length === 1 || all.every((_, j) => names[j] === names[i])
+      ? short
+      : `${headCut(segments(short), most - 4).join("")}#${
+        alike.indexOf(i) + 1
+      }`;
+  });
+}
+
+function areDistinct(names: readonly string[]): boolean {
+  return new Set(names).size === names.length;
+}
+
+/** How many characters all names begin with, less a few that show what they are. */
+function sharedStart(names: readonly string[][]): number {
+  const [first = []] = names;
+  const differs = first.findIndex((character, i) =>
+    names.some((name) => name[i] !== character)
+  );
+  return Math.max(0, differs);
+}
+
+function sharedEnd(names: readonly string[][], start: number): number {
+  const shortest = Math.min(...names.map(({ length }) => length));
+  const room = names.length === 0 ? 0 : shortest - start;
+  return Math.min(
+    room,
+    sharedStart(names.map((name) => name.toReversed())),
+  );
+}
+
+function middleCut(name: readonly string[], most: number): string[] {
+  if (columns(name) <= most) return [...name];
+  const head = headOf(name, Math.ceil((most - 1) / 2));
+  const tail = headOf(name.toReversed(), Math.floor((most - 1) / 2));
+  return [...head, "…", ...tail.toReversed()];
+}
+
+function headCut(name: readonly string[], most: number): string[] {
+  return columns(name) <= most ? [...name] : [...headOf(name, most - 1), "…"];
+}
+
+/** As many characters from the start as fit. */
+function headOf(name: readonly string[], most: number): string[] {
+  let used = 0;
+  return name.slice(
+    0,
+    name.findIndex((character) => (used += columns([character])) > most),
+  );
+}
+
+/**
+ * Moves positions apart until each is `gap` from the next, as little as possible: from the first
+ * on downwards, and from the last back where that leaves the range.
+ *
+ * @param positions in pixels, in any order
+ * @param range where they may be; they leave it only if there is no room for all
+ */
+export function dodged(
+  positions: readonly number[],
+  gap: number,
+  [low, high]: readonly [low: number, high: number],
+): number[] {
+  const order = [...positions.keys()]
+    .sort((a, b) => positions[a]! - positions[b]! || a - b);
+  const moved = [...positions];
+  let least = low;
+  for (const i of order) {
+    moved[i] = Math.max(moved[i]!, least);
+    least = moved[i]! + gap;
+  }
+  let most = high;
+  for (const i of order.toReversed()) {
+    if (moved[i]! <= most) break;
+    moved[i] = most;
+    most -= gap;
+  }
+  return moved;
+}
+
+/** A rectangle in pixels. */
+interface Box {
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+/** A label of a point. */
+export interface PointLabel {
+  /** The point, in pixels. */
+  readonly x: number;
+  readonly y: number;
+  readonly text: string;
+}
+
+/** Where a label is drawn, relative to its point. */
+export interface Placement {
+  readonly dx: number;
+  readonly dy: number;
+  readonly textAnchor: "start" | "end";
+}
+
+/** Height of a line of text, and the radius of a point with its margin, in pixels. */
+const LINE = 13;
+const RADIUS = 6;
+
+/**
+ * Finds a place beside each point for its label, where it lies on as few points and other labels
+ * as possible: left of it if that is free, or else right, higher and lower, step by step.
+ *
+ * @param points everything that labels must not cover, in pixels
+ * @param frame where labels may be
+ */
+export function placed(
+  labels: readonly PointLabel[],
+  points: readonly { readonly x: number; readonly y: number }[],
+  frame: Box,
+): Placement[] {
+  const taken: Box[] = points.map(({ x, y }) => ({
+    ...{ left: x - RADIUS, right: x + RADIUS },
+    ...{ top: y - RADIUS, bottom: y + RADIUS },
+  }));
+  const candidates = Array.from({ length: 16 }, (_, ring) => ring * LINE / 2)
+    .flatMap((away) =>
+      [-9 - away, 9 + away].flatMap((dy) =>
+        (["end", "start"] as const).map((textAnchor): Placement => ({
+          ...{ dy, textAnchor, dx: textAnchor === "end" ? -9 : 9 },
+        }))
+      )
+    );
+  return labels.map((label) => {
+    const boxOf = ({ dx, dy, textAnchor }: Placement): Box => {
+      const width = widthOf(label.text);
+      const [x, y] = [label.x + dx, label.y + dy];
+      const left = textAnchor === "end" ? x - width : x;
+      return {
+        ...{ left, right: left + width },
+        ...{ top: y - LINE / 2, bottom: y + LINE / 2 },
+      };
+    };
+    const cost = (box: Box) =>
+      taken.filter((other) => overlaps(box, other)).length +
+      (isWithin(box, frame) ? 0 : 1000);
+    let best = candidates[0]!;
+    let least = Infinity;
+    for (const candidate of candidates) {
+      const found = cost(boxOf(candidate));
+      if (found < least) [best, least] = [candidate, found];
+    }
+    taken.push(boxOf(best));
+    return best;
+  });
+}
+
+function overlaps(a: Box, b: Box): boolean {
+  return a.left < b.right && b.left < a.right && a.top < b.bottom &&
+    b.top < a.bottom;
+}
+
+function isWithin(box: Box, frame: Box): boolean {
+  return box.left >= frame.left && box.right <= frame.right &&
+    box.top >= frame.top && box.bottom <= frame.bottom;
+}

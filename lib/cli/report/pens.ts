@@ -1,0 +1,84 @@
+/** How curves are told apart: each has a colour, a dash and a marker that no other has together. */
+
+import { type Markup, markup } from "./markup.ts";
+
+/** How one curve is drawn. */
+export interface Pen {
+  readonly color: string;
+  /** Lengths of strokes and gaps, for SVG; "none" is a whole line. */
+  readonly dash: string;
+  readonly marker: Marker;
+  /** Whether the marker is an outline. */
+  readonly hollow: boolean;
+}
+
+/** Corners of a marker whose radius is 1. */
+type Marker = readonly (readonly [x: number, y: number])[];
+
+/** Those of `style.ts`, `--run0` and so on. */
+const COLORS = 7;
+const dashes = ["none", "8 3", "2 3", "10 3 2 3", "5 2 1 2 1 2", "14 4"];
+
+/** A marker with so many corners, the first of them at this share of a turn. */
+function polygon(corners: number, from: number, radius = 1): Marker {
+  return Array.from({ length: corners }, (_, i) => {
+    const angle = 2 * Math.PI * (from + i / corners);
+    return [radius * Math.cos(angle), radius * Math.sin(angle)];
+  });
+}
+
+const markers: readonly Marker[] = [
+  polygon(14, 0),
+  polygon(4, 1 / 8, 1.2),
+  polygon(3, 3 / 4, 1.3),
+  polygon(4, 0, 1.3),
+  polygon(3, 1 / 4, 1.3),
+];
+
+/**
+ * The pen of curve `i`. Neighbours differ in colour and marker, those seven apart in dash and
+ * marker: no two of the first 210 are alike.
+ */
+export function penOf(
+  i: number,
+  { hollow = false }: { readonly hollow?: boolean } = {},
+): Pen {
+  return {
+    color: `var(--run${i % COLORS})`,
+    dash: dashes[Math.floor(i / COLORS) % dashes.length]!,
+    marker: markers[i % markers.length]!,
+    hollow,
+  };
+}
+
+/** A path in SVG, or a canvas: what a plot gives its symbols to draw with. */
+interface Path {
+  moveTo(x: number, y: number): void;
+  lineTo(x: number, y: number): void;
+  closePath(): void;
+}
+
+/** A pen's marker as a symbol of Observable Plot. */
+export function symbolOf({ marker }: Pen): {
+  draw(path: Path, size: number): void;
+} {
+  return {
+    draw(path, size) {
+      const r = Math.sqrt(size / Math.PI);
+      marker.forEach(([x, y], i) =>
+        i === 0 ? path.moveTo(x * r, y * r) : path.lineTo(x * r, y * r)
+      );
+      path.closePath();
+    },
+  };
+}
+
+/** A pen as a small picture, for a legend or a table. */
+export function penKey({ color, dash, marker, hollow }: Pen): Markup {
+  const points = marker.map(([x, y]) =>
+    `${(15 + 3.6 * x).toFixed(1)},${(6 + 3.6 * y).toFixed(1)}`
+  ).join(" ");
+  return markup`<svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:${color}"><path d="M0 6H30" stroke-dasharray="${dash}"/><polygon points="${points}"${
+    hollow ? markup` class="hollow"` : ""
+  }/></svg>`;
+}

@@ -1,0 +1,120 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { join } from "@std/path";
+import { comparisonPage } from "../../../lib/cli/report/comparison_page.ts";
+import { penKey, penOf } from "../../../lib/cli/report/pens.ts";
+import { Plotter } from "../../../lib/cli/report/plotter.ts";
+import { readRun } from "../../../lib/cli/report/run_record.ts";
+import { contentsOfPage } from "../page_contents.ts";
+import { type SyntheticRun, writeSyntheticRun } from "./synthetic_run.ts";
+
+/** The page that compares runs, by their names. */
+async function pageOf(
+  runs: Readonly<Record<string, SyntheticRun>>,
+): Promise<string> {
+  const directory = await Deno.makeTempDir({ prefix: "lm-" });
+  try {
+    const paths = Object.keys(runs).map((name) => join(directory, name));
+    for (const [name, run] of Object.entries(runs)) {
+      await writeSyntheticRun(join(directory, name), { steps: 40, ...run });
+    }
+    const records = await Promise.all(paths.map((path) => readRun(path)));
+    return await comparisonPage(await Plotter.open(), records);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+/** Summaries of a page's head. */
+function summaries(html: string): string[] {
+  return Array.from(
+    html.matchAll(/<p class="summary">(.*?)<\/p>/gs),
+    ([, text]) => text!.replace(/<[^>]*>/g, ""),
+  );
+}
+
+Deno.test("No two of 60 pens are alike, and neither are the keys of 40 runs", async () => {
+  const pens = Array.from({ length: 60 }, (_, i) => penOf(i));
+  assertEquals(new Set(pens.map((pen) => JSON.stringify(pen))).size, 60);
+  assertEquals(new Set(pens.map((pen) => penKey(pen).text)).size, 60);
+  const html = await pageOf(Object.fromEntries(
+    Array.from({ length: 40 }, (_, i) => [`run-${i}`, { seed: i + 1 }]),
+  ));
+  const legend = /<div class="legend">.*?<\/div>/s.exec(html)![0];
+  const keys = legend.match(/<svg class="pen".*?<\/svg>/gs)!;
+  assertEquals([keys.length, new Set(keys).size], [40, 40]);
+});
+
+Deno.test("A comparison's head names the run whose loss is bold in the table", async () => {
+  const html = await pageOf({ high: { floor: 1.9 }, low: { floor: 1.2 } });
+  const [summary] = summaries(html);
+  const bold = /<b>([\d.]+)<\/b>/.exec(html)![1];
+  assertMatch(
+    summary!,
+    RegExp(`lowest validation loss is ${bold} nats per token, of low at step`),
+  );
+});
+
+Deno.test("Runs of different texts are compared each with their own", async () => {
+  const data = { name: "moby-dick", sha256: "aa" };
+  const html = await pageOf({
+    a: { floor: 1.9 },
+    b: { floor: 1.5 },
+    c: { data, floor: 1.1 },
+    d: { data, floor: 1.3 },
+  });
+  const [first, second, ...more] = summaries(html);
+  assertMatch(first!, /2 runs on tinyshakespeare.* of b at step/);
+  assertMatch(second!, /2 runs on moby-dick.* of c at step/);
+  assertEquals(more, []);
+  const names = contentsOfPage(html).tables.map((rows) =>
+    rows.slice(1).map(([name]) => name!.trim().split(" ").at(-1))
+  );
+  assertEquals(names, [["a", "b"], ["c", "d"]]);
+  // Two charts of each text, in two shapes.
+  assertEquals(html.match(/<svg [^>]*class="plot"/g)!.length, 8);
+});
+
+Deno.test("Runs whose tokens differ are compared in bits per character", async () => {
+  // Fewer nats a token, more bits a character: 1.2 / ln 2 against 1.0 / ln 2.
+  const html = await pageOf({
+    chars: { floor: 1.5 },
+    bytes: { floor: 1.2, tokenizer: { kind: "bytes", vocabSize: 256 } },
+  });
+  assertMatch(summaries(html)[0]!, /[\d.]+ bits per character, of bytes/);
+  const [[head]] = contentsOfPage(html).tables as [[string[]]];
+  assert(head.includes("lowest loss, bits per character"), String(head));
+});
+
+Deno.test("Models whose mask shows the future are named so, drawn hollow, and never the lowest", async () => {
+  for (const mask of ["none", "zeroed", "finite"]) {
+    const html = await pageOf({
+      a: { floor: 1.5 },
+      b: { floor: 1.6 },
+      seeing: { floor: 0.1, model: { mask } },
+      // Without attention there is nothing to mask.
+      blind: { floor: 1.7, model: { mask, attention: false } },
+    });
+    assertMatch(
+      summaries(html)[0]!,
+      /of a at step .*one model sees the future/,
+    );
+    assertEquals(
+      html.match(/class="hollow".*?<bdi>(.*?)<\/bdi>(.*?)<\/span>/s)!.slice(1),
+      ["seeing", " (sees the future)"],
+    );
+    assertEquals(html.match(/blind<\/bdi> \(sees/), null);
+  }
+});
+
+Deno.test("A comparison's time axis is in seconds, minutes or hours, whichever is near", async () => {
+  // 0.4 s a step.
+  for (
+    const [steps, unit] of [[40, "seconds"], [600, "minutes"], [
+      20_000,
+      "hours",
+    ]] as const
+  ) {
+    const html = await pageOf({ a: { steps }, b: { steps, seed: 2 } });
+    assert(html.includes(`>${unit} →<`), unit);
+  }
+});
