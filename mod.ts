@@ -9,24 +9,21 @@
  *
  * @example
  * ```ts
- * import { Dataset, Model, Sampler, Tokenizer, Trainer } from "@lm/core";
+ * import { Dataset, Model, Tokenizer, Trainer } from "@lm/core";
  *
  * const text = "A rose is a rose is a rose. ".repeat(20);
  * const tokenizer = Tokenizer.chars(text);
  * const dataset = new Dataset(tokenizer.encode(text), { blockSize: 16, batchSize: 2, seed: 1 });
  * await using model = await Model.create(
  *   { vocabSize: tokenizer.vocabSize, blockSize: 16, nLayer: 1, nHead: 2, nEmbd: 16 },
- *   { device: "reference", seed: 1 },
+ *   { device: "reference", seed: 1, tokenizer },
  * );
  * for await (const event of new Trainer(model, dataset, { maxSteps: 3 }).run()) {
  *   if (event.event === "step") console.log(event.step, event.loss);
  * }
- * const sampler = new Sampler({ temperature: 0.9, topK: 10, seed: 7 });
- * const ids: number[] = [];
- * for await (const id of model.generate(tokenizer.encode("A"), { sampler, maxNewTokens: 8 })) {
- *   ids.push(id);
+ * for await (const piece of model.write("A", { temperature: 0.9, topK: 10, seed: 7, maxNewTokens: 8 })) {
+ *   console.log(piece);
  * }
- * console.log(tokenizer.decode(ids));
  * ```
  *
  * @module
@@ -84,8 +81,13 @@ export {
   type GenerateOptions,
   generateText,
   type GenerateTextOptions,
+  type WriteOptions,
 } from "./lib/generate.ts";
-export { Model, type ModelPlacement } from "./lib/language_model.ts";
+export {
+  type CreateOptions,
+  Model,
+  type ModelPlacement,
+} from "./lib/language_model.ts";
 export { NonFiniteError } from "./lib/metrics.ts";
 export { NgramModel, type NgramOptions } from "./lib/ngram.ts";
 export { CharacterSet } from "./lib/characters.ts";

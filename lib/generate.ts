@@ -12,8 +12,12 @@ import type { DeviceBuffer, Program, Stores } from "./backends/backend.ts";
 import type { ModelConfig } from "./config.ts";
 import type { Model } from "./language_model.ts";
 import { cachedPlan } from "./plans.ts";
-import { type Logits, Sampler } from "./sampler.ts";
-import { checkVocabulary, type Tokenizer } from "./tokenizer.ts";
+import { type Logits, Sampler, type SamplerOptions } from "./sampler.ts";
+import {
+  checkVocabulary,
+  type DecodeStream,
+  type Tokenizer,
+} from "./tokenizer.ts";
 
 /** How text is continued. */
 export interface GenerateOptions {
@@ -45,12 +49,7 @@ export async function* generateBatch(
   options: GenerateOptions,
 ): AsyncGenerator<Int32Array, void> {
   const { sampler = new Sampler(), maxNewTokens = 256, signal } = options;
-  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {
-    throw new RangeError(
-      `Cannot generate: maxNewTokens (${maxNewTokens}) is not an integer from 0`,
-    );
-  }
-  checkPrompts(prompts, model.config);
+  checkGeneration(model, prompts, options);
   const rows = prompts.length;
   const histories = prompts.map((prompt) => Array.from(prompt));
   const context = new Context(model, rows, options.onSlide);
@@ -69,9 +68,13 @@ export async function* generateBatch(
 
 /** How {@linkcode generateText} continues text. */
 export interface GenerateTextOptions extends GenerateOptions {
-  /** Strings that end the text; they are not part of it. */
-  readonly stop?: readonly string[] | undefined;
+  /** A string, or several, that end the text; they are not part of it. */
+  readonly stop?: string | readonly string[] | undefined;
 }
+
+/** How {@linkcode Model.write} chooses tokens, and when it ends. */
+export interface WriteOptions
+  extends SamplerOptions, Omit<GenerateTextOptions, "sampler"> {}
 
 /**
  * Continues a text, piece by piece as it is generated. Text that may be the
@@ -96,20 +99,30 @@ export interface GenerateTextOptions extends GenerateOptions {
  * assert(!text.includes("e"));
  * ```
  */
-export async function* generateText(
+export function generateText(
   model: Model,
   tokenizer: Tokenizer,
   prompt: string,
   options: GenerateTextOptions = {},
 ): AsyncGenerator<string, void> {
-  const { stop = [] } = options;
+  const stop = [options.stop ?? []].flat();
   if (stop.includes("")) {
     throw new RangeError("Cannot generate: a stop string is empty");
   }
   checkVocabulary("generate", tokenizer, model.config);
-  const stream = tokenizer.stream();
+  const ids = tokenizer.encode(prompt);
+  checkGeneration(model, [ids], options);
+  return pieces(model.generate(ids, options), stop, tokenizer.stream());
+}
+
+/** The text of ids up to a stop string. */
+async function* pieces(
+  ids: AsyncIterable<number>,
+  stop: readonly string[],
+  stream: DecodeStream,
+): AsyncGenerator<string, void> {
   let held = "";
-  for await (const id of model.generate(tokenizer.encode(prompt), options)) {
+  for await (const id of ids) {
     held += stream.push(id);
     const end = firstOf(stop, held);
     if (end >= 0) {
@@ -243,10 +256,16 @@ function isCausal({ attention, mask }: ModelConfig): boolean {
   return !attention || mask === "causal";
 }
 
-function checkPrompts(
+function checkGeneration(
+  { config: { vocabSize } }: Model,
   prompts: readonly ArrayLike<number>[],
-  { vocabSize }: ModelConfig,
+  { maxNewTokens = 0 }: GenerateOptions,
 ): void {
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {
+    throw new RangeError(
+      `Cannot generate: maxNewTokens (${maxNewTokens}) is not an integer from 0`,
+    );
+  }
   if (prompts.length === 0) {
     throw new RangeError("Cannot generate: there is no prompt");
   }

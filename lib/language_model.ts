@@ -18,7 +18,13 @@ import {
 import { type ModelConfig, modelConfig, type ModelOptions } from "./config.ts";
 import type { BatchShape, EvalBatch } from "./dataset.ts";
 import { type EvaluateOptions, Evaluator } from "./evaluator.ts";
-import { generate, generateBatch, type GenerateOptions } from "./generate.ts";
+import {
+  generate,
+  generateBatch,
+  type GenerateOptions,
+  generateText,
+  type WriteOptions,
+} from "./generate.ts";
 import type { ParameterLayout } from "./graph/layout.ts";
 import type { Plan } from "./graph/plan.ts";
 import {
@@ -31,7 +37,8 @@ import {
 import { parameterLayout } from "./plans.ts";
 import { ropeTable, sinusoidalTable } from "./positions.ts";
 import type { TensorData } from "./safetensors.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { Sampler } from "./sampler.ts";
+import { checkVocabulary, type Tokenizer } from "./tokenizer.ts";
 
 /** Where a model lives and how it starts. */
 export interface ModelPlacement extends DeviceOptions {
@@ -41,27 +48,30 @@ export interface ModelPlacement extends DeviceOptions {
   readonly backend?: Backend | undefined;
 }
 
+/** Where a new model lives, and what it starts with. */
+export interface CreateOptions extends ModelPlacement {
+  /** Chooses the initial weights; an integer in [0, 2^32), 1 if left out. */
+  readonly seed?: number | undefined;
+  /** What the model's ids mean; see {@linkcode Model.tokenizer}. */
+  readonly tokenizer?: Tokenizer | undefined;
+}
+
 /**
  * A GPT-style language model.
  *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { Model, Sampler, Tokenizer } from "@lm/core";
+ * import { Model, Tokenizer } from "@lm/core";
  *
- * const tokenizer = Tokenizer.bytes();
+ * const tokenizer = Tokenizer.ascii();
  * await using model = await Model.create(
  *   { vocabSize: tokenizer.vocabSize, blockSize: 16, nLayer: 1, nHead: 2, nEmbd: 16 },
- *   { device: "reference", seed: 1 },
+ *   { device: "reference", seed: 1, tokenizer },
  * );
- * const ids: number[] = [];
- * for await (
- *   const id of model.generate(tokenizer.encode("To be"), {
- *     sampler: new Sampler({ seed: 7 }),
- *     maxNewTokens: 4,
- *   })
- * ) ids.push(id);
- * assertEquals(ids.length, 4);
+ * let text = "";
+ * for await (const piece of model.write("To be", { seed: 7, maxNewTokens: 4 })) text += piece;
+ * assertEquals(text.length, 4);
  * ```
  */
 export class Model implements AsyncDisposable {
@@ -79,6 +89,7 @@ export class Model implements AsyncDisposable {
   readonly #ownsBackend: boolean;
   readonly #programs: Promise<Program>[] = [];
   readonly #evaluator = new Evaluator(this);
+  #tokenizer: Tokenizer | undefined;
   #disposed = false;
 
   private constructor(
@@ -118,22 +129,26 @@ export class Model implements AsyncDisposable {
    * Makes a model with random weights.
    *
    * @param options the architecture; what is left out has its default
-   * @param placement where it lives, and `seed`, an integer in [0, 2^32) that chooses the weights
-   * @throws {RangeError} if the architecture is impossible
+   * @param start where it lives, what chooses its weights, and its tokenizer
+   * @throws {RangeError} if the architecture is impossible, or the tokenizer's size is not `vocabSize`
    * @throws {NoAdapterError} if the device cannot be opened
    */
   static async create(
     options: ModelOptions,
-    placement: ModelPlacement & { readonly seed?: number | undefined } = {},
+    { seed = 1, tokenizer, ...placement }: CreateOptions = {},
   ): Promise<Model> {
     const config = modelConfig(options);
     const layout = parameterLayout(config);
-    const values = initialParameters(layout, placement.seed ?? 1);
-    return await Model.#place(config, { layout, values }, placement);
+    const values = initialParameters(layout, seed);
+    return await Model.#place({ config, tokenizer }, {
+      layout,
+      values,
+      placement,
+    });
   }
 
   /**
-   * Loads a model from a checkpoint, or from one's bytes.
+   * Loads a model, with its tokenizer, from a checkpoint or from one's bytes.
    *
    * @throws {SyntaxError} if the bytes are not a checkpoint
    * @throws {RangeError} if the tensors do not fit the configuration
@@ -142,26 +157,32 @@ export class Model implements AsyncDisposable {
     source: Uint8Array | Checkpoint,
     placement: ModelPlacement = {},
   ): Promise<Model> {
-    const { config, tensors } = source instanceof Uint8Array
+    const { config, tensors, tokenizer } = source instanceof Uint8Array
       ? decodeCheckpoint(source)
       : source;
     const layout = parameterLayout(config);
     checkCount(layout, tensors);
     const values = flatParameters(layout, { tensors });
-    return await Model.#place(config, { layout, values }, placement);
+    return await Model.#place({ config, tokenizer }, {
+      layout,
+      values,
+      placement,
+    });
   }
 
   static async #place(
-    config: ModelConfig,
-    { layout, values }: {
+    { config, tokenizer }: Pick<Checkpoint, "config" | "tokenizer">,
+    { layout, values, placement: { device, threads, backend } }: {
       layout: ParameterLayout;
       values: Float32Array | Float64Array;
+      placement: ModelPlacement;
     },
-    { device, threads, backend }: ModelPlacement,
   ): Promise<Model> {
+    if (tokenizer) checkVocabulary("create Model", tokenizer, config);
     const opened = backend ?? await openBackend(device, { threads });
     const ownsBackend = backend === undefined;
     const model = new Model(config, opened, { layout, ownsBackend });
+    model.#tokenizer = tokenizer;
     try {
       model.#fill(values);
     } catch (error) {
@@ -188,6 +209,20 @@ export class Model implements AsyncDisposable {
     const store = this.backend.createStore(spec);
     this.#stores.set(name, store);
     store.write(values);
+  }
+
+  /**
+   * What the model's ids mean; undefined if nobody said. {@linkcode Model.save} stores it, {@linkcode Model.load}
+   * brings it back, and a {@linkcode Trainer} that is given one sets it.
+   */
+  get tokenizer(): Tokenizer | undefined {
+    return this.#tokenizer;
+  }
+
+  /** @throws {RangeError} if the tokenizer's size is not the model's `vocabSize` */
+  set tokenizer(tokenizer: Tokenizer | undefined) {
+    if (tokenizer) checkVocabulary("set tokenizer", tokenizer, this.config);
+    this.#tokenizer = tokenizer;
   }
 
   /** Trainable numbers. */
@@ -256,6 +291,45 @@ export class Model implements AsyncDisposable {
     return generateBatch(this, prompts, options);
   }
 
+  /**
+   * Continues a text, piece by piece as it is generated; the prompt is not repeated. Breaking off the
+   * iteration, or cancelling a stream made of it, ends the generation and frees its memory.
+   *
+   * @param prompt the text to continue, at least one character
+   * @param options how tokens are chosen, as for {@linkcode Sampler}, and when the text ends
+   * @throws {TypeError} if the model has no {@linkcode Model.tokenizer}
+   * @throws {RangeError} if the prompt is empty or has a character that the tokenizer does not know, or an option is out of range
+   *
+   * @example The answer of a web server
+   * ```ts
+   * import { assertEquals } from "@std/assert";
+   * import { Model, Tokenizer } from "@lm/core";
+   *
+   * await using model = await Model.create(
+   *   { vocabSize: 128, blockSize: 8, nLayer: 1, nHead: 1, nEmbd: 8 },
+   *   { device: "reference", tokenizer: Tokenizer.ascii() },
+   * );
+   * const pieces = model.write("ROMEO:", { temperature: 0.8, topK: 10, maxNewTokens: 20 });
+   * const bytes = ReadableStream.from(pieces).pipeThrough(new TextEncoderStream());
+   * const response = new Response(bytes, { headers: { "content-type": "text/plain; charset=utf-8" } });
+   * assertEquals((await response.text()).length, 20);
+   * ```
+   */
+  write(
+    prompt: string,
+    options: WriteOptions = {},
+  ): AsyncGenerator<string, void> {
+    const tokenizer = this.#tokenizer;
+    if (tokenizer === undefined) {
+      throw new TypeError(
+        "Cannot write: the model has no tokenizer\n" +
+          "hint: give one to Model.create or set model.tokenizer; generate takes ids instead of text",
+      );
+    }
+    const sampler = new Sampler(options);
+    return generateText(this, tokenizer, prompt, { ...options, sampler });
+  }
+
   /** The parameters as they are now, by name. */
   async parameters(): Promise<Map<string, TensorData>> {
     return await readParameters(this.stores.get("params")!, this.layout);
@@ -271,9 +345,16 @@ export class Model implements AsyncDisposable {
     this.stores.get("params")!.write(values);
   }
 
-  /** The model as the bytes of a checkpoint: safetensors, with configuration and tokenizer in its metadata. */
+  /**
+   * Returns the model as the bytes of a checkpoint: safetensors, with configuration and tokenizer in its metadata.
+   *
+   * @param options.tokenizer stored in place of {@linkcode Model.tokenizer}
+   * @throws {RangeError} if the tokenizer's size is not the model's `vocabSize`
+   */
   async save(
-    { tokenizer }: { readonly tokenizer?: Tokenizer | undefined } = {},
+    { tokenizer = this.#tokenizer }: {
+      readonly tokenizer?: Tokenizer | undefined;
+    } = {},
   ): Promise<Uint8Array> {
     const tensors = await this.parameters();
     return encodeCheckpoint({ config: this.config, tensors, tokenizer });

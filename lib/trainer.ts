@@ -85,21 +85,17 @@ export class Trainer {
     dataset: Dataset,
     options: TrainOptions & TrainerExtras = {},
   ) {
-    const { tokenizer, sample, onNonFinite, ...others } = options;
+    const { tokenizer = model.tokenizer, ...rest } = options;
+    const { sample, onNonFinite, ...others } = rest;
     const { trainEvalBatches, charsPerToken, ...config } = others;
     const { batchSize = dataset.batchSize } = config;
     this.config = trainConfig({ ...config, batchSize });
     this.#model = model;
     this.#dataset = dataset;
-    this.#extras = {
-      tokenizer,
-      sample,
-      trainEvalBatches,
-      charsPerToken,
-      onNonFinite,
-    };
+    this.#extras = { sample, trainEvalBatches, charsPerToken, onNonFinite };
     checkDataset(dataset, this.config, model.config);
-    checkExtras(this.#extras, model.config);
+    checkExtras({ ...this.#extras, tokenizer }, model.config);
+    model.tokenizer = tokenizer;
   }
 
   /** Optimizer steps done, those included that the device has yet to finish. */
@@ -291,7 +287,8 @@ export class Trainer {
       const evaluated = await this.#evaluate(signal);
       if (evaluated !== undefined) yield evaluated;
     }
-    const { sample, tokenizer } = this.#extras;
+    const { sample } = this.#extras;
+    const { tokenizer } = this.#model;
     if (
       sample && tokenizer && !signal?.aborted &&
       this.#sampledAt !== this.#step &&
@@ -350,13 +347,8 @@ export class Trainer {
    */
   async save(): Promise<Uint8Array> {
     await this.#compiled(); // the moments exist from here on
-    const { tokenizer } = this.#extras;
-    const step = this.#step;
-    return await encodeTraining(this.#model, {
-      step,
-      config: this.config,
-      tokenizer,
-    });
+    const { config } = this;
+    return await encodeTraining(this.#model, { step: this.#step, config });
   }
 
   /**
@@ -371,6 +363,7 @@ export class Trainer {
     const { step, stores } = decodeTraining(checkpoint, { layout, config });
     await this.#compiled();
     for (const [name, values] of stores) this.#store(name).write(values);
+    this.#model.tokenizer ??= checkpoint.tokenizer;
     this.#step = step;
     this.#restored = step > 0;
   }

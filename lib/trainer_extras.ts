@@ -13,9 +13,9 @@ export interface SampleRecipe extends Omit<GenerateTextOptions, "signal"> {
 
 /** What a {@linkcode Trainer} does besides training. */
 export interface TrainerExtras {
-  /** Goes into checkpoints, and makes samples possible. */
+  /** Becomes the model's, goes into checkpoints and makes samples possible; the model's own if left out. */
   readonly tokenizer?: Tokenizer | undefined;
-  /** How samples are made; needs `tokenizer`. Absent: none are. */
+  /** How samples are made; needs a tokenizer. Absent: none are. */
   readonly sample?: SampleRecipe | undefined;
   /** Batches of the training split in an evaluation, at least 1; 16 if left out. */
   readonly trainEvalBatches?: number | undefined;

@@ -1,13 +1,16 @@
 /** What of a training run a checkpoint keeps: weights, the optimizer's moments, the step. */
 
 import type { Numbers } from "./backends/backend.ts";
-import { type Checkpoint, encodeCheckpoint } from "./checkpoint.ts";
+import {
+  type Checkpoint,
+  encodeCheckpoint,
+  type TrainingState,
+} from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import type { ParameterLayout } from "./graph/layout.ts";
 import type { Model } from "./language_model.ts";
 import { momentsOf } from "./optimizer.ts";
 import { flatParameters, readParameters } from "./parameters.ts";
-import type { Tokenizer } from "./tokenizer.ts";
 
 /** The stores that are kept, each with what stands before its tensors' names. */
 function kept(config: TrainConfig): [store: string, prefix: string][] {
@@ -24,12 +27,8 @@ function kept(config: TrainConfig): [store: string, prefix: string][] {
  * @throws {RangeError} if a number in it is not finite
  */
 export async function encodeTraining(
-  { config: modelConfig, layout, stores }: Model,
-  { step, config, tokenizer }: {
-    readonly step: number;
-    readonly config: TrainConfig;
-    readonly tokenizer: Tokenizer | undefined;
-  },
+  { config: modelConfig, tokenizer, layout, stores }: Model,
+  { step, config }: TrainingState,
 ): Promise<Uint8Array> {
   // All reads begin at once, so that no step comes between them.
   const parts = await Promise.all(

@@ -88,7 +88,7 @@ const uses: Record<string, (options: Options) => unknown> = {
     });
     return await model.save();
   },
-  "Model.create": async (options) => {
+  CreateOptions: async (options) => {
     await using model = await lm.Model.create(tiny, {
       device: "reference",
       ...options,
@@ -120,6 +120,7 @@ const uses: Record<string, (options: Options) => unknown> = {
     withModel((model) =>
       Array.fromAsync(lm.generateText(model, tokenizer, "a", options))
     )(),
+  // It has the properties of SamplerOptions and GenerateTextOptions.
   SamplerOptions: (options) => {
     const sampler = new lm.Sampler(options);
     return [0, 1, 2].map((step) => sampler.sample(logits, { step }));
