@@ -208,7 +208,7 @@ export function evalWindows(
       `${task}: the text has ${tokens.length} tokens, needs at least 2`,
     );
   }
-  const windows = Math.ceil((tokens.length - 1) / blockSize);
+  const windows = windowCount(tokens.length, blockSize);
   const taken = Math.min(windows, (maxBatches ?? Infinity) * batchSize);
   const start = (i: number) => Math.floor(i * windows / taken) * blockSize;
   return {
@@ -237,6 +237,28 @@ export function evalWindows(
       }
     },
   };
+}
+
+/**
+ * How many batches of {@linkcode evalWindows} measure at most `limit` of a text's tokens: at least one, and
+ * all if the text has no more.
+ */
+export function batchesWithin(
+  limit: number,
+  { length }: { readonly length: number },
+  { blockSize, batchSize }: {
+    readonly blockSize: number;
+    readonly batchSize: number;
+  },
+): number {
+  return length - 1 <= limit
+    ? Math.ceil(windowCount(length, blockSize) / batchSize)
+    : Math.max(1, Math.floor(limit / (batchSize * blockSize)));
+}
+
+/** How many windows a text of so many tokens is cut into; the first token is no target. */
+function windowCount(tokens: number, blockSize: number): number {
+  return Math.ceil((tokens - 1) / blockSize);
 }
 
 /** The largest token; refuses negative ones, since -1 means that there is no target. */

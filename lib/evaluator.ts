@@ -8,10 +8,13 @@ import type { ModelConfig } from "./config.ts";
 import type { BatchShape, EvalBatch } from "./dataset.ts";
 import type { Model } from "./language_model.ts";
 import { breath } from "./metrics.ts";
+import { cutPlan, PartRunner } from "./parts.ts";
 import { EVAL_SLOTS, evalPlan } from "./plans.ts";
 
 /** How long an evaluation may keep signals and timers waiting, in milliseconds. */
 const BREATH_MS = 100;
+/** How far the device may run ahead, in milliseconds. */
+const AHEAD_MS = 100;
 
 /** How a split is evaluated. */
 export interface EvaluateOptions {
@@ -22,7 +25,7 @@ export interface EvaluateOptions {
 /** Runs a model's eval plans. They share the store of losses, and so take turns. */
 export class Evaluator {
   readonly #model: Model;
-  readonly #programs = new Map<string, Promise<Program>>();
+  readonly #runners = new Map<string, Promise<PartRunner>>();
   /** Settled when all that was asked for is done. */
   #last: Promise<void> = Promise.resolve();
 
@@ -35,7 +38,7 @@ export class Evaluator {
   forward(tokens: Int32Array, shape: BatchShape): Promise<Numbers> {
     return this.#inTurn(async () => {
       checkTokens(tokens, shape, this.#model.config);
-      const program = await this.#program(shape);
+      const { program } = await this.#runner(shape);
       program.buffer("tokens").write(tokens);
       program.buffer("targets").write(new Int32Array(tokens.length).fill(-1));
       program.run();
@@ -60,6 +63,10 @@ export class Evaluator {
     let filled = 0;
     let program: Program | undefined;
     let breathed = performance.now();
+    /** Batches until the next read, the time of the last read, and of a batch. */
+    let most = 1;
+    let collected = breathed;
+    let msPerBatch = 0;
     const collect = async () => {
       const losses = await program!.buffer("losses").read(0, filled);
       for (const loss of losses) total += loss;
@@ -73,14 +80,23 @@ export class Evaluator {
       signal?.throwIfAborted();
       checkTokens(batch.tokens, batch, this.#model.config);
       checkTargets(batch, this.#model.config);
-      program = await this.#program(batch);
+      const runner = await this.#runner(batch);
+      ({ program } = runner);
       program.buffer("tokens").write(batch.tokens);
       program.buffer("targets").write(batch.targets);
       program.buffer("key").write([0, 0, 0, filled]);
-      program.run();
+      await runner.run({ isOver: () => !!signal?.aborted, lastMs: msPerBatch });
+      signal?.throwIfAborted();
       count += batch.count;
       filled++;
-      if (filled === EVAL_SLOTS) await collect();
+      // A device that works by itself is not to run far ahead: what is queued cannot be called back.
+      if (filled >= most) {
+        await collect();
+        msPerBatch = (performance.now() - collected) / most;
+        collected = performance.now();
+        most = Math.round(AHEAD_MS / msPerBatch);
+        most = Math.min(EVAL_SLOTS, Math.max(1, most));
+      }
     }
     if (filled > 0) await collect();
     if (count === 0) {
@@ -96,14 +112,21 @@ export class Evaluator {
   }
 
   /** Compiled once for each shape. */
-  #program({ B, T }: BatchShape): Promise<Program> {
+  #runner({ B, T }: BatchShape): Promise<PartRunner> {
     const shape = `${B}x${T}`;
-    let program = this.#programs.get(shape);
-    if (program === undefined) {
-      program = this.#model.compile(evalPlan(this.#model.config, { B, T }));
-      this.#programs.set(shape, program);
+    let runner = this.#runners.get(shape);
+    if (runner === undefined) {
+      runner = this.#compile({ B, T });
+      this.#runners.set(shape, runner);
     }
-    return program;
+    return runner;
+  }
+
+  async #compile({ B, T }: BatchShape): Promise<PartRunner> {
+    const model = this.#model;
+    const flops = B * T * model.flopsPerToken / 3; // forward alone
+    const plan = cutPlan(evalPlan(model.config, { B, T }), "eval", flops);
+    return new PartRunner(await model.compile(plan), model.backend, "eval");
   }
 }
 

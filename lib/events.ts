@@ -24,10 +24,14 @@ export interface EvalEvent {
   readonly step: number;
   /** On windows spread evenly over the training split. */
   readonly trainLoss: number;
-  /** On the whole validation split. */
+  /** On the validation split, or on windows spread evenly over it: see `tokens`. */
   readonly valLoss: number;
   /** `valLoss` in bits per character. */
   readonly bitsPerChar: number;
+  /** Tokens of the validation split that were predicted. */
+  readonly tokens: number;
+  /** Tokens of the validation split that can be predicted: the same number if all of it was measured. */
+  readonly ofTokens: number;
 }
 
 /** How far the first step after an evaluation moved the weights. */

@@ -64,6 +64,7 @@ export class MetricsReader {
   /** Why a read failed. Nobody may be waiting for that read, so whoever asks next is told. */
   #failure: { readonly reason: unknown } | undefined;
   #limit = 1;
+  #msPerStep = 0;
   #clock = performance.now();
   #breathed = performance.now();
 
@@ -74,6 +75,16 @@ export class MetricsReader {
     this.#tokensPerStep = tokens * config.gradAccumulation;
     this.#submitted = step;
     this.#read = step;
+  }
+
+  /** Milliseconds of a step, over the steps whose metrics came together last; 0 before the first. */
+  get msPerStep(): number {
+    return this.#msPerStep;
+  }
+
+  /** Milliseconds until all submitted steps and one more should be done. */
+  get msToNextStep(): number {
+    return (this.#submitted - this.#read + 1) * this.#msPerStep;
   }
 
   /** Notes a submitted step; gives what has arrived, after waiting if too much is under way. */
@@ -124,6 +135,7 @@ export class MetricsReader {
       const now = performance.now();
       const msPerStep = (now - this.#clock) / (to - from);
       this.#clock = now;
+      this.#msPerStep = msPerStep;
       this.#limit = Math.min(
         MOST_IN_FLIGHT,
         Math.max(2, Math.round(AHEAD_MS / msPerStep)),

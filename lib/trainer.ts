@@ -4,19 +4,18 @@
  * while later steps run.
  */
 
-import type { DeviceBuffer, Numbers, Program } from "./backends/backend.ts";
+import type { DeviceBuffer, Numbers } from "./backends/backend.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { type TrainConfig, trainConfig, type TrainOptions } from "./config.ts";
 import type { Dataset } from "./dataset.ts";
-import { firstNonFinite, type Inputs } from "./diagnosis.ts";
+import { firstNonFinite } from "./diagnosis.ts";
 import { generateText } from "./generate.ts";
 import type { Model } from "./language_model.ts";
-import { breath, MetricsReader, NonFiniteError } from "./metrics.ts";
-import { METRIC_SLOTS, momentsOf, scheduleAt } from "./optimizer.ts";
-import { trainPlan } from "./plans.ts";
+import { MetricsReader, NonFiniteError } from "./metrics.ts";
+import { SplitLossMeter } from "./split_losses.ts";
+import { TrainStep } from "./train_step.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import {
-  checkBatchShape,
   checkDataset,
   checkExtras,
   type SampleRecipe,
@@ -34,6 +33,12 @@ import { updateRatios } from "./update_ratio.ts";
 
 /** Steps on end that may be left out for not being finite. */
 const MOST_SKIPS = 10;
+
+/** The largest share of a run's time that is left for the last evaluation. */
+const CLOSING = 0.25;
+
+/** How long after the deadline an evaluation or a sample may still take, in milliseconds. */
+const GRACE_MS = 1000;
 
 /**
  * Trains a model on a dataset.
@@ -63,7 +68,16 @@ export class Trainer {
   readonly #model: Model;
   readonly #dataset: Dataset;
   readonly #extras: TrainerExtras;
-  #program: Promise<Program> | undefined;
+  readonly #meter: SplitLossMeter;
+  #taker: Promise<TrainStep> | undefined;
+  /** When the run began and when it has to be over, on the clock of `performance.now()`. */
+  #begun = 0;
+  #deadline = Infinity;
+  /** Milliseconds that the last checkpoint took, and an evaluation's batch should take. */
+  #savingMs = 0;
+  #batchMs = 0;
+  /** Whether the run ends without an evaluation. */
+  #pausing = false;
   #step = 0;
   /** Whether what is due at this step may not have been told. */
   #restored = false;
@@ -87,15 +101,17 @@ export class Trainer {
   ) {
     const { tokenizer = model.tokenizer, ...rest } = options;
     const { sample, onNonFinite, ...others } = rest;
-    const { trainEvalBatches, charsPerToken, ...config } = others;
+    const { trainEvalBatches, evalTokens, charsPerToken, ...config } = others;
     const { batchSize = dataset.batchSize } = config;
     this.config = trainConfig({ ...config, batchSize });
     this.#model = model;
     this.#dataset = dataset;
-    this.#extras = { sample, trainEvalBatches, charsPerToken, onNonFinite };
+    this.#extras = { sample, onNonFinite };
+    const measured = { trainEvalBatches, evalTokens, charsPerToken };
     checkDataset(dataset, this.config, model.config);
-    checkExtras({ ...this.#extras, tokenizer }, model.config);
+    checkExtras({ ...this.#extras, ...measured, tokenizer }, model.config);
     model.tokenizer = tokenizer;
+    this.#meter = new SplitLossMeter(model, dataset, measured);
   }
 
   /** Optimizer steps done, those included that the device has yet to finish. */
@@ -103,27 +119,44 @@ export class Trainer {
     return this.#step;
   }
 
-  /** Ends {@linkcode Trainer.run} after the step that is under way, with all that its last step would tell. */
-  stop(): void {
+  /**
+   * Ends {@linkcode Trainer.run} after the step under way, with a checkpoint, an evaluation and a sample.
+   *
+   * @param options.evaluate false for a pause of milliseconds: without evaluation and sample; those that are due
+   * at this step are made up for when `run` is called again
+   */
+  stop(
+    { evaluate = true }: { readonly evaluate?: boolean | undefined } = {},
+  ): void {
     this.#stopping = true;
+    this.#pausing = !evaluate;
   }
 
   /**
-   * Trains until `maxSteps` or {@linkcode Trainer.stop}, or until the signal: then the state is that after a
-   * whole step (one whose micro-batches are under way is not taken), and a checkpoint and the end are still told. After {@linkcode Trainer.restore}
-   * it begins with the evaluation and the sample that are due at the restored step.
+   * Trains until `maxSteps`, {@linkcode Trainer.stop}, the signal or the deadline.
+   *
+   * At the signal the step under way is left, unless the device has it whole; a checkpoint of the last whole step
+   * and the end are still emitted. The deadline leaves time for the last checkpoint and evaluation, which measures
+   * as many tokens as there is time for: none, if one batch takes too long. After {@linkcode Trainer.restore} the
+   * run begins with the evaluation and the sample that are due at the restored step.
    *
    * While the consumer holds an eval, update, sample or checkpoint event, the model is exactly as it was after `step` steps.
    *
+   * @param options.deadline when the run has to be over, on the clock of `performance.now()`; Infinity if left out
    * @throws {NonFiniteError} when the loss or a gradient is not finite and `onNonFinite` is not `skip`, or
    * when that happens in 10 steps on end
    * @throws {DeviceLostError} when the device goes away
    */
   async *run(
-    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+    { signal, deadline = Infinity }: {
+      readonly signal?: AbortSignal | undefined;
+      readonly deadline?: number | undefined;
+    } = {},
   ): AsyncGenerator<TrainEvent, void> {
-    const begun = performance.now();
+    this.#begun = performance.now();
+    this.#deadline = deadline;
     this.#stopping = false;
+    this.#pausing = false;
     for (let skips: NonFiniteError[] = [];;) {
       try {
         yield* this.#steps(signal);
@@ -147,28 +180,30 @@ export class Trainer {
       : signal?.aborted
       ? "aborted"
       : "stopped";
-    if (reason !== "done" && this.#savedAt !== this.#step) {
-      yield await this.#checkpoint();
-    }
-    if (reason === "stopped") yield* this.#look(signal);
-    const seconds = (performance.now() - begun) / 1000;
+    if (reason !== "done" && this.#savedAt !== this.#step) yield* this.#keep();
+    this.#stopping = reason === "stopped"; // also at the deadline
+    if (this.#stopping) yield* this.#look(signal);
+    const seconds = (performance.now() - this.#begun) / 1000;
     yield { event: "end", step: this.#step, reason, seconds };
   }
 
   /** Steps until the run is over. */
   async *#steps(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
-    const program = await this.#compiled();
-    program.buffer("loss").write([0]);
-    if (this.#restored) {
-      this.#restored = false;
-      yield* this.#look(signal);
-    }
-    const metrics = new MetricsReader(program, this.config, this.#step);
-    while (!this.#isOver(signal)) {
+    const taker = await this.#compiled();
+    taker.program.buffer("loss").write([0]);
+    if (this.#restored) yield* this.#look(signal);
+    const metrics = new MetricsReader(taker.program, this.config, this.#step);
+    while (!this.#isOver(signal) && !this.#isLate(metrics)) {
       const before = await this.#evaluatedWeights();
       if (before !== undefined) metrics.resume();
-      if (!await this.#submit(program, signal)) break;
+      const isOver = () =>
+        signal?.aborted === true || performance.now() > this.#deadline;
+      const lastMs = metrics.msPerStep;
+      if (!await taker.take(this.#step, { isOver, lastMs })) break;
+      this.#step++;
       yield* await metrics.submitted();
+      // A third of the work of a micro-batch.
+      this.#batchMs = metrics.msPerStep / 3 / this.config.gradAccumulation;
       await this.#check(metrics);
       if (before !== undefined || this.#isDue()) {
         yield* await metrics.drain();
@@ -187,6 +222,16 @@ export class Trainer {
       signal?.aborted === true;
   }
 
+  /** Whether another step would end after the deadline, or leave too little time for what comes last. */
+  #isLate(metrics: MetricsReader): boolean {
+    const now = performance.now();
+    const evaluation = this.#meter.expectedMs(this.#batchMs);
+    const last = this.#savingMs +
+      Math.min(evaluation, CLOSING * (this.#deadline - this.#begun));
+    const next = now + metrics.msToNextStep;
+    return next > this.#deadline || next + last > this.#deadline + GRACE_MS;
+  }
+
   /** Throws if a step failed; `step` is then that of the weights, which the device has left alone since. */
   async #check(metrics: MetricsReader): Promise<void> {
     try {
@@ -195,48 +240,12 @@ export class Trainer {
       if (!(error instanceof NonFiniteError)) throw error;
       const { step, loss, gradNorm } = error;
       this.#step = step - 1;
-      const { plan } = await this.#compiled();
-      const inputs = this.#inputs(this.#step);
+      const taker = await this.#compiled();
+      const inputs = taker.inputs(this.#step);
+      const { plan } = taker.program;
       const first = await firstNonFinite(this.#model, plan, inputs);
       throw new NonFiniteError(step, loss, gradNorm, first);
     }
-  }
-
-  /** What the runs of a step read: one micro-batch after the other. */
-  *#inputs(step: number): Generator<Inputs> {
-    const { gradAccumulation, seed } = this.config;
-    for (let micro = 0; micro < gradAccumulation; micro++) {
-      const counter = step * gradAccumulation + micro;
-      const key = [seed, counter, step % METRIC_SLOTS, 0];
-      const { B, T, tokens, targets } = this.#dataset.batch(step, micro);
-      checkBatchShape({ B, T }, this.#dataset);
-      yield { tokens, targets, key };
-    }
-  }
-
-  /** Queues one optimizer step; tells whether it did, as the signal can come between micro-batches. */
-  async #submit(
-    program: Program,
-    signal: AbortSignal | undefined,
-  ): Promise<boolean> {
-    const { gradAccumulation } = this.config;
-    program.buffer("schedule").write(scheduleAt(this.config, this.#step));
-    let left = gradAccumulation;
-    for (const inputs of this.#inputs(this.#step)) {
-      for (const [name, values] of Object.entries(inputs)) {
-        program.buffer(name).write(values);
-      }
-      const last = --left === 0;
-      program.run(last ? ["gradient", "update"] : ["gradient"]);
-      if (!last) await breath();
-      if (!last && signal?.aborted) {
-        // The step is not taken at all: nothing of it stays.
-        this.#store("grads").write(new Float32Array(this.#model.layout.length));
-        return false;
-      }
-    }
-    this.#step++;
-    return true;
   }
 
   /** The weights, if they are those of an evaluation: the next step's update is measured against them. */
@@ -246,7 +255,7 @@ export class Trainer {
       : undefined;
   }
 
-  /** Told before the checkpoint of its step, so that who resumes from there has it. */
+  /** Emitted before that step's checkpoint, so a resumed run keeps it. */
   async #update(before: Numbers): Promise<UpdateEvent> {
     const after = await this.#store("params").read();
     const ratios = updateRatios(this.#model.layout, { before, after });
@@ -271,13 +280,15 @@ export class Trainer {
     const { maxSteps, checkpointInterval } = this.config;
     // What can be lost comes first.
     if (this.#step === maxSteps || this.#isMultiple(checkpointInterval)) {
-      yield await this.#checkpoint();
+      yield* this.#keep();
     }
     yield* this.#look(signal);
   }
 
   /** The evaluation and the sample that are due. */
   async *#look(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
+    this.#restored = this.#pausing;
+    if (this.#pausing) return;
     const { maxSteps, evalInterval, sampleInterval } = this.config;
     const isLast = () => this.#step === maxSteps || this.#stopping;
     if (
@@ -291,6 +302,7 @@ export class Trainer {
     const { tokenizer } = this.#model;
     if (
       sample && tokenizer && !signal?.aborted &&
+      performance.now() < this.#deadline + GRACE_MS &&
       this.#sampledAt !== this.#step &&
       (isLast() || this.#isMultiple(sampleInterval))
     ) {
@@ -301,19 +313,12 @@ export class Trainer {
   async #evaluate(
     signal: AbortSignal | undefined,
   ): Promise<EvalEvent | undefined> {
-    const { trainEvalBatches = 16, charsPerToken = 1 } = this.#extras;
+    const [until, guess] = [this.#deadline + GRACE_MS, this.#batchMs];
     try {
-      const valLoss = await this.#model.evaluate(
-        this.#dataset.evalBatches("val"),
-        { signal },
-      );
-      const trainLoss = await this.#model.evaluate(
-        this.#dataset.evalBatches("train", { maxBatches: trainEvalBatches }),
-        { signal },
-      );
-      const bitsPerChar = valLoss / Math.LN2 / charsPerToken;
+      const losses = await this.#meter.measure({ signal, until, guess });
+      if (losses === undefined) return undefined;
       const step = this.#evaluatedAt = this.#step;
-      return { event: "eval", step, trainLoss, valLoss, bitsPerChar };
+      return { event: "eval", step, ...losses };
     } catch (error) {
       if (signal?.aborted) return undefined;
       throw error;
@@ -329,15 +334,22 @@ export class Trainer {
   ): Promise<SampleEvent> {
     const options = { ...recipe, signal };
     const pieces = generateText(this.#model, tokenizer, prompt, options);
-    const text = (await Array.fromAsync(pieces)).join("");
+    let text = "";
+    for await (const piece of pieces) {
+      text += piece;
+      if (performance.now() > this.#deadline + GRACE_MS) break;
+    }
     const step = this.#sampledAt = this.#step;
     return { event: "sample", step, prompt, text };
   }
 
-  async #checkpoint(): Promise<CheckpointEvent> {
+  /** The checkpoint of this step; what the consumer does with it counts as its time. */
+  async *#keep(): AsyncGenerator<CheckpointEvent> {
+    const begun = performance.now();
     const bytes = await this.save();
     const step = this.#savedAt = this.#step;
-    return { event: "checkpoint", step, bytes };
+    yield { event: "checkpoint", step, bytes };
+    this.#savingMs = performance.now() - begun;
   }
 
   /**
@@ -372,22 +384,11 @@ export class Trainer {
     return this.#model.stores.get(name)!;
   }
 
-  #compiled(): Promise<Program> {
-    return this.#program ??= this.#compile();
-  }
-
-  async #compile(): Promise<Program> {
-    const { batchSize: B, blockSize: T } = this.#dataset;
-    const plan = trainPlan(this.#model.config, this.config, { B, T });
-    const hadTrainer = this.#model.stores.has("m");
-    const program = await this.#model.compile(plan);
-    if (hadTrainer) {
-      // The moments are those of another training, and belong to its steps.
-      const zeros = new Float32Array(this.#model.layout.length);
-      for (const name of ["grads", ...momentsOf(this.config)]) {
-        this.#store(name).write(zeros);
-      }
-    }
-    return program;
+  #compiled(): Promise<TrainStep> {
+    return this.#taker ??= TrainStep.compile(
+      this.#model,
+      this.#dataset,
+      this.config,
+    );
   }
 }

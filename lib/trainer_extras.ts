@@ -19,6 +19,11 @@ export interface TrainerExtras {
   readonly sample?: SampleRecipe | undefined;
   /** Batches of the training split in an evaluation, at least 1; 16 if left out. */
   readonly trainEvalBatches?: number | undefined;
+  /**
+   * Tokens of the validation split that an evaluation measures at most, at least 1; 2^18 if left out. Of a longer
+   * split it measures windows spread evenly over it, the same ones each time. Infinity measures all.
+   */
+  readonly evalTokens?: number | undefined;
   /** Characters per token, above 0, for `bitsPerChar`; 1 if left out. */
   readonly charsPerToken?: number | undefined;
   /**
@@ -66,7 +71,13 @@ export function checkBatchShape(
 
 /** Refuses extras that do not fit the model or each other. */
 export function checkExtras(
-  { tokenizer, sample, trainEvalBatches = 1, charsPerToken = 1 }: TrainerExtras,
+  {
+    tokenizer,
+    sample,
+    trainEvalBatches = 1,
+    evalTokens = 1,
+    charsPerToken = 1,
+  }: TrainerExtras,
   model: ModelConfig,
 ): void {
   if (tokenizer !== undefined) {
@@ -78,6 +89,13 @@ export function checkExtras(
   if (!Number.isInteger(trainEvalBatches) || trainEvalBatches < 1) {
     throw new RangeError(
       `Cannot create Trainer: trainEvalBatches (${trainEvalBatches}) is not an integer of at least 1`,
+    );
+  }
+  if (
+    !(evalTokens === Infinity || Number.isInteger(evalTokens)) || evalTokens < 1
+  ) {
+    throw new RangeError(
+      `Cannot create Trainer: evalTokens (${evalTokens}) is neither an integer of at least 1 nor Infinity`,
     );
   }
   if (!(charsPerToken > 0 && charsPerToken < Infinity)) {

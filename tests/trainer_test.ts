@@ -77,6 +77,7 @@ describe("Trainer", () => {
     assertThrows(create({ sample: recipe }), TypeError, "need a tokenizer");
     assertThrows(create({ trainEvalBatches: 0 }), RangeError, "Batches (0)");
     assertThrows(create({ charsPerToken: 0 }), RangeError, "PerToken (0)");
+    assertThrows(create({ evalTokens: 0.5 }), RangeError, "evalTokens (0.5)");
     create({ tokenizer, sample: recipe, trainEvalBatches: 1 })();
   });
 

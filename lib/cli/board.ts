@@ -24,6 +24,7 @@ const tags: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     trainLoss: "loss/train",
     valLoss: "loss/validation",
     bitsPerChar: "bits per character",
+    tokens: "validation tokens measured",
   },
 } satisfies Partial<Record<TrainEvent["event"], Record<string, string>>>;
 

@@ -220,7 +220,7 @@ async function remeasure(
   },
 ): Promise<Finding> {
   if (told === undefined) {
-    const found = "none was told at the checkpoint's step";
+    const found = "none of the whole split was told at the checkpoint's step";
     return { status: "skipped", found };
   }
   if (dataset.size("val") * model.flopsPerToken / 3 > MOST_FLOPS) {

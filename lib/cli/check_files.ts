@@ -125,6 +125,8 @@ interface Line {
   readonly step: number;
   readonly loss?: number | null;
   readonly valLoss?: number | null;
+  readonly tokens?: number;
+  readonly ofTokens?: number;
 }
 
 async function checkMetrics(
@@ -184,7 +186,7 @@ function parsed(json: string): Line | undefined {
   }
 }
 
-/** The validation loss that a run told of the step that its checkpoint is of. */
+/** The validation loss that a run recorded of the whole split, at the step that its checkpoint is of. */
 export async function recordedLoss(
   { path, checkpoint: { training } }: TrainedModel,
 ): Promise<number | undefined> {
@@ -192,7 +194,8 @@ export async function recordedLoss(
   if (bytes === undefined || training === undefined) return undefined;
   const lines = new TextDecoder().decode(bytes).split("\n").map(parsed);
   return lines.findLast((line) =>
-    line?.event === "eval" && line.step === training.step
+    line?.event === "eval" && line.step === training.step &&
+    line.tokens === line.ofTokens
   )?.valLoss ?? undefined;
 }
 

@@ -1,6 +1,6 @@
 /** `eval`: a trained model's loss on a whole split of a text. */
 
-import { evalWindows, trainSize } from "../dataset.ts";
+import { batchesWithin, evalWindows, trainSize } from "../dataset.ts";
 import { Model } from "../language_model.ts";
 import type { Tokens } from "../tokens.ts";
 import type { Arguments } from "./arguments.ts";
@@ -58,10 +58,23 @@ export async function evaluate(
   writeError(`${trained.path} on ${deviceName(model.backend)}\n`);
 
   const status = new StatusLine(canRedraw());
-  status.show(() => "evaluating");
+  const shape = { blockSize, batchSize };
+  const limit = flags.evalTokens || Infinity;
+  const maxBatches = batchesWithin(limit, part, shape);
+  const windows = evalWindows(part, { ...shape, maxBatches });
+  const most = Math.min(limit, part.length - 1);
+  let measured = 0;
+  const batches = function* () {
+    for (const batch of windows) {
+      const share = Math.floor(100 * measured / most);
+      status.show(() => `evaluating, ${share} %`);
+      measured += batch.count;
+      yield batch;
+    }
+  };
   let loss: number;
   try {
-    loss = await model.evaluate(evalWindows(part, { blockSize, batchSize }), {
+    loss = await model.evaluate(batches(), {
       signal: interrupt.signal,
     });
   } finally {
@@ -71,7 +84,8 @@ export async function evaluate(
     step: training?.step,
     data: name,
     split,
-    tokens: part.length - 1,
+    tokens: measured,
+    ofTokens: part.length - 1,
     loss,
     bitsPerChar: loss / Math.LN2 / charactersPerToken(tokenizer, part),
     perplexity: Math.exp(loss),
@@ -87,6 +101,8 @@ interface Result {
   readonly split: EvalSplit;
   /** Tokens that were predicted. */
   readonly tokens: number;
+  /** Tokens that could be. */
+  readonly ofTokens: number;
   /** Plain cross-entropy in nats per token. */
   readonly loss: number;
   readonly bitsPerChar: number;
@@ -145,12 +161,15 @@ function asJson({ loss, split, ...result }: Result): string {
 }
 
 function asText(
-  { step, data, split, tokens, loss, bitsPerChar, perplexity }: Result,
+  { step, data, split, tokens, ofTokens, loss, bitsPerChar, perplexity }:
+    Result,
 ): string {
   return [
     ...(step === undefined ? [] : [`after step          ${step}`]),
     `text                ${data}, ${splitNames[split]}`,
-    `tokens              ${tokens.toLocaleString("en")}`,
+    `tokens              ${tokens.toLocaleString("en")}${
+      tokens < ofTokens ? ` of ${ofTokens.toLocaleString("en")}` : ""
+    }`,
     `loss                ${loss.toFixed(4)} nats per token`,
     `bits per character  ${bitsPerChar.toFixed(4)}`,
     `perplexity          ${perplexity.toFixed(3)}`,

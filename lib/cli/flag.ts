@@ -133,6 +133,14 @@ export function numberOrOff(
   return { ...text, value: range.whole ? "N|off" : "X|off", range, read };
 }
 
+/** A flag with a count, where 0 or the word `all` means no limit; it gives 0 for both. */
+export function countOrAll(text: FlagText): Flag<number> {
+  const range: Range = { least: 0, whole: true };
+  const read = (texts: readonly string[]) =>
+    texts.at(-1) === "all" ? 0 : toNumber(texts.at(-1)!, range, " or all");
+  return { ...text, value: "N|all", range, read };
+}
+
 /** A flag with a span of time, in seconds: `90`, `90s`, `10m`, `1h30m`, or the word `off`. */
 export function spanOrOff(text: FlagText): Flag<number | null> {
   const complaint = "is not a time above 0 such as 90s, 10m or 1h30m";

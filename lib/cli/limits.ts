@@ -1,24 +1,46 @@
 /** When a run is over before its last step: its time is up, or nothing gets better any more. */
 
 import type { TrainEvent } from "../events.ts";
-import { duration } from "./progress.ts";
+import { CommandError } from "./errors.ts";
 import type { RunHistory } from "./run_history.ts";
 import type { RunOptions } from "./run_options.ts";
 
-/** Watches the events of one run. */
+/** When the command has to be over, on the clock of `performance.now()`, which began with the process. */
+export function deadlineOf({ maxTime }: Pick<RunOptions, "maxTime">): number {
+  return 1000 * (maxTime ?? Infinity);
+}
+
+/** The signal, aborted too when the command has to be over: for what comes before training. */
+export function inTime(
+  signal: AbortSignal,
+  options: Pick<RunOptions, "maxTime">,
+): AbortSignal {
+  const left = deadlineOf(options) - performance.now();
+  if (left === Infinity) return signal;
+  const late = new AbortController();
+  const error = new CommandError(
+    `Cannot train in --max-time ${options.maxTime}s: reading the text takes longer`,
+    "--max-time counts from the start of the command",
+  );
+  const timer = setTimeout(
+    () => late.abort(error),
+    Math.min(left, 2 ** 31 - 1),
+  );
+  Deno.unrefTimer(timer);
+  return AbortSignal.any([signal, late.signal]);
+}
+
+/** Watches the events of one run for evaluations that get no better. */
 export class Limits {
-  readonly #maxTime: number | null;
   readonly #patience: number | null;
-  readonly #begun = performance.now();
   #best: number;
   #evalsSinceBest: number;
 
   /** @param history what the run told before, if it goes on: patience does not begin anew */
   constructor(
-    { maxTime, patience }: Pick<RunOptions, "maxTime" | "patience">,
+    { patience }: Pick<RunOptions, "patience">,
     history?: RunHistory,
   ) {
-    this.#maxTime = maxTime;
     this.#patience = patience;
     this.#best = history?.bestValLoss ?? Infinity;
     this.#evalsSinceBest = history?.evalsSinceBest ?? 0;
@@ -26,10 +48,6 @@ export class Limits {
 
   /** Why the run shall stop at an event, in words; undefined if it shall not. */
   reachedAt(event: TrainEvent): string | undefined {
-    const maxTime = this.#maxTime ?? Infinity;
-    if (performance.now() - this.#begun >= 1000 * maxTime) {
-      return `${duration(maxTime)} are over`;
-    }
     if (event.event !== "eval") return undefined;
     const isLower = event.valLoss < this.#best;
     this.#evalsSinceBest = isLower ? 0 : this.#evalsSinceBest + 1;

@@ -84,7 +84,8 @@ function timeLeft({ secondsLeft }: Progress): string | undefined {
     : `${duration(secondsLeft)} left`;
 }
 
-function significant(value: number): string {
+/** A number of three digits, as short as it gets. */
+export function significant(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 

@@ -3,16 +3,19 @@
  * that goes on has it again, unless its flags say otherwise.
  */
 
+import { EVAL_TOKENS } from "../split_losses.ts";
 import { given } from "./arguments.ts";
 import { UsageError } from "./errors.ts";
 import { flagName } from "./flag.ts";
 
 /** The options, each a flag. */
 export interface RunOptions {
-  /** Seconds after which a session of the run ends; `null`: no limit. */
+  /** Seconds after which the command ends, reading the text, evaluations and samples included; `null`: no limit. */
   maxTime: number | null;
   /** Evaluations in a row without a new lowest validation loss that end the run; `null`: no limit. */
   patience: number | null;
+  /** Tokens of the validation split that an evaluation measures at most; 0: all. */
+  evalTokens: number;
   /** How many checkpoints stay under their step, besides the last. */
   keep: number;
   /** What happens at a step whose loss or gradient is not finite. */
@@ -22,6 +25,7 @@ export interface RunOptions {
 const defaults: Readonly<RunOptions> = {
   maxTime: null,
   patience: null,
+  evalTokens: EVAL_TOKENS,
   keep: 0,
   onNonfinite: "stop",
 };
@@ -45,7 +49,9 @@ export function runOptions(
     throw new UsageError(
       `Cannot use --${
         flagName(key)
-      } ${value}: it is not an integer of at least ${key === "keep" ? 0 : 1}`,
+      } ${value}: it is not an integer of at least ${
+        key === "keep" || key === "evalTokens" ? 0 : 1
+      }`,
     );
   }
   const before = Object(recorded) as Partial<RunOptions>;
@@ -59,6 +65,7 @@ const isCount = (value: unknown, least: number) =>
 const isValid: Record<keyof RunOptions, (value: unknown) => boolean> = {
   maxTime: (value) => value === null || isCount(value, 1),
   patience: (value) => value === null || isCount(value, 1),
+  evalTokens: (value) => isCount(value, 0),
   keep: (value) => isCount(value, 0),
   onNonfinite: (value) => value === "stop" || value === "skip",
 };

@@ -2,7 +2,9 @@
 
 import { DeviceLostError, NoAdapterError } from "../backends/backend.ts";
 import { Model, type ModelPlacement } from "../language_model.ts";
+import type { TrainConfig } from "../config.ts";
 import { NonFiniteError } from "../metrics.ts";
+import { learningRateAt } from "../optimizer.ts";
 import { Sampler } from "../sampler.ts";
 import { Trainer } from "../trainer.ts";
 import { type Arguments, given } from "./arguments.ts";
@@ -10,9 +12,10 @@ import { corpusName } from "./corpus.ts";
 import { deviceName } from "./device_name.ts";
 import { CommandError, exitCode, isFailure } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
-import { Limits } from "./limits.ts";
+import { deadlineOf, Limits } from "./limits.ts";
 import { opening } from "./opening.ts";
 import { placement } from "./placement.ts";
+import { significant } from "./progress.ts";
 import { program, VERSION } from "./program.ts";
 import { hasCheckpoint, readRunConfig, RunDirectory } from "./run_directory.ts";
 import { nothingTold } from "./run_history.ts";
@@ -109,7 +112,7 @@ async function attempt(
     history: setup.resumed?.history ?? setup.restarted,
     keep: setup.options.keep,
   });
-  interrupt.doing = "stopping after this step (saves a checkpoint)";
+  interrupt.doing = "stopping, after a checkpoint";
   describe(setup, model);
   const report = new TrainingReport({
     setup,
@@ -128,11 +131,12 @@ async function attempt(
       run: setup.path,
       ...facts,
     });
-    for await (const event of trainer.run({ signal })) {
+    const deadline = deadlineOf(setup.options);
+    for await (const event of trainer.run({ signal, deadline })) {
       const reached = limits.reachedAt(event);
       if (reached !== undefined) {
         trainer.stop();
-        report.stopsBecause(reached);
+        report.runsOutOfPatience(reached);
       }
       await report.take(event);
     }
@@ -186,6 +190,7 @@ async function makeTrainer(
     tokenizer,
     charsPerToken,
     onNonFinite: options.onNonfinite,
+    evalTokens: options.evalTokens || Infinity,
     sample: {
       prompt: opening(tokenizer),
       maxNewTokens,
@@ -232,19 +237,33 @@ async function recordOf(
 }
 
 function describe(
-  { path, data, dataset, tokenizer, resumed }: TrainingSetup,
+  { path, data, dataset, tokenizer, train, resumed }: TrainingSetup,
   { parameterCount, backend }: Model,
 ): void {
   const count = (value: number) => value.toLocaleString("en");
   const tokens = dataset.size("train") + dataset.size("val");
   const from = resumed === undefined ? "" : ` from step ${resumed.step}`;
+  const stretched = resumed === undefined ? "" : stretchedText(train, resumed);
   writeError(
     `${count(parameterCount)} parameters on ${deviceName(backend)}\n` +
       visible(
         `${corpusName(data)}: ${count(tokens)} tokens ` +
           `(${tokenizer.kind}) -> ${path}${from}\n`,
-      ),
+      ) + stretched,
   );
+}
+
+/** What another number of steps makes of the learning rate of a resumed run; empty if nothing. */
+function stretchedText(
+  train: TrainConfig,
+  { step, checkpoint }: NonNullable<TrainingSetup["resumed"]>,
+): string {
+  const before = checkpoint.training!.config;
+  const [was, is] = [before, train].map((config) =>
+    significant(learningRateAt(config, step))
+  );
+  if (was === is) return "";
+  return `the learning rate goes from ${was} to ${is}: the schedule that ended at step ${before.maxSteps} now ends at step ${train.maxSteps}\n`;
 }
 
 async function sayGoodbye(
@@ -259,7 +278,8 @@ async function sayGoodbye(
     `look at it: ${program()} report ${path}`,
   ];
   if (!report.complete) {
-    lines.push(`go on:      ${program()} train --resume ${path}`);
+    const advice = `${program()} train --resume ${path}`;
+    lines.push(`go on:      ${advice}${report.adviceFlag}`);
   }
   writeError(`${lines.join("\n")}\n`);
 }

@@ -3,9 +3,10 @@
  * standard output; progress and samples to people.
  */
 
-import type { EvalEvent, StepEvent, TrainEvent } from "../events.ts";
+import type { EndEvent, EvalEvent, StepEvent, TrainEvent } from "../events.ts";
 import type { Told } from "./board.ts";
 import { OutputClosedError } from "./errors.ts";
+import { deadlineOf } from "./limits.ts";
 import { duration, logText, type Progress, statusText } from "./progress.ts";
 import { LossPlot } from "./loss_plot.ts";
 import type { RunDirectory } from "./run_directory.ts";
@@ -24,6 +25,15 @@ import type { TrainingSetup } from "./training_setup.ts";
 
 /** Seconds between lines where a status line cannot be drawn. */
 const LOG_SECONDS = 10;
+
+/** What part of the validation split an evaluation measured, as an addition to a line; empty if all. */
+function partText({ tokens, ofTokens }: EvalEvent): string {
+  return tokens === ofTokens
+    ? ""
+    : ` (on ${tokens.toLocaleString("en")} of ${
+      ofTokens.toLocaleString("en")
+    } validation tokens)`;
+}
 
 /** What a {@linkcode TrainingReport} needs. */
 export interface ReportOptions {
@@ -52,7 +62,13 @@ export class TrainingReport {
   #best: { readonly loss: number; readonly step?: number };
   #outputClosed = false;
   #why: string | undefined;
-  #complete = false;
+  #ranOutOfPatience = false;
+  #ended: EndEvent["reason"] | undefined;
+  #measured = "";
+  /** The step of the last evaluation, and when an evaluation and all with it began, in seconds. */
+  #evaluatedAt = -1;
+  #lookBegan: number | undefined;
+  #looks = { count: 0, seconds: 0 };
 
   constructor(options: ReportOptions) {
     const { train, resumed } = options.setup;
@@ -70,12 +86,21 @@ export class TrainingReport {
 
   /** Whether all steps were done. */
   get complete(): boolean {
-    return this.#complete;
+    return this.#ended === "done";
   }
 
-  /** The run will end before its last step, for a reason in words. */
-  stopsBecause(why: string): void {
-    this.#why ??= why;
+  /** The flag, after a space, without which a resumed run would stop where it is; empty if there is none. */
+  get adviceFlag(): string {
+    if (this.#ranOutOfPatience) return " --patience off";
+    const isStuck = this.#ended === "stopped" &&
+      this.#progress.step === this.#stepsBefore;
+    return isStuck ? " --max-time off" : "";
+  }
+
+  /** Notes that losses get no lower, in words: the run ends before its last step. */
+  runsOutOfPatience(why: string): void {
+    this.#why = why;
+    this.#ranOutOfPatience = true;
   }
 
   /** The run begins. */
@@ -94,10 +119,11 @@ export class TrainingReport {
       await this.#record(checkpointRecord({ step, path, bytes: bytes.length }));
       return;
     }
-    const why = event.event === "end" && event.reason === "stopped"
-      ? this.#why
-      : undefined;
-    await this.#record(why === undefined ? event : { ...event, why });
+    if (event.event === "end" && event.reason === "stopped") {
+      const { maxTime } = this.#options.setup.options;
+      this.#why ??= `--max-time ${maxTime}s reached`;
+      await this.#record({ ...event, why: this.#why });
+    } else await this.#record(event);
     this.#plot.take(event);
     switch (event.event) {
       case "step":
@@ -117,7 +143,7 @@ export class TrainingReport {
           }\n`,
         );
       case "end":
-        this.#complete = event.reason === "done";
+        this.#ended = event.reason;
         this.#options.status.clear();
         this.#leavePlot();
     }
@@ -138,10 +164,16 @@ export class TrainingReport {
     const parts = [
       `${step} of ${maxSteps} steps`,
       `${step - this.#stepsBefore} in ${duration(seconds)}`,
-      ...(this.#why && !this.#complete ? [`stopped since ${this.#why}`] : []),
+      ...(this.#ended === "stopped" ? [`stopped: ${this.#why}`] : []),
     ];
     if (valLoss !== undefined) {
-      parts.push(`validation loss ${valLoss.toFixed(4)}`);
+      const at = this.#evaluatedAt === step
+        ? this.#measured
+        : ` at step ${this.#evaluatedAt}`;
+      parts.push(`validation loss ${valLoss.toFixed(4)}${at}`);
+    }
+    if (this.#ended !== "aborted" && this.#evaluatedAt !== step) {
+      parts.push("no time was left for a last evaluation");
     }
     if (this.#best.step !== undefined && this.#best.loss !== valLoss) {
       parts.push(
@@ -172,16 +204,23 @@ export class TrainingReport {
     const { maxSteps } = this.#progress;
     const now = performance.now() / 1000;
     this.#firstStep ??= { step, at: now };
+    this.#endLook(now);
     const { step: first, at } = this.#firstStep;
-    const secondsPerStep = (now - at) / (step - first);
     this.#progress = {
       ...this.#progress,
       step,
       loss,
       tokensPerSecond,
-      ...(step > first && { secondsLeft: secondsPerStep * (maxSteps - step) }),
+      ...(step > first && {
+        secondsLeft: this.#secondsLeft(event, {
+          now,
+          perStep: (now - at - this.#looks.seconds) / (step - first),
+        }),
+      }),
     };
-    this.#draw(this.#isEvaluated(step) ? "evaluating" : undefined);
+    const isEvaluated = this.#isEvaluated(step);
+    if (isEvaluated) this.#lookBegan = now;
+    this.#draw(isEvaluated ? "evaluating" : undefined);
     if (canRedraw()) return;
     if (now - this.#loggedAt < LOG_SECONDS && step < maxSteps) return;
     this.#loggedAt = now;
@@ -189,10 +228,45 @@ export class TrainingReport {
     writeError(`${line}\n`);
   }
 
+  /** Notes what the evaluation, and what came with it, took. */
+  #endLook(now: number): void {
+    if (this.#lookBegan === undefined) return;
+    this.#looks.count++;
+    this.#looks.seconds += now - this.#lookBegan;
+    this.#lookBegan = undefined;
+  }
+
+  /** Seconds to the last step, with all evaluations, or to the end of `--max-time` if that is nearer. */
+  #secondsLeft(
+    { step, tokensPerSecond }: StepEvent,
+    { now, perStep }: { readonly now: number; readonly perStep: number },
+  ): number {
+    const { train, options, dataset } = this.#options.setup;
+    const { maxSteps, evalInterval } = train;
+    const { count, seconds } = this.#looks;
+    const tokens = Math.min(
+      dataset.size("val"),
+      options.evalTokens || Infinity,
+    );
+    // Before the first one: a forward pass takes a third of a step.
+    const perLook = count > 0
+      ? seconds / count
+      : tokens / (3 * tokensPerSecond);
+    const passed = (end: number) =>
+      evalInterval > 0 ? Math.floor((end - 1) / evalInterval) : 0;
+    const looks = 1 + passed(maxSteps) - passed(step + 1);
+    return Math.min(
+      perStep * (maxSteps - step) + perLook * looks,
+      deadlineOf(options) / 1000 - now,
+    );
+  }
+
   async #eval(event: EvalEvent): Promise<void> {
     const { step, trainLoss, valLoss, bitsPerChar } = event;
     const { setup, directory, weights } = this.#options;
     this.#progress = { ...this.#progress, valLoss };
+    this.#evaluatedAt = step;
+    this.#measured = partText(event);
     this.#options.status.clear();
     const losses = `train loss ${trainLoss.toFixed(4)}, validation loss ${
       valLoss.toFixed(4)
@@ -200,7 +274,7 @@ export class TrainingReport {
     writeError(
       `step ${step}/${setup.train.maxSteps}: ${losses}, ${
         bitsPerChar.toFixed(3)
-      } bits/char\n`,
+      } bits/char${this.#measured}\n`,
     );
     if (valLoss < this.#best.loss) {
       this.#best = { loss: valLoss, step };

@@ -32,6 +32,7 @@ import {
   withFlagNames,
 } from "./errors.ts";
 import { flagName } from "./flag.ts";
+import { inTime } from "./limits.ts";
 import { program } from "./program.ts";
 import { newRunPath, readRunConfig, RunDirectory } from "./run_directory.ts";
 import { readHistory, type RunHistory } from "./run_history.ts";
@@ -100,7 +101,7 @@ async function newRun(
   const corpus = await load({
     data: flags.data,
     tokenizer: initial?.tokenizer ?? flags.tokenizer ?? preset.tokenizer,
-    signal,
+    signal: inTime(signal, options),
   });
   const { tokenizer } = corpus;
   const model = configure(tokenizer.vocabSize);
@@ -202,7 +203,7 @@ async function resumedRun(
     record: data,
     data: flags.data,
     tokenizer,
-    signal,
+    signal: inTime(signal, options),
   });
   const resumed = { checkpoint, step, history };
   return {

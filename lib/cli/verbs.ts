@@ -4,6 +4,7 @@ import { type Device, devices } from "../backends/open.ts";
 import type { ModelConfig, TrainConfig } from "../config.ts";
 import { fieldRanges, modelFields, trainFields } from "../config_fields.ts";
 import { DEFAULT_PRESET, type PresetName, presets } from "../presets.ts";
+import { EVAL_TOKENS } from "../split_losses.ts";
 import type { TokenizerKind } from "../tokenizer.ts";
 import type { Syntax } from "./arguments.ts";
 import { modelFlags, trainingFlags } from "./field_flags.ts";
@@ -11,6 +12,7 @@ import {
   atLeastOne,
   choice,
   cores,
+  countOrAll,
   dataFlag,
   type Flag,
   type FlagsOf,
@@ -129,7 +131,12 @@ export const trainVerb: Verb<TrainFlags> = {
     }),
     maxTime: spanOrOff({
       help:
-        "stop after this time, such as 90s, 10m or 1h30m; the schedule still follows --steps",
+        "end the command after this time, such as 90s, 10m or 1h30m; the schedule still follows --steps",
+    }),
+    evalTokens: countOrAll({
+      help:
+        "validation tokens that an evaluation measures at most, spread evenly; all or 0: the whole split",
+      without: String(EVAL_TOKENS),
     }),
     patience: numberOrOff({
       help: "stop after N evaluations in a row without a new lowest loss",
@@ -156,6 +163,7 @@ export const trainVerb: Verb<TrainFlags> = {
       "resume",
       "initFrom",
       "maxTime",
+      "evalTokens",
       "patience",
       "keep",
       "onNonfinite",
@@ -280,6 +288,7 @@ export type EvalSplit = "val" | "train" | "all";
 export interface EvalFlags extends CommonFlags {
   data: readonly string[];
   split: EvalSplit;
+  evalTokens: number;
   blockSize: number;
   batchSize: number;
   best: boolean;
@@ -304,6 +313,10 @@ export const evalVerb: Verb<EvalFlags> = {
       help: "the last tenth of the text, all before it, or the whole text",
       without: "val for the run's own text, all for another",
     }),
+    evalTokens: countOrAll({
+      help: "tokens to measure at most, spread evenly over the split",
+      without: "all",
+    }),
     blockSize: integer({
       help: "tokens in a window; at most the model's",
       without: "the model's",
@@ -320,6 +333,7 @@ export const evalVerb: Verb<EvalFlags> = {
     Flags: [
       "data",
       "split",
+      "evalTokens",
       "blockSize",
       "batchSize",
       "best",

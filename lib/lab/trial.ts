@@ -72,7 +72,10 @@ export async function runTrial(
     seed,
   });
   await using model = await Model.create(config, { backend, seed });
-  const trainer = new Trainer(model, dataset, train);
+  const trainer = new Trainer(model, dataset, {
+    ...train,
+    evalTokens: Infinity, // outcomes are of the whole split
+  });
   const curve: Outcome["curve"][number][] = [];
   let diverged: Outcome["diverged"];
   let tokensPerSecond = 0;

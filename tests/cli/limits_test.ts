@@ -24,21 +24,21 @@ Deno.test("--max-time stops a run, which is evaluated and can go on", async () =
   await using here = await Workplace.create();
   const endless = "--steps 1000000 --eval-interval 0 --sample-interval 0";
   const { code, stderr } = await here.run(
-    small(`${endless} --checkpoint-interval 0 --max-time 1s --out run`),
+    small(`${endless} --checkpoint-interval 0 --max-time 2s --out run`),
   );
   assertEquals(code, 0, stderr);
-  assertStringIncludes(stderr, "stopped since 0:01 are over");
+  assertStringIncludes(stderr, "stopped: --max-time 2s reached");
   assertStringIncludes(stderr, "train --resume run");
   const events = await told(here, "run");
   assertEquals(events.slice(-4).map(({ event }) => event), [
     ...["checkpoint", "eval", "sample", "end"],
   ]);
   const { reason, step, why, seconds } = events.at(-1);
-  assertEquals([reason, why], ["stopped", "0:01 are over"]);
+  assertEquals([reason, why], ["stopped", "--max-time 2s reached"]);
   // On a machine with much else to do, one step may take it all.
-  assert(step >= 1 && seconds >= 0.9, `${step} steps in ${seconds} s`);
+  assert(step >= 1 && seconds <= 5, `${step} steps in ${seconds} s`);
   const more = await here.run(
-    ["train", "--resume", "run", "--max-time", "1", "--device", "reference"],
+    ["train", "--resume", "run", "--max-time", "2", "--device", "reference"],
   );
   assertEquals(more.code, 0, more.stderr);
   assert((await told(here, "run")).at(-1).step > step);
@@ -62,16 +62,114 @@ Deno.test("--patience stops a run that gets no better, also if it was interrupte
   assertEquals((await told(here, "other")).at(-1).step, 8);
 });
 
+Deno.test("--max-time counts evaluations: they are shortened, and say so", async () => {
+  await using here = await Workplace.create();
+  await here.write("long.txt", TEXT.repeat(4000)); // an evaluation of it takes half a minute
+  for (const interval of [0, 5]) {
+    const begun = performance.now();
+    const { code, stderr } = await here.run(small(
+      `--data long.txt --eval-tokens all --steps 1000000 --eval-interval ${interval} ` +
+        `--checkpoint-interval 0 --max-time 4s --out run-${interval}`,
+    ));
+    const seconds = (performance.now() - begun) / 1000;
+    assertEquals(code, 0, stderr);
+    assert(seconds > 2 && seconds < 7, `ended after ${seconds} s`);
+    const events = await told(here, `run-${interval}`);
+    const { tokens, ofTokens, step } = events.findLast(({ event }) =>
+      event === "eval"
+    );
+    assert(tokens > 0 && tokens < ofTokens);
+    assertEquals(step, events.at(-1).step);
+    assertStringIncludes(
+      stderr,
+      `(on ${tokens.toLocaleString("en")} of ${
+        ofTokens.toLocaleString("en")
+      } validation tokens)`,
+    );
+    const saved = decodeCheckpoint(
+      await Deno.readFile(
+        here.file(`run-${interval}`, "checkpoint.safetensors"),
+      ),
+    );
+    assertEquals(saved.training?.step, step);
+  }
+});
+
+Deno.test("--eval-tokens bounds evaluations, of train and of eval, to the same windows", async () => {
+  await using here = await Workplace.create();
+  const { stderr } = await here.run(small("--eval-tokens 64 --out run"));
+  assertStringIncludes(stderr, "(on 64 of 239 validation tokens)");
+  const { valLoss, tokens, ofTokens } = (await told(here, "run"))
+    .findLast(({ event }) => event === "eval");
+  assertEquals([tokens, ofTokens], [64, 239]);
+  const flags = "--batch-size 2 --json --device reference --eval-tokens";
+  const measure = async (bound: string) => {
+    const { stdout } = await here.run(
+      ["eval", "run", ...flags.split(" "), bound],
+    );
+    return JSON.parse(stdout);
+  };
+  const part = await measure("64");
+  assertEquals([part.tokens, part.ofTokens, part.valLoss], [64, 239, valLoss]);
+  const whole = await measure("all");
+  assertEquals([whole.tokens, whole.ofTokens], [239, 239]);
+  assertEquals(await measure("0"), whole);
+  assertEquals(await measure("239"), whole);
+});
+
+Deno.test("The advice after patience stopped a run helps", async () => {
+  await using here = await Workplace.create();
+  const { stderr } = await here.run(small(
+    "--learning-rate 0 --schedule constant --eval-interval 2 --steps 40 " +
+      "--sample-interval 0 --checkpoint-interval 2 --patience 3 --out run",
+  ));
+  assertEquals((await told(here, "run")).at(-1).step, 8);
+  const [, advice] = /go on: +.*cli\.ts (train .*)/.exec(stderr)!;
+  const more = await here.run([...advice!.split(" "), "--device", "reference"]);
+  assertEquals(more.code, 0, more.stderr);
+  assertEquals((await told(here, "run")).at(-1).step, 40);
+});
+
+Deno.test("A run that goes on for longer says what that makes of its learning rate", async () => {
+  await using here = await Workplace.create();
+  await here.run(small("--out run --warmup-steps 2 --schedule cosine"));
+  const resume = "train --resume run --device reference --steps".split(" ");
+  const { stderr } = await here.run([...resume, "24"]);
+  const line =
+    /^the learning rate goes from (\S+) to (\S+): the schedule that ended at step 12 now ends at step 24$/m;
+  const [, was, is] = line.exec(stderr)!;
+  const rates = (await told(here, "run")).filter(({ event }) =>
+    event === "step"
+  )
+    .map(({ learningRate }) => Number(learningRate.toPrecision(3)));
+  assertEquals(Number(is), rates[12]);
+  assert(Number(was) < Number(is) && Number(was) <= rates[11]!);
+  const { stderr: again } = await here.run(
+    ["train", ...SMALL, "--schedule", "constant", "--warmup-steps", "0"].concat(
+      "--out",
+      "flat",
+    ),
+  );
+  assert(!again.includes("learning rate goes"));
+  const flat = await here.run([...resume.with(2, "flat"), "24"]);
+  assertEquals(flat.code, 0, flat.stderr);
+  assert(!flat.stderr.includes("learning rate goes"), flat.stderr);
+});
+
 Deno.test("A run that goes on has its limits again, unless flags say otherwise", async () => {
   await using here = await Workplace.create();
-  const options = "--patience 3 --max-time 1h --keep 2 --on-nonfinite skip";
+  const options =
+    "--patience 3 --max-time 1h --eval-tokens 100 --keep 2 --on-nonfinite skip";
   await here.run(small(
     `${options} --learning-rate 0 --schedule constant --eval-interval 2 ` +
       "--sample-interval 0 --checkpoint-interval 2 --steps 4 --out run",
   ));
   const recorded = async () =>
     JSON.parse(await Deno.readTextFile(here.file("run/config.json"))).options;
-  const kept = { maxTime: 3600, patience: 3, keep: 2, onNonfinite: "skip" };
+  const kept = {
+    ...{ maxTime: 3600, evalTokens: 100, patience: 3, keep: 2 },
+    onNonfinite: "skip",
+  };
   assertEquals(await recorded(), kept);
   const resume = (flags: string) =>
     here.run([

@@ -61,6 +61,7 @@ const limits: Readonly<Record<string, Limits>> = {
   jobs: cores,
   patience: [["off", "1"], ["0", "1.5"]],
   keep: [["0", "9"], ["-1", "0.5"]],
+  evalTokens: [["0", "1", "1e9"], ["-1", "0.5", "off"]],
   tokens: atLeastOne,
   numSamples: atLeastOne,
   temperature: rate,

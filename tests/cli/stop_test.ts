@@ -7,7 +7,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { decodeCheckpoint } from "../../lib/checkpoint.ts";
-import { cli, command, SMALL, Workplace } from "./process.ts";
+import { cli, command, SMALL, TEXT, Workplace } from "./process.ts";
 
 /** A training that would take minutes. */
 const LONG = [
@@ -59,7 +59,7 @@ for (const [signal, exitCode, again] of endings) {
       assert(training!.step >= 3);
       assertStringIncludes(
         stderr,
-        `stopping after this step (saves a checkpoint); ${again} quits now\n`,
+        `stopping, after a checkpoint; ${again} quits now\n`,
       );
       assertStringIncludes(
         stderr,
@@ -110,6 +110,50 @@ for (const [signal, exitCode, again] of endings) {
     },
   });
 }
+
+Deno.test({
+  name: "A step of many seconds is left at once, and the state before it saved",
+  ignore: noSignals,
+  fn: async () => {
+    await using here = await Workplace.create();
+    await here.write("text.txt", TEXT.repeat(4));
+    const flags = "--preset tiny --data text.txt --device wasm --threads 1 " +
+      "--n-layer 6 --n-head 4 --n-embd 256 --block-size 256 --batch-size 32 " +
+      "--steps 5 --out run";
+    const child = command(["train", ...flags.split(" ")], { cwd: here.path })
+      .spawn();
+    const reader = child.stderr.getReader();
+    await readUntil(reader, "-> run");
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const begun = performance.now();
+    child.kill("SIGINT");
+    await readUntil(reader, "Ctrl-C again quits now\n");
+    const answered = performance.now() - begun;
+    const rest = async () => {
+      const decoder = new TextDecoder();
+      for (let text = "";;) {
+        const { value, done } = await reader.read();
+        if (done) return text;
+        text += decoder.decode(value, { stream: true });
+      }
+    };
+    const [{ code }, said] = await Promise.all([
+      child.status,
+      rest(),
+      child.stdout.cancel(),
+    ]);
+    const ended = performance.now() - begun;
+    assertEquals(code, 130, said);
+    assert(answered < ANSWER_MS, `answered after ${answered} ms`);
+    // A part of the step, and a checkpoint of 57 MB.
+    assert(ended < 3000, `ended after ${ended} ms`);
+    assertStringIncludes(said, "0 of 5 steps");
+    const { training } = decodeCheckpoint(
+      await Deno.readFile(here.file("run/checkpoint.safetensors")),
+    );
+    assertEquals(training!.step, 0);
+  },
+});
 
 Deno.test("train saves and ends quietly when its output is closed", async () => {
   await using here = await Workplace.create();

@@ -91,8 +91,13 @@ function resultSection(
   return {
     id: "results",
     title: "Results",
-    about:
-      "Losses are those of the validation split, the lowest of each text in bold; fields that are the same everywhere are left out.",
+    about: `Losses are those of the validation split${
+      drawn.some(({ run }) =>
+          run.evals.some(({ tokens, ofTokens }) => tokens < ofTokens)
+        )
+        ? ", of which some runs measured a part"
+        : ""
+    }, the lowest of each text in bold; fields that are the same everywhere are left out.`,
     content: markup`${
       groups.length > 1 &&
       note(

@@ -47,13 +47,22 @@ type Tile = [
   more?: string | undefined,
 ];
 
+/** The unit of a loss, and the part of the validation split that it is of, if it is a part. */
+function lossUnit(last: RunRecord["evals"][number] | undefined): string {
+  return last && last.tokens < last.ofTokens
+    ? `nats per token, on ${count(last.tokens)} of ${
+      count(last.ofTokens)
+    } validation tokens`
+    : "nats per token";
+}
+
 function tilesOf(run: RunRecord): Tile[] {
   const [last, best] = [run.evals.at(-1), bestEval(run)];
   const steps = lastStep(run);
   const planned = Number(run.train["maxSteps"]);
   const tokens = steps * tokensPerStep(run);
   return [
-    ["Validation loss", last?.valLoss.toFixed(4), "nats per token"],
+    ["Validation loss", last?.valLoss.toFixed(4), lossUnit(last)],
     ["Lowest", best?.valLoss.toFixed(4), best && `at step ${count(best.step)}`],
     ["Bits per character", last?.bitsPerChar?.toFixed(3), "of validation text"],
     [

@@ -179,7 +179,8 @@ export class Room implements AsyncDisposable {
     const model = await Model.create(config, { backend, seed });
     const steps: { loss: number; norm: number }[] = [];
     let [trainLoss, valLoss] = [NaN, NaN];
-    const trainer = new Trainer(model, dataset, train);
+    const whole = { evalTokens: Infinity };
+    const trainer = new Trainer(model, dataset, { ...train, ...whole });
     for await (const event of trainer.run(signal ? { signal } : {})) {
       if (event.event === "step") {
         steps.push({ loss: event.loss, norm: event.gradNorm });
