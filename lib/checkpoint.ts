@@ -5,7 +5,7 @@
  *
  * Tensors: every parameter under its own name; the optimizer's moments as `optimizer.m.NAME` and
  * `optimizer.v.NAME`. Metadata: `format` "lm", `version`, and as JSON `config`,
- * `tokenizer`, `training`. Random numbers are counter-based: seed and step are
+ * `tokenizer`, `training`; and `digest`, a checksum of all these. Random numbers are counter-based: seed and step are
  * the generator's whole state.
  */
 
@@ -16,6 +16,7 @@ import {
   type TrainConfig,
   trainConfig,
 } from "./config.ts";
+import { xxh32 } from "./digest.ts";
 import {
   decodeSafetensors,
   encodeSafetensors,
@@ -63,6 +64,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     metadata.tokenizer = JSON.stringify(tokenizer.toJSON());
   }
   if (training !== undefined) metadata.training = JSON.stringify(training);
+  metadata.digest = digestOf(tensors, metadata);
   return encodeSafetensors(tensors, metadata);
 }
 
@@ -123,7 +125,44 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   const training = metadata["training"] === undefined
     ? undefined
     : part("training", () => trainingState(object(metadata.training)));
+  // Last, so that what can be named is. Files from before there was a digest have none.
+  const { digest } = metadata;
+  if (digest !== undefined) {
+    const found = digestOf(stored, metadata);
+    if (found !== digest) {
+      refuse(
+        `it is damaged: the digest of its content is ${found}, and it was written with ${digest}`,
+      );
+    }
+  }
   return { config, tensors, tokenizer, training };
+}
+
+/**
+ * Returns the digest of a checkpoint's content, 8 hexadecimal digits: the XXH32 checksums of
+ * `config`, `tokenizer` and `training` (empty where absent) and then, by name, of each tensor's
+ * line `NAME DTYPE SHAPE` and of its bytes, each checksum the seed of the next.
+ */
+function digestOf(
+  tensors: ReadonlyMap<string, TensorData>,
+  { config = "", tokenizer = "", training = "" }: Readonly<
+    Record<string, string>
+  >,
+): string {
+  const encoder = new TextEncoder();
+  let hash = 0;
+  for (const text of [config, tokenizer, training]) {
+    hash = xxh32(encoder.encode(text), hash);
+  }
+  for (const name of [...tensors.keys()].sort()) {
+    const { dtype, shape, data } = tensors.get(name)!;
+    hash = xxh32(encoder.encode(`${name} ${dtype} ${shape}`), hash);
+    hash = xxh32(
+      new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+      hash,
+    );
+  }
+  return hash.toString(16).padStart(8, "0");
 }
 
 /** Files from when AdamW was the only optimizer call its moments `adamw.m.NAME` and `adamw.v.NAME`. */

@@ -4,7 +4,11 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { decodeCheckpoint, encodeCheckpoint } from "../lib/checkpoint.ts";
 import { type ModelOptions, trainConfig } from "../lib/config.ts";
 import { Model } from "../lib/language_model.ts";
-import { decodeSafetensors, encodeSafetensors } from "../lib/safetensors.ts";
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  type TensorData,
+} from "../lib/safetensors.ts";
 import { Tokenizer } from "../lib/tokenizer.ts";
 
 const tokenizer = Tokenizer.chars("abcde");
@@ -117,4 +121,46 @@ Deno.test("Checkpoint that claims more parameters than it has numbers is refused
     RangeError,
     "parameters, the file only",
   );
+});
+
+Deno.test("Checkpoint with a byte changed anywhere in its tensors is refused, and one without a digest is read", async () => {
+  const bytes = await bytesOf();
+  const header = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  for (let at = 8 + header; at < bytes.length; at += 37) {
+    const spoilt = bytes.slice();
+    spoilt[at]! ^= 0x10;
+    assertThrows(
+      () => decodeCheckpoint(spoilt),
+      SyntaxError,
+      "Cannot read checkpoint: it is damaged: the digest of its content is ",
+    );
+  }
+  const older = await withMetadata({ digest: undefined });
+  assertEquals(
+    decodeCheckpoint(older).tensors,
+    decodeCheckpoint(bytes).tensors,
+  );
+});
+
+Deno.test("Checkpoint with two tensors or its training changed is refused", async () => {
+  const bytes = await bytesOf();
+  const { tensors, metadata } = decodeSafetensors(bytes);
+  const [[first, a], [second, b]] = [...tensors].filter(([, { shape }]) =>
+    shape.length === 1
+  ) as [[string, TensorData], [string, TensorData]];
+  const swapped = new Map([...tensors, [first, b], [second, a]]);
+  const training = { step: 7, config: trainConfig() };
+  const { config } = decodeCheckpoint(bytes);
+  const trained = decodeSafetensors(
+    encodeCheckpoint({ config, tensors, tokenizer, training }),
+  );
+  const later = JSON.stringify({ ...training, step: 8 });
+  for (
+    const spoilt of [
+      encodeSafetensors(swapped, metadata),
+      encodeSafetensors(tensors, { ...trained.metadata, training: later }),
+    ]
+  ) {
+    assertThrows(() => decodeCheckpoint(spoilt), SyntaxError, "it is damaged");
+  }
 });

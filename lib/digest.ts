@@ -1,0 +1,75 @@
+/**
+ * A checksum that shows whether bytes were damaged: XXH32, 32 bits
+ * (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md). It finds
+ * accidents, a flipped bit or a block of zeros, but 1 in 2^32 of them; it is no
+ * protection against anyone who wants to deceive.
+ */
+
+const P1 = 0x9e3779b1;
+const P2 = 0x85ebca77;
+const P3 = 0xc2b2ae3d;
+const P4 = 0x27d4eb2f;
+const P5 = 0x165667b1;
+
+/** Bytes of a stripe: four lanes of 32 bits. */
+const STRIPE = 16;
+
+/**
+ * Returns the XXH32 checksum of bytes.
+ *
+ * @param bytes of any length
+ * @param seed an integer in [0, 2^32)
+ * @returns an integer in [0, 2^32)
+ */
+export function xxh32(bytes: Uint8Array, seed = 0): number {
+  const { length } = bytes;
+  const words = wordsOf(bytes);
+  let at = 0; // in words
+  let hash: number;
+  if (length >= STRIPE) {
+    let a = (seed + P1 + P2) | 0;
+    let b = (seed + P2) | 0;
+    let c = seed | 0;
+    let d = (seed - P1) | 0;
+    for (const end = Math.floor(length / STRIPE) * 4; at < end; at += 4) {
+      a = round(a, words[at]!);
+      b = round(b, words[at + 1]!);
+      c = round(c, words[at + 2]!);
+      d = round(d, words[at + 3]!);
+    }
+    hash = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18);
+  } else {
+    hash = seed + P5;
+  }
+  hash = (hash + length) | 0;
+  for (; at < words.length; at++) {
+    const word = Math.imul(words[at]!, P3);
+    hash = Math.imul(rotate((hash + word) | 0, 17), P4);
+  }
+  for (let rest = at * 4; rest < length; rest++) {
+    const byte = Math.imul(bytes[rest]!, P5);
+    hash = Math.imul(rotate((hash + byte) | 0, 11), P1);
+  }
+  hash = Math.imul(hash ^ (hash >>> 15), P2);
+  hash = Math.imul(hash ^ (hash >>> 13), P3);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+/** The whole 32-bit words of bytes, in the machine's order: little-endian, as `safetensors.ts` has it. */
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  const { buffer, byteOffset } = aligned(bytes);
+  return new Uint32Array(buffer, byteOffset, Math.floor(bytes.length / 4));
+}
+
+/** The bytes, or a copy of them where a word would not begin at a multiple of 4. */
+function aligned(bytes: Uint8Array): Uint8Array {
+  return bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+}
+
+function round(lane: number, word: number): number {
+  return Math.imul(rotate((lane + Math.imul(word, P2)) | 0, 13), P1);
+}
+
+function rotate(value: number, bits: number): number {
+  return (value << bits) | (value >>> (32 - bits));
+}
