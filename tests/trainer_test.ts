@@ -321,6 +321,7 @@ describe("Trainer", () => {
       ) => [name.replace(/^optimizer\./, "adamw."), tensor]),
     );
     assert(former.has("adamw.v.wte.weight"));
+    assert(delete metadata["digest"]);
     const training = JSON.parse(metadata["training"]!);
     for (const field of ["optimizer", "muonLearningRate", "momentum"]) {
       assert(delete training.config[field]);

@@ -14,7 +14,7 @@
  * whole until the new one is.
  */
 
-import { join } from "@std/path";
+import { dirname, join } from "@std/path";
 import { boardOf, now, recordOf, type Told } from "./board.ts";
 import { CommandError } from "./errors.ts";
 import { concat } from "./event_file.ts";
@@ -51,6 +51,7 @@ export class RunDirectory implements Disposable {
   /** How many checkpoints stay under their step. */
   readonly #keep: number;
   #saved: number | undefined;
+  #closed = false;
 
   private constructor(
     path: string,
@@ -90,17 +91,20 @@ export class RunDirectory implements Disposable {
    * @param config what `config.json` is to say
    * @param history what is kept of what the run told before
    * @param keep how many checkpoints stay under their step, besides the last
+   * @param orNext whether a new run may take `PATH-2`, `PATH-3`, … where another run has the name
    * @throws {CommandError} if it cannot be written to, or another process trains into it
    */
   static async open(
     path: string,
-    { config, history, keep = 0 }: {
+    { config, history, keep = 0, orNext = false }: {
       readonly config: object;
       readonly history?: RunHistory | undefined;
       readonly keep?: number;
+      readonly orNext?: boolean;
     },
   ): Promise<RunDirectory> {
-    await writing(path, () => Deno.mkdir(path, { recursive: true }));
+    if (history === undefined && orNext) path = await claimName(path);
+    else await writing(path, () => Deno.mkdir(path, { recursive: true }));
     const metrics = history === undefined
       ? await openMetrics(path, { createNew: true })
       : await reopenMetrics(path, history);
@@ -208,9 +212,38 @@ export class RunDirectory implements Disposable {
     );
   }
 
+  /** Removes the files of a new run that took no step, and the directory unless something else is in it. */
+  async discard(): Promise<void> {
+    this[Symbol.dispose]();
+    for (const name of [files.metrics, files.board, files.config]) {
+      const path = join(this.path, name);
+      await ifThere(path, Deno.remove(path));
+    }
+    const left = await Array.fromAsync(Deno.readDir(this.path));
+    if (left.length === 0) await Deno.remove(this.path);
+  }
+
   [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#metrics.close();
     this.#board?.close();
+  }
+}
+
+/** Makes a directory that was not there: `path`, or the first of `path-2`, `path-3`, … that is free. */
+async function claimName(path: string): Promise<string> {
+  await writing(path, () => Deno.mkdir(dirname(path), { recursive: true }));
+  for (let count = 1;; count++) {
+    const name = count === 1 ? path : `${path}-${count}`;
+    try {
+      // Fails if another process makes it first.
+      await Deno.mkdir(name);
+      return name;
+    } catch (error) {
+      if (error instanceof Deno.errors.AlreadyExists) continue;
+      throw cannotWrite(name, error);
+    }
   }
 }
 

@@ -63,6 +63,7 @@ export async function train(
       return await attempt(setup, where, stage);
     } catch (error) {
       if (!isLoss(error, losses++)) throw error;
+      if (error instanceof GpuLost) setup = { ...setup, path: error.path };
       // Once may be an accident: the same device gets a second chance.
       const elsewhere = losses > 1;
       if (elsewhere) where = { device: "wasm" };
@@ -88,8 +89,15 @@ interface Stage {
   readonly place: typeof placeModel;
 }
 
-/** A GPU went away in the middle of a run, which can go on. */
-class GpuLost extends Error {}
+/** A GPU went away in the middle of a run, which can go on in its directory. */
+class GpuLost extends Error {
+  readonly path: string;
+
+  constructor(message: string, path: string) {
+    super(message);
+    this.path = path;
+  }
+}
 
 /** Whether another attempt may help: a GPU went away, or did not come back after that. */
 function isLoss(error: unknown, losses: number): error is Error {
@@ -111,7 +119,9 @@ async function attempt(
     config: await recordOf(setup, facts, args),
     history: setup.resumed?.history ?? setup.restarted,
     keep: setup.options.keep,
+    orNext: setup.mayRename ?? false,
   });
+  setup = { ...setup, path: directory.path };
   interrupt.doing = "stopping, after a checkpoint";
   describe(setup, model);
   const report = new TrainingReport({
@@ -122,6 +132,7 @@ async function attempt(
     weights: () => model.save({ tokenizer: setup.tokenizer }),
     onOutputClosed: () => interrupt.stop(),
   });
+  let begun = false;
   try {
     const trainer = await makeTrainer(setup, model);
     const limits = new Limits(setup.options, setup.resumed?.history);
@@ -133,6 +144,7 @@ async function attempt(
     });
     const deadline = deadlineOf(setup.options);
     for await (const event of trainer.run({ signal, deadline })) {
+      begun = true;
       const reached = limits.reachedAt(event);
       if (reached !== undefined) {
         trainer.stop();
@@ -144,7 +156,12 @@ async function attempt(
     status.clear();
     await report.fail(error);
     if (error instanceof DeviceLostError && model.backend.kind === "webgpu") {
-      throw new GpuLost(error.message);
+      throw new GpuLost(error.message, directory.path);
+    }
+    const isNew = setup.resumed === undefined && setup.restarted === undefined;
+    // A step that is not finite was a step: its record stays.
+    if (isNew && !begun && !(error instanceof NonFiniteError)) {
+      await directory.discard();
     }
     throw withHint(error, await directory.remains());
   }

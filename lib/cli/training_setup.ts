@@ -44,6 +44,8 @@ import type { TrainFlags } from "./verbs.ts";
 export interface TrainingSetup {
   /** The run's directory. */
   readonly path: string;
+  /** Whether a new run takes another name if `path` is taken: nobody chose it. */
+  readonly mayRename?: boolean;
   readonly model: ModelConfig;
   readonly train: TrainConfig;
   readonly options: Readonly<RunOptions>;
@@ -96,8 +98,8 @@ async function newRun(
         ...given(flags, modelFields.keys()),
       }), `what no flag says is as --preset ${name} has it`);
   configure(1); // A mistake in the flags should not cost a download first.
+  if (flags.out !== undefined) await RunDirectory.checkFree(flags.out);
   const path = flags.out ?? newRunPath(name);
-  await RunDirectory.checkFree(path);
   const corpus = await load({
     data: flags.data,
     tokenizer: initial?.tokenizer ?? flags.tokenizer ?? preset.tokenizer,
@@ -112,6 +114,7 @@ async function newRun(
   }
   return {
     path,
+    mayRename: flags.out === undefined,
     options,
     ...prepareText(corpus, { model, train }),
     ...(initial && { initial: initial.checkpoint }),

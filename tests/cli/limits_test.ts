@@ -268,3 +268,26 @@ Deno.test("Flags of limits are refused with the reason", async () => {
     assertStringIncludes(stderr, `is not an integer of at least ${least}`);
   }
 });
+
+Deno.test("Runs started in the same second take names of their own", async () => {
+  await using here = await Workplace.create();
+  // Without --out each run is named after its preset and the second.
+  const flags = ["train", ...SMALL, "--steps", "1"];
+  const results = await Promise.all(
+    Array.from({ length: 4 }, () => here.run(flags)),
+  );
+  for (const { code, stderr } of results) assertEquals(code, 0, stderr);
+  assertEquals((await names(here.file("runs"))).length, 4);
+});
+
+Deno.test("A run that fails before its first step leaves no directory", async () => {
+  await using here = await Workplace.create();
+  const large = "--device wasm --batch-size 2000000 --steps 1";
+  for (const out of [[], ["--out", "run"]]) {
+    const { code, stderr } = await here.run([...small(large), ...out]);
+    assertEquals(code, 1, stderr);
+    assertStringIncludes(stderr, "GB");
+  }
+  assertEquals(await names(here.file("runs")), []);
+  assert(!(await names(here.file("."))).includes("run"));
+});
