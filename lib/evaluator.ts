@@ -7,12 +7,10 @@ import type { Numbers, Program } from "./backends/backend.ts";
 import type { ModelConfig } from "./config.ts";
 import type { BatchShape, EvalBatch } from "./dataset.ts";
 import type { Model } from "./language_model.ts";
-import { breath } from "./metrics.ts";
+import { breathe } from "./metrics.ts";
 import { cutPlan, PartRunner } from "./parts.ts";
 import { EVAL_SLOTS, evalPlan } from "./plans.ts";
 
-/** How long an evaluation may keep signals and timers waiting, in milliseconds. */
-const BREATH_MS = 100;
 /** How far the device may run ahead, in milliseconds. */
 const AHEAD_MS = 100;
 
@@ -37,6 +35,7 @@ export class Evaluator {
   /** See `Model.forward`. */
   forward(tokens: Int32Array, shape: BatchShape): Promise<Numbers> {
     return this.#inTurn(async () => {
+      await breathe();
       checkTokens(tokens, shape, this.#model.config);
       const { program } = await this.#runner(shape);
       program.buffer("tokens").write(tokens);
@@ -62,10 +61,9 @@ export class Evaluator {
     let count = 0;
     let filled = 0;
     let program: Program | undefined;
-    let breathed = performance.now();
     /** Batches until the next read, the time of the last read, and of a batch. */
     let most = 1;
-    let collected = breathed;
+    let collected = performance.now();
     let msPerBatch = 0;
     const collect = async () => {
       const losses = await program!.buffer("losses").read(0, filled);
@@ -73,10 +71,7 @@ export class Evaluator {
       filled = 0;
     };
     for (const batch of batches) {
-      if (performance.now() - breathed > BREATH_MS) {
-        await breath();
-        breathed = performance.now();
-      }
+      await breathe();
       signal?.throwIfAborted();
       checkTokens(batch.tokens, batch, this.#model.config);
       checkTargets(batch, this.#model.config);

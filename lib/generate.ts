@@ -11,6 +11,7 @@
 import type { DeviceBuffer, Program, Stores } from "./backends/backend.ts";
 import type { ModelConfig } from "./config.ts";
 import type { Model } from "./language_model.ts";
+import { breathe } from "./metrics.ts";
 import { cachedPlan } from "./plans.ts";
 import { type Logits, Sampler, type SamplerOptions } from "./sampler.ts";
 import {
@@ -55,6 +56,7 @@ export async function* generateBatch(
   const context = new Context(model, rows, options.onSlide);
   try {
     for (let step = 0; step < maxNewTokens && !signal?.aborted; step++) {
+      await breathe();
       const logits = await context.advance(histories);
       if (signal?.aborted) return;
       const ids = sampler.sampleBatch(logits, { rows, step, histories });

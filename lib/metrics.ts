@@ -47,6 +47,20 @@ export function breath(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
+/** How long timers and signals may wait, in milliseconds. */
+const BREATH_MS = 100;
+let breathed = performance.now();
+
+/**
+ * Lets timers, signals and device callbacks run, if they have not for a while. For every loop that may take
+ * long: on the CPU its promises are settled at once, and nothing else would get in.
+ */
+export async function breathe(): Promise<void> {
+  if (performance.now() - breathed < BREATH_MS) return;
+  await breath();
+  breathed = performance.now();
+}
+
 /** Most steps that run ahead of the host; fewer where steps are slow. */
 const MOST_IN_FLIGHT = METRIC_SLOTS / 2;
 /** How far the device may run ahead, in milliseconds. A read takes about 10 on Deno, which polls its device. */
@@ -66,7 +80,6 @@ export class MetricsReader {
   #limit = 1;
   #msPerStep = 0;
   #clock = performance.now();
-  #breathed = performance.now();
 
   constructor(program: Program, config: TrainConfig, step: number) {
     this.#program = program;
@@ -95,10 +108,7 @@ export class MetricsReader {
       this.#reading ??= this.#fetch();
       await this.#reading;
     }
-    if (performance.now() - this.#breathed > AHEAD_MS) {
-      await breath();
-      this.#breathed = performance.now();
-    }
+    await breathe();
     return this.#take();
   }
 

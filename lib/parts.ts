@@ -5,13 +5,10 @@
 
 import type { Backend, Program } from "./backends/backend.ts";
 import type { Plan } from "./graph/plan.ts";
-import { breath } from "./metrics.ts";
+import { breathe } from "./metrics.ts";
 
 /** Floating point operations from which on a part of its own is worth the call: some 20 ms of a processor. */
 const PART_FLOPS = 2 ** 31;
-
-/** How long signals and timers may wait, in milliseconds. */
-const BREATH_MS = 100;
 
 /** Milliseconds of a run from which on a device that works by itself is waited for after each part. */
 const SLOW_MS = 1000;
@@ -43,7 +40,6 @@ export class PartRunner {
   readonly #backend: Backend;
   readonly #phase: string;
   readonly #parts: readonly string[];
-  #breathed = performance.now();
 
   /** @param phase the phase that may be cut */
   constructor(program: Program, backend: Backend, phase: string) {
@@ -75,10 +71,7 @@ export class PartRunner {
     for (const part of this.#parts) {
       this.program.run([part]);
       if (isQueue) await this.#backend.finish();
-      if (performance.now() - this.#breathed > BREATH_MS) {
-        await breath();
-        this.#breathed = performance.now();
-      }
+      await breathe();
       if (isOver()) return false;
     }
     if (after.length > 0) this.program.run(after);

@@ -134,6 +134,16 @@ const uses: Record<string, (options: Options) => unknown> = {
       const trainer = new lm.Trainer(model, dataset, { maxSteps: 2 });
       return lossesOf(await Array.fromAsync(trainer.run(options)));
     })(),
+  "Trainer.stop": (options) =>
+    withModel(async (model) => {
+      const trainer = new lm.Trainer(model, dataset, { maxSteps: 9 });
+      const events: string[] = [];
+      for await (const { event } of trainer.run()) {
+        if (event === "step") trainer.stop(options);
+        else events.push(event);
+      }
+      return events;
+    })(),
   TrainerExtras: (options) =>
     withModel(async (model) => {
       const trainer = new lm.Trainer(model, dataset, {

@@ -2,6 +2,7 @@
 
 import type { DeviceBuffer, Numbers, Program } from "../backends/backend.ts";
 import type { Model } from "../language_model.ts";
+import { breathe } from "../metrics.ts";
 import { cachedPlan } from "../plans.ts";
 import { isCausal } from "./variants.ts";
 
@@ -29,6 +30,7 @@ export class CachedRun implements AsyncDisposable {
     rows: readonly ArrayLike<number>[],
     padding = 0,
   ): Promise<Numbers> {
+    await breathe();
     const isDecoding = rows.every(({ length }) => length === 1);
     const T = isDecoding ? 1 : this.#model.config.blockSize;
     const program = await this.#program(T);

@@ -111,6 +111,54 @@ for (const [signal, exitCode, again] of endings) {
   });
 }
 
+/** Commands that would take minutes, and whether the first signal alone ends them soon. */
+const long: readonly [line: string, endsAlone: boolean][] = [
+  ["sample run --device reference --json --tokens 10000000", true],
+  ["eval run --device wasm --data long.txt", true],
+  ["eval run --device reference --data long.txt", true],
+  [
+    "train --init run --data long.txt --eval-tokens all --device reference",
+    true,
+  ],
+  ["lab museum --all --data long.txt --device reference --out museum", true],
+  ["lab works --data long.txt", false],
+  ["check --device reference", false],
+];
+
+Deno.test({
+  name: "Every long command answers the first Ctrl-C and quits at the second",
+  ignore: noSignals,
+  fn: async (test) => {
+    await using here = await Workplace.create();
+    await here.write("long.txt", TEXT.repeat(8000));
+    const made = await here.run(["train", ...SMALL, "--out", "run"]);
+    assertEquals(made.code, 0, made.stderr);
+    for (const [line, endsAlone] of long) {
+      await test.step(line, async () => {
+        const child = command(line.split(" "), { cwd: here.path }).spawn();
+        const output = new Response(child.stdout).text();
+        const reader = child.stderr.getReader();
+        await new Promise((resolve) => setTimeout(resolve, 2000));
+        let begun = performance.now();
+        child.kill("SIGINT");
+        await readUntil(reader, "Ctrl-C again quits now\n");
+        const answered = performance.now() - begun;
+        begun = performance.now();
+        if (!endsAlone) child.kill("SIGINT");
+        const [{ code }] = await Promise.all([child.status, output]);
+        const ended = performance.now() - begun;
+        await reader.cancel();
+        assertEquals(code, 130);
+        assert(answered < ANSWER_MS, `answered after ${answered} ms`);
+        assert(
+          ended < (endsAlone ? 2000 : ANSWER_MS),
+          `ended after ${ended} ms`,
+        );
+      });
+    }
+  },
+});
+
 Deno.test({
   name: "A step of many seconds is left at once, and the state before it saved",
   ignore: noSignals,

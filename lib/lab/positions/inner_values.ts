@@ -10,6 +10,7 @@ import { crossEntropy } from "../../graph/ops/loss.ts";
 import type { Plan } from "../../graph/plan.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
 import type { Model } from "../../language_model.ts";
+import { breathe } from "../../metrics.ts";
 import { describe } from "../../model.ts";
 import type { BatchShape } from "../../dataset.ts";
 import type { Windows } from "./windows.ts";
@@ -115,6 +116,7 @@ export async function* innerValues(
   const program: Program = await model.backend.compile(plan, model.stores);
   try {
     for (let first = 0; first < all; first += B) {
+      await breathe();
       signal?.throwIfAborted();
       const count = Math.min(B, all - first);
       for (const input of ["tokens", "targets"] as const) {
