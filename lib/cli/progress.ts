@@ -14,6 +14,28 @@ export interface Progress {
   readonly doing?: string | undefined;
 }
 
+/** Seconds to the last step, with all evaluations to come, or to the deadline if that is nearer. */
+export function secondsLeft(
+  { step, maxSteps, evalInterval, perStep, perEvaluation, untilDeadline }: {
+    readonly step: number;
+    readonly maxSteps: number;
+    readonly evalInterval: number;
+    /** Seconds of a step, of an evaluation with what comes with it, and to the deadline. */
+    readonly perStep: number;
+    readonly perEvaluation: number;
+    readonly untilDeadline: number;
+  },
+): number {
+  // The one after the last step comes whatever the interval.
+  const before = (end: number) =>
+    evalInterval > 0 ? Math.floor((end - 1) / evalInterval) : 0;
+  const evaluations = 1 + before(maxSteps) - before(step + 1);
+  return Math.min(
+    perStep * (maxSteps - step) + perEvaluation * evaluations,
+    untilDeadline,
+  );
+}
+
 /** Widths that a bar may have. */
 const BAR = { least: 8, most: 30 } as const;
 

@@ -7,7 +7,13 @@ import type { EndEvent, EvalEvent, StepEvent, TrainEvent } from "../events.ts";
 import type { Told } from "./board.ts";
 import { OutputClosedError } from "./errors.ts";
 import { deadlineOf } from "./limits.ts";
-import { duration, logText, type Progress, statusText } from "./progress.ts";
+import {
+  duration,
+  logText,
+  type Progress,
+  secondsLeft,
+  statusText,
+} from "./progress.ts";
 import { LossPlot } from "./loss_plot.ts";
 import type { RunDirectory } from "./run_directory.ts";
 import { checkpointRecord } from "./run_history.ts";
@@ -242,23 +248,21 @@ export class TrainingReport {
     { now, perStep }: { readonly now: number; readonly perStep: number },
   ): number {
     const { train, options, dataset } = this.#options.setup;
-    const { maxSteps, evalInterval } = train;
     const { count, seconds } = this.#looks;
     const tokens = Math.min(
       dataset.size("val"),
       options.evalTokens || Infinity,
     );
-    // Before the first one: a forward pass takes a third of a step.
-    const perLook = count > 0
-      ? seconds / count
-      : tokens / (3 * tokensPerSecond);
-    const passed = (end: number) =>
-      evalInterval > 0 ? Math.floor((end - 1) / evalInterval) : 0;
-    const looks = 1 + passed(maxSteps) - passed(step + 1);
-    return Math.min(
-      perStep * (maxSteps - step) + perLook * looks,
-      deadlineOf(options) / 1000 - now,
-    );
+    return secondsLeft({
+      ...train,
+      step,
+      perStep,
+      // Before the first one: a forward pass takes a third of a step.
+      perEvaluation: count > 0
+        ? seconds / count
+        : tokens / (3 * tokensPerSecond),
+      untilDeadline: deadlineOf(options) / 1000 - now,
+    });
   }
 
   async #eval(event: EvalEvent): Promise<void> {

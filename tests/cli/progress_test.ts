@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
   duration,
   logText,
+  secondsLeft,
   short,
   statusText,
 } from "../../lib/cli/progress.ts";
@@ -73,4 +74,15 @@ Deno.test("duration counts hours only where there are some", () => {
     [0, 0.4, 42, 59.6, 754, 3723].map(duration),
     ["0:00", "0:00", "0:42", "1:00", "12:34", "1:02:03"],
   );
+});
+
+Deno.test("secondsLeft counts the evaluations to come, and ends at the deadline", () => {
+  const run = { step: 10, maxSteps: 100, perStep: 2, perEvaluation: 5 };
+  const left = (evalInterval: number, untilDeadline = Infinity) =>
+    secondsLeft({ ...run, evalInterval, untilDeadline });
+  assertEquals(left(0), 2 * 90 + 5); // the last one
+  assertEquals(left(30), 2 * 90 + 5 * 4); // after 30, 60, 90 and 100
+  assertEquals(left(50), 2 * 90 + 5 * 2); // after 50 and 100
+  assertEquals(left(0, 60), 60);
+  assertEquals(left(0, 1e6), 2 * 90 + 5);
 });
