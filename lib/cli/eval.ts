@@ -5,7 +5,7 @@ import { Model } from "../language_model.ts";
 import type { Tokens } from "../tokens.ts";
 import type { Arguments } from "./arguments.ts";
 import {
-  charactersPerToken,
+  charactersOf,
   type Corpus,
   corpusName,
   type CorpusOptions,
@@ -64,11 +64,13 @@ export async function evaluate(
   const windows = evalWindows(part, { ...shape, maxBatches });
   const most = Math.min(limit, part.length - 1);
   let measured = 0;
+  let characters = 0;
   const batches = function* () {
     for (const batch of windows) {
       const share = Math.floor(100 * measured / most);
       status.show(() => `evaluating, ${share} %`);
       measured += batch.count;
+      characters += charactersOf(tokenizer, batch.targets);
       yield batch;
     }
   };
@@ -87,7 +89,7 @@ export async function evaluate(
     tokens: measured,
     ofTokens: part.length - 1,
     loss,
-    bitsPerChar: loss / Math.LN2 / charactersPerToken(tokenizer, part),
+    bitsPerChar: loss * measured / Math.LN2 / Math.max(1, characters),
     perplexity: Math.exp(loss),
   };
   await writeOutput(json ? asJson(result) : forOutput(asText(result)));

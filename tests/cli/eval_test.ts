@@ -87,6 +87,26 @@ Deno.test("eval counts characters, not bytes", async () => {
   assertEquals(bitsPerChar > 1.1 * bits && bitsPerChar < 1.3 * bits, true);
 });
 
+Deno.test("eval of a part counts the characters of that part", async () => {
+  await using here = await Workplace.create();
+  const flags = ["--out", "run", "--tokenizer", "bytes"];
+  await here.run(["train", ...SMALL, ...flags]);
+  await here.write("mixed.txt", `${TEXT.slice(0, 300)}${"é".repeat(300)}`);
+  const measured = async (...more: string[]) => {
+    const { stdout } = await here.run([
+      ...["eval", "run", ...onReference, "--json", "--data", "mixed.txt"],
+      ...["--split", "all", "--batch-size", "1", ...more],
+    ]);
+    const { allLoss, bitsPerChar, tokens } = JSON.parse(stdout);
+    return { ratio: bitsPerChar * Math.LN2 / allLoss, tokens };
+  };
+  // The first window is ASCII; of all 899 predicted bytes 300 continue a character.
+  const part = await measured("--eval-tokens", "8");
+  assertEquals(part.tokens, 8);
+  assertAlmostEquals(part.ratio, 1, 1e-12);
+  assertAlmostEquals((await measured()).ratio, 899 / 599, 1e-12);
+});
+
 Deno.test("eval refuses what it cannot do", async () => {
   await using here = await Workplace.create();
   await here.run(["train", ...SMALL, "--out", "run"]);
