@@ -197,7 +197,10 @@ class Fuzzer implements Disposable {
       .flatMap(([name, { share }]) => Array<string>(share).fill(name));
     const name = dice.pick(names);
     const target = targets[name]!;
-    const place = await Deno.makeTempDir({ prefix: "lm-fuzz-" });
+    // Two folders deep: names that lead upwards find no more than this.
+    const own = await Deno.makeTempDir({ prefix: "lm-fuzz-" });
+    const place = join(own, "a", "b");
+    await Deno.mkdir(place, { recursive: true });
     await copy(base, place);
     await target.spoil(join(place, "run"), dice);
     const strange = dice.pick(strangeNames);
@@ -223,7 +226,7 @@ class Fuzzer implements Disposable {
     this.#count(name, typeof verdict === "object" ? "wrong" : verdict);
     Deno.chdir(base);
     if (wrong === undefined) {
-      return await Deno.remove(place, { recursive: true });
+      return await Deno.remove(own, { recursive: true });
     }
     this.failures++;
     console.log(`case ${number}, ${name}, in ${place}: ${command}\n${wrong}\n`);

@@ -254,9 +254,9 @@ export function spoilText(bytes: Uint8Array, dice: Dice): Uint8Array {
   }
 }
 
-/** Names for runs and files that lead elsewhere, or nowhere. */
+/** Names for runs and files that lead elsewhere, or nowhere; none to a folder with much text below it. */
 export const strangeNames: readonly string[] = [
-  ...["", ".", "..", "/", "//", "../../../../etc/passwd", "/etc", "/dev/null"],
+  ...["", ".", "..", "/etc/", "//etc", "../../../../etc/passwd", "/dev/null"],
   ...[
     "/dev/zero",
     "/proc/self/environ",
