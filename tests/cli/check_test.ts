@@ -10,6 +10,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import { decodeCheckpoint, encodeCheckpoint } from "../../lib/checkpoint.ts";
 import { CounterRandom, Purpose } from "../../lib/random.ts";
 import { SMALL, Workplace } from "./process.ts";
 
@@ -166,10 +167,16 @@ Deno.test("check tells damaged and foreign files of a run by name", async (test)
     await here.write("run/config.json", config);
   });
   await test.step("a number that is none", async () => {
-    const broken = checkpoint.slice();
-    broken.fill(0xff, broken.length - 8); // NaN, in 64 bits or 32
-    await here.write("run/checkpoint.safetensors", broken);
+    const content = decodeCheckpoint(checkpoint.slice());
+    content.tensors.get("wte.weight")!.data[0] = NaN;
+    await here.write("run/checkpoint.safetensors", encodeCheckpoint(content));
     await expectFailure("checkpoint", "is NaN");
+  });
+  await test.step("a byte that changed", async () => {
+    const damaged = checkpoint.slice();
+    damaged[damaged.length - 8]! ^= 1;
+    await here.write("run/checkpoint.safetensors", damaged);
+    await expectFailure("checkpoint", "it is damaged: the digest");
   });
   await test.step("a checkpoint cut short", async () => {
     await here.write(
