@@ -17,6 +17,7 @@ import { METRIC_SLOTS, scheduleAt } from "../lib/optimizer.ts";
 import { trainPlan } from "../lib/plans.ts";
 import { type PresetName, presets } from "../lib/presets.ts";
 import { CounterRandom, Purpose } from "../lib/random.ts";
+import { internalsOf } from "../lib/model_internals.ts";
 
 const flags = parseArgs(Deno.args, {
   string: ["device", "threads", "preset", "steps", "rounds", "tiling"],
@@ -47,7 +48,7 @@ async function prepare(profile: boolean) {
   const { batchSize: B } = train;
   const T = model.config.blockSize;
   const plan = trainPlan(model.config, train, { B, T });
-  const program = await backend.compile(plan, model.stores);
+  const program = await backend.compile(plan, internalsOf(model).stores);
   const random = new CounterRandom(1, Purpose.batch);
   const ids = (stream: number) =>
     Int32Array.from(

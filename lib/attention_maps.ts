@@ -17,6 +17,7 @@ import type { Plan } from "./graph/plan.ts";
 import { Graph } from "./graph/tensor.ts";
 import type { Model } from "./language_model.ts";
 import { describe } from "./model.ts";
+import { internalsOf } from "./model_internals.ts";
 
 /**
  * The attention probabilities of a text: for each layer and head, how much the token at
@@ -55,7 +56,10 @@ export async function attentionMaps(
   }
   checkTokens(tokens, { B: 1, T }, model.config);
   const { plan, sites } = attentionPlan(model.config, T);
-  const program = await model.backend.compile(plan, model.stores);
+  const program = await internalsOf(model).executor.compile(
+    plan,
+    internalsOf(model).stores,
+  );
   try {
     program.buffer("tokens").write(tokens);
     program.run();

@@ -8,6 +8,7 @@ import type { Program, Stores } from "./backends/backend.ts";
 import type { Model } from "./language_model.ts";
 import { parameterStores } from "./optimizer.ts";
 import type { Dispatch, Plan } from "./graph/plan.ts";
+import { internalsOf } from "./model_internals.ts";
 
 /** What the host writes before a run, by the buffer's name. */
 export type Inputs = Readonly<Record<string, ArrayLike<number>>>;
@@ -25,13 +26,13 @@ export async function firstNonFinite(
   plan: Plan,
   microBatches: Iterable<Inputs>,
 ): Promise<string | undefined> {
-  const { stores, layout } = model;
+  const { executor, stores, layout } = internalsOf(model);
   const weights = await stores.get("params")!.read();
   for (const { name, offset, length } of layout.entries) {
     const parameter = weights.subarray(offset, offset + length);
     if (!parameter.every(Number.isFinite)) return `the parameter ${name}`;
   }
-  const program = await model.backend.compile(stepwise(plan), stores);
+  const program = await executor.compile(stepwise(plan), stores);
   try {
     clear(stores);
     for (const inputs of microBatches) {

@@ -10,6 +10,7 @@ import type { Model } from "./language_model.ts";
 import { breathe } from "./metrics.ts";
 import { cutPlan, PartRunner } from "./parts.ts";
 import { EVAL_SLOTS, evalPlan } from "./plans.ts";
+import { internalsOf } from "./model_internals.ts";
 
 /** How far the device may run ahead, in milliseconds. */
 const AHEAD_MS = 100;
@@ -121,7 +122,11 @@ export class Evaluator {
     const model = this.#model;
     const flops = B * T * model.flopsPerToken / 3; // forward alone
     const plan = cutPlan(evalPlan(model.config, { B, T }), "eval", flops);
-    return new PartRunner(await model.compile(plan), model.backend, "eval");
+    return new PartRunner(
+      await internalsOf(model).compile(plan),
+      model.backend,
+      "eval",
+    );
   }
 }
 

@@ -19,6 +19,7 @@ import {
   type DecodeStream,
   type Tokenizer,
 } from "./tokenizer.ts";
+import { internalsOf } from "./model_internals.ts";
 
 /** How text is continued. */
 export interface GenerateOptions {
@@ -179,7 +180,7 @@ class Context {
     this.#model = model;
     this.#rows = rows;
     this.#onSlide = onSlide;
-    this.#stores = new Map(model.stores);
+    this.#stores = new Map(internalsOf(model).stores);
     this.#shared = new Set(this.#stores.values());
     this.#window = Array.from(
       { length: rows },
@@ -234,9 +235,10 @@ class Context {
   async #program(T: number): Promise<Program> {
     let program = this.#programs.get(T);
     if (program === undefined) {
-      const { config, backend } = this.#model;
+      const { config } = this.#model;
+      const { executor } = internalsOf(this.#model);
       const plan = cachedPlan(config, { B: this.#rows, T });
-      program = await backend.compile(plan, this.#stores);
+      program = await executor.compile(plan, this.#stores);
       this.#programs.set(T, program);
     }
     return program;

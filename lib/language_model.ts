@@ -4,7 +4,7 @@
  * `trainer.ts`, text is `generate.ts`.
  */
 
-import type { Backend, Numbers, Program, Stores } from "./backends/backend.ts";
+import { type Backend, executorOf, type Numbers } from "./backends/backend.ts";
 import {
   type Device,
   type DeviceOptions,
@@ -26,7 +26,7 @@ import {
   type WriteOptions,
 } from "./generate.ts";
 import type { ParameterLayout } from "./graph/layout.ts";
-import type { Plan } from "./graph/plan.ts";
+import { ModelInternals } from "./model_internals.ts";
 import {
   checkCount,
   flatParameters,
@@ -79,18 +79,10 @@ export class Model implements AsyncDisposable {
   readonly config: ModelConfig;
   /** What computes it. */
   readonly backend: Backend;
-  /**
-   * Where each parameter lies in the stores.
-   *
-   * @internal
-   */
-  readonly layout: ParameterLayout;
-  readonly #stores: Stores = new Map();
+  readonly #internals: ModelInternals;
   readonly #ownsBackend: boolean;
-  readonly #programs: Promise<Program>[] = [];
-  readonly #evaluator = new Evaluator(this);
+  readonly #evaluator: Evaluator;
   #tokenizer: Tokenizer | undefined;
-  #disposed = false;
 
   private constructor(
     config: ModelConfig,
@@ -99,30 +91,9 @@ export class Model implements AsyncDisposable {
   ) {
     this.config = config;
     this.backend = backend;
-    this.layout = layout;
+    this.#internals = new ModelInternals(this, executorOf(backend), layout);
     this.#ownsBackend = ownsBackend;
-  }
-
-  /**
-   * Parameters (and, once trained, gradients and moments) and constants on the device, by name.
-   *
-   * @throws {TypeError} if the model was disposed
-   * @internal
-   */
-  get stores(): Stores {
-    if (!this.#disposed) return this.#stores;
-    throw new TypeError("Cannot use model: it was disposed");
-  }
-
-  /**
-   * Compiles a plan on the model's stores; it lives as long as the model.
-   *
-   * @internal
-   */
-  compile(plan: Plan): Promise<Program> {
-    const program = this.backend.compile(plan, this.stores);
-    this.#programs.push(program);
-    return program;
+    this.#evaluator = new Evaluator(this);
   }
 
   /**
@@ -194,21 +165,14 @@ export class Model implements AsyncDisposable {
 
   /** Makes the stores that a model has from the beginning. */
   #fill(parameters: Float32Array | Float64Array): void {
-    this.#store("params", parameters);
+    const internals = this.#internals;
+    internals.store("params", parameters);
     const { blockSize, nEmbd, nHead, position } = this.config;
     if (position === "sinusoidal") {
-      this.#store("sinusoidal", sinusoidalTable(blockSize, nEmbd));
+      internals.store("sinusoidal", sinusoidalTable(blockSize, nEmbd));
     } else if (position === "rope" || position === "rope-half") {
-      this.#store("rope", ropeTable(blockSize, nEmbd / nHead));
+      internals.store("rope", ropeTable(blockSize, nEmbd / nHead));
     }
-  }
-
-  #store(name: string, values: Float32Array | Float64Array): void {
-    const { length } = values;
-    const spec = { name, kind: "store", dtype: "f32", length } as const;
-    const store = this.backend.createStore(spec);
-    this.#stores.set(name, store);
-    store.write(values);
   }
 
   /**
@@ -227,7 +191,7 @@ export class Model implements AsyncDisposable {
 
   /** Trainable numbers. */
   get parameterCount(): number {
-    return this.layout.count;
+    return this.#internals.layout.count;
   }
 
   /**
@@ -236,7 +200,7 @@ export class Model implements AsyncDisposable {
    * is multiplied with, and 12·C·T for each layer's attention.
    */
   get flopsPerToken(): number {
-    return flopsPerToken(this.config, this.layout);
+    return flopsPerToken(this.config, this.#internals.layout);
   }
 
   /**
@@ -332,7 +296,10 @@ export class Model implements AsyncDisposable {
 
   /** The parameters as they are now, by name. */
   async parameters(): Promise<Map<string, TensorData>> {
-    return await readParameters(this.stores.get("params")!, this.layout);
+    return await readParameters(
+      this.#internals.stores.get("params")!,
+      this.#internals.layout,
+    );
   }
 
   /**
@@ -341,8 +308,8 @@ export class Model implements AsyncDisposable {
    * @throws {RangeError} if one is missing or has another shape
    */
   setParameters(tensors: ReadonlyMap<string, TensorData>): void {
-    const values = flatParameters(this.layout, { tensors });
-    this.stores.get("params")!.write(values);
+    const values = flatParameters(this.#internals.layout, { tensors });
+    this.#internals.stores.get("params")!.write(values);
   }
 
   /**
@@ -362,17 +329,7 @@ export class Model implements AsyncDisposable {
 
   /** Frees the model's memory, and the device if the model opened it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#disposed = true;
-    if (this.#ownsBackend) {
-      await this.backend[Symbol.asyncDispose]();
-      return;
-    }
-    // One that did not compile has told so already, where it was asked for.
-    const programs = await Promise.allSettled(this.#programs);
-    for (const program of programs) {
-      if (program.status === "fulfilled") program.value.destroy();
-    }
-    for (const store of this.#stores.values()) store.destroy();
-    this.#stores.clear();
+    await this.#internals.dispose();
+    if (this.#ownsBackend) await this.backend[Symbol.asyncDispose]();
   }
 }

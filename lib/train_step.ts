@@ -10,6 +10,7 @@ import { METRIC_SLOTS, momentsOf, scheduleAt } from "./optimizer.ts";
 import { cutPlan, PartRunner } from "./parts.ts";
 import { trainPlan } from "./plans.ts";
 import { checkBatchShape } from "./trainer_extras.ts";
+import { internalsOf } from "./model_internals.ts";
 
 /** A compiled training step of a model. */
 export class TrainStep {
@@ -41,13 +42,15 @@ export class TrainStep {
     const { batchSize: B, blockSize: T } = dataset;
     const whole = trainPlan(model.config, config, { B, T });
     const plan = cutPlan(whole, "gradient", B * T * model.flopsPerToken);
-    const hadTrainer = model.stores.has("m");
-    const program = await model.compile(plan);
+    const internals = internalsOf(model);
+    const { layout, stores } = internals;
+    const hadTrainer = stores.has("m");
+    const program = await internals.compile(plan);
     if (hadTrainer) {
       // The moments are those of another training, and belong to its steps.
-      const zeros = new Float32Array(model.layout.length);
+      const zeros = new Float32Array(layout.length);
       for (const name of ["grads", ...momentsOf(config)]) {
-        model.stores.get(name)!.write(zeros);
+        stores.get(name)!.write(zeros);
       }
     }
     const runner = new PartRunner(program, model.backend, "gradient");
@@ -94,7 +97,7 @@ export class TrainStep {
       const isWhole = await this.#runner.run({ isOver, after, lastMs });
       if (!last) await breath();
       if (isWhole && (last || !isOver())) continue;
-      const { stores, layout } = this.#model;
+      const { stores, layout } = internalsOf(this.#model);
       stores.get("grads")!.write(new Float32Array(layout.length));
       return false;
     }

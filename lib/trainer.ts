@@ -30,6 +30,7 @@ import type {
   UpdateEvent,
 } from "./events.ts";
 import { updateRatios } from "./update_ratio.ts";
+import { internalsOf } from "./model_internals.ts";
 
 /** Steps on end that may be left out for not being finite. */
 const MOST_SKIPS = 10;
@@ -258,7 +259,10 @@ export class Trainer {
   /** Emitted before that step's checkpoint, so a resumed run keeps it. */
   async #update(before: Numbers): Promise<UpdateEvent> {
     const after = await this.#store("params").read();
-    const ratios = updateRatios(this.#model.layout, { before, after });
+    const ratios = updateRatios(internalsOf(this.#model).layout, {
+      before,
+      after,
+    });
     return { event: "update", step: this.#step, ratios };
   }
 
@@ -370,7 +374,7 @@ export class Trainer {
    * @throws {RangeError} if the checkpoint has no training state, is of another optimizer or does not fit the model
    */
   async restore(checkpoint: Checkpoint): Promise<void> {
-    const { layout } = this.#model;
+    const { layout } = internalsOf(this.#model);
     const { config } = this;
     const { step, stores } = decodeTraining(checkpoint, { layout, config });
     await this.#compiled();
@@ -381,7 +385,7 @@ export class Trainer {
   }
 
   #store(name: string): DeviceBuffer {
-    return this.#model.stores.get(name)!;
+    return internalsOf(this.#model).stores.get(name)!;
   }
 
   #compiled(): Promise<TrainStep> {

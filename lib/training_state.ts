@@ -9,6 +9,7 @@ import {
 import type { TrainConfig } from "./config.ts";
 import type { ParameterLayout } from "./graph/layout.ts";
 import type { Model } from "./language_model.ts";
+import { internalsOf } from "./model_internals.ts";
 import { momentsOf } from "./optimizer.ts";
 import { flatParameters, readParameters } from "./parameters.ts";
 
@@ -27,9 +28,11 @@ function kept(config: TrainConfig): [store: string, prefix: string][] {
  * @throws {RangeError} if a number in it is not finite
  */
 export async function encodeTraining(
-  { config: modelConfig, tokenizer, layout, stores }: Model,
+  model: Model,
   { step, config }: TrainingState,
 ): Promise<Uint8Array> {
+  const { config: modelConfig, tokenizer } = model;
+  const { layout, stores } = internalsOf(model);
   // All reads begin at once, so that no step comes between them.
   const parts = await Promise.all(
     kept(config).map(([store, prefix]) =>

@@ -1,13 +1,13 @@
 /** The conformance suite as tests: a backend's test calls {@linkcode registerConformance}. */
 
-import type { Backend } from "../lib/backends/backend.ts";
+import type { Executor } from "../lib/backends/backend.ts";
 import { checkCase, describe, sizeOf } from "../lib/checks/conformance.ts";
 import { conformanceCases } from "../lib/checks/conformance_cases.ts";
 
 /** How {@linkcode registerConformance} goes about it. */
 export interface ConformanceOptions {
   /** Opens the backend, for each kernel anew. */
-  readonly open: () => Promise<Backend>;
+  readonly open: () => Promise<Executor>;
   /** Skips the tests. The name says why. */
   readonly ignore?: boolean;
   /** Leaves out cases with more elements than this in all operands. */

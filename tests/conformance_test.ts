@@ -6,8 +6,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import type { KernelName } from "../kernels/vocabulary.ts";
 import type {
-  Backend,
   DeviceBuffer,
+  Executor,
   Numbers,
   Program,
 } from "../lib/backends/backend.ts";
@@ -21,9 +21,9 @@ import { conformanceCases } from "../lib/checks/conformance_cases.ts";
 type Fault = (numbers: Numbers, buffer: string, run: number) => void;
 
 /** The reference, read in 32 bits, with a fault. */
-function openFaulty(fault: Fault): Backend {
+function openFaulty(fault: Fault): Executor {
   const backend = openReference();
-  const compile: Backend["compile"] = async (plan, stores) => {
+  const compile: Executor["compile"] = async (plan, stores) => {
     const program = await backend.compile(plan, stores);
     let runs = 0;
     const buffer = (name: string): DeviceBuffer => {

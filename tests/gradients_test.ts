@@ -11,6 +11,7 @@ import { compareWithDifferences, Lesson } from "../lib/checks/gradients.ts";
 import { randomIds, variant, variants } from "../lib/checks/variants.ts";
 import type { ModelConfig } from "../lib/config.ts";
 import type { LayoutEntry } from "../lib/graph/layout.ts";
+import { internalsOf } from "../lib/model_internals.ts";
 
 /** Tokens of the lesson's batch. */
 const TOKENS = 10;
@@ -22,7 +23,7 @@ async function checkGradient(config: ModelConfig, gradAccumulation = 1) {
     backend,
     gradAccumulation,
   });
-  const { layout } = lesson.model;
+  const { layout } = internalsOf(lesson.model);
   const { worst, at } = await compareWithDifferences(lesson);
   assert(worst <= 1, at);
   return { layout, gradient: await lesson.gradient() };

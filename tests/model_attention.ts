@@ -10,6 +10,7 @@ import { attentionMaps, attentionPlan } from "../lib/attention_maps.ts";
 import { Model } from "../lib/language_model.ts";
 import { type Bench, benchTest, variantsTest } from "./model_bench.ts";
 import { randomIds, variant } from "../lib/checks/variants.ts";
+import { internalsOf } from "../lib/model_internals.ts";
 
 /** Registers the tests on a backend. */
 export function registerAttentionMaps(bench: Bench): void {
@@ -78,7 +79,10 @@ async function checkOutputs(
   const stride = (NH + 2 * NKV) * HS;
   const T = ids.length;
   const { plan, sites } = attentionPlan(model.config, T);
-  const program = await model.backend.compile(plan, model.stores);
+  const program = await internalsOf(model).executor.compile(
+    plan,
+    internalsOf(model).stores,
+  );
   program.buffer("tokens").write(ids);
   program.run();
   for (const [layer, { label }] of sites.entries()) {

@@ -1,6 +1,6 @@
 /** What the suites of tests on whole models (`model_*.ts`) run on: any backend, the same tests. */
 
-import type { Backend } from "../lib/backends/backend.ts";
+import type { Executor } from "../lib/backends/backend.ts";
 import { Model } from "../lib/language_model.ts";
 import { makeGeneric, type Variant } from "../lib/checks/variants.ts";
 
@@ -8,7 +8,7 @@ import { makeGeneric, type Variant } from "../lib/checks/variants.ts";
 export interface Bench {
   /** Stands before the names of tests. */
   readonly name: string;
-  readonly open: () => Promise<Backend>;
+  readonly open: () => Promise<Executor>;
   /** Skips the tests. The name says why. */
   readonly ignore?: boolean;
   readonly variants: readonly Variant[];
@@ -20,7 +20,7 @@ export interface Bench {
 export function benchTest(
   { name, open, ignore = false }: Bench,
   claim: string,
-  fn: (backend: Backend, test: Deno.TestContext) => Promise<void>,
+  fn: (backend: Executor, test: Deno.TestContext) => Promise<void>,
 ): void {
   Deno.test({
     name: `${name}: ${claim}`,

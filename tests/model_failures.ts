@@ -15,6 +15,7 @@ import {
   V,
 } from "./model_training.ts";
 import { variant } from "../lib/checks/variants.ts";
+import { internalsOf } from "../lib/model_internals.ts";
 
 /** Registers the tests on a backend. */
 export function registerFailures(bench: Bench): void {
@@ -25,10 +26,10 @@ export function registerFailures(bench: Bench): void {
       await using model = await Model.create(variant("the defaults").config, {
         backend,
       });
-      const { offset } = model.layout.entries.find(({ name }) =>
+      const { offset } = internalsOf(model).layout.entries.find(({ name }) =>
         name === "lm_head.bias"
       )!;
-      model.stores.get("params")!.write([NaN], offset);
+      internalsOf(model).stores.get("params")!.write([NaN], offset);
       const before = await stateOf(model);
       const trainer = new Trainer(model, dataset(), training());
       const error = await assertRejects(
@@ -50,10 +51,10 @@ export function registerFailures(bench: Bench): void {
       const { config } = variant("the defaults");
       await using model = await Model.create(config, { backend });
       const huge = backend.kind === "reference" ? 1e308 : 3e38;
-      const { offset, length } = model.layout.entries.find(({ name }) =>
-        name === "h.1.mlp.c_fc.weight"
-      )!;
-      const params = model.stores.get("params")!;
+      const { offset, length } = internalsOf(model).layout.entries.find((
+        { name },
+      ) => name === "h.1.mlp.c_fc.weight")!;
+      const params = internalsOf(model).stores.get("params")!;
       params.write(new Float64Array(length).fill(huge), offset);
       const trainer = new Trainer(model, dataset(), training());
       const error = await assertRejects(
@@ -61,7 +62,7 @@ export function registerFailures(bench: Bench): void {
         NonFiniteError,
       );
       assertMatch(error.message, /was matmul nt in h\.1\.mlp\.c_fc$/);
-      const grads = await model.stores.get("grads")!.read();
+      const grads = await internalsOf(model).stores.get("grads")!.read();
       assert(grads.every((x) => x === 0), "gradients are left behind");
     },
   );
@@ -74,7 +75,7 @@ export function registerFailures(bench: Bench): void {
       await using model = await Model.create(config, { backend });
       const trainer = new Trainer(model, dataset(), training());
       await trainer.save();
-      model.stores.get("params")!.write([Infinity]);
+      internalsOf(model).stores.get("params")!.write([Infinity]);
       await assertRejects(() => trainer.save(), RangeError, "wte.weight");
     },
   );
@@ -102,10 +103,10 @@ export function registerFailures(bench: Bench): void {
             variant("the defaults").config,
             { backend, seed: 3 },
           );
-          const { offset } = model.layout.entries.find(({ name }) =>
-            name === "wte.weight"
-          )!;
-          model.stores.get("params")!.write(
+          const { offset } = internalsOf(model).layout.entries.find((
+            { name },
+          ) => name === "wte.weight")!;
+          internalsOf(model).stores.get("params")!.write(
             [NaN],
             offset + rare * model.config.nEmbd,
           );

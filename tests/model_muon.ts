@@ -1,7 +1,7 @@
 /** Muon on a backend: that what it calls orthogonal is so, and that it trains. */
 
 import { assert, assertAlmostEquals, assertLess } from "@std/assert";
-import type { Backend } from "../lib/backends/backend.ts";
+import type { Executor } from "../lib/backends/backend.ts";
 import { compile } from "../lib/graph/compile.ts";
 import { layoutParameters } from "../lib/graph/layout.ts";
 import { Graph } from "../lib/graph/tensor.ts";
@@ -75,7 +75,7 @@ export function registerMuon(bench: Bench): void {
 }
 
 async function orthogonalized(
-  backend: Backend,
+  backend: Executor,
   { rows, columns, values }: {
     rows: number;
     columns: number;

@@ -27,6 +27,7 @@ import { trainPlan } from "../lib/plans.ts";
 import { Trainer } from "../lib/trainer.ts";
 import { type Bench, benchTest } from "./model_bench.ts";
 import { randomIds, variant } from "../lib/checks/variants.ts";
+import { internalsOf } from "../lib/model_internals.ts";
 
 /** Vocabulary and context of the models. */
 export const V = 7;
@@ -130,14 +131,14 @@ export function registerTraining(bench: Bench): void {
       const inputs = { tokens, targets, key: [1, 0, 0, 0] };
       const gradient = async (parts: number, isOver = () => false) => {
         await using model = await Model.create(config, { backend, seed: 3 });
-        const before = await model.stores.get("params")!.read();
+        const before = await internalsOf(model).stores.get("params")!.read();
         const whole = trainPlan(config, trainConfig(training()), { B, T });
         const plan = cutPlan(whole, "gradient", parts * 2 ** 31);
         assertEquals(
           Object.keys(plan.phases).length,
           2 + (parts > 1 ? parts : 0),
         );
-        const program = await model.compile(plan);
+        const program = await internalsOf(model).compile(plan);
         for (const [name, values] of Object.entries(inputs)) {
           program.buffer(name).write(values);
         }
@@ -150,7 +151,7 @@ export function registerTraining(bench: Bench): void {
           lastMs: 1e4,
           after: ["update"],
         });
-        const after = await model.stores.get("params")!.read();
+        const after = await internalsOf(model).stores.get("params")!.read();
         return { done, before, after };
       };
       const whole = await gradient(1);
@@ -305,7 +306,7 @@ export async function lossesOf(trainer: Trainer): Promise<number[]> {
 export async function stateOf(model: Model): Promise<Record<string, Numbers>> {
   const state: Record<string, Numbers> = {};
   for (const name of ["params", "m", "v"]) {
-    const store = model.stores.get(name);
+    const store = internalsOf(model).stores.get(name);
     if (store !== undefined) state[name] = await store.read();
   }
   return state;
@@ -325,7 +326,10 @@ async function trainLogits(
 ): Promise<Numbers> {
   const shape = { B, T: length, logits: true };
   const plan = trainPlan(model.config, trainConfig(), shape);
-  const program = await model.backend.compile(plan, model.stores);
+  const program = await internalsOf(model).executor.compile(
+    plan,
+    internalsOf(model).stores,
+  );
   program.buffer("tokens").write(tokens);
   program.buffer("targets").write(tokens);
   program.buffer("key").write(key);

@@ -11,6 +11,7 @@ import { scheduleAt } from "../lib/optimizer.ts";
 import { trainPlan } from "../lib/plans.ts";
 import { blend, type Matrix, matrixOf, norm, orthogonal } from "./matrices.ts";
 import { randomIds } from "../lib/checks/variants.ts";
+import { internalsOf } from "../lib/model_internals.ts";
 
 const options: ModelOptions = {
   ...{ vocabSize: 11, blockSize: 6, nLayer: 2, nHead: 2, nEmbd: 8 },
@@ -23,11 +24,13 @@ const options: ModelOptions = {
 async function* steps(train: TrainConfig) {
   await using model = await Model.create(options, { device: "reference" });
   const { B, T } = { B: 3, T: 6 };
-  const program = await model.compile(trainPlan(model.config, train, { B, T }));
+  const program = await internalsOf(model).compile(
+    trainPlan(model.config, train, { B, T }),
+  );
   const read = async (store: string) => {
-    const flat = await model.stores.get(store)!.read();
+    const flat = await internalsOf(model).stores.get(store)!.read();
     return new Map(
-      model.layout.entries.map(({ name, offset, length }) => [
+      internalsOf(model).layout.entries.map(({ name, offset, length }) => [
         name,
         flat.slice(offset, offset + length) as Float64Array,
       ]),

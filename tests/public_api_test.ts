@@ -1,6 +1,6 @@
 /** What holds for all of the public API, found in the documentation of `mod.ts`. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import * as lm from "../mod.ts";
 import { modelFields, trainFields } from "../lib/config_fields.ts";
 
@@ -178,4 +178,40 @@ Deno.test("Every optional property of the public API takes undefined, which mean
     const given = Object.fromEntries(names.map((name) => [name, undefined]));
     assertEquals(await uses[of]!(given), left, of);
   }
+});
+
+Deno.test("Classes and interfaces of the public API show their users' members alone", async () => {
+  const shown = JSON.stringify(
+    await documentation(),
+    (_, part) => part?.accessibility === "private" ? undefined : part,
+  );
+  assert(shown.includes('"typeName":"Backend"'));
+  // `deno doc --lint` refuses these types in a public member, unless a tag hides the member from it, but not from users.
+  for (
+    const type of [
+      "ParameterLayout",
+      "Stores",
+      "Plan",
+      "Program",
+      "BufferSpec",
+      "ModelInternals",
+    ]
+  ) {
+    assert(!shown.includes(`"typeName":"${type}"`), `${type} is shown`);
+  }
+});
+
+Deno.test("Model refuses a backend that openBackend did not make", async () => {
+  const backend = {
+    kind: "wasm",
+    description: "",
+    allocatedBytes: 0,
+    finish: () => Promise.resolve(),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  } as const;
+  await assertRejects(
+    () => lm.Model.create(tiny, { backend }),
+    TypeError,
+    "openBackend",
+  );
 });

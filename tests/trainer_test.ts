@@ -20,6 +20,7 @@ import { Tokenizer } from "../lib/tokenizer.ts";
 import { NonFiniteError } from "../lib/metrics.ts";
 import { Trainer } from "../lib/trainer.ts";
 import { openFaulty } from "./faulty_backend.ts";
+import { internalsOf } from "../lib/model_internals.ts";
 
 const text = "to be or not to be, that is the question. ".repeat(9);
 const tokenizer = Tokenizer.chars(text);
@@ -193,12 +194,12 @@ describe("Trainer", () => {
       { length: 100 },
       (_, i) => (everywhere ? i % 3 === 0 : i === 20) ? rare : i % rare,
     );
-    const { offset } = model.layout.entries.find(({ name }) =>
+    const { offset } = internalsOf(model).layout.entries.find(({ name }) =>
       name === "wte.weight"
     )!;
     const place = offset + rare * model.config.nEmbd;
     const set = (value: number) =>
-      model.stores.get("params")!.write([value], place);
+      internalsOf(model).stores.get("params")!.write([value], place);
     set(NaN);
     const data = new Dataset(text, { blockSize: 6, batchSize: 1, seed: 5 });
     return { model, data, rare, set };

@@ -10,6 +10,7 @@ import { Trainer } from "../lib/trainer.ts";
 import { updateRatios } from "../lib/update_ratio.ts";
 import { dataset, training } from "./model_training.ts";
 import { variant } from "../lib/checks/variants.ts";
+import { internalsOf } from "../lib/model_internals.ts";
 
 Deno.test("Update ratios are the change's norm over the norm before it, of matrices alone", () => {
   const graph = new Graph();
@@ -59,14 +60,17 @@ async function told(trainer: Trainer): Promise<object[]> {
 Deno.test("Training tells the update after each evaluation, and is not disturbed by it", async () => {
   await using model = await createModel();
   const seen: string[] = [];
-  const read = () => model.stores.get("params")!.read();
+  const read = () => internalsOf(model).stores.get("params")!.read();
   let before: Numbers | undefined;
   for await (const event of new Trainer(model, dataset(), often).run()) {
     if (event.event === "eval") before = await read();
     if (event.event === "update") {
       assertEquals(
         event.ratios,
-        updateRatios(model.layout, { before: before!, after: await read() }),
+        updateRatios(internalsOf(model).layout, {
+          before: before!,
+          after: await read(),
+        }),
       );
       assert(Object.values(event.ratios).every((ratio) => ratio > 0));
     }

@@ -16,6 +16,7 @@ import {
   Tokenizer,
   Trainer,
 } from "../mod.ts";
+import { internalsOf } from "../lib/model_internals.ts";
 
 const flags = parseArgs(Deno.args, {
   string: ["seeds", "threads"],
@@ -63,7 +64,7 @@ async function lossesOf(
     if (event.event === "eval") loss = event.valLoss;
     if (event.event !== "checkpoint") continue;
     const { tensors } = decodeCheckpoint(event.bytes);
-    for (const { name } of model.layout.entries) {
+    for (const { name } of internalsOf(model).layout.entries) {
       const values = tensors.get(name)!.data as Float32Array;
       averages.forEach((average, i) => {
         const decay = DECAYS[i]!;

@@ -5,7 +5,7 @@
  */
 
 import { parseArgs } from "node:util";
-import type { Backend, Program } from "../../lib/backends/backend.ts";
+import type { Executor, Program } from "../../lib/backends/backend.ts";
 import { type Device, openBackend } from "../../lib/backends/open.ts";
 import { trainConfig } from "../../lib/config.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
@@ -16,6 +16,7 @@ import { type PresetName, presets } from "../../lib/presets.ts";
 import { CounterRandom, Purpose } from "../../lib/random.ts";
 import { Sampler } from "../../lib/sampler.ts";
 import { type Answer, type Command, lazily, serve, timed } from "./protocol.ts";
+import { internalsOf } from "../../lib/model_internals.ts";
 
 const { values: flags } = parseArgs({
   args: Deno.args,
@@ -28,7 +29,7 @@ const { values: flags } = parseArgs({
 const open = openBackend as (
   device: Device,
   options?: { readonly threads?: number },
-) => Promise<Backend>;
+) => Promise<Executor>;
 const backend = await open(
   flags.device as Device,
   flags.threads === undefined ? {} : { threads: Number(flags.threads) },
@@ -60,7 +61,7 @@ async function makeTraining(name: string): Promise<Training> {
   const { batchSize: B } = train;
   const T = model.config.blockSize;
   const plan = trainPlan(model.config, train, { B, T });
-  const program = await model.compile(plan);
+  const program = await internalsOf(model).compile(plan);
   const random = new CounterRandom(1, Purpose.batch);
   const batches = Array.from(
     { length: 2 * BATCHES },

@@ -31,11 +31,7 @@ export interface DeviceBuffer {
    * @throws {DeviceLostError} if the device is gone
    */
   read(offset?: number, length?: number): Promise<Numbers>;
-  /**
-   * The numbers as they are now, to look at, where they lie in the host's own memory: not on a GPU.
-   *
-   * @internal
-   */
+  /** The numbers as they are now, to look at, where they lie in the host's own memory: not on a GPU. */
   readonly memory?: Numbers;
   /** Frees a store that no program will use again (a finished text's cache). Other kinds belong to their program. */
   destroy(): void;
@@ -66,7 +62,7 @@ export interface DispatchTime {
   readonly nanoseconds: number;
 }
 
-/** An executor. Disposing it frees every buffer and program it made. */
+/** A compute device that is open. Disposing it frees every buffer and program on it. */
 export interface Backend extends AsyncDisposable {
   /** Which engine it is. */
   readonly kind: BackendKind;
@@ -74,21 +70,34 @@ export interface Backend extends AsyncDisposable {
   readonly description: string;
   /** Bytes allocated on the device at present. */
   readonly allocatedBytes: number;
-  /**
-   * Makes a store, filled with zeros.
-   *
-   * @internal
-   */
+  /** Resolves when all submitted work is done. */
+  finish(): Promise<void>;
+}
+
+/** A {@linkcode Backend} as the library uses it: each one is. */
+export interface Executor extends Backend {
+  /** Makes a store, filled with zeros. */
   createStore(spec: BufferSpec): DeviceBuffer;
   /**
    * Binds a plan. Stores that the plan names are taken from `stores`; missing ones are created and added.
    *
    * @throws {RangeError} if a store of that name has another length or dtype
-   * @internal
    */
   compile(plan: Plan, stores: Stores): Promise<Program>;
-  /** Resolves when all submitted work is done. */
-  finish(): Promise<void>;
+}
+
+/**
+ * Returns a backend as the executor that it is.
+ *
+ * @throws {TypeError} if it is none: `openBackend` did not make it
+ */
+export function executorOf(backend: Backend): Executor {
+  if ("compile" in backend && "createStore" in backend) {
+    return backend as Executor;
+  }
+  throw new TypeError(
+    "Cannot use backend: it can run no plans\nhint: open it with openBackend",
+  );
 }
 
 /** The device went away (driver reset, unplugged, out of memory). What was on it is gone. */

@@ -7,8 +7,8 @@
 
 import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
 import type {
-  Backend,
   DeviceBuffer,
+  Executor,
   Numbers,
   Program,
   Stores,
@@ -30,11 +30,11 @@ import { referenceKernels } from "./reference/registry.ts";
  * assertEquals(Array.from(await store.read()), [0, 1.5, 2.5]);
  * ```
  */
-export function openReference(): Backend {
+export function openReference(): Executor {
   return new ReferenceBackend();
 }
 
-class ReferenceBackend implements Backend {
+class ReferenceBackend implements Executor {
   readonly kind = "reference";
   readonly description = "reference: float64, one thread";
   readonly #buffers = new Set<ReferenceBuffer>();

@@ -7,7 +7,7 @@
  */
 
 import type { BufferSpec, Plan } from "../graph/plan.ts";
-import type { Backend, DeviceBuffer, Stores } from "./backend.ts";
+import type { DeviceBuffer, Executor, Stores } from "./backend.ts";
 import { WasmBuffer } from "./wasm_buffer.ts";
 import { type Engine, WasmContext } from "./wasm_context.ts";
 import { WasmMemory } from "./wasm_memory.ts";
@@ -25,8 +25,8 @@ export interface WasmOptions {
   readonly shared?: boolean | undefined;
 }
 
-/** A {@linkcode Backend} on the CPU. */
-export interface WasmBackend extends Backend {
+/** A {@linkcode Executor} on the CPU. */
+export interface WasmBackend extends Executor {
   readonly kind: "wasm";
   /** Threads that compute, the caller's included. */
   readonly threads: number;

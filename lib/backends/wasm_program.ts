@@ -29,7 +29,7 @@ export interface WasmProgram extends Program {
 const WORTH_SHARING = 60_000;
 
 /**
- * Binds a plan; see `Backend.compile`.
+ * Binds a plan; see `Executor.compile`.
  *
  * @throws {RangeError} if the plan needs more memory than there is, or a store of another shape exists;
  *   nothing is left allocated then

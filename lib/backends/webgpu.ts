@@ -7,8 +7,8 @@
 import type { Target } from "../../kernels/wgsl/kernel.ts";
 import type { BufferSpec, Plan } from "../graph/plan.ts";
 import {
-  type Backend,
   type DeviceBuffer,
+  type Executor,
   NoAdapterError,
   type Stores,
 } from "./backend.ts";
@@ -35,8 +35,8 @@ export interface WebGpuOptions {
   readonly profile?: boolean | undefined;
 }
 
-/** A {@linkcode Backend} on a GPU. */
-export interface WebGpuBackend extends Backend {
+/** A {@linkcode Executor} on a GPU. */
+export interface WebGpuBackend extends Executor {
   readonly kind: "webgpu";
   /** Whether the adapter is software. */
   readonly software: boolean;

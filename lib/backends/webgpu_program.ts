@@ -40,7 +40,7 @@ interface Step {
 }
 
 /**
- * Binds a plan; see `Backend.compile`.
+ * Binds a plan; see `Executor.compile`.
  *
  * @throws {RangeError} if the plan wants more than the adapter has, or a store of another shape exists
  * @throws {Error} if WebGPU refuses a kernel

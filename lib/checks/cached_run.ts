@@ -5,6 +5,7 @@ import type { Model } from "../language_model.ts";
 import { breathe } from "../metrics.ts";
 import { cachedPlan } from "../plans.ts";
 import { isCausal } from "./variants.ts";
+import { internalsOf } from "../model_internals.ts";
 
 /** One cache of B rows that every call continues. Dispose of it when done. */
 export class CachedRun implements AsyncDisposable {
@@ -17,7 +18,7 @@ export class CachedRun implements AsyncDisposable {
   constructor(model: Model, B: number) {
     this.#model = model;
     this.#B = B;
-    this.#stores = new Map(model.stores);
+    this.#stores = new Map(internalsOf(model).stores);
     this.#filled = new Array(B).fill(0);
   }
 
@@ -47,9 +48,10 @@ export class CachedRun implements AsyncDisposable {
   async #program(T: number): Promise<Program> {
     let program = this.#programs.get(T);
     if (program === undefined) {
-      const { config, backend } = this.#model;
+      const { config } = this.#model;
+      const { executor } = internalsOf(this.#model);
       const plan = cachedPlan(config, { B: this.#B, T });
-      program = await backend.compile(plan, this.#stores);
+      program = await executor.compile(plan, this.#stores);
       this.#programs.set(T, program);
     }
     return program;
@@ -64,7 +66,7 @@ export class CachedRun implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     for (const program of this.#programs.values()) program.destroy();
     for (const [name, store] of this.#stores) {
-      if (!this.#model.stores.has(name)) store.destroy();
+      if (!internalsOf(this.#model).stores.has(name)) store.destroy();
     }
     return Promise.resolve();
   }

@@ -14,7 +14,12 @@ import type {
   Operand as Stretch,
   Plan,
 } from "../graph/plan.ts";
-import type { Backend, Numbers, Program, Stores } from "../backends/backend.ts";
+import type {
+  Executor,
+  Numbers,
+  Program,
+  Stores,
+} from "../backends/backend.ts";
 import { operandShapes } from "../backends/reference/operands.ts";
 import type { Case } from "./conformance_case.ts";
 import {
@@ -71,7 +76,7 @@ export function describe({ kernel, dims, note }: Case): string {
  * computed
  */
 export async function checkCase(
-  backend: Backend,
+  backend: Executor,
   test: Case,
 ): Promise<Outcome> {
   const operands = operandsOf(test);

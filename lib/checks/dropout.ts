@@ -7,6 +7,7 @@ import { trainPlan } from "../plans.ts";
 import { CachedRun } from "./cached_run.ts";
 import { makeGeneric, randomIds, variant } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
+import { internalsOf } from "../model_internals.ts";
 
 /** Verdicts on a small model with dropout. */
 export function dropoutChecks(backend: Backend): CheckGroup {
@@ -83,7 +84,10 @@ export async function* checkDropout(
 /** The same weights in another model. */
 async function twin(
   model: Model,
-  { dropout, backend }: { readonly dropout: number; readonly backend: Backend },
+  { dropout, backend }: {
+    readonly dropout: number;
+    readonly backend: Backend;
+  },
 ): Promise<Model> {
   const config = { ...model.config, dropout };
   const other = await Model.create(config, { backend });
@@ -100,7 +104,7 @@ async function trainingLosses(
   // Training leaves gradients behind, which are none of the model's business.
   await using pupil = await twin(model, { dropout, backend: model.backend });
   const plan = trainPlan(pupil.config, trainConfig(), { B: 1, T });
-  const program = await pupil.compile(plan);
+  const program = await internalsOf(pupil).compile(plan);
   program.buffer("tokens").write(randomIds(T, { vocabSize, seed: 1 }));
   program.buffer("targets").write(randomIds(T, { vocabSize, seed: 2 }));
   const losses: number[] = [];

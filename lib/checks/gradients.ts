@@ -15,6 +15,7 @@ import { Model } from "../language_model.ts";
 import { trainPlan } from "../plans.ts";
 import { makeGeneric, randomIds, variant } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
+import { internalsOf } from "../model_internals.ts";
 
 const STEP = 1e-5;
 /** The batch. */
@@ -55,7 +56,7 @@ export class Lesson implements AsyncDisposable {
     await makeGeneric(model);
     const training = trainConfig({ gradAccumulation });
     const plan = withLossPhase(trainPlan(config, training, { B, T }));
-    const program = await model.compile(plan);
+    const program = await internalsOf(model).compile(plan);
     return new Lesson(model, program, gradAccumulation);
   }
 
@@ -120,7 +121,9 @@ export interface Worst {
 export async function compareWithDifferences(lesson: Lesson): Promise<Worst> {
   const gradient = await lesson.gradient();
   let result: Worst = { worst: 0, at: "" };
-  for (const { name, offset, length } of lesson.model.layout.entries) {
+  for (
+    const { name, offset, length } of internalsOf(lesson.model).layout.entries
+  ) {
     for (let i = offset; i < offset + length; i++) {
       const expected = await lesson.difference(i);
       const tolerance = DIFFERENCE_TOLERANCE * Math.max(1, Math.abs(expected));
@@ -157,10 +160,13 @@ async function* checkGradients(backend: Backend): AsyncGenerator<Verdict> {
       await using exact = await Lesson.prepare(config, { backend: reference });
       await using lesson = await Lesson.prepare(config, { backend });
       const differences = await compareWithDifferences(exact);
-      const device = compareGradients(lesson.model.layout.entries, {
-        actual: await lesson.gradient(),
-        expected: await exact.gradient(),
-      });
+      const device = compareGradients(
+        internalsOf(lesson.model).layout.entries,
+        {
+          actual: await lesson.gradient(),
+          expected: await exact.gradient(),
+        },
+      );
       const numbers = {
         differences: differences.worst,
         device: device.worst,

@@ -1,7 +1,7 @@
 /** Every kernel of a backend against the float64 reference: the conformance suite's small cases. */
 
 import type { KernelName } from "../../kernels/vocabulary.ts";
-import type { Backend } from "../backends/backend.ts";
+import { type Backend, executorOf } from "../backends/backend.ts";
 import { checkCase, MismatchError, sizeOf } from "./conformance.ts";
 import { conformanceCases } from "./conformance_cases.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
@@ -36,7 +36,10 @@ export function kernelVerdict(
     let worst = 0;
     for (const test of tests) {
       try {
-        worst = Math.max(worst, (await checkCase(backend, test)).worst);
+        worst = Math.max(
+          worst,
+          (await checkCase(executorOf(backend), test)).worst,
+        );
       } catch (error) {
         if (!(error instanceof MismatchError)) throw error;
         return {

@@ -5,13 +5,15 @@
  */
 
 import type { KernelName } from "../../kernels/vocabulary.ts";
-import type {
-  Backend,
-  BackendKind,
-  DeviceBuffer,
-  Numbers,
-  Program,
-  Stores,
+import {
+  type Backend,
+  type BackendKind,
+  type DeviceBuffer,
+  type Executor,
+  executorOf,
+  type Numbers,
+  type Program,
+  type Stores,
 } from "../backends/backend.ts";
 import type { ReferenceKernel } from "../backends/reference/kernel.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
@@ -42,20 +44,20 @@ export function plant(
   mistake: Mistake,
   inner: Backend,
   { kind = inner.kind }: { readonly kind?: BackendKind } = {},
-): Backend {
+): Executor {
   return new PlantedBackend(mistake, inner, kind);
 }
 
-class PlantedBackend implements Backend {
+class PlantedBackend implements Executor {
   readonly kind: BackendKind;
   readonly description: string;
-  readonly #inner: Backend;
+  readonly #inner: Executor;
   readonly #mistake: Mistake;
 
   constructor(mistake: Mistake, inner: Backend, kind: BackendKind) {
     this.kind = kind;
     this.description = `${inner.description}, with a mistake`;
-    this.#inner = inner;
+    this.#inner = executorOf(inner);
     this.#mistake = mistake;
   }
 

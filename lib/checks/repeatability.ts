@@ -7,6 +7,7 @@ import { Model } from "../language_model.ts";
 import { Trainer } from "../trainer.ts";
 import { randomIds } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
+import { internalsOf } from "../model_internals.ts";
 
 /** A model large enough that threads share each of its steps, with dropout. */
 const config = {
@@ -45,7 +46,10 @@ async function train(backend: Backend): Promise<Trace> {
     if (event.event === "step") losses.push(event.loss);
     if (event.event === "eval") losses.push(event.valLoss);
   }
-  return { losses, weights: await model.stores.get("params")!.read() };
+  return {
+    losses,
+    weights: await internalsOf(model).stores.get("params")!.read(),
+  };
 }
 
 /** A verdict on two trainings, and on wasm one on numbers of threads. */

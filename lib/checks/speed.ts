@@ -3,7 +3,7 @@
  * nothing else. Machines are noisy and other programs run: the worst that is said is a warning.
  */
 
-import type { Backend, Stores } from "../backends/backend.ts";
+import { type Backend, executorOf, type Stores } from "../backends/backend.ts";
 import { trainConfig } from "../config.ts";
 import type { BufferSpec, Plan } from "../graph/plan.ts";
 import { Model } from "../language_model.ts";
@@ -12,6 +12,7 @@ import { trainPlan } from "../plans.ts";
 import { type PresetName, presets } from "../presets.ts";
 import { randomIds } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
+import { internalsOf } from "../model_internals.ts";
 
 /** How long a measurement takes, in milliseconds, unless one run takes longer. */
 const LONG_ENOUGH = 400;
@@ -112,7 +113,7 @@ async function productSpeed(backend: Backend): Promise<number> {
     phases: {},
   };
   const stores: Stores = new Map();
-  const program = await backend.compile(plan, stores);
+  const program = await executorOf(backend).compile(plan, stores);
   try {
     const ones = new Float32Array(length).fill(1);
     program.buffer("a").write(ones);
@@ -134,7 +135,9 @@ async function stepSpeed(
   await using model = await Model.create(options, { backend });
   const train = trainConfig(preset.train);
   const shape = { B: train.batchSize, T: model.config.blockSize };
-  const program = await model.compile(trainPlan(model.config, train, shape));
+  const program = await internalsOf(model).compile(
+    trainPlan(model.config, train, shape),
+  );
   const size = shape.B * shape.T;
   program.buffer("tokens").write(randomIds(size, { vocabSize, seed: 1 }));
   program.buffer("targets").write(randomIds(size, { vocabSize, seed: 2 }));

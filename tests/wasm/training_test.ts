@@ -7,6 +7,7 @@ import { Dataset } from "../../lib/dataset.ts";
 import { Model } from "../../lib/language_model.ts";
 import { Trainer } from "../../lib/trainer.ts";
 import { randomIds } from "../../lib/checks/variants.ts";
+import { internalsOf } from "../../lib/model_internals.ts";
 
 const blockSize = 64;
 const vocabSize = 65;
@@ -27,7 +28,7 @@ async function outcome(threads: number, optimizer: TrainConfig["optimizer"]) {
     if (event.event === "step") losses.push(event.loss);
     if (event.event === "eval") losses.push(event.trainLoss, event.valLoss);
   }
-  const params = await model.stores.get("params")!.read();
+  const params = await internalsOf(model).stores.get("params")!.read();
   return { losses, params };
 }
 

@@ -7,6 +7,7 @@ import { Sampler } from "../../lib/sampler.ts";
 import type { Pair } from "./comparison.ts";
 import { NotUnderstoodError } from "./not_understood.ts";
 import type { Subject } from "./subject.ts";
+import { internalsOf } from "../../lib/model_internals.ts";
 
 /** A recorded generation. */
 interface Generation {
@@ -108,13 +109,17 @@ async function runCached(
   { B, promptLength, length, sequence }: Generation,
   first: number,
 ): Promise<CachedRun> {
-  const { config, backend } = model;
-  const stores = new Map(model.stores);
-  const prefill = await backend.compile(
+  const { config } = model;
+  const { executor, stores: own } = internalsOf(model);
+  const stores = new Map(own);
+  const prefill = await executor.compile(
     cachedPlan(config, { B, T: first }),
     stores,
   );
-  const decode = await backend.compile(cachedPlan(config, { B, T: 1 }), stores);
+  const decode = await executor.compile(
+    cachedPlan(config, { B, T: 1 }),
+    stores,
+  );
   const steps: Numbers[] = [];
   for (let start = 0; start < length;) {
     const T = start === 0 ? first : 1;

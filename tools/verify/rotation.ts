@@ -6,7 +6,11 @@
  * one its kernels get a table made here.
  */
 
-import type { Backend, Numbers } from "../../lib/backends/backend.ts";
+import {
+  type Backend,
+  executorOf,
+  type Numbers,
+} from "../../lib/backends/backend.ts";
 import { forward, type LabelledDispatch } from "../../lib/graph/autodiff.ts";
 import { compile } from "../../lib/graph/compile.ts";
 import { layoutParameters } from "../../lib/graph/layout.ts";
@@ -182,7 +186,7 @@ async function rotate(
       : new Float32Array(B * H * T * D);
   const L = offset + T;
   const stores = new Map();
-  const program = await backend.compile(
+  const program = await executorOf(backend).compile(
     rotationPlan(rotation, { L, interleaved }),
     stores,
   );

@@ -21,6 +21,7 @@ import { checkGradients, recordsGradients } from "./gradients.ts";
 import { NotUnderstoodError } from "./not_understood.ts";
 import { checkSteps, recordedSteps } from "./steps.ts";
 import type { Subject } from "./subject.ts";
+import { internalsOf } from "../../lib/model_internals.ts";
 
 /** One of the networks of a file. */
 export interface Variant {
@@ -110,7 +111,10 @@ async function train(
     );
   }
   const plan = trainPlan(model.config, optimizer, { B, T });
-  const program = await model.backend.compile(plan, model.stores);
+  const program = await internalsOf(model).executor.compile(
+    plan,
+    internalsOf(model).stores,
+  );
   const gradientOf = (step: number) => {
     program.buffer("tokens").write(batches.tokens(step));
     program.buffer("targets").write(batches.targets(step));

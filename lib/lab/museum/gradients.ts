@@ -10,6 +10,7 @@ import { METRIC_WIDTH } from "../../optimizer.ts";
 import { compareTrained, curveOf } from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
 import { lastLosses, type Specimen } from "./room.ts";
+import { internalsOf } from "../../model_internals.ts";
 
 /** The norm in the log is that of the gradient after clipping. */
 export const clippedNorm: Mistake = {
@@ -115,7 +116,7 @@ function normAt({ steps }: Specimen, share: number): number {
 
 async function differences(a: Specimen, b: Specimen): Promise<number> {
   const [one, other] = await Promise.all(
-    [a, b].map(({ model }) => model.stores.get("params")!.read()),
+    [a, b].map(({ model }) => internalsOf(model).stores.get("params")!.read()),
   );
   let count = 0;
   for (let i = 0; i < one!.length; i++) {

@@ -14,6 +14,7 @@ import { breathe } from "../../metrics.ts";
 import { describe } from "../../model.ts";
 import type { BatchShape } from "../../dataset.ts";
 import type { Windows } from "./windows.ts";
+import { internalsOf } from "../../model_internals.ts";
 
 /** What can be read. */
 export type Inside = "stream" | "attention" | "loss";
@@ -113,7 +114,10 @@ export async function* innerValues(
   const { T, count: all } = windows;
   const B = Math.min(ROWS, all);
   const { plan, names } = innerPlan(model.config, { B, T }, inside);
-  const program: Program = await model.backend.compile(plan, model.stores);
+  const program: Program = await internalsOf(model).executor.compile(
+    plan,
+    internalsOf(model).stores,
+  );
   try {
     for (let first = 0; first < all; first += B) {
       await breathe();
