@@ -183,8 +183,8 @@ class OpenBackend implements WebGpuBackend {
   async finish(): Promise<void> {
     const { context } = this.#workshop;
     context.checkOpen("finish");
-    await context.hold(context.device.queue.onSubmittedWorkDone());
-    context.checkSound("finish");
+    const done = context.device.queue.onSubmittedWorkDone();
+    await context.settle("finish", context.hold(done));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -106,19 +106,14 @@ export class WebGpuBuffer implements DeviceBuffer {
   ): Promise<Numbers> {
     const action = `read ${this.spec.name}`;
     this.context.checkOpen(action);
-    this.context.checkSound(action);
     checkStretch("read", this.spec, offset, length);
     if (length === 0) return words([], this.spec.dtype);
-    let bytes: ArrayBuffer;
-    try {
-      bytes = await this.context.hold(
+    const bytes = await this.context.settle(
+      action,
+      this.context.hold(
         this.#staging.read(this.gpu, 4 * offset, 4 * length),
-      );
-    } catch (error) {
-      this.context.checkSound(action);
-      throw error;
-    }
-    this.context.checkSound(action);
+      ),
+    );
     return this.spec.dtype === "f32"
       ? new Float32Array(bytes)
       : new Int32Array(bytes);

@@ -9,6 +9,12 @@ import type { Target } from "../../kernels/wgsl/kernel.ts";
 import type { BufferSpec } from "../graph/plan.ts";
 import { DeviceLostError } from "./backend.ts";
 
+/**
+ * Milliseconds that the news of a lost device may take: work on it fails first, as an `OperationError` or
+ * an `AbortError`, and `device.lost` settles after that.
+ */
+const LOSS_MS = 1000;
+
 /** An open device and its state. */
 export class WebGpuContext {
   readonly device: GPUDevice;
@@ -54,12 +60,31 @@ export class WebGpuContext {
   }
 
   /**
-   * Refuses results that are not to be trusted: the device is gone, or WebGPU
-   * reported an error outside every error scope.
+   * Awaits work on the device, and refuses results that are not to be trusted: the device is gone,
+   * or WebGPU reported an error outside every error scope.
+   *
+   * @throws {DeviceLostError} in place of any other error if the device is gone
    */
-  checkSound(action: string): void {
+  async settle<T>(action: string, work: Promise<T>): Promise<T> {
+    let result: T;
+    try {
+      result = await work;
+    } catch (error) {
+      return await this.#fail(action, error);
+    }
     this.#checkAlive(action);
-    if (this.#error) throw this.#error;
+    if (this.#error) await this.#fail(action, this.#error);
+    return result;
+  }
+
+  /** Throws what is behind an error: a loss of the device, else the first error that WebGPU reported, else the error itself. */
+  async #fail(action: string, error: unknown): Promise<never> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, LOSS_MS);
+    await Promise.race([this.device.lost, late]);
+    clearTimeout(timer);
+    this.#checkAlive(action);
+    throw this.#error ?? error;
   }
 
   #checkAlive(action: string): void {

@@ -59,22 +59,34 @@ export async function compileProgram(
     context.target,
     context.device.limits,
   );
-  const compiled = await Promise.all(
-    passes.map(({ pass, dispatch }) =>
-      pipelines.get(pass, nameOf(plan.dispatches[dispatch]!))
+  const compiled = await context.settle(
+    action,
+    Promise.all(
+      passes.map(({ pass, dispatch }) =>
+        pipelines.get(pass, nameOf(plan.dispatches[dispatch]!))
+      ),
     ),
   );
   context.checkOpen(action);
 
-  const memory = allocate(plan, scratch, stores, workshop);
-  const program = new BoundProgram(plan, memory, workshop);
-  const refused = await caught(context.device, () => {
+  const before = new Set(stores.keys());
+  const { result: program, error } = watched(context.device, () => {
+    const memory = allocate(plan, scratch, stores, workshop);
+    const program = new BoundProgram(plan, memory, workshop);
     program.bind(passes, compiled);
+    return program;
   });
+  const made = [...stores].filter(([name]) => !before.has(name));
+  const refused = await context.settle(action, error);
   if (refused) {
     program.destroy();
+    for (const [name, store] of made) {
+      store.destroy();
+      stores.delete(name);
+    }
     throw new Error(`Cannot ${action}: ${refused.message}`);
   }
+  context.checkOpen(action);
   return program;
 }
 
@@ -124,21 +136,24 @@ function sharedStore(
   return made;
 }
 
-/** The first error that WebGPU reports about what `work` asks of it. */
-async function caught(
+/** What `work` returns, and the first error that WebGPU reports about what it asks of the device. */
+function watched<T>(
   device: GPUDevice,
-  work: () => void,
-): Promise<GPUError | null> {
+  work: () => T,
+): { readonly result: T; readonly error: Promise<GPUError | null> } {
   device.pushErrorScope("validation");
   device.pushErrorScope("out-of-memory");
+  let result: T;
   let scopes: Promise<GPUError | null>[];
   try {
-    work();
+    result = work();
   } finally {
     scopes = [device.popErrorScope(), device.popErrorScope()];
   }
-  const [memory, validation] = await Promise.all(scopes);
-  return validation ?? memory ?? null;
+  const error = Promise.all(scopes).then(([memory, validation]) =>
+    memory ?? validation ?? null
+  );
+  return { result, error };
 }
 
 /** The one implementation of {@linkcode WebGpuProgram}. */

@@ -72,8 +72,11 @@ export class PassTimer {
     const passes = this.#passes;
     if (passes.length === 0) return [];
     const stamps = new BigUint64Array(
-      await this.#context.hold(
-        this.#staging.read(this.#stamps, 0, 16 * passes.length),
+      await this.#context.settle(
+        `profile ${plan.name}`,
+        this.#context.hold(
+          this.#staging.read(this.#stamps, 0, 16 * passes.length),
+        ),
       ),
     );
     const times: { dispatch: number; nanoseconds: number }[] = [];
