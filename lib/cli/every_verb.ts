@@ -4,6 +4,7 @@ import { checkVerb } from "./check_verb.ts";
 import { completionsVerb } from "./completions_verb.ts";
 import { UsageError } from "./errors.ts";
 import { labVerbs } from "./lab/verbs.ts";
+import { listVerb } from "./list_verb.ts";
 import { nearest } from "./nearest.ts";
 import { program } from "./program.ts";
 import { reportVerb } from "./report_verb.ts";
@@ -12,6 +13,7 @@ import { type AnyVerb, verbs } from "./verbs.ts";
 /** All verbs, in the order of help; names of the lab's begin with `lab `. */
 export const everyVerb: readonly AnyVerb[] = [
   ...verbs,
+  listVerb,
   reportVerb,
   checkVerb,
   completionsVerb,

@@ -1,6 +1,7 @@
 /** Reads and replaces files. A file that cannot be read is never taken for one that is not there. */
 
 import { CommandError, reasonOf } from "./errors.ts";
+import { concat } from "./event_file.ts";
 
 /**
  * Awaits a file operation; undefined if there is no such file.
@@ -41,51 +42,59 @@ const MAX_LINE = 2 ** 28;
 export async function* readLines(
   path: string,
 ): AsyncGenerator<string | undefined> {
+  for await (const lines of readLineGroups(path)) yield* lines;
+}
+
+/** Yields the same lines as {@linkcode readLines}, those of a piece of the file together: a wait for each is slow. */
+export async function* readLineGroups(
+  path: string,
+): AsyncGenerator<(string | undefined)[]> {
   using file = await ifThere(path, Deno.open(path));
   if (file === undefined) return;
-  const piece = new Uint8Array(2 ** 16);
+  const piece = new Uint8Array(2 ** 18);
   let held: Uint8Array[] = [];
   let size = 0;
   for (;;) {
     const count = await ifThere(path, file.read(piece));
     if (count === undefined || count === null) break;
-    let start = 0;
-    for (;;) {
-      const at = piece.subarray(0, count).indexOf(0x0a, start);
-      const part = piece.slice(start, at < 0 ? count : at);
-      held.push(part);
-      size += part.length;
-      if (size > MAX_LINE) {
-        throw new CommandError(
-          `Cannot read ${path}: a line has more than ${MAX_LINE} bytes`,
-        );
-      }
-      if (at < 0) break;
-      yield decoded(held, size);
+    const bytes = piece.subarray(0, count);
+    const ended = bytes.lastIndexOf(0x0a);
+    if (ended >= 0) {
+      yield linesOf(concat([...held, bytes.subarray(0, ended)]));
       held = [];
       size = 0;
-      start = at + 1;
+    }
+    const rest = bytes.slice(ended + 1);
+    held.push(rest);
+    size += rest.length;
+    if (size > MAX_LINE) {
+      throw new CommandError(
+        `Cannot read ${path}: a line has more than ${MAX_LINE} bytes`,
+      );
     }
   }
-  if (size > 0) yield decoded(held, size);
+  if (size > 0) yield linesOf(concat(held));
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-function decoded(
-  parts: readonly Uint8Array[],
-  size: number,
-): string | undefined {
-  const line = parts.length === 1 ? parts[0]! : new Uint8Array(size);
-  if (parts.length > 1) {
-    let offset = 0;
-    for (const part of parts) {
-      line.set(part, offset);
-      offset += part.length;
-    }
+/** The lines of some bytes; undefined in place of one that is not UTF-8. */
+function linesOf(bytes: Uint8Array): (string | undefined)[] {
+  const whole = decoded(bytes);
+  if (whole !== undefined) return whole.split("\n");
+  const lines: (string | undefined)[] = [];
+  for (let start = 0; start <= bytes.length;) {
+    const end = bytes.indexOf(0x0a, start);
+    const line = bytes.subarray(start, end < 0 ? bytes.length : end);
+    lines.push(decoded(line));
+    start += line.length + 1;
   }
+  return lines;
+}
+
+function decoded(bytes: Uint8Array): string | undefined {
   try {
-    return decoder.decode(line);
+    return decoder.decode(bytes);
   } catch (error) {
     if (error instanceof TypeError) return undefined;
     throw error;

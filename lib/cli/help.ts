@@ -79,6 +79,7 @@ function operandHelp(
     return "STUDY is a directory with a plan.json, which lab plan writes.";
   }
   if (operand === "SHELL") return "SHELL is bash, zsh or fish.";
+  if (operand === "DIR") return "DIR is a folder of runs; runs/ if left out.";
   if (operand === "EXHIBIT") {
     return "EXHIBIT is a mistake's name; without one, lab museum lists them.";
   }

@@ -1,5 +1,6 @@
 /** `info`: what this machine can do, and what a model is made of. Nothing is trained or run. */
 
+import { join } from "@std/path";
 import { NoAdapterError } from "../backends/backend.ts";
 import { openWasm } from "../backends/wasm.ts";
 import { openWebGpu } from "../backends/webgpu.ts";
@@ -16,43 +17,86 @@ import { cachedPlan, evalPlan, trainPlan } from "../plans.ts";
 import { DEFAULT_PRESET, presets } from "../presets.ts";
 import { type Arguments, given } from "./arguments.ts";
 import { corpusName } from "./corpus.ts";
-import { checkUsage, exitCode, UsageError } from "./errors.ts";
+import { checkUsage, CommandError, exitCode, UsageError } from "./errors.ts";
+import { exists, ifThere } from "./files.ts";
 import { flagName } from "./flag.ts";
-import { bytes, modelCard } from "./model_card.ts";
+import { localTime } from "./list.ts";
+import { bytes, heading, modelCard, modelFacts } from "./model_card.ts";
 import { VERSION } from "./program.ts";
+import { files, hasCheckpoint, readRunConfig } from "./run_directory.ts";
+import { readRunSummary, type RunSummary } from "./run_summary.ts";
 import { forOutput, writeOutput } from "./terminal.ts";
-import { readTrainedModel, type TrainedModel } from "./trained_model.ts";
+import { readTrainedModel } from "./trained_model.ts";
 import type { InfoFlags } from "./verbs.ts";
 
 /** Says what is asked for; gives the exit code. */
 export async function info(
   { flags, operand }: Arguments<InfoFlags>,
 ): Promise<number> {
-  const aboutModel = operand !== undefined || Object.keys(flags).length > 0;
-  const text = aboutModel
-    ? await describeModel(flags, operand)
+  const { json = false, ...about } = flags;
+  const isOfModel = operand !== undefined || Object.keys(about).length > 0;
+  const [facts, text] = isOfModel
+    ? await describeModel(about, operand)
     : await describeMachine();
-  await writeOutput(`${forOutput(text)}\n`);
+  await writeOutput(json ? `${JSON.stringify(facts)}\n` : forOutput(text));
   return exitCode.ok;
 }
+
+/** What is said, for programs and for people. */
+type Description = [facts: object, text: string];
 
 /** A model and how it is or would be trained. */
 interface Subject {
   readonly title: string;
+  /** What is known of it beside its configuration. */
+  readonly facts: object;
   readonly config: ModelConfig;
   readonly train: TrainConfig;
+  readonly run?: RunSummary | undefined;
 }
 
 async function describeModel(
   flags: Partial<InfoFlags>,
-  run: string | undefined,
-): Promise<string> {
-  const subject = run === undefined
+  operand: string | undefined,
+): Promise<Description> {
+  const subject = operand === undefined
     ? modelOfFlags(flags)
-    : modelOfRun(await readTrainedModel(run), flags);
-  if (flags.plan !== undefined) return formatPlan(plan(flags.plan, subject));
-  const { title, config } = subject;
-  return `${title}\n\n${modelCard(config, plan("train", subject))}`;
+    : await modelOfRun(operand, flags);
+  if (flags.plan !== undefined) {
+    const asked = plan(flags.plan, subject);
+    return [asked, `${formatPlan(asked)}\n`];
+  }
+  const { title, facts, config, train, run } = subject;
+  const model = modelFacts(config, plan("train", subject));
+  const text = [title, ...(run ? [runCard(run)] : []), modelCard(model)];
+  return [
+    { ...facts, run: run ?? null, ...model, train },
+    `${text.join("\n\n")}\n`,
+  ];
+}
+
+/** How a run went and what made it. */
+function runCard(run: RunSummary): string {
+  const { state, step, maxSteps, why, began, command } = run;
+  const loss = (value: number | null) => value?.toFixed(4) ?? "not finite";
+  const losses = run.evalStep === null
+    ? run.loss === null ? "none yet" : `${loss(run.loss)} of the last batch`
+    : `train ${loss(run.trainLoss)}, validation ${
+      loss(run.valLoss)
+    } at step ${run.evalStep}`;
+  return [
+    heading("run"),
+    `state       ${state}, ${step} of ${maxSteps ?? "?"} steps${
+      why === null ? "" : `: ${why}`
+    }`,
+    `loss        ${losses}`,
+    ...(run.bestStep === null ? [] : [
+      `lowest      validation ${loss(run.bestValLoss)} at step ${run.bestStep}`,
+    ]),
+    `began       ${localTime(began)}`,
+    `command     ${command ?? "-"}`,
+    `size        ${bytes(run.bytes)}`,
+  ].join("\n");
 }
 
 function plan(
@@ -81,6 +125,7 @@ function modelOfFlags(flags: Partial<InfoFlags>): Subject {
   const vocabSize = { ascii: 128, bytes: 256, chars: CHARS }[tokenizer];
   return {
     title: `${name}: ${about}`,
+    facts: { preset: name, tokenizer },
     config: checkUsage(() =>
       modelConfig({
         vocabSize,
@@ -94,10 +139,13 @@ function modelOfFlags(flags: Partial<InfoFlags>): Subject {
   };
 }
 
-function modelOfRun(
-  { path, checkpoint, data }: TrainedModel,
+async function modelOfRun(
+  operand: string,
   flags: Partial<InfoFlags>,
-): Subject {
+): Promise<Subject> {
+  const entry = await ifThere(operand, Deno.stat(operand));
+  const isRun = entry?.isDirectory && await exists(join(operand, files.config));
+  const run = isRun ? await readRunSummary(operand) : undefined;
   const other = Object.keys(flags).find((key) =>
     key !== "plan" && key !== "batchSize"
   );
@@ -105,9 +153,21 @@ function modelOfRun(
     throw new UsageError(
       `Cannot use --${
         flagName(other)
-      } with ${path}: a trained model is what it is`,
+      } with ${operand}: a trained model is what it is`,
     );
   }
+  const changed = given(flags, ["batchSize"]);
+  if (run !== undefined && !await hasCheckpoint(operand)) {
+    const { model, train } = await readConfigs(operand);
+    return {
+      title: `${operand}, no checkpoint yet`,
+      facts: { path: null },
+      config: model,
+      train: checkUsage(() => trainConfig({ ...train, ...changed })),
+      run,
+    };
+  }
+  const { path, checkpoint, data } = await readTrainedModel(operand);
   const { config, training, tokenizer } = checkpoint;
   const facts = [
     path,
@@ -117,28 +177,55 @@ function modelOfRun(
   ];
   return {
     title: facts.join(", "),
+    facts: {
+      path,
+      step: training?.step ?? null,
+      data: data ?? null,
+      tokenizer: tokenizer?.kind ?? null,
+    },
     config,
-    train: checkUsage(() =>
-      trainConfig({ ...training?.config, ...given(flags, ["batchSize"]) })
-    ),
+    train: checkUsage(() => trainConfig({ ...training?.config, ...changed })),
+    run,
   };
 }
 
-async function describeMachine(): Promise<string> {
+/** What a run's `config.json` says of its model and its training. */
+async function readConfigs(
+  path: string,
+): Promise<{ model: ModelConfig; train: TrainConfig }> {
+  const config = await readRunConfig(path);
+  try {
+    return {
+      model: modelConfig(Object(config?.["model"])),
+      train: trainConfig(Object(config?.["train"])),
+    };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const file = join(path, files.config);
+    throw new CommandError(`Cannot use ${file}: ${error.message}`);
+  }
+}
+
+async function describeMachine(): Promise<Description> {
   const { os, arch } = Deno.build;
-  const [adapter, isGpu] = await describeAdapter();
-  const cpu = await describeCpu();
-  return [
+  const [adapter, isGpu, webgpu] = await describeAdapter();
+  const wasm = await describeCpu();
+  const auto = isGpu ? "webgpu" : "wasm";
+  const text = [
     `lm ${VERSION} on Deno ${Deno.version.deno}, ${os} ${arch}`,
     "",
     ...adapter.map((line, index) =>
       `${(index === 0 ? "webgpu" : "").padEnd(10)} ${line}`
     ),
-    `wasm       ${cpu}`,
+    `wasm       ${wasm}`,
     "reference  float64 in TypeScript on one thread: exact, slow, anywhere",
     "",
-    `--device auto takes ${isGpu ? "webgpu" : "wasm"}`,
+    `--device auto takes ${auto}`,
   ].join("\n");
+  return [
+    { lm: VERSION, deno: Deno.version.deno, os, arch, webgpu, wasm, auto },
+    `${text}\n`,
+  ];
 }
 
 /** The CPU engine, or why there is none. */
@@ -152,25 +239,35 @@ export async function describeCpu(): Promise<string> {
   }
 }
 
-/** The WebGPU adapter and its limits, or why there is none; and whether `auto` takes it. */
+/** The WebGPU adapter and its limits in bytes and invocations, or why there is none; and whether `auto` takes it. */
 export async function describeAdapter(): Promise<
-  [lines: string[], isGpu: boolean]
+  [lines: string[], isGpu: boolean, facts: object]
 > {
   try {
     await using backend = await openWebGpu({ adapter: "any" });
-    const { limits } = backend.device;
+    const { description, software, device: { limits } } = backend;
+    const facts = {
+      description,
+      software,
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxComputeInvocationsPerWorkgroup:
+        limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+    };
     const lines = [
-      backend.description,
-      `buffers to ${bytes(limits.maxBufferSize)}, of which a kernel sees ${
-        bytes(limits.maxStorageBufferBindingSize)
+      description,
+      `buffers to ${bytes(facts.maxBufferSize)}, of which a kernel sees ${
+        bytes(facts.maxStorageBufferBindingSize)
       }`,
-      `workgroups of ${limits.maxComputeInvocationsPerWorkgroup} with ${
-        bytes(limits.maxComputeWorkgroupStorageSize)
+      `workgroups of ${facts.maxComputeInvocationsPerWorkgroup} with ${
+        bytes(facts.maxComputeWorkgroupStorageSize)
       } in common`,
     ];
-    return [lines, !backend.software];
+    return [lines, !software, facts];
   } catch (error) {
     if (!(error instanceof NoAdapterError)) throw error;
-    return [[`none: ${error.message}`, error.hint], false];
+    const { message, hint } = error;
+    return [[`none: ${message}`, hint], false, { error: message, hint }];
   }
 }

@@ -5,6 +5,7 @@ import { completionsVerb } from "./completions_verb.ts";
 import { exitCode, explain } from "./errors.ts";
 import { everyVerb, unknownCommand } from "./every_verb.ts";
 import { labHelp, programHelp, verbHelp } from "./help.ts";
+import { listVerb } from "./list_verb.ts";
 import { VERSION } from "./program.ts";
 import { reportVerb } from "./report_verb.ts";
 import { run } from "./run_verb.ts";
@@ -56,6 +57,11 @@ async function dispatch([name, ...args]: readonly string[]): Promise<number> {
       return await run(infoVerb, args, async (given) => {
         const { info } = await import("./info.ts");
         return await info(given);
+      });
+    case "list":
+      return await run(listVerb, args, async (given) => {
+        const { list } = await import("./list.ts");
+        return await list(given);
       });
     case "report":
       return await run(reportVerb, args, async (given) => {

@@ -8,46 +8,90 @@ import { flopsPerToken } from "../parameters.ts";
 import { cachedPlan, parameterLayout } from "../plans.ts";
 import { short } from "./progress.ts";
 
-/** A configuration in words and numbers. `trainPlan`: a step of its training. */
-export function modelCard(config: ModelConfig, trainPlan: Plan): string {
-  const layout = parameterLayout(config);
-  const flops = flopsPerToken(config, layout);
-  const { blockSize } = config;
-  const prefill = cachedPlan(config, { B: 1, T: blockSize });
-  const stores = memory(trainPlan, "store");
-  const rest = memory(trainPlan, "slot") + memory(trainPlan, "input");
+/** What can be said of a model, as plain data. Memory is in bytes. */
+export interface ModelFacts {
+  readonly parameters: number;
+  readonly tensors: readonly Pick<LayoutEntry, "name" | "shape" | "length">[];
+  /** PaLM's count for a token of training; generating one is about a third of it. */
+  readonly flopsPerToken: number;
+  readonly memory: {
+    readonly training: {
+      /** Weights, gradients and moments. */
+      readonly stores: number;
+      readonly activations: number;
+    };
+    readonly generating: {
+      readonly weights: number;
+      /** Keys and values of a whole context. */
+      readonly cache: number;
+    };
+  };
+  readonly model: ModelConfig;
+}
+
+/** Gathers what can be said of a configuration. `trainPlan`: a step of its training. */
+export function modelFacts(model: ModelConfig, trainPlan: Plan): ModelFacts {
+  const layout = parameterLayout(model);
+  const prefill = cachedPlan(model, { B: 1, T: model.blockSize });
   const weights = 4 * layout.length;
-  const cache = memory(prefill, "store") - weights;
+  return {
+    parameters: layout.count,
+    tensors: layout.entries.map(({ name, shape, length }) => ({
+      name,
+      shape,
+      length,
+    })),
+    flopsPerToken: flopsPerToken(model, layout),
+    memory: {
+      training: {
+        stores: memory(trainPlan, "store"),
+        activations: memory(trainPlan, "slot") + memory(trainPlan, "input"),
+      },
+      generating: { weights, cache: memory(prefill, "store") - weights },
+    },
+    model,
+  };
+}
+
+/** A model's facts in words and numbers. */
+export function modelCard(
+  { parameters, tensors, flopsPerToken, memory, model }: ModelFacts,
+): string {
+  const { training, generating } = memory;
+  const { blockSize, nLayer } = model;
   return [
-    heading(`${layout.count.toLocaleString("en")} parameters`),
-    ...tensorTable(layout.entries, config.nLayer),
+    heading(`${parameters.toLocaleString("en")} parameters`),
+    ...tensorTable(tensors, nLayer),
     "",
     heading("work"),
     `training    ${
-      short(flops)
+      short(flopsPerToken)
     }FLOP a token (PaLM's count, at ${blockSize} tokens)`,
-    `generating  about a third of it, ${short(flops / 3)}FLOP a token`,
+    `generating  about a third of it, ${short(flopsPerToken / 3)}FLOP a token`,
     "",
     heading("memory, float32"),
-    `training    ${bytes(stores + rest)}: ${
-      bytes(stores)
-    } of weights, gradients and moments, ${bytes(rest)} of activations`,
-    `generating  ${bytes(weights)} of weights, ${
-      bytes(cache)
+    `training    ${bytes(training.stores + training.activations)}: ${
+      bytes(training.stores)
+    } of weights, gradients and moments, ${
+      bytes(training.activations)
+    } of activations`,
+    `generating  ${bytes(generating.weights)} of weights, ${
+      bytes(generating.cache)
     } of keys and values for ${blockSize} tokens`,
     "",
     heading("configuration"),
-    ...configuration(config),
+    ...configuration(model),
   ].join("\n");
 }
 
-function heading(text: string): string {
+/** A line of text, underlined. */
+export function heading(text: string): string {
   return `${text}\n${"-".repeat(text.length)}`;
 }
 
 /** One line a tensor; the blocks, which are alike, share theirs. */
 function tensorTable(
-  entries: readonly LayoutEntry[],
+  entries: ModelFacts["tensors"],
   nLayer: number,
 ): string[] {
   const once = entries.filter(({ name }) => !/^h\.[1-9]/.test(name));

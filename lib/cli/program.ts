@@ -16,6 +16,14 @@ export function program(): string {
 
 let called: string | undefined;
 
+/** This program's command with some arguments, as it can be typed. */
+export function commandLine(args: readonly string[]): string {
+  const quoted = args.map((arg) =>
+    /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`
+  );
+  return [program(), ...quoted].join(" ");
+}
+
 /** A file of JSR's, of whatever mirror. */
 const jsrFile = /^https?:\/\/[^/]+\/(@[^/]+\/[^/]+)\/\d[^/]*\/(.*)\.ts$/;
 

@@ -34,9 +34,6 @@ export const files = {
   comparison: "comparison.html",
 } as const;
 
-/** Where runs are if nothing else is said. */
-export const RUNS = "runs";
-
 /** How long TensorBoard may wait for steps, in milliseconds: together they are encoded in less time. */
 const SHOW_MS = 500;
 
@@ -347,9 +344,15 @@ function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
   while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
 }
 
+/** A run's `config.json` does not hold a JSON object. */
+export class DamagedConfigError extends CommandError {
+  override readonly name = "DamagedConfigError";
+}
+
 /**
- * Reads a run's `config.json`; undefined if there is none, or it is not a JSON object.
+ * Reads a run's `config.json`; undefined if there is none.
  *
+ * @throws {DamagedConfigError} if it does not hold a JSON object
  * @throws {CommandError} if it is there and cannot be read
  */
 export async function readRunConfig(
@@ -360,36 +363,10 @@ export async function readRunConfig(
   if (text === undefined) return undefined;
   try {
     const config = JSON.parse(text);
-    return typeof config === "object" && config !== null ? config : undefined;
+    const isObject = typeof config === "object" && config !== null;
+    if (isObject && !Array.isArray(config)) return config;
   } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
+    if (!(error instanceof SyntaxError)) throw error;
   }
-}
-
-/** A name for a new run: the preset and the local time. */
-export function newRunPath(preset: string, now: Date = new Date()): string {
-  const two = (value: number) => String(value).padStart(2, "0");
-  const date = [now.getFullYear(), now.getMonth() + 1, now.getDate()];
-  const time = [now.getHours(), now.getMinutes(), now.getSeconds()];
-  return join(
-    RUNS,
-    `${preset}-${date.map(two).join("")}-${time.map(two).join("")}`,
-  );
-}
-
-/** The run in `runs/` whose checkpoint is the newest. */
-export async function newestRun(): Promise<string | undefined> {
-  let newest: { path: string; time: number } | undefined;
-  const entries = await ifThere(RUNS, Array.fromAsync(Deno.readDir(RUNS))) ??
-    [];
-  for (const { name, isFile } of entries) {
-    if (isFile) continue;
-    const path = join(RUNS, name);
-    const file = join(path, files.checkpoint);
-    const info = await ifThere(file, Deno.stat(file));
-    const time = info?.mtime?.getTime() ?? -Infinity;
-    if (time > (newest?.time ?? -Infinity)) newest = { path, time };
-  }
-  return newest?.path;
+  throw new DamagedConfigError(`Cannot read ${file}: it is not a JSON object`);
 }

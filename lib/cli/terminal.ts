@@ -85,6 +85,11 @@ export function bold(text: string): string {
   return canRedraw() && !Deno.noColor ? `\x1b[1m${text}\x1b[22m` : text;
 }
 
+/** Writes a line on standard error about what is not as it should be, and goes on. */
+export function warn(text: string): void {
+  writeError(`${bold("warning:")} ${visible(text)}\n`);
+}
+
 /** The colours of curves, the first one modest. */
 const TINTS = [90, 36];
 

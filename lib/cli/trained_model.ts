@@ -7,7 +7,8 @@ import { type CorpusRecord, corpusRecord } from "./corpus.ts";
 import { CommandError, reasonOf } from "./errors.ts";
 import { exists } from "./files.ts";
 import { program } from "./program.ts";
-import { files, newestRun, readRunConfig, RUNS } from "./run_directory.ts";
+import { DamagedConfigError, files, readRunConfig } from "./run_directory.ts";
+import { newestRun, RUNS } from "./runs_folder.ts";
 
 /** A checkpoint and where it came from. */
 export interface TrainedModel {
@@ -112,5 +113,10 @@ const MAX_HEADER = 100_000_000;
 async function recordedData(
   directory: string,
 ): Promise<CorpusRecord | undefined> {
-  return corpusRecord((await readRunConfig(directory))?.["data"]);
+  try {
+    return corpusRecord((await readRunConfig(directory))?.["data"]);
+  } catch (error) {
+    if (error instanceof DamagedConfigError) return undefined;
+    throw error;
+  }
 }

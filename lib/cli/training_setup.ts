@@ -34,9 +34,10 @@ import {
 import { flagName } from "./flag.ts";
 import { inTime } from "./limits.ts";
 import { program } from "./program.ts";
-import { newRunPath, readRunConfig, RunDirectory } from "./run_directory.ts";
+import { readRunConfig, RunDirectory } from "./run_directory.ts";
 import { readHistory, type RunHistory } from "./run_history.ts";
 import { runOptionNames, type RunOptions, runOptions } from "./run_options.ts";
+import { newRunPath } from "./runs_folder.ts";
 import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
 import type { TrainFlags } from "./verbs.ts";
 

@@ -353,6 +353,7 @@ export interface InfoFlags extends Pick<CommonFlags, "help">, ModelConfig {
   preset: PresetName;
   batchSize: number;
   plan: typeof planNames[number];
+  json: boolean;
 }
 
 /** `info`. */
@@ -362,9 +363,10 @@ export const infoVerb: Verb<InfoFlags> = {
   operand: "RUN",
   examples: [
     ["info", "adapter, backends, limits"],
-    ["info runs/NAME", "a trained model's card"],
+    ["info runs/NAME", "a run's losses and command, its model's card"],
     ["info --preset nano-gpu --n-layer 8", "a model that is not trained yet"],
     ["info --preset tiny --plan", "every kernel of a training step"],
+    ["info runs/NAME --json", "the card for a program"],
   ],
   flags: {
     preset: presetFlag,
@@ -372,11 +374,12 @@ export const infoVerb: Verb<InfoFlags> = {
       help: "print the plan instead of the card",
     }),
     batchSize: trainingFlags.batchSize,
+    json: jsonFlag("one JSON object on standard output"),
     help: commonFlags.help,
     ...modelFlags,
   },
   sections: {
-    "What to say": ["preset", "plan", "batchSize", "help"],
+    "What to say": ["preset", "plan", "batchSize", "json", "help"],
     "The model": [...modelFields.keys()],
   },
 };

@@ -10,11 +10,12 @@ const commands = [
   ["eval", "--device", "reference"],
   ["info", "--preset", "tiny"],
   ["info", "runs/first"],
+  ["list"],
   ["check", "runs/first", "--no-machine", "--device", "reference"],
   ["lab", "--help"],
 ];
 
-Deno.test("A first --help, train, sample, eval, info and check fetch 0 packages, with no registry in reach", async () => {
+Deno.test("A first --help, train, sample, eval, info, list and check fetch 0 packages, with no registry in reach", async () => {
   await using here = await Workplace.create();
   const env = {
     DENO_DIR: here.file("empty"),

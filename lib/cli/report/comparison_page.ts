@@ -2,7 +2,7 @@
 
 import { modelFields, trainFields } from "../../config_fields.ts";
 import { duration, short as shortCount } from "../progress.ts";
-import { program, VERSION } from "../program.ts";
+import { commandLine, program, VERSION } from "../program.ts";
 import type { EvalEvent } from "../../events.ts";
 import { count } from "./charts.ts";
 import { curveSection } from "./comparison_curves.ts";
@@ -28,7 +28,7 @@ import {
   lastStep,
   type RunRecord,
 } from "./run_record.ts";
-import { commandLine, tokensPerStep } from "./run_header.ts";
+import { tokensPerStep } from "./run_header.ts";
 
 /** Runs that are named in the head of the page and its title. */
 const MOST_NAMED = 6;
@@ -231,7 +231,7 @@ function commandSection(drawn: readonly DrawnRun[]): Section {
       drawn.map((one) =>
         markup`
           <h3>${one.label}</h3>
-          <pre class="command">${commandLine(one.run)}</pre>
+          <pre class="command">${commandLine(one.run.command)}</pre>
         `
       )
     }`,

@@ -1,7 +1,7 @@
 /** The head of a run's page: what it was, how it went, and the command that makes it again. */
 
 import { duration, short as shortCount } from "../progress.ts";
-import { program } from "../program.ts";
+import { commandLine } from "../program.ts";
 import { count } from "./charts.ts";
 import { type Markup, markup } from "./markup.ts";
 import {
@@ -36,7 +36,8 @@ export function runHeader(run: RunRecord): Markup {
 ${notes(run)}
 <dl class="tiles">${tiles}</dl>
 ${
-    command.length > 0 && markup`<pre class="command">${commandLine(run)}</pre>`
+    command.length > 0 &&
+    markup`<pre class="command">${commandLine(command)}</pre>`
   }`;
 }
 
@@ -114,14 +115,6 @@ function endOf(run: RunRecord): string | undefined {
     default:
       return `It has not told its end: it goes on still, or was cut off after ${steps}.`;
   }
-}
-
-/** A run's command as it can be typed. */
-export function commandLine({ command }: RunRecord): string {
-  const quoted = command.map((arg) =>
-    /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`
-  );
-  return [program(), ...quoted].join(" ");
 }
 
 /** Tokens that a step trains on; 0 if the configuration does not say. */

@@ -16,7 +16,8 @@ import {
 import { CommandError, reasonOf } from "../errors.ts";
 import { program } from "../program.ts";
 import { readEventLines } from "../run_events.ts";
-import { files, newestRun, readRunConfig, RUNS } from "../run_directory.ts";
+import { files, readRunConfig } from "../run_directory.ts";
+import { newestRun, RUNS } from "../runs_folder.ts";
 
 /** Named values, as `config.json` has them. */
 export type Fields = Readonly<Record<string, unknown>>;
