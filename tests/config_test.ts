@@ -103,7 +103,13 @@ Deno.test("decaySteps ends the decay before maxSteps", () => {
     decaySteps: 50,
     schedule: "cosine",
   });
-  assertEquals(learningRateAt(config, 50), config.minLearningRate);
+  // A cosine that went on would rise again, a line would fall below 0.
+  for (const schedule of ["cosine", "linear"] as const) {
+    for (const step of [50, 51, 75, 99, 100, 101]) {
+      const rate = learningRateAt({ ...config, schedule }, step);
+      assertEquals(rate, config.minLearningRate, `${schedule} at ${step}`);
+    }
+  }
   assertEquals(learningRateAt(config, 49) > config.minLearningRate, true);
 });
 

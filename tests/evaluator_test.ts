@@ -53,6 +53,22 @@ Deno.test("Model.evaluate is the mean over all targets, counted one by one", asy
   assertAlmostEquals(loss, expected, 1e-12);
 });
 
+Deno.test("Model.evaluate leaves out what only training adds: label smoothing and dropout", async () => {
+  const trained = { ...config, labelSmoothing: 0.3, dropout: 0.2 };
+  await using model = await Model.create(trained, { device: "reference" });
+  await makeGeneric(model);
+  const batches = () => dataset.evalBatches("val");
+  const { loss } = await lossOneByOne(model, batches());
+  assertAlmostEquals(await model.evaluate(batches()), loss, 1e-12);
+  // Nor does forward drop anything.
+  await using plain = await Model.create(config, { device: "reference" });
+  await makeGeneric(plain);
+  assertEquals(
+    await plain.evaluate(batches()),
+    await model.evaluate(batches()),
+  );
+});
+
 Deno.test("Model.evaluate takes each batch in its own shape", async () => {
   await using model = await genericModel();
   const tokens = randomIds(600, { vocabSize });

@@ -1,11 +1,17 @@
 /** Free-running generation from whole models: what is generated, where it ends, and what happens past the context. */
 
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import type { Backend } from "../lib/backends/backend.ts";
 import { modelConfig } from "../lib/config.ts";
 import { generateText } from "../lib/generate.ts";
 import { Model } from "../lib/language_model.ts";
-import { Sampler } from "../lib/sampler.ts";
+import { type Logits, Sampler } from "../lib/sampler.ts";
 import { Tokenizer } from "../lib/tokenizer.ts";
 import { lastLogits } from "../lib/checks/cached_run.ts";
 import { type Bench, benchTest, variantsTest } from "./model_bench.ts";
@@ -18,6 +24,19 @@ import {
 
 const greedy = new Sampler({ temperature: 0 });
 
+/** Keeps the logits that it drew from last. */
+class RecordingSampler extends Sampler {
+  logits: Logits | undefined;
+
+  override sampleBatch(
+    logits: Logits,
+    options: Parameters<Sampler["sampleBatch"]>[1],
+  ): Int32Array {
+    this.logits = logits.slice();
+    return super.sampleBatch(logits, options);
+  }
+}
+
 /** Registers the tests on a backend. */
 export function registerGeneration(bench: Bench): void {
   variantsTest(bench, "greedy generation takes the best logit of full passes", {
@@ -28,6 +47,29 @@ export function registerGeneration(bench: Bench): void {
       const generated = await Array.fromAsync(model.generate(prompt, options));
       const expected = await greedyText(model, prompt, blockSize - 2);
       assertEquals(generated, expected.generated);
+    },
+  });
+
+  variantsTest(bench, "every token is drawn from the logits of a full pass", {
+    check: async (model) => {
+      const { blockSize, vocabSize } = model.config;
+      const history = Array.from(randomIds(2, { vocabSize }));
+      const sampler = new RecordingSampler();
+      // Up to the last token that fits without a slide.
+      const options = { sampler, maxNewTokens: blockSize - 1 };
+      for await (const id of model.generate(history, options)) {
+        const expected = await lastLogits(model, history);
+        sampler.logits!.forEach((logit, i) =>
+          assertAlmostEquals(
+            logit,
+            expected[i]!,
+            bench.tolerance,
+            `${history.length} tokens, id ${i}`,
+          )
+        );
+        history.push(id);
+      }
+      assertEquals(history.length, blockSize + 1);
     },
   });
 

@@ -104,6 +104,38 @@ describe("Trainer", () => {
     );
   });
 
+  it("tells the learning rate that each step had, after a restore too", async () => {
+    const schedule = {
+      ...{ learningRate: 0.3, minLearningRate: 0.05, maxSteps: 7 },
+      ...{ warmupSteps: 2, decaySteps: 6, schedule: "linear" as const },
+    };
+    const expected = [0.1, 0.2, 0.3, 0.2375, 0.175, 0.1125, 0.05];
+    const written: number[] = [];
+    await using backend = openFaulty({
+      write: (name, data) => {
+        if (name === "schedule") written.push(data[0]!);
+        return data;
+      },
+    });
+    await using model = await Model.create(options, { backend });
+    const run = async (trainer: Trainer) => {
+      const told: [number, number][] = [];
+      for await (const event of trainer.run()) {
+        if (event.event !== "step") continue;
+        told.push([event.step, Number(event.learningRate.toFixed(12))]);
+        if (event.step === 3) trainer.stop({ evaluate: false });
+      }
+      return told;
+    };
+    const first = new Trainer(model, dataset, schedule);
+    const told = await run(first);
+    const next = new Trainer(model, dataset, schedule);
+    await next.restore(decodeCheckpoint(await first.save()));
+    told.push(...await run(next));
+    assertEquals(told, expected.map((rate, i) => [i + 1, rate]));
+    assertEquals(written.map((rate) => Number(rate.toFixed(12))), expected);
+  });
+
   it("refuses a batch of another shape than its dataset's", async () => {
     class Turned extends Dataset {
       override batch(step: number, microStep?: number): Batch {

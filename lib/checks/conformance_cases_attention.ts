@@ -55,6 +55,14 @@ const variants: readonly AttentionDropoutDims[] = [
   { ...plain, ...shape(2, 128, [4, 4, 32]) },
   { ...plain, ...shape(1, 256, [2, 2, 64]), dropout: 0.2, site: 17 },
   { ...plain, ...shape(1, 37, [2, 1, 200]) },
+  // One and two rows more than whole blocks: of 20 on the CPU, of 32 and whole stretches of 160 everywhere.
+  ...[21, 33, 34, 161, 162].flatMap((T) =>
+    masks.slice(0, 2).map((mask) => ({
+      ...plain,
+      ...shape(1, T, [2, 1, 4]),
+      ...mask,
+    }))
+  ),
 ];
 
 /** Start and count, in turn: empty before, some tokens of padding, and no token at all. */
@@ -90,6 +98,10 @@ const caches = [
   cached(3, 40, [2, 1, 128]),
   cached(2, 30, [4, 2, 36], 10), // many rows; a head that is no whole stretch
   cached(1, 30, [2, 2, 48], 9),
+  // As above, of new tokens and of keys.
+  cached(1, 33, [2, 1, 4]),
+  cached(33, 66, [2, 1, 4]),
+  cached(34, 64, [2, 1, 4]),
 ];
 
 function withMask(

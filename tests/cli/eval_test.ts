@@ -78,13 +78,28 @@ Deno.test("eval measures the whole of another text, however short, and says so",
 
 Deno.test("eval counts characters, not bytes", async () => {
   await using here = await Workplace.create();
-  await here.write("text.txt", TEXT.replaceAll("a", "é")); // two bytes each
-  const flags = ["--out", "run", "--tokenizer", "bytes"];
-  await here.run(["train", ...SMALL, ...flags]);
-  const { stdout } = await here.run(["eval", "run", ...onReference, "--json"]);
-  const { valLoss, bitsPerChar } = JSON.parse(stdout);
-  const bits = valLoss / Math.LN2; // a token, of which a character has one or two
-  assertEquals(bitsPerChar > 1.1 * bits && bitsPerChar < 1.3 * bits, true);
+  const flags = ["--out", "run", "--tokenizer", "bytes", "--json"];
+  // Two, three and four bytes each.
+  for (const char of ["é", "€", "😀"]) {
+    const text = TEXT.replaceAll("a", char);
+    await here.write("text.txt", text);
+    const training = await here.run(["train", ...SMALL, ...flags]);
+    const last = training.stdout.trimEnd().split("\n")
+      .map((line) => JSON.parse(line))
+      .findLast(({ event }) => event === "eval");
+    const { stdout } = await here.run(
+      ["eval", "run", ...onReference, "--json"],
+    );
+    await Deno.remove(here.file("run"), { recursive: true });
+    const { valLoss, bitsPerChar } = JSON.parse(stdout);
+    // The last tenth, of which the first byte is predicted by nothing.
+    const bytes = new TextEncoder().encode(text);
+    const predicted = bytes.subarray(Math.floor(0.9 * bytes.length) + 1);
+    const characters = predicted.filter((byte) => byte >> 6 !== 0b10).length;
+    const expected = valLoss / Math.LN2 * predicted.length / characters;
+    assertAlmostEquals(bitsPerChar, expected, 1e-12, char);
+    assertAlmostEquals(last.bitsPerChar, expected, 1e-12, char);
+  }
 });
 
 Deno.test("eval of a part counts the characters of that part", async () => {

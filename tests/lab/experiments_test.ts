@@ -156,9 +156,17 @@ Deno.test("Scaling of every preset can be run, and predicts its widest", () => {
     });
     const { predicted, measured } = scalingResult(plan, outcomes)!;
     assertAlmostEquals(predicted.mean, measured.mean, 2e-3, name);
-    const untrained = outcomes.filter(({ cell }) =>
-      cell !== plan.cells.at(-1)!.name
-    );
+    // What the widest reaches does not tell what is predicted of it.
+    const widest = plan.cells.at(-1)!.name;
+    const surprised = scalingResult(
+      plan,
+      outcomes.map((each) =>
+        each.cell === widest ? { ...each, valLoss: 3 } : each
+      ),
+    )!;
+    assertEquals(surprised.predicted, predicted);
+    assertEquals(surprised.measured.mean, 3);
+    const untrained = outcomes.filter(({ cell }) => cell !== widest);
     assertEquals(scalingResult(plan, untrained), undefined);
   }
 });

@@ -47,6 +47,25 @@ Deno.test("Held-out text sets what words, speeches and phrases score", () => {
   assert(rung("spells").fiveGram! < 1, "a 5-gram model runs words together");
 });
 
+Deno.test("The worst of five parts sets a threshold: noise in one, a copy in another", () => {
+  const size = heldOut.length / 5;
+  const random = new CounterRandom(2, Purpose.sample);
+  const uneven = heldOut.slice();
+  for (let i = 0; i < size; i++) {
+    uneven[size + i] = random.below(tokenizer.vocabSize, i, 0);
+  }
+  uneven.set(training.subarray(0, size), 3 * size);
+  const examiner = new Examiner({ training, heldOut: uneven, tokenizer });
+  const thresholds = new Map(
+    examiner.ladder().map(({ name, threshold }) => [name, threshold]),
+  );
+  assert(thresholds.get("spells")! < 0.5, `${thresholds.get("spells")}`);
+  for (const name of ["formats", "pairs", "triples"] as const) {
+    assertEquals(thresholds.get(name), 0, name);
+  }
+  assertEquals(thresholds.get("memory"), examiner.length);
+});
+
 Deno.test("Noise is on no rung of the text", () => {
   const random = new CounterRandom(1, Purpose.sample);
   const noise = examiner.prompts.map((_, row) =>
