@@ -9,9 +9,11 @@ import { modelConfig, trainConfig } from "../config.ts";
 import { parameterLayout } from "../plans.ts";
 import type { Preset } from "../presets.ts";
 import { CounterRandom, Purpose } from "../random.ts";
-import type { Outcome } from "./outcome.ts";
+import { type Outcome, sawFuture } from "./outcome.ts";
 import { type Finished, finished } from "./pareto.ts";
 import type { Cell, Changes, Plan } from "./plan.ts";
+import { countIntervals, estimate, missesText } from "./statistics.ts";
+import { futureText } from "./table.ts";
 import { type Rung, rungValue } from "./works.ts";
 
 /** What a model is to reach: a validation loss in nats per token, or a rung of the ladder. */
@@ -199,13 +201,13 @@ function planOf(
   };
 }
 
-/** Whether an outcome reaches a target; undefined if that was not measured. */
+/** Whether an outcome reaches a target; undefined if that was not measured. A model that sees the future reaches none. */
 export function reachesTarget(
   target: Target,
   outcome: Outcome,
 ): boolean | undefined {
   const { valLoss } = outcome;
-  if (valLoss === null) return false;
+  if (valLoss === null || sawFuture(outcome)) return false;
   return typeof target === "number"
     ? valLoss <= target
     : rungValue(target, { ...outcome, valLoss }).reached;
@@ -289,4 +291,26 @@ export function answerTo(
     a[0]!.parameters - b[0]!.parameters
   );
   return { target, winner, found, cheapest };
+}
+
+/** Says what the tables of a search do not show: whose losses mean nothing, and that intervals miss by chance. */
+export function searchNotes(
+  { rounds, confirmed, answers }: Omit<Search, "cells"> & {
+    readonly answers: readonly Answer[];
+  },
+): string[] {
+  const leaking = [...rounds, confirmed].flat().filter(sawFuture);
+  // One model may be the answer to several targets.
+  const winners = new Map(
+    answers.map((
+      { winner },
+    ) => [
+      winner[0]?.cell,
+      estimate(finished(winner).map(({ valLoss }) => valLoss)),
+    ]),
+  );
+  return [
+    futureText([...new Set(leaking.map(({ cell }) => cell))]),
+    missesText(countIntervals([...winners.values()])),
+  ].filter((note) => note !== "");
 }

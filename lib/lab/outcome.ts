@@ -1,6 +1,6 @@
 /** What came of trials, as plain data, and how outcomes from several places become one list. */
 
-import { type Plan, type Setting, trialsOf } from "./plan.ts";
+import { type Plan, seesFuture, type Setting, trialsOf } from "./plan.ts";
 import type { OwnText } from "./works.ts";
 
 /** What came of a trial. Losses are plain cross-entropy in nats per token. */
@@ -42,6 +42,11 @@ export interface Outcome {
   readonly tokensPerSecond: number;
   /** What ran it: versions and device, in words. */
   readonly machine?: string;
+}
+
+/** Returns whether the model of an outcome saw what it was to predict: then its loss means nothing. */
+export function sawFuture({ setting, causal }: Outcome): boolean {
+  return seesFuture(setting.model, causal);
 }
 
 /**

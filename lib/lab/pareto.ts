@@ -1,14 +1,14 @@
 /** Which outcomes no other one beats in everything. */
 
-import type { Outcome } from "./outcome.ts";
+import { type Outcome, sawFuture } from "./outcome.ts";
 
-/** An outcome with a loss. */
+/** An outcome with a loss that means something. */
 export type Finished = Outcome & { readonly valLoss: number };
 
-/** Those outcomes that have a loss. */
+/** Returns those outcomes that have a loss and whose models did not see the future. */
 export function finished(outcomes: readonly Outcome[]): Finished[] {
   return outcomes.filter((outcome): outcome is Finished =>
-    outcome.valLoss !== null
+    outcome.valLoss !== null && !sawFuture(outcome)
   );
 }
 

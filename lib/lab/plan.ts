@@ -216,23 +216,28 @@ export function trialsOf(
     .map(({ trial }) => trial);
 }
 
+/** The highest `maskValue` that hides the future as long as nothing else was measured: exp(-1e4) is 0 in 32 bits. */
+const HIDING = -1e4;
+
 /**
- * Whether a model's mask lets tokens see what they are to predict: then its loss means nothing.
+ * Returns whether a model's mask lets tokens see what they are to predict: then its loss means nothing.
  *
  * @param model fields of a model; what is left out has its default
  * @param causal what was measured: whether no token changed a bit of the logits before it. It
- * decides about a finite mask alone, which hides the future as long as scores stay far above it
+ * decides about a finite mask, which hides the future as long as scores stay far above it; where
+ * nothing was measured, `maskValue` does
  */
 export function seesFuture(
-  { attention = true, mask = "causal" }: {
+  { attention = true, mask = "causal", maskValue = HIDING }: {
     readonly attention?: unknown;
     readonly mask?: unknown;
+    readonly maskValue?: unknown;
   },
   causal?: boolean,
 ): boolean {
   if (causal === false) return true;
   if (attention === false || mask === "causal") return false;
-  return mask !== "finite" || causal === undefined;
+  return mask !== "finite" || (causal ?? Number(maskValue) <= HIDING) === false;
 }
 
 /** The name of the cell that the others are compared with. */

@@ -1,11 +1,11 @@
 /** The ladder as a study shows it: what its rungs ask for, and which runs reached them. */
 
-import type { Outcome } from "./outcome.ts";
+import { type Outcome, sawFuture } from "./outcome.ts";
 import { baselineOf, type Plan } from "./plan.ts";
 import { digits } from "./table.ts";
 import { type Rung, type RungName, rungValue } from "./works.ts";
 
-/** Which rungs the runs of a study reached. */
+/** Which rungs the runs of a study reached; those that see the future are not counted. */
 export interface ReachedRungs {
   /** Reached by every run. */
   readonly all: readonly RungName[];
@@ -13,7 +13,7 @@ export interface ReachedRungs {
   readonly none: readonly RungName[];
   /** The others. */
   readonly some: readonly RungName[];
-  /** The baseline, and the cells that differ from it in how often `some` were reached. */
+  /** The baseline, and the cells that differ from it in how often `some` were reached; all cells if it has no run. */
   readonly cells: readonly {
     readonly cell: string;
     readonly runs: number;
@@ -22,14 +22,19 @@ export interface ReachedRungs {
   }[];
   /** How many cells do not differ from it. */
   readonly alike: number;
+  /** Whether the baseline is in the table, with others. */
+  readonly compared: boolean;
+  /** Cells with runs that are not counted. */
+  readonly future: readonly string[];
 }
 
 /** Counts the runs that reached each rung. One that diverged reached none. */
 export function reachedRungs(
   plan: Plan,
-  outcomes: readonly Outcome[],
+  all: readonly Outcome[],
   rungs: readonly Rung[],
 ): ReachedRungs {
+  const outcomes = all.filter((outcome) => !sawFuture(outcome));
   const reaches = (outcome: Outcome, rung: Rung) =>
     outcome.valLoss !== null &&
     rungValue(rung, { ...outcome, valLoss: outcome.valLoss }).reached === true;
@@ -54,24 +59,39 @@ export function reachedRungs(
   );
   return {
     all: names(named((count) => count > 0 && count === outcomes.length)),
-    none: names(named((count) => count === 0)),
+    none: names(named((count) => count === 0 && outcomes.length > 0)),
     some: names(some),
     cells: shown,
     alike: cells.length - shown.length,
+    compared: baseline !== undefined && cells.length > 1,
+    future: [...new Set(all.filter(sawFuture).map(({ cell }) => cell))],
   };
 }
 
-/** What every run reached and what none did, in a few sentences. */
+/** What every run reached and what none did, in a few sentences; names of cells are in backticks. */
 export function reachedText(
-  { all, none, some, alike }: ReachedRungs,
+  { all, none, some, alike, compared, future }: ReachedRungs,
 ): string {
-  const rest = "In the table are the other rungs, and the cells that reach " +
-    "one of them in more runs or fewer than the baseline";
+  const others = compared
+    ? ", and the cells that reach one of them in more runs or fewer than the baseline"
+    : "";
+  const other = future.length > 0 ? "other run" : "run";
   return [
-    ...all.length > 0 ? [`Every run reaches ${all.join(", ")}.`] : [],
-    ...none.length > 0 ? [`No run reaches ${none.join(", ")}.`] : [],
+    ...future.length > 0
+      ? [
+        `Runs that see the future are not counted: ${
+          future.map((cell) => `\`${cell}\``).join(", ")
+        }.`,
+      ]
+      : [],
+    ...all.length > 0 ? [`Every ${other} reaches ${all.join(", ")}.`] : [],
+    ...none.length > 0 ? [`No ${other} reaches ${none.join(", ")}.`] : [],
     ...some.length > 0
-      ? [alike > 0 ? `${rest}; cells left out: ${alike}.` : `${rest}.`]
+      ? [
+        `In the table are the other rungs${others}${
+          alike > 0 ? `; cells left out: ${alike}` : ""
+        }.`,
+      ]
       : [],
   ].join(" ");
 }

@@ -6,9 +6,10 @@
 import { modelConfig } from "../config.ts";
 import type { Preset } from "../presets.ts";
 import type { Outcome } from "./outcome.ts";
+import { type Finished, finished } from "./pareto.ts";
 import type { Cell, Measure, Plan } from "./plan.ts";
 import { fitPowerLaw, type PowerLaw, predictedLoss } from "./power_law.ts";
-import { type Estimate, estimate } from "./statistics.ts";
+import { type Estimate, estimate, pairedDifference } from "./statistics.ts";
 import { estimateText } from "./table.ts";
 
 /** Widths, as shares of the preset's; the last is predicted. */
@@ -102,6 +103,22 @@ export interface ScalingResult {
   /** From a law of each seed's own. */
   readonly predicted: Estimate;
   readonly measured: Estimate;
+  /** What was measured less what was predicted, over pairs of the same seed. */
+  readonly difference: Estimate;
+  /** The larger of that interval and the law's own error, in nats per token. */
+  readonly bound: number;
+  /** Whether the difference is larger than the bound. */
+  readonly missed: boolean;
+}
+
+/** Compares a prediction with what was then measured: it is missed if they are farther apart than both errors explain. */
+export function verdict(
+  difference: Estimate,
+  { residual }: Pick<PowerLaw, "residual">,
+): Pick<ScalingResult, "difference" | "bound" | "missed"> {
+  const { mean, margin } = difference;
+  const bound = Math.max(Number.isNaN(margin) ? 0 : margin, residual);
+  return { difference, bound, missed: Math.abs(mean) > bound };
 }
 
 /**
@@ -118,36 +135,62 @@ export function scalingResult(
     cells.filter(({ dataShare }) => dataShare !== undefined)
       .map(({ name }) => name),
   );
-  const done = outcomes.filter(({ valLoss }) => valLoss !== null);
+  const done = finished(outcomes);
   const trained = done.filter(({ cell }) => cell === next);
   const fitted = done.filter(({ cell }) => cell !== next && !onPart.has(cell));
   const [place] = trained;
   if (place === undefined) return undefined;
   const seeds = [...new Set(fitted.map(({ seed }) => seed))];
   try {
-    const predicted = seeds.map((seed) =>
-      predictedLoss(lawOf(fitted.filter((each) => each.seed === seed)), place)
-    );
-    return {
-      law: lawOf(fitted),
-      next,
-      predicted: estimate(predicted),
-      measured: estimate(trained.map(({ valLoss }) => valLoss!)),
+    const law = lawOf(fitted);
+    const predictions = new Map(seeds.map((seed) => [
+      seed,
+      predictedLoss(lawOf(fitted.filter((each) => each.seed === seed)), place),
+    ]));
+    const losses = new Map(trained.map(({ seed, valLoss }) => [seed, valLoss]));
+    const predicted = estimate([...predictions.values()]);
+    const measured = estimate([...losses.values()]);
+    // Without a seed in common each has an error of its own.
+    const difference = pairedDifference(losses, predictions) ?? {
+      mean: measured.mean - predicted.mean,
+      margin: Math.hypot(measured.margin || 0, predicted.margin || 0) || NaN,
+      count: 0,
     };
+    return { law, next, predicted, measured, ...verdict(difference, law) };
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;
   }
 }
 
-function lawOf(outcomes: readonly Outcome[]): PowerLaw {
+function lawOf(outcomes: readonly Finished[]): PowerLaw {
   return fitPowerLaw(
     outcomes.map(({ parameters, tokens, valLoss }) => ({
       parameters,
       tokens,
-      loss: valLoss!,
+      loss: valLoss,
     })),
   );
+}
+
+/** Says why nothing was predicted. */
+export const UNFITTED =
+  "No law is fitted, so nothing is predicted: that takes losses of six cells, of three sizes and three amounts of training, that fall with both, and that of the last cell.";
+
+/** Says whether the prediction held, in a sentence. */
+export function verdictText(
+  { difference, missed, law: { residual } }: ScalingResult,
+): string {
+  const error = `the law's own error (${residual.toFixed(4)})`;
+  return `The prediction ${
+    missed ? "missed" : "held"
+  }: the trained loss differs from it by ${
+    estimateText(difference, true)
+  }, which is ${missed ? "more" : "not more"} than ${
+    Number.isNaN(difference.margin)
+      ? error
+      : `the larger of this interval and ${error}`
+  }.`;
 }
 
 /** What was found, in a few sentences. */

@@ -53,13 +53,31 @@ export function estimate(values: readonly number[]): Estimate {
 }
 
 /**
- * The difference between two cells in what both have measured with the same seed: what the
- * seed does to both alike falls out.
+ * Returns the difference between two cells in what both have measured with the same seed: what
+ * the seed does to both alike falls out. Undefined if they have no seed in common.
  */
 export function pairedDifference(
   values: ReadonlyMap<number, number>,
   baseline: ReadonlyMap<number, number>,
-): Estimate {
+): Estimate | undefined {
   const pairs = [...values].filter(([seed]) => baseline.has(seed));
-  return estimate(pairs.map(([seed, value]) => value - baseline.get(seed)!));
+  return pairs.length === 0
+    ? undefined
+    : estimate(pairs.map(([seed, value]) => value - baseline.get(seed)!));
+}
+
+/** Returns how many of some estimates have an interval: of one number there is none. */
+export function countIntervals(
+  estimates: readonly (Estimate | undefined)[],
+): number {
+  return estimates.filter((estimate) =>
+    estimate !== undefined && !Number.isNaN(estimate.margin)
+  ).length;
+}
+
+/** Says how many of a report's 95 % intervals miss the true value by chance; nothing for fewer than two. */
+export function missesText(intervals: number): string {
+  if (intervals < 2) return "";
+  const misses = Number((0.05 * intervals).toPrecision(2));
+  return `${intervals} intervals are shown here. Each misses the true value with a chance of 5 %: expect about ${misses} of the ${intervals} to do so.`;
 }

@@ -1,8 +1,20 @@
 /** A study's outcomes as a table: one line a cell. */
 
 import type { Outcome } from "./outcome.ts";
-import { baselineOf, type Cell, type Changes, type Plan } from "./plan.ts";
-import { type Estimate, estimate, pairedDifference } from "./statistics.ts";
+import {
+  baselineOf,
+  type Cell,
+  type Changes,
+  type Plan,
+  seesFuture,
+} from "./plan.ts";
+import {
+  countIntervals,
+  type Estimate,
+  estimate,
+  missesText,
+  pairedDifference,
+} from "./statistics.ts";
 import type { OwnText } from "./works.ts";
 
 /** What a study says of a cell. */
@@ -17,9 +29,9 @@ export interface CellResult {
   readonly parameters: number | undefined;
   /** Validation loss in nats per token. */
   readonly valLoss: Estimate | undefined;
-  /** Validation loss less the baseline's, seed by seed; undefined for the baseline itself. */
+  /** Validation loss less the baseline's, seed by seed; undefined for the baseline itself, and where it has no loss that means something. */
   readonly difference: Estimate | undefined;
-  /** Whether a token changed logits before it: then the loss means nothing. */
+  /** Whether tokens see what they are to predict, by the mask or as measured: then the loss means nothing. */
   readonly leaks: boolean;
   /** What its text shows, on average over seeds; undefined if that was not measured. */
   readonly own: OwnText | undefined;
@@ -30,10 +42,7 @@ export interface CellResult {
 /** In which order cells stand: the lowest loss first, or what hurts most. */
 export type Order = "best" | "worst";
 
-/**
- * The cells of a plan with their outcomes. What has no loss stands last; of what hurts first come those
- * that leak, whose losses are the lowest and mean nothing.
- */
+/** The cells of a plan with their outcomes. After the others stand those that leak, and last those without a loss. */
 export function cellResults(
   plan: Plan,
   outcomes: readonly Outcome[],
@@ -44,14 +53,17 @@ export function cellResults(
       outcomes.filter(({ cell, valLoss }) => cell === name && valLoss !== null)
         .map(({ seed, valLoss }) => [seed, valLoss!]),
     );
-  const baseline = baselineOf(plan);
-  const reference = losses(baseline);
+  const leaks = ({ name, model }: Cell) => {
+    const own = outcomes.filter(({ cell }) => cell === name);
+    return (own.length > 0 ? own : [{ causal: undefined }]).some(({ causal }) =>
+      seesFuture({ ...plan.base.model, ...model }, causal)
+    );
+  };
+  const baseline = plan.cells.find(({ name }) => name === baselineOf(plan))!;
+  const reference = leaks(baseline) ? new Map() : losses(baseline.name);
   const results = plan.cells.map((cell): CellResult => {
     const own = outcomes.filter((outcome) => outcome.cell === cell.name);
     const values = losses(cell.name);
-    const difference = cell.name === baseline
-      ? undefined
-      : pairedDifference(values, reference);
     return {
       cell,
       done: values.size,
@@ -59,18 +71,82 @@ export function cellResults(
       missing: (cell.seeds ?? plan.seeds).length - own.length,
       parameters: own[0]?.parameters,
       valLoss: values.size > 0 ? estimate([...values.values()]) : undefined,
-      difference: difference?.count ? difference : undefined,
-      leaks: own.some(({ causal }) => causal === false),
+      difference: cell === baseline
+        ? undefined
+        : pairedDifference(values, reference),
+      leaks: leaks(cell),
       own: averageText(own.flatMap(({ own }) => own ?? [])),
       sample: own.find(({ sample }) => sample !== undefined)?.sample,
     };
   });
-  const loss = ({ valLoss }: CellResult) => valLoss?.mean ?? Infinity;
   const rank = ({ leaks, valLoss }: CellResult) =>
-    valLoss === undefined ? 2 : leaks ? 0 : 1;
-  return order === "best"
-    ? results.toSorted((a, b) => loss(a) - loss(b))
-    : results.toSorted((a, b) => rank(a) - rank(b) || loss(b) - loss(a));
+    valLoss === undefined ? 2 : leaks ? 1 : 0;
+  const loss = ({ valLoss }: CellResult) =>
+    (valLoss?.mean ?? 0) * (order === "best" ? 1 : -1);
+  return results.toSorted((a, b) => rank(a) - rank(b) || loss(a) - loss(b));
+}
+
+/** Says why no cell is compared with the baseline, whose name is in backticks; undefined where one is. */
+export function incomparable(
+  plan: Plan,
+  results: readonly CellResult[],
+): string | undefined {
+  if (results.some(({ difference }) => difference !== undefined)) {
+    return undefined;
+  }
+  if (results.length === 1) {
+    return "There is one cell, and nothing to compare it with.";
+  }
+  const name = baselineOf(plan);
+  const { leaks, valLoss, diverged, missing } = results.find(({ cell }) =>
+    cell.name === name
+  )!;
+  const reasons = leaks
+    ? ["it sees the future"]
+    : valLoss !== undefined
+    ? ["no other cell has a loss with one of its seeds"]
+    : [
+      ...diverged.length > 0 ? [`${trials(diverged.length)} diverged`] : [],
+      ...missing > 0 ? [`${trials(missing)} missing`] : [],
+    ];
+  return `Nothing is compared with the baseline, \`${name}\`: ${
+    reasons.join(", ")
+  }.`;
+}
+
+function trials(count: number): string {
+  return count === 1 ? "1 trial" : `${count} trials`;
+}
+
+/** What sets apart a model that sees the future. */
+export const SEES = "sees the future";
+
+/** Says that the losses of these cells mean nothing; nothing of no cells. Their names are in backticks. */
+export function futureText(cells: readonly string[]): string {
+  const names = cells.map((name) => `\`${name}\``).join(", ");
+  if (cells.length === 0) return "";
+  return cells.length === 1
+    ? `${names} ${SEES}: its loss means nothing, and no ranking, fit or count has it.`
+    : `${names} see the future: their losses mean nothing, and no ranking, fit or count has them.`;
+}
+
+/**
+ * Says what a table of cells does not show: which losses mean nothing, and that intervals miss by chance.
+ *
+ * @param beside what the report estimates beside the table
+ */
+export function tableNotes(
+  results: readonly CellResult[],
+  beside: readonly Estimate[] = [],
+): string[] {
+  const leaking = results.filter(({ leaks }) => leaks);
+  const estimates = results.flatMap((
+    { valLoss, difference },
+  ) => [valLoss, difference]);
+  return [
+    futureText(leaking.map(({ cell }) => cell.name)),
+    missesText(countIntervals([...estimates, ...beside])),
+  ].filter((note) => note !== "");
 }
 
 function averageText(texts: readonly OwnText[]): OwnText | undefined {
@@ -100,8 +176,18 @@ interface Column {
 /** The column of changes that a cell's name does not tell. */
 const ALSO = "also changed";
 
+/** The column of differences from the baseline. */
+export const LESS = "less the baseline";
+
+/** Columns that are left out where no cell has anything in them. */
+const optional: readonly string[] = [ALSO, LESS];
+
 const always: readonly Column[] = [
-  { title: "cell", number: false, of: ({ cell }) => `\`${cell.name}\`` },
+  {
+    title: "cell",
+    number: false,
+    of: ({ cell, leaks }) => `\`${cell.name}\`${leaks ? ` **${SEES}**` : ""}`,
+  },
   { title: ALSO, number: false, of: ({ cell }) => untold(cell) },
   {
     title: "parameters",
@@ -114,7 +200,7 @@ const always: readonly Column[] = [
     of: ({ valLoss }) => estimateText(valLoss),
   },
   {
-    title: "less the baseline",
+    title: LESS,
     number: true,
     of: ({ difference }) => estimateText(difference, true),
   },
@@ -148,7 +234,9 @@ const ofSamples: Column = {
 /** The table in Markdown, with columns for what was measured. */
 export function markdownTable(results: readonly CellResult[]): string {
   const columns = [
-    ...always.filter(({ title, of }) => title !== ALSO || results.some(of)),
+    ...always.filter(({ title, of }) =>
+      !optional.includes(title) || results.some(of)
+    ),
     ...results.some(({ own }) => own !== undefined) ? ofText : [],
     ...results.some(({ sample }) => sample !== undefined) ? [ofSamples] : [],
   ];
@@ -205,11 +293,11 @@ function excerpt(text: string): string {
     .replaceAll("`", "'").replaceAll("|", "¦").trim();
 }
 
-function remark({ done, diverged, missing, leaks }: CellResult): string {
+/** How many trials of a cell ended well, and what became of the others. */
+export function remark({ done, diverged, missing }: CellResult): string {
   const steps = diverged.map(({ diverged }) => diverged!.step);
   return [
     String(done),
-    ...(leaks ? ["**sees the future**"] : []),
     ...(steps.length > 0
       ? [`${steps.length} diverged at step ${steps.join(", ")}`]
       : []),

@@ -119,7 +119,10 @@ function valueOf(
   }
 }
 
-/** The number that a rung compares and whether it suffices; both undefined if it was not measured. */
+/**
+ * The number that a rung compares and whether it suffices; both undefined if it was not measured.
+ * A loss never suffices where the model saw what it was to predict.
+ */
 export function rungValue(
   rung: Rung,
   evidence: Evidence,
@@ -128,7 +131,7 @@ export function rungValue(
   if (value === undefined) return {};
   const { relation, threshold } = rung;
   const reached = relation === "below"
-    ? value < threshold
+    ? value < threshold && evidence.causal !== false
     : relation === "at least"
     // A threshold of 0 asks for something all the same.
     ? value > 0 && value >= threshold

@@ -1,6 +1,11 @@
 /** That the plans of the experiments can be run, and ask what they should. */
 
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertMatch,
+} from "@std/assert";
 import { modelConfig, trainConfig } from "../../lib/config.ts";
 import { ablationParts, ablationPlan } from "../../lib/lab/ablations.ts";
 import {
@@ -9,8 +14,18 @@ import {
   type Trial,
   trialsOf,
 } from "../../lib/lab/plan.ts";
-import { scalingPlan, scalingResult } from "../../lib/lab/scaling.ts";
-import { cellResults, markdownTable } from "../../lib/lab/table.ts";
+import type { Outcome } from "../../lib/lab/outcome.ts";
+import {
+  scalingPlan,
+  scalingResult,
+  verdict,
+  verdictText,
+} from "../../lib/lab/scaling.ts";
+import {
+  cellResults,
+  incomparable,
+  markdownTable,
+} from "../../lib/lab/table.ts";
 import { parameterLayout } from "../../lib/plans.ts";
 import { type PresetName, presets } from "../../lib/presets.ts";
 import { outcomeOf } from "./outcomes.ts";
@@ -117,7 +132,7 @@ Deno.test("A table tells each change once: in the cell's name or beside it", () 
   assert(second!.startsWith("| `flat` | schedule constant |"), second);
 });
 
-Deno.test("What hurts most stands first, after what leaks", () => {
+Deno.test("Cells stand by their losses; after them those that see the future, and last those without a loss", () => {
   const plan: Plan = {
     ...{ study: "s", about: "a", data: "d", tokenizer: "chars" },
     base: {},
@@ -134,8 +149,135 @@ Deno.test("What hurts most stands first, after what leaks", () => {
   ];
   const order = (kind: "best" | "worst") =>
     cellResults(plan, outcomes, kind).map(({ cell }) => cell.name);
-  assertEquals(order("worst"), ["leaky", "worse", "base", "lost"]);
-  assertEquals(order("best"), ["leaky", "base", "worse", "lost"]);
+  assertEquals(order("worst"), ["worse", "base", "leaky", "lost"]);
+  assertEquals(order("best"), ["base", "worse", "leaky", "lost"]);
+});
+
+Deno.test("The mask says which cells see the future where nobody measured it", () => {
+  const models: Record<string, Plan["cells"][number]["model"] & object> = {
+    base: {},
+    none: { mask: "none" },
+    zeroed: { mask: "zeroed" },
+    weak: { mask: "finite", maskValue: -4 },
+    "almost-1e4": { mask: "finite", maskValue: -9999 },
+    strong: { mask: "finite" },
+    stronger: { mask: "finite", maskValue: -1e5 },
+    blind: { mask: "none", attention: false },
+  };
+  const plan: Plan = {
+    ...{ study: "s", about: "a", data: "d", tokenizer: "chars" },
+    base: {},
+    seeds: [1],
+    cells: Object.entries(models).map(([name, model]) => ({ name, model })),
+  };
+  const outcomes = plan.cells.map(({ name }, i) =>
+    outcomeOf(name, { parameters: 1, valLoss: i === 0 ? 2 : 1 - i / 100 })
+  );
+  const seeing = (of: readonly Outcome[]) =>
+    cellResults(plan, of).filter(({ leaks }) => leaks)
+      .map(({ cell }) => cell.name).toSorted();
+  const expected = ["almost-1e4", "none", "weak", "zeroed"];
+  assertEquals(seeing(outcomes), expected);
+  assertEquals(seeing([]), expected, "before anything ran");
+  // What was measured decides about a finite mask.
+  const measured = outcomes.map((outcome) => ({
+    ...outcome,
+    causal: !["strong", "none", "zeroed"].includes(outcome.cell),
+  }));
+  assertEquals(seeing(measured), ["none", "strong", "zeroed"]);
+  const table = markdownTable(cellResults(plan, outcomes)).split("\n").slice(2);
+  assertEquals(
+    table.map((line) => line.includes("**sees the future**")),
+    [false, false, false, false, true, true, true, true],
+  );
+  const all = cellResults({ ...plan, base: { model: { mask: "none" } } }, []);
+  assertEquals(
+    all.filter(({ leaks }) => leaks).length,
+    5,
+    "by the base's mask",
+  );
+});
+
+Deno.test("A study says why nothing is compared with its baseline", () => {
+  const plan = (cells: Plan["cells"], seeds = [1, 2]): Plan => ({
+    ...{ study: "s", about: "a", data: "d", tokenizer: "chars" },
+    ...{ base: {}, seeds, cells },
+  });
+  const two = plan([{ name: "base" }, { name: "other" }]);
+  const done = (cell: string, ...seeds: number[]) =>
+    seeds.map((seed) => outcomeOf(cell, { parameters: 1, valLoss: 2, seed }));
+  const lost = (cell: string, seed: number) =>
+    outcomeOf(cell, {
+      ...{ parameters: 1, valLoss: null, seed },
+      diverged: { step: 3, message: "NaN" },
+    });
+  const why = (plan: Plan, outcomes: readonly Outcome[]) =>
+    incomparable(plan, cellResults(plan, outcomes));
+  const both = [...done("base", 1, 2), ...done("other", 1, 2)];
+  assertEquals(why(two, both), undefined);
+  const compared = "Nothing is compared with the baseline, `base`: ";
+  const cases: [Plan, readonly Outcome[], string][] = [
+    [
+      plan([{ name: "base" }]),
+      done("base", 1, 2),
+      "There is one cell, and nothing to compare it with.",
+    ],
+    [two, done("other", 1, 2), `${compared}2 trials missing.`],
+    [two, [], `${compared}2 trials missing.`],
+    [
+      two,
+      [lost("base", 1), ...done("other", 1, 2)],
+      `${compared}1 trial diverged, 1 trial missing.`,
+    ],
+    [
+      two,
+      [1, 2].flatMap((seed) => [lost("base", seed), lost("other", seed)]),
+      `${compared}2 trials diverged.`,
+    ],
+    [
+      two,
+      [...done("base", 1), ...done("other", 2)],
+      `${compared}no other cell has a loss with one of its seeds.`,
+    ],
+    [
+      plan([{ name: "base", model: { mask: "zeroed" } }, { name: "other" }]),
+      both,
+      `${compared}it sees the future.`,
+    ],
+  ];
+  for (const [plan, outcomes, reason] of cases) {
+    assertEquals(why(plan, outcomes), reason);
+    const table = markdownTable(cellResults(plan, outcomes));
+    assertEquals(table.includes("less the baseline"), false, table);
+  }
+  // One pair suffices.
+  assertEquals(why(two, both.slice(1)), undefined);
+});
+
+Deno.test("A prediction is missed beyond the larger of its interval and the law's own error", () => {
+  const cases: [
+    mean: number,
+    margin: number,
+    residual: number,
+    missed: boolean,
+  ][] = [
+    [0.25, 0.5, 0.125, false],
+    [0.5, 0.5, 0.125, false], // exactly
+    [-0.5, 0.5, 0.125, false],
+    [0.50001, 0.5, 0.125, true],
+    [-0.50001, 0.5, 0.125, true],
+    [0.125, 0, 0.125, false], // exactly
+    [0.12501, 0, 0.125, true],
+    [-0.12501, 0, 0.125, true],
+    // One seed has no interval.
+    [0.125, NaN, 0.125, false],
+    [-0.126, NaN, 0.125, true],
+  ];
+  for (const [mean, margin, residual, missed] of cases) {
+    const found = verdict({ mean, margin, count: 3 }, { residual });
+    assertEquals(found.missed, missed, `${mean} ± ${margin}, ${residual}`);
+    assertEquals(found.bound, Math.max(margin || 0, residual));
+  }
 });
 
 Deno.test("Scaling of every preset can be run, and predicts its widest", () => {
@@ -158,14 +300,25 @@ Deno.test("Scaling of every preset can be run, and predicts its widest", () => {
     assertAlmostEquals(predicted.mean, measured.mean, 2e-3, name);
     // What the widest reaches does not tell what is predicted of it.
     const widest = plan.cells.at(-1)!.name;
-    const surprised = scalingResult(
-      plan,
-      outcomes.map((each) =>
-        each.cell === widest ? { ...each, valLoss: 3 } : each
-      ),
-    )!;
-    assertEquals(surprised.predicted, predicted);
-    assertEquals(surprised.measured.mean, 3);
+    const reaching = (valLoss: number, causal = true) =>
+      scalingResult(
+        plan,
+        outcomes.map((each) =>
+          each.cell === widest ? { ...each, valLoss, causal } : each
+        ),
+      );
+    // The law's own error is far below 0.5.
+    for (const [by, says] of [[0, "held"], [0.5, "missed"], [-0.5, "missed"]]) {
+      const loss = predicted.mean + Number(by);
+      const surprised = reaching(loss)!;
+      assertEquals(surprised.predicted, predicted);
+      assertEquals(surprised.measured.mean, loss);
+      assertMatch(
+        verdictText(surprised),
+        new RegExp(`^The prediction ${says}: `),
+      );
+    }
+    assertEquals(reaching(0.1, false), undefined, "it sees the future");
     const untrained = outcomes.filter(({ cell }) => cell !== widest);
     assertEquals(scalingResult(plan, untrained), undefined);
   }

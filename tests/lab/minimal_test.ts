@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { modelConfig } from "../../lib/config.ts";
 import {
   answerTo,
@@ -8,6 +8,7 @@ import {
   FRESH_SEEDS,
   roundPlan,
   ROUNDS,
+  searchNotes,
   smallest,
   together,
 } from "../../lib/lab/minimal.ts";
@@ -144,4 +145,50 @@ Deno.test("Searches together answer with the smallest model of any", () => {
   assertEquals(all.confirmed.length, 2 * FRESH_SEEDS.length);
   assertEquals(answerTo(1.8, large).winner[0]!.cell, "large");
   assertEquals(answerTo(1.8, all).winner, small.confirmed);
+});
+
+Deno.test("A model that sees the future is on no front, survives no round and reaches no target", () => {
+  const measured = {
+    ...trained[0]!,
+    cell: "leaky",
+    valLoss: 0.1,
+    causal: false,
+  };
+  const masked = {
+    ...trained[0]!,
+    cell: "masked",
+    valLoss: 0.1,
+    setting: { ...trained[0]!.setting, model: { mask: "none" as const } },
+  };
+  const all = [measured, masked, ...trained];
+  const names = (of: readonly { readonly cell: string }[]) =>
+    of.map(({ cell }) => cell);
+  assertEquals(names(paretoFront(finished(all))), ["a", "c", "d"]);
+  assertEquals(names(survivors(finished(all), 9)), ["a", "b", "c", "d", "e"]);
+  assertEquals(names(smallest(2.2, all, 2)), ["c", "d"]);
+  const again = FRESH_SEEDS.map((seed) => ({ ...masked, seed }));
+  const search = { rounds: [all], confirmed: again };
+  const answer = answerTo(2.2, search);
+  assertEquals(answer.winner, []);
+  assertEquals([answer.found!.cell, answer.cheapest!.cell], ["c", "c"]);
+  assertEquals(searchNotes({ ...search, answers: [answer] }), [
+    "`leaky`, `masked` see the future: their losses mean nothing, and no ranking, fit or count has them.",
+  ]);
+});
+
+Deno.test("A search counts the interval of a model once, though it answers several targets", () => {
+  const again = (cell: string) =>
+    FRESH_SEEDS.map((seed, i) =>
+      outcomeOf(cell, { parameters: 9, valLoss: 1 + i / 10, seed })
+    );
+  const search = { rounds: [[]], confirmed: [...again("a"), ...again("b")] };
+  const answers = ["a", "a", "b"].map((cell, target) => ({
+    ...{ target, found: undefined, cheapest: undefined },
+    winner: again(cell),
+  }));
+  const [note, ...more] = searchNotes({ ...search, answers });
+  assertMatch(note!, /^2 intervals are shown here\./);
+  assertEquals(more, []);
+  const none = { ...answers[0]!, winner: [] };
+  assertEquals(searchNotes({ ...search, answers: [none] }), []);
 });

@@ -2,8 +2,12 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { reachedSection } from "../../lib/cli/report/reached_section.ts";
 import { textOf } from "../../lib/cli/report/markup.ts";
 import type { Plan } from "../../lib/lab/plan.ts";
-import { reachedRungs, reachedTable } from "../../lib/lab/rung_table.ts";
-import type { Rung } from "../../lib/lab/works.ts";
+import {
+  reachedRungs,
+  reachedTable,
+  reachedText,
+} from "../../lib/lab/rung_table.ts";
+import { type Rung, rungValue } from "../../lib/lab/works.ts";
 import { outcomeOf } from "./outcomes.ts";
 
 const below = (name: Rung["name"], threshold: number): Rung => ({
@@ -38,24 +42,58 @@ const trained = [
 ];
 
 Deno.test("A study counts the runs on each rung, and shows cells that differ from the baseline", () => {
-  const { all, none, some, cells, alike } = reachedRungs(plan, trained, rungs);
-  assertEquals([all, none, some], [["uniform"], ["5-gram"], [
+  const { all, none, some, cells, alike, future } = reachedRungs(
+    plan,
+    trained,
+    rungs,
+  );
+  assertEquals([all, none, some], [["uniform", "causal"], ["5-gram"], [
     "bigram",
-    "causal",
   ]]);
   assertEquals(cells, [
-    { cell: "leaky", runs: 2, reached: [2, 0] },
-    { cell: "base", runs: 2, reached: [2, 2] },
-    { cell: "half", runs: 2, reached: [1, 2] },
+    { cell: "base", runs: 2, reached: [2] },
+    { cell: "half", runs: 2, reached: [1] },
   ]);
+  assertEquals(future, ["leaky"]);
   assertEquals(alike, 1);
   const table = reachedTable(reachedRungs(plan, trained, rungs));
   assertStringIncludes(
     table,
-    "Every run reaches uniform. No run reaches 5-gram.",
+    "Runs that see the future are not counted: `leaky`. Every other run reaches uniform, causal. No other run reaches 5-gram.",
   );
   assertStringIncludes(table, "the baseline; cells left out: 1.");
-  assertStringIncludes(table, "| `half` | 1 of 2 | 2 of 2 |");
+  assertStringIncludes(table, "| `half` | 1 of 2 |");
+});
+
+Deno.test("A run whose mask shows the future is on no rung, though nobody measured it", () => {
+  const blind = runs("leaky", [0.5, 0.5]).map(({ causal: _, ...outcome }) => ({
+    ...outcome,
+    setting: { ...outcome.setting, model: { mask: "zeroed" as const } },
+  }));
+  const { none, future } = reachedRungs(
+    plan,
+    [...trained.slice(2), ...blind],
+    rungs,
+  );
+  assertEquals([none, future], [["5-gram"], ["leaky"]]);
+  const alone = reachedRungs(plan, blind, rungs);
+  assertEquals(
+    reachedText(alone),
+    "Runs that see the future are not counted: `leaky`.",
+  );
+  const [, bigram] = rungs as [Rung, Rung];
+  const evidence = { valLoss: 0.5, causal: false };
+  assertEquals(rungValue(bigram, evidence), { value: 0.5, reached: false });
+  assertEquals(rungValue(bigram, { valLoss: 0.5 }).reached, true);
+});
+
+Deno.test("Without its baseline a study does not say that rungs are compared with it", () => {
+  const without = trained.filter(({ cell }) => cell !== "base");
+  const text = reachedText(reachedRungs(plan, without, rungs));
+  assertStringIncludes(text, "In the table are the other rungs.");
+  const only = { ...plan, cells: [{ name: "base" }] };
+  const one = reachedText(reachedRungs(only, runs("base", [1.5, 2.1]), rungs));
+  assertStringIncludes(one, "In the table are the other rungs.");
 });
 
 Deno.test("A run that diverged is on no rung", () => {

@@ -1,6 +1,13 @@
-import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertMatch,
+} from "@std/assert";
+import {
+  countIntervals,
   estimate,
+  missesText,
   pairedDifference,
   studentT95,
 } from "../../lib/lab/statistics.ts";
@@ -57,8 +64,29 @@ Deno.test("An estimate from 22 numbers is wider than the normal distribution say
 Deno.test("A paired difference takes only seeds that both have", () => {
   const cell = new Map([[1, 1.5], [2, 2.5], [7, 100]]);
   const baseline = new Map([[1, 1.4], [2, 2.4], [3, -100]]);
-  const { mean, margin, count } = pairedDifference(cell, baseline);
+  const { mean, margin, count } = pairedDifference(cell, baseline)!;
   assertEquals(count, 2);
   assertAlmostEquals(mean, 0.1, 1e-12);
   assertAlmostEquals(margin, 0, 1e-12); // what the seeds do falls out
+});
+
+Deno.test("Cells without a seed in common have no paired difference", () => {
+  const [odd, even] = [new Map([[1, 2]]), new Map([[2, 2]])];
+  assertEquals(pairedDifference(odd, even), undefined);
+  assertEquals(pairedDifference(odd, new Map()), undefined);
+});
+
+Deno.test("A report of many intervals says how many miss by chance", () => {
+  const of = (count: number) =>
+    Array.from({ length: count }, () => estimate([1, 2, 3]));
+  // One number has no interval.
+  assertEquals(countIntervals([...of(50), estimate([1]), undefined]), 50);
+  assertEquals(
+    missesText(50),
+    "50 intervals are shown here. Each misses the true value with a chance of 5 %: expect about 2.5 of the 50 to do so.",
+  );
+  assertMatch(missesText(104), /^104 .* about 5\.2 of the 104 /);
+  assertMatch(missesText(400), / about 20 of the 400 /);
+  assertMatch(missesText(2), / about 0\.1 of the 2 /);
+  assertEquals([missesText(0), missesText(1)], ["", ""]);
 });

@@ -101,7 +101,8 @@ async function draw(
   { path, rungs }: { readonly path: string; readonly rungs: readonly Rung[] },
 ): Promise<void> {
   const { Plotter } = await import("../report/plotter.ts");
-  const { frontChart, minimalPage } = await import("../report/minimal_page.ts");
+  const { frontChart } = await import("../report/front_chart.ts");
+  const { minimalPage } = await import("../report/minimal_page.ts");
   const { picture } = await import("../report/picture.ts");
   const plotter = await Plotter.open();
   const { title, about } = headOf(found);

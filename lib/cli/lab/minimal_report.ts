@@ -1,11 +1,12 @@
 /** What a search for the smallest model found, in Markdown. */
 
-import type {
-  Answer,
-  Known,
-  Search,
-  SearchOptions,
-  Target,
+import {
+  type Answer,
+  type Known,
+  type Search,
+  searchNotes,
+  type SearchOptions,
+  type Target,
 } from "../../lab/minimal.ts";
 import type { Outcome } from "../../lab/outcome.ts";
 import { finished, paretoFront } from "../../lab/pareto.ts";
@@ -69,6 +70,7 @@ export function minimalReport(found: Found): string {
       count(least)
     } parameters), smaller ones may.`,
     "",
+    ...searchNotes(found).flatMap((note) => [note, ""]),
     "## The cheapest to train",
     "",
     "Of all rounds, whatever its size, what reached a target with the fewest floating point operations; seen once:",

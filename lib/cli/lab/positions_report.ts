@@ -5,7 +5,7 @@ import { trialsOf } from "../../lab/plan.ts";
 import { positionFindings } from "../../lab/positions/findings.ts";
 import type { PositionOutcome } from "../../lab/positions/measure.ts";
 import { type OrderResult, orderResults } from "../../lab/positions/order.ts";
-import { positionsText } from "../../lab/positions/report.ts";
+import { positionNotes, positionsText } from "../../lab/positions/report.ts";
 import {
   cellResults,
   describeChanges,
@@ -25,6 +25,7 @@ export async function writePositionsReport(study: Study): Promise<string> {
   const notes = [
     ...isRough(plan) ? [`Rough: ${roughness(plan)}.`] : [],
     ...missing > 0 ? [`${missing} trials are missing.`] : [],
+    ...positionNotes(findings),
   ];
   const text = [
     `# ${plan.study}`,

@@ -7,11 +7,18 @@ import {
   reachedRungs,
   reachedTable,
 } from "../../lab/rung_table.ts";
-import { scalingResult, scalingText } from "../../lab/scaling.ts";
+import {
+  scalingResult,
+  scalingText,
+  UNFITTED,
+  verdictText,
+} from "../../lab/scaling.ts";
 import {
   cellResults,
   describeChanges,
+  incomparable,
   markdownTable,
+  tableNotes,
 } from "../../lab/table.ts";
 import type { Rung } from "../../lab/works.ts";
 import type { Arguments } from "../arguments.ts";
@@ -90,6 +97,7 @@ function studyReport(
   const scaling = plan.experiment === "scaling"
     ? scalingResult(plan, outcomes)
     : undefined;
+  const alone = incomparable(plan, results);
   return [
     `# ${plan.study}`,
     "",
@@ -97,16 +105,25 @@ function studyReport(
     "",
     ...isRough(plan) ? [`**Rough**: ${roughness(plan)}.`, ""] : [],
     `Losses are nats per token of ${plan.data} (${plan.tokenizer}), on the whole`,
-    "validation split after the last step; ± is a 95 % confidence interval over seeds, of a",
-    `difference over pairs of the same seed. The baseline is \`${
-      baselineOf(plan)
-    }\`.`,
+    "validation split after the last step; ± is a 95 % confidence interval over seeds" +
+    (alone === undefined
+      ? `, of a difference over pairs of the same seed. The baseline is \`${
+        baselineOf(plan)
+      }\`.`
+      : "."),
     "",
+    ...alone === undefined ? [] : [`**${alone}**`, ""],
     `The base: ${describeChanges(plan.base)}.`,
     "",
-    ...scaling === undefined ? [] : [scalingText(scaling), ""],
+    ...plan.experiment !== "scaling"
+      ? []
+      : scaling === undefined
+      ? [`**${UNFITTED}**`, ""]
+      : [scalingText(scaling), "", `**${verdictText(scaling)}**`, ""],
     markdownTable(results),
     "",
+    ...tableNotes(results, scaling && [scaling.predicted, scaling.difference])
+      .flatMap((note) => [note, ""]),
     ...rungs.length === 0 ? [] : [
       "What a model has to score to work, which the text itself sets (docs/works.md):",
       "",

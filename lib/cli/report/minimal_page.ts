@@ -1,6 +1,6 @@
 /** The page about a search for the smallest model: size against loss and abilities, and who won. */
 
-import type { Answer, Known } from "../../lab/minimal.ts";
+import { type Answer, type Known, searchNotes } from "../../lab/minimal.ts";
 import type { Outcome } from "../../lab/outcome.ts";
 import { type Finished, finished, paretoFront } from "../../lab/pareto.ts";
 import { estimate } from "../../lab/statistics.ts";
@@ -9,7 +9,8 @@ import type { Rung } from "../../lab/works.ts";
 import { duration } from "../progress.ts";
 import { VERSION } from "../program.ts";
 import { count, short, wideAndNarrow } from "./charts.ts";
-import { type Content, type Markup, markup } from "./markup.ts";
+import { frontChart, tint } from "./front_chart.ts";
+import { coded, type Content, type Markup, markup } from "./markup.ts";
 import { page, type Section, table } from "./page.ts";
 import type { Plotter } from "./plotter.ts";
 import { ladderSection } from "./study_page.ts";
@@ -58,18 +59,24 @@ export async function minimalPage(
   });
 }
 
-function answerSection({ answers, targetText }: MinimalRecord): Section {
+function answerSection(record: MinimalRecord): Section {
+  const { answers, targetText } = record;
   return {
     id: "answers",
     title: "The smallest that …",
-    about:
-      "Each with three fresh seeds, all of which reached the target; ± is a 95 % confidence interval. Seconds are those of the fastest of the three, with all that is measured afterwards.",
+    about: coded(
+      [
+        "Each with three fresh seeds, all of which reached the target; ± is a 95 % confidence interval. Seconds are those of the fastest of the three, with all that is measured afterwards.",
+        ...searchNotes(record),
+      ].join(" "),
+    ),
     content: table({
       caption: "The smallest model for each target",
+      keep: 1,
       head: [
         "target",
-        "parameters",
         "validation loss",
+        "parameters",
         "training FLOPs",
         "seconds",
         "configuration",
@@ -79,8 +86,8 @@ function answerSection({ answers, targetText }: MinimalRecord): Section {
         if (first === undefined) {
           return [
             targetText(target),
-            "",
             found === undefined ? "none" : `none; ${found.cell} did once`,
+            "",
             "",
             "",
             "",
@@ -88,8 +95,8 @@ function answerSection({ answers, targetText }: MinimalRecord): Section {
         }
         return [
           targetText(target),
-          count(first.parameters),
           estimateText(estimate(winner.map(({ valLoss }) => valLoss!))),
+          count(first.parameters),
           first.flops?.toExponential(1).replace("e+", "e") ?? "",
           Math.round(Math.min(...winner.map(({ seconds }) => seconds))),
           markup`<code>${first.cell}</code>`,
@@ -118,110 +125,6 @@ function roundLegend({ rounds }: MinimalRecord): Markup {
       }: ${count(outcomes[0]?.steps ?? 0)} steps</span>`
     )
   }</div>`;
-}
-
-const tint = (round: number) => `var(--run${[6, 5, 0][round] ?? round})`;
-
-/** All models by size and loss, with the targets as lines. */
-export function frontChart(
-  plotter: Plotter,
-  { rounds, confirmed, answers, known }: Pick<
-    MinimalRecord,
-    "rounds" | "confirmed" | "answers" | "known"
-  >,
-  size: { readonly width: number; readonly height: number },
-): Markup {
-  const { plot } = plotter;
-  const points = rounds.flatMap((outcomes, round) =>
-    finished(outcomes).map((outcome) => ({ ...outcome, round }))
-  );
-  const again = finished(confirmed);
-  const losses = [...points, ...again].map(({ valLoss }) => valLoss);
-  const sizes = [...points, ...again, ...known].map(({ parameters }) =>
-    parameters
-  );
-  const [low, high] = [Math.min(...losses), Math.max(...losses)];
-  const targets = answers.flatMap(({ target }) => {
-    const loss = typeof target === "number"
-      ? target
-      : target.relation === "below"
-      ? target.threshold
-      : undefined;
-    const name = typeof target === "number" ? "loss" : target.name;
-    return loss !== undefined && loss > low - 0.1 && loss < high + 0.1
-      ? [{ name, loss }]
-      : [];
-  });
-  const winners = answers.flatMap(({ target, winner }) => {
-    const [first] = finished(winner);
-    return typeof target === "number" && first !== undefined ? [first] : [];
-  });
-  const tell = ({ id, parameters, valLoss }: Finished) =>
-    `${id}: ${count(parameters)} parameters, ${valLoss.toFixed(4)}`;
-  return plotter.draw({
-    ...size,
-    marginLeft: 40,
-    marginRight: targets.length > 0 ? 92 : 16,
-    ariaLabel:
-      "Chart of validation losses by parameters; the numbers are in the table above it",
-    x: {
-      type: "log",
-      label: "parameters",
-      domain: [0.9 * Math.min(...sizes), 1.1 * Math.max(...sizes)],
-      ticks: size.width < 500 ? 3 : 8,
-      tickFormat: (value: number) => `${short(value / 1000)}k`,
-    },
-    y: { label: "nats per token", grid: true, nice: true },
-    marks: [
-      plot.ruleY(targets, {
-        y: "loss",
-        stroke: "currentColor",
-        strokeOpacity: 0.5,
-        strokeDasharray: "2 4",
-      }),
-      plot.text(targets, {
-        ...{ y: "loss", frameAnchor: "right", textAnchor: "start", dx: 6 },
-        text: ({ name, loss }) => `${name} ${Number(loss.toPrecision(4))}`,
-        fill: "var(--dim)",
-      }),
-      plot.dot(points, {
-        ...{ x: "parameters", y: "valLoss" },
-        r: ({ round }: { readonly round: number }) => 2.5 + round / 2,
-        fill: ({ round }: { readonly round: number }) => tint(round),
-        fillOpacity: 0.8,
-        title: tell,
-      }),
-      plot.line(paretoFront(finished(rounds.at(-1) ?? [])), {
-        ...{ x: "parameters", y: "valLoss", stroke: tint(2) },
-        strokeWidth: 1.6,
-      }),
-      plot.dot(again, {
-        ...{ x: "parameters", y: "valLoss", r: 5 },
-        stroke: "var(--train)",
-        strokeWidth: 1.5,
-        title: tell,
-      }),
-      plot.dot(known, {
-        ...{ x: "parameters", y: "loss", r: 5, symbol: "diamond" },
-        fill: "var(--run2)",
-        title: ({ name, parameters, loss }: Known) =>
-          `${name}: ${count(parameters)} parameters, ${loss}`,
-      }),
-      plot.text(known, {
-        ...{ x: "parameters", y: "loss", textAnchor: "end", dx: -9, dy: -9 },
-        text: ({ name, parameters }) => `${name}: ${count(parameters)}`,
-        fill: "var(--run2)",
-      }),
-      plot.text(winners, {
-        ...{ x: "parameters", y: "valLoss", textAnchor: "end", dx: -9, dy: 9 },
-        text: ({ parameters }) => count(parameters),
-        fill: "var(--train)",
-      }),
-    ],
-    color: { type: "identity" },
-    symbol: { type: "identity" },
-    r: { type: "identity" },
-  });
 }
 
 function costSection(

@@ -32,7 +32,7 @@ function penOf(name: string): Pen {
 
 /** Losses at each position of the trained context. */
 export function contextChart(plotter: Plotter, { T, cells }: Findings): Markup {
-  const shown = cells.filter(({ name }) => name !== UNMASKED);
+  const shown = cells.filter(({ leaks }) => !leaks);
   const points = shown.flatMap(({ name, losses }) =>
     groups(T).map(([from, to]) => ({
       name,
@@ -63,7 +63,7 @@ function groups(T: number): [from: number, to: number][] {
 
 /** Losses up to a multiple of the trained context. */
 export function beyondChart(plotter: Plotter, { T, cells }: Findings): Markup {
-  const shown = cells.filter(({ name }) => name !== UNMASKED);
+  const shown = cells.filter(({ leaks }) => !leaks);
   const step = T / 8;
   const points = shown.flatMap(({ name, longLosses, losses }) => {
     const curve = longLosses ?? losses;

@@ -64,7 +64,7 @@ ${
     }${
       notes.map((note) =>
         markup`
-<p class="note">${note}</p>`
+<p class="note">${coded(note)}</p>`
       )
     }`,
     sections: [

@@ -4,7 +4,7 @@ import type { Outcome } from "../../lab/outcome.ts";
 import type { Plan } from "../../lab/plan.ts";
 import { reachedRungs, reachedText } from "../../lab/rung_table.ts";
 import type { Rung } from "../../lab/works.ts";
-import { markup } from "./markup.ts";
+import { coded, markup } from "./markup.ts";
 import { type Section, table } from "./page.ts";
 
 /** The section; nothing where no text was measured. */
@@ -19,7 +19,7 @@ export function reachedSection(
   return {
     id: "reached",
     title: "Which rungs they reach",
-    about: reachedText(found),
+    about: coded(reachedText(found)),
     content: some.length > 0 && table({
       caption: "How many runs of a cell reached a rung",
       head: ["cell", ...some],

@@ -4,9 +4,14 @@ import type { Outcome } from "../../lab/outcome.ts";
 import { type Finished, finished } from "../../lab/pareto.ts";
 import type { Plan } from "../../lab/plan.ts";
 import { type PowerLaw, predictedLoss } from "../../lab/power_law.ts";
-import { scalingResult, scalingText } from "../../lab/scaling.ts";
+import {
+  type ScalingResult,
+  scalingText,
+  UNFITTED,
+  verdictText,
+} from "../../lab/scaling.ts";
 import { count, wideAndNarrow } from "./charts.ts";
-import { type Markup, markup } from "./markup.ts";
+import { coded, type Markup, markup } from "./markup.ts";
 import type { Section } from "./page.ts";
 import type { Plotter } from "./plotter.ts";
 
@@ -17,24 +22,32 @@ interface Fitted {
   readonly loss: number;
 }
 
-/** The section; undefined as long as nothing is fitted. */
+/** The section, which says so as long as nothing is fitted. */
 export function scalingSection(
   plotter: Plotter,
-  plan: Plan,
-  outcomes: readonly Outcome[],
-): Section | undefined {
-  const result = scalingResult(plan, outcomes);
-  if (result === undefined) return undefined;
+  { plan, outcomes, scaling }: {
+    readonly plan: Plan;
+    readonly outcomes: readonly Outcome[];
+    readonly scaling: ScalingResult | undefined;
+  },
+): Section {
+  const section = { id: "scaling", title: "Loss against size" };
+  if (scaling === undefined) {
+    return {
+      ...section,
+      content: markup`<p class="note">${UNFITTED}</p>`,
+    };
+  }
   const onPart = new Set(
     plan.cells.filter(({ dataShare }) => dataShare !== undefined)
       .map(({ name }) => name),
   );
   const points = finished(outcomes).filter(({ cell }) => !onPart.has(cell));
   return {
-    id: "scaling",
-    title: "Loss against size",
-    about: scalingText(result).replaceAll("`", ""),
-    content: scalingChart(plotter, { points, ...result }),
+    ...section,
+    about: coded(scalingText(scaling)),
+    content: markup`<p class="note">${verdictText(scaling)}</p>
+${scalingChart(plotter, { points, ...scaling })}`,
   };
 }
 

@@ -2,21 +2,29 @@
 
 import type { Outcome } from "../../lab/outcome.ts";
 import { baselineOf, type Plan, trialsOf } from "../../lab/plan.ts";
+import type { Estimate } from "../../lab/statistics.ts";
 import {
   type CellResult,
   cellResults,
   describeChanges,
   estimateText,
+  incomparable,
+  LESS,
+  remark,
+  SEES,
+  tableNotes,
 } from "../../lab/table.ts";
 import { type Rung, rungValue } from "../../lab/works.ts";
 import { isRough, roughness } from "../lab/provenance.ts";
 import { duration } from "../progress.ts";
 import { VERSION } from "../program.ts";
 import { count, short, wideAndNarrow } from "./charts.ts";
-import { type Content, type Markup, markup } from "./markup.ts";
+import { shortened, widthOf } from "./labels.ts";
+import { coded, type Content, type Markup, markup } from "./markup.ts";
 import { page, type Section, table } from "./page.ts";
 import type { Plotter } from "./plotter.ts";
 import { reachedSection } from "./reached_section.ts";
+import { scalingResult } from "../../lab/scaling.ts";
 import { scalingSection } from "./scaling_section.ts";
 
 /** What a page is made of. */
@@ -33,11 +41,19 @@ export async function studyPage(
   { plan, outcomes, rungs }: StudyRecord,
 ): Promise<string> {
   const results = cellResults(plan, outcomes, "worst");
+  const alone = incomparable(plan, results);
+  const scaling = plan.experiment === "scaling"
+    ? scalingResult(plan, outcomes)
+    : undefined;
   const sections = [
     plan.experiment === "scaling"
-      ? scalingSection(plotter, plan, outcomes)
+      ? scalingSection(plotter, { plan, outcomes, scaling })
       : differenceSection(plotter, plan, results),
-    tableSection(results, rungs),
+    tableSection(
+      results,
+      rungs,
+      scaling && [scaling.predicted, scaling.difference],
+    ),
     reachedSection(plan, outcomes, rungs),
     ladderSection(rungs),
     sampleSection(results),
@@ -53,6 +69,9 @@ export async function studyPage(
     }${
       isRough(plan) && markup`
 <p class="note">Rough: ${roughness(plan)}.</p>`
+    }${
+      alone !== undefined && markup`
+<p class="note">${coded(alone)}</p>`
     }`,
     sections: sections.filter((section) => section !== undefined),
     footer: `Drawn by lm ${VERSION}.`,
@@ -73,19 +92,20 @@ function differenceSection(
   plan: Plan,
   results: readonly CellResult[],
 ): Section | undefined {
-  const bars = results.filter(({ leaks }) => !leaks)
-    .flatMap(({ cell, difference }): Bar[] => {
-      if (difference === undefined) return [];
-      const { mean, margin } = difference;
-      const reach = Number.isNaN(margin) ? 0 : margin;
-      return [{
-        name: cell.name,
-        mean,
-        low: mean - reach,
-        high: mean + reach,
-        sure: Math.abs(mean) > margin,
-      }];
-    });
+  const shown = results.filter(({ leaks, difference }) =>
+    !leaks && difference !== undefined
+  );
+  const bars = shown.map(({ cell, difference }): Bar => {
+    const { mean, margin } = difference!;
+    const reach = Number.isNaN(margin) ? 0 : margin;
+    return {
+      name: cell.name,
+      mean,
+      low: mean - reach,
+      high: mean + reach,
+      sure: Math.abs(mean) > margin,
+    };
+  });
   if (bars.length === 0) return undefined;
   const leaking = results.filter(({ leaks }) => leaks);
   return {
@@ -108,11 +128,15 @@ function differenceSection(
 function differenceChart(plotter: Plotter, bars: readonly Bar[]): Markup {
   const { plot } = plotter;
   const names = bars.map(({ name }) => name);
-  return wideAndNarrow(({ width }) =>
-    plotter.draw({
+  return wideAndNarrow(({ width }) => {
+    const isNarrow = width < 500;
+    const labels = shortened(names, isNarrow ? 26 : 40);
+    const label = new Map(names.map((name, i) => [name, labels[i]!]));
+    const longest = Math.max(...labels.map(widthOf));
+    return plotter.draw({
       width,
       height: 60 + 17 * bars.length,
-      marginLeft: width < 500 ? 190 : 250,
+      marginLeft: Math.ceil(longest) + 12,
       marginRight: 20,
       marginTop: 30,
       ariaLabel:
@@ -122,8 +146,7 @@ function differenceChart(plotter: Plotter, bars: readonly Bar[]): Markup {
         domain: names,
         label: null,
         tickSize: 0,
-        tickFormat: (name: string) =>
-          width < 500 && name.length > 25 ? `${name.slice(0, 24)}…` : name,
+        tickFormat: (name: string) => label.get(name)!,
       },
       marks: [
         plot.ruleX([0], { stroke: "currentColor" }),
@@ -142,8 +165,8 @@ function differenceChart(plotter: Plotter, bars: readonly Bar[]): Markup {
         }),
       ],
       color: { type: "identity" },
-    })
-  );
+    });
+  });
 }
 
 function color(difference: number): string {
@@ -157,36 +180,48 @@ function signed(value: number): string {
 function tableSection(
   results: readonly CellResult[],
   rungs: readonly Rung[],
+  beside?: readonly Estimate[],
 ): Section {
+  const isCompared = results.some(({ difference }) => difference !== undefined);
   const scored = rungs.filter(({ fiveGram, name }) =>
     fiveGram !== undefined || name === "honest"
   );
   return {
     id: "cells",
     title: "All cells",
-    about: rungs.length > 0
-      ? "Scores of the text are averages over seeds, bold where they reach their rung."
-      : "Validation losses are of the whole validation split after the last step.",
+    about: coded(
+      [
+        rungs.length > 0
+          ? "Scores of the text are averages over seeds, bold where they reach their rung."
+          : "Validation losses are of the whole validation split after the last step.",
+        ...tableNotes(results, beside),
+      ].join(" "),
+    ),
     content: table({
       caption: "Cells with their losses and scores",
+      keep: 1,
       head: [
         "cell",
-        "parameters",
         "validation loss",
-        "less the baseline",
+        ...isCompared ? [LESS] : [],
+        "parameters",
         ...scored.map(({ name }) => name),
         "runs",
       ],
       rows: results.map((result): Content[] => [
-        markup`<code>${result.cell.name}</code>`,
-        result.parameters === undefined ? "" : count(result.parameters),
+        cellName(result),
         estimateText(result.valLoss),
-        estimateText(result.difference, true),
+        ...isCompared ? [estimateText(result.difference, true)] : [],
+        result.parameters === undefined ? "" : count(result.parameters),
         ...scored.map((rung) => score(rung, result)),
-        runs(result),
+        remark(result),
       ]),
     }),
   };
+}
+
+function cellName({ cell, leaks }: CellResult): Markup {
+  return markup`<code>${cell.name}</code>${leaks && markup` <b>${SEES}</b>`}`;
 }
 
 function score(rung: Rung, { own, valLoss }: CellResult): Content {
@@ -194,16 +229,6 @@ function score(rung: Rung, { own, valLoss }: CellResult): Content {
   const { value, reached } = rungValue(rung, { valLoss: valLoss.mean, own });
   if (value === undefined) return "";
   return reached ? markup`<b>${short(value)}</b>` : short(value);
-}
-
-function runs({ done, diverged, missing, leaks }: CellResult): Content {
-  const parts = [
-    String(done),
-    ...leaks ? ["sees the future"] : [],
-    ...diverged.map(({ diverged }) => `diverged at step ${diverged!.step}`),
-    ...missing > 0 ? [`${missing} missing`] : [],
-  ];
-  return parts.join(", ");
 }
 
 /** The rungs and what they ask for; nothing where no text was measured. */
@@ -237,9 +262,9 @@ function sampleSection(results: readonly CellResult[]): Section | undefined {
     about:
       "The beginning of what the first trial of each cell adds to the same prompt.",
     content: markup`<div class="samples">${
-      wrote.map(({ cell, valLoss, sample = "" }) =>
+      wrote.map(({ cell, valLoss, leaks, sample = "" }) =>
         markup`<figure><figcaption><b>${cell.name}</b><span>${
-          valLoss?.mean.toFixed(3) ?? ""
+          leaks ? SEES : valLoss?.mean.toFixed(3) ?? ""
         }</span></figcaption><pre>${sample.trim()}</pre></figure>`
       )
     }</div>`,

@@ -1,5 +1,6 @@
 /** What the trials of the study of positions say together: means over seeds, with intervals. */
 
+import { sawFuture } from "../outcome.ts";
 import type { Plan } from "../plan.ts";
 import { type Estimate, estimate, pairedDifference } from "../statistics.ts";
 import type { PartResult, PositionOutcome } from "./measure.ts";
@@ -46,7 +47,9 @@ export interface CellFinding {
   /** Tokens seen in training. */
   readonly tokens: number;
   readonly valLoss: Estimate;
-  /** How much lower the loss is than without positions, seed by seed; undefined for `none` itself. */
+  /** Whether its mask lets tokens see what they are to predict: then the loss means nothing. */
+  readonly leaks: boolean;
+  /** How much lower the loss is than without positions, seed by seed; undefined for `none` itself, without a seed in common and where one of both leaks. */
   readonly worth: Estimate | undefined;
   readonly parts: readonly PartFinding[];
   /** Losses at each position (T), means over seeds. */
@@ -104,18 +107,22 @@ export function positionFindings(
     new Map(
       (byCell.get(cell) ?? []).map(({ seed, valLoss }) => [seed, valLoss]),
     );
+  const leaks = (cell: string) => (byCell.get(cell) ?? []).some(sawFuture);
   const worth = (cell: string, none: string) =>
-    pairedDifference(losses(none), losses(cell));
+    leaks(cell) || leaks(none)
+      ? undefined
+      : pairedDifference(losses(none), losses(cell));
   const compare = (nLayer: number, name: (cell: Compared) => string) => {
     const [none, rope] = [name("none"), name("rope")];
     const [first] = byCell.get(none) ?? [];
-    if (first === undefined || !byCell.has(rope)) return [];
+    const lower = worth(rope, none);
+    if (first === undefined || lower === undefined) return [];
     return [{
       nLayer,
       tokens: first.tokens,
       none: estimate([...losses(none).values()]),
       rope: estimate([...losses(rope).values()]),
-      worth: worth(rope, none),
+      worth: lower,
     }];
   };
   const T = plan.base.model!.blockSize!;
@@ -155,6 +162,7 @@ function cellFinding(
     parameters: first.parameters,
     tokens: first.tokens,
     valLoss: over(({ valLoss }) => valLoss),
+    leaks: trials.some(sawFuture),
     worth,
     parts: first.positions.probes.map(({ part }, i) =>
       partFinding(part, trials.map(({ positions }) => positions.probes[i]!))

@@ -1,6 +1,7 @@
 /** The study of positions in words and tables, as Markdown. */
 
-import type { Estimate } from "../statistics.ts";
+import { type Estimate, missesText } from "../statistics.ts";
+import { futureText, SEES } from "../table.ts";
 import {
   bestPart,
   type CellFinding,
@@ -44,24 +45,50 @@ export function answer(
     probeAnswer(none, findings),
     orderAnswer(orders),
     [depthAnswer(findings), contextAnswer(findings), beyondAnswer(findings)]
-      .join(" "),
-  ];
+      .join(" ").trim(),
+  ].filter((paragraph) => paragraph !== "");
+}
+
+/** What a report says before its answer: what is not compared, and what chance does to intervals. */
+export function positionNotes(findings: Findings): string[] {
+  const { cells } = findings;
+  const intervals = [worthTable, depthTable, probeTable, beyondTable]
+    .flatMap((table) => table(findings).rows.flat())
+    .filter((cell) => cell.includes(" ± "));
+  return [
+    ...cells.some(({ worth }) => worth !== undefined) ? [] : [
+      "Nothing is compared with `none`, the model without positions: no trial of it that counts has a loss, or no other cell has one with the same seed.",
+    ],
+    futureText(cells.filter(({ leaks }) => leaks).map(({ name }) => name)),
+    // An interval that several tables show is one.
+    missesText(new Set(intervals).size),
+  ].filter((note) => note !== "");
+}
+
+/** A cell's name in a table. */
+function shownName({ name, leaks }: CellFinding): string {
+  return leaks ? `${name} (${SEES})` : name;
 }
 
 function worthAnswer(none: CellFinding, { cells }: Findings): string {
-  const helped = cells.filter(({ name, worth }) =>
-    worth !== undefined && name !== UNMASKED
-  ).toSorted((a, b) => b.worth!.mean - a.worth!.mean);
+  const helped = cells.filter(({ worth }) => worth !== undefined)
+    .toSorted((a, b) => b.worth!.mean - a.worth!.mean);
   const pairs = new Set(helped.map(({ worth }) => worth!.count));
   return `With a causal mask and no positions a model of ${
     count(none.parameters)
   } parameters reaches ${pm(none.valLoss)} nats per token after ${
     count(none.tokens)
-  } tokens of training. Positions lower that by ${
-    helped.map(({ name, worth }) => `${pm(worth!)} (${name})`).join(", ")
-  }: means over pairs of the same seed, ${
-    [...pairs].join(" or ")
-  } each, with 95 % confidence intervals.`;
+  } tokens of training.${
+    helped.length === 0
+      ? ""
+      : ` Positions lower that by ${
+        helped.map(({ name, worth }) => `${pm(worth!)} (${name})`).join(", ")
+      }: means over pairs of the same seed, ${[...pairs].join(" or ")} each${
+        helped.every(({ worth }) => Number.isNaN(worth!.margin))
+          ? ""
+          : ", with 95 % confidence intervals"
+      }.`
+  }`;
 }
 
 function probeAnswer(none: CellFinding, { T, cells }: Findings): string {
@@ -117,6 +144,7 @@ function contextAnswer({ T, cells }: Findings): string {
 }
 
 function depthAnswer({ depths, trainings }: Findings): string {
+  if (depths.length === 0) return "";
   const list = (
     findings: readonly WorthFinding[],
     of: (finding: WorthFinding) => string,
@@ -136,13 +164,14 @@ function depthAnswer({ depths, trainings }: Findings): string {
 }
 
 function beyondAnswer({ T, cells }: Findings): string {
-  const changes = cells.filter(({ name }) => name !== UNMASKED)
+  const changes = cells.filter(({ leaks }) => !leaks)
     .flatMap(({ name, beyond }) => {
       const last = beyond.at(-1);
       return last === undefined
         ? []
         : [`${pm(last.change, { sign: true })} (${name})`];
     });
+  if (changes.length === 0) return "";
   return `In a context ${LONGER} times as long as the trained one the loss of the last ${T} positions differs from that within it by ${
     changes.join(", ")
   }; learned positions have nothing to offer there.`;
@@ -165,11 +194,9 @@ export function worthTable({ cells }: Findings): Table {
     rows: cells.map((cell) => {
       const best = bestPart(cell);
       return [
-        cell.name,
+        shownName(cell),
         pm(cell.valLoss),
-        cell.worth === undefined || cell.name === UNMASKED
-          ? ""
-          : pm(cell.worth),
+        cell.worth === undefined ? "" : pm(cell.worth),
         pm(best.r2),
         best.part,
       ];
@@ -222,7 +249,7 @@ export function probeTable({ cells }: Findings): Table {
 /** R² by part, of all cells. */
 export function partTable({ cells }: Findings): Table {
   return {
-    head: ["after", ...cells.map(({ name }) => name)],
+    head: ["after", ...cells.map(shownName)],
     rows: (cells[0]?.parts ?? []).map(({ part }, i) => [
       part,
       ...cells.map(({ parts }) => parts[i]!.r2.mean.toFixed(3)),
@@ -235,7 +262,7 @@ export function contextTable({ T, cells }: Findings): Table {
   const bounds = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256].filter((at) => at < T);
   const ranges = bounds.map((from, i) => [from, bounds[i + 1] ?? T] as const);
   return {
-    head: ["tokens seen", ...cells.map(({ name }) => name)],
+    head: ["tokens seen", ...cells.map(shownName)],
     rows: ranges.map(([from, to]) => [
       to === from + 1 ? String(to) : `${from + 1} to ${to}`,
       ...cells.map(({ losses }) => meanOver(losses, from, to).toFixed(3)),
@@ -252,13 +279,13 @@ export function beyondTable({ T, cells }: Findings): Table {
       `${T / 2 + 1} to ${T}`,
       ...stretches.map((i) => `${(i + 1) * T + 1} to ${(i + 2) * T}`),
     ],
-    rows: cells.map(({ name, losses, longLosses, beyond, refused }) => [
-      name,
-      meanOver(longLosses ?? losses, T / 2, T).toFixed(3),
+    rows: cells.map((cell) => [
+      shownName(cell),
+      meanOver(cell.longLosses ?? cell.losses, T / 2, T).toFixed(3),
       ...stretches.map((i) => {
-        const stretch = beyond[i];
+        const stretch = cell.beyond[i];
         if (stretch === undefined) {
-          return refused === undefined ? "" : "impossible";
+          return cell.refused === undefined ? "" : "impossible";
         }
         const { loss, change } = stretch;
         return `${loss.mean.toFixed(3)} (${pm(change, { sign: true })})`;

@@ -86,13 +86,20 @@ Deno.test("Runs whose tokens differ are compared in bits per character", async (
 });
 
 Deno.test("Models whose mask shows the future are named so, drawn hollow, and never the lowest", async () => {
-  for (const mask of ["none", "zeroed", "finite"]) {
+  for (
+    const model of [
+      { mask: "none" },
+      { mask: "zeroed" },
+      { mask: "finite", maskValue: -4 },
+    ]
+  ) {
     const html = await pageOf({
       a: { floor: 1.5 },
       b: { floor: 1.6 },
-      seeing: { floor: 0.1, model: { mask } },
+      seeing: { floor: 0.1, model },
       // Without attention there is nothing to mask.
-      blind: { floor: 1.7, model: { mask, attention: false } },
+      blind: { floor: 1.7, model: { ...model, attention: false } },
+      hidden: { floor: 1.8, model: { mask: "finite", maskValue: -1e4 } },
     });
     assertMatch(
       summaries(html)[0]!,
@@ -102,7 +109,7 @@ Deno.test("Models whose mask shows the future are named so, drawn hollow, and ne
       html.match(/class="hollow".*?<bdi>(.*?)<\/bdi>(.*?)<\/span>/s)!.slice(1),
       ["seeing", " (sees the future)"],
     );
-    assertEquals(html.match(/blind<\/bdi> \(sees/), null);
+    assertEquals(html.match(/(blind|hidden)<\/bdi> \(sees/), null);
   }
 });
 

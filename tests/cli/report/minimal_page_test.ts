@@ -1,5 +1,5 @@
 import { assertStringIncludes } from "@std/assert";
-import { frontChart } from "../../../lib/cli/report/minimal_page.ts";
+import { frontChart } from "../../../lib/cli/report/front_chart.ts";
 import { Plotter } from "../../../lib/cli/report/plotter.ts";
 import { outcomeOf } from "../../lab/outcomes.ts";
 
