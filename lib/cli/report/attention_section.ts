@@ -4,6 +4,7 @@
  */
 
 import { Markup, markup } from "./markup.ts";
+import { sideways } from "./page.ts";
 
 /** Shades of a cell, darkest last. They grow with the root of the probability, so that little is not nothing. */
 const SHADES = 14;
@@ -38,7 +39,7 @@ export function attentionSection(
     maps.map((map, layer) =>
       markup`
         <h3>Layer ${layer + 1}</h3>
-        <div class="heads" role="group" tabindex="0"
+        ${sideways}<div class="heads" role="group" tabindex="0"
           aria-label="Heads of layer ${layer + 1}">${
         headsOf(map, T).map((
           head,

@@ -2,7 +2,7 @@
 
 import type { EvalEvent } from "../../events.ts";
 import { seesFuture } from "../../lab/plan.ts";
-import { shortened } from "./labels.ts";
+import { breakable, shortened } from "./labels.ts";
 import { type Markup, markup } from "./markup.ts";
 import { type Pen, penKey, penOf } from "./pens.ts";
 import { corpusName, type RunRecord } from "./run_record.ts";
@@ -115,7 +115,7 @@ export function bestOf({ runs, unit }: Group): DrawnRun | undefined {
 
 /** A run's pen, number and name. */
 export function key({ pen, label, number, sees }: DrawnRun): Markup {
-  return markup`<span>${penKey(pen)}${number} <bdi>${label}</bdi>${
-    sees && " (sees the future)"
-  }</span>`;
+  return markup`<span class="run">${penKey(pen)}<span>${number} <bdi>${
+    breakable(label)
+  }</bdi>${sees && " (sees the future)"}</span></span>`;
 }

@@ -134,7 +134,6 @@ function resultTable(group: Group, fields: readonly Field[]): Markup {
   const inTokens = unit !== perToken;
   return table({
     caption: `Results and differing fields: ${group.name}`,
-    keep: 1,
     head: [
       "run",
       `lowest loss, ${unit.name}`,

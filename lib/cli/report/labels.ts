@@ -1,7 +1,18 @@
 /** Labels of charts: short enough to fit, never two alike, and not on each other. */
 
+import { Markup, markup } from "./markup.ts";
+
 /** Pixels of a character at the charts' size of text, on average. */
 const CHARACTER = 6.3;
+
+/** A name that may be broken into lines after its signs, as in `nLayer=2+optimizer=sgd`. */
+export function breakable(name: string): Markup {
+  return markup`${
+    name.split(/(?<=[-+=_,/.])/).map((piece, i) =>
+      markup`${i > 0 && new Markup("<wbr>")}${piece}`
+    )
+  }`;
+}
 
 const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
 

@@ -79,10 +79,17 @@ ${
 /**
  * A table that scrolls where it is too wide; columns of numbers stand at the right.
  *
- * @param keep the column that stays in view beside the first, on a phone too
+ * On a phone its first column and its losses stay in view.
+ *
+ * @param keep the column that stays in view beside the first; that of the loss if left out
  */
 export function table(
-  { head, rows, caption, keep }: {
+  {
+    head,
+    rows,
+    caption,
+    keep = head.findIndex((cell) => /\bloss\b/.test(textOf(cell))),
+  }: {
     readonly head: readonly Content[];
     readonly rows: readonly (readonly Content[])[];
     readonly caption: string;
@@ -98,15 +105,7 @@ export function table(
       ? new Markup(` class="${names.join(" ")}"`)
       : undefined;
   });
-  const isWide = [head, ...rows].some((cells) =>
-    cells.reduce((sum: number, cell) => sum + lengthOf(cell) + 2, 0) > PHONE
-  );
-  return markup`${
-    isWide && markup`<p class="sideways">more columns: scroll sideways ⇄</p>
-`
-  }<div class="scroll${
-    keep !== undefined && " keeps"
-  }" tabindex="0" role="region" aria-label="${caption}"><table>
+  return markup`${sideways}<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table>
 <thead><tr>${
     head.map((cell, i) => markup`<th scope="col"${kinds[i]}>${cell}</th>`)
   }</tr></thead>
@@ -121,13 +120,10 @@ ${
   }</tbody></table></div>`;
 }
 
-/** Characters of a table's row that a phone has room for. */
-const PHONE = 44;
-
-/** Characters that are seen of a cell. */
-function lengthOf(cell: Content): number {
-  return textOf(cell).replace(/<[^>]*>/g, "").length;
-}
+/** Stands before a box that may scroll; the page's script shows it where the box does. */
+export const sideways: Markup =
+  markup`<p class="sideways" hidden>more at the side: scroll ⇄</p>
+`;
 
 /** Whether a cell holds a number or nothing: 1,200, 3e-4, 46k, 1:02:03. */
 function isNumber(cell: Content): boolean {

@@ -36,8 +36,8 @@ const markers: readonly Marker[] = [
 ];
 
 /**
- * The pen of curve `i`. Neighbours differ in colour and marker, those seven apart in dash and
- * marker: no two of the first 210 are alike.
+ * The pen of curve `i`. No two of the first 30 have the same dash and marker, so that they can be
+ * told apart without colour, and no two of the first 210 are alike.
  */
 export function penOf(
   i: number,
@@ -45,7 +45,7 @@ export function penOf(
 ): Pen {
   return {
     color: `var(--run${i % COLORS})`,
-    dash: dashes[Math.floor(i / COLORS) % dashes.length]!,
+    dash: dashes[Math.floor(i / markers.length) % dashes.length]!,
     marker: markers[i % markers.length]!,
     hollow,
   };

@@ -110,7 +110,7 @@ function evalTable({ evals }: RunRecord): Markup {
       head: [
         "step",
         "training split",
-        "validation split",
+        "validation loss",
         "bits per character",
       ],
       rows: evals.map(({ step, trainLoss, valLoss, bitsPerChar }) => [

@@ -5,6 +5,16 @@ export const script: string = `
 "use strict";
 const readoutOf = (section) => section.querySelector(".readout");
 
+// A box that scrolls sideways has words before it that say so.
+const tellWide = () => {
+  for (const box of document.querySelectorAll(".scroll, .heads")) {
+    box.previousElementSibling.hidden = box.scrollWidth <= box.clientWidth + 1;
+  }
+};
+tellWide();
+addEventListener("resize", tellWide);
+document.addEventListener("toggle", tellWide, true);
+
 // A passage: the title of what is under the finger, for those without a mouse.
 for (const passage of document.querySelectorAll(".passage")) {
   const show = ({ target }) => {

@@ -13,17 +13,22 @@ const losses = Array.from(
     }%,transparent)}`,
 ).join("");
 
+const light = `--page:#fcfcfb;--ink:#1d2024;--dim:#5d646d;--rule:#dfe1e4;
+--soft:#f2f3f3;--val:#0072b2;--train:#d55e00;--batch:#7d8793;--first:#c26f00;--last:#0072b2;
+--heat:#e8710a;--shade:#0003;--run0:#0868cb;--run1:#8d440f;--run2:#009164;--run3:#af5489;--run4:#957700;--run5:#0093d8;--run6:#555`;
+
+const dark = `--page:#14161a;--ink:#e4e6e9;--dim:#9aa2ad;--rule:#31363d;
+--soft:#1d2025;--val:#56b4e9;--train:#e69f00;--batch:#8b95a1;--first:#f0b040;--last:#56b4e9;
+--heat:#b85300;--shade:#fff3;--run0:#08a7fd;--run1:#e9853c;--run2:#12ce8c;--run3:#c684b5;--run4:#e8d54c;--run5:#a9d5f3;--run6:#bbb`;
+
 /**
- * Colours, those of Okabe and Ito (jfly.uni-koeln.de/color), which can be told apart
- * with any kind of colour vision, lighter where the page is dark.
+ * Colours near those of Okabe and Ito (jfly.uni-koeln.de/color), moved so that any two of
+ * `--run0` to `--run6` differ for every kind of colour vision. Paper is light.
  */
 export const colors: string = `
-:root{color-scheme:light dark;--page:#fcfcfb;--ink:#1d2024;--dim:#5d646d;--rule:#dfe1e4;
---soft:#f2f3f3;--val:#0072b2;--train:#d55e00;--batch:#7d8793;--first:#d98200;--last:#0072b2;
---heat:#e8710a;--shade:#0003;--run0:#0072b2;--run1:#d55e00;--run2:#009e73;--run3:#b0558a;--run4:#8a6d00;--run5:#2f9bd6;--run6:#555}
-@media(prefers-color-scheme:dark){:root{--page:#14161a;--ink:#e4e6e9;--dim:#9aa2ad;--rule:#31363d;
---soft:#1d2025;--val:#56b4e9;--train:#e69f00;--batch:#8b95a1;--first:#f0b040;--last:#56b4e9;
---heat:#e8710a;--shade:#fff3;--run0:#56b4e9;--run1:#f08a3c;--run2:#1fc79a;--run3:#dd8fb9;--run4:#d9c84a;--run5:#a8d4f2;--run6:#bbb}}
+:root{color-scheme:light dark;${light}}
+@media(prefers-color-scheme:dark){:root{${dark}}}
+@media print{:root{color-scheme:light;${light}}}
 `;
 
 /** CSS. */
@@ -51,7 +56,7 @@ section{margin-top:44px;scroll-margin-top:12px}
 .tiles dd{margin:0;font-size:25px;letter-spacing:-.02em;font-variant-numeric:tabular-nums;line-height:1.25}
 .tiles dd small{display:block;font-size:13px;color:var(--dim);letter-spacing:0}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:13.5px;color:var(--dim);margin:6px 0 10px;align-items:center}
-.legend span{display:inline-flex;align-items:center;gap:7px}
+.legend>span{display:inline-flex;align-items:center;gap:7px}
 .key{flex:none;display:inline-block;width:22px;height:3px;border-radius:2px;background:var(--c)}
 .pen{flex:none;width:30px;height:12px;vertical-align:middle;margin-right:6px;fill:currentColor;stroke:currentColor}
 .pen path{stroke-width:2;fill:none}.pen .hollow{fill:var(--page);stroke-width:1.4}.legend .pen path{fill:none}
@@ -61,20 +66,16 @@ section{margin-top:44px;scroll-margin-top:12px}
 .plot text{white-space:pre}
 .narrow .plot{font-size:11.5px}
 .narrow{display:none}
-@media(max-width:640px){.narrow{display:block}.wide{display:none}main{padding:24px 16px 48px}h1{font-size:27px}.summary{font-size:16.5px}section{margin-top:36px}}
-@media(max-width:640px){.sideways{display:block}
-.scroll th:first-child,.scroll td:first-child{position:sticky;left:0;z-index:1;background:var(--page)}
-.scroll th:first-child,.scroll td:first-child{min-width:120px;max-width:120px;padding-right:6px}
-.kept{position:sticky;left:120px;right:0;background:var(--page);padding-left:10px;padding-right:4px;box-shadow:-8px 0 8px -8px var(--shade),8px 0 8px -8px var(--shade)}
-th.kept{white-space:normal}}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:24px 28px}
 .charts figure,.heads figure,.samples figure{margin:0;min-width:0}
 .charts figcaption{font-size:13.5px;font-weight:600;margin-bottom:2px}
 .scroll{overflow-x:auto;margin:12px 0;background:linear-gradient(90deg,var(--page) 40%,transparent) left/48px 100% no-repeat local,linear-gradient(270deg,var(--page) 40%,transparent) right/48px 100% no-repeat local,linear-gradient(90deg,var(--shade),transparent) left/16px 100% no-repeat scroll,linear-gradient(270deg,var(--shade),transparent) right/16px 100% no-repeat scroll}
-.sideways{display:none;margin:12px 0 -8px;color:var(--dim);font-size:13px;text-align:right}
+.scroll th:first-child,.scroll td:first-child{position:sticky;left:0;z-index:1;background:var(--page)}
+.sideways{margin:12px 0 -8px;color:var(--dim);font-size:13px;text-align:right}
 table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:5px 18px 5px 0;border-bottom:1px solid var(--rule);white-space:nowrap;vertical-align:top}
-td:first-child{white-space:normal;overflow-wrap:anywhere;min-width:9em;max-width:26em}td:first-child code{overflow-wrap:anywhere}
+td:first-child{white-space:normal;overflow-wrap:anywhere;min-width:9em;max-width:26em}td:first-child code,td:first-child bdi{overflow-wrap:anywhere}
+td:first-child>code,td:first-child>.run{display:inline-block;width:max-content;max-width:26em}
 .legend bdi,.summary bdi,figcaption b,figcaption span{overflow-wrap:anywhere;min-width:0}
 th{color:var(--dim);font-weight:500;font-size:13px}
 td.number,th.number{text-align:right}td .key{margin-right:9px;vertical-align:middle}
@@ -91,7 +92,7 @@ details{margin-top:12px}summary{cursor:pointer;color:var(--dim);font-size:14px}
 .samples figcaption{font-size:13px;color:var(--dim);display:flex;justify-content:space-between;gap:8px}
 .samples figcaption b{color:var(--ink)}
 .samples pre{font-size:12.5px;line-height:1.5}
-.heads{display:flex;gap:20px;overflow-x:auto;padding:2px 2px 10px;scroll-snap-type:x proximity}
+.heads{display:flex;flex-wrap:wrap;gap:20px;overflow-x:auto;padding:2px 2px 10px;scroll-snap-type:x proximity}
 .heads figure{flex:0 0 auto;width:min(245px,80vw);scroll-snap-align:start}
 .heads svg{display:block;width:100%;height:auto;touch-action:pan-x pan-y;cursor:crosshair}
 .heads figcaption{font-size:13px;color:var(--dim);margin:4px 0 0 4px}.heads figcaption b{color:var(--ink)}
@@ -104,5 +105,15 @@ details{margin-top:12px}summary{cursor:pointer;color:var(--dim);font-size:14px}
 .readout{display:block;position:sticky;bottom:0;background:var(--page);border-top:1px solid var(--rule);color:var(--dim);font-size:14px;padding:10px 0;margin-top:12px;white-space:pre-wrap}
 footer{margin-top:56px;padding-top:14px;border-top:1px solid var(--rule);color:var(--dim);font-size:13.5px}
 ${shades}${losses}
-@media print{.readout,nav{display:none}}
+@media(max-width:640px){.narrow{display:block}.wide{display:none}main{padding:24px 16px 48px}h1{font-size:27px}.summary{font-size:16.5px}section{margin-top:36px}
+.heads{flex-wrap:nowrap}
+.scroll th:first-child,.scroll td:first-child{min-width:120px;max-width:120px;padding-right:6px}td:first-child>code,td:first-child>.run{width:auto}
+.kept{position:sticky;left:120px;right:0;background:var(--page);padding-left:10px;padding-right:4px;box-shadow:-8px 0 8px -8px var(--shade),8px 0 8px -8px var(--shade)}
+th.kept{white-space:normal}}
+@media print{.readout,nav,.sideways{display:none!important}body{font-size:14px;print-color-adjust:exact}main{max-width:none;padding:0}
+.scroll,.heads{overflow:visible;background:none}.heads{flex-wrap:wrap}
+.scroll th:first-child,.scroll td:first-child,.kept{position:static;box-shadow:none}
+th,td{white-space:normal;padding-right:10px;font-size:12px}td:first-child,.told td{min-width:0}
+td:first-child>code,td:first-child>.run{width:auto}th{overflow-wrap:anywhere}td.number{white-space:nowrap}
+tr,figure,.tiles,.wide{break-inside:avoid}h2,h3,.about,.legend{break-after:avoid}}
 `;

@@ -1,0 +1,133 @@
+/** Pages as a browser lays them out, on a phone and on a desk, light, dark and on paper. */
+
+import { assertEquals } from "@std/assert";
+import { browserTest, faultsOf, type Showing, showings } from "./browser.ts";
+import {
+  comparisonOf,
+  pageOf,
+  studyPages,
+  syntheticMeasurement,
+} from "./pages.ts";
+
+const paper: Showing = { width: 720, scheme: "dark", medium: "print" };
+
+/** Asserts that pages have no faults, on screens and on paper. */
+async function assertSound(
+  pages: Readonly<Record<string, string>>,
+): Promise<void> {
+  const found = await faultsOf(pages, [...showings, paper]);
+  assertEquals(found.length, 5 * Object.keys(pages).length);
+  assertEquals(found.filter(({ faults }) => faults.length > 0), []);
+}
+
+browserTest("Faults of layout are found, each by its name", async () => {
+  const faulty = {
+    overlap: [
+      `<svg class="plot" width="300" height="40"><text x="10" y="20">one</text><text x="14" y="22">two</text></svg>`,
+      `"one" lies on "two"`,
+    ],
+    point: [
+      `<svg class="plot" width="300" height="40"><g aria-label="dot"><circle cx="20" cy="16" r="5"/></g><text x="10" y="20">label</text></svg>`,
+      `"label" lies on 1 points`,
+    ],
+    line: [
+      `<svg class="plot" width="300" height="40"><g aria-label="line"><path d="M0 16H200" stroke="#000"/></g><text x="10" y="20">label</text></svg>`,
+      `"label" lies on a line`,
+    ],
+    cut: [
+      `<div style="width:40px;overflow:hidden;white-space:nowrap">a text that is longer</div>`,
+      "is cut by what is around it",
+    ],
+    outside: [
+      `<div style="position:absolute;left:-20px">far left</div>`,
+      `"far left" is outside of the page`,
+    ],
+    wide: [`<div style="width:2000px">x</div>`, "the page is 20"],
+    silent: [
+      `<div class="scroll" style="overflow-x:auto" aria-label="T"><div style="width:3000px">x</div></div>`,
+      `"T" scrolls and nothing says so`,
+    ],
+    lying: [
+      `<p class="sideways">scroll</p><div class="scroll" style="overflow-x:auto" aria-label="T">x</div>`,
+      `"T" does not scroll as is said`,
+    ],
+    faint: [`<p style="color:#888">grey</p>`, `"grey" has a contrast of 3.5`],
+    faintLine: [
+      `<svg class="plot" width="300" height="40"><g aria-label="line"><path d="M0 16H200" stroke="#ccc"/></g></svg>`,
+      "a line of rgb(204, 204, 204) has a contrast of 1.6",
+    ],
+    twice: [`<i id="a"></i><b id="a"></b>`, "the id a is given twice"],
+    nowhere: [`<a href="#gone">link</a>`, "#gone leads nowhere"],
+  } as const;
+  const pages = Object.fromEntries(
+    Object.entries(faulty).map(([name, [html]]) => [
+      name,
+      `<!doctype html><style>a{color:#000}</style><main style="background:#fff;color:#000">${html}</main>`,
+    ]),
+  );
+  const way: Showing = { width: 390, scheme: "light", medium: "screen" };
+  const found = await faultsOf({ sound: "<main>Sound.</main>", ...pages }, [
+    way,
+  ]);
+  const missed = found.filter(({ page, faults }) =>
+    page === "sound"
+      ? faults.length > 0
+      : !faults.join().includes(faulty[page as keyof typeof faulty][1])
+  );
+  assertEquals(missed, []);
+});
+
+browserTest("Pages of runs are laid out without faults", async () => {
+  await assertSound({
+    "a small run": await pageOf({}, syntheticMeasurement()),
+    "a large run": await pageOf(
+      {
+        ...{ steps: 3000, evals: 60, samples: 20, layers: 6 },
+        train: { optimizer: "muon", muonLearningRate: 0.02 },
+      },
+      syntheticMeasurement({ layers: 6, heads: 6 }),
+    ),
+    "a run of a few steps": await pageOf({ steps: 3, evals: 1, samples: 0 }),
+    "a run without evaluations": await pageOf({ evals: 0, samples: 0 }),
+    "a run whose loss is below what counting reaches": await pageOf(
+      { model: { mask: "none" }, floor: 0.05 },
+      syntheticMeasurement({ layers: 1, heads: 1 }),
+    ),
+  });
+});
+
+browserTest("Comparisons are laid out without faults", async () => {
+  const nine = Array.from({ length: 9 }, (_, i) => {
+    const optimizer = ["adamw", "muon", "sgd"][i % 3];
+    const learningRate = 0.001 * (i + 1);
+    return [
+      `nEmbd=${
+        32 * (1 + i % 3)
+      }+optimizer=${optimizer}+learningRate=${learningRate}-tinyshakespeare`,
+      {
+        ...{ seed: i + 1, floor: 1.2 + 0.01 * i },
+        ...{ train: { optimizer, learningRate } },
+        model: { mask: i === 3 ? "none" : "causal" },
+      },
+    ];
+  });
+  const forty = Array.from({ length: 40 }, (_, i) => [
+    `run-${i}`,
+    { seed: i + 1, steps: 40 },
+  ]);
+  const data = { name: "moby-dick", sha256: "aa" };
+  await assertSound({
+    two: await comparisonOf({ a: {}, b: { seed: 2, floor: 1.7 } }),
+    nine: await comparisonOf(Object.fromEntries(nine)),
+    forty: await comparisonOf(Object.fromEntries(forty)),
+    "two texts": await comparisonOf({
+      ...{ a: {}, b: { seed: 2 }, c: { data } },
+      d: { data, tokenizer: { kind: "bytes", vocabSize: 256 } },
+    }),
+  });
+});
+
+browserTest("Pages of studies are laid out without faults", async () => {
+  const { "lab/minimal": _, ...pages } = await studyPages();
+  await assertSound(pages);
+});
