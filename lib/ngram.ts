@@ -16,6 +16,8 @@ export interface NgramOptions {
   readonly order: number;
   /** Number of tokens there can be, V. */
   readonly vocabSize: number;
+  /** Ends the count when its `throwIfAborted`, called every 65,536 tokens, throws. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -73,7 +75,7 @@ export class NgramModel {
    * 2^27 different n-grams of at most `order` tokens
    */
   static fit(tokens: Tokens, options: NgramOptions): NgramModel {
-    const { order, vocabSize } = options;
+    const { order, vocabSize, signal } = options;
     if (!Number.isInteger(order) || order < 1 || order > 16) {
       throw new RangeError(
         `Cannot fit NgramModel: order (${order}) is not an integer from 1 to 16`,
@@ -95,9 +97,10 @@ export class NgramModel {
     }
     const model = new NgramModel(options);
     for (let at = 0; at < tokens.length; at++) {
+      if (at % ASKED === 0) signal?.throwIfAborted();
       const token = tokens[at]!;
       model.#check(token);
-      model.#ngrams.count(model.#end, token);
+      model.#ngrams.count(model.#end, token, signal);
     }
     return model;
   }
@@ -120,9 +123,13 @@ export class NgramModel {
    * Mean cross-entropy in nats per token of a text: of each token but the first, given those
    * before it.
    *
+   * @param options.signal ends the work when its `throwIfAborted`, called every 65,536 tokens, throws
    * @throws {RangeError} if a token is out of range, or there are fewer than two
    */
-  loss(tokens: Tokens): number {
+  loss(
+    tokens: Tokens,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): number {
     if (tokens.length < 2) {
       throw new RangeError(
         `Cannot measure the loss of ${tokens.length} tokens: it takes 2`,
@@ -133,6 +140,7 @@ export class NgramModel {
     this.#ngrams.advance(contexts, tokens[0]!);
     let sum = 0;
     for (let at = 1; at < tokens.length; at++) {
+      if (at % ASKED === 0) signal?.throwIfAborted();
       const token = tokens[at]!;
       this.#check(token);
       sum -= Math.log(this.#after(contexts, token));
@@ -195,6 +203,9 @@ const NONE = -1;
 /** The number of the empty n-gram. */
 const EMPTY = 0;
 
+/** After so many tokens a signal is asked again. */
+const ASKED = 2 ** 16;
+
 /** Counts are 32-bit integers. */
 const MOST_TOKENS = 2 ** 31 - 2;
 
@@ -250,7 +261,7 @@ class NgramTable {
   }
 
   /** Counts a token after each context, and moves the contexts on to it. */
-  count(contexts: Int32Array, token: number): void {
+  count(contexts: Int32Array, token: number, signal?: AbortSignal): void {
     this.#occurrences[EMPTY]!++;
     // The longest first: each one's successor is one longer.
     for (let length = contexts.length - 1; length >= 0; length--) {
@@ -258,7 +269,7 @@ class NgramTable {
       if (context === NONE) continue;
       let ngram = this.find(context, token);
       if (ngram === NONE) {
-        ngram = this.#add(context, token);
+        ngram = this.#add(context, token, signal);
         this.#kinds[context]!++;
       }
       this.#occurrences[ngram]!++;
@@ -276,8 +287,8 @@ class NgramTable {
     }
   }
 
-  #add(beginning: number, token: number): number {
-    if (this.#size === this.#beginnings.length) this.#grow();
+  #add(beginning: number, token: number, signal?: AbortSignal): number {
+    if (this.#size === this.#beginnings.length) this.#grow(signal);
     const ngram = this.#size++;
     this.#beginnings[ngram] = beginning;
     this.#lastTokens[ngram] = token;
@@ -293,7 +304,7 @@ class NgramTable {
   }
 
   /** Makes room for half as many again, and for twice as many places where they are needed. */
-  #grow(): void {
+  #grow(signal?: AbortSignal): void {
     if (this.#size >= MOST_NGRAMS) {
       throw new TooLargeError(
         `Cannot fit NgramModel: the text has more than ${MOST_NGRAMS} different n-grams`,
@@ -313,6 +324,9 @@ class NgramTable {
     this.#lastTokens = lastTokens;
     if (length <= this.#places.length * 3 / 4) return;
     this.#places = new Int32Array(2 * this.#places.length);
-    for (let ngram = 1; ngram < this.#size; ngram++) this.#put(ngram);
+    for (let ngram = 1; ngram < this.#size; ngram++) {
+      if (ngram % ASKED === 0) signal?.throwIfAborted();
+      this.#put(ngram);
+    }
   }
 }

@@ -126,14 +126,15 @@ export interface Copying {
 /** Compares what a text shares with the training text with what the held-out text shares with it anyway. */
 export function copyingOf(
   text: string,
-  { training, heldOut }: {
+  { training, heldOut, signal }: {
     readonly training: string;
     readonly heldOut: string;
+    readonly signal?: AbortSignal | undefined;
   },
 ): Copying {
-  const { start, length } = longestSharedSpan(text, training);
+  const { start, length } = longestSharedSpan(text, training, { signal });
   return {
     longest: text.slice(start, start + length),
-    natural: longestSharedSpan(heldOut, training).length,
+    natural: longestSharedSpan(heldOut, training, { signal }).length,
   };
 }

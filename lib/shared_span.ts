@@ -17,6 +17,7 @@ export interface Span {
  * other: the time grows with the sum of both lengths, and so do the up to 60 bytes that each
  * UTF-16 unit of the shorter one takes.
  *
+ * @param options.signal ends the work when its `throwIfAborted`, called every 65,536 characters, throws
  * @throws {RangeError} if the shorter text has more than 2^29 UTF-16 units
  *
  * @example
@@ -28,9 +29,13 @@ export interface Span {
  * assertEquals(span, { start: 8, length: 11 }); // " be or not "
  * ```
  */
-export function longestSharedSpan(text: string, other: string): Span {
+export function longestSharedSpan(
+  text: string,
+  other: string,
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+): Span {
   const indexed = text.length <= other.length;
-  const automaton = new SuffixAutomaton(indexed ? text : other);
+  const automaton = new SuffixAutomaton(indexed ? text : other, signal);
   let best: Span = { start: 0, length: 0 };
   automaton.read(indexed ? other : text, (length, end, here) => {
     if (length < best.length) return;
@@ -39,6 +44,9 @@ export function longestSharedSpan(text: string, other: string): Span {
   });
   return best;
 }
+
+/** After so many characters a signal is asked again. */
+const ASKED = 2 ** 16;
 
 /** No state. */
 const NONE = -1;
@@ -69,8 +77,10 @@ class SuffixAutomaton {
   #edges = 0;
   /** One more than an edge's number, by hash; 0 where there is none. At most 3 of 4 places are taken. */
   #places = new Int32Array(1 << 9);
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(text: string) {
+  constructor(text: string, signal: AbortSignal | undefined) {
+    this.#signal = signal;
     if (text.length > 2 ** 29) {
       throw new TooLargeError(
         `Cannot compare texts: both have more than ${2 ** 29} characters`,
@@ -87,6 +97,7 @@ class SuffixAutomaton {
     let last = this.#state(0, 0);
     this.#link[last] = NONE;
     for (let i = 0; i < text.length; i++) {
+      if (i % ASKED === 0) signal?.throwIfAborted();
       last = this.#append(text.charCodeAt(i), { last, end: i + 1 });
     }
   }
@@ -102,6 +113,7 @@ class SuffixAutomaton {
     let state = 0;
     let length = 0;
     for (let i = 0; i < other.length; i++) {
+      if (i % ASKED === 0) this.#signal?.throwIfAborted();
       const code = other.charCodeAt(i);
       let next = this.#next(state, code);
       while (next === NONE && state > 0) {
@@ -225,6 +237,9 @@ class SuffixAutomaton {
     this.#before = grown(this.#before, new Int32Array(length));
     if (length <= this.#places.length * 3 / 4) return;
     this.#places = new Int32Array(2 * this.#places.length);
-    for (let edge = 0; edge < this.#edges; edge++) this.#put(edge);
+    for (let edge = 0; edge < this.#edges; edge++) {
+      if (edge % ASKED === 0) this.#signal?.throwIfAborted();
+      this.#put(edge);
+    }
   }
 }

@@ -252,24 +252,28 @@ export class Tokenizer {
    * that arrive one by one use {@linkcode Tokenizer.stream}.
    *
    * @param ids integers in [0, vocabSize)
+   * @param options.signal ends the work when its `throwIfAborted`, called every 4,096 ids, throws
    * @throws {RangeError} if an id is not in the vocabulary
    */
-  decode(ids: Iterable<number>): string {
-    if (this.kind === "bytes") {
-      return utf8Decoder().decode(
-        Uint8Array.from(ids, (id) => this.#checkedId(id)),
-      );
-    }
-    // Joined in parts: an array of all characters would take 8 bytes for each.
+  decode(
+    ids: Iterable<number>,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): string {
+    const decoder = this.kind === "bytes" ? utf8Decoder() : undefined;
+    const textOf = (part: readonly number[]) =>
+      decoder?.decode(Uint8Array.from(part), { stream: true }) ??
+        part.map((id) => this.#chars[id]!).join("");
+    // In parts: an array of all characters would take 8 bytes for each.
     let text = "";
-    let part: string[] = [];
+    let part: number[] = [];
     for (const id of ids) {
-      part.push(this.#chars[this.#checkedId(id)]!);
+      part.push(this.#checkedId(id));
       if (part.length < 4096) continue;
-      text += part.join("");
+      signal?.throwIfAborted();
+      text += textOf(part);
       part = [];
     }
-    return text + part.join("");
+    return text + textOf(part) + (decoder?.decode() ?? "");
   }
 
   /**

@@ -25,6 +25,7 @@ export interface PathLosses {
 export async function pathLosses(
   model: Model,
   windows: readonly Int32Array[],
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<PathLosses> {
   const { vocabSize: V } = model.config;
   let [full, stepwise, count] = [0, 0, 0];
@@ -33,6 +34,7 @@ export async function pathLosses(
     const logits = await fullPass(model, rows);
     await using run = new CachedRun(model, rows.length);
     for (let t = 0; t + 1 < T; t++) {
+      signal?.throwIfAborted();
       const last = await run.feed(rows.map((row) => [row[t]!]));
       for (const [b, row] of rows.entries()) {
         const target = row[t + 1]!;

@@ -121,10 +121,11 @@ class Evidence {
 
   /** The n-gram model of the training text. */
   get scorer(): NgramModel {
-    const { training, tokenizer: { vocabSize }, scorer } = this.#subject;
+    const { training, tokenizer: { vocabSize }, scorer, signal } =
+      this.#subject;
     checkSize(training);
     return this.#scorer ??= scorer ??
-      NgramModel.fit(training, { order: ORDER, vocabSize });
+      NgramModel.fit(training, { order: ORDER, vocabSize, signal });
   }
 
   /** What the model makes of the windows. */
@@ -186,7 +187,7 @@ async function* checkLeaks(
   yield await verdict("two paths", async () => {
     const count = Math.ceil(ON_BOTH_PATHS / T);
     const windows = spreadWindows(heldOut, { count, length: T });
-    const { full, stepwise } = await pathLosses(model, windows);
+    const { full, stepwise } = await pathLosses(model, windows, { signal });
     const found = `loss ${full.toFixed(4)} in full passes, ${
       stepwise.toFixed(4)
     } one token at a time`;
@@ -199,7 +200,7 @@ async function* checkLeaks(
   yield await verdict("validation loss", async () => {
     const { windows, scorer } = evidence;
     const { vocabSize } = scorer;
-    const letters = NgramModel.fit(training, { order: 1, vocabSize });
+    const letters = NgramModel.fit(training, { order: 1, vocabSize, signal });
     const numbers = {
       loss: (await evidence.forced()).loss,
       fiveGram: scoreTexts(scorer, windows).mean,
@@ -290,11 +291,12 @@ async function* checkOwnText(
     if (written.length === 0) {
       return { status: "skipped", found: "it has written nothing" };
     }
-    const decode = (tokens: Tokens) => tokenizer.decode(tokens);
+    const decode = (tokens: Tokens) => tokenizer.decode(tokens, { signal });
     checkSize(training);
     const { longest, natural } = copyingOf(written.map(decode).join("\n"), {
       training: decode(training),
       heldOut: decode(heldOut),
+      signal,
     });
     const found =
       `${longest.length} characters in a row are in the training text; ${natural} of the validation text`;

@@ -4,6 +4,9 @@
  * The thread that computes can be busy for as long as a training step takes, so a worker of its own
  * listens. At the first signal it writes a line, tells the main thread, and stops listening; from then on the
  * system's default applies, and the next signal ends the process whatever it does.
+ *
+ * The worker also sets a number in shared memory. `throwIfAborted` of the signal looks there, so that work which
+ * never waits, such as counting n-grams, ends when it asks.
  */
 
 import { InterruptedError, signalCode } from "./errors.ts";
@@ -20,6 +23,7 @@ const signals: readonly Deno.Signal[] = Deno.build.os === "windows"
  */
 const program = `
 let { signals, doing, before } = JSON.parse(self.name);
+let number;
 const listeners = signals.map((signal) => {
   const listener = () => {
     for (const [signal, listener] of listeners) {
@@ -32,18 +36,25 @@ const listeners = signals.map((signal) => {
     } catch {
       // Whoever closed standard error does not want to know.
     }
+    if (number) Atomics.store(number, 0, 1 + signals.indexOf(signal));
     postMessage(signal);
   };
   Deno.addSignalListener(signal, listener);
   return [signal, listener];
 });
-onmessage = ({ data }) => doing = data;
+onmessage = ({ data }) => {
+  if (typeof data === "string") doing = data;
+  else number = data;
+};
 `;
 
 /** Listens for signals until it is disposed of. */
 export class Interrupt implements Disposable {
   readonly #controller = new AbortController();
   readonly #worker: Worker;
+  readonly #onFirst: () => void;
+  /** 1 and the index in {@linkcode signals} of the signal that came; 0 before. */
+  readonly #number = new Int32Array(new SharedArrayBuffer(4));
 
   /** @param onFirst called after the first signal, once its line is written and the main thread is free */
   constructor(onFirst: () => void = () => {}) {
@@ -57,9 +68,15 @@ export class Interrupt implements Disposable {
       before: canRedraw() ? "\n" : "",
     });
     this.#worker = new Worker(url, { type: "module", name });
-    this.#worker.onmessage = ({ data }) => {
-      onFirst();
-      this.#abort(data);
+    this.#worker.postMessage(this.#number);
+    this.#worker.onmessage = ({ data }) => this.#came(data);
+    this.#onFirst = onFirst;
+    const { signal } = this.#controller;
+    const { throwIfAborted } = signal;
+    signal.throwIfAborted = () => {
+      const came = signals[Atomics.load(this.#number, 0) - 1];
+      if (came !== undefined) this.#came(came);
+      throwIfAborted.call(signal);
     };
   }
 
@@ -84,6 +101,12 @@ export class Interrupt implements Disposable {
   /** Does what a first signal does, but without a word. */
   stop(): void {
     this.#abort("SIGINT");
+  }
+
+  #came(signal: string): void {
+    if (this.signal.aborted) return;
+    this.#onFirst();
+    this.#abort(signal);
   }
 
   #abort(signal: string): void {

@@ -6,6 +6,8 @@
  * an empty line between them.
  */
 
+import { TooLargeError } from "../too_large.ts";
+
 /** What is measured of texts. */
 export interface Abilities {
   /** Share of the words that occur in the training text. */
@@ -28,16 +30,24 @@ export interface Continuation {
 /** Words that make a pair, and a triple. */
 const PHRASES = [2, 3] as const;
 
+/** The most different words that a training text may have: a `Set` holds no more. */
+const MOST_WORDS = 2 ** 24;
+
+const word = /\p{L}+(?:'\p{L}+)*/gu;
+
 /** The words of a text: letters, with apostrophes between them, in lower case. */
 export function wordsOf(text: string): string[] {
-  return text.toLowerCase().match(/\p{L}+(?:'\p{L}+)*/gu) ?? [];
+  return text.toLowerCase().match(word) ?? [];
 }
 
 /** Measures texts against a training text and a held-out one. */
 export class AbilityScale {
   readonly #vocabulary: ReadonlySet<string>;
-  /** For pairs and triples: the parts of the held-out text that have a phrase which the training text has not. */
-  readonly #novel: readonly ReadonlyMap<string, ReadonlySet<number>>[];
+  /**
+   * For pairs and triples: the parts of the held-out text that have a phrase which the training text has not, as a
+   * number whose bit `part` is set for each.
+   */
+  readonly #novel: readonly ReadonlyMap<string, number>[];
   /** Lengths of lines, in characters, between which all but 1 in 100 are. */
   readonly lineLengths: readonly [shortest: number, longest: number];
 
@@ -45,33 +55,46 @@ export class AbilityScale {
    * Takes in both texts.
    *
    * @param training what a model has seen
-   * @param parts what it has not, in parts: its phrases are those that would be right and not copied
+   * @param parts what it has not, in parts: its phrases are those that would be right and not copied; 31 at most
+   * @param options.signal ends the work when its `throwIfAborted`, called every few milliseconds, throws
+   * @throws {RangeError} if the training text has more than 2^24 different words
    */
-  constructor(training: string, parts: readonly string[]) {
-    const words = wordsOf(training);
-    this.#vocabulary = new Set(words);
-    this.#novel = PHRASES.map((length) => {
-      const novel = new Map<string, Set<number>>();
+  constructor(
+    training: string,
+    parts: readonly string[],
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ) {
+    const novel = PHRASES.map((length) => {
+      const found = new Map<string, number>();
       for (const [part, text] of parts.entries()) {
+        signal?.throwIfAborted();
         for (const phrase of phrasesOf(wordsOf(text), length)) {
-          const places = novel.get(phrase);
-          if (places === undefined) novel.set(phrase, new Set([part]));
-          else places.add(part);
+          found.set(phrase, (found.get(phrase) ?? 0) | (1 << part));
         }
       }
-      // The training text has more phrases than a Set may have entries.
-      for (let start = 0; start + length <= words.length; start++) {
-        novel.delete(words.slice(start, start + length).join(" "));
-      }
-      return novel;
+      return found;
     });
-    const lengths = Int32Array.from(
-      speechesOf(`\n\n${training}\n\n`).flatMap(({ lines }) => lines),
-      (line) => line.length,
-    ).sort();
-    const at = (share: number) =>
-      lengths[Math.round(share * (lengths.length - 1))] ?? 0;
-    this.lineLengths = [at(0.005), at(0.995)];
+    const vocabulary = new Set<string>();
+    const near: string[] = [];
+    // One word at a time: a list of all would take gigabytes.
+    for (const [next] of training.toLowerCase().matchAll(word)) {
+      signal?.throwIfAborted();
+      if (vocabulary.size === MOST_WORDS && !vocabulary.has(next)) {
+        throw new TooLargeError(
+          `Cannot measure abilities: the training text has more than ${MOST_WORDS} different words`,
+        );
+      }
+      vocabulary.add(next);
+      near.push(next);
+      for (const [i, length] of PHRASES.entries()) {
+        if (near.length < length) continue;
+        novel[i]!.delete(near.slice(-length).join(" "));
+      }
+      if (near.length === Math.max(...PHRASES)) near.shift();
+    }
+    this.#vocabulary = vocabulary;
+    this.#novel = novel;
+    this.lineLengths = usualLengths(training, signal);
   }
 
   /**
@@ -86,9 +109,8 @@ export class AbilityScale {
           phrasesOf(words[t]!, length).map((phrase) => ({ phrase, part }))
         ),
         ({ phrase, part }) => {
-          const places = this.#novel[i]!.get(phrase);
-          return places !== undefined &&
-            places.size > (places.has(part) ? 1 : 0);
+          const places = this.#novel[i]!.get(phrase) ?? 0;
+          return (places & ~(1 << part)) !== 0;
         },
       )
     );
@@ -123,13 +145,44 @@ function wholeWords(text: string): string {
 
 /** What stands between empty lines; what stands before the first and after the last may be cut off. */
 function speechesOf(text: string): Speech[] {
-  const blocks = text.split(/\n{2,}/).slice(1, -1);
-  return blocks.map((block) => block.trim()).filter((block) => block !== "")
+  return [...blocksOf(text)].slice(1, -1).filter((block) => block !== "")
     .map((block) => {
       const [first = "", ...lines] = block.split("\n");
       const speaker = /^(\p{Lu}[\p{L}' .-]*):$/u.exec(first)?.[1];
       return { speaker, lines };
     });
+}
+
+/** Yields what stands before, between and after the empty lines of a text. */
+function* blocksOf(text: string): Generator<string> {
+  let start = 0;
+  for (const { 0: gap, index } of text.matchAll(/\n{2,}/g)) {
+    yield text.slice(start, index).trim();
+    start = index + gap.length;
+  }
+  yield text.slice(start).trim();
+}
+
+/** The lengths between which all but 1 in 100 lines of a text's speeches are. */
+function usualLengths(
+  text: string,
+  signal: AbortSignal | undefined,
+): [shortest: number, longest: number] {
+  const counts = new Map<number, number>();
+  let lines = 0;
+  for (const block of blocksOf(text)) {
+    signal?.throwIfAborted();
+    for (const { length } of block.split("\n").slice(1)) {
+      counts.set(length, (counts.get(length) ?? 0) + 1);
+      lines++;
+    }
+  }
+  const sorted = [...counts].toSorted(([a], [b]) => a - b);
+  const at = (share: number) => {
+    let before = Math.round(share * (lines - 1));
+    return sorted.find(([, count]) => (before -= count) < 0)?.[0] ?? 0;
+  };
+  return [at(0.005), at(0.995)];
 }
 
 /** Neighbouring words, as many at a time as `length`. */

@@ -160,18 +160,21 @@ export class Examiner {
   readonly #scale: AbilityScale;
   /** Of each part. */
   readonly #places: readonly (readonly Place[])[];
+  readonly #signal: AbortSignal | undefined;
   #ladder: readonly Rung[] | undefined;
 
   /**
    * Takes in a corpus.
    *
+   * @param options.signal ends this and later work when its `throwIfAborted`, called every few milliseconds, throws
    * @throws {RangeError} if the held-out text is too short to be measured in parts
    */
   constructor(
-    { training, heldOut, tokenizer }: {
+    { training, heldOut, tokenizer, signal }: {
       readonly training: Tokens;
       readonly heldOut: Tokens;
       readonly tokenizer: Tokenizer;
+      readonly signal?: AbortSignal | undefined;
     },
   ) {
     const size = Math.floor(heldOut.length / PARTS);
@@ -191,7 +194,8 @@ export class Examiner {
     this.#training = training;
     this.#heldOut = heldOut;
     this.#tokenizer = tokenizer;
-    this.#trainingText = tokenizer.decode(training);
+    this.#signal = signal;
+    this.#trainingText = tokenizer.decode(training, { signal });
     this.scorer = this.#fit(5);
     const parts = Array.from(
       { length: PARTS },
@@ -199,7 +203,8 @@ export class Examiner {
     );
     this.#scale = new AbilityScale(
       this.#trainingText,
-      parts.map((part) => tokenizer.decode(part)),
+      parts.map((part) => tokenizer.decode(part, { signal })),
+      { signal },
     );
     const stride = Math.floor(size / TEXTS);
     this.#places = parts.map((tokens, part) =>
@@ -240,7 +245,7 @@ export class Examiner {
       relation: "below",
       threshold: order === 0
         ? Math.log(this.#tokenizer.vocabSize)
-        : this.#fit(order).loss(this.#heldOut),
+        : this.#fit(order).loss(this.#heldOut, { signal: this.#signal }),
     });
     const scores = (name: keyof Abilities, claim: string): Rung => ({
       name,
@@ -306,7 +311,9 @@ export class Examiner {
     const all = written.map(({ text }) => text).join("\0");
     return {
       ...this.#scale.measure(written),
-      longestCopy: longestSharedSpan(all, this.#trainingText).length,
+      longestCopy: longestSharedSpan(all, this.#trainingText, {
+        signal: this.#signal,
+      }).length,
     };
   }
 
@@ -318,6 +325,7 @@ export class Examiner {
     return this.prompts.map((prompt, row) => {
       const text = Array.from(prompt);
       for (let step = 0; step < this.length; step++) {
+        this.#signal?.throwIfAborted();
         const near = text.slice(1 - this.scorer.order);
         for (let id = 0; id < vocabSize; id++) {
           logits[id] = Math.log(this.scorer.probability(near, id));
@@ -330,6 +338,7 @@ export class Examiner {
 
   #fit(order: number): NgramModel {
     const { vocabSize } = this.#tokenizer;
-    return NgramModel.fit(this.#training, { order, vocabSize });
+    const signal = this.#signal;
+    return NgramModel.fit(this.#training, { order, vocabSize, signal });
   }
 }

@@ -85,3 +85,15 @@ Deno.test("An empty text shows nothing", () => {
     triples: 0,
   });
 });
+
+Deno.test("The usual lengths of lines leave out 1 in 200 at either end", () => {
+  // 400 lines: two are shorter than 10 characters, two longer than 20.
+  const lengths = [
+    ...[1, 2, 30, 40],
+    ...Array.from({ length: 396 }, (_, i) => 10 + i % 11),
+  ];
+  const text = lengths.map((length) => `A:\n${"x".repeat(length)}`).join(
+    "\n\n",
+  );
+  assertEquals(new AbilityScale(text, [""]).lineLengths, [10, 20]);
+});

@@ -28,7 +28,7 @@ export async function ladderOf(
     tokenizer: kind,
     signal,
   });
-  const examiner = openExaminer({ ...splitsOf(tokens), tokenizer });
+  const examiner = openExaminer({ ...splitsOf(tokens), tokenizer, signal });
   return { rungs: examiner.ladder(), vocabSize: tokenizer.vocabSize };
 }
 

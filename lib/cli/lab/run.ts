@@ -62,7 +62,7 @@ export async function runStudy(
     signal,
   });
   const { tokenizer, tokens } = corpus;
-  const measured = measuring(study.plan, { tokenizer, tokens });
+  const measured = measuring(study.plan, { tokenizer, tokens, signal });
   const runOne = study.plan.measure === "positions"
     ? runPositionTrial
     : runTrial;
@@ -117,10 +117,14 @@ export async function runStudy(
 /** What a study asks of a trained model beside its loss. */
 function measuring(
   { measure = "loss" }: Plan,
-  { tokenizer, tokens }: Pick<TrialRoom, "tokenizer" | "tokens">,
+  { tokenizer, tokens, signal }: Pick<
+    TrialRoom,
+    "tokenizer" | "tokens" | "signal"
+  >,
 ): Pick<TrialRoom, "sample" | "examiner"> {
   if (measure !== "works") return { sample: measure === "sample" };
-  return { examiner: openExaminer({ ...splitsOf(tokens), tokenizer }) };
+  const splits = splitsOf(tokens);
+  return { examiner: openExaminer({ ...splits, tokenizer, signal }) };
 }
 
 /** A study that an argument names. */

@@ -44,7 +44,7 @@ export async function labWorks(
   const splits = splitsOf(tokens);
   const status = new StatusLine(canRedraw());
   status.show(() => "reading the text");
-  const examiner = openExaminer({ ...splits, tokenizer });
+  const examiner = openExaminer({ ...splits, tokenizer, signal });
   const rungs = examiner.ladder();
   let evidence: Evidence | undefined;
   try {

@@ -56,13 +56,13 @@ export async function measure(
   const trained = await attempt(() => readWeights(run.path));
   const text = await attempt(() => readSplits(run, trained.value, signal));
   onStage("counting n-grams");
-  await breath();
   const vocabSize = Number(run.model["vocabSize"]);
   const yardsticks = await attempt(() =>
-    text.value === undefined ? [] : yardsticksOf(text.value, vocabSize)
+    text.value === undefined
+      ? []
+      : yardsticksOf(text.value, vocabSize, { signal })
   );
   onStage("reading a passage");
-  await breath();
   signal.throwIfAborted();
   const reading = await attempt(() =>
     trained.value === undefined
@@ -92,11 +92,6 @@ async function attempt<Value>(
     if (!isFailure(error)) throw error;
     return { problem: error.message.split("\n")[0]! };
   }
-}
-
-/** Lets a signal arrive before something long. */
-function breath(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 /** The weights with the lowest validation loss, or the last ones of a run that was not evaluated. */

@@ -28,6 +28,7 @@ export const MOST_COUNTED = 4_000_000;
 export function yardsticksOf(
   tokens: { readonly train: Tokens; readonly val: Tokens },
   vocabSize: number,
+  options: { readonly signal?: AbortSignal } = {},
 ): Yardstick[] {
   const train = tokens.train.subarray(-MOST_COUNTED);
   const val = tokens.val.subarray(0, MOST_COUNTED);
@@ -35,7 +36,8 @@ export function yardsticksOf(
     { name: "uniform", loss: Math.log(vocabSize) },
     ...orders.map(([order, name]) => ({
       name,
-      loss: NgramModel.fit(train, { order, vocabSize }).loss(val),
+      loss: NgramModel.fit(train, { order, vocabSize, ...options })
+        .loss(val, options),
     })),
   ];
 }

@@ -125,10 +125,11 @@ export class Room implements AsyncDisposable {
 
   /** The 5-gram model of the training text. */
   get scorer(): NgramModel {
-    const { vocabSize } = this.tokenizer;
+    const { signal, tokenizer: { vocabSize } } = this;
     return this.#scorer ??= NgramModel.fit(this.training, {
       order: ORDER,
       vocabSize,
+      signal,
     });
   }
 
