@@ -36,6 +36,7 @@ export {
   DeviceLostError,
   NoAdapterError,
   type Numbers,
+  OutOfMemoryError,
 } from "./lib/backends/backend.ts";
 export {
   type Device,

@@ -56,10 +56,7 @@ export async function attentionMaps(
   }
   checkTokens(tokens, { B: 1, T }, model.config);
   const { plan, sites } = attentionPlan(model.config, T);
-  const program = await internalsOf(model).executor.compile(
-    plan,
-    internalsOf(model).stores,
-  );
+  const program = await internalsOf(model).bind(plan);
   try {
     program.buffer("tokens").write(tokens);
     program.run();

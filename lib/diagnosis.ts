@@ -4,7 +4,11 @@
  * is a plan whose intermediate results can be read.
  */
 
-import type { Program, Stores } from "./backends/backend.ts";
+import {
+  OutOfMemoryError,
+  type Program,
+  type Stores,
+} from "./backends/backend.ts";
 import type { Model } from "./language_model.ts";
 import { parameterStores } from "./optimizer.ts";
 import type { Dispatch, Plan } from "./graph/plan.ts";
@@ -14,7 +18,8 @@ import { internalsOf } from "./model_internals.ts";
 export type Inputs = Readonly<Record<string, ArrayLike<number>>>;
 
 /**
- * The first thing in a step's gradient that is not finite, in words; undefined if all is.
+ * The first thing in a step's gradient that is not finite, in words; undefined if all is, or there is
+ * no memory to find out.
  *
  * Weights stay as they are. Gradients and the loss, of which a failed step leaves nothing, end as 0.
  *
@@ -26,13 +31,20 @@ export async function firstNonFinite(
   plan: Plan,
   microBatches: Iterable<Inputs>,
 ): Promise<string | undefined> {
-  const { executor, stores, layout } = internalsOf(model);
+  const internals = internalsOf(model);
+  const { stores, layout } = internals;
   const weights = await stores.get("params")!.read();
   for (const { name, offset, length } of layout.entries) {
     const parameter = weights.subarray(offset, offset + length);
     if (!parameter.every(Number.isFinite)) return `the parameter ${name}`;
   }
-  const program = await executor.compile(stepwise(plan), stores);
+  let program: Program;
+  try {
+    program = await internals.bind(stepwise(plan));
+  } catch (error) {
+    if (error instanceof OutOfMemoryError) return undefined;
+    throw error;
+  }
   try {
     clear(stores);
     for (const inputs of microBatches) {

@@ -3,7 +3,7 @@
  * and the loss of a split. One token at a time is `generate.ts`.
  */
 
-import type { Numbers, Program } from "./backends/backend.ts";
+import type { Numbers } from "./backends/backend.ts";
 import type { ModelConfig } from "./config.ts";
 import type { BatchShape, EvalBatch } from "./dataset.ts";
 import type { Model } from "./language_model.ts";
@@ -24,7 +24,6 @@ export interface EvaluateOptions {
 /** Runs a model's eval plans. They share the store of losses, and so take turns. */
 export class Evaluator {
   readonly #model: Model;
-  readonly #runners = new Map<string, Promise<PartRunner>>();
   /** Settled when all that was asked for is done. */
   #last: Promise<void> = Promise.resolve();
 
@@ -38,11 +37,12 @@ export class Evaluator {
     return this.#inTurn(async () => {
       await breathe();
       checkTokens(tokens, shape, this.#model.config);
-      const { program } = await this.#runner(shape);
-      program.buffer("tokens").write(tokens);
-      program.buffer("targets").write(new Int32Array(tokens.length).fill(-1));
-      program.run();
-      return await program.buffer("logits").read();
+      return await this.#use(shape, async ({ program }) => {
+        program.buffer("tokens").write(tokens);
+        program.buffer("targets").write(new Int32Array(tokens.length).fill(-1));
+        program.run();
+        return await program.buffer("logits").read();
+      });
     });
   }
 
@@ -61,13 +61,13 @@ export class Evaluator {
     let total = 0;
     let count = 0;
     let filled = 0;
-    let program: Program | undefined;
     /** Batches until the next read, the time of the last read, and of a batch. */
     let most = 1;
     let collected = performance.now();
     let msPerBatch = 0;
     const collect = async () => {
-      const losses = await program!.buffer("losses").read(0, filled);
+      const losses = await internalsOf(this.#model).stores.get("losses")!
+        .read(0, filled);
       for (const loss of losses) total += loss;
       filled = 0;
     };
@@ -76,12 +76,14 @@ export class Evaluator {
       signal?.throwIfAborted();
       checkTokens(batch.tokens, batch, this.#model.config);
       checkTargets(batch, this.#model.config);
-      const runner = await this.#runner(batch);
-      ({ program } = runner);
-      program.buffer("tokens").write(batch.tokens);
-      program.buffer("targets").write(batch.targets);
-      program.buffer("key").write([0, 0, 0, filled]);
-      await runner.run({ isOver: () => !!signal?.aborted, lastMs: msPerBatch });
+      await this.#use(batch, async (runner) => {
+        const { program } = runner;
+        program.buffer("tokens").write(batch.tokens);
+        program.buffer("targets").write(batch.targets);
+        program.buffer("key").write([0, 0, 0, filled]);
+        const isOver = () => !!signal?.aborted;
+        await runner.run({ isOver, lastMs: msPerBatch });
+      });
       signal?.throwIfAborted();
       count += batch.count;
       filled++;
@@ -107,25 +109,22 @@ export class Evaluator {
     return result;
   }
 
-  /** Compiled once for each shape. */
-  #runner({ B, T }: BatchShape): Promise<PartRunner> {
-    const shape = `${B}x${T}`;
-    let runner = this.#runners.get(shape);
-    if (runner === undefined) {
-      runner = this.#compile({ B, T });
-      this.#runners.set(shape, runner);
-    }
-    return runner;
-  }
-
-  async #compile({ B, T }: BatchShape): Promise<PartRunner> {
-    const model = this.#model;
-    const flops = B * T * model.flopsPerToken / 3; // forward alone
-    const plan = cutPlan(evalPlan(model.config, { B, T }), "eval", flops);
-    return new PartRunner(
-      await internalsOf(model).compile(plan),
-      model.backend,
-      "eval",
+  /** Works with the program of a shape. */
+  #use<Value>(
+    { B, T }: BatchShape,
+    work: (runner: PartRunner) => Promise<Value>,
+  ): Promise<Value> {
+    const { config, backend, flopsPerToken } = this.#model;
+    const internals = internalsOf(this.#model);
+    const compile = () => {
+      const flops = B * T * flopsPerToken / 3; // forward alone
+      const plan = evalPlan(config, { B, T });
+      return internals.bind(cutPlan(plan, "eval", flops));
+    };
+    return internals.evaluations.use(
+      `${B}x${T}`,
+      compile,
+      (program) => work(new PartRunner(program, backend, "eval")),
     );
   }
 }

@@ -236,9 +236,8 @@ class Context {
     let program = this.#programs.get(T);
     if (program === undefined) {
       const { config } = this.#model;
-      const { executor } = internalsOf(this.#model);
       const plan = cachedPlan(config, { B: this.#rows, T });
-      program = await executor.compile(plan, this.#stores);
+      program = await internalsOf(this.#model).bind(plan, this.#stores);
       this.#programs.set(T, program);
     }
     return program;

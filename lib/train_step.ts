@@ -6,60 +6,67 @@ import type { Dataset } from "./dataset.ts";
 import type { Inputs } from "./diagnosis.ts";
 import type { Model } from "./language_model.ts";
 import { breath } from "./metrics.ts";
+import type { Plan } from "./graph/plan.ts";
 import { METRIC_SLOTS, momentsOf, scheduleAt } from "./optimizer.ts";
 import { cutPlan, PartRunner } from "./parts.ts";
 import { trainPlan } from "./plans.ts";
 import { checkBatchShape } from "./trainer_extras.ts";
 import { internalsOf } from "./model_internals.ts";
 
-/** A compiled training step of a model. */
+/** The training step of a model. It is compiled when it is first used, and again if it was freed meanwhile. */
 export class TrainStep {
-  readonly #runner: PartRunner;
   readonly #model: Model;
   readonly #dataset: Dataset;
   readonly #config: TrainConfig;
+  /** Whether the stores hold this training's moments. */
+  #isBegun = false;
 
-  private constructor(
-    runner: PartRunner,
-    { model, dataset, config }: {
-      readonly model: Model;
-      readonly dataset: Dataset;
-      readonly config: TrainConfig;
-    },
-  ) {
-    this.#runner = runner;
+  /** Nothing is compiled yet. */
+  constructor(model: Model, dataset: Dataset, config: TrainConfig) {
     this.#model = model;
     this.#dataset = dataset;
     this.#config = config;
   }
 
-  /** Compiles the step; gradients and moments exist from here on, and are zeros. */
-  static async compile(
-    model: Model,
-    dataset: Dataset,
-    config: TrainConfig,
-  ): Promise<TrainStep> {
-    const { batchSize: B, blockSize: T } = dataset;
-    const whole = trainPlan(model.config, config, { B, T });
-    const plan = cutPlan(whole, "gradient", B * T * model.flopsPerToken);
-    const internals = internalsOf(model);
+  /** What is compiled. */
+  get plan(): Plan {
+    const { batchSize: B, blockSize: T } = this.#dataset;
+    const { config, flopsPerToken } = this.#model;
+    const whole = trainPlan(config, this.#config, { B, T });
+    return cutPlan(whole, "gradient", B * T * flopsPerToken);
+  }
+
+  /** Makes sure that gradients and moments exist; at first they are zeros. */
+  async prepare(): Promise<void> {
+    if (!this.#isBegun) await this.use(() => {});
+  }
+
+  /** Works with the compiled step. */
+  use<Value>(
+    work: (runner: PartRunner) => Value | Promise<Value>,
+  ): Promise<Value> {
+    const { backend } = this.#model;
+    return internalsOf(this.#model).trainings.use(
+      this,
+      () => this.#compile(),
+      (program) => work(new PartRunner(program, backend, "gradient")),
+    );
+  }
+
+  async #compile(): Promise<Program> {
+    const internals = internalsOf(this.#model);
     const { layout, stores } = internals;
     const hadTrainer = stores.has("m");
-    const program = await internals.compile(plan);
-    if (hadTrainer) {
+    const program = await internals.bind(this.plan);
+    if (hadTrainer && !this.#isBegun) {
       // The moments are those of another training, and belong to its steps.
       const zeros = new Float32Array(layout.length);
-      for (const name of ["grads", ...momentsOf(config)]) {
+      for (const name of ["grads", ...momentsOf(this.#config)]) {
         stores.get(name)!.write(zeros);
       }
     }
-    const runner = new PartRunner(program, model.backend, "gradient");
-    return new TrainStep(runner, { model, dataset, config });
-  }
-
-  /** The plan on the device. */
-  get program(): Program {
-    return this.#runner.program;
+    this.#isBegun = true;
+    return program;
   }
 
   /** Yields what the runs of a step read: one micro-batch after the other. */
@@ -81,26 +88,28 @@ export class TrainStep {
    * @param options.lastMs milliseconds of the last step, 0 if there was none
    * @returns whether the step is taken; if it is over before, nothing of it stays
    */
-  async take(step: number, { isOver, lastMs }: {
+  take(step: number, { isOver, lastMs }: {
     readonly isOver: () => boolean;
     readonly lastMs: number;
   }): Promise<boolean> {
-    const { program } = this;
-    program.buffer("schedule").write(scheduleAt(this.#config, step));
-    let left = this.#config.gradAccumulation;
-    for (const inputs of this.inputs(step)) {
-      for (const [name, values] of Object.entries(inputs)) {
-        program.buffer(name).write(values);
+    return this.use(async (runner) => {
+      const { program } = runner;
+      program.buffer("schedule").write(scheduleAt(this.#config, step));
+      let left = this.#config.gradAccumulation;
+      for (const inputs of this.inputs(step)) {
+        for (const [name, values] of Object.entries(inputs)) {
+          program.buffer(name).write(values);
+        }
+        const last = --left === 0;
+        const after = last ? ["update"] : [];
+        const isWhole = await runner.run({ isOver, after, lastMs });
+        if (!last) await breath();
+        if (isWhole && (last || !isOver())) continue;
+        const { stores, layout } = internalsOf(this.#model);
+        stores.get("grads")!.write(new Float32Array(layout.length));
+        return false;
       }
-      const last = --left === 0;
-      const after = last ? ["update"] : [];
-      const isWhole = await this.#runner.run({ isOver, after, lastMs });
-      if (!last) await breath();
-      if (isWhole && (last || !isOver())) continue;
-      const { stores, layout } = internalsOf(this.#model);
-      stores.get("grads")!.write(new Float32Array(layout.length));
-      return false;
-    }
-    return true;
+      return true;
+    });
   }
 }

@@ -70,7 +70,7 @@ export class Trainer {
   readonly #dataset: Dataset;
   readonly #extras: TrainerExtras;
   readonly #meter: SplitLossMeter;
-  #taker: Promise<TrainStep> | undefined;
+  readonly #trainStep: TrainStep;
   /** When the run began and when it has to be over, on the clock of `performance.now()`. */
   #begun = 0;
   #deadline = Infinity;
@@ -112,6 +112,7 @@ export class Trainer {
     checkDataset(dataset, this.config, model.config);
     checkExtras({ ...this.#extras, ...measured, tokenizer }, model.config);
     model.tokenizer = tokenizer;
+    this.#trainStep = new TrainStep(model, dataset, this.config);
     this.#meter = new SplitLossMeter(model, dataset, measured);
   }
 
@@ -190,17 +191,23 @@ export class Trainer {
 
   /** Steps until the run is over. */
   async *#steps(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
-    const taker = await this.#compiled();
-    taker.program.buffer("loss").write([0]);
+    await this.#trainStep.prepare();
+    this.#store("loss").write([0]);
     if (this.#restored) yield* this.#look(signal);
-    const metrics = new MetricsReader(taker.program, this.config, this.#step);
+    const metrics = await this.#trainStep.use(({ program }) =>
+      new MetricsReader(program, this.config, this.#step)
+    );
     while (!this.#isOver(signal) && !this.#isLate(metrics)) {
       const before = await this.#evaluatedWeights();
       if (before !== undefined) metrics.resume();
       const isOver = () =>
         signal?.aborted === true || performance.now() > this.#deadline;
       const lastMs = metrics.msPerStep;
-      if (!await taker.take(this.#step, { isOver, lastMs })) break;
+      const isTaken = await this.#trainStep.take(this.#step, {
+        isOver,
+        lastMs,
+      });
+      if (!isTaken) break;
       this.#step++;
       yield* await metrics.submitted();
       // A third of the work of a micro-batch.
@@ -241,9 +248,8 @@ export class Trainer {
       if (!(error instanceof NonFiniteError)) throw error;
       const { step, loss, gradNorm } = error;
       this.#step = step - 1;
-      const taker = await this.#compiled();
-      const inputs = taker.inputs(this.#step);
-      const { plan } = taker.program;
+      const { plan } = this.#trainStep;
+      const inputs = this.#trainStep.inputs(this.#step);
       const first = await firstNonFinite(this.#model, plan, inputs);
       throw new NonFiniteError(step, loss, gradNorm, first);
     }
@@ -362,7 +368,7 @@ export class Trainer {
    * @throws {RangeError} if a number in it is not finite, so that it takes no good checkpoint's place
    */
   async save(): Promise<Uint8Array> {
-    await this.#compiled(); // the moments exist from here on
+    await this.#trainStep.prepare();
     const { config } = this;
     return await encodeTraining(this.#model, { step: this.#step, config });
   }
@@ -377,7 +383,7 @@ export class Trainer {
     const { layout } = internalsOf(this.#model);
     const { config } = this;
     const { step, stores } = decodeTraining(checkpoint, { layout, config });
-    await this.#compiled();
+    await this.#trainStep.prepare();
     for (const [name, values] of stores) this.#store(name).write(values);
     this.#model.tokenizer ??= checkpoint.tokenizer;
     this.#step = step;
@@ -386,13 +392,5 @@ export class Trainer {
 
   #store(name: string): DeviceBuffer {
     return internalsOf(this.#model).stores.get(name)!;
-  }
-
-  #compiled(): Promise<TrainStep> {
-    return this.#taker ??= TrainStep.compile(
-      this.#model,
-      this.#dataset,
-      this.config,
-    );
   }
 }

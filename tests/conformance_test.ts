@@ -50,7 +50,8 @@ function openFaulty(fault: Fault): Executor {
     return { plan, buffer, run, destroy: () => program.destroy() } as Program;
   };
   return {
-    ...{ kind: "reference", description: "faulty", allocatedBytes: 0, compile },
+    ...{ kind: "reference", description: "faulty", compile },
+    ...{ allocatedBytes: 0, room: undefined },
     createStore: (spec) => backend.createStore(spec),
     finish: () => backend.finish(),
     [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose](),

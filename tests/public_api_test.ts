@@ -206,6 +206,7 @@ Deno.test("Model refuses a backend that openBackend did not make", async () => {
     kind: "wasm",
     description: "",
     allocatedBytes: 0,
+    room: undefined,
     finish: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   } as const;

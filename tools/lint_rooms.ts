@@ -66,7 +66,7 @@ const rooms: readonly Room[] = [
   {
     name: "lib/model",
     files:
-      /^lib\/(model|language_model|model_internals|parameters|plans|optimizer|muon|trainer|trainer_extras|training_state|metrics|train_step|parts|evaluator|split_losses|generate|checkpoint|diagnosis|update_ratio|attention_maps)\.ts$/,
+      /^lib\/(model|language_model|model_internals|programs|memory|parameters|plans|optimizer|muon|trainer|trainer_extras|training_state|metrics|train_step|parts|evaluator|split_losses|generate|checkpoint|diagnosis|update_ratio|attention_maps)\.ts$/,
     imports: ["lib", "lib/graph", "lib/backends"],
     globals: [],
   },

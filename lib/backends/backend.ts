@@ -43,6 +43,8 @@ export type Stores = Map<string, DeviceBuffer>;
 /** A plan bound to a backend, ready to run. */
 export interface Program {
   readonly plan: Plan;
+  /** Bytes that {@linkcode Program.destroy} frees. */
+  readonly bytes: number;
   /**
    * A buffer of kind `input`, `output` or `store`.
    *
@@ -70,6 +72,8 @@ export interface Backend extends AsyncDisposable {
   readonly description: string;
   /** Bytes allocated on the device at present. */
   readonly allocatedBytes: number;
+  /** Bytes that can be allocated besides, if the device says. */
+  readonly room: number | undefined;
   /** Resolves when all submitted work is done. */
   finish(): Promise<void>;
 }
@@ -104,6 +108,44 @@ export function executorOf(backend: Backend): Executor {
 export class DeviceLostError extends Error {
   /** The name of the class. */
   override readonly name = "DeviceLostError";
+}
+
+/** What is to be computed takes more memory than the device has. */
+export class OutOfMemoryError extends RangeError {
+  /** The name of the class. */
+  override readonly name = "OutOfMemoryError";
+  /** Bytes that it takes. */
+  readonly needed: number;
+  /** Bytes that there are for it, if the device says. */
+  readonly room: number | undefined;
+
+  /**
+   * Makes the error.
+   *
+   * @param action what cannot be done, e.g. `compile train`
+   * @param sizes.needed bytes that it takes
+   * @param sizes.room bytes that there are for it, if the device says
+   */
+  constructor(action: string, { needed, room }: {
+    readonly needed: number;
+    readonly room: number | undefined;
+  }) {
+    const free = room === undefined
+      ? "more than the device has"
+      : `${gigabytes(room, Math.floor)} are free`;
+    super(
+      `Cannot ${action}: it needs ${gigabytes(needed, Math.ceil)}, ${free}`,
+    );
+    this.needed = needed;
+    this.room = room;
+  }
+}
+
+/** `4.29 GB`: what is needed is rounded up and what there is down, so that the two differ. */
+function gigabytes(bytes: number, round: (value: number) => number): string {
+  return bytes < 1e8
+    ? `${(round(bytes / 1e4) / 100).toFixed(2)} MB`
+    : `${(round(bytes / 1e7) / 100).toFixed(2)} GB`;
 }
 
 /** There is no WebGPU adapter of the kind asked for. */

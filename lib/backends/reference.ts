@@ -6,12 +6,13 @@
  */
 
 import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
-import type {
-  DeviceBuffer,
-  Executor,
-  Numbers,
-  Program,
-  Stores,
+import {
+  type DeviceBuffer,
+  type Executor,
+  type Numbers,
+  OutOfMemoryError,
+  type Program,
+  type Stores,
 } from "./backend.ts";
 import { checkOperand, checkStretch, knownStore } from "./checks.ts";
 import type { F64, I32 } from "./reference/kernel.ts";
@@ -44,6 +45,9 @@ class ReferenceBackend implements Executor {
     for (const { memory } of this.#buffers) bytes += memory.byteLength;
     return bytes;
   }
+
+  /** The engine does not say. */
+  readonly room = undefined;
 
   createStore(spec: BufferSpec): DeviceBuffer {
     return this.#allocate(spec);
@@ -138,17 +142,15 @@ function allocate({ name, dtype, length }: BufferSpec): F64 | I32 {
   const MemoryArray = dtype === "f32" ? Float64Array : Int32Array;
   try {
     return new MemoryArray(length);
-  } catch (cause) {
-    const bytes = length * MemoryArray.BYTES_PER_ELEMENT;
-    throw new RangeError(
-      `Cannot allocate ${name}: ${bytes} bytes are more than there is room for`,
-      { cause },
-    );
+  } catch {
+    const needed = length * MemoryArray.BYTES_PER_ELEMENT;
+    throw new OutOfMemoryError(`allocate ${name}`, { needed, room: undefined });
   }
 }
 
 class ReferenceProgram implements Program {
   readonly plan: Plan;
+  readonly bytes: number;
   readonly #buffers: readonly ReferenceBuffer[];
   readonly #steps: readonly (() => void)[];
   readonly #release: () => void;
@@ -159,6 +161,8 @@ class ReferenceProgram implements Program {
     release: () => void,
   ) {
     this.plan = plan;
+    this.bytes = buffers.filter(({ spec }) => spec.kind !== "store")
+      .reduce((sum, { memory }) => sum + memory.byteLength, 0);
     this.#buffers = buffers;
     this.#release = release;
     const dtypes = buffers.map(({ spec }) => spec.dtype);

@@ -140,6 +140,10 @@ class OpenBackend implements WasmBackend {
     return this.#context.allocatedBytes;
   }
 
+  get room(): number {
+    return this.#context.memory.room;
+  }
+
   createStore(spec: BufferSpec): DeviceBuffer {
     this.#context.checkOpen(`create ${spec.name}`);
     return new WasmBuffer(spec, this.#context);

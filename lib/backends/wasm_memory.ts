@@ -4,6 +4,7 @@
  */
 
 import { HEAP } from "../../kernels/wasm/codes.ts";
+import { OutOfMemoryError } from "./backend.ts";
 
 /** A page of WebAssembly. */
 const PAGE = 65536;
@@ -18,6 +19,11 @@ const MARGIN = PAGE;
 interface Stretch {
   readonly at: number;
   readonly bytes: number;
+}
+
+/** Bytes that an allocation takes. */
+export function sizeOf(bytes: number): number {
+  return Math.ceil(Math.max(bytes, 1) / ALIGNMENT) * ALIGNMENT;
 }
 
 /** Gives out the memory behind a {@linkcode WebAssembly.Memory}. */
@@ -44,6 +50,11 @@ export class WasmMemory {
     return this.#allocatedBytes;
   }
 
+  /** Bytes that can be given out besides, though perhaps not in one piece. */
+  get room(): number {
+    return this.capacity - this.#allocatedBytes;
+  }
+
   /** The words [at, at + 4·length) as numbers. A view: it must not be kept beyond an allocation. */
   f32(at: number, length: number): Float32Array {
     return new Float32Array(this.#open.buffer, at, length);
@@ -58,10 +69,10 @@ export class WasmMemory {
    * Gives out zeros.
    *
    * @param what it is for, in an error's words
-   * @throws {RangeError} if there is no room
+   * @throws {OutOfMemoryError} if there is no room
    */
   allocate(bytes: number, what: string): number {
-    const wanted = Math.ceil(Math.max(bytes, 1) / ALIGNMENT) * ALIGNMENT;
+    const wanted = sizeOf(bytes);
     const gap = this.#free.findIndex((stretch) => stretch.bytes >= wanted);
     let at: number;
     if (gap >= 0) {
@@ -123,19 +134,19 @@ export class WasmMemory {
   #grow(end: number, wanted: number, what: string): void {
     const missing = end + MARGIN - this.#open.buffer.byteLength;
     if (missing <= 0) return;
+    const limit = HEAP + this.capacity;
+    if (end > limit) {
+      const gaps = this.#free.map(({ bytes }) => bytes);
+      throw new OutOfMemoryError(`allocate ${what} in one piece`, {
+        needed: wanted,
+        room: Math.max(limit - this.#end, ...gaps),
+      });
+    }
     try {
-      if (end > HEAP + this.capacity) {
-        throw new RangeError(`Cannot grow to ${end + MARGIN} bytes`);
-      }
       this.#open.grow(Math.ceil(missing / PAGE));
-    } catch (cause) {
-      const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
-      throw new RangeError(
-        `Cannot allocate ${what}: ${megabytes(wanted)} more than the ${
-          megabytes(this.#allocatedBytes)
-        } in use are beyond what this WebAssembly memory can hold`,
-        { cause },
-      );
+    } catch { // the system has less than the engine may ask for
+      const sizes = { needed: wanted, room: undefined };
+      throw new OutOfMemoryError(`allocate ${what}`, sizes);
     }
   }
 }

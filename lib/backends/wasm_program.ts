@@ -2,11 +2,18 @@
 
 import { RECORD_BYTES } from "../../kernels/wasm/codes.ts";
 import type { BufferSpec, Plan } from "../graph/plan.ts";
-import type { DeviceBuffer, DispatchTime, Program, Stores } from "./backend.ts";
+import {
+  type DeviceBuffer,
+  type DispatchTime,
+  OutOfMemoryError,
+  type Program,
+  type Stores,
+} from "./backend.ts";
 import { knownStore } from "./checks.ts";
 import { checkOperands } from "./reference/operands.ts";
 import { WasmBuffer } from "./wasm_buffer.ts";
 import type { WasmContext } from "./wasm_context.ts";
+import { sizeOf } from "./wasm_memory.ts";
 import {
   type Lowering,
   lowerPlan,
@@ -86,9 +93,16 @@ export function compileProgram(
       context.memory.f32(at, values.length).set(values);
     }
     const records = allocate(recordBytes);
+    const bytes = [
+      ...own.map(({ spec }) => 4 * spec.length),
+      sizes.keptBytes,
+      sizes.sharedBytes,
+      recordBytes,
+    ].reduce((sum, bytes) => sum + sizeOf(bytes), 0);
     return new BoundProgram(plan, {
       buffers,
       context,
+      bytes,
       release,
       records,
       steps,
@@ -133,14 +147,9 @@ function checkRoom(
   const own = missing.reduce((sum, { length }) => sum + 4 * length, 0);
   const bytes = own + sizes.keptBytes + sizes.sharedBytes +
     sizes.scratchBytes * context.threads + recordBytes;
-  const { allocatedBytes, capacity } = context.memory;
-  if (bytes + allocatedBytes <= capacity) return;
-  const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(2);
-  throw new RangeError(
-    `Cannot compile ${plan.name}: it needs ${gigabytes(bytes)} GB besides the ${
-      gigabytes(allocatedBytes)
-    } GB in use, and this WebAssembly memory holds ${gigabytes(capacity)} GB`,
-  );
+  const { room } = context.memory;
+  if (bytes <= room) return;
+  throw new OutOfMemoryError(`compile ${plan.name}`, { needed: bytes, room });
 }
 
 /** Records that are run in one go. */
@@ -194,6 +203,7 @@ class RecordWriter {
 /** The one implementation of {@linkcode WasmProgram}. */
 class BoundProgram implements WasmProgram {
   readonly plan: Plan;
+  readonly bytes: number;
   readonly #buffers: readonly WasmBuffer[];
   readonly #context: WasmContext;
   readonly #release: () => void;
@@ -202,14 +212,19 @@ class BoundProgram implements WasmProgram {
   readonly #counts: readonly number[];
   #destroyed = false;
 
-  constructor(plan: Plan, { buffers, context, release, records, steps }: {
-    buffers: readonly WasmBuffer[];
-    context: WasmContext;
-    release: () => void;
-    records: number;
-    steps: readonly PlacedStep[];
-  }) {
+  constructor(
+    plan: Plan,
+    { buffers, context, bytes, release, records, steps }: {
+      buffers: readonly WasmBuffer[];
+      context: WasmContext;
+      bytes: number;
+      release: () => void;
+      records: number;
+      steps: readonly PlacedStep[];
+    },
+  ) {
     this.plan = plan;
+    this.bytes = bytes;
     this.#buffers = buffers;
     this.#context = context;
     this.#release = release;

@@ -169,6 +169,9 @@ class OpenBackend implements WebGpuBackend {
     return this.#workshop.context.allocatedBytes;
   }
 
+  /** WebGPU does not say. */
+  readonly room = undefined;
+
   createStore(spec: BufferSpec): DeviceBuffer {
     const { context, staging } = this.#workshop;
     context.checkOpen(`create ${spec.name}`);

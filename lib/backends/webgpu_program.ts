@@ -159,6 +159,7 @@ function watched<T>(
 /** The one implementation of {@linkcode WebGpuProgram}. */
 class BoundProgram implements WebGpuProgram {
   readonly plan: Plan;
+  readonly bytes: number;
   readonly #context: WebGpuContext;
   readonly #memory: Memory;
   readonly #named: ReadonlyMap<string, WebGpuBuffer>;
@@ -169,6 +170,11 @@ class BoundProgram implements WebGpuProgram {
 
   constructor(plan: Plan, memory: Memory, { context, staging }: Workshop) {
     this.plan = plan;
+    this.bytes = [
+      ...memory.buffers.filter(({ spec }) => spec.kind !== "store")
+        .map(({ gpu }) => gpu),
+      ...memory.scratch,
+    ].reduce((sum, { size }) => sum + size, 0);
     this.#context = context;
     this.#memory = memory;
     this.#named = new Map(

@@ -65,6 +65,10 @@ class PlantedBackend implements Executor {
     return this.#inner.allocatedBytes;
   }
 
+  get room(): number | undefined {
+    return this.#inner.room;
+  }
+
   createStore(spec: BufferSpec): DeviceBuffer {
     return this.#inner.createStore(spec);
   }
@@ -170,6 +174,10 @@ class PlantedProgram implements Program {
 
   get plan(): Plan {
     return this.#inner.plan;
+  }
+
+  get bytes(): number {
+    return this.#inner.bytes;
   }
 
   buffer(name: string): DeviceBuffer {

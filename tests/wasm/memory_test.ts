@@ -7,7 +7,7 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
-import type { Stores } from "../../lib/backends/backend.ts";
+import { OutOfMemoryError, type Stores } from "../../lib/backends/backend.ts";
 import { openWasm } from "../../lib/backends/wasm.ts";
 import { WasmMemory } from "../../lib/backends/wasm_memory.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
@@ -69,8 +69,8 @@ Deno.test("WasmMemory refuses what does not fit and stays usable", () => {
   const before = memory.allocatedBytes;
   assertThrows(
     () => memory.allocate(PAGES * 65536, "wte"),
-    RangeError,
-    "Cannot allocate wte: 0.5 MB more than the 0.0 MB in use are beyond what this WebAssembly memory can hold",
+    OutOfMemoryError,
+    "Cannot allocate wte in one piece: it needs 0.53 MB, 0.39 MB are free",
   );
   assertEquals(memory.allocatedBytes, before);
   const at = memory.allocate(memory.capacity - before, "all there is");
@@ -83,8 +83,8 @@ Deno.test("The CPU engine refuses a store beyond 4 GiB", async () => {
   await using backend = await openWasm({ threads: 1 });
   assertThrows(
     () => backend.createStore(buffer("cache", "store", 2 ** 30)),
-    RangeError,
-    "Cannot allocate cache: 4295.0 MB",
+    OutOfMemoryError,
+    "Cannot allocate cache in one piece: it needs 4.30 GB, 4.29 GB are free",
   );
   assertEquals(backend.allocatedBytes, 0);
 });
@@ -100,8 +100,8 @@ Deno.test("The CPU engine refuses a plan that does not fit, before allocating", 
   const stores: Stores = new Map();
   await assertRejects(
     () => backend.compile(withOutput(2 ** 30), stores),
-    RangeError,
-    "Cannot compile sums: it needs 4.29 GB besides the 0.00 GB in use",
+    OutOfMemoryError,
+    "Cannot compile sums: it needs 4.30 GB, 4.29 GB are free",
   );
   assertEquals(stores.size, 0);
   assertEquals(backend.allocatedBytes, 0);
@@ -118,8 +118,8 @@ Deno.test("The CPU engine keeps nothing of a plan for which gaps are too small",
   // 1.5 GB are free in the middle and 1.3 GB at the end.
   await assertRejects(
     () => backend.compile(withOutput(2e9 / 4), stores),
-    RangeError,
-    "Cannot allocate z: 2000.0 MB more than the 1500.0 MB in use",
+    OutOfMemoryError,
+    "Cannot allocate z in one piece: it needs 2.00 GB, 1.49 GB are free",
   );
   assertEquals(backend.allocatedBytes, before);
   assertEquals(stores.size, 0);
