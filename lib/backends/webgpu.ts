@@ -80,6 +80,12 @@ export async function openWebGpu(
   const device = await adapter.requestDevice({
     requiredLimits: limitsOf(adapter),
     requiredFeatures: profile ? ["timestamp-query"] : [],
+  }).catch((error: Error) => {
+    // A driver that has just broken down may still name its adapter.
+    throw new NoAdapterError(
+      `Cannot open ${name}: ${error.message}`,
+      'The device "wasm" computes on the CPU.',
+    );
   });
   const tiling = options.tiling ?? (software ? "register" : "workgroup");
   const context = new WebGpuContext(device, target(device, tiling), profile);

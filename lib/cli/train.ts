@@ -62,12 +62,13 @@ export async function train(
     try {
       return await attempt(setup, where, stage);
     } catch (error) {
-      if (!isLoss(error, losses++)) throw error;
-      if (error instanceof GpuLost) setup = { ...setup, path: error.path };
+      if (where.device === "wasm" || !isLoss(error, losses++)) throw error;
+      if (error instanceof GpuLost) {
+        setup = await takeUpAgain({ ...setup, path: error.path }, stage);
+      }
       // Once may be an accident: the same device gets a second chance.
       const elsewhere = losses > 1;
       if (elsewhere) where = { device: "wasm" };
-      setup = await takeUpAgain(setup, stage);
       writeError(
         `${bold("warning:")} ${error.message}\n` +
           `going on after step ${setup.resumed?.step ?? 0} on ${
@@ -99,10 +100,10 @@ class GpuLost extends Error {
   }
 }
 
-/** Whether another attempt may help: a GPU went away, or did not come back after that. */
+/** Whether another attempt may help: a GPU went away, in the middle of a run or before it, or did not come back after that. */
 function isLoss(error: unknown, losses: number): error is Error {
-  return error instanceof GpuLost || (losses > 0 &&
-    (error instanceof DeviceLostError || error instanceof NoAdapterError));
+  return error instanceof GpuLost || error instanceof DeviceLostError ||
+    (losses > 0 && error instanceof NoAdapterError);
 }
 
 /** Trains until the run is over; gives the exit code. */

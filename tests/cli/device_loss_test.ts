@@ -1,6 +1,8 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { decodeCheckpoint } from "../../lib/checkpoint.ts";
+import { skipped, suffix } from "../gpu/adapter.ts";
+import { type LossPlace, lossPlaces } from "../gpu/losing_device.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 const script = fromFileUrl(new URL("losing_device.ts", import.meta.url));
@@ -8,7 +10,17 @@ const script = fromFileUrl(new URL("losing_device.ts", import.meta.url));
 /** Trains into `run` on a device that is lost as planned. */
 async function run(here: Workplace, plan: string) {
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", script, plan, ...SMALL, "--out", "run"],
+    args: [
+      "run",
+      "-A",
+      script,
+      plan,
+      ...SMALL,
+      "--eval-tokens",
+      "64",
+      "--out",
+      "run",
+    ],
     cwd: here.path,
     env: { NO_COLOR: "1" },
   }).output();
@@ -21,6 +33,12 @@ async function told(here: Workplace): Promise<[string, number][]> {
   return text.trimEnd().split("\n").map((line) => JSON.parse(line))
     .filter(({ event }) => event !== "start" && event !== "end")
     .map(({ event, step }) => [event, step]);
+}
+
+/** The weights that a run ended with. */
+async function weights(place: Workplace) {
+  const path = place.file("run/checkpoint.safetensors");
+  return decodeCheckpoint(await Deno.readFile(path)).tensors;
 }
 
 /** What an undisturbed run tells. */
@@ -46,10 +64,6 @@ Deno.test("A run goes on from its checkpoint when the GPU is lost and comes back
   assertStringIncludes(stderr, "after step 6 on the same device");
   assertEquals(await told(here), all);
   await run(other, "99");
-  const weights = async (place: Workplace) => {
-    const path = place.file("run/checkpoint.safetensors");
-    return decodeCheckpoint(await Deno.readFile(path)).tensors;
-  };
   assertEquals(await weights(here), await weights(other));
 });
 
@@ -73,3 +87,29 @@ for (
     assertEquals(await told(here), all);
   });
 }
+
+Deno.test({
+  name: `A run goes on wherever a real device is lost${suffix}`,
+  ignore: skipped,
+  fn: async (test) => {
+    await using other = await Workplace.create();
+    const undisturbed = await run(other, "webgpu");
+    assertEquals(undisturbed.code, 0, undisturbed.stderr);
+    const counted = undisturbed.stderr.trimEnd().split("\n").at(-1)!;
+    const calls: Record<LossPlace, number> = JSON.parse(counted);
+    for (const place of lossPlaces) {
+      // At the first the run may have no directory yet. How often is read depends on the time that steps take.
+      const chosen = [1, Math.ceil(0.75 * calls[place])];
+      await test.step(`${place} ${chosen.join(" or ")}`, async () => {
+        await Promise.all(chosen.map(async (call) => {
+          await using here = await Workplace.create();
+          const { code, stderr } = await run(here, `${place}:${call},webgpu`);
+          assertEquals(code, 0, stderr);
+          assertStringIncludes(stderr, "on the same device, opened anew");
+          assertEquals(await told(here), all);
+          assertEquals(await weights(here), await weights(other));
+        }));
+      });
+    }
+  },
+});

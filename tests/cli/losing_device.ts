@@ -1,6 +1,11 @@
 /**
- * `train` on a GPU that goes away: the arguments are those of train, after the number of steps
- * that each opening of the device does before it is lost, or `none` where it cannot be opened.
+ * `train` on a GPU that goes away: the arguments are those of train, after the fate of each opening of the device:
+ *
+ * - the number of steps that are done before it is lost, on the reference backend under WebGPU's name
+ * - `submit:7`, the call of a real WebGPU device at which it is lost; `webgpu` for one that stays, of which the
+ *   number of calls at each place is the last line of standard error
+ * - `ms:300`, the milliseconds after which a real device is lost
+ * - `none` where it cannot be opened
  *
  *     deno run -A losing_device.ts 7,none --preset tiny ...
  */
@@ -10,10 +15,22 @@ import { parseArguments } from "../../lib/cli/arguments.ts";
 import { train } from "../../lib/cli/train.ts";
 import { trainVerb } from "../../lib/cli/verbs.ts";
 import { Model } from "../../lib/language_model.ts";
+import { openWebGpu } from "../../lib/backends/webgpu.ts";
 import { openFaulty } from "../faulty_backend.ts";
+import { loseAt, type LossPlace } from "../gpu/losing_device.ts";
 
 const [plan, ...args] = Deno.args;
 const openings = plan!.split(",");
+
+let calls: Readonly<Record<LossPlace, number>> | undefined;
+
+/** A real device. */
+async function openReal(place: string, call: number) {
+  const backend = await openWebGpu({ adapter: "any" });
+  if (place === "ms") setTimeout(() => backend.device.destroy(), call);
+  else calls = loseAt(backend.device, [place as LossPlace, call]);
+  return backend;
+}
 
 /** The reference backend under WebGPU's name, lost after some steps. */
 function openFor(steps: number) {
@@ -36,12 +53,16 @@ const code = await train(
     if (opening === "none") {
       throw new NoAdapterError("Cannot open WebGPU: there is no adapter", "");
     }
-    const place = opening === undefined
-      ? where
-      : { backend: openFor(Number(opening)) };
+    const [at, call] = opening?.split(":") ?? [];
+    const place = at === undefined ? where : {
+      backend: /^\d+$/.test(at)
+        ? openFor(Number(at))
+        : await openReal(at, Number(call)),
+    };
     return resumed === undefined
       ? await Model.create(model, { ...place, seed: train.seed })
       : await Model.load(resumed.checkpoint, place);
   },
 );
+if (calls !== undefined) console.error(JSON.stringify(calls));
 Deno.exit(code);

@@ -1,7 +1,7 @@
 /** A device that is lost is reported as lost, wherever in a model's life that happens. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { DeviceLostError } from "../../lib/backends/backend.ts";
+import { DeviceLostError, NoAdapterError } from "../../lib/backends/backend.ts";
 import { openWebGpu } from "../../lib/backends/webgpu.ts";
 import { Model } from "../../lib/language_model.ts";
 import { Trainer } from "../../lib/trainer.ts";
@@ -64,6 +64,19 @@ gpuTest("a loss that is known late is still reported as one", async () => {
   backend.device.destroy();
   const action = () => program.buffer("z").read();
   await assertRejects(action, DeviceLostError, "Cannot read z: the WebGPU");
+});
+
+gpuTest("an adapter that gives no device counts as none", async () => {
+  const broken = () => {
+    throw new DOMException("the driver is gone", "OperationError");
+  };
+  await withDevices(broken, async () => {
+    await assertRejects(
+      () => openWebGpu({ adapter: "any" }),
+      NoAdapterError,
+      ": the driver is gone",
+    );
+  });
 });
 
 gpuTest("an error without a loss stays what it is", async () => {

@@ -3,7 +3,8 @@
 /**
  * Calls `use` while every device that is opened is first changed by `change`.
  *
- * @param change gives properties and methods of its own to the device, before anything else sees it
+ * @param change gives properties and methods of its own to the device, before anything else sees it;
+ * what it throws is why the device cannot be opened
  */
 export async function withDevices<T>(
   change: (device: GPUDevice) => void,
