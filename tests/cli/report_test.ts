@@ -88,7 +88,7 @@ Deno.test("report draws a run: every section, with nothing from elsewhere", asyn
   assertStringIncludes(textIn(document, "h1"), "run");
   assertMatch(
     textIn(document, ".summary"),
-    /12 steps on text\.txt: validation/,
+    /12 steps on text\.txt: lowest (and last )?validation loss/,
   );
   assertMatch(
     textIn(document, "pre.command"),

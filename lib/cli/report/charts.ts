@@ -1,7 +1,8 @@
-/** The charts of one run: losses, what training was like, how far the weights moved. */
+/** The charts of one run: losses, and what training was like. */
 
-import { type Markup, markup } from "./markup.ts";
-import type { Plot, Plotter } from "./plotter.ts";
+import { type Content, type Markup, markup } from "./markup.ts";
+import { lineKey } from "./pens.ts";
+import type { PictureOptions, Plot, Plotter } from "./plotter.ts";
 import type { RunRecord } from "./run_record.ts";
 import { extremes, type Point, smoothed, thinned } from "./series.ts";
 import type { Yardstick } from "./yardsticks.ts";
@@ -40,6 +41,13 @@ export function countAxis(
 export function count(value: number): string {
   return value.toLocaleString("en");
 }
+
+/** The lines of a run's losses. */
+export const lossLines = {
+  batch: { color: "var(--batch)", dash: "none" },
+  train: { color: "var(--train)", dash: "5 3" },
+  val: { color: "var(--val)", dash: "none" },
+} as const;
 
 /** Losses by step, with what counting reaches. */
 export function lossChart(
@@ -105,17 +113,18 @@ export function lossChart(
           strokeWidth: 1.8,
         }),
         // The training split's is narrower, so that both are seen where they are one.
-        ...([["valLoss", "var(--val)", 3], [
+        ...([["valLoss", lossLines.val, 3], [
           "trainLoss",
-          "var(--train)",
-          1.2,
+          lossLines.train,
+          1.4,
         ]] as const)
-          .flatMap(([y, stroke, strokeWidth]) => [
+          .flatMap(([y, { color, dash }, strokeWidth]) => [
             plotter.plot.line(evalSteps, {
-              ...{ x: "step", y, stroke, strokeWidth },
+              ...{ x: "step", y, stroke: color, strokeWidth },
+              strokeDasharray: dash,
             }),
             plotter.plot.dot(evalSteps, {
-              ...{ x: "step", y, fill: stroke },
+              ...{ x: "step", y, fill: color },
               r: (evalSteps.length > 40 ? 0.5 : 1.2) + strokeWidth * 0.6,
               title: ({ step, trainLoss, valLoss }) =>
                 `step ${count(step)}: validation ${
@@ -163,10 +172,13 @@ function probes(
 /** A small chart with its title. */
 export interface SmallChart {
   readonly title: string;
+  /** What its lines are. */
+  readonly about?: Content;
   readonly picture: Markup;
 }
 
-const SMALL = {
+/** Its size. */
+export const SMALL = {
   width: 340,
   height: 190,
   marginLeft: 44,
@@ -174,7 +186,7 @@ const SMALL = {
   marginTop: 12,
 };
 
-/** Learning rate, gradient norm and speed by step. */
+/** Learning rates, gradient norm and speed by step. */
 export function trainingCharts(
   plotter: Plotter,
   { steps, train }: RunRecord,
@@ -184,81 +196,109 @@ export function trainingCharts(
       .filter(({ value }) => Number.isFinite(value));
   const clip = Number(train["gradClip"]);
   return [
-    {
-      title: "Learning rate",
-      picture: stepChart(plotter, of((event) => event.learningRate), {
-        name: "learning rate",
-        exact: true,
-      }),
-    },
-    {
+    rateChart(plotter, of(({ learningRate }) => learningRate), train),
+    noisyChart(plotter, of(({ gradNorm }) => gradNorm), {
       title: "Gradient norm before clipping",
-      picture: stepChart(plotter, of((event) => event.gradNorm), {
-        name: "gradient norm",
-        ...(clip > 0 && { limit: { value: clip, name: "clipped above" } }),
-      }),
-    },
-    {
+      ...(clip > 0 && { limit: clip }),
+    }),
+    noisyChart(plotter, of(({ tokensPerSecond }) => tokensPerSecond), {
       title: "Tokens per second",
-      picture: stepChart(plotter, of((event) => event.tokensPerSecond), {
-        name: "tokens per second",
-      }),
-    },
+    }),
   ];
+}
+
+/** The learning rate; Muon's own as well, which follows the same schedule. */
+function rateChart(
+  plotter: Plotter,
+  points: readonly Point[],
+  { optimizer, learningRate, muonLearningRate }: RunRecord["train"],
+): SmallChart {
+  const ratio = optimizer === "muon"
+    ? Number(muonLearningRate) / Number(learningRate)
+    : NaN;
+  const curve = extremes(points, 100);
+  const lines = [
+    { name: "AdamW", ...lossLines.val, curve },
+    {
+      ...{ name: "Muon, for the blocks' matrices", ...lossLines.train },
+      curve: curve.map(({ step, value }) => ({ step, value: ratio * value })),
+    },
+  ].slice(0, ratio > 0 ? 2 : 1);
+  return {
+    title: "Learning rate",
+    ...(lines.length > 1 && {
+      about: lines.map((line) =>
+        markup`<span>${lineKey(line)}${line.name}</span>`
+      ),
+    }),
+    picture: stepChart(
+      plotter,
+      "learning rate",
+      lines.flatMap(
+        ({ name, color, dash, curve }) => [
+          plotter.plot.line(curve, {
+            ...{ x: "step", y: "value", stroke: color, strokeWidth: 1.8 },
+            strokeDasharray: dash,
+          }),
+          ...probes(
+            plotter.plot,
+            thinned(curve, 40),
+            lines.length > 1 ? name : "learning rate",
+          ),
+        ],
+      ),
+    ),
+  };
+}
+
+/** Something that is different in each step, and its mean. */
+function noisyChart(
+  plotter: Plotter,
+  points: readonly Point[],
+  { title, limit = Infinity }: {
+    readonly title: string;
+    readonly limit?: number;
+  },
+): SmallChart {
+  const curve = smoothed(points);
+  const most = points.reduce((a, { value }) => Math.max(a, value), 0);
+  // A line far above everything would flatten what there is to see.
+  const limits = limit < 1.5 * most ? [limit] : [];
+  const line = { color: "var(--train)", dash: "4 3" };
+  return {
+    title,
+    ...(limit < Infinity && {
+      about: markup`<span>${limits.length > 0 && lineKey(line)}clipped above ${
+        short(limit)
+      }</span>`,
+    }),
+    picture: stepChart(plotter, title, [
+      plotter.plot.line(extremes(points, 130), {
+        ...{ x: "step", y: "value", stroke: "var(--batch)" },
+        ...{ strokeOpacity: 0.45, strokeWidth: 0.8 },
+      }),
+      plotter.plot.ruleY(limits, {
+        ...{ stroke: line.color, strokeDasharray: line.dash },
+      }),
+      plotter.plot.line(curve, {
+        ...{ x: "step", y: "value", stroke: "var(--val)", strokeWidth: 1.8 },
+      }),
+      ...probes(plotter.plot, thinned(curve, 40), title.toLowerCase()),
+    ]),
+  };
 }
 
 function stepChart(
   plotter: Plotter,
-  points: readonly Point[],
-  { name, exact = false, limit }: {
-    readonly name: string;
-    /** Whether there is no noise to smooth. */
-    readonly exact?: boolean;
-    readonly limit?: { readonly value: number; readonly name: string };
-  },
+  name: string,
+  marks: PictureOptions["marks"] & object,
 ): Markup {
-  const curve = exact ? extremes(points, 100) : smoothed(points);
-  const most = points.reduce((a, { value }) => Math.max(a, value), 0);
-  // A line far above everything would flatten what there is to see.
-  const limits = limit !== undefined && limit.value < 1.5 * most ? [limit] : [];
   return plotter.draw({
     ...SMALL,
-    ariaLabel: `Line chart of the ${name} by step`,
+    ariaLabel: `Line chart of the ${name.toLowerCase()} by step`,
     x: { label: "step", ticks: 4 },
     y: { label: null, grid: true, zero: true, ticks: 4, tickFormat: tick },
-    marks: [
-      ...exact ? [] : [
-        plotter.plot.line(extremes(points, 130), {
-          x: "step",
-          y: "value",
-          stroke: "var(--batch)",
-          strokeOpacity: 0.45,
-          strokeWidth: 0.8,
-        }),
-      ],
-      plotter.plot.ruleY(limits, {
-        y: "value",
-        stroke: "var(--train)",
-        strokeDasharray: "4 3",
-      }),
-      plotter.plot.line(curve, {
-        x: "step",
-        y: "value",
-        stroke: "var(--val)",
-        strokeWidth: 1.8,
-      }),
-      plotter.plot.text(limits, {
-        // A margin around the letters, where they lie on curves.
-        ...{ stroke: "var(--page)", strokeWidth: 4 },
-        frameAnchor: "right",
-        y: "value",
-        text: ({ name, value }) => `${name} ${short(value)}`,
-        textAnchor: "end",
-        dy: -7,
-        fill: "var(--dim)",
-      }),
-      ...probes(plotter.plot, thinned(curve, 40), name),
-    ],
+    marks,
   });
 }
 
@@ -269,91 +309,8 @@ function tick(value: number): string {
     : short(value);
 }
 
-const POWERS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1];
-
-/** How far one step moved one matrix. */
-interface Ratio {
-  readonly step: number;
-  readonly ratio: number;
-  /** From 0; -1 for what is in no layer. */
-  readonly layer: number;
-  readonly name: string;
-}
-
-/** Update-to-weight ratios, a chart for each kind of matrix with a line for each layer. */
-export function updateCharts(
-  plotter: Plotter,
-  { updates }: RunRecord,
-): SmallChart[] {
-  const all = thinned(updates, 80).flatMap(({ step, ratios }) =>
-    Object.entries(ratios).map(([name, ratio]): Ratio => {
-      const [, layer = -1] = /^h\.(\d+)\./.exec(name) ?? [];
-      return { step, ratio, name, layer: Number(layer) };
-    })
-  ).filter(({ ratio }) => ratio > 0);
-  if (all.length === 0) return [];
-  const ratios = all.map(({ ratio }) => ratio);
-  const domain = [
-    Math.min(...ratios, 5e-4) * 0.8,
-    Math.max(...ratios, 2e-3) * 1.25,
-  ];
-  const steps = [all[0]!.step, all.at(-1)!.step];
-  const layers = 1 + all.reduce((most, { layer }) => Math.max(most, layer), 0);
-  const kinds = Map.groupBy(
-    all,
-    ({ name }) => name.replace(/^h\.\d+\./, "").replace(/\.weight$/, ""),
-  );
-  return [...kinds].map(([kind, points]) => ({
-    title: kind,
-    picture: plotter.draw({
-      ...SMALL,
-      height: 170,
-      ariaLabel:
-        `Line chart of the update-to-weight ratio of ${kind} by step, a line for each layer`,
-      x: {
-        label: "step",
-        ticks: 4,
-        domain: steps[0] === steps[1] ? [0, steps[0]! + 1] : steps,
-      },
-      y: {
-        type: "log",
-        label: null,
-        grid: true,
-        domain,
-        ticks: POWERS.filter((power) =>
-          power >= domain[0]! && power <= domain[1]!
-        ),
-        tickFormat: short,
-      },
-      marks: [
-        plotter.plot.ruleY([1e-3], {
-          stroke: "currentColor",
-          strokeDasharray: "2 4",
-        }),
-        plotter.plot.line(points, {
-          x: "step",
-          y: "ratio",
-          z: "layer",
-          stroke: ({ layer }: Ratio) => layerColor(layer, layers),
-          strokeWidth: 1.8,
-        }),
-        plotter.plot.dot(points, {
-          x: "step",
-          y: "ratio",
-          r: 2.5,
-          fill: ({ layer }: Ratio) => layerColor(layer, layers),
-          title: ({ name, step, ratio }: Ratio) =>
-            `${name}, step ${count(step)}: ${short(ratio)}`,
-        }),
-      ],
-      color: { type: "identity" },
-    }),
-  }));
-}
-
-/** A colour between those of the first and the last layer; another one for what is in no layer, -1. */
+/** A colour between those of the first and the last layer, counted from 0. */
 export function layerColor(layer: number, layers: number): string {
-  if (layer < 0) return "var(--batch)";
   const share = Math.round(100 * layer / Math.max(1, layers - 1));
   return `color-mix(in oklab, var(--last) ${share}%, var(--first))`;
 }

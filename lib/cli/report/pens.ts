@@ -2,11 +2,15 @@
 
 import { type Markup, markup } from "./markup.ts";
 
-/** How one curve is drawn. */
-export interface Pen {
+/** How a line is drawn. */
+export interface LineStyle {
   readonly color: string;
   /** Lengths of strokes and gaps, for SVG; "none" is a whole line. */
   readonly dash: string;
+}
+
+/** How one curve is drawn. */
+export interface Pen extends LineStyle {
   readonly marker: Marker;
   /** Whether the marker is an outline. */
   readonly hollow: boolean;
@@ -17,7 +21,15 @@ type Marker = readonly (readonly [x: number, y: number])[];
 
 /** Those of `style.ts`, `--run0` and so on. */
 const COLORS = 7;
-const dashes = ["none", "8 3", "2 3", "10 3 2 3", "5 2 1 2 1 2", "14 4"];
+/** Dashes that can be told apart. */
+export const dashes: readonly string[] = [
+  "none",
+  "8 3",
+  "2 3",
+  "10 3 2 3",
+  "5 2 1 2 1 2",
+  "14 4",
+];
 
 /** A marker with so many corners, the first of them at this share of a turn. */
 function polygon(corners: number, from: number, radius = 1): Marker {
@@ -78,7 +90,15 @@ export function penKey({ color, dash, marker, hollow }: Pen): Markup {
   const points = marker.map(([x, y]) =>
     `${(15 + 3.6 * x).toFixed(1)},${(6 + 3.6 * y).toFixed(1)}`
   ).join(" ");
-  return markup`<svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:${color}"><path d="M0 6H30" stroke-dasharray="${dash}"/><polygon points="${points}"${
-    hollow ? markup` class="hollow"` : ""
-  }/></svg>`;
+  return lineKey(
+    { color, dash },
+    markup`<polygon points="${points}"${
+      hollow ? markup` class="hollow"` : ""
+    }/>`,
+  );
+}
+
+/** A line as a small picture, with what is drawn on it. */
+export function lineKey({ color, dash }: LineStyle, on?: Markup): Markup {
+  return markup`<svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:${color}"><path d="M0 6H30" stroke-dasharray="${dash}"/>${on}</svg>`;
 }

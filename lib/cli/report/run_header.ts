@@ -1,5 +1,6 @@
 /** The head of a run's page: what it was, how it went, and the command that makes it again. */
 
+import { seesFuture } from "../../lab/plan.ts";
 import { duration, short as shortCount } from "../progress.ts";
 import { commandLine } from "../program.ts";
 import { count } from "./charts.ts";
@@ -14,15 +15,18 @@ import {
 /** The head. */
 export function runHeader(run: RunRecord): Markup {
   const { parameters, name, command } = run;
-  const best = bestEval(run);
+  const [last, best] = [run.evals.at(-1), bestEval(run)];
   const steps = count(lastStep(run));
   const summary = [
-    ...parameters === undefined ? [] : [`${count(parameters)} parameters, `],
+    parameters !== undefined && `${count(parameters)} parameters, `,
     `${steps} steps on ${corpusName(run)}`,
-    ...best === undefined
-      ? []
-      : [`: validation loss ${best.valLoss.toFixed(3)}`],
-    ...run.seconds > 0 ? [`, in ${duration(run.seconds)}`] : [],
+    best !== undefined &&
+    (best === last
+      ? `: lowest and last validation loss ${best.valLoss.toFixed(3)}`
+      : `: lowest validation loss ${best.valLoss.toFixed(3)} at step ${
+        count(best.step)
+      }, last ${last!.valLoss.toFixed(3)}`),
+    run.seconds > 0 && `, in ${duration(run.seconds)}`,
   ];
   const tiles = tilesOf(run).map(([name, value, more]) =>
     value !== undefined &&
@@ -48,23 +52,18 @@ type Tile = [
   more?: string | undefined,
 ];
 
-/** The unit of a loss, and the part of the validation split that it is of, if it is a part. */
-function lossUnit(last: RunRecord["evals"][number] | undefined): string {
-  return last && last.tokens < last.ofTokens
-    ? `nats per token, on ${count(last.tokens)} of ${
-      count(last.ofTokens)
-    } validation tokens`
-    : "nats per token";
-}
-
 function tilesOf(run: RunRecord): Tile[] {
   const [last, best] = [run.evals.at(-1), bestEval(run)];
   const steps = lastStep(run);
   const planned = Number(run.train["maxSteps"]);
   const tokens = steps * tokensPerStep(run);
   return [
-    ["Validation loss", last?.valLoss.toFixed(4), lossUnit(last)],
-    ["Lowest", best?.valLoss.toFixed(4), best && `at step ${count(best.step)}`],
+    ["Last validation loss", last?.valLoss.toFixed(4), "nats per token"],
+    [
+      "Lowest validation loss",
+      best?.valLoss.toFixed(4),
+      best && `at step ${count(best.step)}`,
+    ],
     ["Bits per character", last?.bitsPerChar?.toFixed(3), "of validation text"],
     [
       "Steps",
@@ -80,10 +79,19 @@ function tilesOf(run: RunRecord): Tile[] {
   ];
 }
 
-/** What did not go as planned. */
+/** What keeps losses from being taken as they are, and what did not go as planned. */
 function notes(run: RunRecord): Markup | undefined {
-  const { resumedAt, skips } = run;
+  const { resumedAt, skips, evals, model } = run;
+  const part = evals.findLast(({ tokens, ofTokens }) => tokens < ofTokens);
   const texts = [
+    seesFuture(model) &&
+    `The mask is "${
+      model["mask"]
+    }", which shows the model the tokens that it is to predict: its losses are no result.`,
+    part !== undefined &&
+    `Validation losses are those of ${count(part.tokens)} of ${
+      count(part.ofTokens)
+    } tokens of the validation split, spread evenly (--eval-tokens).`,
     endOf(run),
     resumedAt.length > 0 &&
     `It was resumed at step ${resumedAt.map(count).join(", ")}.`,

@@ -4,22 +4,23 @@ import { VERSION } from "../program.ts";
 import { attentionSection } from "./attention_section.ts";
 import {
   count,
-  layerColor,
   lossChart,
+  lossLines,
   type SmallChart,
   trainingCharts,
-  updateCharts,
 } from "./charts.ts";
 import { configSection } from "./config_section.ts";
 import { type Markup, markup } from "./markup.ts";
 import type { Measurement } from "./measurement.ts";
 import { page, type Section, table } from "./page.ts";
+import { lineKey } from "./pens.ts";
 import { passageSection } from "./passage_section.ts";
 import type { Plotter } from "./plotter.ts";
 import { runHeader } from "./run_header.ts";
 import type { RunRecord } from "./run_record.ts";
 import { thinned } from "./series.ts";
 import { tokenLabel } from "./token_text.ts";
+import { updateCharts } from "./update_charts.ts";
 import { placeAmong, type Yardstick } from "./yardsticks.ts";
 
 /** Samples that are shown at most. */
@@ -89,8 +90,8 @@ function lossLegend(
   { evals }: RunRecord,
   yardsticks: readonly Yardstick[],
 ): Markup {
-  const key = (color: string, name: string) =>
-    markup`<span><i class="key" style="--c:var(--${color})"></i>${name}</span>
+  const key = (line: keyof typeof lossLines, name: string) =>
+    markup`<span>${lineKey(lossLines[line])}${name}</span>
 `;
   return markup`<div class="legend">${
     key("batch", "training batches, smoothed")
@@ -200,30 +201,25 @@ function updateSection(
   plotter: Plotter,
   run: RunRecord,
 ): Section | undefined {
-  const charts = updateCharts(plotter, run);
+  const { charts, lines } = updateCharts(plotter, run);
   if (charts.length === 0) return undefined;
-  const layers = Number(run.model["nLayer"]);
   return {
     id: "updates",
     title: "Update sizes",
     about:
       "How far the step after each evaluation moved a weight matrix: ‖Δw‖ / ‖w‖. The dotted line is 1/1000, a common rule of thumb for AdamW.",
     content: markup`<div class="legend">${
-      Array.from(
-        { length: layers },
-        (_, layer) =>
-          markup`<span><i class="key" style="--c:${
-            layerColor(layer, layers)
-          }"></i>layer ${layer + 1}</span>`,
-      )
+      lines.map((line) => markup`<span>${lineKey(line)}${line.name}</span>`)
     }</div>${smallCharts(charts)}`,
   };
 }
 
 function smallCharts(charts: readonly SmallChart[]): Markup {
   return markup`<div class="charts">${
-    charts.map(({ title, picture }) =>
-      markup`<figure><figcaption>${title}</figcaption>${picture}</figure>`
+    charts.map(({ title, about, picture }) =>
+      markup`<figure><figcaption>${title}${
+        about !== undefined && markup`<div class="legend">${about}</div>`
+      }</figcaption>${picture}</figure>`
     )
   }</div>`;
 }

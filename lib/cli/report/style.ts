@@ -68,7 +68,8 @@ section{margin-top:44px;scroll-margin-top:12px}
 .narrow{display:none}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:24px 28px}
 .charts figure,.heads figure,.samples figure{margin:0;min-width:0}
-.charts figcaption{font-size:13.5px;font-weight:600;margin-bottom:2px}
+.charts figcaption{font-size:13.5px;font-weight:600;margin-bottom:2px}.charts figcaption .legend{font-weight:400;font-size:13px;margin:0}
+.charts figure{display:flex;flex-direction:column}.charts figure>svg{margin-top:auto}
 .scroll{overflow-x:auto;margin:12px 0;background:linear-gradient(90deg,var(--page) 40%,transparent) left/48px 100% no-repeat local,linear-gradient(270deg,var(--page) 40%,transparent) right/48px 100% no-repeat local,linear-gradient(90deg,var(--shade),transparent) left/16px 100% no-repeat scroll,linear-gradient(270deg,var(--shade),transparent) right/16px 100% no-repeat scroll}
 .scroll th:first-child,.scroll td:first-child{position:sticky;left:0;z-index:1;background:var(--page)}
 .sideways{margin:12px 0 -8px;color:var(--dim);font-size:13px;text-align:right}
@@ -110,7 +111,7 @@ ${shades}${losses}
 .scroll th:first-child,.scroll td:first-child{min-width:120px;max-width:120px;padding-right:6px}td:first-child>code,td:first-child>.run{width:auto}
 .kept{position:sticky;left:120px;right:0;background:var(--page);padding-left:10px;padding-right:4px;box-shadow:-8px 0 8px -8px var(--shade),8px 0 8px -8px var(--shade)}
 th.kept{white-space:normal}}
-@media print{.readout,nav,.sideways{display:none!important}body{font-size:14px;print-color-adjust:exact}main{max-width:none;padding:0}
+@media print{.readout,nav,.sideways{display:none!important}body{font-size:14px;print-color-adjust:exact}main{max-width:none;padding:0 12px}
 .scroll,.heads{overflow:visible;background:none}.heads{flex-wrap:wrap}
 .scroll th:first-child,.scroll td:first-child,.kept{position:static;box-shadow:none}
 th,td{white-space:normal;padding-right:10px;font-size:12px}td:first-child,.told td{min-width:0}

@@ -1,11 +1,18 @@
-import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertLess,
+  assertMatch,
+} from "@std/assert";
 import { join } from "@std/path";
-import type { Measurement } from "../../../lib/cli/report/measurement.ts";
 import { Plotter } from "../../../lib/cli/report/plotter.ts";
 import { runPage } from "../../../lib/cli/report/run_page.ts";
 import { readRun } from "../../../lib/cli/report/run_record.ts";
 import { CounterRandom, Purpose } from "../../../lib/random.ts";
-import { Tokenizer } from "../../../lib/tokenizer.ts";
+import { contentsOfPage } from "../page_contents.ts";
+import { pageOf, syntheticMeasurement, unmeasured } from "./pages.ts";
+import type { SyntheticRun } from "./synthetic_run.ts";
 
 const random = new CounterRandom(1, Purpose.init);
 
@@ -68,11 +75,7 @@ Deno.test("A run's page tells what did not go as planned", async () => {
   const plotter = await Plotter.open();
   for (const [note, ...events] of cases) {
     const path = await runWith(events);
-    const nothing = {
-      ...{ yardsticks: [], textProblem: undefined },
-      ...{ reading: undefined, modelProblem: undefined },
-    };
-    const text = await runPage(plotter, await readRun(path), nothing);
+    const text = await runPage(plotter, await readRun(path), unmeasured);
     const header = /<header>[^]*<\/header>/.exec(text)![0];
     if (note === undefined) assert(!header.includes('class="note"'), header);
     else assertMatch(header, note);
@@ -112,31 +115,90 @@ Deno.test("A page of 5000 steps, 36 heads and 900 characters is under 1 MB", asy
     );
   }
   const path = await runWith(events, { model: { nLayer: heads } });
-  const guess = { id: 65, probability: 1 / 3 };
-  const passage = Array.from({ length: 900 }, (_, i) => ({
-    ...{ id: 32 + i % 90, loss: 6 * random.uniform(i, 1) },
-    guesses: [guess, guess, guess],
-  }));
-  const map = () =>
-    Float64Array.from(
-      { length: heads * T * T },
-      (_, at) => at % T <= at / T % T ? random.uniform(at, 2) : 0,
-    );
-  const measurement: Measurement = {
-    yardsticks: [{ name: "uniform", loss: 4.17 }],
-    textProblem: undefined,
-    modelProblem: undefined,
-    reading: {
-      ...{ passage, prompt: new Int32Array(T).fill(65) },
-      maps: Array.from({ length: heads }, map),
-      ...{ tokenizer: Tokenizer.ascii(), weights: "best.safetensors" },
-      ownText: false,
-    },
-  };
+  const measurement = syntheticMeasurement({ layers: heads, heads, T });
   const run = await readRun(path);
   const text = await runPage(await Plotter.open(), run, measurement);
   assertLess(text.length, 1_000_000);
   assertMatch(text, /12 of 50, evenly spread; all are in samples\.txt/);
   assert(text.includes("uniform 4.17"));
   await Deno.remove(path, { recursive: true });
+});
+
+/** What a page's header says. */
+function headerOf(html: string): string {
+  return /<header>[^]*<\/header>/.exec(html)![0].replace(/<[^>]*>/g, " ")
+    .replaceAll("&quot;", '"').replace(/\s+/g, " ");
+}
+
+Deno.test("A run's head names its lowest and its last validation loss, and so do its tiles", async () => {
+  const events = [[1, 2.5], [2, 1.25], [3, 1.75]].map(([step, valLoss]) => ({
+    ...{ event: "eval", step, valLoss, trainLoss: 1, bitsPerChar: 3 },
+  }));
+  const path = await runWith(events);
+  const plotter = await Plotter.open();
+  const text = await runPage(plotter, await readRun(path), unmeasured);
+  await Deno.remove(path, { recursive: true });
+  const header = headerOf(text);
+  assertMatch(header, /lowest validation loss 1\.250 at step 2, last 1\.750/);
+  assertMatch(header, /Last validation loss 1\.7500/);
+  assertMatch(header, /Lowest validation loss 1\.2500 at step 2/);
+});
+
+Deno.test("A run's page says when its model sees the future, and when a part of the split was measured", async () => {
+  const cases: [SyntheticRun, RegExp | undefined][] = [
+    [{}, undefined],
+    [{ model: { mask: "none" } }, /mask is "none", which shows .* no result/],
+    [{ model: { mask: "zeroed" } }, /mask is "zeroed", which shows/],
+    // It hides the future as long as scores stay far above it.
+    [{ model: { mask: "finite" } }, undefined],
+    [{ model: { mask: "finite", maskValue: -5 } }, /mask is "finite", which/],
+    [{ model: { mask: "none", attention: false } }, undefined],
+    [{ measured: [1024, 111_488] }, /of 1,024 of 111,488 tokens .*--eval-tok/],
+  ];
+  for (const [run, note] of cases) {
+    const header = headerOf(await pageOf({ steps: 40, ...run }));
+    if (note === undefined) assert(!/mask|tokens of/.test(header), header);
+    else assertMatch(header, note);
+  }
+});
+
+Deno.test("The learning-rate chart draws Muon's own rate beside that of AdamW", async () => {
+  const train = {
+    ...{ optimizer: "muon", learningRate: 0.01, muonLearningRate: 0.05 },
+  };
+  const rates = async (run: SyntheticRun) => {
+    const { charts } = contentsOfPage(await pageOf({ steps: 40, ...run }));
+    const texts = charts.flat().filter((text) => /^step \d+: /.test(text));
+    return (name: string, step: number) =>
+      texts.find((text) => text.startsWith(`step ${step}: ${name} `))
+        ?.split(" ").at(-1);
+  };
+  // A synthetic run's warm-up takes ten steps.
+  const muon = await rates({ train });
+  const adamw = await rates({});
+  assertEquals(adamw("learning rate", 1), muon("AdamW", 1));
+  // Rates are told in three digits.
+  for (const step of [10, 20]) {
+    const ratio = Number(muon("Muon, for the blocks' matrices", step)) /
+      Number(muon("AdamW", step));
+    assertAlmostEquals(ratio, 5, 0.05);
+  }
+  assertEquals(adamw("Muon, for the blocks' matrices", 1), undefined);
+});
+
+Deno.test("Matrices outside of the layers have colours of their own", async () => {
+  for (const layers of [1, 2, 3, 12]) {
+    const html = await pageOf({ steps: 40, layers });
+    const section = /<section id="updates"[^]*?<\/section>/.exec(html)![0];
+    const keys = Array.from(
+      section.matchAll(/style="color:([^"]*)"><path[^>]*><\/svg>([^<]*)</g),
+      ([, color, name]) => [name!, color!] as const,
+    );
+    const names = Array.from({ length: layers }, (_, i) => `layer ${i + 1}`);
+    assertEquals(keys.map(([name]) => name), [...names, "wte", "lm_head"]);
+    assertEquals(new Set(keys.map(([, color]) => color)).size, keys.length);
+    for (const [name, color] of keys) {
+      assert(section.includes(`stroke="${color}"`), `${name} is not drawn`);
+    }
+  }
 });

@@ -12,6 +12,8 @@ export interface SyntheticRun {
   readonly seed?: number;
   /** The loss that the run ends near. */
   readonly floor?: number;
+  /** Tokens that an evaluation measures, and those of the split. */
+  readonly measured?: readonly [tokens: number, ofTokens: number];
   /** Fields of `config.json`, which replace the usual ones part by part. */
   readonly model?: object;
   readonly train?: object;
@@ -29,6 +31,7 @@ export async function writeSyntheticRun(
     layers = 2,
     seed = 1,
     floor = 1.5,
+    measured: [tokens, ofTokens] = [111_488, 111_488],
     model = {},
     train = {},
     data = {},
@@ -78,7 +81,7 @@ export async function writeSyntheticRun(
       const valLoss = loss(step) + 0.02 * random.normal(step, 1);
       events.push({
         ...{ event: "eval", step, valLoss, trainLoss: valLoss - 0.1, time },
-        bitsPerChar: valLoss / Math.LN2,
+        ...{ bitsPerChar: valLoss / Math.LN2, tokens, ofTokens },
       }, {
         ...{ event: "update", step, time },
         ratios: Object.fromEntries(

@@ -1,0 +1,129 @@
+/** How far the weights moved: update-to-weight ratios, a small chart for each kind of matrix. */
+
+import { count, layerColor, short, SMALL, type SmallChart } from "./charts.ts";
+import { dashes, type LineStyle } from "./pens.ts";
+import type { Plotter } from "./plotter.ts";
+import type { RunRecord } from "./run_record.ts";
+import { thinned } from "./series.ts";
+
+/** 1, 2 and 5 times powers of ten between two values; the powers alone where those are many. */
+function logTicks([low, high]: readonly [number, number]): number[] {
+  const [all, powers] = [[1, 2, 5], [1]].map((digits) =>
+    [-7, -6, -5, -4, -3, -2, -1, 0]
+      .flatMap((power) => digits.map((digit) => Number(`${digit}e${power}`)))
+      .filter((tick) => tick >= low && tick <= high)
+  ) as [number[], number[]];
+  return all.length > 6 ? powers : all;
+}
+
+/** How far one step moved one matrix. */
+interface Ratio {
+  readonly step: number;
+  readonly ratio: number;
+  /** Its name without layer and "weight". */
+  readonly kind: string;
+  /** From 0; -1 for what is in no layer. */
+  readonly layer: number;
+  readonly name: string;
+}
+
+/** Update-to-weight ratios. */
+export interface UpdateCharts {
+  /** One for each kind of matrix. */
+  readonly charts: readonly SmallChart[];
+  /** What each line is. */
+  readonly lines: readonly (LineStyle & { readonly name: string })[];
+}
+
+/** Update-to-weight ratios, a chart for each kind of matrix with a line for each layer. */
+export function updateCharts(
+  plotter: Plotter,
+  { updates }: RunRecord,
+): UpdateCharts {
+  const all = thinned(updates, 80).flatMap(({ step, ratios }) =>
+    Object.entries(ratios).map(([name, ratio]): Ratio => {
+      const [, layer, kind = name] = /^(?:h\.(\d+)\.)?(.*?)(?:\.weight)?$/.exec(
+        name,
+      ) ?? [];
+      return { step, ratio, name, kind, layer: Number(layer ?? -1) };
+    })
+  ).filter(({ ratio }) => ratio > 0);
+  if (all.length === 0) return { charts: [], lines: [] };
+  const ratios = all.map(({ ratio }) => ratio);
+  const domain = [
+    Math.min(...ratios, 5e-4) * 0.8,
+    Math.max(...ratios, 2e-3) * 1.25,
+  ] as const;
+  const steps = [all[0]!.step, all.at(-1)!.step];
+  const layers = 1 + all.reduce((most, { layer }) => Math.max(most, layer), 0);
+  const kinds = Map.groupBy(all, ({ kind }) => kind);
+  const outside = all.filter(({ layer }) => layer < 0).map(({ kind }) => kind);
+  return {
+    lines: [
+      ...Array.from({ length: layers }, (_, layer) => ({
+        ...{ name: `layer ${layer + 1}`, ...layerLine(layer, layers) },
+      })),
+      ...[...new Set(outside)].map((name) => ({
+        ...{ name, color: outsideColor(name), dash: "none" },
+      })),
+    ],
+    charts: [...kinds].map(([title, points]) => ({
+      title,
+      picture: plotter.draw({
+        ...SMALL,
+        height: 170,
+        ariaLabel:
+          `Line chart of the update-to-weight ratio of ${title} by step, a line for each layer`,
+        x: {
+          label: "step",
+          ticks: 4,
+          domain: steps[0] === steps[1] ? [0, steps[0]! + 1] : steps,
+        },
+        y: {
+          ...{ type: "log", label: null, grid: true, domain },
+          ...{ ticks: logTicks(domain), tickFormat: short },
+        },
+        marks: [
+          plotter.plot.ruleY([1e-3], {
+            stroke: "currentColor",
+            strokeDasharray: "2 4",
+          }),
+          ...Array.from(
+            Map.groupBy(points, ({ layer }) => layer),
+            ([layer, points]) => {
+              const { color, dash } = layer < 0
+                ? { color: outsideColor(title), dash: "none" }
+                : layerLine(layer, layers);
+              return [
+                plotter.plot.line(points, {
+                  ...{ x: "step", y: "ratio", stroke: color },
+                  ...{ strokeWidth: 1.8, strokeDasharray: dash },
+                }),
+                plotter.plot.dot(points, {
+                  ...{ x: "step", y: "ratio", r: 2.5, fill: color },
+                  title: ({ name, step, ratio }: Ratio) =>
+                    `${name}, step ${count(step)}: ${short(ratio)}`,
+                }),
+              ];
+            },
+          ),
+        ],
+      }),
+    })),
+  };
+}
+
+/** A layer's colour, and a dash that its neighbours don't have. */
+function layerLine(layer: number, layers: number): LineStyle {
+  return {
+    color: layerColor(layer, layers),
+    dash: dashes[layer % dashes.length]!,
+  };
+}
+
+/** The colour of a matrix that is in no layer, which no layer has. */
+function outsideColor(name: string): string {
+  return { wte: "var(--run2)", wpe: "var(--run3)", lm_head: "var(--run4)" }[
+    name
+  ] ?? "var(--run6)";
+}
