@@ -53,6 +53,7 @@ function openFaulty(fault: Fault): Executor {
     ...{ kind: "reference", description: "faulty", compile },
     ...{ allocatedBytes: 0, room: undefined },
     createStore: (spec) => backend.createStore(spec),
+    measure: (plans, stores) => backend.measure(plans, stores),
     finish: () => backend.finish(),
     [Symbol.asyncDispose]: () => backend[Symbol.asyncDispose](),
   };

@@ -217,6 +217,7 @@ function openFor(most: number): Executor {
         run: (phases) => program.run(phases),
       };
     },
+    measure: (plans, stores) => inner.measure(plans, stores),
     finish: () => inner.finish(),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };

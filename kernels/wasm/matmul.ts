@@ -112,8 +112,9 @@ function packB(
   b: Address,
 ): { packed: Address; step: Step } {
   const panels = Math.ceil(N / PANEL);
-  const packed = site.packed(1, 4 * panels * PANEL * K);
   const byRows = form === "nt";
+  const order = `panels of ${byRows ? "rows" : "columns"}, ${N}x${K}`;
+  const packed = site.packed(1, order, 4 * panels * PANEL * K);
   const step = {
     kernel: byRows ? PACK_PANELS_OF_ROWS : PACK_PANELS_OF_COLUMNS,
     units: byRows ? panels : Math.ceil(K / PACK_DEPTH),

@@ -36,9 +36,11 @@ export interface Site {
   scratch(bytes: number): void;
   /**
    * Memory for a reordered copy of an input. Steps with `packs` fill it; where the input is
-   * a store that changes between runs only, they are left out until it does.
+   * a store that changes between runs only, they are left out until it does, and all programs share the copy.
+   *
+   * @param order names the order: with the same name, the same step fills it with the same content
    */
-  packed(input: number, bytes: number): Address;
+  packed(input: number, order: string, bytes: number): Address;
 }
 
 /** How one kernel of the vocabulary becomes steps. */

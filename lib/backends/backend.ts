@@ -43,7 +43,7 @@ export type Stores = Map<string, DeviceBuffer>;
 /** A plan bound to a backend, ready to run. */
 export interface Program {
   readonly plan: Plan;
-  /** Bytes that {@linkcode Program.destroy} frees. */
+  /** Bytes that belong to this program alone. */
   readonly bytes: number;
   /**
    * A buffer of kind `input`, `output` or `store`.
@@ -88,6 +88,13 @@ export interface Executor extends Backend {
    * @throws {RangeError} if a store of that name has another length or dtype
    */
   compile(plan: Plan, stores: Stores): Promise<Program>;
+  /**
+   * Returns the bytes that compiling plans allocates, all of them together.
+   *
+   * @param stores what there is already of what they share; if left out, nothing is allocated yet
+   * @throws {RangeError} if the device cannot run one of them, however much memory there is
+   */
+  measure(plans: readonly Plan[], stores?: Stores): number;
 }
 
 /**

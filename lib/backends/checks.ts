@@ -30,6 +30,25 @@ export function knownStore<Own extends DeviceBuffer>(
 }
 
 /**
+ * Returns the bytes that the buffers of plans take: each plan's own, and once each store that there is not yet.
+ *
+ * @param stores what there is; if left out, nothing
+ */
+export function bufferBytes(
+  plans: readonly Plan[],
+  stores: Stores | undefined,
+  bytesOf: (spec: BufferSpec) => number,
+): number {
+  const missing = new Map<string, number>();
+  let own = 0;
+  for (const spec of plans.flatMap(({ buffers }) => buffers)) {
+    if (spec.kind !== "store") own += bytesOf(spec);
+    else if (!stores?.has(spec.name)) missing.set(spec.name, bytesOf(spec));
+  }
+  return missing.values().reduce((sum, bytes) => sum + bytes, own);
+}
+
+/**
  * Refuses elements of a buffer that it does not have.
  *
  * @param verb what is to be done with them

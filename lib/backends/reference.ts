@@ -14,7 +14,12 @@ import {
   type Program,
   type Stores,
 } from "./backend.ts";
-import { checkOperand, checkStretch, knownStore } from "./checks.ts";
+import {
+  bufferBytes,
+  checkOperand,
+  checkStretch,
+  knownStore,
+} from "./checks.ts";
 import type { F64, I32 } from "./reference/kernel.ts";
 import { checkOperands } from "./reference/operands.ts";
 import { referenceKernels } from "./reference/registry.ts";
@@ -60,6 +65,10 @@ class ReferenceBackend implements Executor {
     );
     this.#buffers.add(buffer);
     return buffer;
+  }
+
+  measure(plans: readonly Plan[], stores?: Stores): number {
+    return bufferBytes(plans, stores, bytesOf);
   }
 
   // deno-lint-ignore require-await
@@ -137,14 +146,19 @@ class ReferenceBuffer implements DeviceBuffer {
   }
 }
 
+function bytesOf({ dtype, length }: BufferSpec): number {
+  return (dtype === "f32" ? 8 : 4) * length;
+}
+
 /** Zeros; where there is no room, an error that says how many bytes were wanted. */
-function allocate({ name, dtype, length }: BufferSpec): F64 | I32 {
+function allocate(spec: BufferSpec): F64 | I32 {
+  const { name, dtype, length } = spec;
   const MemoryArray = dtype === "f32" ? Float64Array : Int32Array;
   try {
     return new MemoryArray(length);
   } catch {
-    const needed = length * MemoryArray.BYTES_PER_ELEMENT;
-    throw new OutOfMemoryError(`allocate ${name}`, { needed, room: undefined });
+    const sizes = { needed: bytesOf(spec), room: undefined };
+    throw new OutOfMemoryError(`allocate ${name}`, sizes);
   }
 }
 

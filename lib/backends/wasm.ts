@@ -12,7 +12,11 @@ import { WasmBuffer } from "./wasm_buffer.ts";
 import { type Engine, WasmContext } from "./wasm_context.ts";
 import { WasmMemory } from "./wasm_memory.ts";
 import { loadModule, type WasmBuild } from "./wasm_module.ts";
-import { compileProgram, type WasmProgram } from "./wasm_program.ts";
+import {
+  compileProgram,
+  measurePlans,
+  type WasmProgram,
+} from "./wasm_program.ts";
 import { WasmWorkers } from "./wasm_workers.ts";
 
 /** How to open the wasm backend. */
@@ -147,6 +151,10 @@ class OpenBackend implements WasmBackend {
   createStore(spec: BufferSpec): DeviceBuffer {
     this.#context.checkOpen(`create ${spec.name}`);
     return new WasmBuffer(spec, this.#context);
+  }
+
+  measure(plans: readonly Plan[], stores?: Stores): number {
+    return measurePlans(plans, stores, this.#context);
   }
 
   // deno-lint-ignore require-await

@@ -5,6 +5,15 @@ import type { DeviceBuffer, Numbers } from "./backend.ts";
 import { checkStretch } from "./checks.ts";
 import type { WasmContext } from "./wasm_context.ts";
 
+/** A part of a buffer in another order, as a kernel wants it; the programs that read it share it. */
+export interface ReorderedCopy {
+  /** Byte address. */
+  readonly at: number;
+  /** The version of the buffer that it was made from; -1 at first. */
+  version: number;
+  users: number;
+}
+
 /** A {@linkcode DeviceBuffer} in WebAssembly memory. */
 export class WasmBuffer implements DeviceBuffer {
   readonly spec: BufferSpec;
@@ -13,6 +22,8 @@ export class WasmBuffer implements DeviceBuffer {
   readonly at: number;
   /** Goes up with every change by the host or a program: what was derived from the content is then out of date. */
   version = 0;
+  /** By the name of their order. */
+  readonly #copies = new Map<string, ReorderedCopy>();
   #destroyed = false;
 
   /** Allocates `spec.length` zeros. */
@@ -50,6 +61,32 @@ export class WasmBuffer implements DeviceBuffer {
     if (this.#destroyed) return; // its address may be another's by now
     this.#destroyed = true;
     this.context.memory.free(this.at);
+  }
+
+  /** Whether there is a copy of this order. */
+  hasCopy(order: string): boolean {
+    return this.#copies.has(order);
+  }
+
+  /** Returns the copy of an order, allocated if there is none; to be given back by {@linkcode WasmBuffer.leaveCopy}. */
+  shareCopy(order: string, bytes: number): ReorderedCopy {
+    let copy = this.#copies.get(order);
+    if (copy === undefined) {
+      const what = `reordered ${this.spec.name}`;
+      const at = this.context.memory.allocate(bytes, what);
+      copy = { at, version: -1, users: 0 };
+      this.#copies.set(order, copy);
+    }
+    copy.users++;
+    return copy;
+  }
+
+  /** Gives a copy back; the last one frees it. */
+  leaveCopy(order: string): void {
+    const copy = this.#copies.get(order);
+    if (copy === undefined || --copy.users > 0) return;
+    this.#copies.delete(order);
+    this.context.memory.free(copy.at);
   }
 
   /**

@@ -61,10 +61,19 @@ export class WasmContext {
     }
   }
 
+  /** Bytes that {@linkcode WasmContext.reserveScratch} takes for it: besides what there is, or on an empty device. */
+  bytesOfScratch(
+    bytes: number,
+    { isEmpty }: { readonly isEmpty: boolean },
+  ): number {
+    const before = isEmpty ? 0 : this.#scratchBytes;
+    return Math.max(0, this.threads * (eachOf(bytes) - before));
+  }
+
   /** Makes sure that every thread has that much scratch memory. Not to be called while a program runs. */
   reserveScratch(bytes: number): void {
     if (bytes <= this.#scratchBytes) return;
-    const each = Math.ceil(bytes / 64) * 64;
+    const each = eachOf(bytes);
     const at = this.memory.allocate(each * this.threads, "scratch memory");
     // Only now that there is room: other programs go on with what there was.
     const [old] = this.memory.i32(CONTROL_SCRATCH, 1);
@@ -109,6 +118,11 @@ export class WasmContext {
   #control(address: number, value: number): void {
     this.memory.i32(address, 1)[0] = value;
   }
+}
+
+/** Bytes of scratch memory for each thread. */
+function eachOf(bytes: number): number {
+  return Math.ceil(bytes / 64) * 64;
 }
 
 /** Whether this thread may wait for others asleep: in a browser, not the window's. */

@@ -50,16 +50,34 @@ export function segmentsOf({ dispatches, phases, buffers }: Plan): Segment[] {
 export interface PlacedStep {
   readonly step: Step;
   readonly dispatch: number;
-  /** For a step that only reorders a store: its index in {@linkcode Plan.buffers}. It need not run until that store changes. */
-  readonly prepares?: number;
+  /** For a step that only reorders a store: what it fills. It need not run until that store changes. */
+  readonly fills?: CopySpec;
 }
 
-/** Where the memory begins that a program uses besides its plan's buffers. */
+/** A reordered copy of a part of a store. */
+export interface CopySpec {
+  /** Index into {@linkcode Plan.buffers}. */
+  readonly buffer: number;
+  /** Names the part and its order. */
+  readonly order: string;
+  readonly bytes: number;
+}
+
+/** Names a copy of a plan. */
+export function keyOf({ buffer, order }: CopySpec): string {
+  return `${buffer} ${order}`;
+}
+
+/** Where the memory that a program uses begins. */
 export interface Workspace {
-  /** What lives as long as the program: constants, reordered weights. */
+  /** Where a buffer of the plan lies, by its index. */
+  readonly buffer: (index: number) => Address;
+  /** What lives as long as the program: constants. */
   readonly kept: Address;
   /** What its dispatches use one after another. */
   readonly shared: Address;
+  /** Where a copy lies. */
+  readonly copy: (spec: CopySpec) => Address;
 }
 
 /** A plan as steps, and the sizes of the workspace that they need, in bytes. */
@@ -67,6 +85,8 @@ export interface Lowering {
   readonly steps: readonly PlacedStep[];
   /** Numbers that never change, by their address. */
   readonly constants: ReadonlyMap<Address, readonly number[]>;
+  /** The copies that it uses, each once. */
+  readonly copies: readonly CopySpec[];
   readonly keptBytes: number;
   readonly sharedBytes: number;
   readonly scratchBytes: number;
@@ -75,16 +95,14 @@ export interface Lowering {
 /**
  * Lowers a plan. The sizes do not depend on the addresses, so that a first call can find out how
  * much room a second one is to be given.
- *
- * @param addressOf where each buffer of the plan begins
  */
 export function lowerPlan(
   plan: Plan,
-  addressOf: readonly Address[],
   workspace: Workspace,
 ): Lowering {
   const steps: PlacedStep[] = [];
   const constants = new Map<Address, readonly number[]>();
+  const copies = new Map<string, CopySpec>();
   let keptBytes = 0;
   let sharedBytes = 0;
   let scratchBytes = 0;
@@ -94,6 +112,7 @@ export function lowerPlan(
     return at;
   };
   for (const { from, to, changes } of segmentsOf(plan)) {
+    const filled = new Set<CopySpec>();
     plan.dispatches.slice(from, to).forEach((dispatch, i) => {
       let used = 0;
       const share = (bytes: number) => {
@@ -101,13 +120,11 @@ export function lowerPlan(
         used += align(bytes);
         return at;
       };
-      const lasts = (input: number) => {
-        const { buffer } = dispatch.inputs[input]!;
-        return plan.buffers[buffer]!.kind === "store" && !changes.has(buffer);
-      };
+      /** What this dispatch reads in place of an input. */
+      const copyOf = new Map<number, CopySpec>();
       const place = (operand: Operand) => {
         checkOperand(operand, plan, dispatch);
-        return addressOf[operand.buffer]! + 4 * operand.offset;
+        return workspace.buffer(operand.buffer) + 4 * operand.offset;
       };
       const made = build(dispatch, {
         outputs: dispatch.outputs.map(place),
@@ -121,20 +138,34 @@ export function lowerPlan(
         scratch: (bytes) => {
           scratchBytes = Math.max(scratchBytes, bytes);
         },
-        packed: (input, bytes) => lasts(input) ? keep(bytes) : share(bytes),
+        packed: (input, order, bytes) => {
+          const { buffer, offset } = dispatch.inputs[input]!;
+          const { kind } = plan.buffers[buffer]!;
+          if (kind !== "store" || changes.has(buffer)) return share(bytes);
+          const spec = { buffer, order: `${order} from ${offset}`, bytes };
+          const copy = copies.get(keyOf(spec)) ?? spec;
+          copies.set(keyOf(copy), copy);
+          copyOf.set(input, copy);
+          return workspace.copy(copy);
+        },
       });
       for (const step of made) {
-        steps.push({
-          step,
-          dispatch: from + i,
-          ...(step.packs !== undefined && lasts(step.packs) &&
-            { prepares: dispatch.inputs[step.packs]!.buffer }),
-        });
+        const fills = step.packs === undefined
+          ? undefined
+          : copyOf.get(step.packs);
+        if (fills === undefined) steps.push({ step, dispatch: from + i });
+        else if (!filled.has(fills)) {
+          filled.add(fills);
+          steps.push({ step, dispatch: from + i, fills });
+        }
       }
       sharedBytes = Math.max(sharedBytes, used);
     });
   }
-  return { steps, constants, keptBytes, sharedBytes, scratchBytes };
+  return {
+    ...{ steps, constants, keptBytes, sharedBytes, scratchBytes },
+    copies: [...copies.values()],
+  };
 }
 
 /** Writes a step as a record. */

@@ -9,12 +9,14 @@ import {
   type Program,
   type Stores,
 } from "./backend.ts";
-import { knownStore } from "./checks.ts";
+import { bufferBytes, knownStore } from "./checks.ts";
 import { checkOperands } from "./reference/operands.ts";
-import { WasmBuffer } from "./wasm_buffer.ts";
+import { type ReorderedCopy, WasmBuffer } from "./wasm_buffer.ts";
 import type { WasmContext } from "./wasm_context.ts";
 import { sizeOf } from "./wasm_memory.ts";
 import {
+  type CopySpec,
+  keyOf,
   type Lowering,
   lowerPlan,
   type PlacedStep,
@@ -53,59 +55,55 @@ export function compileProgram(
   const shared = plan.buffers.map((spec) =>
     spec.kind === "store" ? sharedStore(spec, stores, context) : undefined
   );
-  const sizes = lowerPlan(plan, plan.buffers.map(() => 0), {
-    kept: 0,
-    shared: 0,
-  });
-  const recordBytes = RECORD_BYTES * sizes.steps.length;
-  checkRoom(plan, { shared, sizes, recordBytes, context });
-  const allocated: number[] = [];
-  const own: WasmBuffer[] = [];
-  const added: WasmBuffer[] = [];
+  const needed = measurePlans([plan], stores, context);
+  const { room } = context.memory;
+  if (needed > room) throw new OutOfMemoryError(action, { needed, room });
+  const sizes = sizesOf(plan);
+  const undo: (() => void)[] = [];
+  const release = () => {
+    for (const free of undo.splice(0)) free();
+  };
   const allocate = (bytes: number) => {
     const at = context.memory.allocate(bytes, `workspace of ${plan.name}`);
-    allocated.push(at);
+    undo.push(() => context.memory.free(at));
     return at;
   };
-  const release = () => {
-    for (const buffer of own) buffer.destroy();
-    for (const at of allocated) context.memory.free(at);
-  };
+  const added: WasmBuffer[] = [];
   try {
     const buffers = plan.buffers.map((spec, i) => {
-      if (spec.kind === "store") {
-        if (shared[i]) return shared[i];
-        const store = new WasmBuffer(spec, context);
-        stores.set(spec.name, store);
-        added.push(store);
-        return store;
-      }
+      if (shared[i]) return shared[i];
       const buffer = new WasmBuffer(spec, context);
-      own.push(buffer);
+      if (spec.kind === "store") {
+        stores.set(spec.name, buffer);
+        added.push(buffer);
+      } else undo.push(() => buffer.destroy());
       return buffer;
     });
-    const kept = allocate(sizes.keptBytes);
-    const workspace = { kept, shared: allocate(sizes.sharedBytes) };
-    const addresses = buffers.map(({ at }) => at);
-    const { steps, constants } = lowerPlan(plan, addresses, workspace);
+    const copies = new Map(sizes.copies.map((spec) => {
+      const store = buffers[spec.buffer]!;
+      const copy = store.shareCopy(spec.order, spec.bytes);
+      undo.push(() => store.leaveCopy(spec.order));
+      return [keyOf(spec), copy];
+    }));
+    const copyOf = (spec: CopySpec) => copies.get(keyOf(spec))!;
+    const { steps, constants } = lowerPlan(plan, {
+      buffer: (index) => buffers[index]!.at,
+      copy: (spec) => copyOf(spec).at,
+      kept: allocate(sizes.keptBytes),
+      shared: allocate(sizes.sharedBytes),
+    });
     context.reserveScratch(sizes.scratchBytes);
     for (const [at, values] of constants) {
       context.memory.f32(at, values.length).set(values);
     }
-    const records = allocate(recordBytes);
-    const bytes = [
-      ...own.map(({ spec }) => 4 * spec.length),
-      sizes.keptBytes,
-      sizes.sharedBytes,
-      recordBytes,
-    ].reduce((sum, bytes) => sum + sizeOf(bytes), 0);
+    const records = allocate(RECORD_BYTES * steps.length);
+    const own = plan.buffers.filter(({ kind }) => kind !== "store");
+    const bytes = own.reduce(
+      (sum, spec) => sum + bytesOf(spec),
+      workspaceBytes(sizes),
+    );
     return new BoundProgram(plan, {
-      buffers,
-      context,
-      bytes,
-      release,
-      records,
-      steps,
+      ...{ buffers, context, copyOf, bytes, release, records, steps },
     });
   } catch (error) {
     release();
@@ -115,6 +113,50 @@ export function compileProgram(
     }
     throw error;
   }
+}
+
+/** Lowers a plan to find out what it takes. */
+function sizesOf(plan: Plan): Lowering {
+  const nowhere = () => 0;
+  const workspace = { buffer: nowhere, copy: nowhere, kept: 0, shared: 0 };
+  return lowerPlan(plan, workspace);
+}
+
+/** Returns the bytes that compiling plans allocates, all of them together; see `Executor.measure`. */
+export function measurePlans(
+  plans: readonly Plan[],
+  stores: Stores | undefined,
+  context: WasmContext,
+): number {
+  const copies = new Map<string, number>();
+  let [workspaces, scratch] = [0, 0];
+  for (const plan of plans) {
+    const sizes = sizesOf(plan);
+    workspaces += workspaceBytes(sizes);
+    scratch = Math.max(scratch, sizes.scratchBytes);
+    for (const { buffer, order, bytes } of sizes.copies) {
+      const { name } = plan.buffers[buffer]!;
+      const store = stores?.get(name);
+      if (store instanceof WasmBuffer && store.hasCopy(order)) continue;
+      copies.set(`${name} ${order}`, sizeOf(bytes));
+    }
+  }
+  const isEmpty = stores === undefined;
+  return bufferBytes(plans, stores, bytesOf) + workspaces +
+    copies.values().reduce((sum, bytes) => sum + bytes, 0) +
+    context.bytesOfScratch(scratch, { isEmpty });
+}
+
+function bytesOf({ length }: BufferSpec): number {
+  return sizeOf(4 * length);
+}
+
+/** Bytes that a program has for itself besides its buffers. */
+function workspaceBytes(
+  { keptBytes, sharedBytes, steps }: Lowering,
+): number {
+  return [keptBytes, sharedBytes, RECORD_BYTES * steps.length]
+    .reduce((sum, bytes) => sum + sizeOf(bytes), 0);
 }
 
 /** The store of this name, if there is one. */
@@ -133,25 +175,6 @@ function sharedStore(
   return known;
 }
 
-/** Refuses a plan that cannot fit, before anything is allocated for it. */
-function checkRoom(
-  plan: Plan,
-  { shared, sizes, recordBytes, context }: {
-    shared: readonly (WasmBuffer | undefined)[];
-    sizes: Lowering;
-    recordBytes: number;
-    context: WasmContext;
-  },
-): void {
-  const missing = plan.buffers.filter((_, i) => shared[i] === undefined);
-  const own = missing.reduce((sum, { length }) => sum + 4 * length, 0);
-  const bytes = own + sizes.keptBytes + sizes.sharedBytes +
-    sizes.scratchBytes * context.threads + recordBytes;
-  const { room } = context.memory;
-  if (bytes <= room) return;
-  throw new OutOfMemoryError(`compile ${plan.name}`, { needed: bytes, room });
-}
-
 /** Records that are run in one go. */
 interface Stretch {
   /** Byte address of the first record, and of the end. */
@@ -161,12 +184,12 @@ interface Stretch {
   readonly parallel: boolean;
 }
 
-/** Reorders the content of a store. */
+/** Brings copies of a store up to date. */
 interface Preparation {
   readonly store: WasmBuffer;
+  readonly copies: readonly ReorderedCopy[];
+  /** A record for each copy. */
   readonly stretch: Stretch;
-  /** The version of the store that was last reordered. */
-  version: number;
 }
 
 /** A segment of the plan, ready to run. */
@@ -214,8 +237,9 @@ class BoundProgram implements WasmProgram {
 
   constructor(
     plan: Plan,
-    { buffers, context, bytes, release, records, steps }: {
+    { buffers, copyOf, context, bytes, release, records, steps }: {
       buffers: readonly WasmBuffer[];
+      copyOf: (spec: CopySpec) => ReorderedCopy;
       context: WasmContext;
       bytes: number;
       release: () => void;
@@ -235,19 +259,20 @@ class BoundProgram implements WasmProgram {
       const here = steps.filter(({ dispatch }) =>
         from <= dispatch && dispatch < to
       );
-      const groups = Map.groupBy(here, ({ prepares }) => prepares);
+      const groups = Map.groupBy(here, ({ fills }) => fills?.buffer);
       const preparations: Preparation[] = [];
       for (const [index, group] of groups) {
         if (index === undefined) continue;
         const [store, stretch] = [buffers[index]!, writer.write(group)];
-        preparations.push({ store, stretch, version: -1 });
+        const copies = group.map(({ fills }) => copyOf(fills!));
+        preparations.push({ store, copies, stretch });
       }
       const stretch = writer.write(groups.get(undefined) ?? []);
       return { segment, preparations, stretch };
     });
     this.#counts = plan.dispatches.map((_, index) =>
-      steps.filter(({ dispatch, prepares }) =>
-        dispatch === index && prepares === undefined
+      steps.filter(({ dispatch, fills }) =>
+        dispatch === index && fills === undefined
       ).length
     );
   }
@@ -318,11 +343,17 @@ class BoundProgram implements WasmProgram {
   }
 
   #prepare(preparations: readonly Preparation[]): void {
-    for (const preparation of preparations) {
-      const { store: { version }, stretch } = preparation;
-      if (preparation.version === version) continue;
-      this.#compute(stretch);
-      preparation.version = version;
+    for (const { store: { version }, copies, stretch } of preparations) {
+      const isStale = (copy: ReorderedCopy) => copy.version !== version;
+      if (copies.every(isStale)) this.#compute(stretch);
+      else {
+        copies.forEach((copy, i) => {
+          const from = stretch.from + RECORD_BYTES * i;
+          const to = from + RECORD_BYTES;
+          if (isStale(copy)) this.#compute({ ...stretch, from, to });
+        });
+      }
+      for (const copy of copies) copy.version = version;
     }
   }
 

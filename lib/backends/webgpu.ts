@@ -17,6 +17,7 @@ import { WebGpuContext } from "./webgpu_context.ts";
 import { PipelineCache } from "./webgpu_pipelines.ts";
 import {
   compileProgram,
+  measurePlans,
   type WebGpuProgram,
   type Workshop,
 } from "./webgpu_program.ts";
@@ -183,6 +184,10 @@ class OpenBackend implements WebGpuBackend {
     context.checkOpen(`create ${spec.name}`);
     context.checkSize(spec);
     return new WebGpuBuffer(spec, context, staging);
+  }
+
+  measure(plans: readonly Plan[], stores?: Stores): number {
+    return measurePlans(plans, stores, this.#workshop.context);
   }
 
   compile(plan: Plan, stores: Stores): Promise<WebGpuProgram> {

@@ -15,6 +15,11 @@ import { DeviceLostError } from "./backend.ts";
  */
 const LOSS_MS = 1000;
 
+/** Bytes of a buffer of `length` 32-bit words: WebGPU binds nothing empty. */
+export function sizeOf(length: number): number {
+  return 4 * Math.max(1, length);
+}
+
 /** An open device and its state. */
 export class WebGpuContext {
   readonly device: GPUDevice;
@@ -107,13 +112,13 @@ export class WebGpuContext {
     );
   }
 
-  /** A buffer full of zeros, of `length` 32-bit words (one at least: WebGPU binds nothing empty). */
+  /** A buffer full of zeros, of `length` 32-bit words, one at least. */
   createBuffer(
     label: string,
     length: number,
     usage: GPUBufferUsageFlags,
   ): GPUBuffer {
-    const size = 4 * Math.max(1, length);
+    const size = sizeOf(length);
     const buffer = this.device.createBuffer({ label, size, usage });
     this.#buffers.add(buffer);
     this.#allocatedBytes += size;

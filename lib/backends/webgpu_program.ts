@@ -6,10 +6,14 @@
 
 import type { BufferSpec, Plan } from "../graph/plan.ts";
 import type { DeviceBuffer, DispatchTime, Program, Stores } from "./backend.ts";
-import { knownStore, nameOf } from "./checks.ts";
+import { bufferBytes, knownStore, nameOf } from "./checks.ts";
 import { type StagingPool, WebGpuBuffer } from "./webgpu_buffer.ts";
-import type { WebGpuContext } from "./webgpu_context.ts";
-import { type BoundPass, lowerPlan } from "./webgpu_lowering.ts";
+import { sizeOf, type WebGpuContext } from "./webgpu_context.ts";
+import {
+  type BoundPass,
+  type LoweredPlan,
+  lowerPlan,
+} from "./webgpu_lowering.ts";
 import type { Pipeline, PipelineCache } from "./webgpu_pipelines.ts";
 import { PassTimer } from "./webgpu_timer.ts";
 
@@ -53,12 +57,7 @@ export async function compileProgram(
   const { context, pipelines } = workshop;
   const action = `compile ${plan.name}`;
   context.checkOpen(action);
-  for (const spec of plan.buffers) context.checkSize(spec);
-  const { passes, scratch } = lowerPlan(
-    plan,
-    context.target,
-    context.device.limits,
-  );
+  const { passes, scratch } = lower(plan, context);
   const compiled = await context.settle(
     action,
     Promise.all(
@@ -88,6 +87,25 @@ export async function compileProgram(
   }
   context.checkOpen(action);
   return program;
+}
+
+/** A plan as passes, none of which the adapter refuses. */
+function lower(plan: Plan, context: WebGpuContext): LoweredPlan {
+  for (const spec of plan.buffers) context.checkSize(spec);
+  return lowerPlan(plan, context.target, context.device.limits);
+}
+
+/** Returns the bytes that compiling plans allocates, all of them together; see `Executor.measure`. */
+export function measurePlans(
+  plans: readonly Plan[],
+  stores: Stores | undefined,
+  context: WebGpuContext,
+): number {
+  const scratch = plans.flatMap((plan) => lower(plan, context).scratch);
+  return scratch.reduce(
+    (sum, length) => sum + sizeOf(length),
+    bufferBytes(plans, stores, ({ length }) => sizeOf(length)),
+  );
 }
 
 /** The memory of a program. */

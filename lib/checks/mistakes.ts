@@ -73,6 +73,10 @@ class PlantedBackend implements Executor {
     return this.#inner.createStore(spec);
   }
 
+  measure(plans: readonly Plan[], stores?: Stores): number {
+    return this.#inner.measure(plans, stores);
+  }
+
   async compile(plan: Plan, stores: Stores): Promise<Program> {
     const { kernels = {} } = this.#mistake;
     const wrong = exchange(this.#mistake.plan?.(plan) ?? plan, this.#mistake);

@@ -257,6 +257,71 @@ Deno.test("Reordered weights follow a store that the host or another program cha
   assertEquals(await factor(program), 5);
 });
 
+Deno.test("Programs share reordered weights, and the last one frees them", async () => {
+  await using backend = await openWasm({ threads: 1 });
+  const stores: Stores = new Map();
+  const first = await backend.compile(product, stores);
+  const one = backend.allocatedBytes;
+  const second = await backend.compile(product, stores);
+  // The weight's 8 by 8 numbers are reordered once.
+  assertEquals(backend.allocatedBytes, one + second.bytes);
+  for (const program of [first, second]) program.buffer("x").write(diagonal(1));
+  stores.get("weight")!.write(diagonal(2));
+  assertEquals([await factor(first), await factor(second)], [2, 2]);
+  first.destroy();
+  assertEquals(await factor(second), 2);
+  stores.get("weight")!.write(diagonal(3));
+  assertEquals(await factor(second), 3);
+  second.destroy();
+  const weight = 4 * n * n;
+  assertEquals(backend.allocatedBytes, weight);
+  assertEquals(one - first.bytes, 2 * weight);
+});
+
+Deno.test("Weights in several orders are each reordered when they change", async () => {
+  await using backend = await openWasm({ threads: 1 });
+  const back: Dispatch = {
+    ...forward,
+    dims: { ...forward.dims, form: "nn" } as typeof forward.dims,
+  };
+  const half: Dispatch = {
+    ...forward,
+    outputs: [{ ...y, length: n * n / 2 }],
+    inputs: [x, { ...weight, offset: n * n / 2, length: n * n / 2 }],
+    dims: { ...forward.dims, N: n / 2 } as typeof forward.dims,
+  };
+  const stores: Stores = new Map();
+  const programs = [];
+  for (const dispatch of [forward, back, half]) {
+    const plan = { ...product, dispatches: [dispatch, learn] };
+    programs.push(await backend.compile(plan, stores));
+    const { buffers } = product;
+    programs.push(
+      await backend.compile({
+        ...{ name: "all", buffers, phases: {} },
+        dispatches: [dispatch, forward, dispatch],
+      }, stores),
+    );
+  }
+  for (const program of programs) program.buffer("x").write(diagonal(1));
+  for (const start of [1, 2]) {
+    const values = Float32Array.from({ length: n * n }, (_, i) => start * i);
+    stores.get("weight")!.write(values);
+    const transposed = values.map((_, i) => values[i % n * n + (i / n | 0)]!);
+    // x is the unit matrix: y is the weight, transposed or not, or the transposed lower half.
+    const lower = values.map((_, i) =>
+      values[n * n / 2 + i % (n / 2) * n + (i / (n / 2) | 0)]!
+    ).subarray(0, n * n / 2);
+    const expected = [transposed, values, lower];
+    for (const [i, program] of programs.entries()) {
+      program.run(program.plan.name === "all" ? undefined : ["forward"]);
+      const right = expected[i >> 1]!;
+      const got = await program.buffer("y").read(0, right.length);
+      assertEquals([...got], [...right], `start ${start}, program ${i}`);
+    }
+  }
+});
+
 Deno.test("Reordered weights follow a phase of their own program", async () => {
   await using backend = await openWasm({ threads: 2 });
   const program = await backend.compile(product, new Map());
