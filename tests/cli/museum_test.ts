@@ -29,11 +29,25 @@ Deno.test("lab museum lists its exhibits, and shows one as a page and as finding
       "lab museum zero-top-k --data syllables.txt --seed 3 --steps 20 --out m",
     );
   }
-  const [finding, ...more] = JSON.parse(
+  const { exhibits: [finding, ...more] } = JSON.parse(
     await Deno.readTextFile(here.file("m/findings.json")),
   );
   assertEquals([finding.name, more], ["zero-top-k", []]);
   assert(finding.figures.length > 2);
+
+  // The findings alone make both again.
+  await Deno.remove(here.file("m/report.md"));
+  await Deno.remove(here.file("m/report.html"));
+  const again = await here.run(["lab", "report", "m"]);
+  assertEquals([again.code, again.stdout], [0, report], again.stderr);
+  assertEquals(await Deno.readTextFile(here.file("m/report.md")), report);
+  assertEquals(await Deno.readTextFile(here.file("m/report.html")), page);
+  for (const broken of ["[]", "{", '{"exhibits":[{"name":"none"}]}']) {
+    await here.write("m/findings.json", broken);
+    const { code, stderr } = await here.run(["lab", "report", "m"]);
+    assertEquals(code, 1, stderr);
+    assertStringIncludes(stderr, "Cannot read m/findings.json: it does not");
+  }
 });
 
 Deno.test("lab museum refuses what it cannot show", async () => {

@@ -18,7 +18,9 @@ const studies = ["lab", "recipe"].flatMap((folder) =>
   [...Deno.readDirSync(join(docs, folder))]
     .filter(({ isDirectory }) => isDirectory)
     .map(({ name }) => join(docs, folder, name))
-    .filter((path) => namesIn(path).includes("plan.json"))
+    .filter((path) =>
+      namesIn(path).some((name) => /^(plan|findings)\.json$/.test(name))
+    )
 ).toSorted();
 
 for (const path of studies) {

@@ -2,7 +2,7 @@
 
 import { join } from "@std/path";
 import { openBackend } from "../../backends/open.ts";
-import type { Exhibit } from "../../lab/museum/exhibit.ts";
+import type { Exhibit, Finding } from "../../lab/museum/exhibit.ts";
 import { exhibits } from "../../lab/museum/exhibits.ts";
 import {
   exhibitSection,
@@ -14,7 +14,8 @@ import { Room } from "../../lab/museum/room.ts";
 import type { Arguments } from "../arguments.ts";
 import { loadCorpus } from "../corpus.ts";
 import { deviceName } from "../device_name.ts";
-import { exitCode, UsageError } from "../errors.ts";
+import { CommandError, exitCode, UsageError } from "../errors.ts";
+import { ifThere } from "../files.ts";
 import { Interrupt } from "../interrupt.ts";
 import { nearest } from "../nearest.ts";
 import { placement } from "../placement.ts";
@@ -121,27 +122,78 @@ function commandOf(
   return ["deno run -A cli.ts lab museum", ...which, ...given].join(" ");
 }
 
-/** Writes the report, what programs read, and then the page, which needs packages that may not be here. */
+/** The file of what was found. */
+const FINDINGS = "findings.json";
+
+/** What the file holds: all that its reports are made of. */
+interface Findings extends Making {
+  readonly exhibits: readonly (Finding & Pick<Exhibit, "name" | "title">)[];
+}
+
+/** Keeps what programs read, and reports on it. */
 async function keep(
   out: string,
   shown: readonly Shown[],
-  making: Making,
+  { about, command }: Making,
 ): Promise<void> {
-  const findings = shown.map(({ exhibit: { name, title }, finding }) => ({
-    ...{ name, title },
-    ...finding,
-  }));
+  const lines = shown.map(({ exhibit: { name, title }, finding }) =>
+    JSON.stringify({ name, title, ...finding })
+  );
+  await writeFile(
+    join(out, FINDINGS),
+    `{"about":${JSON.stringify(about)},\n"command":${
+      JSON.stringify(command)
+    },\n"exhibits":[\n${lines.join(",\n")}\n]}\n`,
+  );
+  await writeReports(out, shown, { about, command });
+}
+
+/** Writes the report, and then the page, which needs packages that may not be here; gives the report. */
+async function writeReports(
+  out: string,
+  shown: readonly Shown[],
+  making: Making,
+): Promise<string> {
+  const text = museumReport(shown, making);
   const [report, page] = [join(out, "report.md"), join(out, "report.html")];
-  await writeFile(report, museumReport(shown, making));
-  await writeFile(join(out, "findings.json"), linesOf(findings));
+  await writeFile(report, text);
   const { Plotter } = await import("../report/plotter.ts");
   const { museumPage } = await import("../report/museum_page.ts");
   const plotter = await Plotter.open();
   await writeFile(page, await museumPage(plotter, shown, making));
   writeError(`${report} has it all, ${page} with charts\n`);
+  return text;
 }
 
-/** JSON with a line for each element of a list. */
-function linesOf(elements: readonly unknown[]): string {
-  return `[\n${elements.map((each) => JSON.stringify(each)).join(",\n")}\n]\n`;
+/**
+ * Reports again on what a museum found; gives the report, and undefined if the directory holds no museum.
+ *
+ * @throws {CommandError} if what it holds cannot be read
+ */
+export async function reportMuseum(out: string): Promise<string | undefined> {
+  const path = join(out, FINDINGS);
+  const text = await ifThere(path, Deno.readTextFile(path));
+  if (text === undefined) return undefined;
+  const { about, command, exhibits: found } = parseFindings(text, path);
+  const shown = found.map(({ name, title: _, ...finding }): Shown => ({
+    exhibit: choose([name], false)[0]!,
+    finding,
+  }));
+  return await writeReports(out, shown, { about, command });
+}
+
+function parseFindings(text: string, path: string): Findings {
+  try {
+    const findings = JSON.parse(text) as Findings;
+    const known = new Set(exhibits.map(({ name }) => name));
+    if (findings.exhibits.every(({ name }) => known.has(name))) {
+      return findings;
+    }
+  } catch {
+    // Said below.
+  }
+  throw new CommandError(
+    `Cannot read ${path}: it does not hold the findings of this program's museum`,
+    `${program()} lab museum --all --out DIR makes it`,
+  );
 }

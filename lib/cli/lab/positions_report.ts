@@ -5,7 +5,7 @@ import { trialsOf } from "../../lab/plan.ts";
 import { positionFindings } from "../../lab/positions/findings.ts";
 import type { PositionOutcome } from "../../lab/positions/measure.ts";
 import { type OrderResult, orderResults } from "../../lab/positions/order.ts";
-import { positionNotes, positionsText } from "../../lab/positions/report.ts";
+import { positionsText, unlikeNone } from "../../lab/positions/report.ts";
 import {
   cellResults,
   describeChanges,
@@ -22,10 +22,11 @@ export async function writePositionsReport(study: Study): Promise<string> {
   const findings = positionFindings(plan, outcomes);
   const orders = await ordersOf(study);
   const missing = trialsOf(plan).length - outcomes.length;
+  const alone = unlikeNone(findings);
   const notes = [
     ...isRough(plan) ? [`Rough: ${roughness(plan)}.`] : [],
     ...missing > 0 ? [`${missing} trials are missing.`] : [],
-    ...positionNotes(findings),
+    ...alone === undefined ? [] : [alone],
   ];
   const text = [
     `# ${plan.study}`,

@@ -26,6 +26,7 @@ import { exitCode } from "../errors.ts";
 import { Interrupt } from "../interrupt.ts";
 import { writeError, writeOutput } from "../terminal.ts";
 import { ladderOf } from "./ladder.ts";
+import { reportMuseum } from "./museum.ts";
 import { writePositionsReport } from "./positions_report.ts";
 import { isRough, provenance, roughness } from "./provenance.ts";
 import { openStudy } from "./run.ts";
@@ -52,7 +53,8 @@ export async function labMerge(
 export async function labReport(
   { operand }: Arguments<LabReportFlags>,
 ): Promise<number> {
-  await writeOutput(await writeReport(await openStudy(operand)));
+  const text = operand && await reportMuseum(operand);
+  await writeOutput(text || await writeReport(await openStudy(operand)));
   return exitCode.ok;
 }
 

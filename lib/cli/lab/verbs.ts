@@ -92,7 +92,7 @@ export interface LabReportFlags {
 /** `lab report`. */
 export const labReportVerb: Verb<LabReportFlags> = {
   name: "lab report",
-  summary: "print a study as a table, and write its report.md",
+  summary: "print a study as a table, and write its report.md and report.html",
   operand: "STUDY",
   examples: [[
     "lab report studies/ablate-default",

@@ -58,7 +58,8 @@ export function frontChart(
     `${id}: ${count(parameters)} parameters, ${valLoss.toFixed(4)}`;
   const front = paretoFront(finished(rounds.at(-1) ?? []));
   const named = [
-    ...known.map(({ name, parameters, loss }) => ({
+    // A narrow chart has no room beside them: the legend has their numbers.
+    ...(size.width < 500 ? [] : known).map(({ name, parameters, loss }) => ({
       ...{ parameters, loss, fill: "var(--run2)" },
       text: `${name}: ${count(parameters)}`,
     })),

@@ -180,10 +180,11 @@ export function placed(
   points: readonly { readonly x: number; readonly y: number }[],
   frame: Box,
 ): Placement[] {
-  const taken: Box[] = points.map(({ x, y }) => ({
+  const dots = points.map(({ x, y }): Box => ({
     ...{ left: x - RADIUS, right: x + RADIUS },
     ...{ top: y - RADIUS, bottom: y + RADIUS },
   }));
+  const texts: Box[] = [];
   const candidates = Array.from({ length: 16 }, (_, ring) => ring * LINE / 2)
     .flatMap((away) =>
       [-9 - away, 9 + away].flatMap((dy) =>
@@ -202,8 +203,11 @@ export function placed(
         ...{ top: y - LINE / 2, bottom: y + LINE / 2 },
       };
     };
+    const on = (boxes: readonly Box[], box: Box) =>
+      boxes.filter((other) => overlaps(box, other)).length;
+    // A text on a text cannot be read, one on a point can.
     const cost = (box: Box) =>
-      taken.filter((other) => overlaps(box, other)).length +
+      on(dots, box) + 100 * on(texts, box) +
       (isWithin(box, frame) ? 0 : 1000);
     let best = candidates[0]!;
     let least = Infinity;
@@ -211,7 +215,7 @@ export function placed(
       const found = cost(boxOf(candidate));
       if (found < least) [best, least] = [candidate, found];
     }
-    taken.push(boxOf(best));
+    texts.push(boxOf(best));
     return best;
   });
 }

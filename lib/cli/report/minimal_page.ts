@@ -117,12 +117,18 @@ ${wideAndNarrow((size) => frontChart(plotter, record, size))}`,
   };
 }
 
-function roundLegend({ rounds }: MinimalRecord): Markup {
+function roundLegend({ rounds, known }: MinimalRecord): Markup {
   return markup`<div class="legend">${
     rounds.map((outcomes, round) =>
       markup`<span><i class="key" style="--c:${tint(round)}"></i>round ${
         round + 1
       }: ${count(outcomes[0]?.steps ?? 0)} steps</span>`
+    )
+  }${
+    known.map(({ name, parameters, loss }) =>
+      markup`<span><b style="color:var(--run2)">◆</b>${name}: ${
+        count(parameters)
+      } parameters, ${loss}</span>`
     )
   }</div>`;
 }

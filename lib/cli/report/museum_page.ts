@@ -11,6 +11,7 @@ import {
   figureOf,
   type Making,
   numberOf,
+  pairOf,
   type Shown,
   visible,
   words,
@@ -59,29 +60,22 @@ ${differenceChart(plotter, shown)}
 <div class="told">${
       table({
         caption: "Exhibits, what loss and text said of each, and what rang",
+        keep: 1,
         head: [
           "exhibit",
+          ...questions.map(({ name }) => `${name}: right, mistake`),
           "the mistake",
-          ...questions.flatMap(({ name }) => [`${name}, right`, "mistake"]),
           "what rang",
         ],
         rows: shown.map(({ exhibit: { name, title }, finding }): Content[] => [
           markup`<a href="#${name}">${name}</a>`,
+          ...questions.map(({ tells }) => pairOf(finding, tells)),
           title,
-          ...questions.flatMap(({ tells }) => sides(finding, tells)),
           finding.bells.filter(rang).map(({ check }) => check).join("; "),
         ]),
       })
     }</div>`,
   };
-}
-
-/** What the right one and the mistake have to say to a question, as text. */
-function sides(finding: Finding, tells: "loss" | "text"): [string, string] {
-  const figure = figureOf(finding, tells);
-  if (figure === undefined) return ["", ""];
-  const [right, mistake] = figure.values;
-  return [numberOf(right, figure), numberOf(mistake, figure)];
 }
 
 /** A dot of the overview. */

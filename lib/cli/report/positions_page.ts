@@ -13,6 +13,7 @@ import {
   type Table,
   words,
   worthTable,
+  worthWords,
 } from "../../lab/positions/report.ts";
 import { VERSION } from "../program.ts";
 import { coded, type Content, type Markup, markup } from "./markup.ts";
@@ -71,22 +72,22 @@ ${
       part(
         "worth",
         "What positions are worth",
-        words.worth,
-        shown(worthTable(findings)),
+        worthWords(findings),
+        shown(worthTable(findings), 1),
       ),
       part(
         "depth",
         "How deep, and how long",
         words.depths,
         depthChart(plotter, findings),
-        shown(depthTable(findings)),
+        shown(depthTable(findings), 2),
       ),
       part(
         "probes",
         "Where position is",
         words.probes,
         probeChart(plotter, findings),
-        shown(probeTable(findings)),
+        shown(probeTable(findings), 1),
         markup`<h3>What the probes read, by true position</h3>`,
         readingChart(plotter, findings),
         markup`<h3>R² by part, of all kinds of positions</h3>`,
@@ -116,13 +117,16 @@ ${
         "Beyond it",
         words.beyond,
         beyondChart(plotter, findings),
-        shown(beyondTable(findings)),
+        shown(beyondTable(findings), 1),
       ),
     ],
     footer: markup`The base: ${base}. ${provenance} Drawn by lm ${VERSION}.`,
   });
 }
 
-function shown({ head, rows }: Table): Markup {
-  return table({ caption: head.join(", "), head, rows });
+function shown({ head, rows }: Table, keep?: number): Markup {
+  return table({
+    ...{ caption: head.join(", "), head, rows },
+    ...(keep !== undefined && { keep }),
+  });
 }

@@ -4,7 +4,7 @@ import type { Outcome } from "../../lab/outcome.ts";
 import type { Plan } from "../../lab/plan.ts";
 import { reachedRungs, reachedText } from "../../lab/rung_table.ts";
 import type { Rung } from "../../lab/works.ts";
-import { coded, markup } from "./markup.ts";
+import { cellName, coded, markup } from "./markup.ts";
 import { type Section, table } from "./page.ts";
 
 /** The section; nothing where no text was measured. */
@@ -24,7 +24,7 @@ export function reachedSection(
       caption: "How many runs of a cell reached a rung",
       head: ["cell", ...some],
       rows: cells.map(({ cell, runs, reached }) => [
-        markup`<code>${cell}</code>`,
+        cellName(cell),
         ...reached.map((count) =>
           count === runs
             ? `${count} of ${runs}`

@@ -20,7 +20,13 @@ import { duration } from "../progress.ts";
 import { VERSION } from "../program.ts";
 import { count, short, wideAndNarrow } from "./charts.ts";
 import { shortened, widthOf } from "./labels.ts";
-import { coded, type Content, type Markup, markup } from "./markup.ts";
+import {
+  cellName,
+  coded,
+  type Content,
+  type Markup,
+  markup,
+} from "./markup.ts";
 import { page, type Section, table } from "./page.ts";
 import type { Plotter } from "./plotter.ts";
 import { reachedSection } from "./reached_section.ts";
@@ -49,11 +55,10 @@ export async function studyPage(
     plan.experiment === "scaling"
       ? scalingSection(plotter, { plan, outcomes, scaling })
       : differenceSection(plotter, plan, results),
-    tableSection(
-      results,
+    tableSection(plan, results, {
       rungs,
-      scaling && [scaling.predicted, scaling.difference],
-    ),
+      beside: scaling && [scaling.predicted, scaling.difference],
+    }),
     reachedSection(plan, outcomes, rungs),
     ladderSection(rungs),
     sampleSection(results),
@@ -178,11 +183,14 @@ function signed(value: number): string {
 }
 
 function tableSection(
+  plan: Plan,
   results: readonly CellResult[],
-  rungs: readonly Rung[],
-  beside?: readonly Estimate[],
+  { rungs, beside }: {
+    readonly rungs: readonly Rung[];
+    readonly beside: readonly Estimate[] | undefined;
+  },
 ): Section {
-  const isCompared = results.some(({ difference }) => difference !== undefined);
+  const isCompared = incomparable(plan, results) === undefined;
   const scored = rungs.filter(({ fiveGram, name }) =>
     fiveGram !== undefined || name === "honest"
   );
@@ -194,6 +202,7 @@ function tableSection(
         rungs.length > 0
           ? "Scores of the text are averages over seeds, bold where they reach their rung."
           : "Validation losses are of the whole validation split after the last step.",
+        ...isCompared ? [`The baseline is \`${baselineOf(plan)}\`.`] : [],
         ...tableNotes(results, beside),
       ].join(" "),
     ),
@@ -209,7 +218,9 @@ function tableSection(
         "runs",
       ],
       rows: results.map((result): Content[] => [
-        cellName(result),
+        markup`${cellName(result.cell.name)}${
+          result.leaks && markup` <b>${SEES}</b>`
+        }`,
         estimateText(result.valLoss),
         ...isCompared ? [estimateText(result.difference, true)] : [],
         result.parameters === undefined ? "" : count(result.parameters),
@@ -218,10 +229,6 @@ function tableSection(
       ]),
     }),
   };
-}
-
-function cellName({ cell, leaks }: CellResult): Markup {
-  return markup`<code>${cell.name}</code>${leaks && markup` <b>${SEES}</b>`}`;
 }
 
 function score(rung: Rung, { own, valLoss }: CellResult): Content {
@@ -241,12 +248,11 @@ export function ladderSection(rungs: readonly Rung[]): Section | undefined {
       "What a model has to score to work. The text itself sets the thresholds: the worst of five parts of its held-out tenth.",
     content: table({
       caption: "Rungs with their thresholds",
-      head: ["rung", "a model on it …", "", "threshold", "a 5-gram's text"],
+      head: ["rung", "its number is", "a model on it …", "a 5-gram's text"],
       rows: rungs.map(({ name, claim, relation, threshold, fiveGram }) => [
         name,
+        `${relation} ${short(threshold)}`,
         claim,
-        relation,
-        short(threshold),
         fiveGram === undefined ? "" : short(fiveGram),
       ]),
     }),

@@ -73,7 +73,7 @@ export function museumReport(
 }
 
 /** What the right one and the mistake have to say to one of the page's questions. */
-function pairOf(finding: Finding, question: Figure["tells"]): string {
+export function pairOf(finding: Finding, question: Figure["tells"]): string {
   const figure = figureOf(finding, question);
   if (figure === undefined) return "";
   return figure.values.slice(0, 2).map((value) => numberOf(value, figure))

@@ -1,7 +1,7 @@
 /** The study of positions in words and tables, as Markdown. */
 
 import { type Estimate, missesText } from "../statistics.ts";
-import { futureText, SEES } from "../table.ts";
+import { SEES } from "../table.ts";
 import {
   bestPart,
   type CellFinding,
@@ -49,20 +49,20 @@ export function answer(
   ].filter((paragraph) => paragraph !== "");
 }
 
-/** What a report says before its answer: what is not compared, and what chance does to intervals. */
-export function positionNotes(findings: Findings): string[] {
-  const { cells } = findings;
+/** Says why no kind of positions is compared with having none; undefined where one is. */
+export function unlikeNone({ cells }: Findings): string | undefined {
+  return cells.some(({ worth }) => worth !== undefined)
+    ? undefined
+    : "Nothing is compared with `none`, the model without positions: it or all others have no loss with the same seed.";
+}
+
+/** What stands above the first table, and what chance does to the intervals of all. */
+export function worthWords(findings: Findings): string {
   const intervals = [worthTable, depthTable, probeTable, beyondTable]
     .flatMap((table) => table(findings).rows.flat())
     .filter((cell) => cell.includes(" ± "));
-  return [
-    ...cells.some(({ worth }) => worth !== undefined) ? [] : [
-      "Nothing is compared with `none`, the model without positions: no trial of it that counts has a loss, or no other cell has one with the same seed.",
-    ],
-    futureText(cells.filter(({ leaks }) => leaks).map(({ name }) => name)),
-    // An interval that several tables show is one.
-    missesText(new Set(intervals).size),
-  ].filter((note) => note !== "");
+  // An interval that several tables show is one.
+  return `${words.worth} ${missesText(new Set(intervals).size)}`.trimEnd();
 }
 
 /** A cell's name in a table. */
@@ -352,7 +352,11 @@ export function positionsText(
   ];
   return [
     ...answer(findings, orders).flatMap((paragraph) => [paragraph, ""]),
-    ...section("What positions are worth", words.worth, worthTable(findings)),
+    ...section(
+      "What positions are worth",
+      worthWords(findings),
+      worthTable(findings),
+    ),
     ...section("How deep, and how long", words.depths, depthTable(findings)),
     ...section("Where position is", words.probes, probeTable(findings)),
     "R² by part, of all cells:",
