@@ -60,11 +60,11 @@ export function frontChart(
   const named = [
     // A narrow chart has no room beside them: the legend has their numbers.
     ...(size.width < 500 ? [] : known).map(({ name, parameters, loss }) => ({
-      ...{ parameters, loss, fill: "var(--run2)" },
+      ...{ parameters, loss },
       text: `${name}: ${count(parameters)}`,
     })),
     ...new Set(winners).values().map(({ parameters, valLoss }) => ({
-      ...{ parameters, loss: valLoss, fill: "var(--train)" },
+      ...{ parameters, loss: valLoss },
       text: count(parameters),
     })),
   ];
@@ -160,7 +160,7 @@ export function frontChart(
       // Each label has a place of its own, which is a matter of marks, not of points.
       ...named.map((label, i) =>
         plot.text([label], {
-          ...{ x: "parameters", y: "loss", text: "text", fill: label.fill },
+          ...{ x: "parameters", y: "loss", text: "text", fill: "var(--ink)" },
           ...places[i]!,
           ...{ stroke: "var(--page)", strokeWidth: 4 },
         })

@@ -37,15 +37,6 @@ export function coded(text: string): Markup {
   }`;
 }
 
-/** The name of a cell, like `optimizer=sgd+learningRate=0.1`, which breaks between its words where it must. */
-export function cellName(name: string): Markup {
-  return markup`<code>${
-    name.split(/(?<=[=+])/).map((word, i) =>
-      markup`${i > 0 && new Markup("<wbr>")}${word}`
-    )
-  }</code>`;
-}
-
 /** What is shown of something, as HTML. */
 export function textOf(value: Content): string {
   if (value === undefined || value === false) return "";

@@ -72,7 +72,6 @@ function answerSection(record: MinimalRecord): Section {
     ),
     content: table({
       caption: "The smallest model for each target",
-      keep: 1,
       head: [
         "target",
         "validation loss",
@@ -126,7 +125,7 @@ function roundLegend({ rounds, known }: MinimalRecord): Markup {
     )
   }${
     known.map(({ name, parameters, loss }) =>
-      markup`<span><b style="color:var(--run2)">◆</b>${name}: ${
+      markup`<span><svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:var(--run2)"><polygon points="15,0 20,6 15,12 10,6"/></svg>${name}: ${
         count(parameters)
       } parameters, ${loss}</span>`
     )

@@ -60,7 +60,6 @@ ${differenceChart(plotter, shown)}
 <div class="told">${
       table({
         caption: "Exhibits, what loss and text said of each, and what rang",
-        keep: 1,
         head: [
           "exhibit",
           ...questions.map(({ name }) => `${name}: right, mistake`),

@@ -73,7 +73,7 @@ ${
         "worth",
         "What positions are worth",
         worthWords(findings),
-        shown(worthTable(findings), 1),
+        shown(worthTable(findings)),
       ),
       part(
         "depth",

@@ -4,7 +4,8 @@ import type { Outcome } from "../../lab/outcome.ts";
 import type { Plan } from "../../lab/plan.ts";
 import { reachedRungs, reachedText } from "../../lab/rung_table.ts";
 import type { Rung } from "../../lab/works.ts";
-import { cellName, coded, markup } from "./markup.ts";
+import { breakable } from "./labels.ts";
+import { coded, markup } from "./markup.ts";
 import { type Section, table } from "./page.ts";
 
 /** The section; nothing where no text was measured. */
@@ -24,7 +25,7 @@ export function reachedSection(
       caption: "How many runs of a cell reached a rung",
       head: ["cell", ...some],
       rows: cells.map(({ cell, runs, reached }) => [
-        cellName(cell),
+        markup`<code>${breakable(cell)}</code>`,
         ...reached.map((count) =>
           count === runs
             ? `${count} of ${runs}`

@@ -19,14 +19,8 @@ import { isRough, roughness } from "../lab/provenance.ts";
 import { duration } from "../progress.ts";
 import { VERSION } from "../program.ts";
 import { count, short, wideAndNarrow } from "./charts.ts";
-import { shortened, widthOf } from "./labels.ts";
-import {
-  cellName,
-  coded,
-  type Content,
-  type Markup,
-  markup,
-} from "./markup.ts";
+import { breakable, shortened, widthOf } from "./labels.ts";
+import { coded, type Content, type Markup, markup } from "./markup.ts";
 import { page, type Section, table } from "./page.ts";
 import type { Plotter } from "./plotter.ts";
 import { reachedSection } from "./reached_section.ts";
@@ -135,18 +129,18 @@ function differenceChart(plotter: Plotter, bars: readonly Bar[]): Markup {
   const names = bars.map(({ name }) => name);
   return wideAndNarrow(({ width }) => {
     const isNarrow = width < 500;
-    const labels = shortened(names, isNarrow ? 26 : 40);
+    const labels = shortened(names, isNarrow ? 24 : 40);
     const label = new Map(names.map((name, i) => [name, labels[i]!]));
     const longest = Math.max(...labels.map(widthOf));
     return plotter.draw({
       width,
       height: 60 + 17 * bars.length,
-      marginLeft: Math.ceil(longest) + 12,
+      marginLeft: Math.ceil(longest) + 20,
       marginRight: 20,
       marginTop: 30,
       ariaLabel:
         "Dot chart of differences in validation loss, a row for each change; the numbers are in the table below it",
-      x: { label: null, grid: true, axis: "top", ticks: 5 },
+      x: { label: null, grid: true, axis: "top", ticks: isNarrow ? 3 : 5 },
       y: {
         domain: names,
         label: null,
@@ -208,7 +202,6 @@ function tableSection(
     ),
     content: table({
       caption: "Cells with their losses and scores",
-      keep: 1,
       head: [
         "cell",
         "validation loss",
@@ -218,7 +211,7 @@ function tableSection(
         "runs",
       ],
       rows: results.map((result): Content[] => [
-        markup`${cellName(result.cell.name)}${
+        markup`<code>${breakable(result.cell.name)}</code>${
           result.leaks && markup` <b>${SEES}</b>`
         }`,
         estimateText(result.valLoss),

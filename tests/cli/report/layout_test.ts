@@ -1,6 +1,11 @@
 /** Pages as a browser lays them out, on a phone and on a desk, light, dark and on paper. */
 
 import { assertEquals } from "@std/assert";
+import { Plotter } from "../../../lib/cli/report/plotter.ts";
+import { studyPage } from "../../../lib/cli/report/study_page.ts";
+import type { Outcome } from "../../../lib/lab/outcome.ts";
+import type { Plan } from "../../../lib/lab/plan.ts";
+import { outcomeOf } from "../../lab/outcomes.ts";
 import { browserTest, faultsOf, type Showing, showings } from "./browser.ts";
 import {
   comparisonOf,
@@ -128,6 +133,53 @@ browserTest("Comparisons are laid out without faults", async () => {
 });
 
 browserTest("Pages of studies are laid out without faults", async () => {
-  const { "lab/minimal": _, ...pages } = await studyPages();
-  await assertSound(pages);
+  await assertSound(await studyPages());
 });
+
+browserTest(
+  "Pages of studies with odd names, without losses and with models that see the future are laid out without faults",
+  async () => {
+    const plotter = await Plotter.open();
+    const pageOf = (
+      cells: Plan["cells"],
+      loss: (place: number) => number | null,
+      changes: Partial<Plan> = {},
+    ) =>
+      studyPage(plotter, {
+        plan: {
+          ...{ study: "A study", about: "Of odd names.", data: "text.txt" },
+          ...{ tokenizer: "chars", base: {}, seeds: [1, 2], cells },
+          ...changes,
+        },
+        outcomes: cells.flatMap(({ name, model = {} }, place) =>
+          [1, 2].map((seed): Outcome => {
+            const valLoss = loss(place);
+            const outcome = outcomeOf(name, {
+              ...{ parameters: 1000 * (place + 1), seed },
+              valLoss: valLoss && valLoss + seed / 100,
+            });
+            const { setting } = outcome;
+            return {
+              ...{ ...outcome, setting: { ...setting, model } },
+              ...valLoss === null && { diverged: { step: 9, message: "NaN" } },
+            };
+          })
+        ),
+        rungs: [],
+      });
+    const long = Array.from({ length: 30 }, (_, i) => ({
+      name: `${"long-name+".repeat(7)}last=${i}`.slice(-80),
+      ...i % 7 === 3 && { model: { mask: "zeroed" as const } },
+    }));
+    const words = Array.from({ length: 9 }, (_, i) => ({
+      name: `${"W".repeat(70)}${i}`,
+    }));
+    await assertSound({
+      long: await pageOf(long, (place) => 2 + place / 10),
+      "words that cannot be broken": await pageOf(words, (place) => 2 - place),
+      "one cell": await pageOf([{ name: "base" }], () => 2),
+      "all diverged": await pageOf(long, () => null),
+      scaling: await pageOf(long, () => 2, { experiment: "scaling" }),
+    });
+  },
+);

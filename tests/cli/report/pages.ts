@@ -143,12 +143,11 @@ async function studyAgain(path: string): Promise<string> {
 
 async function museumAgain(): Promise<string> {
   const text = await Deno.readTextFile(join(docs, "lab/museum/findings.json"));
-  const findings = JSON.parse(text) as { readonly name: string }[];
-  const shown = findings.map((finding) => ({
+  const { exhibits: found, ...making } = JSON.parse(text);
+  const shown = found.map((finding: { readonly name: string }) => ({
     exhibit: exhibits.find(({ name }) => name === finding.name)!,
     finding: finding as never,
   }));
-  const making = { about: "About it.", command: "lm lab museum --all" };
   return await museumPage(await Plotter.open(), shown, making);
 }
 
