@@ -142,7 +142,7 @@ Deno.test("Checkpoint with a byte changed anywhere in its tensors is refused, an
   );
 });
 
-Deno.test("Checkpoint with two tensors or its training changed is refused", async () => {
+Deno.test("Checkpoint with tensors exchanged, turned or renamed, or with its training changed, is refused", async () => {
   const bytes = await bytesOf();
   const { tensors, metadata } = decodeSafetensors(bytes);
   const [[first, a], [second, b]] = [...tensors].filter(([, { shape }]) =>
@@ -155,9 +155,18 @@ Deno.test("Checkpoint with two tensors or its training changed is refused", asyn
     encodeCheckpoint({ config, tensors, tokenizer, training }),
   );
   const later = JSON.stringify({ ...training, step: 8 });
+  const [name, matrix] = [...tensors].find(([, { shape }]) =>
+    shape.length === 2 && shape[0] !== shape[1]
+  )!;
+  const turned = { ...matrix, shape: matrix.shape.toReversed() };
+  const renamed = new Map(
+    [...tensors].map(([name, tensor]) => [`${name}_`, tensor]),
+  );
   for (
     const spoilt of [
       encodeSafetensors(swapped, metadata),
+      encodeSafetensors(new Map([...tensors, [name, turned]]), metadata),
+      encodeSafetensors(renamed, metadata),
       encodeSafetensors(tensors, { ...trained.metadata, training: later }),
     ]
   ) {

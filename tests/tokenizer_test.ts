@@ -8,6 +8,7 @@ import { CounterRandom, Purpose } from "../lib/random.ts";
 import { decodeSafetensors } from "../lib/safetensors.ts";
 import { CharacterSet } from "../lib/characters.ts";
 import { Tokenizer } from "../lib/tokenizer.ts";
+import { tokensOf } from "../lib/tokens.ts";
 
 /** Latin, accents, CJK, an emoji, a byte order mark and a joiner: 1 to 4 bytes of UTF-8. */
 const MIXED = "\ufeffNaïve 日本語 — 👩‍🚀!\r\n\tend\u0000";
@@ -103,7 +104,12 @@ Deno.test("Tokenizer.decode gives back every text that encode takes", () => {
   const shuffled = randomIntegers(500, [...MIXED].length).map((i) =>
     [...MIXED][i]
   ).join("");
-  for (const text of ["", "a", MIXED, shuffled]) {
+  // Around the pieces that long texts are decoded in.
+  const long = [4095, 4096, 4097, 8192, 8193].map((length) =>
+    Array.from({ length }, (_, i) => [...MIXED][i * i % [...MIXED].length])
+      .join("")
+  );
+  for (const text of ["", "a", MIXED, shuffled, ...long]) {
     for (const tokenizer of [Tokenizer.chars(MIXED), Tokenizer.bytes()]) {
       assertEquals(
         tokenizer.decode(tokenizer.encode(text)),
@@ -245,6 +251,22 @@ Deno.test("Tokenizer.encoder gives for pieces of any size what encode gives for 
       assertEquals(characters.count, [...text].length);
       assertEquals(characters.bytes, Tokenizer.bytes().encode(text).length);
     }
+  }
+});
+
+Deno.test("Token arrays are no wider than their vocabulary, and hold its last id", () => {
+  for (
+    const [vocabSize, bytes] of [
+      ...[[1, 1], [255, 1], [256, 1], [257, 2], [65_535, 2], [65_536, 2]],
+      ...[[65_537, 4], [2 ** 24, 4]],
+    ] as const
+  ) {
+    const tokens = tokensOf(vocabSize, 2);
+    tokens[1] = vocabSize - 1;
+    assertEquals(
+      [tokens.length, tokens[1], tokens.BYTES_PER_ELEMENT],
+      [2, vocabSize - 1, bytes],
+    );
   }
 });
 

@@ -119,6 +119,9 @@ const matmul: Case[] = [
   ...each("columnSum", [
     { rows: 1, N: 1 },
     { rows: 37, N: 65 },
+    // One row and two more than whole stretches of 64.
+    { rows: 65, N: 3 },
+    { rows: 130, N: 4 },
     { rows: 100, N: 12 },
     { rows: 2048, N: 128 },
     { rows: MANY_ROWS, N: 3 },
@@ -247,6 +250,12 @@ const update: Case[] = [
     { parts: 1, maxNorm: 0.5, slots: 1 },
     { parts: 1000, maxNorm: 2.5, slots: 3 },
   ]),
+  {
+    kernel: "clip",
+    dims: { ...clipDims, parts: 3, maxNorm: 1e-6 },
+    values: { partial: [0, 1e-12, 0] },
+    note: "a norm of 1e-6",
+  },
   ...[[Infinity], [NaN], [-Infinity]].map((loss): Case => ({
     kernel: "clip",
     dims: clipDims,

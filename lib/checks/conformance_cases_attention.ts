@@ -100,6 +100,7 @@ const caches = [
   cached(1, 30, [2, 2, 48], 9),
   // As above, of new tokens and of keys.
   cached(1, 33, [2, 1, 4]),
+  cached(1, 129, [2, 1, 4]),
   cached(33, 66, [2, 1, 4]),
   cached(34, 64, [2, 1, 4]),
 ];

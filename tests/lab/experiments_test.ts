@@ -280,6 +280,21 @@ Deno.test("A prediction is missed beyond the larger of its interval and the law'
   }
 });
 
+Deno.test("A cell misses the trials of its own seeds, or of the plan's", () => {
+  const plan: Plan = {
+    ...{ study: "x", about: "x", data: "x", tokenizer: "chars", base: {} },
+    seeds: [1, 2],
+    cells: [{ name: "base" }, { name: "more", seeds: [1, 2, 3, 4, 5] }],
+  };
+  const outcomes = ["base", "more"].map((cell) =>
+    outcomeOf(cell, { parameters: 1, valLoss: 1 })
+  );
+  assertEquals(
+    cellResults(plan, outcomes).map(({ done, missing }) => [done, missing]),
+    [[1, 1], [1, 4]],
+  );
+});
+
 Deno.test("Scaling of every preset can be run, and predicts its widest", () => {
   for (const name of names) {
     const plan = checkPlan(

@@ -6,6 +6,7 @@ import {
   candidates,
   confirmationPlan,
   FRESH_SEEDS,
+  reachesTarget,
   roundPlan,
   ROUNDS,
   searchNotes,
@@ -87,6 +88,26 @@ Deno.test("Each round has fewer configurations, and trains them for longer", () 
 Deno.test("The front has what no smaller one beats", () => {
   const front = paretoFront(finished(trained));
   assertEquals(front.map(({ cell }) => cell), ["a", "c", "d"]);
+});
+
+Deno.test("The front takes of equals one: the lowest loss of a size, the smallest size of a loss", () => {
+  const outcomes = [
+    outcomeOf("high", { parameters: 1000, valLoss: 2.5 }),
+    outcomeOf("low", { parameters: 1000, valLoss: 2.4 }),
+    outcomeOf("large", { parameters: 2000, valLoss: 2.4 }),
+    outcomeOf("twin", { parameters: 1000, valLoss: 2.4 }),
+  ];
+  const front = (some: typeof outcomes) =>
+    paretoFront(finished(some)).map(({ cell }) => cell);
+  assertEquals(front(outcomes), ["low"]);
+  assertEquals(front(outcomes.toReversed()), ["twin"]);
+});
+
+Deno.test("A trial that diverged missed every target", () => {
+  const diverged = outcomeOf("a", { parameters: 1, valLoss: null });
+  assertEquals(reachesTarget(9, diverged), false);
+  assertEquals(reachesTarget(9, { ...diverged, valLoss: 9 }), true);
+  assertEquals(reachesTarget(9, { ...diverged, valLoss: 9.001 }), false);
 });
 
 Deno.test("Survivors are the front, then the front of the rest", () => {

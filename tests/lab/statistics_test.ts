@@ -68,6 +68,8 @@ Deno.test("A paired difference takes only seeds that both have", () => {
   assertEquals(count, 2);
   assertAlmostEquals(mean, 0.1, 1e-12);
   assertAlmostEquals(margin, 0, 1e-12); // what the seeds do falls out
+  const reversed = new Map([...baseline].toReversed());
+  assertEquals(pairedDifference(cell, reversed)!.mean, mean);
 });
 
 Deno.test("Cells without a seed in common have no paired difference", () => {

@@ -55,6 +55,25 @@ Deno.test("Trials say what they reached, and diverging is an outcome", async () 
   assert(lines[2]!.includes("2 diverged at step"), lines[2]);
 });
 
+Deno.test("A trial on a share of the text trains on what lies next to the validation split", async () => {
+  await using backend = await openBackend("reference");
+  // Only the last fifth of the text is one letter over and over.
+  const letters = [..."bcdef".repeat(160), ..."a".repeat(200)].join("");
+  const tokenizer = Tokenizer.chars(letters);
+  const tokens = tokenizer.encode(letters);
+  const losses = async (dataShare: number) => {
+    const trial = trialsOf({
+      ...plan,
+      cells: [{ name: "part", dataShare }],
+    })[0]!;
+    const room = { backend, tokenizer, tokens };
+    const { valLoss, trainLoss } = await runTrial(trial, room);
+    return Math.abs(valLoss! - trainLoss!);
+  };
+  assert(await losses(0.1) < 1e-9);
+  assert(await losses(1) > 1e-2);
+});
+
 Deno.test("Merged outcomes are in the plan's order, whatever the order of the lists", async () => {
   const all = await outcomes();
   const shuffled = all.toReversed();
@@ -63,6 +82,8 @@ Deno.test("Merged outcomes are in the plan's order, whatever the order of the li
     mergeOutcomes(plan, [[doubled], shuffled]),
     mergeOutcomes(plan, [all, [doubled]]),
   );
+  // The one that took the least time is kept.
+  assertEquals(mergeOutcomes(plan, [[doubled], shuffled]), all);
   const foreign = { ...all[0]!, id: "another.s1" };
   assertEquals(mergeOutcomes(plan, [[foreign], all]).length, all.length);
 });

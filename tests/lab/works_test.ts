@@ -1,5 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { Examiner, type Rung, rungValue } from "../../lib/lab/works.ts";
+import {
+  Examiner,
+  type Rung,
+  type RungName,
+  rungValue,
+} from "../../lib/lab/works.ts";
+import { NgramModel } from "../../lib/ngram.ts";
 import { CounterRandom, Purpose } from "../../lib/random.ts";
 import { Tokenizer } from "../../lib/tokenizer.ts";
 import { play } from "./play.ts";
@@ -28,8 +34,47 @@ Deno.test("The ladder begins with what counting reaches, from nothing to five ch
   const losses = counted.map(({ threshold }) => threshold);
   assertEquals(losses[0], Math.log(tokenizer.vocabSize));
   assertEquals(losses, losses.toSorted((a, b) => b - a));
+  for (const [i, order] of [1, 2, 3, 5].entries()) {
+    const { vocabSize } = tokenizer;
+    const counts = NgramModel.fit(training, { order, vocabSize });
+    assertEquals(losses[i + 1], counts.loss(heldOut));
+  }
   assert(rungValue(rung("bigram"), { valLoss: losses[3]! }).reached);
   assert(!rungValue(rung("bigram"), { valLoss: losses[2]! }).reached);
+});
+
+Deno.test("A rung is missed at a threshold that is to be undercut, and reached at any other", () => {
+  const own = {
+    spells: 0.5,
+    formats: 0,
+    pairs: 0,
+    triples: 0,
+    longestCopy: 7,
+    gap: 0.5,
+  };
+  const reached = (
+    name: RungName,
+    relation: Rung["relation"],
+    threshold: number,
+  ) =>
+    rungValue({ name, relation, threshold, claim: "" }, { valLoss: 2, own })
+      .reached;
+  assertEquals([2, 2.001].map((x) => reached("bigram", "below", x)), [
+    false,
+    true,
+  ]);
+  assertEquals([0.5, 0.501].map((x) => reached("spells", "at least", x)), [
+    true,
+    false,
+  ]);
+  assertEquals([7, 6.999].map((x) => reached("memory", "at most", x)), [
+    true,
+    false,
+  ]);
+  assertEquals([0.5, 0.499].map((x) => reached("honest", "at most", x)), [
+    true,
+    false,
+  ]);
 });
 
 Deno.test("What is not measured is not reached, and not missed either", () => {
