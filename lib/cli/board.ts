@@ -1,7 +1,7 @@
 /** What of a run TensorBoard is shown, from the events that `metrics.jsonl` holds. */
 
 import type { TrainEvent } from "../events.ts";
-import { type BoardEvent, boardRecord, fileHeader } from "./event_file.ts";
+import { type BoardEvent, boardRecord } from "./event_file.ts";
 
 /** An event as `metrics.jsonl` has it: JSON has no NaN, so numbers may be null. */
 export interface Told {
@@ -32,20 +32,6 @@ const tags: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 export function recordOf(event: Told): Uint8Array | undefined {
   const shown = shownOf(event);
   return shown && boardRecord(shown);
-}
-
-/** Yields an event file piece by piece, from the events emitted so far. */
-export async function* boardOf(
-  events: AsyncIterable<Told> | Iterable<Told>,
-): AsyncGenerator<Uint8Array> {
-  let begun = false;
-  for await (const event of events) {
-    if (!begun) yield fileHeader(event.time ?? now());
-    begun = true;
-    const record = recordOf(event);
-    if (record !== undefined) yield record;
-  }
-  if (!begun) yield fileHeader(now());
 }
 
 /** Unix time in seconds, to the millisecond. */

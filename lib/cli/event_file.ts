@@ -17,87 +17,130 @@ const encoder = new TextEncoder();
 
 /** What an event file begins with: the version of its format. */
 export function fileHeader(time: number): Uint8Array {
-  return record(message([
-    [1, double(time)],
-    [3, encoder.encode("brain.Event:2")],
-  ]));
+  message.clear();
+  message.text(3, "brain.Event:2");
+  message.double(1, time);
+  return record(message.bytes);
 }
 
 /** One event as a record. */
 export function boardRecord(
   { time, step, scalars = {}, texts = {} }: BoardEvent,
 ): Uint8Array {
-  const values = [
-    ...Object.entries(scalars).map(([tag, value]) =>
-      message([[1, encoder.encode(tag)], [2, float(value)]])
-    ),
-    ...Object.entries(texts).map(([tag, text]) =>
-      message([
-        [1, encoder.encode(tag)],
-        [8, message([[1, STRINGS], [8, encoder.encode(text)]])],
-        [9, TEXT_PLUGIN],
-      ])
-    ),
-  ];
-  const summary = message(values.map((value): Field => [1, value]));
-  return record(message([[1, double(time)], [2, step], [5, summary]]));
-}
-
-/** The number of a protocol buffer's field and its value: an integer, bytes, or 4 or 8 of them as they are. */
-type Field = readonly [
-  number: number,
-  value: number | Uint8Array | { readonly fixed: Uint8Array },
-];
-
-/** DT_STRING, the type of a tensor of texts. */
-const STRINGS = 7;
-
-/** SummaryMetadata of a text: plugin_data.plugin_name, data_class DATA_CLASS_TENSOR. */
-const TEXT_PLUGIN = message([
-  [1, message([[1, encoder.encode("text")]])],
-  [4, 2],
-]);
-
-/** Fields one after the other (protobuf.dev/programming-guides/encoding). */
-function message(fields: readonly Field[]): Uint8Array {
-  const parts = fields.flatMap(([number, value]) => {
-    if (typeof value === "number") return [varint(number << 3), varint(value)];
-    if (value instanceof Uint8Array) {
-      return [varint(number << 3 | 2), varint(value.length), value];
-    }
-    const { fixed } = value;
-    return [varint(number << 3 | (fixed.length === 8 ? 1 : 5)), fixed];
-  });
-  return concat(parts);
-}
-
-/** A non-negative integer, seven bits a byte, the lowest first. */
-function varint(value: number): Uint8Array {
-  const bytes: number[] = [];
-  while (value >= 0x80) {
-    bytes.push(value % 0x80 + 0x80);
-    value = Math.floor(value / 0x80);
+  message.clear();
+  for (const [tag, text] of Object.entries(texts).toReversed()) {
+    message.nest(1, () => {
+      message.nest(9, () => { // SummaryMetadata
+        message.integer(4, 2); // data_class: DATA_CLASS_TENSOR
+        message.nest(1, () => message.text(1, "text")); // plugin_name
+      });
+      message.nest(8, () => { // TensorProto
+        message.text(8, text);
+        message.integer(1, 7); // DT_STRING
+      });
+      message.text(1, tag);
+    });
   }
-  return Uint8Array.of(...bytes, value);
+  for (const [tag, value] of Object.entries(scalars).toReversed()) {
+    message.nest(1, () => {
+      message.float(2, value);
+      message.text(1, tag);
+    });
+  }
+  message.wrap(5, 0);
+  message.integer(2, step);
+  message.double(1, time);
+  return record(message.bytes);
 }
 
-function double(value: number): { fixed: Uint8Array } {
-  const fixed = new Uint8Array(8);
-  new DataView(fixed.buffer).setFloat64(0, value, true);
-  return { fixed };
+/**
+ * A protocol buffer message (protobuf.dev/programming-guides/encoding), written from its end to its
+ * beginning, so that the length of a part is known when it has to be written.
+ */
+class Message {
+  #buffer = new Uint8Array(1024);
+  #view = new DataView(this.#buffer.buffer);
+  /** Bytes written, the last of the buffer. */
+  #size = 0;
+
+  get bytes(): Uint8Array {
+    return this.#buffer.subarray(this.#buffer.length - this.#size);
+  }
+
+  clear(): void {
+    this.#size = 0;
+  }
+
+  integer(field: number, value: number): void {
+    this.#varint(value);
+    this.#varint(field << 3);
+  }
+
+  double(field: number, value: number): void {
+    this.#view.setFloat64(this.#take(8), value, true);
+    this.#varint(field << 3 | 1);
+  }
+
+  float(field: number, value: number): void {
+    this.#view.setFloat32(this.#take(4), value, true);
+    this.#varint(field << 3 | 5);
+  }
+
+  text(field: number, value: string): void {
+    const end = this.#size;
+    const bytes = encoder.encode(value);
+    const at = this.#take(bytes.length);
+    this.#buffer.set(bytes, at);
+    this.wrap(field, end);
+  }
+
+  /** Writes a field that is a message of its own. */
+  nest(field: number, write: () => void): void {
+    const end = this.#size;
+    write();
+    this.wrap(field, end);
+  }
+
+  /** Makes a field of all that was written since the size was `end`. */
+  wrap(field: number, end: number): void {
+    this.#varint(this.#size - end);
+    this.#varint(field << 3 | 2);
+  }
+
+  /** Writes a non-negative integer, seven bits a byte, the lowest first. */
+  #varint(value: number): void {
+    let length = 1;
+    for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) {
+      length++;
+    }
+    let at = this.#take(length);
+    for (; value >= 0x80; value = Math.floor(value / 0x80)) {
+      this.#buffer[at++] = value % 0x80 + 0x80;
+    }
+    this.#buffer[at] = value;
+  }
+
+  /** Makes room for some bytes; returns where they begin. */
+  #take(count: number): number {
+    this.#size += count;
+    if (this.#size > this.#buffer.length) {
+      const written = this.#buffer;
+      this.#buffer = new Uint8Array(2 * this.#size);
+      this.#buffer.set(written, this.#buffer.length - written.length);
+      this.#view = new DataView(this.#buffer.buffer);
+    }
+    return this.#buffer.length - this.#size;
+  }
 }
 
-function float(value: number): { fixed: Uint8Array } {
-  const fixed = new Uint8Array(4);
-  new DataView(fixed.buffer).setFloat32(0, value, true);
-  return { fixed };
-}
+/** The message that is written; one after the other in the same memory. */
+const message = new Message();
 
 /** Length, its checksum, data, its checksum; all little-endian. */
 function record(data: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(16 + data.length);
   const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, BigInt(data.length), true);
+  view.setUint32(0, data.length, true); // and four bytes of zeros
   view.setUint32(8, maskedChecksum(bytes.subarray(0, 8)), true);
   bytes.set(data, 12);
   view.setUint32(12 + data.length, maskedChecksum(data), true);
@@ -113,7 +156,9 @@ function maskedChecksum(bytes: Uint8Array): number {
 /** The checksum with Castagnoli's polynomial. */
 export function crc32c(bytes: Uint8Array): number {
   let crc = 0xffffffff;
-  for (const byte of bytes) crc = (crc >>> 8) ^ table[(crc ^ byte) & 0xff]!;
+  for (let i = 0; i < bytes.length; i++) {
+    crc = (crc >>> 8) ^ table[(crc ^ bytes[i]!) & 0xff]!;
+  }
   return ~crc >>> 0;
 }
 

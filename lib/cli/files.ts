@@ -104,59 +104,102 @@ function decoded(bytes: Uint8Array): string | undefined {
 /**
  * Writes a file beside and renames it, so that there is always a whole one.
  *
- * @param content the bytes, or pieces of them as they come
  * @throws {CommandError} if it cannot be written; then the old file, if any, is as it was
  */
 export async function replaceFile(
   path: string,
-  content: Uint8Array | AsyncIterable<Uint8Array>,
+  content: Uint8Array,
 ): Promise<void> {
-  const partial = `${path}.partial`;
-  await writing(path, async () => {
-    try {
-      {
-        using file = await Deno.open(partial, {
-          write: true,
-          create: true,
-          truncate: true,
-        });
-        if (content instanceof Uint8Array) await writeAll(file, content);
-        else await writePieces(file, content);
-        // Or a crash of the machine could leave the new name with no content.
-        await file.sync();
-      }
-      await Deno.rename(partial, path);
-    } catch (error) {
-      // The first error is the one to report, whatever happens here.
-      await Deno.remove(partial).catch(() => {});
-      throw error;
-    }
-  });
+  using file = await Replacement.begin(path);
+  file.write(content);
+  await Replacement.commit([file]);
 }
 
-/** Writes pieces, small ones together: a system call for each line would be slow. */
-async function writePieces(
-  file: Deno.FsFile,
-  pieces: AsyncIterable<Uint8Array>,
-): Promise<void> {
-  const held = new Uint8Array(2 ** 16);
-  let size = 0;
-  for await (const piece of pieces) {
-    if (size + piece.length > held.length) {
-      await writeAll(file, held.subarray(0, size));
-      size = 0;
-    }
-    if (piece.length > held.length) await writeAll(file, piece);
-    else {
-      held.set(piece, size);
-      size += piece.length;
+/** A file that is written beside the one that it will replace. */
+export class Replacement implements Disposable {
+  readonly #path: string;
+  readonly #file: Deno.FsFile;
+  /** Pieces not yet written: a system call for each line would be slow. */
+  readonly #held = new Uint8Array(2 ** 16);
+  #size = 0;
+  #isCommitted = false;
+
+  private constructor(path: string, file: Deno.FsFile) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /** @throws {CommandError} if no file can be written there */
+  static async begin(path: string): Promise<Replacement> {
+    const options = { write: true, create: true, truncate: true };
+    return await writing(
+      path,
+      async () =>
+        new Replacement(path, await Deno.open(`${path}.partial`, options)),
+    );
+  }
+
+  /**
+   * Adds a piece.
+   *
+   * @throws {CommandError} if it cannot be written
+   */
+  write(piece: Uint8Array): void {
+    if (this.#size + piece.length > this.#held.length) this.#flush();
+    if (piece.length > this.#held.length) return this.#writeAll(piece);
+    this.#held.set(piece, this.#size);
+    this.#size += piece.length;
+  }
+
+  #flush(): void {
+    this.#writeAll(this.#held.subarray(0, this.#size));
+    this.#size = 0;
+  }
+
+  #writeAll(bytes: Uint8Array): void {
+    try {
+      writeAllSync(this.#file, bytes);
+    } catch (error) {
+      throw cannotWrite(this.#path, error);
     }
   }
-  await writeAll(file, held.subarray(0, size));
+
+  /**
+   * Puts files in the places of the old ones, once all of them are written.
+   *
+   * @throws {CommandError} if that cannot be
+   */
+  static async commit(files: readonly Replacement[]): Promise<void> {
+    for (const file of files) {
+      file.#flush();
+      // Or a crash of the machine could leave the new name with no content.
+      await writing(file.#path, () => file.#file.sync());
+    }
+    for (const file of files) {
+      const path = file.#path;
+      await writing(path, () => Deno.rename(`${path}.partial`, path));
+      file.#isCommitted = true;
+    }
+  }
+
+  /** Closes the file, and removes it unless it is in its place. */
+  [Symbol.dispose](): void {
+    this.#file.close();
+    if (this.#isCommitted) return;
+    try {
+      Deno.removeSync(`${this.#path}.partial`);
+    } catch {
+      // An error that is on its way says more.
+    }
+  }
 }
 
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  while (bytes.length > 0) bytes = bytes.subarray(await file.write(bytes));
+/**
+ * Writes and waits in place. Steps come many a second, and who awaits a write waits for a thread
+ * to find a core that the engine leaves free.
+ */
+export function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
+  while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
 }
 
 /**

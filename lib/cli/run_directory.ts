@@ -15,10 +15,18 @@
  */
 
 import { dirname, join } from "@std/path";
-import { boardOf, now, recordOf, type Told } from "./board.ts";
+import { now, recordOf, type Told } from "./board.ts";
 import { CommandError } from "./errors.ts";
-import { concat } from "./event_file.ts";
-import { cannotWrite, exists, ifThere, replaceFile, writing } from "./files.ts";
+import { concat, fileHeader } from "./event_file.ts";
+import {
+  cannotWrite,
+  exists,
+  ifThere,
+  replaceFile,
+  Replacement,
+  writeAllSync,
+  writing,
+} from "./files.ts";
 import { readEventLines } from "./run_events.ts";
 import type { RunHistory } from "./run_history.ts";
 
@@ -111,13 +119,13 @@ export class RunDirectory implements Disposable {
       savedStep: history?.step,
     });
     const json = `${JSON.stringify(config, null, 2)}\n`;
+    const board = join(path, files.board);
     try {
       await replaceFile(
         join(path, files.config),
         new TextEncoder().encode(json),
       );
-      const board = join(path, files.board);
-      await replaceFile(board, boardOf(eventsOf(join(path, files.metrics))));
+      if (history === undefined) await replaceFile(board, fileHeader(now()));
       directory.#board = await writing(
         board,
         () => Deno.open(board, { append: true }),
@@ -288,45 +296,47 @@ async function openMetrics(
   });
 }
 
-/** Opens the file of events with what is kept of it. */
+/**
+ * Replaces what a run told by what is kept of it: events, samples, and their numbers for TensorBoard.
+ *
+ * @returns the file of events
+ */
 async function reopenMetrics(
   path: string,
   { keeps, added }: RunHistory,
 ): Promise<Deno.FsFile> {
   // Locked until the new file is: nobody else replaces it.
   using _locked = await openMetrics(path, { createNew: false });
-  const metrics = join(path, files.metrics);
-  await replaceFile(metrics, keptLines(metrics, keeps, added));
-  await replaceFile(join(path, files.samples), samplesOf(metrics));
+  using metrics = await Replacement.begin(join(path, files.metrics));
+  using samples = await Replacement.begin(join(path, files.samples));
+  using board = await Replacement.begin(join(path, files.board));
+  const encoder = new TextEncoder();
+  let begun = false;
+  const keep = (line: string, event: Told) => {
+    metrics.write(encoder.encode(`${line}\n`));
+    const text = sampleOf(event);
+    if (text) samples.write(encoder.encode(sampleEntry(event.step, text)));
+    if (!begun) board.write(fileHeader(event.time ?? now()));
+    begun = true;
+    board.write(recordOf(event) ?? new Uint8Array());
+  };
+  for await (
+    const { line, event } of readEventLines(join(path, files.metrics))
+  ) {
+    if (keeps(event)) keep(line, event);
+  }
+  if (added !== undefined) keep(JSON.stringify(added), added);
+  if (!begun) board.write(fileHeader(now()));
+  await Replacement.commit([metrics, samples, board]);
   return await openMetrics(path, { createNew: false });
 }
 
-/** Yields the lines of events that a resumed run keeps. */
-async function* keptLines(
-  metrics: string,
-  keeps: RunHistory["keeps"],
-  added: string | undefined,
-): AsyncGenerator<Uint8Array> {
-  const encoder = new TextEncoder();
-  for await (const { line, event } of readEventLines(metrics)) {
-    if (keeps(event)) yield encoder.encode(`${line}\n`);
-  }
-  if (added !== undefined) yield encoder.encode(`${added}\n`);
-}
-
-/** Yields the events in a file. */
-async function* eventsOf(metrics: string): AsyncGenerator<Told> {
-  for await (const { event } of readEventLines(metrics)) yield event;
-}
-
-/** Yields `samples.txt` as the events tell it. */
-async function* samplesOf(metrics: string): AsyncGenerator<Uint8Array> {
-  const encoder = new TextEncoder();
-  for await (const { event } of readEventLines(metrics)) {
-    if (event.event !== "sample") continue;
-    const text = `${event["prompt"] ?? ""}${event["text"] ?? ""}`;
-    yield encoder.encode(sampleEntry(event.step, text));
-  }
+/** The text of a sample's event; undefined for other events. */
+function sampleOf(
+  event: Told & { prompt?: string; text?: string },
+): string | undefined {
+  if (event.event !== "sample") return undefined;
+  return `${event.prompt ?? ""}${event.text ?? ""}`;
 }
 
 function taken(path: string, name: string): CommandError {
@@ -334,14 +344,6 @@ function taken(path: string, name: string): CommandError {
     `Cannot train into ${path}: it exists and holds ${name}`,
     `--out names another directory, --resume ${path} goes on with a run`,
   );
-}
-
-/**
- * Writes and waits in place. Steps come many a second, and who awaits a write waits for a thread
- * to find a core that the engine leaves free.
- */
-function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
-  while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
 }
 
 /** A run's `config.json` does not hold a JSON object. */

@@ -18,11 +18,15 @@ const STEP = '{"event":"step",';
  *
  * @param options.lastStep leaves out all steps but the last, which comes after all else: steps are
  * nearly all of a long file, and reading them takes four fifths of the time
+ * @param options.onDamaged called for each line that holds no event and is not empty
  * @throws {CommandError} if the file is there and cannot be read
  */
 export async function* readEventLines(
   file: string,
-  { lastStep = false }: { readonly lastStep?: boolean } = {},
+  { lastStep = false, onDamaged }: {
+    readonly lastStep?: boolean;
+    readonly onDamaged?: () => void;
+  } = {},
 ): AsyncGenerator<EventLine> {
   let step: string | undefined;
   for await (const lines of readLineGroups(file)) {
@@ -33,6 +37,7 @@ export async function* readEventLines(
       }
       const event = line && parsed(line);
       if (event) yield { line, event };
+      else if (line !== "") onDamaged?.();
     }
   }
   const event = step && parsed(step);

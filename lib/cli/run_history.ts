@@ -16,8 +16,10 @@ export interface RunHistory {
   readonly step: number;
   /** Returns true for the events of `metrics.jsonl` that are kept. */
   readonly keeps: (event: Told) => boolean;
-  /** A line that is added to them. */
-  readonly added?: string | undefined;
+  /** An event that is added to them. */
+  readonly added?: Told | undefined;
+  /** Lines that are not kept as they hold no event. */
+  readonly damagedLines: number;
   /** The losses that they hold. */
   readonly plot?: LossPlot;
   /** The lowest validation loss that the lines tell; Infinity if they tell none. */
@@ -32,6 +34,7 @@ export interface RunHistory {
 export const nothingTold: RunHistory = {
   step: 0,
   keeps: () => false,
+  damagedLines: 0,
   bestValLoss: Infinity,
   evalsSinceBest: 0,
   complete: false,
@@ -67,7 +70,11 @@ export async function readHistory(
   let evalsSinceBest = 0;
   let complete = false;
   let saved = false;
-  for await (const { event } of readEventLines(join(path, files.metrics))) {
+  let damagedLines = 0;
+  const events = readEventLines(join(path, files.metrics), {
+    onDamaged: () => damagedLines++,
+  });
+  for await (const { event } of events) {
     if (!keeps(event)) continue;
     plot.take(event);
     const told: Line = event;
@@ -80,16 +87,27 @@ export async function readHistory(
       if (isLower) bestValLoss = valLoss;
     }
   }
-  const added = saved ? undefined : await checkpointLine(path, step);
-  return { step, keeps, added, plot, bestValLoss, evalsSinceBest, complete };
+  const added = saved ? undefined : await checkpointEvent(path, step);
+  return {
+    step,
+    keeps,
+    added,
+    damagedLines,
+    plot,
+    bestValLoss,
+    evalsSinceBest,
+    complete,
+  };
 }
 
 /** What a run tells of the checkpoint that it has just written. */
-async function checkpointLine(path: string, step: number): Promise<string> {
+async function checkpointEvent(path: string, step: number): Promise<Told> {
   const file = join(path, files.checkpoint);
   const { size } = await Deno.stat(file);
-  const told = checkpointRecord({ step, path: file, bytes: size });
-  return JSON.stringify({ ...told, time: now() });
+  return {
+    ...checkpointRecord({ step, path: file, bytes: size }),
+    time: now(),
+  };
 }
 
 /** A checkpoint as `metrics.jsonl` tells of it: where it is, in place of what it holds. */

@@ -24,6 +24,7 @@ import {
   canRedraw,
   StatusLine,
   visible,
+  warn,
   writeError,
 } from "./terminal.ts";
 import { TrainingReport } from "./training_report.ts";
@@ -125,6 +126,14 @@ async function attempt(
   setup = { ...setup, path: directory.path };
   interrupt.doing = "stopping, after a checkpoint";
   describe(setup, model);
+  const { damagedLines = 0 } = setup.resumed?.history ?? {};
+  if (damagedLines > 0) {
+    warn(
+      `left out ${damagedLines} ${
+        damagedLines === 1 ? "line" : "lines"
+      } of ${setup.path}/metrics.jsonl that held no event`,
+    );
+  }
   const report = new TrainingReport({
     setup,
     directory,

@@ -185,6 +185,8 @@ async function resumedRun(
       `--resume takes what ${program()} train made`,
     );
   }
+  // Refused before anything is read for long, if it is damaged.
+  const recorded = await readRunConfig(path);
   const { step } = training;
   const train = checkUsage(() =>
     trainConfig({
@@ -200,7 +202,7 @@ async function resumedRun(
       `--steps ${2 * step} goes on to step ${2 * step}`,
     );
   }
-  const options = runOptions(flags, (await readRunConfig(path))?.["options"]);
+  const options = runOptions(flags, recorded?.["options"]);
   const tokenizer = tokenizerOf(trained);
   const corpus = await load({
     path,

@@ -1,6 +1,6 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import { boardOf } from "../../lib/cli/board.ts";
-import { concat, crc32c } from "../../lib/cli/event_file.ts";
+import { recordOf } from "../../lib/cli/board.ts";
+import { concat, crc32c, fileHeader } from "../../lib/cli/event_file.ts";
 import { RunDirectory } from "../../lib/cli/run_directory.ts";
 import { SMALL, Workplace } from "./process.ts";
 
@@ -95,7 +95,7 @@ Deno.test("The checksum is CRC-32C", () => {
   assertEquals(crc32c(new Uint8Array(32)), 0x8a9136aa);
 });
 
-Deno.test("A board holds each number under its tag, at its step and time", async () => {
+Deno.test("A board holds each number under its tag, at its step and time", () => {
   const events = [
     { event: "start", step: 0, time: 1e9 },
     { event: "step", step: 300, loss: 2.5, gradNorm: null, time: 1e9 + 0.25 },
@@ -104,7 +104,10 @@ Deno.test("A board holds each number under its tag, at its step and time", async
     { event: "update", step: 301, ratios: { wte: 0.5, wpe: null }, time: 2e9 },
   ];
   const [head, step, evaluated, sample, update, ...rest] = recordsOf(
-    concat(await Array.fromAsync(boardOf(events))),
+    concat([
+      fileHeader(1e9),
+      ...events.map(recordOf).filter((record) => record !== undefined),
+    ]),
   );
   assertEquals(rest, []);
   assertEquals(text(head!.get(3)![0]), "brain.Event:2");

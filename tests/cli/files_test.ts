@@ -2,7 +2,13 @@
 
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { CommandError } from "../../lib/cli/errors.ts";
-import { exists, readLines, replaceFile } from "../../lib/cli/files.ts";
+import { concat } from "../../lib/cli/event_file.ts";
+import {
+  exists,
+  readLines,
+  replaceFile,
+  Replacement,
+} from "../../lib/cli/files.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 Deno.test("readLines yields what split does, across the edges of pieces", async () => {
@@ -37,22 +43,51 @@ Deno.test("A file that cannot be read is not taken for one that is not there", a
   );
 });
 
-Deno.test("replaceFile leaves the old file and no other if its content fails", async () => {
+Deno.test("A replacement that fails leaves the old files and no others", async () => {
   await using here = await Workplace.create();
-  const file = here.file("kept");
-  await Deno.writeTextFile(file, "old");
-  async function* failing(): AsyncGenerator<Uint8Array> {
-    yield await Promise.resolve(Uint8Array.of(1));
-    throw new Error("No space left on device");
-  }
+  const [kept, other] = [here.file("kept"), here.file("other")];
+  await Deno.writeTextFile(kept, "old");
   await assertRejects(
-    () => replaceFile(file, failing()),
+    async () => {
+      using first = await Replacement.begin(kept);
+      using second = await Replacement.begin(other);
+      first.write(Uint8Array.of(1));
+      second.write(Uint8Array.of(1));
+      await Deno.mkdir(other); // nothing can be renamed to it
+      await Replacement.commit([second, first]);
+    },
     CommandError,
-    "No space left on device",
+    `Cannot write ${other}: `,
   );
-  assertEquals(await Deno.readTextFile(file), "old");
-  assertEquals(await exists(`${file}.partial`), false);
+  assertEquals(await Deno.readTextFile(kept), "old");
+  assertEquals(await exists(`${kept}.partial`), false);
+  assertEquals(await exists(`${other}.partial`), false);
+  await assertRejects(
+    () => replaceFile(here.file("no/such"), Uint8Array.of(1)),
+    CommandError,
+    "there is no such directory",
+  );
+  // Pieces of any size come out in order.
+  const pieces = [3, 70_000, 1, 65_536, 65_535, 2].map((length, index) =>
+    new Uint8Array(length).fill(index)
+  );
+  using file = await Replacement.begin(kept);
+  for (const piece of pieces) file.write(piece);
+  await Replacement.commit([file]);
+  assertEquals(await Deno.readFile(kept), concat(pieces));
 });
+
+/** Names, times and sizes of the files in a directory. */
+async function statesIn(path: string): Promise<unknown[]> {
+  const entries = await Array.fromAsync(Deno.readDir(path));
+  return await Promise.all(
+    entries.toSorted((a, b) => a.name < b.name ? -1 : 1)
+      .map(async ({ name }) => {
+        const { mtime, size } = await Deno.stat(`${path}/${name}`);
+        return [name, mtime?.getTime(), size];
+      }),
+  );
+}
 
 Deno.test("train --resume and report refuse events that cannot be read, and change no file", async () => {
   await using here = await Workplace.create();
@@ -61,15 +96,7 @@ Deno.test("train --resume and report refuse events that cannot be read, and chan
   const metrics = here.file("run/metrics.jsonl");
   await Deno.rename(metrics, here.file("aside"));
   await Deno.mkdir(metrics); // reading it fails, for every user
-  const states = async () =>
-    await Promise.all(
-      (await Array.fromAsync(Deno.readDir(here.file("run"))))
-        .toSorted((a, b) => a.name < b.name ? -1 : 1)
-        .map(async ({ name }) => {
-          const { mtime, size } = await Deno.stat(here.file(`run/${name}`));
-          return [name, mtime?.getTime(), size];
-        }),
-    );
+  const states = () => statesIn(here.file("run"));
   const before = await states();
   for (
     const args of [
@@ -81,5 +108,82 @@ Deno.test("train --resume and report refuse events that cannot be read, and chan
     assertEquals(code, 1, stderr);
     assertStringIncludes(stderr, "run/metrics.jsonl: ");
     assertEquals(await states(), before);
+  }
+});
+
+Deno.test("A damaged or unreadable config.json is refused where it is needed, and no file is changed", async () => {
+  await using here = await Workplace.create();
+  assertEquals((await here.run(["train", ...SMALL, "--out", "run"])).code, 0);
+  const config = here.file("run/config.json");
+  const whole = await Deno.readTextFile(config);
+  const resume = "train --resume run --steps 20 --device reference".split(" ");
+  const byData = [...resume, "--data", "text.txt"];
+  const damages: [reason: string, damage: () => Promise<void>][] = [
+    ["it is not a JSON object", () => here.write("run/config.json", "{")],
+    ["it is not a JSON object", () => here.write("run/config.json", "[]")],
+    ["it is a directory", async () => {
+      await Deno.remove(config);
+      await Deno.mkdir(config);
+    }],
+  ];
+  for (const [reason, damage] of damages) {
+    await damage();
+    const before = await statesIn(here.file("run"));
+    for (const args of [resume, byData, ["report", "run"], ["info", "run"]]) {
+      const { code, stderr } = await here.run(args);
+      assertEquals(code, 1, `${args}: ${stderr}`);
+      assertStringIncludes(stderr, `Cannot read run/config.json: ${reason}`);
+      assertEquals(await statesIn(here.file("run")), before);
+    }
+  }
+  await Deno.remove(config);
+  // Without one nothing is lost that --data does not bring back.
+  assertEquals((await here.run(byData)).code, 0);
+  await Deno.writeTextFile(config, whole);
+});
+
+Deno.test("train --resume says how many damaged lines it leaves out, and keeps the rest", async () => {
+  await using here = await Workplace.create();
+  assertEquals((await here.run(["train", ...SMALL, "--out", "run"])).code, 0);
+  const metrics = here.file("run/metrics.jsonl");
+  const lines = (await Deno.readTextFile(metrics)).split("\n");
+  const events = lines.filter((line) => /"event":"step"/.test(line)).length;
+  lines.splice(3, 0, "nonsense", '{"event":"step","step":', "", '{"a":1}');
+  await Deno.writeTextFile(metrics, lines.join("\n"));
+  const resume = "train --resume run --steps 13 --device reference".split(" ");
+  const first = await here.run(resume);
+  assertEquals(first.code, 0, first.stderr);
+  assertStringIncludes(
+    first.stderr,
+    "warning: left out 3 lines of run/metrics.jsonl that held no event\n",
+  );
+  const kept = await Deno.readTextFile(metrics);
+  assertEquals(kept.match(/"event":"step"/g)?.length, events + 1);
+  resume[4] = "14";
+  const second = await here.run(resume);
+  assertEquals(second.code, 0, second.stderr);
+  assertEquals(second.stderr.includes("warning"), false, second.stderr);
+});
+
+Deno.test("The newest run is found beside an entry that cannot be read, with a warning", async () => {
+  await using here = await Workplace.create();
+  assertEquals(
+    (await here.run(["train", ...SMALL, "--out", "runs/good"])).code,
+    0,
+  );
+  await Deno.symlink("loop", here.file("runs/loop"));
+  await Deno.mkdir(here.file("runs/empty"));
+  for (
+    const args of [
+      ["sample", "--tokens", "3", "--device", "reference"],
+      ["eval", "--device", "reference"],
+    ]
+  ) {
+    const { code, stderr } = await here.run(args);
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(
+      stderr,
+      "warning: Cannot read runs/loop/checkpoint.safetensors: ",
+    );
   }
 });
