@@ -62,6 +62,7 @@ const target: Target = {
   workgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
   invocations: device.limits.maxComputeInvocationsPerWorkgroup,
   workgroupsPerDimension: device.limits.maxComputeWorkgroupsPerDimension,
+  bindingSize: device.limits.maxStorageBufferBindingSize,
 };
 
 const stamps = device.createQuerySet({ type: "timestamp", count: 2 });
@@ -315,7 +316,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   const y = createBuffer(new Float32Array(4 * size * count));
   const pass = {
     code,
-    bindings: [{ operand: 0, access: "read_write" }] as const,
+    bindings: [{ operand: 0, access: "read_write", name: "y" }] as const,
   };
   const passes = await bind(
     { passes: [{ ...pass, workgroups: [count, 1, 1] }], scratch: [] },

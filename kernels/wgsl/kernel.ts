@@ -16,6 +16,15 @@ export interface Target {
   readonly invocations: number;
   /** `maxComputeWorkgroupsPerDimension`. */
   readonly workgroupsPerDimension: number;
+  /** `maxStorageBufferBindingSize`, in bytes. */
+  readonly bindingSize: number;
+}
+
+/** A part of an operand, in 32-bit words. */
+export interface Range {
+  /** A multiple of 64, which every adapter binds at. */
+  readonly offset: number;
+  readonly length: number;
 }
 
 /** How a pass uses one buffer. */
@@ -26,6 +35,10 @@ export interface Binding {
    */
   readonly operand: number;
   readonly access: "read" | "read_write";
+  /** The name in the vocabulary, for errors. */
+  readonly name: string;
+  /** The part of the operand that is bound; all of it if left out. */
+  readonly range?: Range | undefined;
 }
 
 /** One compute pass. Binding i of group 0 is `bindings[i]`; the entry point is `main`. */

@@ -1,9 +1,11 @@
 /** The end of a training step: global gradient norm, clipping, AdamW, and the parts of SGD and Muon. */
 
 import type { KernelDims } from "../vocabulary.ts";
-import type { Builder } from "./kernel.ts";
+import type { Builder, Pass } from "./kernel.ts";
 import {
+  ALIGNMENT,
   input,
+  inRanges,
   invocations,
   lanesOf,
   output,
@@ -13,7 +15,10 @@ import {
 import { EACH, rowPass } from "./rows.ts";
 import { f32 } from "./text.ts";
 
-/** partial[p] = sum of squares of the p-th stretch; a "row" is a stretch, the last may be short or empty. */
+/**
+ * partial[p] = sum of squares of the p-th stretch; a "row" is a stretch, the last may be short or empty. A pass takes
+ * as many whole stretches as the adapter binds, so that the sums are the same wherever it is cut.
+ */
 export const squareSum: Builder<KernelDims["squareSum"]> = (
   { n, parts },
   target,
@@ -21,24 +26,42 @@ export const squareSum: Builder<KernelDims["squareSum"]> = (
   const stretch = Math.ceil(n / parts);
   const lanes = lanesOf(n, stretch);
   const F = vectorOf(lanes);
-  return single(rowPass({
-    target,
-    parameters: [output(0, "partial"), input(1, "grads", F)],
-    count: parts,
-    width: stretch / lanes,
-    length: n / lanes,
-    lanes,
-    reductions: ["total"],
-    body: `
+  const passes: Pass[] = [];
+  let part = 0;
+  while (part < parts) {
+    const begin = part * stretch;
+    const offset = begin - begin % ALIGNMENT;
+    const reach = offset + target.bindingSize / 4;
+    // One stretch at least: if it is too long, it is refused where passes are checked.
+    const next = reach >= n
+      ? parts
+      : Math.max(part + 1, Math.floor(reach / stretch));
+    const length = Math.min(n, next * stretch) - offset;
+    passes.push(rowPass({
+      target,
+      parameters: [
+        output(0, "partial"),
+        input(1, "grads", F, { offset, length }),
+      ],
+      count: next - part,
+      skipped: (begin - offset) / lanes,
+      width: stretch / lanes,
+      length: length / lanes,
+      lanes,
+      reductions: ["total"],
+      body: `
 var squares = ${F}();
 ${EACH} {
   squares += grads[k] * grads[k];
 }
 let sum = total(squares, local);
 if (leader) {
-  partial[row] = sum;
+  partial[${part === 0 ? "row" : `row + ${part}u`}] = sum;
 }`,
-  }));
+    }));
+    part = next;
+  }
+  return { passes, scratch: [] };
 };
 
 /**
@@ -84,6 +107,12 @@ if (leader) {
 }`,
   }));
 
+/** Whether element i of a range that begins at `offset` is one of the first `end` numbers of the whole. */
+function isBefore(end: number, offset: number, lanes: 1 | 4): string {
+  const index = offset === 0 ? "i" : `i + ${offset / lanes}u`;
+  return `${index} < ${end / lanes}u`;
+}
+
 /** AdamW (arXiv 1711.05101, algorithm 2), with eps outside the root and the gradient cleared at the end. */
 export const adamw: Builder<KernelDims["adamw"]> = (
   { n, decayed, beta1, beta2, eps, weightDecay },
@@ -91,38 +120,41 @@ export const adamw: Builder<KernelDims["adamw"]> = (
 ) => {
   const lanes = lanesOf(n, decayed);
   const F = vectorOf(lanes);
-  const boundary = decayed / lanes;
   const decay = `schedule[0] * ${f32(weightDecay)}`;
-  const kept = decayed === 0 || weightDecay === 0
-    ? "params[i]"
-    : decayed === n
-    ? `params[i] * (1.0f - ${decay})`
-    : `params[i] * (1.0f - select(0.0f, ${decay}, i < ${boundary}u))`;
-  return single(invocations({
-    target,
-    parameters: [
-      output(0, "params", F),
-      output(1, "grads", F),
-      output(2, "m", F),
-      output(3, "v", F),
-      input(4, "clip"),
-      input(5, "schedule"),
-    ],
-    count: n / lanes,
-    body: `
+  const kept = (offset: number) =>
+    decayed === 0 || weightDecay === 0
+      ? "params[i]"
+      : decayed === n
+      ? `params[i] * (1.0f - ${decay})`
+      : `params[i] * (1.0f - select(0.0f, ${decay}, ${
+        isBefore(decayed, offset, lanes)
+      }))`;
+  return inRanges(n, target, (range) =>
+    invocations({
+      target,
+      parameters: [
+        output(0, "params", F, range),
+        output(1, "grads", F, range),
+        output(2, "m", F, range),
+        output(3, "v", F, range),
+        input(4, "clip"),
+        input(5, "schedule"),
+      ],
+      count: range.length / lanes,
+      body: `
 if (clip[1] != 0.0f) {
   let g = clip[0] * grads[i];
   let first = ${f32(beta1)} * m[i] + ${f32(1 - beta1)} * g;
   let second = ${f32(beta2)} * v[i] + ${f32(1 - beta2)} * g * g;
   m[i] = first;
   v[i] = second;
-  let kept = ${kept};
+  let kept = ${kept(range.offset)};
   params[i] = kept - schedule[0] * (first / schedule[1]) / (sqrt(second / schedule[2]) + ${
-      f32(eps)
-    });
+        f32(eps)
+      });
 }
 grads[i] = ${F}();`,
-  }));
+    }));
 };
 
 /** m = momentum · m + g; the direction is m or, by Nesterov, g + momentum · m. Gradients are cleared. */
@@ -133,16 +165,17 @@ export const momentum: Builder<KernelDims["momentum"]> = (
   const lanes = lanesOf(n);
   const F = vectorOf(lanes);
   const mu = f32(momentum);
-  return single(invocations({
-    target,
-    parameters: [
-      output(0, "direction", F),
-      output(1, "grads", F),
-      output(2, "m", F),
-      input(3, "clip"),
-    ],
-    count: n / lanes,
-    body: `
+  return inRanges(n, target, (range) =>
+    invocations({
+      target,
+      parameters: [
+        output(0, "direction", F, range),
+        output(1, "grads", F, range),
+        output(2, "m", F, range),
+        input(3, "clip"),
+      ],
+      count: range.length / lanes,
+      body: `
 if (clip[1] != 0.0f) {
   let g = clip[0] * grads[i];
   let mean = ${mu} * m[i] + g;
@@ -152,7 +185,7 @@ if (clip[1] != 0.0f) {
   direction[i] = ${F}();
 }
 grads[i] = ${F}();`,
-  }));
+    }));
 };
 
 /** y = x / (√Σ partial + eps). There are few parts, and every invocation adds them up. */
@@ -201,27 +234,29 @@ export const descend: Builder<KernelDims["descend"]> = (
 ) => {
   const lanes = lanesOf(n, decayed);
   const F = vectorOf(lanes);
-  const decay = decayed === 0 || weightDecay === 0
-    ? ""
-    : decayed === n
-    ? `${f32(weightDecay)} * params[i] + `
-    : `select(0.0f, ${f32(weightDecay)}, i < ${
-      decayed / lanes
-    }u) * params[i] + `;
-  return single(invocations({
-    target,
-    parameters: [
-      output(0, "params", F),
-      input(1, "direction", F),
-      input(2, "clip"),
-      input(3, "schedule"),
-    ],
-    count: n / lanes,
-    body: `
+  const decay = (offset: number) =>
+    decayed === 0 || weightDecay === 0
+      ? ""
+      : decayed === n
+      ? `${f32(weightDecay)} * params[i] + `
+      : `select(0.0f, ${f32(weightDecay)}, ${
+        isBefore(decayed, offset, lanes)
+      }) * params[i] + `;
+  return inRanges(n, target, (range) =>
+    invocations({
+      target,
+      parameters: [
+        output(0, "params", F, range),
+        input(1, "direction", F, range),
+        input(2, "clip"),
+        input(3, "schedule"),
+      ],
+      count: range.length / lanes,
+      body: `
 if (clip[1] != 0.0f) {
-  params[i] = params[i] - ${f32(rate)} * schedule[0] * (${decay}${
-      f32(scale)
-    } * direction[i]);
+  params[i] = params[i] - ${f32(rate)} * schedule[0] * (${decay(range.offset)}${
+        f32(scale)
+      } * direction[i]);
 }`,
-  }));
+    }));
 };

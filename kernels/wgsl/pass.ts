@@ -3,33 +3,33 @@
  * the grid. Builders write what one invocation does, one workgroup, or one row.
  */
 
-import type { Binding, Lowering, Pass, Target } from "./kernel.ts";
+import type { Binding, Lowering, Pass, Range, Target } from "./kernel.ts";
 import { grid, indent } from "./text.ts";
 
-/** An operand as a pass sees it. */
+/** An operand as a pass sees it; its name in the text is that of the binding. */
 export interface Parameter extends Binding {
-  /** Its name in the text, that of the vocabulary. */
-  readonly name: string;
   /** WGSL type of its elements. */
   readonly element: string;
 }
 
-/** An operand that the pass writes (and may read). */
+/** An operand, or a range of it, that the pass writes (and may read). */
 export function output(
   operand: number,
   name: string,
   element = "f32",
+  range: Range | undefined = undefined,
 ): Parameter {
-  return { operand, name, element, access: "read_write" };
+  return { operand, name, element, range, access: "read_write" };
 }
 
-/** An operand that the pass only reads. */
+/** An operand, or a range of it, that the pass only reads. */
 export function input(
   operand: number,
   name: string,
   element = "f32",
+  range: Range | undefined = undefined,
 ): Parameter {
-  return { operand, name, element, access: "read" };
+  return { operand, name, element, range, access: "read" };
 }
 
 /** What a pass is made of. */
@@ -80,6 +80,26 @@ export function single(pass: Pass): Lowering {
   return { passes: [pass], scratch: [] };
 }
 
+/** Words between two offsets at which every adapter binds: 256 bytes. */
+export const ALIGNMENT = 64;
+
+/**
+ * A dispatch on operands that may be longer than the adapter binds (whole stores of parameters): a pass for each
+ * range of n words that it does bind.
+ */
+export function inRanges(
+  n: number,
+  { bindingSize }: Pick<Target, "bindingSize">,
+  pass: (range: Range) => Pass,
+): Lowering {
+  const most = ALIGNMENT * Math.floor(bindingSize / 4 / ALIGNMENT);
+  const passes = Array.from({ length: Math.ceil(n / most) }, (_, i) => {
+    const offset = i * most;
+    return pass({ offset, length: Math.min(most, n - offset) });
+  });
+  return { passes, scratch: [] };
+}
+
 /** 4 if every one of these numbers is a multiple of 4, so that data can be taken four at a time; else 1. */
 export function lanesOf(...lengths: readonly number[]): 1 | 4 {
   return lengths.every((length) => length % 4 === 0) ? 4 : 1;
@@ -111,7 +131,12 @@ fn main(
 `;
   return {
     code,
-    bindings: parameters.map(({ operand, access }) => ({ operand, access })),
+    bindings: parameters.map(({ operand, access, name, range }) => ({
+      operand,
+      access,
+      name,
+      range,
+    })),
     workgroups,
   };
 }

@@ -12,6 +12,8 @@ export type Reduction = "total" | "largest";
 
 /** What a row pass is made of: the frame of any pass, and the shape of its rows. */
 export interface RowPassParts extends Omit<PassParts, "size"> {
+  /** Elements before the first row; 0 if left out. */
+  readonly skipped?: number;
   /** Elements in a row. */
   readonly width: number;
   /** Elements in all, where the last row is cut short; by default all rows are whole. */
@@ -43,9 +45,10 @@ export const EACH = "for (var k = first; k < end; k += stride)";
 export function rowPass(parts: RowPassParts): Pass {
   const { target, width, length, lanes, reductions, declarations = "", body } =
     parts;
+  const before = parts.skipped ? ` + ${parts.skipped}u` : "";
   const end = `start + ${width}u`;
   const opening = [
-    `let start = row * ${width}u;`,
+    `let start = row * ${width}u${before};`,
     `let end = ${length === undefined ? end : `min(${end}, ${length}u)`};`,
   ];
   if (target.tiling === "register" && width <= LONGEST_ALONE) {

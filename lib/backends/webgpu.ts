@@ -145,6 +145,7 @@ function target({ limits }: GPUDevice, tiling: Target["tiling"]): Target {
     workgroupStorage: limits.maxComputeWorkgroupStorageSize,
     invocations: limits.maxComputeInvocationsPerWorkgroup,
     workgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    bindingSize: limits.maxStorageBufferBindingSize,
   };
 }
 

@@ -35,12 +35,10 @@ export interface LoweredPlan {
   readonly scratch: readonly number[];
 }
 
-/** The limits that a pass has to keep. */
+/** The limits that a pass has to keep, besides those of the target. */
 export type BindingLimits = Pick<
   GPUSupportedLimits,
-  | "maxStorageBufferBindingSize"
-  | "maxStorageBuffersPerShaderStage"
-  | "minStorageBufferOffsetAlignment"
+  "maxStorageBuffersPerShaderStage" | "minStorageBufferOffsetAlignment"
 >;
 
 /**
@@ -71,16 +69,20 @@ export function lowerPlan(
       operands.push({ buffer: plan.buffers.length + i, offset: 0, length });
     });
     for (const pass of lowering.passes) {
-      const stretches = pass.bindings.map(({ operand }) => {
+      const stretches = pass.bindings.map(({ operand, range }) => {
         const stretch = operands[operand];
-        if (stretch) return stretch;
-        throw new Error(
-          `Cannot run ${
-            nameOf(dispatch)
-          }: it has ${operands.length} operands and the kernel wants number ${operand}`,
-        );
+        if (!stretch) {
+          throw new Error(
+            `Cannot run ${
+              nameOf(dispatch)
+            }: it has ${operands.length} operands and the kernel wants number ${operand}`,
+          );
+        }
+        if (!range) return stretch;
+        const { buffer, offset } = stretch;
+        return { ...range, buffer, offset: offset + range.offset };
       });
-      checkLimits(stretches, dispatch, limits);
+      checkLimits(stretches, pass.bindings, { plan, dispatch, target, limits });
       checkAliasing(stretches, pass.bindings, plan, dispatch);
       passes.push({ pass, dispatch: index, stretches });
     }
@@ -98,8 +100,13 @@ function lower(dispatch: Dispatch, target: Target): Lowering {
 
 function checkLimits(
   stretches: readonly Operand[],
-  dispatch: Dispatch,
-  limits: BindingLimits,
+  bindings: readonly Binding[],
+  { plan, dispatch, target: { bindingSize }, limits }: {
+    readonly plan: Plan;
+    readonly dispatch: Dispatch;
+    readonly target: Target;
+    readonly limits: BindingLimits;
+  },
 ): void {
   if (stretches.length > limits.maxStorageBuffersPerShaderStage) {
     throw new RangeError(
@@ -108,12 +115,14 @@ function checkLimits(
       }: it binds ${stretches.length} buffers and this adapter allows ${limits.maxStorageBuffersPerShaderStage}`,
     );
   }
-  for (const { offset, length } of stretches) {
-    if (length * 4 > limits.maxStorageBufferBindingSize) {
+  for (const [i, { buffer, offset, length }] of stretches.entries()) {
+    if (length * 4 > bindingSize) {
+      const spec = plan.buffers[buffer];
+      const store = spec?.kind === "store" ? ` of ${spec.name}` : "";
       throw new RangeError(
-        `Cannot run ${nameOf(dispatch)}: an operand of ${
+        `Cannot run ${nameOf(dispatch)}: its ${bindings[i]!.name} takes ${
           length * 4
-        } bytes is more than the ${limits.maxStorageBufferBindingSize} that this adapter binds`,
+        } bytes${store}, more than the ${bindingSize} that this adapter binds`,
       );
     }
     if (offset * 4 % limits.minStorageBufferOffsetAlignment !== 0) {

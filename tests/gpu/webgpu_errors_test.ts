@@ -91,9 +91,9 @@ gpuTest(
       await assertRejects(
         () => backend.compile(oneOperand, new Map()),
         RangeError,
-        `an operand of ${
+        `Cannot run add (sum 2): its y takes ${
           4 * length
-        } bytes is more than the ${maxStorageBufferBindingSize}`,
+        } bytes, more than the ${maxStorageBufferBindingSize} that this adapter binds`,
       );
     }
     assertEquals(backend.allocatedBytes, 0);
