@@ -9,6 +9,7 @@ import {
 } from "@std/assert";
 import type { Backend } from "../lib/backends/backend.ts";
 import { openReference } from "../lib/backends/reference.ts";
+import type { F64 } from "../lib/backends/reference/kernel.ts";
 import { causalityChecks, spread } from "../lib/checks/causality.ts";
 import { gradientChecks } from "../lib/checks/gradients.ts";
 import { kernelChecks } from "../lib/checks/kernels.ts";
@@ -75,6 +76,17 @@ Deno.test("Gradient checks notice a wrong derivative on the device", async () =>
   // Llama and the last one have SwiGLU instead.
   assertEquals([...found.keys()], ["nanoGPT", "modern"]);
   assertStringIncludes(found.get("nanoGPT")!.found, "on this device: ");
+});
+
+Deno.test("Gradient checks notice a gradient that is no number", async () => {
+  const found = await troubles(gradientChecks, {
+    kernels: { normBackward: ([dx]: [F64]) => void dx.fill(NaN) },
+  });
+  assertEquals(found.size, 4);
+  for (const { found: told } of found.values()) {
+    assertStringIncludes(told, "on this device: ");
+    assertStringIncludes(told, "NaN, in float64");
+  }
 });
 
 Deno.test("Causality checks notice a mask that lets all through", async () => {

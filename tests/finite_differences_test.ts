@@ -79,7 +79,7 @@ function gradientError({ inputs, forward, backward }: Claim): number {
     assertGreater(scale, 0, `the gradient by ${name} is zero everywhere`);
     for (let i = 0; i < x.length; i++) {
       const error = Math.abs(dx[i]! - slope(value, x, i)) / scale;
-      if (!(error <= worst)) worst = error; // Also where the error is NaN.
+      worst = Math.max(worst, error); // NaN stays NaN
     }
   }
   return worst;

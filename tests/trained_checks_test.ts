@@ -3,7 +3,10 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Backend } from "../lib/backends/backend.ts";
 import { openReference } from "../lib/backends/reference.ts";
+import { attention } from "../lib/backends/reference/attention.ts";
+import type { F64 } from "../lib/backends/reference/kernel.ts";
 import { fullReach } from "../lib/checks/causality.ts";
+import { sideBySide } from "../lib/checks/side_by_side.ts";
 import { compareLoss } from "../lib/checks/told_loss.ts";
 import { trainedChecks, type TrainedSubject } from "../lib/checks/trained.ts";
 import { variant } from "../lib/checks/variants.ts";
@@ -134,6 +137,51 @@ Deno.test("Two paths are apart from a thousandth of a nat on", async () => {
   const far = await apart(1.3);
   assert(far.apart > 1e-3 && far.apart < 1e-2, `${far.apart}`);
   assertEquals(far.status, "failed");
+});
+
+Deno.test("What makes earlier logits no numbers is a leak", async () => {
+  let before: number | undefined;
+  await using backend = openFaulty({
+    kernels: {
+      attention: (outputs: [F64, F64], inputs: [F64], dims) => {
+        attention(outputs, inputs, dims);
+        const sum = inputs[0].reduce((sum, x) => sum + x, 0);
+        before ??= sum;
+        if (sum !== before) outputs[0][0] = NaN; // of the first position
+      },
+    },
+  });
+  const config = { ...variant("the defaults").config, nLayer: 1 };
+  await using model = await Model.create(config, { backend });
+  const heldOut = Int32Array.from({ length: 60 }, (_, i) => i * i % 7);
+  const subject = { model, heldOut, training: heldOut, tokens: 60 };
+  const { status } = await verdictOn("full pass", subject);
+  assertEquals(status, "failed");
+});
+
+Deno.test("Prompts side by side may differ by a thousandth from what each gets alone", async () => {
+  const model = { config: { blockSize: 8, vocabSize: 2 } } as Model;
+  const text = Int32Array.of(0, 1, 1, 0, 1, 0, 0, 1);
+  const statusOf = async (off: number) => {
+    const { status } = await sideBySide(
+      model,
+      text,
+      async function* (_, prompts, { sampler }) {
+        const logits = new Float64Array(2 * prompts.length);
+        if (prompts.length > 1) logits[2] = off; // of the second prompt's first token
+        yield await Promise.resolve(
+          sampler!.sampleBatch(logits, { rows: prompts.length, step: 0 }),
+        );
+      },
+    );
+    return status;
+  };
+  for (const off of [0, 0.9e-3, -0.9e-3]) {
+    assertEquals(await statusOf(off), "ok");
+  }
+  for (const off of [1.1e-3, -1.1e-3, NaN]) {
+    assertEquals(await statusOf(off), "failed", `${off}`);
+  }
 });
 
 Deno.test("A loss as told may be a thousandth of a nat off, to either side", async () => {

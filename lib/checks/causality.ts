@@ -130,8 +130,7 @@ function largestChange(
 ): number {
   let most = 0;
   for (let i = from; i < to; i++) {
-    const change = Math.abs(a[i]! - b[i]!);
-    if (!(change <= most)) most = change; // NaN too
+    most = Math.max(most, Math.abs(a[i]! - b[i]!)); // NaN stays NaN
   }
   return most;
 }
@@ -201,7 +200,7 @@ async function full(model: Model, tokens: Int32Array): Promise<Finding> {
   const T = tokens.length / 2;
   const positions = spread(T, T);
   for (const reach of await fullReach(model, { tokens, positions })) {
-    if (reach.before > 0 || reach.other > 0) {
+    if (reach.before !== 0 || reach.other !== 0) {
       const most = Math.max(reach.before, reach.other);
       const found = `earlier logits change by ${most.toPrecision(2)}`;
       return { status: "failed", found, hint };

@@ -128,7 +128,7 @@ export async function compareWithDifferences(lesson: Lesson): Promise<Worst> {
       const expected = await lesson.difference(i);
       const tolerance = DIFFERENCE_TOLERANCE * Math.max(1, Math.abs(expected));
       const worst = Math.abs(gradient[i]! - expected) / tolerance;
-      if (!(worst <= result.worst)) {
+      if (worst > result.worst || Number.isNaN(worst)) {
         const at = `${name}[${i - offset}]: ${
           gradient[i]
         }, by differences ${expected}`;
@@ -222,7 +222,7 @@ function compareGradients(
     for (let i = offset; i < offset + length; i++) {
       const error = Math.abs(actual[i]! - expected[i]!);
       const worst = error / (DEVICE_TOLERANCE * largest);
-      if (!(worst <= result.worst)) {
+      if (worst > result.worst || Number.isNaN(worst)) {
         const at = `${name}[${i - offset}]: ${actual[i]}, in float64 ${
           expected[i]
         }`;

@@ -53,7 +53,7 @@ export async function sideBySide(
         worst = Math.max(worst, Math.abs(x - beside[i]!));
       });
     });
-    if (worst > TOLERANCE) different++;
+    if (!(worst <= TOLERANCE)) different++;
     most = Math.max(most, worst);
   }
   const numbers = { different, prompts: prompts.length, most };

@@ -159,7 +159,7 @@ async function* checkLeaks(
   yield await verdict("full pass", async () => {
     const tokens = Int32Array.of(...first!, ...second!);
     const reaches = await fullReach(model, { tokens, positions });
-    const leaks = reaches.filter(({ before }) => before > 0);
+    const leaks = reaches.filter(({ before }) => before !== 0);
     const most = Math.max(...reaches.map(({ before }) => before));
     return leaks.length === 0 ? unchanged(reaches.length) : failed(
       `LEAK: ${leaks.length} of ${reaches.length} changed tokens change earlier logits, by up to ${

@@ -69,8 +69,7 @@ export async function orderChange(
     const ids = Int32Array.from(tokens, (id, i) => tokens[order[i]!] ?? id);
     ids[length - 1] = tokens[length - 1]!;
     (await last(ids)).forEach((logit, i) => {
-      const change = Math.abs(logit - original[i]!);
-      if (!(change <= largest)) largest = change; // NaN too
+      largest = Math.max(largest, Math.abs(logit - original[i]!)); // NaN stays NaN
     });
   }
   return { largest, share: largest / size };
