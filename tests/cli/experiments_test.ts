@@ -1,6 +1,10 @@
 /** The experiments from the command line: planned, run, reported. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { candidates, roundPlan } from "../../lib/lab/minimal.ts";
+import { trialsOf } from "../../lib/lab/plan.ts";
+import { presets } from "../../lib/presets.ts";
+import { Tokenizer } from "../../lib/tokenizer.ts";
 import { play } from "../lab/play.ts";
 import { Workplace } from "./process.ts";
 
@@ -75,6 +79,37 @@ Deno.test("lab minimal searches in rounds, and confirms what it finds", async ()
   const other = await here.run([...args, "--steps", "9", "--with", "m"]);
   assertEquals(other.code, 1);
   assertStringIncludes(other.stderr, "Cannot report with m: it is a search of");
+});
+
+Deno.test("lab minimal says that all diverged", async () => {
+  await using here = await place();
+  const text = await Deno.readTextFile(here.file("text.txt"));
+  const options = {
+    ...{ preset: presets.tiny, name: "tiny", data: "text.txt", arms: 3 },
+    vocabSize: Tokenizer.chars(text).vocabSize,
+    ...{ steps: 40, least: 4000, most: 20_000 },
+  };
+  const plan = roundPlan(options, { round: 1, cells: candidates(options) });
+  await Deno.mkdir(here.file("m/round-1"), { recursive: true });
+  await here.write("m/round-1/plan.json", JSON.stringify(plan));
+  const outcomes = trialsOf(plan).map(({ id, cell, seed, setting }) => ({
+    ...{ id, cell, seed, setting, parameters: 5000, steps: 3, tokens: 9 },
+    ...{ valLoss: null, trainLoss: null, curve: [], seconds: 1 },
+    diverged: { step: 3, message: "the loss is no number" },
+  }));
+  await here.write(
+    "m/round-1/trials.jsonl",
+    outcomes.map((outcome) => `${JSON.stringify(outcome)}\n`).join(""),
+  );
+  const { code, stderr } = await here.run([
+    ...["lab", "minimal", ...onText, "--steps", "40", "--arms", "3"],
+    ...["--most", "20000", "--out", "m"],
+  ]);
+  assertEquals(code, 1, stderr);
+  assertStringIncludes(
+    stderr,
+    "Cannot go on: no trial of m/round-1 has a loss",
+  );
 });
 
 Deno.test("lab works tells what a text asks for, and what a model reaches", async () => {

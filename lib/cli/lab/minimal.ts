@@ -132,6 +132,14 @@ async function search(
     const kept = finished(rounds.at(-1) ?? []);
     if (round > 1) {
       cells = among(cells, survivors(kept, armsOf(round, options.arms)));
+      if (cells.length === 0) {
+        throw new CommandError(
+          `Cannot go on: no trial of ${
+            join(path, `round-${round - 1}`)
+          } has a loss`,
+          "all diverged; another preset may not",
+        );
+      }
     }
     const plan = roundPlan(options, { round, cells });
     rounds.push(await outcomesOf(join(path, `round-${round}`), plan, flags));

@@ -130,7 +130,8 @@ export function probeChart(plotter: Plotter, { cells }: Findings): Markup {
 /** What probes read at each position. */
 export function readingChart(plotter: Plotter, { T, cells }: Findings): Markup {
   const none = cells.find(({ name }) => name === "none");
-  const parts = none?.parts.filter(({ part }) => part !== "final norm") ?? [];
+  if (none === undefined) return markup``;
+  const parts = none.parts.filter(({ part }) => part !== "final norm");
   const points = [
     ...parts.flatMap(({ part, means }) =>
       means.map((y, x) => ({ name: part, x: x + 1, y: y + 1 }))
@@ -226,6 +227,7 @@ function curves(
     readonly marginRight?: number;
   },
 ): Markup {
+  if (points.length === 0) return markup``;
   const { plot } = plotter;
   const byName = Map.groupBy(points, ({ name }) => name);
   const limits = limit === undefined ? [] : [limit];

@@ -7,6 +7,7 @@ import {
   beyondTable,
   contextTable,
   depthTable,
+  NOTHING,
   orderTable,
   partTable,
   probeTable,
@@ -125,6 +126,7 @@ ${
 }
 
 function shown({ head, rows }: Table, keep?: number): Markup {
+  if (rows.length === 0) return markup`<p>${NOTHING}</p>`;
   return table({
     ...{ caption: head.join(", "), head, rows },
     ...(keep !== undefined && { keep }),

@@ -53,7 +53,7 @@ export function answer(
 export function unlikeNone({ cells }: Findings): string | undefined {
   return cells.some(({ worth }) => worth !== undefined)
     ? undefined
-    : "Nothing is compared with `none`, the model without positions: it or all others have no loss with the same seed.";
+    : "Nothing is compared with `none`, the model without positions: there are no two losses of the same seed.";
 }
 
 /** What stands above the first table, and what chance does to the intervals of all. */
@@ -369,7 +369,11 @@ export function positionsText(
   ].join("\n");
 }
 
+/** Stands where a table would have no row. */
+export const NOTHING = "No trial shows this yet.";
+
 function markdown({ head, rows }: Table): string {
+  if (rows.length === 0) return NOTHING;
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [
     line(head),
