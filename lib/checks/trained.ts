@@ -157,7 +157,7 @@ async function* checkLeaks(
   const [first, second] = spreadWindows(heldOut, { count: 2, length: T });
 
   yield await verdict("full pass", async () => {
-    const tokens = Int32Array.of(...first!, ...second!);
+    const tokens = Int32Array.from([...first!, ...second!]);
     const reaches = await fullReach(model, { tokens, positions });
     const leaks = reaches.filter(({ before }) => before !== 0);
     const most = Math.max(...reaches.map(({ before }) => before));
@@ -261,7 +261,9 @@ async function* checkOwnText(
       seed: SEED,
       signal,
     });
-    written = added.map((text, row) => Int32Array.of(...firsts[row]!, ...text));
+    written = added.map((text, row) =>
+      Int32Array.from([...firsts[row]!, ...text])
+    );
     const { scorer, windows } = evidence;
     const { drawn } = await evidence.forced();
     const { own, predicted, heldOut: real, gap, allowed } = driftOf({

@@ -90,10 +90,9 @@ function read(
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     const [complaint, hint] = error.message.split("\nhint: ");
+    const text = String(error.cause ?? texts.at(-1));
     throw new UsageError(
-      `Cannot use --${name} ${texts.at(-1)}: ${
-        JSON.stringify(texts.at(-1))
-      } ${complaint}`,
+      `Cannot use --${name} ${text}: ${JSON.stringify(text)} ${complaint}`,
       hint,
     );
   }

@@ -11,7 +11,9 @@ import { type Checkpoint, decodeCheckpoint } from "../checkpoint.ts";
 import { modelConfig, trainConfig } from "../config.ts";
 import { checkCount, flatParameters } from "../parameters.ts";
 import { parameterLayout } from "../plans.ts";
+import { exists, readLineGroups } from "./files.ts";
 import { files, readRunConfig } from "./run_directory.ts";
+import { readEventLines } from "./run_events.ts";
 import type { TrainedModel } from "./trained_model.ts";
 
 /**
@@ -133,29 +135,33 @@ async function checkMetrics(
   directory: string,
   { training }: Checkpoint,
 ): Promise<Finding> {
-  const bytes = await read(join(directory, files.metrics));
-  if (bytes === undefined) return missing(files.metrics);
-  const lines = new TextDecoder().decode(bytes).split("\n");
-  const rest = lines.pop(); // after the last line's end there is nothing
+  const path = join(directory, files.metrics);
+  if (!await exists(path)) return missing(files.metrics);
   let step = 0;
   let evaluations = 0;
-  for (const [index, json] of lines.entries()) {
-    const line = parsed(json);
-    const failed = (reason: string): Finding => ({
-      status: "failed",
-      found: `line ${index + 1}: ${reason}`,
-      hint:
-        "the curve that it draws is not this run's: someone edited it, or two processes wrote",
-    });
-    if (line === undefined) return failed("it is no event");
-    if (line.event === "eval") evaluations++;
-    if (line.event !== "step") continue;
-    if (line.step !== step + 1) {
-      return failed(`step ${line.step} comes after step ${step}`);
-    }
-    step = line.step;
-    if (line.loss === null) {
-      return failed(`the loss of step ${step} is no number`);
+  let number = 0;
+  let isCut = false; // the line before
+  const failed = (reason: string): Finding => ({
+    status: "failed",
+    found: `line ${number}: ${reason}`,
+    hint:
+      "the curve that it draws is not this run's: someone edited it, or two processes wrote",
+  });
+  for await (const lines of readLineGroups(path)) {
+    for (const json of lines) {
+      if (isCut) return failed("it is no event");
+      number++;
+      const line = parsed(json);
+      isCut = line === undefined;
+      if (line?.event === "eval") evaluations++;
+      if (line?.event !== "step") continue;
+      if (line.step !== step + 1) {
+        return failed(`step ${line.step} comes after step ${step}`);
+      }
+      step = line.step;
+      if (line.loss === null) {
+        return failed(`the loss of step ${step} is no number`);
+      }
     }
   }
   if (training !== undefined && step < training.step) {
@@ -167,7 +173,7 @@ async function checkMetrics(
     };
   }
   const found = `steps 1 to ${step}, each once; ${evaluations} evaluations`;
-  if (rest !== "") {
+  if (isCut) {
     return {
       status: "warning",
       found: `${found}; its last line is cut short`,
@@ -177,9 +183,9 @@ async function checkMetrics(
   return { status: "ok", found, numbers: { steps: step, evaluations } };
 }
 
-function parsed(json: string): Line | undefined {
+function parsed(json: string | undefined): Line | undefined {
   try {
-    const line = JSON.parse(json);
+    const line = JSON.parse(json ?? "");
     return typeof line?.step === "number" ? line : undefined;
   } catch {
     return undefined;
@@ -190,13 +196,14 @@ function parsed(json: string): Line | undefined {
 export async function recordedLoss(
   { path, checkpoint: { training } }: TrainedModel,
 ): Promise<number | undefined> {
-  const bytes = await read(join(dirname(path), files.metrics));
-  if (bytes === undefined || training === undefined) return undefined;
-  const lines = new TextDecoder().decode(bytes).split("\n").map(parsed);
-  return lines.findLast((line) =>
-    line?.event === "eval" && line.step === training.step &&
-    line.tokens === line.ofTokens
-  )?.valLoss ?? undefined;
+  let loss: number | undefined;
+  const file = join(dirname(path), files.metrics);
+  for await (const { event } of readEventLines(file, { lastStep: true })) {
+    const line: Line = event;
+    if (line.event !== "eval" || line.step !== training?.step) continue;
+    if (line.tokens === line.ofTokens) loss = line.valLoss ?? undefined;
+  }
+  return loss;
 }
 
 /** A file's bytes; undefined if there is none. */

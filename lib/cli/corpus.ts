@@ -82,13 +82,10 @@ export async function loadCorpus(
     );
   }
   await using opened = new AsyncDisposableStack();
-  const sources: TextSource[] = [];
+  const sources: (readonly TextSource[])[] = [];
   for (const part of parts) {
-    if (isDatasetName(part)) sources.push(await namedSource(part, signal));
-    else {
-      const found = opened.use(await openPath(part, signal));
-      sources.push(...found.sources);
-    }
+    if (isDatasetName(part)) sources.push([await namedSource(part, signal)]);
+    else sources.push(opened.use(await openPath(part, signal)).sources);
   }
   const [first = "", ...more] = parts.map((part) =>
     isDatasetName(part) || part === STDIN ? part : resolve(part)
@@ -98,7 +95,7 @@ export async function loadCorpus(
     : isDatasetName(first)
     ? { name: first }
     : { file: first };
-  return await readTokens(sources, where, options);
+  return await readTokens(sources.flat(), where, options);
 }
 
 /** Loads tiny Shakespeare or, where it cannot be had, Moby Dick, and says so. */

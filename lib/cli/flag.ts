@@ -24,7 +24,7 @@ export interface Flag<Value> {
   /**
    * The value of all the texts given, at least one; those of a switch are `true` and `false`.
    *
-   * @throws {RangeError} saying what the text is not, as `is not an integer`
+   * @throws {RangeError} saying what the text is not, as `is not an integer`; its cause is the text, unless that is the last
    */
   read(texts: readonly string[]): Value;
 }
@@ -133,6 +133,21 @@ export function numberOrOff(
   return { ...text, value: range.whole ? "N|off" : "X|off", range, read };
 }
 
+/** A flag that may be given several times, each time with a number or one of a few words. */
+export function numbersOrWords<Word extends string>(
+  value: string,
+  words: readonly Word[],
+  text: FlagText,
+  range: Range,
+): Flag<readonly (number | Word)[]> {
+  const read = (texts: readonly string[]) =>
+    texts.map((given) =>
+      words.find((word) => word === given) ??
+        toNumber(given, range, ` or one of ${words.join(", ")}`)
+    );
+  return { ...text, value, words, range, read };
+}
+
 /** A flag with a count, where 0 or the word `all` means no limit; it gives 0 for both. */
 export function countOrAll(text: FlagText): Flag<number> {
   const range: Range = { least: 0, whole: true };
@@ -162,5 +177,5 @@ function toNumber(text: string, range: Range, or = ""): number {
   // Number() also takes "", " 1 " and "0x10".
   const isNumber = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text);
   if (isNumber && isWithin(Number(text), range)) return Number(text);
-  throw new RangeError(`is not ${rangeName(range)}${or}`);
+  throw new RangeError(`is not ${rangeName(range)}${or}`, { cause: text });
 }

@@ -140,7 +140,7 @@ async function listFolder(
     const path = join(folder, name);
     if (isDirectory) {
       const inside = await listFolder(path, signal);
-      files.push(...inside.files);
+      for (const file of inside.files) files.push(file); // more than a call has arguments
       others += inside.others;
     } else if (textExtensions.some((end) => name.toLowerCase().endsWith(end))) {
       const { isFile, size } = await Deno.stat(path);

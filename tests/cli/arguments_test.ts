@@ -153,6 +153,24 @@ Deno.test("Names that other programs have for a flag mean that flag", () => {
   assertEquals(trainFlags("--max_iters", "7"), { maxSteps: 7 });
   assertEquals(trainFlags("--steps", "1", "--max-iters", "7"), { maxSteps: 7 });
   assertEquals(trainFlags("--max-iters", "7", "--steps", "1"), { maxSteps: 1 });
+  // As nanoGPT's own command lines have them.
+  const nanoGpt = "--max_iters=2000 --lr_decay_iters=2000 --min_lr=1e-4 " +
+    "--learning_rate=1e-3 --warmup_iters=100 --gradient_accumulation_steps=4 " +
+    "--eval_interval=250 --batch_size=12 --block_size=64 --n_layer=4 " +
+    "--n_head=4 --n_embd=128 --dropout=0.1 --weight_decay=0.1 --beta2=0.99 " +
+    "--grad_clip=1.0 --no_bias";
+  assertEquals(trainFlags(...nanoGpt.split(" ")), {
+    ...{ maxSteps: 2000, decaySteps: 2000, minLearningRate: 1e-4 },
+    ...{ learningRate: 1e-3, warmupSteps: 100, gradAccumulation: 4 },
+    ...{ evalInterval: 250, batchSize: 12, blockSize: 64, nLayer: 4 },
+    ...{ nHead: 4, nEmbd: 128, dropout: 0.1, weightDecay: 0.1, beta2: 0.99 },
+    ...{ gradClip: 1, bias: false },
+  });
+  const sample = "--max_new_tokens 9 --top_k=5 --num_samples 2";
+  assertEquals(
+    parseArguments(sample.split(" "), sampleVerb).flags,
+    { tokens: 9, topK: 5, numSamples: 2 },
+  );
   const { flags } = parseArguments(["--max-new-tokens", "9"], sampleVerb);
   assertEquals(flags, { tokens: 9 });
 });

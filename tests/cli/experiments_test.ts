@@ -135,7 +135,7 @@ Deno.test("lab refuses experiments that make no sense", async () => {
     ["ablate --seeds 0", 2, "is not an integer from 1 to 100"],
     ["ablate --jobs 0 --preset tiny", 2, "is not an integer from 1 to 256"],
     ["ablate --measure all", 2, "is none of loss, sample, works"],
-    ["minimal --data text.txt --target best", 2, "neither a loss nor a rung"],
+    ["minimal --data text.txt --target best", 2, "above 0 or one of uniform,"],
     [
       "minimal --data text.txt --least 9 --most 9",
       2,
@@ -167,4 +167,70 @@ Deno.test("lab plan refuses what an experiment has no use for", async () => {
     assertEquals(code, 2, stderr);
     assertStringIncludes(stderr, says);
   }
+});
+
+Deno.test("What lab flags say is refused before a text or a study is looked for", async () => {
+  await using here = await Workplace.create();
+  const cases: readonly (readonly [line: string, message: string])[] = [
+    ["run no-such-study --shard 5/4", '"5/4" is not I/N with I from 1 to N'],
+    ["run no-such-study --shard 0/4", '"0/4" is not I/N'],
+    ["run no-such-study --shard half", '"half" is not I/N'],
+    [
+      "minimal --data no-such-file --target 1.7 --target speling --target 2",
+      'Cannot use --target speling: "speling" is not a number above 0 or one of uniform, unigram,',
+    ],
+    ["minimal --data no-such-file --target 0", '"0" is not a number above 0'],
+    ["minimal --data no-such-file --least 9 --most 9", "from 9 to 9"],
+    ["ablate --data -", "standard input, which can be read only once"],
+    ["plan ablate --data -", "hint: name a file"],
+    ["scaling --data=-", "standard input, which can be read only once"],
+    ["minimal --data -", "standard input, which can be read only once"],
+    ["ablate --device reference --threads 2", "Cannot use --threads with"],
+    ["positions --device webgpu --threads 2", "Cannot use --threads with"],
+    ["run no-such-study --device webgpu --threads 2", "Cannot use --threads"],
+  ];
+  await Promise.all(cases.map(async ([line, message]) => {
+    const { code, stderr } = await here.run(["lab", ...line.split(" ")]);
+    assertEquals(code, 2, line);
+    assertStringIncludes(stderr, message, line);
+  }));
+  assertEquals(
+    (await Array.fromAsync(Deno.readDir(here.path))).map(({ name }) => name),
+    ["text.txt"],
+  );
+});
+
+Deno.test("lab refuses a plan whose data is standard input", async () => {
+  await using here = await Workplace.create();
+  await here.run("lab plan ablate --quick --out s".split(" "));
+  const plan = JSON.parse(await Deno.readTextFile(here.file("s/plan.json")));
+  await here.write("s/plan.json", JSON.stringify({ ...plan, data: "-" }));
+  for (const verb of ["run", "merge", "report"]) {
+    const { code, stderr } = await here.run(["lab", verb, "s"]);
+    assertEquals(code, 1, verb);
+    assertStringIncludes(
+      stderr,
+      "plan.json: its data is standard input, which can be read only once\nhint: name a file",
+    );
+  }
+});
+
+Deno.test("lab --part takes a field's name, its flag, or the name with underscores", async () => {
+  await using here = await Workplace.create();
+  const cells = async (...parts: string[]) => {
+    const flags = parts.flatMap((part) => ["--part", part]);
+    const out = parts.join("+");
+    const { code, stdout, stderr } = await here.run(
+      ["lab", "plan", "ablate", "--quick", "--out", out, ...flags],
+    );
+    assertEquals(code, 0, stderr);
+    return stdout;
+  };
+  const field = await cells("nLayer");
+  assertStringIncludes(field, "nLayer");
+  for (const name of ["n-layer", "n_layer"]) {
+    assertEquals(await cells(name), field);
+  }
+  const both = await cells("nLayer", "normPlacement");
+  assertEquals(await cells("n-layer", "norm_placement"), both);
 });

@@ -115,7 +115,7 @@ Deno.test("lab refuses what it cannot do", async () => {
   const cases: [args: string, code: number, says: string][] = [
     ["lab run", 2, "Cannot tell which study"],
     ["lab run nowhere", 1, "there is no such file"],
-    ["lab run a --shard 3/2", 2, "it is not I/N"],
+    ["lab run a --shard 3/2", 2, "is not I/N"],
     ["lab run b", 1, "trial c.s1: nEmbd (8) is not a multiple of nHead (3)"],
     ["lab report a", 1, "does not hold the outcome of a trial"],
     ["lab run a --jobs 0", 2, "Cannot use --jobs 0"],

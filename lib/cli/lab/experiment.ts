@@ -11,6 +11,7 @@ import type { Arguments } from "../arguments.ts";
 import { exitCode, UsageError } from "../errors.ts";
 import { flagName } from "../flag.ts";
 import { nearest } from "../nearest.ts";
+import { placement } from "../placement.ts";
 import { program } from "../program.ts";
 import { writeError, writeOutput } from "../terminal.ts";
 import { writeReport } from "./report.ts";
@@ -51,6 +52,7 @@ export async function labExperiment(
   name: ExperimentName,
   { flags }: Arguments<Given>,
 ): Promise<number> {
+  placement(flags);
   const study = await start(name, flags);
   const code = await runAndMerge(study, flags);
   if (code === exitCode.ok) await writeOutput(await writeReport(study));

@@ -32,6 +32,7 @@ import {
   UsageError,
 } from "../errors.ts";
 import { Interrupt } from "../interrupt.ts";
+import { placement } from "../placement.ts";
 import { writeError, writeOutput } from "../terminal.ts";
 import { runAndMerge } from "./experiment.ts";
 import { ladderOf } from "./ladder.ts";
@@ -61,6 +62,13 @@ export async function labMinimal(
   { flags }: Arguments<LabMinimalFlags>,
 ): Promise<number> {
   const { preset: name = DEFAULT_PRESET, data = "tinyshakespeare" } = flags;
+  const { least = 4000, most = 160_000 } = flags;
+  if (least >= most) {
+    throw new UsageError(
+      `Cannot search from ${least} to ${most} parameters: --least is not below --most`,
+    );
+  }
+  placement(flags);
   const preset = presets[name];
   const { rungs, vocabSize } = await ladder(data, preset.tokenizer);
   const options: SearchOptions = {
@@ -70,13 +78,15 @@ export async function labMinimal(
     vocabSize,
     arms: flags.arms ?? 32,
     steps: flags.steps ?? preset.train.maxSteps ?? 5000,
-    least: flags.least ?? 4000,
-    most: flags.most ?? 160_000,
+    least,
+    most,
   };
-  checkOptions(options);
   const known = data === "tinyshakespeare" ? KNOWN : [];
-  const targets = flags.target?.map((text) => targetOf(text, rungs)) ??
-    [...known.map(({ loss }) => loss), ...rungs];
+  const targets: readonly Target[] =
+    flags.target?.map((target) =>
+      rungs.find(({ name }) => name === target) ?? Number(target)
+    ) ??
+      [...known.map(({ loss }) => loss), ...rungs];
   const path = flags.out ?? join("studies", `minimal-${name}`);
   const { with: others = [] } = flags;
   const loaded = await Promise.all(others.map((dir) => earlier(dir, options)));
@@ -216,23 +226,4 @@ async function outcomesOf(
     throw new CommandError(`Cannot go on: trials of ${path} have failed`);
   }
   return outcomes;
-}
-
-function targetOf(text: string, rungs: readonly Rung[]): Target {
-  const rung = rungs.find(({ name }) => name === text);
-  if (rung !== undefined) return rung;
-  const loss = Number(text);
-  if (text.trim() !== "" && loss > 0) return loss;
-  throw new UsageError(
-    `Cannot use --target ${text}: it is neither a loss nor a rung`,
-    `the rungs are ${rungs.map(({ name }) => name).join(", ")}`,
-  );
-}
-
-function checkOptions({ least, most }: SearchOptions): void {
-  if (least >= most) {
-    throw new UsageError(
-      `Cannot search from ${least} to ${most} parameters: --least is not below --most`,
-    );
-  }
 }

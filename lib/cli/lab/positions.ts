@@ -2,6 +2,7 @@
 
 import type { Arguments } from "../arguments.ts";
 import { exitCode } from "../errors.ts";
+import { placement } from "../placement.ts";
 import { writeOutput } from "../terminal.ts";
 import { runAndMerge, startPositions } from "./experiment.ts";
 import { writeReport } from "./report.ts";
@@ -11,6 +12,7 @@ import type { LabPositionsFlags } from "./positions_verb.ts";
 export async function labPositions(
   { flags }: Arguments<LabPositionsFlags>,
 ): Promise<number> {
+  placement(flags);
   const study = await startPositions(flags);
   const code = await runAndMerge(study, flags);
   if (code === exitCode.ok) await writeOutput(await writeReport(study));

@@ -18,6 +18,7 @@ import { checkPlan, type Plan } from "../../lab/plan.ts";
 import type { OrderResult } from "../../lab/positions/order.ts";
 import type { Rung } from "../../lab/works.ts";
 import { CommandError, reasonOf } from "../errors.ts";
+import { STDIN } from "../text_source.ts";
 import { exists, ifThere, readLines, replaceFile } from "../files.ts";
 
 /** Names of the files. */
@@ -57,13 +58,21 @@ export class Study {
         "a study is a directory with a plan.json",
       );
     }
+    let plan: Plan;
     try {
-      return new Study(path, checkPlan(JSON.parse(text)));
+      plan = checkPlan(JSON.parse(text));
     } catch (error) {
       const reason = (error as Error).message
         .replace(/^Cannot use this plan: /, "");
       throw new CommandError(`Cannot use ${file}: ${reason}`);
     }
+    if (plan.data === STDIN) {
+      throw new CommandError(
+        `Cannot use ${file}: its data is standard input, which can be read only once`,
+        "name a file: every process of a study reads its text",
+      );
+    }
+    return new Study(path, plan);
   }
 
   /**
@@ -153,8 +162,8 @@ export class Study {
   }
 
   /**
-   * Locks a trial for this process; undefined if another one runs it. It stays locked
-   * until it is disposed of.
+   * Locks a trial for this process; undefined if another one runs it, or has finished it meanwhile. It stays
+   * locked until it is disposed of.
    */
   async claim(id: string): Promise<Claim | undefined> {
     const path = this.#outcomePath(id);
@@ -164,8 +173,13 @@ export class Study {
         create: true,
         write: true,
       });
-      if (await file.tryLock(true)) return new Claim(path, file);
+      const isOurs = await file.tryLock(true);
+      if (isOurs && !await this.isDone(id)) return new Claim(path, file);
       file.close();
+      if (!isOurs) return undefined;
+      // The other's file has its final name by now: what is here is new and empty.
+      const partial = `${path}.partial`;
+      await ifThere(partial, Deno.remove(partial));
       return undefined;
     } catch (error) {
       throw new CommandError(`Cannot write ${path}: ${reasonOf(error)}`);

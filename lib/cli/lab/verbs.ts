@@ -2,19 +2,23 @@
 
 import type { Device } from "../../backends/open.ts";
 import type { Measure } from "../../lab/plan.ts";
+import { type RungName, rungNames } from "../../lab/works.ts";
 import { DEFAULT_PRESET, type PresetName, presets } from "../../presets.ts";
 import {
   atLeastOne,
   choice,
   cores,
   dataFlag,
+  type Flag,
   type FlagsOf,
   integer,
+  numbersOrWords,
   text,
   texts,
   toggle,
 } from "../flag.ts";
 import { type AnyVerb, commonFlags, type Verb } from "../verbs.ts";
+import { STDIN } from "../text_source.ts";
 import { labMuseumVerb } from "./museum_verb.ts";
 import { labPositionsVerb } from "./positions_verb.ts";
 
@@ -26,6 +30,20 @@ export interface LabRunFlags {
   threads: number;
   help: boolean;
 }
+
+/** `--shard`: the trials of one part, every N-th of the plan, so that no part gets all the long ones. */
+const shardFlag: Flag<string> = {
+  ...text("I/N", {
+    help: "run only every N-th trial of the plan, from the I-th on",
+    without: "1/1",
+  }),
+  read: (texts) => {
+    const given = texts.at(-1)!;
+    const [, index, count] = /^(\d+)\/(\d+)$/.exec(given) ?? [];
+    if (Number(index) >= 1 && Number(index) <= Number(count)) return given;
+    throw new RangeError("is not I/N with I from 1 to N, such as 2/4");
+  },
+};
 
 /** `lab run`. */
 export const labRunVerb: Verb<LabRunFlags> = {
@@ -44,10 +62,7 @@ export const labRunVerb: Verb<LabRunFlags> = {
     ],
   ],
   flags: {
-    shard: text("I/N", {
-      help: "only the I-th of N parts of the plan",
-      without: "1/1",
-    }),
+    shard: shardFlag,
     jobs: integer({
       help: "processes that share the work, each with one thread",
       without: "1: this one, with all threads",
@@ -125,10 +140,19 @@ const experimentFlags: FlagsOf<ExperimentFlags> = {
     help: "the recipe that the experiment starts from",
     without: DEFAULT_PRESET,
   }),
-  data: text("NAME|FILE", {
-    help: "tinyshakespeare, moby-dick, or a file of UTF-8 text",
-    without: "tinyshakespeare",
-  }),
+  data: {
+    ...text("NAME|PATH", {
+      help:
+        "tinyshakespeare, moby-dick, a file of UTF-8 text, or a folder of .txt and .md files",
+      without: "tinyshakespeare",
+    }),
+    read: (texts) => {
+      if (texts.at(-1) !== STDIN) return texts.at(-1)!;
+      throw new RangeError(
+        "is standard input, which can be read only once; every process of a study reads its text\nhint: name a file",
+      );
+    },
+  },
   steps: integer({
     help: "steps of the longest trials",
     without: "chosen by the experiment",
@@ -234,7 +258,7 @@ export const labScalingVerb: Verb<ExperimentFlags> = {
 /** What `lab minimal` can be told. */
 export interface LabMinimalFlags
   extends Omit<ExperimentFlags, "seeds" | "measure" | "quick"> {
-  target: readonly string[];
+  target: readonly (number | RungName)[];
   arms: number;
   least: number;
   most: number;
@@ -251,10 +275,11 @@ export const labMinimalVerb: Verb<LabMinimalFlags> = {
     ["lab minimal --target spells", "for one rung; lab works lists the rungs"],
   ],
   flags: {
-    target: texts("LOSS|RUNG", {
-      help: "loss or rung to reach; may be given several times",
+    target: numbersOrWords("LOSS|RUNG", rungNames, {
+      help:
+        "validation loss or rung to reach; may be given several times; lab works lists the rungs",
       without: "all rungs; 1.88 and 1.732 of tiny Shakespeare",
-    }),
+    }, { above: 0 }),
     arms: integer({
       help: "configurations in the first of three rounds",
       without: "32",
