@@ -1,6 +1,7 @@
 /** The charts of one run: losses, and what training was like. */
 
 import { type Content, type Markup, markup } from "./markup.ts";
+import { dodged, widthOf } from "./labels.ts";
 import { lineKey } from "./pens.ts";
 import type { PictureOptions, Plot, Plotter } from "./plotter.ts";
 import type { RunRecord } from "./run_record.ts";
@@ -59,20 +60,21 @@ export function lossChart(
   const evalSteps = thinned(evals, 160);
   const last = Math.max(batches.at(-1)?.step ?? 1, evals.at(-1)?.step ?? 1);
   const values = [
-    ...extremes(batches, 300).map(({ value }) => value),
-    ...evals.flatMap(({ trainLoss, valLoss }) => [trainLoss, valLoss]),
+    ...[
+      batches,
+      evals.map(({ step, valLoss }) => ({ step, value: valLoss })),
+      evals.map(({ step, trainLoss }) => ({ step, value: trainLoss })),
+    ].flatMap((curve) => extremes(curve, 300).map(({ value }) => value)),
     ...yardsticks.map(({ loss }) => loss),
   ];
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const room = (high - low) * 0.04;
-  return wideAndNarrow(({ width, height }) =>
-    plotter.draw({
-      width,
-      height,
-      marginLeft: 40,
+  const [marginTop, marginBottom] = [20, 36];
+  return wideAndNarrow(({ width, height }) => {
+    const frame = {
+      ...{ width, height, marginTop, marginBottom },
+      marginLeft: axisMargin(low, high),
       marginRight: yardsticks.length > 0 ? 88 : 14,
-      ariaLabel:
-        "Line chart of losses by step; the numbers of the evaluations are in the table below it",
       x: { label: "step", domain: [0, last], ticks: width < 500 ? 4 : 8 },
       y: {
         label: "nats per token",
@@ -80,6 +82,17 @@ export function lossChart(
         ticks: 7,
         domain: [Math.max(0, low - room), high + room],
       },
+    };
+    const y = plotter.scale(frame, "y");
+    const places = dodged(
+      yardsticks.map(({ loss }) => y.apply(loss)),
+      13,
+      [marginTop, height - marginBottom],
+    );
+    return plotter.draw({
+      ...frame,
+      ariaLabel:
+        "Line chart of losses by step; the numbers of the evaluations are in the table below it",
       marks: [
         plotter.plot.ruleY(yardsticks, {
           y: "loss",
@@ -87,18 +100,11 @@ export function lossChart(
           strokeOpacity: 0.5,
           strokeDasharray: "2 4",
         }),
-        plotter.plot.text(
-          // A line of text is 12 pixels high, the frame 50 less than the picture.
-          labelled(yardsticks, 12 * (high - low) / (height - 50)),
-          {
-            x: last,
-            y: "at",
-            text: ({ name, loss }) => `${name} ${loss.toFixed(2)}`,
-            textAnchor: "start",
-            dx: 6,
-            fill: "var(--dim)",
-          },
-        ),
+        plotter.plot.text(yardsticks, {
+          ...{ x: last, dx: 6, textAnchor: "start", fill: "var(--dim)" },
+          y: (_: Yardstick, i: number) => y.invert(places[i]!),
+          text: ({ name, loss }) => `${name} ${loss.toFixed(2)}`,
+        }),
         plotter.plot.line(extremes(batches, width < 500 ? 150 : 300), {
           x: "step",
           y: "value",
@@ -134,20 +140,16 @@ export function lossChart(
           ]),
         ...probes(plotter.plot, smoothed(batches, { count: 60 }), "loss"),
       ],
-    })
-  );
+    });
+  });
 }
 
-/** Where each yardstick's label stands, beside its line: not on that of the one above. */
-function labelled(
-  yardsticks: readonly Yardstick[],
-  height: number,
-): (Yardstick & { readonly at: number })[] {
-  let above = Infinity;
-  return yardsticks.toSorted((a, b) => b.loss - a.loss).map((yardstick) => {
-    above = Math.min(yardstick.loss, above - height);
-    return { ...yardstick, at: above };
-  });
+/** Pixels that an axis of about seven ticks needs at its left for their labels. */
+export function axisMargin(low: number, high: number): number {
+  const step = (high - low) / 7 || 1;
+  const digits = Math.min(20, Math.max(0, Math.ceil(-Math.log10(step))));
+  const widest = high.toLocaleString("en", { minimumFractionDigits: digits });
+  return Math.max(40, 14 + widthOf(widest));
 }
 
 /** Invisible points along a curve that tell its values. */
@@ -182,7 +184,7 @@ export const SMALL = {
   width: 340,
   height: 190,
   marginLeft: 44,
-  marginRight: 14,
+  marginRight: 18,
   marginTop: 12,
 };
 

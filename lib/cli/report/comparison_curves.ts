@@ -1,12 +1,11 @@
 /** Validation losses of several runs in one picture, by step and by time. */
 
 import { duration } from "../progress.ts";
-import { count, countAxis, wideAndNarrow } from "./charts.ts";
+import { axisMargin, count, countAxis, wideAndNarrow } from "./charts.ts";
 import {
   type DrawnRun,
   type Group,
   key,
-  NAME,
   type Unit,
 } from "./comparison_groups.ts";
 import { dodged, widthOf } from "./labels.ts";
@@ -124,8 +123,12 @@ function curves(
   // Room for the lines from the ends of curves to their labels.
   const edge = most * 1.03;
   const losses = points.map(({ loss }) => loss);
+  const [lowest, highest] = [Math.min(...losses), Math.max(...losses)];
   return wideAndNarrow((size) => {
     const isNarrow = size.width < 500;
+    const labels = runs.map(([run]) =>
+      isNarrow ? `${run.number}` : `${run.number} ${run.short}`
+    );
     const marginTop = 20;
     const marginBottom = 36;
     const height = Math.max(
@@ -135,8 +138,8 @@ function curves(
     const frame = {
       ...{ width: size.width, height, marginTop, marginBottom },
       ...{
-        marginLeft: 40,
-        marginRight: isNarrow ? 28 : 36 + widthOf(" ") * NAME,
+        marginLeft: axisMargin(lowest, highest),
+        marginRight: 12 + Math.max(...labels.map(widthOf)),
       },
       x: {
         label: name,
@@ -145,7 +148,7 @@ function curves(
       },
       y: {
         label: unit.name,
-        domain: [Math.min(...losses), Math.max(...losses)],
+        domain: [lowest, highest],
         ...{ grid: true, nice: true },
       },
     };
@@ -156,22 +159,21 @@ function curves(
       LABEL_GAP,
       [marginTop, height - marginBottom],
     ).map((pixel) => y.invert(pixel));
-    const labels = ends.map((end, i) => ({ ...end, at: at[i]! }));
+    const labelled = ends.map((end, i) => ({ ...end, at: at[i]! }));
     return plotter.draw({
       ...frame,
       ariaLabel:
         `Line chart of validation losses by ${name}, a line for each run; the table of results has the lowest and the last`,
       marks: [
-        plot.link(labels, {
+        plot.link(labelled, {
           ...{ x1: of, x2: () => edge, y1: "loss", y2: "at" },
           stroke: ({ run }: CurvePoint) => run.pen.color,
           strokeOpacity: 0.5,
           strokeWidth: 0.8,
         }),
-        plot.text(labels, {
+        plot.text(labelled, {
           ...{ x: () => edge, y: "at", dx: 4, textAnchor: "start" },
-          text: ({ run }: CurvePoint) =>
-            isNarrow ? `${run.number}` : `${run.number} ${run.short}`,
+          text: (_: CurvePoint, i: number) => labels[i],
           fill: "var(--ink)",
         }),
         ...runs.flatMap(([run, points]) => {

@@ -49,7 +49,7 @@ export const perCharacter: Unit = {
 };
 
 /** Columns of a run's name beside its curve. */
-export const NAME = 24;
+const NAME = 24;
 
 /** Runs in their order, each with a pen of its own. */
 export function drawnRuns(runs: readonly RunRecord[]): DrawnRun[] {

@@ -77,29 +77,21 @@ ${
 }
 
 /**
- * A table that scrolls where it is too wide; columns of numbers stand at the right.
- *
- * On a phone its first column and its losses stay in view.
- *
- * @param keep the column that stays in view beside the first; that of the loss if left out
+ * A table that scrolls where it is too wide; columns of numbers stand at the right. On a phone
+ * its first column and that of the loss stay in view.
  */
 export function table(
-  {
-    head,
-    rows,
-    caption,
-    keep = head.findIndex((cell) => /\bloss\b/.test(textOf(cell))),
-  }: {
+  { head, rows, caption }: {
     readonly head: readonly Content[];
     readonly rows: readonly (readonly Content[])[];
     readonly caption: string;
-    readonly keep?: number;
   },
 ): Markup {
+  const loss = head.findIndex((cell) => /\bloss\b/.test(textOf(cell)));
   const kinds = head.map((_, column) => {
     const names = [
       ...rows.every((cells) => isNumber(cells[column])) ? ["number"] : [],
-      ...column === keep ? ["kept"] : [],
+      ...column === loss ? ["kept"] : [],
     ];
     return names.length > 0
       ? new Markup(` class="${names.join(" ")}"`)

@@ -23,8 +23,9 @@ import { tokenLabel } from "./token_text.ts";
 import { updateCharts } from "./update_charts.ts";
 import { placeAmong, type Yardstick } from "./yardsticks.ts";
 
-/** Samples that are shown at most. */
+/** Samples and evaluations that are shown at most. */
 const MOST_SAMPLES = 12;
+const MOST_EVALUATIONS = 500;
 
 /** The page as text. */
 export async function runPage(
@@ -105,7 +106,14 @@ function lossLegend(
 }
 
 function evalTable({ evals }: RunRecord): Markup {
-  return markup`<details><summary>All ${evals.length} evaluations</summary>${
+  const shown = thinned(evals, MOST_EVALUATIONS);
+  return markup`<details><summary>${
+    shown.length === evals.length
+      ? `All ${evals.length} evaluations`
+      : `${shown.length} of ${
+        count(evals.length)
+      } evaluations, evenly spread; all are in metrics.jsonl`
+  }</summary>${
     table({
       caption: "Evaluations",
       head: [
@@ -114,7 +122,7 @@ function evalTable({ evals }: RunRecord): Markup {
         "validation loss",
         "bits per character",
       ],
-      rows: evals.map(({ step, trainLoss, valLoss, bitsPerChar }) => [
+      rows: shown.map(({ step, trainLoss, valLoss, bitsPerChar }) => [
         count(step),
         trainLoss.toFixed(4),
         valLoss.toFixed(4),

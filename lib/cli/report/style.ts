@@ -59,7 +59,7 @@ section{margin-top:44px;scroll-margin-top:12px}
 .legend>span{display:inline-flex;align-items:center;gap:7px}
 .key{flex:none;display:inline-block;width:22px;height:3px;border-radius:2px;background:var(--c)}
 .pen{flex:none;width:30px;height:12px;vertical-align:middle;margin-right:6px;fill:currentColor;stroke:currentColor}
-.pen path{stroke-width:2;fill:none}.pen .hollow{fill:var(--page);stroke-width:1.4}.legend .pen path{fill:none}
+.pen path{stroke-width:2;fill:none}.pen .hollow{fill:var(--page);stroke-width:1.4}.legend .pen{margin-right:0}.legend .pen path{fill:none}
 .key.dotted{background:none;border-top:2px dotted var(--dim);height:0}
 .swatch{display:inline-block;width:14px;height:14px;border-radius:3px;box-shadow:0 0 0 1px var(--rule)}
 .plot{display:block;width:100%;height:auto;overflow:visible;font:11px system-ui,sans-serif;font-variant-numeric:tabular-nums;background:none}
@@ -72,8 +72,8 @@ section{margin-top:44px;scroll-margin-top:12px}
 .charts figure{display:flex;flex-direction:column}.charts figure>svg{margin-top:auto}
 .scroll{overflow-x:auto;margin:12px 0;background:linear-gradient(90deg,var(--page) 40%,transparent) left/48px 100% no-repeat local,linear-gradient(270deg,var(--page) 40%,transparent) right/48px 100% no-repeat local,linear-gradient(90deg,var(--shade),transparent) left/16px 100% no-repeat scroll,linear-gradient(270deg,var(--shade),transparent) right/16px 100% no-repeat scroll}
 .scroll th:first-child,.scroll td:first-child{position:sticky;left:0;z-index:1;background:var(--page)}
-.sideways{margin:12px 0 -8px;color:var(--dim);font-size:13px;text-align:right}
-table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
+.sideways{margin:12px 0 -8px;color:var(--dim);font-size:13px;text-align:right}.sideways:has(+.heads){margin:-26px 0 2px}
+table{border-collapse:separate;border-spacing:0;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:5px 18px 5px 0;border-bottom:1px solid var(--rule);white-space:nowrap;vertical-align:top}
 td:first-child{white-space:normal;overflow-wrap:anywhere;min-width:9em;max-width:26em}td:first-child code,td:first-child bdi{overflow-wrap:anywhere}
 td:first-child>code,td:first-child>.run{display:inline-block;width:max-content;max-width:26em}
@@ -109,7 +109,7 @@ ${shades}${losses}
 @media(max-width:640px){.narrow{display:block}.wide{display:none}main{padding:24px 16px 48px}h1{font-size:27px}.summary{font-size:16.5px}section{margin-top:36px}
 .heads{flex-wrap:nowrap}
 .scroll th:first-child,.scroll td:first-child{min-width:120px;max-width:120px;padding-right:6px}td:first-child>code,td:first-child>.run{width:auto}
-.kept{position:sticky;left:120px;right:0;background:var(--page);padding-left:10px;padding-right:4px;box-shadow:-8px 0 8px -8px var(--shade),8px 0 8px -8px var(--shade)}
+.kept{position:sticky;left:120px;right:0;background:var(--page);padding-left:10px;padding-right:10px;box-shadow:-8px 0 8px -8px var(--shade),8px 0 8px -8px var(--shade)}
 th.kept{white-space:normal}}
 @media print{.readout,nav,.sideways{display:none!important}body{font-size:14px;print-color-adjust:exact}main{max-width:none;padding:0 12px}
 .scroll,.heads{overflow:visible;background:none}.heads{flex-wrap:wrap}

@@ -100,7 +100,9 @@ export function updateCharts(
                   ...{ strokeWidth: 1.8, strokeDasharray: dash },
                 }),
                 plotter.plot.dot(points, {
-                  ...{ x: "step", y: "ratio", r: 2.5, fill: color },
+                  ...{ x: "step", y: "ratio", fill: color },
+                  // Many of them would hide the dashes.
+                  ...points.length > 12 ? { r: 5, fillOpacity: 0 } : { r: 2.5 },
                   title: ({ name, step, ratio }: Ratio) =>
                     `${name}, step ${count(step)}: ${short(ratio)}`,
                 }),
@@ -123,7 +125,7 @@ function layerLine(layer: number, layers: number): LineStyle {
 
 /** The colour of a matrix that is in no layer, which no layer has. */
 function outsideColor(name: string): string {
-  return { wte: "var(--run2)", wpe: "var(--run3)", lm_head: "var(--run4)" }[
+  return { wte: "var(--run2)", wpe: "var(--ink)", lm_head: "var(--run3)" }[
     name
   ] ?? "var(--run6)";
 }

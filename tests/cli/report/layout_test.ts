@@ -101,6 +101,50 @@ browserTest("Pages of runs are laid out without faults", async () => {
   });
 });
 
+browserTest("Pages of odd runs are laid out without faults", async () => {
+  const near = [4.17, 1.502, 1.501, 1.5, 1.499].map((loss, i) => ({
+    ...{
+      name: ["uniform", "unigram", "bigram", "trigram", "5-gram"][i]!,
+      loss,
+    },
+  }));
+  const unbroken = "W".repeat(90);
+  await assertSound({
+    "yardsticks that are nearly the same": await pageOf({}, {
+      ...syntheticMeasurement(),
+      yardsticks: near,
+    }),
+    "many layers and heads": await pageOf(
+      { layers: 24, steps: 100 },
+      syntheticMeasurement({ layers: 24, heads: 16, T: 8 }),
+    ),
+    "long words": await pageOf({
+      ...{ data: { name: `${unbroken}.txt` }, sample: unbroken },
+      command: ["train", "--data", `/${unbroken}/${unbroken}.txt`],
+    }),
+    "losses in thousands": await pageOf({ floor: 123_456, steps: 2000 }),
+    "losses near 0": await pageOf({ floor: 1e-6 }),
+    "one step": await pageOf({ steps: 1, evals: 1 }),
+    "a part of the split": await pageOf({ measured: [1024, 9_111_488] }),
+    "many runs of long words": await comparisonOf(Object.fromEntries(
+      Array.from({ length: 60 }, (_, i) => [
+        `${unbroken}-${i}`,
+        { ...{ steps: 30, floor: 1 + i % 2, seed: i + 1 }, sample: unbroken },
+      ]),
+    )),
+    "runs that end at the same loss": await comparisonOf({
+      ...{ a: {}, b: {}, c: {}, d: {}, e: { steps: 100 }, "عربي": {} },
+      "👩‍👩‍👧 family": { evals: 0 },
+    }),
+    "losses of runs in thousands": await comparisonOf({
+      ...{ a: { floor: 123_456 }, b: { floor: 1_123_456 } },
+    }),
+    "runs without evaluations": await comparisonOf({
+      ...{ a: { evals: 0, samples: 0 }, b: { evals: 0, samples: 0 } },
+    }),
+  });
+});
+
 browserTest("Comparisons are laid out without faults", async () => {
   const nine = Array.from({ length: 9 }, (_, i) => {
     const optimizer = ["adamw", "muon", "sgd"][i % 3];

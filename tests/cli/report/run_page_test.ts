@@ -11,7 +11,12 @@ import { runPage } from "../../../lib/cli/report/run_page.ts";
 import { readRun } from "../../../lib/cli/report/run_record.ts";
 import { CounterRandom, Purpose } from "../../../lib/random.ts";
 import { contentsOfPage } from "../page_contents.ts";
-import { pageOf, syntheticMeasurement, unmeasured } from "./pages.ts";
+import {
+  pageOf,
+  recordsOf,
+  syntheticMeasurement,
+  unmeasured,
+} from "./pages.ts";
 import type { SyntheticRun } from "./synthetic_run.ts";
 
 const random = new CounterRandom(1, Purpose.init);
@@ -201,4 +206,15 @@ Deno.test("Matrices outside of the layers have colours of their own", async () =
       assert(section.includes(`stroke="${color}"`), `${name} is not drawn`);
     }
   }
+});
+
+Deno.test("A page of 200,000 steps, each with an evaluation, is under 1 MB", async () => {
+  const [record] = await recordsOf({ run: { steps: 10, samples: 0 } });
+  const [step, event] = [record!.steps[0]!, record!.evals[0]!];
+  const many = <Event>(event: Event) =>
+    Array.from({ length: 200_000 }, (_, i) => ({ ...event, step: i + 1 }));
+  const run = { ...record!, steps: many(step), evals: many(event) };
+  const text = await runPage(await Plotter.open(), run, unmeasured);
+  assertLess(text.length, 1_000_000);
+  assertMatch(text, /500 of 200,000 evaluations, evenly spread; all are in/);
 });

@@ -12,6 +12,9 @@ export interface SyntheticRun {
   readonly seed?: number;
   /** The loss that the run ends near. */
   readonly floor?: number;
+  /** What it writes. */
+  readonly sample?: string;
+  readonly command?: readonly string[];
   /** Tokens that an evaluation measures, and those of the split. */
   readonly measured?: readonly [tokens: number, ofTokens: number];
   /** Fields of `config.json`, which replace the usual ones part by part. */
@@ -31,6 +34,8 @@ export async function writeSyntheticRun(
     layers = 2,
     seed = 1,
     floor = 1.5,
+    sample = "What say you, my lord?\n".repeat(6),
+    command = ["train", "--steps", String(steps), "--seed", String(seed)],
     measured: [tokens, ofTokens] = [111_488, 111_488],
     model = {},
     train = {},
@@ -40,7 +45,7 @@ export async function writeSyntheticRun(
 ): Promise<void> {
   const random = new CounterRandom(seed, Purpose.init);
   const config = {
-    command: ["train", "--steps", String(steps), "--seed", String(seed)],
+    command,
     began: "2026-01-01T00:00:00.000Z",
     versions: { lm: "0.1.0", deno: "2.9.6" },
     device: { kind: "wasm", description: "CPU, 2 threads, relaxed SIMD" },
@@ -90,8 +95,7 @@ export async function writeSyntheticRun(
       });
     }
     if (due(samples, step)) {
-      const text = "What say you, my lord?\n".repeat(6);
-      events.push({ event: "sample", step, prompt: "\n", text, time });
+      events.push({ event: "sample", step, prompt: "\n", text: sample, time });
     }
   }
   events.push({ event: "end", step: steps, reason: "done", time: steps * 0.4 });
