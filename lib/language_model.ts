@@ -155,7 +155,7 @@ export class Model implements AsyncDisposable {
     const model = new Model(config, opened, { layout, ownsBackend });
     model.#tokenizer = tokenizer;
     try {
-      model.#fill(values);
+      await model.#fill(values);
     } catch (error) {
       await model[Symbol.asyncDispose]();
       throw error;
@@ -164,14 +164,14 @@ export class Model implements AsyncDisposable {
   }
 
   /** Makes the stores that a model has from the beginning. */
-  #fill(parameters: Float32Array | Float64Array): void {
+  async #fill(parameters: Float32Array | Float64Array): Promise<void> {
     const internals = this.#internals;
-    internals.store("params", parameters);
+    await internals.store("params", parameters);
     const { blockSize, nEmbd, nHead, position } = this.config;
     if (position === "sinusoidal") {
-      internals.store("sinusoidal", sinusoidalTable(blockSize, nEmbd));
+      await internals.store("sinusoidal", sinusoidalTable(blockSize, nEmbd));
     } else if (position === "rope" || position === "rope-half") {
-      internals.store("rope", ropeTable(blockSize, nEmbd / nHead));
+      await internals.store("rope", ropeTable(blockSize, nEmbd / nHead));
     }
   }
 

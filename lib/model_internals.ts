@@ -53,10 +53,13 @@ export class ModelInternals {
   }
 
   /** Makes a store with these values. */
-  store(name: string, values: Float32Array | Float64Array): void {
+  async store(
+    name: string,
+    values: Float32Array | Float64Array,
+  ): Promise<void> {
     const { length } = values;
     const spec = { name, kind: "store", dtype: "f32", length } as const;
-    const store = this.executor.createStore(spec);
+    const store = await this.executor.createStore(spec);
     this.#stores.set(name, store);
     store.write(values);
   }

@@ -86,13 +86,13 @@ Deno.test("Reference shares stores between programs by name", async () => {
 Deno.test("Reference refuses a store of another length or from another backend", async () => {
   await using backend = openReference();
   const spec = { name: "b", kind: "store", dtype: "f32" } as const;
-  const longer = backend.createStore({ ...spec, length: n + 1 });
+  const longer = await backend.createStore({ ...spec, length: n + 1 });
   await assertRejects(
     () => backend.compile(plan, new Map([["b", longer]])),
     RangeError,
     "Cannot use store b: it holds 5 f32 and the plan wants 4 f32",
   );
-  const own = backend.createStore({ ...spec, length: n });
+  const own = await backend.createStore({ ...spec, length: n });
   const foreign = { ...own, spec: own.spec };
   await assertRejects(
     () => backend.compile(plan, new Map([["b", foreign]])),
@@ -149,7 +149,11 @@ Deno.test("Reference says how much memory there is no room for, and keeps none",
   const spec = { name: "z", kind: "store", dtype: "f32", length } as const;
   const reason =
     "Cannot allocate z: it needs 36028797.02 GB, more than the device has";
-  assertThrows(() => backend.createStore(spec), OutOfMemoryError, reason);
+  await assertRejects(
+    () => backend.createStore(spec),
+    OutOfMemoryError,
+    reason,
+  );
   const buffers = [...plan.buffers.slice(0, -1), { ...spec, kind: "output" }];
   await assertRejects(
     () => backend.compile({ ...plan, buffers } as Plan, new Map()),

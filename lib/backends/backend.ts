@@ -80,11 +80,16 @@ export interface Backend extends AsyncDisposable {
 
 /** A {@linkcode Backend} as the library uses it: each one is. */
 export interface Executor extends Backend {
-  /** Makes a store, filled with zeros. */
-  createStore(spec: BufferSpec): DeviceBuffer;
+  /**
+   * Makes a store, filled with zeros.
+   *
+   * @throws {OutOfMemoryError} if there is no room for it
+   */
+  createStore(spec: BufferSpec): Promise<DeviceBuffer>;
   /**
    * Binds a plan. Stores that the plan names are taken from `stores`; missing ones are created and added.
    *
+   * @throws {OutOfMemoryError} if there is no room for it; nothing is left allocated then
    * @throws {RangeError} if a store of that name has another length or dtype
    */
   compile(plan: Plan, stores: Stores): Promise<Program>;

@@ -31,7 +31,7 @@ import { referenceKernels } from "./reference/registry.ts";
  * ```ts
  * import { assertEquals } from "@std/assert";
  * await using backend = openReference();
- * const store = backend.createStore({ name: "m", kind: "store", dtype: "f32", length: 3 });
+ * const store = await backend.createStore({ name: "m", kind: "store", dtype: "f32", length: 3 });
  * store.write([1.5, 2.5], 1);
  * assertEquals(Array.from(await store.read()), [0, 1.5, 2.5]);
  * ```
@@ -54,7 +54,8 @@ class ReferenceBackend implements Executor {
   /** The engine does not say. */
   readonly room = undefined;
 
-  createStore(spec: BufferSpec): DeviceBuffer {
+  // deno-lint-ignore require-await
+  async createStore(spec: BufferSpec): Promise<DeviceBuffer> {
     return this.#allocate(spec);
   }
 

@@ -54,7 +54,7 @@ const FEWEST_PAGES = 16;
  * ```ts
  * import { assertEquals } from "@std/assert";
  * await using backend = await openWasm({ threads: 2 });
- * const store = backend.createStore({ name: "m", kind: "store", dtype: "f32", length: 3 });
+ * const store = await backend.createStore({ name: "m", kind: "store", dtype: "f32", length: 3 });
  * store.write([1.5, 2.5], 1);
  * assertEquals(Array.from(await store.read()), [0, 1.5, 2.5]);
  * ```
@@ -148,7 +148,8 @@ class OpenBackend implements WasmBackend {
     return this.#context.memory.room;
   }
 
-  createStore(spec: BufferSpec): DeviceBuffer {
+  // deno-lint-ignore require-await
+  async createStore(spec: BufferSpec): Promise<DeviceBuffer> {
     this.#context.checkOpen(`create ${spec.name}`);
     return new WasmBuffer(spec, this.#context);
   }

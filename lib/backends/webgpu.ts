@@ -13,7 +13,7 @@ import {
   type Stores,
 } from "./backend.ts";
 import { StagingPool, WebGpuBuffer } from "./webgpu_buffer.ts";
-import { WebGpuContext } from "./webgpu_context.ts";
+import { sizeOf, WebGpuContext } from "./webgpu_context.ts";
 import { PipelineCache } from "./webgpu_pipelines.ts";
 import {
   compileProgram,
@@ -180,11 +180,20 @@ class OpenBackend implements WebGpuBackend {
   /** WebGPU does not say. */
   readonly room = undefined;
 
-  createStore(spec: BufferSpec): DeviceBuffer {
+  async createStore(spec: BufferSpec): Promise<DeviceBuffer> {
     const { context, staging } = this.#workshop;
-    context.checkOpen(`create ${spec.name}`);
+    const action = `allocate ${spec.name}`;
+    context.checkOpen(action);
     context.checkSize(spec);
-    return new WebGpuBuffer(spec, context, staging);
+    const { result: store, refusal } = context.watch(
+      action,
+      sizeOf(spec.length),
+      () => new WebGpuBuffer(spec, context, staging),
+    );
+    const refused = await context.settle(action, refusal);
+    if (refused === undefined) return store;
+    store.destroy();
+    throw refused;
   }
 
   measure(plans: readonly Plan[], stores?: Stores): number {

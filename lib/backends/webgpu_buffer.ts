@@ -30,19 +30,28 @@ export class StagingPool {
     size: number,
   ): Promise<ArrayBuffer> {
     const { device } = this.#context;
-    const staging = this.#take(size);
-    const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(source, offset, staging, 0, size);
-    device.queue.submit([encoder.finish()]);
+    const action = `read ${source.label}`;
+    const { result: { staging, mapped }, refusal } = this.#context.watch(
+      action,
+      size,
+      () => {
+        const staging = this.#take(size);
+        const encoder = device.createCommandEncoder();
+        encoder.copyBufferToBuffer(source, offset, staging, 0, size);
+        device.queue.submit([encoder.finish()]);
+        const mapped = staging.mapAsync(GPUMapMode.READ, 0, size);
+        return { staging, mapped };
+      },
+    );
     try {
-      await staging.mapAsync(GPUMapMode.READ, 0, size);
+      await mapped;
       const bytes = staging.getMappedRange(0, size).slice(0);
       staging.unmap();
       this.#give(staging);
       return bytes;
     } catch (error) {
       this.#context.destroyBuffer(staging);
-      throw error;
+      throw await refusal ?? error;
     }
   }
 

@@ -7,7 +7,7 @@
 
 import type { Target } from "../../kernels/wgsl/kernel.ts";
 import type { BufferSpec } from "../graph/plan.ts";
-import { DeviceLostError } from "./backend.ts";
+import { DeviceLostError, OutOfMemoryError } from "./backend.ts";
 
 /**
  * Milliseconds that the news of a lost device may take: work on it fails first, as an `OperationError` or
@@ -130,6 +130,38 @@ export class WebGpuContext {
     if (!this.#buffers.delete(buffer)) return;
     this.#allocatedBytes -= buffer.size;
     buffer.destroy();
+  }
+
+  /**
+   * Makes what `work` makes on the device.
+   *
+   * @param action what was asked for, e.g. `compile train`
+   * @param needed bytes that it takes
+   * @returns its result, and why WebGPU refuses it, if it does: an {@linkcode OutOfMemoryError} where memory is what lacks
+   */
+  watch<T>(action: string, needed: number, work: () => T): {
+    readonly result: T;
+    readonly refusal: Promise<Error | undefined>;
+  } {
+    const { device } = this;
+    device.pushErrorScope("validation");
+    device.pushErrorScope("out-of-memory");
+    let result: T;
+    let scopes: Promise<GPUError | null>[];
+    try {
+      result = work();
+    } finally {
+      scopes = [device.popErrorScope(), device.popErrorScope()];
+    }
+    const refusal = Promise.all(scopes).then(([memory, validation]) => {
+      if (memory) {
+        return new OutOfMemoryError(action, { needed, room: undefined });
+      }
+      return validation
+        ? new Error(`Cannot ${action}: ${validation.message}`)
+        : undefined;
+    });
+    return { result, refusal };
   }
 
   /** Keeps the device open until `work` has settled. */

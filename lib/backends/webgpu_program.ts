@@ -46,6 +46,7 @@ interface Step {
 /**
  * Binds a plan; see `Executor.compile`.
  *
+ * @throws {OutOfMemoryError} if there is no memory for it; nothing is left allocated then
  * @throws {RangeError} if the plan wants more than the adapter has, or a store of another shape exists
  * @throws {Error} if WebGPU refuses a kernel
  */
@@ -69,21 +70,22 @@ export async function compileProgram(
   context.checkOpen(action);
 
   const before = new Set(stores.keys());
-  const { result: program, error } = watched(context.device, () => {
+  const needed = bytesOf([plan], scratch, stores);
+  const { result: program, refusal } = context.watch(action, needed, () => {
     const memory = allocate(plan, scratch, stores, workshop);
     const program = new BoundProgram(plan, memory, workshop);
     program.bind(passes, compiled);
     return program;
   });
   const made = [...stores].filter(([name]) => !before.has(name));
-  const refused = await context.settle(action, error);
+  const refused = await context.settle(action, refusal);
   if (refused) {
     program.destroy();
     for (const [name, store] of made) {
       store.destroy();
       stores.delete(name);
     }
-    throw new Error(`Cannot ${action}: ${refused.message}`);
+    throw refused;
   }
   context.checkOpen(action);
   return program;
@@ -102,6 +104,15 @@ export function measurePlans(
   context: WebGpuContext,
 ): number {
   const scratch = plans.flatMap((plan) => lower(plan, context).scratch);
+  return bytesOf(plans, scratch, stores);
+}
+
+/** @param scratch lengths of the plans' scratch buffers, in 32-bit words */
+function bytesOf(
+  plans: readonly Plan[],
+  scratch: readonly number[],
+  stores: Stores | undefined,
+): number {
   return scratch.reduce(
     (sum, length) => sum + sizeOf(length),
     bufferBytes(plans, stores, ({ length }) => sizeOf(length)),
@@ -152,26 +163,6 @@ function sharedStore(
   const made = new WebGpuBuffer(spec, context, staging);
   stores.set(spec.name, made);
   return made;
-}
-
-/** What `work` returns, and the first error that WebGPU reports about what it asks of the device. */
-function watched<T>(
-  device: GPUDevice,
-  work: () => T,
-): { readonly result: T; readonly error: Promise<GPUError | null> } {
-  device.pushErrorScope("validation");
-  device.pushErrorScope("out-of-memory");
-  let result: T;
-  let scopes: Promise<GPUError | null>[];
-  try {
-    result = work();
-  } finally {
-    scopes = [device.popErrorScope(), device.popErrorScope()];
-  }
-  const error = Promise.all(scopes).then(([memory, validation]) =>
-    memory ?? validation ?? null
-  );
-  return { result, error };
 }
 
 /** The one implementation of {@linkcode WebGpuProgram}. */

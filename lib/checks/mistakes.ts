@@ -69,7 +69,7 @@ class PlantedBackend implements Executor {
     return this.#inner.room;
   }
 
-  createStore(spec: BufferSpec): DeviceBuffer {
+  createStore(spec: BufferSpec): Promise<DeviceBuffer> {
     return this.#inner.createStore(spec);
   }
 

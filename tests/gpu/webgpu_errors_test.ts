@@ -75,7 +75,7 @@ gpuTest(
         4 * tooLong
       } bytes are more than the ${maxBufferSize}`,
     );
-    assertThrows(
+    await assertRejects(
       () => backend.createStore(buffer("z", "store", tooLong)),
       RangeError,
       "Cannot allocate z",
@@ -216,7 +216,7 @@ gpuTest("WebGPU refuses all work once it is disposed of", async () => {
   await backend[Symbol.asyncDispose]();
   assertThrows(() => program.run(), DeviceLostError, "Cannot run sums");
   assertThrows(() => z.write([1]), DeviceLostError, "Cannot write z");
-  assertThrows(
+  await assertRejects(
     () => backend.createStore(buffer("s", "store")),
     DeviceLostError,
   );

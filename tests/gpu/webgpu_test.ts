@@ -62,14 +62,14 @@ gpuTest(
   "WebGPU reads and writes stretches, and words as they are",
   async () => {
     await using backend = await openWebGpu({ adapter: "any" });
-    const store = backend.createStore(buffer("s", "store"));
+    const store = await backend.createStore(buffer("s", "store"));
     store.write([3, 4], 2);
     store.write(new Float64Array([0.1]), 7);
     const third = Math.fround(0.1);
     assertEquals([...await store.read()], [0, 0, 3, 4, 0, 0, 0, third]);
     assertEquals([...await store.read(2, 3)], [3, 4, 0]);
     assertEquals((await store.read(3, 0)).length, 0);
-    const key = backend.createStore({
+    const key = await backend.createStore({
       ...buffer("key", "store"),
       dtype: "i32",
     });
@@ -89,7 +89,7 @@ gpuTest(
     second.run(["forward"]);
     assertEquals([...await second.buffer("z").read()], filled(10));
 
-    const longer = backend.createStore(buffer("b", "store", n + 1));
+    const longer = await backend.createStore(buffer("b", "store", n + 1));
     const before = backend.allocatedBytes;
     await assertRejects(
       () => backend.compile(sums, new Map([["b", longer]])),

@@ -81,7 +81,7 @@ Deno.test("WasmMemory refuses what does not fit and stays usable", () => {
 
 Deno.test("The CPU engine refuses a store beyond 4 GiB", async () => {
   await using backend = await openWasm({ threads: 1 });
-  assertThrows(
+  await assertRejects(
     () => backend.createStore(buffer("cache", "store", 2 ** 30)),
     OutOfMemoryError,
     "Cannot allocate cache in one piece: it needs 4.30 GB, 4.29 GB are free",
@@ -110,8 +110,8 @@ Deno.test("The CPU engine refuses a plan that does not fit, before allocating", 
 Deno.test("The CPU engine keeps nothing of a plan for which gaps are too small", async () => {
   await using backend = await openWasm({ threads: 1 });
   const length = 1.5e9 / 4;
-  const first = backend.createStore(buffer("first", "store", length));
-  backend.createStore(buffer("second", "store", length));
+  const first = await backend.createStore(buffer("first", "store", length));
+  await backend.createStore(buffer("second", "store", length));
   first.destroy();
   const before = backend.allocatedBytes;
   const stores: Stores = new Map();
@@ -132,7 +132,7 @@ Deno.test("The CPU engine keeps nothing of a plan for which gaps are too small",
 for (const threads of [1, 2]) {
   Deno.test(`The CPU engine computes beyond the 2 GiB of signed addresses, threads: ${threads}`, async () => {
     await using backend = await openWasm({ threads });
-    backend.createStore(buffer("large", "store", 2.2e9 / 4));
+    await backend.createStore(buffer("large", "store", 2.2e9 / 4));
     const length = 200_000; // long enough for both threads
     const plan: Plan = {
       name: "long",
@@ -167,7 +167,7 @@ Deno.test("Destroyed memory of the CPU engine is out of reach", async () => {
     "Cannot use store b: b was destroyed",
   );
   program.destroy();
-  const other = backend.createStore(buffer("other", "store"));
+  const other = await backend.createStore(buffer("other", "store"));
   b.destroy();
   const before = backend.allocatedBytes;
   assertEquals(before, 4 * Math.max(n, 16), "other still has its memory");

@@ -46,7 +46,7 @@ Deno.test("The CPU engine keeps writes, runs and reads in the order of the calls
 for (const shared of [true, false]) {
   Deno.test(`The CPU engine reads and writes stretches, and words as they are, shared: ${shared}`, async () => {
     await using backend = await openWasm({ threads: 1, shared });
-    const store = backend.createStore(buffer("s", "store"));
+    const store = await backend.createStore(buffer("s", "store"));
     store.write([3, 4], 2);
     store.write(new Float64Array([0.1]), 7);
     const third = Math.fround(0.1);
@@ -57,7 +57,7 @@ for (const shared of [true, false]) {
     assertEquals((await store.read(3, 0)).length, 0);
     all.fill(9);
     assertEquals([...await store.read(2, 3)], [3, 4, 0], "a read is a view");
-    const key = backend.createStore({
+    const key = await backend.createStore({
       ...buffer("key", "store"),
       dtype: "i32",
     });
@@ -75,14 +75,14 @@ Deno.test("The CPU engine shares stores between programs and refuses misfits", a
   second.run(["forward"]);
   assertEquals([...await second.buffer("z").read()], filled(10));
 
-  const longer = backend.createStore(buffer("b", "store", n + 1));
+  const longer = await backend.createStore(buffer("b", "store", n + 1));
   const before = backend.allocatedBytes;
   await assertRejects(
     () => backend.compile(sums, new Map([["b", longer]])),
     RangeError,
     "Cannot use store b: it holds 9 f32 and the plan wants 8 f32",
   );
-  const integers = backend.createStore({ ...longer.spec, dtype: "i32" });
+  const integers = await backend.createStore({ ...longer.spec, dtype: "i32" });
   await assertRejects(
     () => backend.compile(sums, new Map([["b", integers]])),
     RangeError,
