@@ -123,13 +123,14 @@ function roundLegend({ rounds, known }: MinimalRecord): Markup {
         round + 1
       }: ${count(outcomes[0]?.steps ?? 0)} steps</span>`
     )
-  }${
+  }</div>
+<div class="narrow"><div class="legend">${
     known.map(({ name, parameters, loss }) =>
       markup`<span><svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:var(--run2)"><polygon points="15,0 20,6 15,12 10,6"/></svg>${name}: ${
         count(parameters)
       } parameters, ${loss}</span>`
     )
-  }</div>`;
+  }</div></div>`;
 }
 
 function costSection(
