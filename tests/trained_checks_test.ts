@@ -1,6 +1,6 @@
 /** Where the checks of a trained model draw their lines: one figure just good enough, and one just not. */
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { Backend } from "../lib/backends/backend.ts";
 import { openReference } from "../lib/backends/reference.ts";
 import { attention } from "../lib/backends/reference/attention.ts";
@@ -155,8 +155,9 @@ Deno.test("What makes earlier logits no numbers is a leak", async () => {
   await using model = await Model.create(config, { backend });
   const heldOut = Int32Array.from({ length: 60 }, (_, i) => i * i % 7);
   const subject = { model, heldOut, training: heldOut, tokens: 60 };
-  const { status } = await verdictOn("full pass", subject);
+  const { status, found } = await verdictOn("full pass", subject);
   assertEquals(status, "failed");
+  assertStringIncludes(found, "5 of 5 changed tokens change earlier logits");
 });
 
 Deno.test("Prompts side by side may differ by a thousandth from what each gets alone", async () => {
