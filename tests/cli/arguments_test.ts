@@ -86,6 +86,17 @@ Deno.test("Flags with a number or off take both", () => {
   );
 });
 
+Deno.test("Times are hours, minutes and seconds, in this order; alone they are seconds", () => {
+  const times: [text: string, seconds: number | null][] = [
+    ...[["1", 1], ["90", 90], ["90s", 90], ["10m", 600], ["2h", 7200]] as const,
+    ...[["1h30m", 5400], ["1h2m3s", 3723], ["1m5", 65]] as const,
+    ["off", null],
+  ].map(([text, seconds]) => [text, seconds] as [string, number | null]);
+  for (const [text, maxTime] of times) {
+    assertEquals(trainFlags("--max-time", text), { maxTime }, text);
+  }
+});
+
 Deno.test("Flags take values that begin with one dash", () => {
   assertEquals(trainFlags("--mask-value", "-1e4"), { maskValue: -1e4 });
   const { flags } = parseArguments(["--prompt", "- so"], sampleVerb);

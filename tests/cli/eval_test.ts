@@ -1,4 +1,5 @@
 import {
+  assert,
   assertAlmostEquals,
   assertEquals,
   assertMatch,
@@ -40,6 +41,30 @@ Deno.test("eval measures what training measured last", async () => {
   const text = await here.run(["eval", "runs/it", ...onReference]);
   assertMatch(text.stdout, /^loss +\d\.\d{4} nats per token$/m);
   assertMatch(text.stdout, /^text +.*text\.txt, validation split$/m);
+});
+
+Deno.test("eval --best measures the lowest loss that a run told, not its last", async () => {
+  await using here = await Workplace.create();
+  const flags =
+    "--learning-rate 0.3 --muon-learning-rate 0.9 --schedule constant --steps 48";
+  const training = await here.run(
+    ["train", ...SMALL, ...flags.split(" "), "--out", "run", "--json"],
+  );
+  const losses = training.stdout.trimEnd().split("\n")
+    .map((line) => JSON.parse(line))
+    .filter(({ event }) => event === "eval")
+    .map(({ valLoss }) => valLoss as number);
+  const lowest = Math.min(...losses);
+  assert(lowest < losses.at(-1)! && lowest !== losses[0], `${losses}`);
+  for (
+    const [best, loss] of [[["--best"], lowest], [[], losses.at(-1)!]] as const
+  ) {
+    const { stdout, stderr } = await here.run(
+      ["eval", "run", ...best, ...onReference, "--json"],
+    );
+    // The best weights are kept in 32 bits.
+    assertAlmostEquals(JSON.parse(stdout).valLoss, loss, 1e-5, stderr);
+  }
 });
 
 Deno.test("eval measures the whole of another text, however short, and says so", async () => {

@@ -209,6 +209,14 @@ Deno.test("A table fits into narrow terminals, and hides nothing where there is 
   ]);
   const run = await readRunSummary(here.file(name));
   assertEquals([run.bestValLoss, run.bestStep, run.valLoss], [2, 1, null]);
+  await writeRun(
+    here,
+    "worse",
+    {},
+    [3, 2, 2.5, 2].map((loss, i) => evaluation(i + 1, loss)),
+  );
+  const worse = await readRunSummary(here.file("worse"));
+  assertEquals([worse.bestValLoss, worse.bestStep, worse.valLoss], [2, 2, 2]);
   const whole = table([run], Infinity, "~");
   assertEquals(whole.split("\n").length, 3);
   assertStringIncludes(whole, "a name with a line end and more  custom");

@@ -65,6 +65,15 @@ Deno.test("sample --json writes one event a text", async () => {
     ["sample", "the", 8],
   ]);
   for (const { text } of texts) assertEquals(text.length, 5);
+  // After the largest seed comes 0.
+  const most = await here.run(
+    [...args.replace("--seed 7", `--seed ${2 ** 32 - 1}`).split(" "), "--json"]
+      .concat(onReference),
+  );
+  assertEquals(
+    most.stdout.trimEnd().split("\n").map((line) => JSON.parse(line).seed),
+    [2 ** 32 - 1, 0],
+  );
 });
 
 Deno.test("sample takes the newest run, the last or the best weights, or a file", async () => {
@@ -179,17 +188,17 @@ Deno.test("sample reads its prompt from a file or from standard input, with plai
   assertEquals(new TextDecoder().decode(piped.stdout), plain.stdout);
 
   // A stop text with CR LF ends where the one with LF does.
-  const stopped = (stop: string) =>
-    here.run([
-      ...flags,
-      "--temperature",
-      "0",
-      "--tokens",
-      "99",
-      "--stop",
-      stop,
-    ]);
-  assertEquals((await stopped("\r\n")).stdout, (await stopped("\n")).stdout);
+  const long = [...seeded.with(-3, "300"), "--temperature", "9"];
+  const { stdout: whole } = await here.run(long);
+  const at = whole.indexOf("\n", 5);
+  assert(at > 0 && at < 299, whole);
+  const stop = whole.slice(at - 1, at + 2);
+  for (const given of [stop, stop.replace("\n", "\r\n")]) {
+    assertEquals(
+      (await here.run([...long, "--stop", given])).stdout,
+      `${whole.slice(0, whole.indexOf(stop))}\n`,
+    );
+  }
 
   const refused: [args: string[], code: number, word: string][] = [
     [["--prompt-file", "nowhere.txt"], 1, "there is no such file"],

@@ -59,6 +59,20 @@ Deno.test("Runs of different texts are compared each with their own", async () =
   assertEquals(html.match(/<svg [^>]*class="plot"/g)!.length, 8);
 });
 
+Deno.test("A text is known by its sum, whatever its name, and an unknown one is alone", async () => {
+  const html = await pageOf({
+    one: {},
+    renamed: { data: { name: "moby-dick" } },
+    edited: { data: { sha256: "bb" } },
+    lost: { data: { sha256: null } },
+    gone: { data: { sha256: null } },
+  });
+  const names = contentsOfPage(html).tables.map((rows) =>
+    rows.slice(1).map(([name]) => name!.trim().split(" ").at(-1))
+  );
+  assertEquals(names, [["one", "renamed"], ["edited"], ["lost"], ["gone"]]);
+});
+
 Deno.test("Runs whose tokens differ are compared in bits per character", async () => {
   // Fewer nats a token, more bits a character: 1.2 / ln 2 against 1.0 / ln 2.
   const html = await pageOf({

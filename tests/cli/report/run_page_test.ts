@@ -149,6 +149,12 @@ Deno.test("A run's head names its lowest and its last validation loss, and so do
   assertMatch(header, /Lowest validation loss 1\.2500 at step 2/);
 });
 
+Deno.test("A run's tokens are those of all its steps' micro-batches", async () => {
+  const train = { batchSize: 8, gradAccumulation: 5 };
+  const header = headerOf(await pageOf({ steps: 40, train }));
+  assertMatch(header, /Tokens seen 51k /); // 40 · 5 · 8 · 32
+});
+
 Deno.test("A run's page says when its model sees the future, and when a part of the split was measured", async () => {
   const cases: [SyntheticRun, RegExp | undefined][] = [
     [{}, undefined],
