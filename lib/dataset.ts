@@ -256,6 +256,17 @@ export function batchesWithin(
     : Math.max(1, Math.floor(limit / (batchSize * blockSize)));
 }
 
+/** How many of a text's tokens the batches of {@linkcode batchesWithin} measure. */
+export function tokensWithin(
+  limit: number,
+  text: { readonly length: number },
+  shape: { readonly blockSize: number; readonly batchSize: number },
+): number {
+  const most = batchesWithin(limit, text, shape) * shape.batchSize *
+    shape.blockSize;
+  return Math.min(text.length - 1, most);
+}
+
 /** How many windows a text of so many tokens is cut into; the first token is no target. */
 function windowCount(tokens: number, blockSize: number): number {
   return Math.ceil((tokens - 1) / blockSize);

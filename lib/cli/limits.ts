@@ -1,9 +1,11 @@
 /** When a run is over before its last step: its time is up, or nothing gets better any more. */
 
+import { tokensWithin } from "../dataset.ts";
 import type { TrainEvent } from "../events.ts";
 import { CommandError } from "./errors.ts";
-import type { RunHistory } from "./run_history.ts";
+import { lowestAfter, type LowestLoss } from "./run_history.ts";
 import type { RunOptions } from "./run_options.ts";
+import type { TrainingSetup } from "./training_setup.ts";
 
 /** When the command has to be over, on the clock of `performance.now()`, which began with the process. */
 export function deadlineOf({ maxTime }: Pick<RunOptions, "maxTime">): number {
@@ -30,32 +32,40 @@ export function inTime(
   return AbortSignal.any([signal, late.signal]);
 }
 
+/** Tokens that each evaluation of a run measures, if there is time for all. */
+export function measuredTokens(
+  { dataset, options }: Pick<TrainingSetup, "dataset" | "options">,
+): number {
+  const limit = options.evalTokens || Infinity;
+  return tokensWithin(limit, { length: dataset.size("val") }, dataset);
+}
+
 /** Watches the events of one run for evaluations that get no better. */
 export class Limits {
-  readonly #patience: number | null;
-  #best: number;
-  #evalsSinceBest: number;
+  readonly #patience: number;
+  readonly #tokens: number;
+  #lowest: LowestLoss | undefined;
 
-  /** @param history what the run told before, if it goes on: patience does not begin anew */
+  /** Takes up what a resumed run emitted before: its patience does not begin anew. */
   constructor(
-    { patience }: Pick<RunOptions, "patience">,
-    history?: RunHistory,
+    setup: Pick<TrainingSetup, "dataset" | "options" | "resumed">,
   ) {
-    this.#patience = patience;
-    this.#best = history?.bestValLoss ?? Infinity;
-    this.#evalsSinceBest = history?.evalsSinceBest ?? 0;
+    this.#patience = setup.options.patience ?? Infinity;
+    this.#tokens = measuredTokens(setup);
+    this.#lowest = setup.resumed?.history.lowest.get(this.#tokens);
   }
 
   /** Why the run shall stop at an event, in words; undefined if it shall not. */
   reachedAt(event: TrainEvent): string | undefined {
-    if (event.event !== "eval") return undefined;
-    const isLower = event.valLoss < this.#best;
-    this.#evalsSinceBest = isLower ? 0 : this.#evalsSinceBest + 1;
-    if (isLower) this.#best = event.valLoss;
-    const patience = this.#patience ?? Infinity;
-    if (this.#evalsSinceBest < patience) return undefined;
-    return `no evaluation of the last ${patience} had a lower loss than ${
-      this.#best.toFixed(4)
+    // One that time cut short does not compare with the others.
+    if (event.event !== "eval" || event.tokens !== this.#tokens) {
+      return undefined;
+    }
+    this.#lowest = lowestAfter(this.#lowest, event.valLoss);
+    const { loss, evalsSince } = this.#lowest;
+    if (evalsSince < this.#patience) return undefined;
+    return `no evaluation of the last ${this.#patience} had a lower loss than ${
+      loss.toFixed(4)
     }`;
   }
 }

@@ -7,6 +7,7 @@
  *     samples.txt             what the model wrote on the way
  *     checkpoint.safetensors  the last state: weights, moments, step
  *     best.safetensors        the weights with the lowest validation loss
+ *     best-earlier.safetensors  those by evaluations of other tokens, before --eval-tokens changed
  *     checkpoint-STEP.safetensors  earlier states, as many as --keep says
  *     report.html             what `report` draws of it; comparison.html: beside others
  *
@@ -38,6 +39,7 @@ export const files = {
   samples: "samples.txt",
   checkpoint: "checkpoint.safetensors",
   best: "best.safetensors",
+  earlierBest: "best-earlier.safetensors",
   report: "report.html",
   comparison: "comparison.html",
 } as const;
@@ -176,9 +178,18 @@ export class RunDirectory implements Disposable {
     });
   }
 
-  /** Replaces the weights with the lowest validation loss. */
-  async saveBest(bytes: Uint8Array): Promise<void> {
-    await replaceFile(join(this.path, files.best), bytes);
+  /**
+   * Replaces the weights with the lowest validation loss.
+   *
+   * @param aside whether the earlier ones stay under another name, as their loss is of other tokens
+   */
+  async saveBest(bytes: Uint8Array, aside: boolean): Promise<void> {
+    const path = join(this.path, files.best);
+    if (aside) {
+      const earlier = join(this.path, files.earlierBest);
+      await writing(earlier, () => ifThere(path, Deno.rename(path, earlier)));
+    }
+    await replaceFile(path, bytes);
   }
 
   /** Adds an event, with the time, and gives its line. */

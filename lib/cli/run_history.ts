@@ -22,12 +22,29 @@ export interface RunHistory {
   readonly damagedLines: number;
   /** The losses that they hold. */
   readonly plot?: LossPlot;
-  /** The lowest validation loss that the lines tell; Infinity if they tell none. */
-  readonly bestValLoss: number;
-  /** Evaluations since then. */
-  readonly evalsSinceBest: number;
+  /** The lowest validation losses that they hold, by the number of tokens measured: others don't compare. */
+  readonly lowest: ReadonlyMap<number, LowestLoss>;
   /** Whether they tell that all steps were done, and so all that was due. */
   readonly complete: boolean;
+}
+
+/** The lowest of the validation losses that were measured on the same tokens. */
+export interface LowestLoss {
+  /** In nats per token; Infinity if all were no numbers. */
+  readonly loss: number;
+  /** Evaluations since then. */
+  readonly evalsSince: number;
+}
+
+/** Returns the lowest loss after another evaluation of the same tokens. */
+export function lowestAfter(
+  lowest: LowestLoss | undefined,
+  valLoss: unknown,
+): LowestLoss {
+  const { loss, evalsSince } = lowest ?? { loss: Infinity, evalsSince: 0 };
+  return typeof valLoss === "number" && valLoss < loss
+    ? { loss: valLoss, evalsSince: 0 }
+    : { loss, evalsSince: evalsSince + 1 };
 }
 
 /** What is kept of a run that begins anew. */
@@ -35,8 +52,7 @@ export const nothingTold: RunHistory = {
   step: 0,
   keeps: () => false,
   damagedLines: 0,
-  bestValLoss: Infinity,
-  evalsSinceBest: 0,
+  lowest: new Map(),
   complete: false,
 };
 
@@ -46,6 +62,7 @@ interface Line {
   readonly step: number;
   readonly reason?: string;
   readonly valLoss?: unknown; // null for a loss that is no number
+  readonly tokens?: unknown;
 }
 
 /**
@@ -66,8 +83,7 @@ export async function readHistory(
   const keeps = (told: Told) =>
     told.step < step || (told.step === step && !again.has(told.event));
   const plot = new LossPlot();
-  let bestValLoss = Infinity;
-  let evalsSinceBest = 0;
+  const lowest = new Map<number, LowestLoss>();
   let complete = false;
   let saved = false;
   let damagedLines = 0;
@@ -81,10 +97,8 @@ export async function readHistory(
     complete = told.event === "end" && told.reason === "done";
     saved ||= told.event === "checkpoint" && told.step === step;
     if (told.event === "eval") {
-      const { valLoss } = told;
-      const isLower = typeof valLoss === "number" && valLoss < bestValLoss;
-      evalsSinceBest = isLower ? 0 : evalsSinceBest + 1;
-      if (isLower) bestValLoss = valLoss;
+      const tokens = Number(told.tokens);
+      lowest.set(tokens, lowestAfter(lowest.get(tokens), told.valLoss));
     }
   }
   const added = saved ? undefined : await checkpointEvent(path, step);
@@ -94,8 +108,7 @@ export async function readHistory(
     added,
     damagedLines,
     plot,
-    bestValLoss,
-    evalsSinceBest,
+    lowest,
     complete,
   };
 }

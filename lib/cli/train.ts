@@ -12,12 +12,17 @@ import { corpusName } from "./corpus.ts";
 import { deviceName } from "./device_name.ts";
 import { CommandError, exitCode, isFailure } from "./errors.ts";
 import { Interrupt } from "./interrupt.ts";
-import { deadlineOf, Limits } from "./limits.ts";
+import { deadlineOf, Limits, measuredTokens } from "./limits.ts";
 import { opening } from "./opening.ts";
 import { placement } from "./placement.ts";
 import { significant } from "./progress.ts";
 import { program, VERSION } from "./program.ts";
-import { hasCheckpoint, readRunConfig, RunDirectory } from "./run_directory.ts";
+import {
+  files,
+  hasCheckpoint,
+  readRunConfig,
+  RunDirectory,
+} from "./run_directory.ts";
 import { nothingTold } from "./run_history.ts";
 import {
   bold,
@@ -145,7 +150,7 @@ async function attempt(
   let begun = false;
   try {
     const trainer = await makeTrainer(setup, model);
-    const limits = new Limits(setup.options, setup.resumed?.history);
+    const limits = new Limits(setup);
     await report.begin({
       event: "start",
       step: trainer.step,
@@ -264,9 +269,10 @@ async function recordOf(
 }
 
 function describe(
-  { path, data, dataset, tokenizer, train, resumed }: TrainingSetup,
+  setup: TrainingSetup,
   { parameterCount, backend }: Model,
 ): void {
+  const { path, data, dataset, tokenizer, train, resumed } = setup;
   const count = (value: number) => value.toLocaleString("en");
   const tokens = dataset.size("train") + dataset.size("val");
   const from = resumed === undefined ? "" : ` from step ${resumed.step}`;
@@ -276,7 +282,7 @@ function describe(
       visible(
         `${corpusName(data)}: ${count(tokens)} tokens ` +
           `(${tokenizer.kind}) -> ${path}${from}\n`,
-      ) + stretched,
+      ) + stretched + remeasuredText(setup),
   );
 }
 
@@ -291,6 +297,17 @@ function stretchedText(
   );
   if (was === is) return "";
   return `the learning rate goes from ${was} to ${is}: the schedule that ended at step ${before.maxSteps} now ends at step ${train.maxSteps}\n`;
+}
+
+/** What becomes of the lowest loss of a resumed run whose evaluations measured other tokens; empty if nothing. */
+function remeasuredText(setup: TrainingSetup): string {
+  const { resumed, dataset } = setup;
+  const tokens = measuredTokens(setup);
+  const { lowest } = resumed?.history ?? nothingTold;
+  if (lowest.size === 0 || lowest.has(tokens)) return "";
+  return `no earlier evaluation measured ${tokens.toLocaleString("en")} of ${
+    (dataset.size("val") - 1).toLocaleString("en")
+  } validation tokens: the lowest loss and --patience start anew, ${files.best} becomes ${files.earlierBest}\n`;
 }
 
 async function sayGoodbye(

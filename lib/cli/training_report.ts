@@ -6,7 +6,7 @@
 import type { EndEvent, EvalEvent, StepEvent, TrainEvent } from "../events.ts";
 import type { Told } from "./board.ts";
 import { OutputClosedError } from "./errors.ts";
-import { deadlineOf } from "./limits.ts";
+import { deadlineOf, measuredTokens } from "./limits.ts";
 import {
   duration,
   logText,
@@ -16,7 +16,7 @@ import {
 } from "./progress.ts";
 import { LossPlot } from "./loss_plot.ts";
 import type { RunDirectory } from "./run_directory.ts";
-import { checkpointRecord } from "./run_history.ts";
+import { checkpointRecord, nothingTold } from "./run_history.ts";
 import {
   canRedraw,
   forOutput,
@@ -65,7 +65,12 @@ export class TrainingReport {
   readonly #plot: LossPlot;
   readonly #ascii = !showsUnicode();
   #loggedAt = -Infinity;
+  /** Of evaluations that measure as many tokens as they should. */
   #best: { readonly loss: number; readonly step?: number };
+  readonly #tokens: number;
+  /** Whether there is a `best.safetensors`, and whether it is that of evaluations of other tokens. */
+  #hasBest: boolean;
+  #hasOtherBest: boolean;
   #outputClosed = false;
   #why: string | undefined;
   #ranOutOfPatience = false;
@@ -81,7 +86,12 @@ export class TrainingReport {
     this.#options = options;
     this.#stepsBefore = resumed?.step ?? 0;
     this.#progress = { step: this.#stepsBefore, maxSteps: train.maxSteps };
-    this.#best = { loss: resumed?.history.bestValLoss ?? Infinity };
+    this.#tokens = measuredTokens(options.setup);
+    const { lowest } = resumed?.history ?? nothingTold;
+    const own = lowest.get(this.#tokens);
+    this.#best = { loss: own?.loss ?? Infinity };
+    this.#hasBest = lowest.size > 0;
+    this.#hasOtherBest = this.#hasBest && own === undefined;
     this.#plot = resumed?.history.plot ?? new LossPlot();
   }
 
@@ -280,9 +290,13 @@ export class TrainingReport {
         bitsPerChar.toFixed(3)
       } bits/char${this.#measured}\n`,
     );
-    if (valLoss < this.#best.loss) {
-      this.#best = { loss: valLoss, step };
-      await directory.saveBest(await weights());
+    // One that time cut short does not compare with the others, but is better than none.
+    const compares = event.tokens === this.#tokens;
+    if (valLoss < this.#best.loss && (compares || !this.#hasBest)) {
+      if (compares) this.#best = { loss: valLoss, step };
+      await directory.saveBest(await weights(), this.#hasOtherBest);
+      this.#hasOtherBest = false;
+      this.#hasBest = true;
     }
     this.#draw();
   }

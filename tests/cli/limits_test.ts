@@ -1,6 +1,11 @@
 /** Runs that end before their last step, begin with other weights, or keep more than the last state. */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { decodeCheckpoint } from "../../lib/checkpoint.ts";
 import { SMALL, TEXT, Workplace } from "./process.ts";
 
@@ -116,6 +121,84 @@ Deno.test("--eval-tokens bounds evaluations, of train and of eval, to the same w
   assertEquals([whole.tokens, whole.ofTokens], [239, 239]);
   assertEquals(await measure("0"), whole);
   assertEquals(await measure("239"), whole);
+});
+
+Deno.test("Evaluations of other tokens count neither as the lowest nor for patience", async () => {
+  await using here = await Workplace.create();
+  // With a learning rate of 0 all evaluations of the same tokens are alike, and none is lower than the first.
+  const { code } = await here.run(small(
+    "--learning-rate 0 --schedule constant --eval-interval 2 --steps 4 " +
+      "--sample-interval 0 --checkpoint-interval 2 --patience 4 --out run",
+  ));
+  assertEquals(code, 0);
+  const losses = async () =>
+    (await told(here, "run")).filter(({ event }) => event === "eval")
+      .map(({ valLoss, tokens }) => [tokens, valLoss]);
+  const [all, whole] = (await losses())[0]!;
+  const resume = async (flags: string) =>
+    await here.run(["train", "--resume", "run", ...flags.split(" ")]);
+  // Of these 64 tokens the same weights have another loss: it is a lowest of its own.
+  const part = await resume("--device reference --steps 8 --eval-tokens 64");
+  assertEquals(part.code, 0, part.stderr);
+  const [tokens, loss] = (await losses()).at(-1)!;
+  assertEquals(tokens, 64);
+  assert(loss !== whole);
+  assertStringIncludes(
+    part.stderr,
+    `no earlier evaluation measured 64 of ${all} validation tokens: the lowest loss and --patience start anew`,
+  );
+  assert(!part.stderr.includes(", the lowest "), part.stderr);
+  const found = await names(here.file("run"));
+  assert(found.includes("best.safetensors"));
+  assert(found.includes("best-earlier.safetensors"));
+  // Of the whole split step 2 was evaluated; steps 8, 10, 12 and 14 are no better.
+  const again = await resume(
+    "--device reference --steps 40 --eval-tokens all --patience 4",
+  );
+  assertEquals((await told(here, "run")).at(-1).step, 14, again.stderr);
+  assertStringIncludes(
+    again.stderr,
+    `no evaluation of the last 4 had a lower loss than ${whole!.toFixed(4)}`,
+  );
+  assert(!again.stderr.includes("no earlier evaluation"), again.stderr);
+});
+
+Deno.test("An evaluation that --max-time cuts short is no lowest loss, unless it is the only one", async () => {
+  await using here = await Workplace.create();
+  await here.write("long.txt", TEXT.repeat(4000));
+  const { code, stderr } = await here.run(small(
+    "--data long.txt --eval-tokens all --steps 1000000 --eval-interval 0 " +
+      "--checkpoint-interval 0 --max-time 3s --out run",
+  ));
+  assertEquals(code, 0, stderr);
+  assert((await Deno.stat(here.file("run/best.safetensors"))).isFile);
+  assert(!stderr.includes("the lowest"), stderr);
+});
+
+Deno.test("The advice after --max-time stopped a run helps", async () => {
+  await using here = await Workplace.create();
+  await here.write("long.txt", TEXT.repeat(40));
+  const flags = "--steps 1000000 --eval-interval 0 --sample-interval 0 " +
+    "--checkpoint-interval 0 --max-time 2s --out run";
+  const first = await here.run(small(flags));
+  const [, advice] = /go on: +.*cli\.ts (train .*)/.exec(first.stderr)!;
+  assertEquals(advice, "train --resume run");
+  const { step } = (await told(here, "run")).at(-1);
+  assert(step > 0);
+  const more = await here.run([
+    ...advice!.split(" "),
+    ...["--device", "reference", "--steps", String(step + 1)],
+  ]);
+  assertEquals(more.code, 0, more.stderr);
+  assertEquals((await told(here, "run")).at(-1).step, step + 1);
+  // One that has no time for a single step would not come further with the same limit.
+  const stuck = await here.run(small(
+    "--n-embd 128 --block-size 256 --batch-size 16 --steps 100 " +
+      "--data long.txt --max-time 1s --out stuck",
+  ));
+  assertEquals(stuck.code, 0, stuck.stderr);
+  assertEquals((await told(here, "stuck")).at(-1).step, 0);
+  assertMatch(stuck.stderr, /train --resume stuck --max-time off$/m);
 });
 
 Deno.test("The advice after patience stopped a run helps", async () => {
