@@ -84,12 +84,17 @@ export class WebGpuContext {
 
   /** Throws what is behind an error: a loss of the device, else the first error that WebGPU reported, else the error itself. */
   async #fail(action: string, error: unknown): Promise<never> {
+    await this.#newsOfLoss();
+    this.#checkAlive(action);
+    throw this.#error ?? error;
+  }
+
+  /** Resolves when the device is known to be lost, or seems not to be. */
+  async #newsOfLoss(): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, LOSS_MS);
     await Promise.race([this.device.lost, late]);
     clearTimeout(timer);
-    this.#checkAlive(action);
-    throw this.#error ?? error;
   }
 
   #checkAlive(action: string): void {
@@ -153,7 +158,8 @@ export class WebGpuContext {
     } finally {
       scopes = [device.popErrorScope(), device.popErrorScope()];
     }
-    const refusal = Promise.all(scopes).then(([memory, validation]) => {
+    const refusal = Promise.all(scopes).then(async ([memory, validation]) => {
+      if (memory ?? validation) await this.#newsOfLoss();
       if (memory) {
         return new OutOfMemoryError(action, { needed, room: undefined });
       }

@@ -79,6 +79,25 @@ gpuTest("an adapter that gives no device counts as none", async () => {
   });
 });
 
+gpuTest("a refusal that comes of a loss is reported as the loss", async () => {
+  await using backend = await openWebGpu({ adapter: "any" });
+  const { device } = backend;
+  const { pushErrorScope } = device;
+  device.pushErrorScope = (filter) => {
+    pushErrorScope.call(device, filter);
+    if (filter !== "out-of-memory") return;
+    device.popErrorScope = () => {
+      device.destroy();
+      return Promise.resolve(new GPUOutOfMemoryError("the device is gone"));
+    };
+  };
+  await assertRejects(
+    () => backend.compile(sums, new Map()),
+    DeviceLostError,
+    "Cannot compile sums: the WebGPU device was lost",
+  );
+});
+
 gpuTest("an error without a loss stays what it is", async () => {
   await using backend = await openWebGpu({ adapter: "any" });
   const { device } = backend;
