@@ -125,6 +125,20 @@ Deno.test("lab works tells what a text asks for, and what a model reaches", asyn
   assertEquals(code, 0, stderr);
   assertEquals(stdout.match(/ (yes|no)$/gm)?.length, 12, stdout);
   assert(/^causal .* 1 +yes$/m.test(stdout), stdout);
+  assert(!stdout.includes("it sees what it is to predict"), stdout);
+  const unmasked = await here.run([
+    ...["train", ...onText, "--steps", "2", "--mask", "none", "--out", "u"],
+  ]);
+  assertEquals(unmasked.code, 0, unmasked.stderr);
+  const sees = await here.run(["lab", "works", "u"]);
+  assertEquals(sees.code, 0, sees.stderr);
+  // Its loss is below that of knowing nothing too.
+  assert(/^uniform .* yes$/m.test(stdout), stdout);
+  const [, asked, found] = /^uniform .* below ([\d.]+) +([\d.]+) +no$/m
+    .exec(sees.stdout)!;
+  assert(Number(found) < Number(asked), sees.stdout);
+  assert(/^causal .* 0 +no$/m.test(sees.stdout), sees.stdout);
+  assertStringIncludes(sees.stdout, "its loss reaches no rung");
 });
 
 Deno.test("lab refuses experiments that make no sense", async () => {

@@ -136,6 +136,10 @@ Deno.test("One seed has no intervals, and no note on them; three have", async ()
     assertStringIncludes(text, "one seed a cell cannot tell");
     assertEquals(text.match(/\d ± \d|intervals are shown/), null);
   }
+  // Cells may have seeds of their own.
+  const own = [{ name: "base", seeds: [1, 2, 3] }, { name: "other" }];
+  const rough = await reportsOf({ seeds: [1], cells: own }, loss);
+  assert(!rough.markdown.includes("cannot tell"), rough.markdown);
   const cells = Array.from({ length: 26 }, (_, i): Cell => ({
     name: `cell-${i}`,
   }));

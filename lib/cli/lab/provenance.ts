@@ -9,15 +9,20 @@ import { files } from "./study.ts";
 const ROUGH = 3;
 
 /** Whether a study has too few seeds for small differences. */
-export function isRough({ seeds }: Plan): boolean {
-  return seeds.length < ROUGH;
+export function isRough(plan: Plan): boolean {
+  return mostSeeds(plan) < ROUGH;
 }
 
 /** Why a rough study is one. */
-export function roughness({ seeds }: Plan): string {
+export function roughness(plan: Plan): string {
   return `${
-    seeds.length === 1 ? "one seed" : "two seeds"
+    mostSeeds(plan) === 1 ? "one seed" : "two seeds"
   } a cell cannot tell a small difference from chance`;
+}
+
+/** Seeds of the cell that has most: it may have its own. */
+function mostSeeds({ cells, seeds }: Plan): number {
+  return Math.max(...cells.map((cell) => (cell.seeds ?? seeds).length));
 }
 
 /** Where a report's numbers come from. */

@@ -73,7 +73,10 @@ export async function labWorks(
   await writeOutput(
     flags.json
       ? `${JSON.stringify({ rungs, ...(evidence && { evidence }) })}\n`
-      : ladderText(rungs, evidence),
+      : ladderText(rungs, evidence) +
+        (evidence?.causal === false
+          ? "it sees what it is to predict: its loss reaches no rung\n"
+          : ""),
   );
   return exitCode.ok;
 }

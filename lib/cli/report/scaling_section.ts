@@ -13,6 +13,7 @@ import {
 import { count, wideAndNarrow } from "./charts.ts";
 import { coded, type Markup, markup } from "./markup.ts";
 import type { Section } from "./page.ts";
+import { penKey, penOf, symbolOf } from "./pens.ts";
 import type { Plotter } from "./plotter.ts";
 
 /** A point of a fitted curve. */
@@ -74,15 +75,16 @@ function scalingChart(
       };
     })
   );
-  const tint = ({ tokens }: { readonly tokens: number }) =>
-    `var(--run${amounts.indexOf(tokens)})`;
+  const penOfAmount = ({ tokens }: { readonly tokens: number }) =>
+    penOf(amounts.indexOf(tokens));
+  const tint = (point: { readonly tokens: number }) => penOfAmount(point).color;
   return markup`<div class="legend">${
     amounts.map((tokens) =>
-      markup`<span><i class="key" style="--c:${tint({ tokens })}"></i>${
+      markup`<span>${penKey(penOfAmount({ tokens }))}${
         count(tokens)
       } tokens</span>`
     )
-  }<span>ring: not part of the fit</span></div>
+  }<span>hollow: not part of the fit</span></div>
 ${
     wideAndNarrow((size) =>
       plotter.draw({
@@ -99,12 +101,16 @@ ${
         },
         y: { label: "nats per token", grid: true, nice: true },
         marks: [
-          plot.line(curve, {
-            ...{ x: "parameters", y: "loss", z: "tokens", stroke: tint },
-            strokeWidth: 1.6,
-          }),
+          ...amounts.map((tokens) =>
+            plot.line(curve.filter((point) => point.tokens === tokens), {
+              ...{ x: "parameters", y: "loss", strokeWidth: 1.6 },
+              stroke: tint({ tokens }),
+              strokeDasharray: penOfAmount({ tokens }).dash,
+            })
+          ),
           plot.dot(points, {
             ...{ x: "parameters", y: "valLoss", r: 4, stroke: tint },
+            symbol: (point: Finished) => symbolOf(penOfAmount(point)),
             fill: (point: Finished) =>
               point.cell === next ? "var(--page)" : tint(point),
             title: ({ id, valLoss }: Finished) =>
@@ -112,6 +118,7 @@ ${
           }),
         ],
         color: { type: "identity" },
+        symbol: { type: "identity" },
       })
     )
   }`;
