@@ -2,9 +2,12 @@
 
 import { assertEquals } from "@std/assert";
 import { Plotter } from "../../../lib/cli/report/plotter.ts";
+import { minimalPage } from "../../../lib/cli/report/minimal_page.ts";
 import { studyPage } from "../../../lib/cli/report/study_page.ts";
+import { answerTo } from "../../../lib/lab/minimal.ts";
 import type { Outcome } from "../../../lib/lab/outcome.ts";
 import type { Plan } from "../../../lib/lab/plan.ts";
+import { CounterRandom, Purpose } from "../../../lib/random.ts";
 import { outcomeOf } from "../../lab/outcomes.ts";
 import { browserTest, faultsOf, type Showing, showings } from "./browser.ts";
 import {
@@ -224,6 +227,53 @@ browserTest(
       "one cell": await pageOf([{ name: "base" }], () => 2),
       "all diverged": await pageOf(long, () => null),
       scaling: await pageOf(long, () => 2, { experiment: "scaling" }),
+    });
+  },
+);
+
+browserTest(
+  "Searches for the smallest model are laid out without faults, wherever their points lie",
+  async () => {
+    const plotter = await Plotter.open();
+    const pageOf = async (count: number, seed: number) => {
+      const random = new CounterRandom(seed, Purpose.init);
+      const round = (steps: number, kept: number) =>
+        Array.from({ length: kept }, (_, i) => {
+          const size = random.uniform(i, steps);
+          return outcomeOf(`L1-C${i}`, {
+            parameters: Math.round(1000 * 100 ** size),
+            valLoss: 3 - size + random.uniform(i, steps + 1) / 2 - steps / 4e4,
+            ...{ seed, steps, flops: 1e10 * steps * (1 + size) },
+          });
+        });
+      const rounds = [
+        round(1500, 4 * count),
+        round(3000, 2 * count),
+        round(6000, count),
+      ];
+      const again = [11, 12, 13].flatMap((seed) =>
+        rounds[2]!.slice(0, 3).map((outcome) => ({ ...outcome, seed }))
+      );
+      const search = { rounds, confirmed: again };
+      const targets = [2.6, 2.59, 2.58, 2.4, 2.2];
+      return await minimalPage(plotter, {
+        ...{ ...search, title: "The smallest", about: "Of a test.", rungs: [] },
+        targetText: String,
+        answers: targets.map((target) => answerTo(target, search)),
+        known: [
+          {
+            name: "another model of the same text",
+            parameters: 9000,
+            loss: 2.4,
+          },
+          { name: "one beside it", parameters: 9500, loss: 2.41 },
+        ],
+      });
+    };
+    await assertSound({
+      few: await pageOf(1, 1),
+      some: await pageOf(8, 2),
+      many: await pageOf(20, 3),
     });
   },
 );
