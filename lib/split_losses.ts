@@ -6,6 +6,7 @@
 import { batchesWithin, type Dataset, type EvalBatch } from "./dataset.ts";
 import type { EvalEvent } from "./events.ts";
 import type { Model } from "./language_model.ts";
+import { charactersIn } from "./tokenizer.ts";
 import type { TrainerExtras } from "./trainer_extras.ts";
 
 /** Tokens of the validation split that an evaluation measures at most, if nothing else is said. */
@@ -30,7 +31,7 @@ export type SplitLosses = Omit<EvalEvent, "event" | "step">;
 export class SplitLossMeter {
   readonly #model: Model;
   readonly #dataset: Dataset;
-  readonly #charsPerToken: number;
+  readonly #charsPerToken: number | undefined;
   /** Batches of a whole evaluation. */
   readonly #batches: { readonly val: number; readonly train: number };
   #msPerBatch: number | undefined;
@@ -38,7 +39,7 @@ export class SplitLossMeter {
   constructor(
     model: Model,
     dataset: Dataset,
-    { evalTokens = EVAL_TOKENS, trainEvalBatches = 16, charsPerToken = 1 }:
+    { evalTokens = EVAL_TOKENS, trainEvalBatches = 16, charsPerToken }:
       TrainerExtras,
   ) {
     this.#model = model;
@@ -115,11 +116,14 @@ export class SplitLossMeter {
     const onTrain = await this.#evaluate("train", planned(train), options);
     const batches = onVal.batches + onTrain.batches;
     this.#msPerBatch = (performance.now() - begun) / batches;
+    const { tokens, characters } = onVal;
+    const charsPerToken = this.#charsPerToken ??
+      Math.max(1, characters) / tokens;
     return {
       trainLoss: onTrain.loss,
       valLoss: onVal.loss,
-      bitsPerChar: onVal.loss / Math.LN2 / this.#charsPerToken,
-      tokens: onVal.tokens,
+      bitsPerChar: onVal.loss / Math.LN2 / charsPerToken,
+      tokens,
       ofTokens: this.#dataset.size("val") - 1,
     };
   }
@@ -129,12 +133,16 @@ export class SplitLossMeter {
     split: "val" | "train",
     maxBatches: number,
     { signal, until }: Limit,
-  ): Promise<{ loss: number; tokens: number; batches: number }> {
-    const seen = { tokens: 0, batches: 0 };
+  ): Promise<Seen & { readonly loss: number }> {
+    const seen: Seen = { batches: 0, tokens: 0, characters: 0 };
     const batches = inTime(
       this.#dataset.evalBatches(split, { maxBatches }),
       until,
-      seen,
+      (batch) => {
+        seen.batches++;
+        seen.tokens += batch.count;
+        seen.characters += charactersIn(this.#model.tokenizer, batch.targets);
+      },
     );
     return {
       loss: await this.#model.evaluate(batches, { signal }),
@@ -150,16 +158,25 @@ interface Limit {
   readonly until: number;
 }
 
-/** Yields batches while there is time, at least one, and counts them. */
+/** What an evaluation measured. */
+interface Seen {
+  batches: number;
+  tokens: number;
+  /** Of the tokens. */
+  characters: number;
+}
+
+/** Yields batches while there is time, at least one. */
 function* inTime(
   batches: Iterable<EvalBatch>,
   until: number,
-  seen: { batches: number; tokens: number },
+  onBatch: (batch: EvalBatch) => void,
 ): Generator<EvalBatch> {
+  let isFirst = true;
   for (const batch of batches) {
-    if (seen.batches > 0 && performance.now() > until) return;
-    seen.batches++;
-    seen.tokens += batch.count;
+    if (!isFirst && performance.now() > until) return;
+    isFirst = false;
+    onBatch(batch);
     yield batch;
   }
 }

@@ -336,6 +336,24 @@ export function checkVocabulary(
   );
 }
 
+/**
+ * Returns how many characters the predicted tokens begin: one each, but for bytes, where several may make one.
+ *
+ * @param targets -1 where none is predicted
+ */
+export function charactersIn(
+  tokenizer: Tokenizer | undefined,
+  targets: Int32Array,
+): number {
+  let count = 0;
+  // Bytes 10xxxxxx continue a character (RFC 3629).
+  const continued = tokenizer?.kind === "bytes" ? 0x80 : NaN;
+  for (const token of targets) {
+    if (token >= 0 && (token & 0xc0) !== continued) count++;
+  }
+  return count;
+}
+
 /** Table from code point to id: one array look-up a character, up to 4.5 MB if emoji occur. */
 function idsByCodePoint(chars: readonly string[]): Int32Array {
   const codes = chars.map((char) => char.codePointAt(0)!);

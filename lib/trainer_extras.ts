@@ -24,7 +24,10 @@ export interface TrainerExtras {
    * split it measures windows spread evenly over it, the same ones each time. Infinity measures all.
    */
   readonly evalTokens?: number | undefined;
-  /** Characters per token, above 0, for `bitsPerChar`; 1 if left out. */
+  /**
+   * Characters per token, above 0, for `bitsPerChar`. If left out, the characters of the measured tokens are counted
+   * with the tokenizer; without one each token is a character.
+   */
   readonly charsPerToken?: number | undefined;
   /**
    * What happens at a step whose loss or gradient is not finite: `stop`, as if left out, throws;

@@ -112,6 +112,12 @@ const uses: Record<string, (options: Options) => unknown> = {
   evalWindows: (
     options,
   ) => [...lm.evalWindows(tokens, { ...shape, ...options })],
+  NgramOptions: (options) =>
+    lm.NgramModel.fit(tokens, { order: 2, vocabSize, ...options }).loss(tokens),
+  "NgramModel.loss": (options) =>
+    lm.NgramModel.fit(tokens, { order: 2, vocabSize }).loss(tokens, options),
+  "Tokenizer.decode": (options) => tokenizer.decode(tokens, options),
+  longestSharedSpan: (options) => lm.longestSharedSpan("abc", "bcd", options),
   EvaluateOptions: (options) =>
     withModel((model) => model.evaluate(dataset.evalBatches("val"), options))(),
   GenerateOptions: (options) =>

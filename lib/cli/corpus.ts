@@ -179,37 +179,6 @@ async function checkUnchanged(
   );
 }
 
-/**
- * Returns how many characters the predicted tokens begin: one each, but for bytes, where several may make one.
- *
- * @param targets -1 where none is predicted
- */
-export function charactersOf(
-  tokenizer: Tokenizer,
-  targets: Int32Array | Tokens,
-): number {
-  let count = 0;
-  // Bytes 10xxxxxx continue a character (RFC 3629).
-  const continued = tokenizer.kind === "bytes" ? 0x80 : NaN;
-  for (const token of targets) {
-    if (token >= 0 && (token & 0xc0) !== continued) count++;
-  }
-  return count;
-}
-
-/**
- * Returns the mean number of characters that a predicted token of a text begins. The first token has nothing
- * before it and is not predicted, so it does not count.
- */
-export function charactersPerToken(
-  tokenizer: Tokenizer,
-  tokens: Tokens,
-): number {
-  const targets = tokens.subarray(1);
-  if (tokenizer.kind !== "bytes" || targets.length === 0) return 1;
-  return Math.max(1, charactersOf(tokenizer, targets)) / targets.length;
-}
-
 async function namedSource(
   name: DatasetName,
   signal: AbortSignal,

@@ -2,10 +2,10 @@
 
 import { batchesWithin, evalWindows, trainSize } from "../dataset.ts";
 import { Model } from "../language_model.ts";
+import { charactersIn } from "../tokenizer.ts";
 import type { Tokens } from "../tokens.ts";
 import type { Arguments } from "./arguments.ts";
 import {
-  charactersOf,
   type Corpus,
   corpusName,
   type CorpusOptions,
@@ -70,7 +70,7 @@ export async function evaluate(
       const share = Math.floor(100 * measured / most);
       status.show(() => `evaluating, ${share} %`);
       measured += batch.count;
-      characters += charactersOf(tokenizer, batch.targets);
+      characters += charactersIn(tokenizer, batch.targets);
       yield batch;
     }
   };

@@ -213,14 +213,13 @@ async function takeUpAgain(
 }
 
 async function makeTrainer(
-  { dataset, train, tokenizer, charsPerToken, options, resumed }: TrainingSetup,
+  { dataset, train, tokenizer, options, resumed }: TrainingSetup,
   model: Model,
 ): Promise<Trainer> {
   const { maxNewTokens, ...choice } = SAMPLE;
   const trainer = new Trainer(model, dataset, {
     ...train,
     tokenizer,
-    charsPerToken,
     onNonFinite: options.onNonfinite,
     evalTokens: options.evalTokens || Infinity,
     sample: {

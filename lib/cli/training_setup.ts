@@ -16,7 +16,6 @@ import { DEFAULT_PRESET, presets } from "../presets.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { given } from "./arguments.ts";
 import {
-  charactersPerToken,
   type Corpus,
   corpusName,
   type CorpusOptions,
@@ -53,8 +52,6 @@ export interface TrainingSetup {
   readonly tokenizer: Tokenizer;
   readonly dataset: Dataset;
   readonly data: CorpusRecord;
-  /** Of the validation split. */
-  readonly charsPerToken: number;
   /** Where training goes on; absent for a new run. */
   readonly resumed?: {
     readonly checkpoint: Checkpoint;
@@ -293,7 +290,5 @@ function prepareText(
       "a smaller --block-size needs less text",
     );
   }
-  const validation = tokens.subarray(dataset.size("train"));
-  const charsPerToken = charactersPerToken(tokenizer, validation);
-  return { model, train, tokenizer, dataset, data: record, charsPerToken };
+  return { model, train, tokenizer, dataset, data: record };
 }

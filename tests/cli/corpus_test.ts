@@ -4,8 +4,8 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { charactersPerToken, loadCorpus } from "../../lib/cli/corpus.ts";
-import { Tokenizer } from "../../lib/tokenizer.ts";
+import { loadCorpus } from "../../lib/cli/corpus.ts";
+import { charactersIn, Tokenizer } from "../../lib/tokenizer.ts";
 import { PlainTextDecoder } from "../../lib/cli/plain_text.ts";
 import { command, SMALL, TEXT, Workplace } from "./process.ts";
 
@@ -15,16 +15,16 @@ function smallOn(...data: string[]): string[] {
 }
 
 Deno.test("Bits per character count the characters of the predicted tokens", () => {
-  const perToken = (text: string, tokenizer = Tokenizer.bytes()) =>
-    charactersPerToken(tokenizer, tokenizer.encode(text));
+  const counted = (text: string, tokenizer = Tokenizer.bytes()) =>
+    charactersIn(tokenizer, tokenizer.encode(text).subarray(1));
   // The bytes after the first: a continuation and "b"; two continuations, "b" and "c"; and so on.
-  assertEquals(perToken("éb"), 1 / 2);
-  assertEquals(perToken("€bc"), 2 / 4);
-  assertEquals(perToken("a€"), 1 / 3);
-  assertEquals(perToken("a😀b"), 2 / 5);
-  assertEquals(perToken("abc"), 1);
-  assertEquals(perToken("a"), 1);
-  assertEquals(perToken("éb", Tokenizer.chars("éb")), 1);
+  assertEquals(counted("éb"), 1);
+  assertEquals(counted("€bc"), 2);
+  assertEquals(counted("a€"), 1);
+  assertEquals(counted("a😀b"), 2);
+  assertEquals(counted("abc"), 2);
+  assertEquals(counted("éb", Tokenizer.chars("éb")), 1);
+  assertEquals(charactersIn(undefined, Int32Array.of(0x80, -1, 5)), 2);
 });
 
 Deno.test("--data takes text as editors on Windows write it, and says what it changes", async () => {

@@ -180,3 +180,26 @@ Deno.test("eval refuses what it cannot do", async () => {
   assertEquals(changed.code, 1);
   assertStringIncludes(changed.stderr, "it has changed since the run began");
 });
+
+Deno.test("train counts the characters of what an evaluation measured, as eval does", async () => {
+  await using here = await Workplace.create();
+  // The validation split begins with characters of one byte and ends with some of two.
+  const mixed = TEXT.slice(0, 2000) + "a".repeat(100) + "é".repeat(100);
+  await here.write("text.txt", mixed);
+  const flags = "--out run --tokenizer bytes --eval-tokens 64 --json";
+  const { stdout } = await here.run(["train", ...SMALL, ...flags.split(" ")]);
+  const last = stdout.trimEnd().split("\n").map((line) => JSON.parse(line))
+    .findLast(({ event }) => event === "eval");
+  const shape = "--batch-size 2 --eval-tokens 64 --json".split(" ");
+  const again = await here.run(["eval", "run", ...onReference, ...shape]);
+  const event = JSON.parse(again.stdout);
+  assertEquals([last.tokens, event.tokens], [64, 64]);
+  assertEquals(event.valLoss, last.valLoss);
+  assertAlmostEquals(event.bitsPerChar, last.bitsPerChar, 1e-12);
+  // Of the whole split it is another ratio.
+  const whole = await here.run(["eval", "run", ...onReference, "--json"]);
+  const { bitsPerChar, valLoss } = JSON.parse(whole.stdout);
+  assert(
+    Math.abs(bitsPerChar / valLoss - last.bitsPerChar / last.valLoss) > 1e-3,
+  );
+});

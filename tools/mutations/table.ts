@@ -97,8 +97,8 @@ export const mutations: readonly Mutation[] = [
     name: "training multiplies characters",
     what: "Training multiplies by characters per token instead of dividing",
     file: "lib/split_losses.ts",
-    search: "Math.LN2 / this.#charsPerToken",
-    replace: "Math.LN2 * this.#charsPerToken",
+    search: "Math.LN2 / charsPerToken",
+    replace: "Math.LN2 * charsPerToken",
     test: {
       file: "tests/cli/eval_test.ts",
       name: "eval counts characters, not bytes",
@@ -130,7 +130,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "three-byte characters counted twice",
     what: "Continuation bytes from 0xA0 on count as characters",
-    file: "lib/cli/corpus.ts",
+    file: "lib/tokenizer.ts",
     search: "(token & 0xc0) !== continued",
     replace: "(token & 0xe0) !== continued",
     test: {
