@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import type { DeviceBuffer, Program } from "../lib/backends/backend.ts";
-import { trainConfig } from "../lib/config.ts";
+import { trainConfig, type TrainOptions } from "../lib/config.ts";
 import { MetricsReader, NonFiniteError } from "../lib/metrics.ts";
 import { METRIC_SLOTS, METRIC_WIDTH } from "../lib/optimizer.ts";
 
@@ -51,8 +51,13 @@ class SlowDevice {
   }
 }
 
-async function readAll(device: SlowDevice, steps: number) {
-  const reader = new MetricsReader(device.program(), trainConfig(), 0);
+async function readAll(
+  device: SlowDevice,
+  steps: number,
+  options: TrainOptions = {},
+) {
+  const config = trainConfig(options);
+  const reader = new MetricsReader(device.program(), config, 0);
   const events = [];
   for (let step = 0; step < steps; step++) {
     device.step();
@@ -76,6 +81,20 @@ Deno.test("MetricsReader tells of every step once, in order, and reads far less 
   );
   // A read for each step would be 323.
   assertLess(device.reads, steps / 4);
+});
+
+Deno.test("MetricsReader counts the tokens of all micro-batches into the speed of a step", async () => {
+  const begun = performance.now();
+  const device = new SlowDevice();
+  const { events } = await readAll(device, 100, { gradAccumulation: 3 });
+  const elapsed = (performance.now() - begun) / 1000;
+  // 32 tokens a micro-batch: the steps took as long as all of it did, but for the first and the last read.
+  const told = events.reduce(
+    (sum, { tokensPerSecond }) => sum + 3 * 32 / tokensPerSecond,
+    0,
+  );
+  assertLess(told, 1.01 * elapsed);
+  assertLess(0.5 * elapsed, told);
 });
 
 Deno.test("MetricsReader gives what came before a step that is not finite, then the error", async () => {

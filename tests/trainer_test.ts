@@ -262,6 +262,44 @@ describe("Trainer", () => {
     ]);
   });
 
+  it("goes on for as long as there are finite steps between the others", async () => {
+    const { model, rare, set } = await poisoned(false);
+    await using _model = model;
+    class Alternating extends Dataset {
+      override batch(step: number, microStep?: number): Batch {
+        const batch = super.batch(step, microStep);
+        return { ...batch, tokens: batch.tokens.fill(step % 2 ? rare : 0) };
+      }
+    }
+    const data = new Alternating(tokenizer.encode(text), {
+      ...{ blockSize: 6, batchSize: 1 },
+    });
+    const trainer = new Trainer(model, data, {
+      ...{ batchSize: 1, maxSteps: 26, onNonFinite: "skip" },
+      ...{ evalInterval: 0, checkpointInterval: 0 },
+    });
+    const skipped: number[] = [];
+    for await (const event of trainer.run()) {
+      if (event.event !== "skip") continue;
+      skipped.push(event.step);
+      if (event.step === 24) set(0); // or the weights could never be saved
+    }
+    assertEquals(skipped, Array.from({ length: 12 }, (_, i) => 2 * i + 2));
+    assertEquals(trainer.step, 26);
+  });
+
+  it("begins with a step, also when restored to its beginning", async () => {
+    await using model = await createModel();
+    const first = new Trainer(model, dataset, { maxSteps: 2, tokenizer });
+    const next = new Trainer(model, dataset, { maxSteps: 2, tokenizer });
+    await next.restore(decodeCheckpoint(await first.save()));
+    const told = await Array.fromAsync(next.run());
+    assertEquals(told.map(({ event, step }) => [event, step]).slice(0, 2), [
+      ["step", 1],
+      ["step", 2],
+    ]);
+  });
+
   it("gives up when nothing is finite any more", async () => {
     const { model, data } = await poisoned(true);
     await using _model = model;
