@@ -154,6 +154,17 @@ export function registerGeneration(bench: Bench): void {
       const stop = whole.slice(from, to);
       assertEquals(await textWith([stop]), whole.slice(0, whole.indexOf(stop)));
     }
+    // Of two that end together the one that began before ends the text.
+    const from = [...whole].findIndex((_, i) =>
+      i > 0 && whole.indexOf(whole.slice(i + 1, i + 3)) === i + 1
+    );
+    const [long, short] = [
+      whole.slice(from, from + 3),
+      whole.slice(from + 1, from + 3),
+    ];
+    for (const stop of [[short, long], [long, short]]) {
+      assertEquals(await textWith(stop), whole.slice(0, from));
+    }
     // What only begins like a stop string is held back, then given.
     const almost = whole.slice(5, 8) + (whole[8] === "a" ? "b" : "a");
     const at = whole.indexOf(almost);

@@ -5,7 +5,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { modelConfig, type ModelOptions } from "../lib/config.ts";
-import { initialParameters } from "../lib/parameters.ts";
+import { flopsPerToken, initialParameters } from "../lib/parameters.ts";
 import { parameterLayout } from "../lib/plans.ts";
 
 /** A model's initial values by parameter. */
@@ -90,5 +90,24 @@ Deno.test("A model beyond all memory is refused with its size", () => {
     () => initial({ vocabSize: 65, nLayer: 3, nHead: 2, nEmbd: 65536 }),
     RangeError,
     "GiB, more than can be had at once",
+  );
+});
+
+Deno.test("A token of training takes PaLM's count of operations", () => {
+  // 6 for each number of the matrices it is multiplied with, 12 L C T for attention (arXiv 2204.02311, appendix B).
+  const [V, C, T, L] = [65, 64, 256, 3];
+  const block = 3 * C * C + C * C + 2 * 4 * C * C;
+  const flops = (options: Partial<ModelOptions>) => {
+    const config = modelConfig({ ...model, blockSize: T, ...options });
+    return flopsPerToken(config, parameterLayout(config));
+  };
+  const whole = 6 * (L * block + V * C) + 12 * L * C * T;
+  // What a token only looks up it is not multiplied with.
+  assertEquals(flops({ position: "learned", tiedHead: false }), whole);
+  assertEquals(flops({ position: "learned", tiedHead: true }), whole);
+  assertEquals(flops({ position: "rope", bias: false }), whole);
+  assertEquals(
+    flops({ attention: false }),
+    6 * (L * 8 * C * C + V * C),
   );
 });

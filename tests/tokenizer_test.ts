@@ -73,6 +73,14 @@ Deno.test("Tokenizer.chars refuses a character it was not made with, and shows t
   assertStringIncludes(message, '"\\n benort"');
 });
 
+Deno.test("A place counts characters, not the halves of those beyond U+FFFF", () => {
+  assertThrows(
+    () => Tokenizer.chars("🎭\n").encode("🎭\n🎭🎭é"),
+    RangeError,
+    '"é" (U+00E9) at line 2, column 3',
+  );
+});
+
 Deno.test("Tokenizer.chars refuses an empty text and half a surrogate pair", () => {
   assertThrows(() => Tokenizer.chars(""), RangeError, "0 characters");
   assertThrows(
