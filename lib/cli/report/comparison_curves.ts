@@ -57,7 +57,7 @@ function groupCurves(plotter: Plotter, { runs, unit }: Group): Markup {
   }${
     points.length > 0 &&
     markup`
-<div class="legend">${Array.from(drawn, key)}</div>
+<div class="legend">${Array.from(drawn, (run) => key(run))}</div>
 <h3>By step</h3>${
       curves(plotter, points, {
         ...{ unit, name: "step", of: ({ step }) => step, whole: true },

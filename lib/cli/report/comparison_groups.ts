@@ -13,7 +13,7 @@ export interface DrawnRun {
   /** Its place on the command line, from 1: what its curve is marked with. */
   readonly number: number;
   readonly label: string;
-  /** Its label, short enough for a chart. */
+  /** Its label, short enough for a table or a chart. */
   readonly short: string;
   readonly pen: Pen;
   /** Whether its mask lets tokens see what they are to predict. */
@@ -48,8 +48,8 @@ export const perCharacter: Unit = {
   of: ({ bitsPerChar = NaN }) => bitsPerChar ?? NaN,
 };
 
-/** Columns of a run's name beside its curve. */
-const NAME = 24;
+/** Columns of a run's name in tables and beside its curve. */
+const NAME = 32;
 
 /** Runs in their order, each with a pen of its own. */
 export function drawnRuns(runs: readonly RunRecord[]): DrawnRun[] {
@@ -114,8 +114,11 @@ export function bestOf({ runs, unit }: Group): DrawnRun | undefined {
 }
 
 /** A run's pen, number and name. */
-export function key({ pen, label, number, sees }: DrawnRun): Markup {
-  return markup`<span class="run">${penKey(pen)}<span>${number} <bdi>${
-    breakable(label)
-  }</bdi>${sees && " (sees the future)"}</span></span>`;
+export function key(
+  { pen, label, number, sees }: DrawnRun,
+  name: string = label,
+): Markup {
+  return markup`<span class="run">${penKey(pen)}<span>${number} <bdi${
+    name !== label && markup` title="${label}"`
+  }>${breakable(name)}</bdi>${sees && " (sees the future)"}</span></span>`;
 }

@@ -154,7 +154,7 @@ function resultTable(group: Group, fields: readonly Field[]): Markup {
           ? unit.of(event).toFixed(unit.digits)
           : "";
       return [
-        key(one),
+        key(one, one.short),
         one === best ? markup`<b>${text(lowest)}</b>` : text(lowest),
         lowest === undefined ? "" : count(lowest.step),
         text(last),

@@ -98,7 +98,8 @@ function fieldTable(fields: Fields, usual: Fields = {}): Markup {
 export function fieldText(value: unknown): string {
   if (value === null || value === false) return "off";
   if (value === true) return "on";
-  return typeof value === "number" && Number.isInteger(value) && value >= 1e4
+  if (typeof value !== "number") return String(value);
+  return Number.isInteger(value) && value >= 1e4
     ? count(value)
-    : String(value);
+    : String(Number(value.toPrecision(12)));
 }

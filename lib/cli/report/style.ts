@@ -74,7 +74,7 @@ section{margin-top:44px;scroll-margin-top:12px}
 .scroll th:first-child,.scroll td:first-child{position:sticky;left:0;z-index:1;background:var(--page)}
 .sideways{margin:12px 0 -8px;color:var(--dim);font-size:13px;text-align:right}.sideways:has(+.heads){margin:-26px 0 2px}
 table{border-collapse:separate;border-spacing:0;font-size:14px;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:5px 18px 5px 0;border-bottom:1px solid var(--rule);white-space:nowrap;vertical-align:top}
+th,td{text-align:left;line-height:22px;padding:5px 18px 5px 0;border-bottom:1px solid var(--rule);white-space:nowrap;vertical-align:top}
 td:first-child{white-space:normal;overflow-wrap:anywhere;min-width:9em;max-width:26em}td:first-child code,td:first-child bdi{overflow-wrap:anywhere}
 td:first-child>code,td:first-child>.run{display:inline-block;width:max-content;max-width:26em}
 .legend bdi,.summary bdi,figcaption b,figcaption span{overflow-wrap:anywhere;min-width:0}
@@ -109,12 +109,13 @@ ${shades}${losses}
 @media(max-width:640px){.narrow{display:block}.wide{display:none}main{padding:24px 16px 48px}h1{font-size:27px}.summary{font-size:16.5px}section{margin-top:36px}
 .heads{flex-wrap:nowrap}
 .scroll th:first-child,.scroll td:first-child{min-width:120px;max-width:120px;padding-right:6px}td:first-child>code,td:first-child>.run{width:auto}
-.kept{position:sticky;left:120px;right:0;background:var(--page);padding-left:10px;padding-right:10px;box-shadow:-8px 0 8px -8px var(--shade),8px 0 8px -8px var(--shade)}
+.kept{position:sticky;left:120px;right:0;background:var(--page);padding-left:10px;padding-right:10px}
 th.kept{white-space:normal}}
 @media print{.readout,nav,.sideways{display:none!important}body{font-size:14px;print-color-adjust:exact}main{max-width:none;padding:0 12px}
 .scroll,.heads{overflow:visible;background:none}.heads{flex-wrap:wrap}
-.scroll th:first-child,.scroll td:first-child,.kept{position:static;box-shadow:none}
-th,td{white-space:normal;padding-right:10px;font-size:12px}td:first-child,.told td{min-width:0}
-td:first-child>code,td:first-child>.run{width:auto}th{overflow-wrap:anywhere}td.number{white-space:nowrap}
+.scroll th:first-child,.scroll td:first-child,.kept{position:static}
+th,td{white-space:normal;padding-right:8px;font-size:11px;line-height:16px}td:first-child,.told td{min-width:0}
+td:first-child>code,td:first-child>.run{width:auto}td.number{white-space:nowrap}
+tr:has(>:nth-child(13))>*{white-space:normal;overflow-wrap:anywhere;padding-right:4px;font-size:9px}
 tr,figure,.tiles,.wide{break-inside:avoid}h2,h3,.about,.legend{break-after:avoid}}
 `;

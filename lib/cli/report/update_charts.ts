@@ -124,8 +124,6 @@ function layerLine(layer: number, layers: number): LineStyle {
 }
 
 /** The colour of a matrix that is in no layer, which no layer has. */
-function outsideColor(name: string): string {
-  return { wte: "var(--run2)", wpe: "var(--ink)", lm_head: "var(--run3)" }[
-    name
-  ] ?? "var(--run6)";
+export function outsideColor(name: string): string {
+  return { wte: "var(--run2)", lm_head: "var(--run3)" }[name] ?? "var(--ink)";
 }

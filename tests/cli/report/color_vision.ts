@@ -15,6 +15,29 @@ function luminance(hex: string): number {
   return dot([0.2126, 0.7152, 0.0722], linear(hex));
 }
 
+/** `share` of one colour and the rest of another, linear in light, mixed in Oklab (bottosson.github.io/posts/oklab). */
+export function mixed(share: number, a: string, b: string): number[] {
+  const roots = [a, b].map((hex) =>
+    toCones.map((row) => Math.cbrt(dot(row, linear(hex))))
+  ) as [number[], number[]];
+  // Oklab is linear in the roots of the cones' answers.
+  const cones = roots[0].map((root, i) =>
+    (share * root + (1 - share) * roots[1][i]!) ** 3
+  );
+  return fromCones.map((row) => dot(row, cones));
+}
+
+const toCones = [
+  [0.4122214708, 0.5363325363, 0.0514459929],
+  [0.2119034982, 0.6806995451, 0.1073969566],
+  [0.0883024619, 0.2817188376, 0.6299787005],
+];
+const fromCones = [
+  [4.0767416621, -3.3077115913, 0.2309699292],
+  [-1.2684380046, 2.6097574011, -0.3413193965],
+  [-0.0041960863, -0.7034186147, 1.707614701],
+];
+
 /** From 1 to 21 (WCAG 2.2, "contrast ratio"). */
 export function contrast(a: string, b: string): number {
   const [dark, light] = [luminance(a), luminance(b)].toSorted((x, y) => x - y);

@@ -74,12 +74,13 @@ Deno.test("A text is known by its sum, whatever its name, and an unknown one is 
 });
 
 Deno.test("Runs whose tokens differ are compared in bits per character", async () => {
-  // Fewer nats a token, more bits a character: 1.2 / ln 2 against 1.0 / ln 2.
+  // Fewer nats a token, but a character takes two tokens: more bits a character.
+  const bytes = { kind: "bytes", vocabSize: 256 };
   const html = await pageOf({
     chars: { floor: 1.5 },
-    bytes: { floor: 1.2, tokenizer: { kind: "bytes", vocabSize: 256 } },
+    bytes: { floor: 1.2, charsPerToken: 0.5, tokenizer: bytes },
   });
-  assertMatch(summaries(html)[0]!, /[\d.]+ bits per character, of bytes/);
+  assertMatch(summaries(html)[0]!, /[\d.]+ bits per character, of chars/);
   const [[head]] = contentsOfPage(html).tables as [[string[]]];
   assert(head.includes("lowest loss, bits per character"), String(head));
 });
@@ -122,5 +123,28 @@ Deno.test("A comparison's time axis is in seconds, minutes or hours, whichever i
   ) {
     const html = await pageOf({ a: { steps }, b: { steps, seed: 2 } });
     assert(html.includes(`>${unit} →<`), unit);
+  }
+});
+
+Deno.test("Long names of runs keep in tables and charts what tells them apart", async () => {
+  const start = "optimizer=adamw+learningRate=0.0";
+  const names = ["1", "2", "3"].map((digit) =>
+    `${start}${digit}+batchSize=32+weightDecay=0.1+dropout=0.1`
+  );
+  const html = await pageOf(
+    Object.fromEntries(names.map((name) => [name, {}])),
+  );
+  const { tables: [table], charts } = contentsOfPage(html);
+  const inTable = table!.slice(1).map(([name]) => name!.replace(/^\d /, ""));
+  assertEquals(new Set(inTable).size, 3);
+  const drawn = charts.flat().map((text) => text.replace(/^\d /, ""));
+  for (const name of inTable) {
+    assert([...name].length <= 32, name);
+    assert(drawn.includes(name), name);
+  }
+  // The legend has them in full.
+  const legend = /<div class="legend">.*?<\/div>/s.exec(html)![0];
+  for (const name of names) {
+    assert(legend.replace(/<[^>]*>/g, "").includes(name), name);
   }
 });

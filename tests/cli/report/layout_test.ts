@@ -1,6 +1,7 @@
 /** Pages as a browser lays them out, on a phone and on a desk, light, dark and on paper. */
 
 import { assertEquals } from "@std/assert";
+import { modelFields, trainFields } from "../../../lib/config_fields.ts";
 import { Plotter } from "../../../lib/cli/report/plotter.ts";
 import { minimalPage } from "../../../lib/cli/report/minimal_page.ts";
 import { studyPage } from "../../../lib/cli/report/study_page.ts";
@@ -112,6 +113,10 @@ browserTest("Pages of odd runs are laid out without faults", async () => {
     },
   }));
   const unbroken = "W".repeat(90);
+  const manyFields = Object.fromEntries(
+    [...modelFields.keys(), ...trainFields.keys()].slice(0, 24)
+      .map((name, i) => [name, 1e4 + i / 7]),
+  );
   await assertSound({
     "yardsticks that are nearly the same": await pageOf({}, {
       ...syntheticMeasurement(),
@@ -138,6 +143,10 @@ browserTest("Pages of odd runs are laid out without faults", async () => {
     "runs that end at the same loss": await comparisonOf({
       ...{ a: {}, b: {}, c: {}, d: {}, e: { steps: 100 }, "عربي": {} },
       "👩‍👩‍👧 family": { evals: 0 },
+    }),
+    "runs that differ in 24 fields": await comparisonOf({
+      a: {},
+      b: { model: manyFields, train: manyFields },
     }),
     "losses of runs in thousands": await comparisonOf({
       ...{ a: { floor: 123_456 }, b: { floor: 1_123_456 } },

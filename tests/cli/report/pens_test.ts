@@ -4,9 +4,18 @@ import {
   assertEquals,
   assertGreaterOrEqual,
 } from "@std/assert";
+import { layerColor } from "../../../lib/cli/report/charts.ts";
 import { penKey, penOf } from "../../../lib/cli/report/pens.ts";
 import { colors } from "../../../lib/cli/report/style.ts";
-import { contrast, difference, seen, visions } from "./color_vision.ts";
+import { outsideColor } from "../../../lib/cli/report/update_charts.ts";
+import {
+  contrast,
+  difference,
+  lab,
+  mixed,
+  seen,
+  visions,
+} from "./color_vision.ts";
 
 /** The pages' colours by name, in one scheme. */
 function palette(scheme: "light" | "dark"): Map<string, string> {
@@ -73,6 +82,31 @@ Deno.test("Pens that share a dash differ in colour for every kind of colour visi
         }
       });
     }
+  }
+});
+
+Deno.test("Matrices outside of the layers look like none of 12 layers, nor like each other", () => {
+  for (const scheme of schemes) {
+    const hex = palette(scheme);
+    const looks = (value: string) => {
+      const [, name, share = 100, other = name] =
+        /^(?:color-mix\(in oklab, )?var\(--(\w+)\)(?: (\d+)%, var\(--(\w+)\)\))?$/
+          .exec(value)!;
+      return lab(
+        mixed(Number(share) / 100, hex.get(name!)!, hex.get(other!)!),
+      );
+    };
+    const outside = ["wte", "wpe", "lm_head"].map(outsideColor);
+    const layers = Array.from({ length: 12 }, (_, i) => layerColor(i, 12));
+    outside.forEach((color, i) => {
+      for (const other of [...layers, ...outside.slice(i + 1)]) {
+        assertGreaterOrEqual(
+          difference(looks(color), looks(other)),
+          10,
+          `${scheme}: ${color} and ${other}`,
+        );
+      }
+    });
   }
 });
 

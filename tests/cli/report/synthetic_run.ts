@@ -15,6 +15,8 @@ export interface SyntheticRun {
   /** What it writes. */
   readonly sample?: string;
   readonly command?: readonly string[];
+  /** Characters that a token stands for on average. */
+  readonly charsPerToken?: number;
   /** Tokens that an evaluation measures, and those of the split. */
   readonly measured?: readonly [tokens: number, ofTokens: number];
   /** Fields of `config.json`, which replace the usual ones part by part. */
@@ -34,6 +36,7 @@ export async function writeSyntheticRun(
     layers = 2,
     seed = 1,
     floor = 1.5,
+    charsPerToken = 1,
     sample = "What say you, my lord?\n".repeat(6),
     command = ["train", "--steps", String(steps), "--seed", String(seed)],
     measured: [tokens, ofTokens] = [111_488, 111_488],
@@ -86,7 +89,8 @@ export async function writeSyntheticRun(
       const valLoss = loss(step) + 0.02 * random.normal(step, 1);
       events.push({
         ...{ event: "eval", step, valLoss, trainLoss: valLoss - 0.1, time },
-        ...{ bitsPerChar: valLoss / Math.LN2, tokens, ofTokens },
+        bitsPerChar: valLoss / (charsPerToken * Math.LN2),
+        ...{ tokens, ofTokens },
       }, {
         ...{ event: "update", step, time },
         ratios: Object.fromEntries(
