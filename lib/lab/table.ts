@@ -114,6 +114,21 @@ export function incomparable(
   }.`;
 }
 
+/** Says what cells are compared with, and if that has fewer losses than seeds. */
+export function baselineText(
+  plan: Plan,
+  results: readonly CellResult[],
+): string {
+  const name = baselineOf(plan);
+  const { done, cell } = results.find(({ cell }) => cell.name === name)!;
+  const { length: planned } = cell.seeds ?? plan.seeds;
+  return `The baseline is \`${name}\`${
+    done < planned
+      ? `, which has a loss with ${done} of ${planned} seeds: differences are over pairs with these`
+      : ""
+  }.`;
+}
+
 function trials(count: number): string {
   return count === 1 ? "1 trial" : `${count} trials`;
 }

@@ -1,7 +1,7 @@
 /** `lab merge` and `lab report`: what became of a study. */
 
 import type { Outcome } from "../../lab/outcome.ts";
-import { baselineOf, type Plan, trialsOf } from "../../lab/plan.ts";
+import { type Plan, trialsOf } from "../../lab/plan.ts";
 import {
   ladderTable,
   reachedRungs,
@@ -14,6 +14,7 @@ import {
   verdictText,
 } from "../../lab/scaling.ts";
 import {
+  baselineText,
   cellResults,
   describeChanges,
   incomparable,
@@ -109,9 +110,9 @@ function studyReport(
     `Losses are nats per token of ${plan.data} (${plan.tokenizer}), on the whole`,
     "validation split after the last step; ± is a 95 % confidence interval over seeds" +
     (alone === undefined
-      ? `, of a difference over pairs of the same seed. The baseline is \`${
-        baselineOf(plan)
-      }\`.`
+      ? `, of a difference over pairs of the same seed. ${
+        baselineText(plan, results)
+      }`
       : "."),
     "",
     ...alone === undefined ? [] : [`**${alone}**`, ""],

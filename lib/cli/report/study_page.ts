@@ -4,6 +4,7 @@ import type { Outcome } from "../../lab/outcome.ts";
 import { baselineOf, type Plan, trialsOf } from "../../lab/plan.ts";
 import type { Estimate } from "../../lab/statistics.ts";
 import {
+  baselineText,
   type CellResult,
   cellResults,
   describeChanges,
@@ -196,7 +197,7 @@ function tableSection(
         rungs.length > 0
           ? "Scores of the text are averages over seeds, bold where they reach their rung."
           : "Validation losses are of the whole validation split after the last step.",
-        ...isCompared ? [`The baseline is \`${baselineOf(plan)}\`.`] : [],
+        ...isCompared ? [baselineText(plan, results)] : [],
         ...tableNotes(results, beside),
       ].join(" "),
     ),
