@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { StudyPace } from "../../lib/cli/lab/pace.ts";
+import { Pace } from "../../lib/cli/lab/pace.ts";
 import { Workplace } from "./process.ts";
 
 const plan = {
@@ -131,7 +131,7 @@ Deno.test("lab refuses what it cannot do", async () => {
 
 Deno.test("A study's pace counts trials, and the time left at the rate of those finished since", () => {
   let now = 5000;
-  const pace = new StudyPace(10, 2, () => now);
+  const pace = new Pace("trials", { total: 10, before: 2, now: () => now });
   assertEquals(pace.text(2), "2 of 10 trials");
   now += 60_000;
   assertEquals(pace.text(2), "2 of 10 trials");

@@ -23,6 +23,7 @@ import { duration } from "../progress.ts";
 import { program } from "../program.ts";
 import { canRedraw, StatusLine, writeError, writeOutput } from "../terminal.ts";
 import type { LabMuseumFlags } from "./museum_verb.ts";
+import { Pace } from "./pace.ts";
 import { makeDirectory, writeFile } from "./study.ts";
 
 /** Lists the exhibits, or makes some of them; gives the exit code. */
@@ -46,13 +47,17 @@ export async function labMuseum(
   });
   await using backend = await openBackend(device, { threads });
   const status = new StatusLine(canRedraw());
+  const pace = new Pace("exhibits", { total: chosen.length });
+  const shown: Shown[] = [];
   await using room = new Room({
     ...{ backend, tokenizer, tokens, seed, signal },
     ...(flags.steps !== undefined && { steps: flags.steps }),
     onStep: (name, step, of) =>
-      status.show(() => `training ${name}: ${step}/${of}`),
+      status.show((width) =>
+        `${pace.text(shown.length)}  training ${name}: ${step}/${of}`
+          .slice(0, width)
+      ),
   });
-  const shown: Shown[] = [];
   for (const exhibit of chosen) {
     const begun = performance.now();
     const finding = await exhibit.run(room);
@@ -62,7 +67,9 @@ export async function labMuseum(
     shown.push({ exhibit, finding });
     await writeOutput(exhibitSection({ exhibit, finding }));
     const seconds = (performance.now() - begun) / 1000;
-    writeError(`${exhibit.name}: ${duration(seconds)}\n`);
+    writeError(
+      `${exhibit.name}: ${duration(seconds)}; ${pace.text(shown.length)}\n`,
+    );
   }
   if (out !== undefined) {
     const about = `Text: ${data}, characters; the last tenth is held out. ${

@@ -1,33 +1,39 @@
-/** How far a study is, and how long the rest takes at the pace so far. */
+/** How far a study or the museum is, and how long the rest takes at the pace so far. */
 
 import { duration } from "../progress.ts";
 
-/** Counts the trials of a study that all processes together have done. */
-export class StudyPace {
+/** Counts what has been done of a number of things that take about as long. */
+export class Pace {
+  readonly #what: string;
   readonly #total: number;
   readonly #before: number;
   readonly #now: () => number;
   readonly #begun: number;
 
   /**
-   * @param total planned trials
-   * @param before those that were done already
-   * @param now a clock, in milliseconds
+   * @param what the things, as in `trials`
+   * @param options.total how many are planned
+   * @param options.before how many were done already; 0 if left out
+   * @param options.now a clock, in milliseconds
    */
   constructor(
-    total: number,
-    before: number,
-    now: () => number = () => performance.now(),
+    what: string,
+    { total, before = 0, now = () => performance.now() }: {
+      readonly total: number;
+      readonly before?: number;
+      readonly now?: () => number;
+    },
   ) {
+    this.#what = what;
     this.#total = total;
     this.#before = before;
     this.#now = now;
     this.#begun = now();
   }
 
-  /** A counter, and the time left once a trial has been finished; parallel jobs make it shorter. */
+  /** Returns a counter, and the time left once something has been finished; parallel jobs make it shorter. */
   text(done: number): string {
-    const counter = `${done} of ${this.#total} trials`;
+    const counter = `${done} of ${this.#total} ${this.#what}`;
     const finished = done - this.#before;
     const left = this.#total - done;
     if (finished <= 0 || left <= 0) return counter;

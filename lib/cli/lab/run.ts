@@ -15,7 +15,7 @@ import { duration } from "../progress.ts";
 import { program, VERSION } from "../program.ts";
 import { canRedraw, StatusLine, writeError } from "../terminal.ts";
 import { openExaminer } from "./ladder.ts";
-import { StudyPace } from "./pace.ts";
+import { Pace } from "./pace.ts";
 import { files, Study } from "./study.ts";
 import type { LabRunFlags } from "./verbs.ts";
 
@@ -51,7 +51,10 @@ export async function runStudy(
   const trials = shardOf(trialsOf(study.plan), flags.shard);
   const done = idsOf(await study.outcomes()).intersection(idsOf(trials));
   if (trials.every(({ id }) => done.has(id))) return exitCode.ok;
-  const pace = new StudyPace(trials.length, done.size);
+  const pace = new Pace("trials", {
+    total: trials.length,
+    before: done.size,
+  });
   if (flags.jobs !== undefined) {
     return await share(study, flags, { pace, isOurs: idsOf(trials) });
   }
@@ -162,7 +165,7 @@ async function share(
   study: Study,
   { jobs = 1, shard = "1/1", device, threads = 1 }: Partial<LabRunFlags>,
   { pace, isOurs }: {
-    readonly pace: StudyPace;
+    readonly pace: Pace;
     readonly isOurs: ReadonlySet<string>;
   },
 ): Promise<number> {
