@@ -19,7 +19,7 @@ export interface LoadedModule {
  * Compiles the best build that this engine takes, or the one that is asked for.
  *
  * @param options.shared whether the module's memory is shared between threads
- * @throws {NoAdapterError} if WebAssembly or a feature is missing
+ * @throws {NoAdapterError} if WebAssembly or a feature is missing, or a page's policy refuses it
  */
 export async function loadModule(
   { build, shared }: { build?: WasmBuild | undefined; shared: boolean },
@@ -32,7 +32,14 @@ export async function loadModule(
     const bytes = decode(texts[name]);
     if (!shared) unshare(bytes);
     if (!wasm.validate(bytes)) continue;
-    return { build: name, module: await wasm.compile(bytes) };
+    const module = await wasm.compile(bytes).catch((error: Error) => {
+      // It is valid: only a page's policy refuses it.
+      throw new NoAdapterError(
+        `Cannot open device wasm: ${error.message}`,
+        `A page's Content-Security-Policy needs 'wasm-unsafe-eval'; the device "reference" runs anywhere, slowly.`,
+      );
+    });
+    return { build: name, module };
   }
   throw missing(
     build === "relaxed"

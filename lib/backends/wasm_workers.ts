@@ -138,7 +138,10 @@ function startOf(worker: Worker, signal: AbortSignal): Promise<void> {
     worker.onerror = (event) => {
       event.preventDefault();
       clearTimeout(timer);
-      reject(new Error(event.message));
+      // A page's policy refuses workers by an event that has no message.
+      const reason = event.message ||
+        "the page's Content-Security-Policy may lack worker-src blob:";
+      reject(new Error(reason));
     };
   });
 }

@@ -30,7 +30,9 @@ export type Mode =
   | "no relaxed SIMD"
   | "no workers"
   | "no second worker"
-  | "failing workers";
+  | "failing workers"
+  | "a policy against workers"
+  | "a policy against WebAssembly";
 
 /** How each runtime comes to lack what it lacks. */
 const changes: Readonly<Record<Mode, () => void>> = {
@@ -88,6 +90,24 @@ const changes: Readonly<Record<Mode, () => void>> = {
         }
       },
     ),
+  // As Chromium has it where a Content-Security-Policy lacks worker-src blob:.
+  "a policy against workers": () =>
+    replace(
+      globalThis,
+      "Worker",
+      class {
+        onerror?: (event: Event) => void;
+        postMessage() {
+          setTimeout(() => this.onerror!(new Event("error")));
+        }
+        terminate() {}
+      },
+    ),
+  "a policy against WebAssembly": () =>
+    replace(WebAssembly, "compile", () => {
+      const error = new WebAssembly.CompileError("it violates the policy");
+      return Promise.reject(error);
+    }),
 };
 
 async function tell(mode: Mode): Promise<Told> {

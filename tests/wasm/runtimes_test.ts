@@ -38,6 +38,7 @@ const alone: readonly (readonly [Mode, reason: RegExp])[] = [
   ["no workers", /no more could be started: workers are not allowed here/],
   ["no second worker", /no more could be started: one worker is enough/],
   ["failing workers", /no more could be started: .*out of order/],
+  ["a policy against workers", /Content-Security-Policy .*worker-src blob:/],
 ];
 for (const [mode, reason] of alone) {
   Deno.test(`The CPU engine runs on one thread and says why: ${mode}`, async () => {
@@ -64,3 +65,14 @@ for (const [mode, what] of refused) {
     assertMatch(hint!, /the device "reference" runs anywhere/);
   });
 }
+
+Deno.test("The CPU engine says which policy keeps it from starting", async () => {
+  const { error } = await tellIn("a policy against WebAssembly");
+  const [name, message, hint] = error!;
+  assertEquals(name, "NoAdapterError");
+  assertEquals(
+    message,
+    "Cannot open device wasm: it violates the policy",
+  );
+  assertMatch(hint!, /Content-Security-Policy needs 'wasm-unsafe-eval'/);
+});
