@@ -108,6 +108,13 @@ Deno.test("--eval-tokens bounds evaluations, of train and of eval, to the same w
   const { valLoss, tokens, ofTokens } = (await told(here, "run"))
     .findLast(({ event }) => event === "eval");
   assertEquals([tokens, ofTokens], [64, 239]);
+  for (const all of ["all", "0"]) {
+    await here.run(small(`--eval-tokens ${all} --out ${all}`));
+    const event = (await told(here, all)).findLast(({ event }) =>
+      event === "eval"
+    );
+    assertEquals([event.tokens, event.ofTokens], [239, 239]);
+  }
   const flags = "--batch-size 2 --json --device reference --eval-tokens";
   const measure = async (bound: string) => {
     const { stdout } = await here.run(

@@ -2,6 +2,7 @@ import {
   assert,
   assertEquals,
   assertMatch,
+  assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
 import { decodeCheckpoint } from "../../lib/checkpoint.ts";
@@ -85,6 +86,36 @@ Deno.test("train writes a run: events, checkpoints, samples, its configuration",
     await Deno.readTextFile(here.file("run/samples.txt")),
     "--- step 12\n",
   );
+});
+
+Deno.test("--seed decides the weights that train begins with, and its batches", async () => {
+  await using here = await Workplace.create();
+  const trained = async (name: string, ...flags: string[]) => {
+    const still = "--steps 1 --learning-rate 0 --weight-decay 0".split(" ");
+    const { code, stdout, stderr } = await here.run(
+      ["train", ...flags, "--out", name, "--json", ...still],
+    );
+    assertEquals(code, 0, stderr);
+    const { loss } = events(stdout).find(({ event }) => event === "step")!;
+    const { tensors } = decodeCheckpoint(
+      await Deno.readFile(here.file(name, "checkpoint.safetensors")),
+    );
+    return { loss, weights: tensors.get("wte.weight")!.data };
+  };
+  const first = await trained("1", ...SMALL, "--seed", "1");
+  assertEquals(await trained("same", ...SMALL, "--seed", "1"), first);
+  const other = await trained("2", ...SMALL, "--seed", "2");
+  assertNotEquals(other.weights, first.weights);
+  // The same weights on other batches.
+  const on = "--preset tiny --data text.txt --device reference".split(" ");
+  const [a, b, c] = [
+    await trained("a", "--init", "1", ...on, "--seed", "1"),
+    await trained("b", "--init", "1", ...on, "--seed", "1"),
+    await trained("c", "--init", "1", ...on, "--seed", "2"),
+  ];
+  assertEquals([a.weights, b.weights, c.weights], Array(3).fill(first.weights));
+  assertEquals(b.loss, a.loss);
+  assertNotEquals(c.loss, a.loss);
 });
 
 Deno.test("train shows samples on standard output, all else on standard error", async () => {
