@@ -6,10 +6,12 @@
 import type { Numbers } from "./backends/backend.ts";
 import type { ModelConfig } from "./config.ts";
 import type { BatchShape, EvalBatch } from "./dataset.ts";
+import type { Plan } from "./graph/plan.ts";
 import type { Model } from "./language_model.ts";
 import { breathe } from "./metrics.ts";
 import { cutPlan, PartRunner } from "./parts.ts";
-import { EVAL_SLOTS, evalPlan } from "./plans.ts";
+import { flopsPerToken } from "./parameters.ts";
+import { EVAL_SLOTS, evalPlan, parameterLayout } from "./plans.ts";
 import { internalsOf } from "./model_internals.ts";
 
 /** How far the device may run ahead, in milliseconds. */
@@ -19,6 +21,15 @@ const AHEAD_MS = 100;
 export interface EvaluateOptions {
   /** Ends the evaluation, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Returns the plan of an evaluation's batch, cut where it is long. */
+export function evaluationPlan(
+  model: ModelConfig,
+  { B, T }: BatchShape,
+): Plan {
+  const trainFlops = B * T * flopsPerToken(model, parameterLayout(model));
+  return cutPlan(evalPlan(model, { B, T }), "eval", trainFlops / 3);
 }
 
 /** Runs a model's eval plans. They share the store of losses, and so take turns. */
@@ -114,16 +125,11 @@ export class Evaluator {
     { B, T }: BatchShape,
     work: (runner: PartRunner) => Promise<Value>,
   ): Promise<Value> {
-    const { config, backend, flopsPerToken } = this.#model;
+    const { config, backend } = this.#model;
     const internals = internalsOf(this.#model);
-    const compile = () => {
-      const flops = B * T * flopsPerToken / 3; // forward alone
-      const plan = evalPlan(config, { B, T });
-      return internals.bind(cutPlan(plan, "eval", flops));
-    };
     return internals.evaluations.use(
       `${B}x${T}`,
-      compile,
+      () => internals.bind(evaluationPlan(config, { B, T })),
       (program) => work(new PartRunner(program, backend, "eval")),
     );
   }

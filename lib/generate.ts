@@ -10,6 +10,7 @@
 
 import type { DeviceBuffer, Program, Stores } from "./backends/backend.ts";
 import type { ModelConfig } from "./config.ts";
+import type { Plan } from "./graph/plan.ts";
 import type { Model } from "./language_model.ts";
 import { breathe } from "./metrics.ts";
 import { cachedPlan } from "./plans.ts";
@@ -20,6 +21,9 @@ import {
   type Tokenizer,
 } from "./tokenizer.ts";
 import { internalsOf } from "./model_internals.ts";
+
+/** Tokens to generate for each row, if nothing else is said. */
+export const MAX_NEW_TOKENS = 256;
 
 /** How text is continued. */
 export interface GenerateOptions {
@@ -50,7 +54,8 @@ export async function* generateBatch(
   prompts: readonly ArrayLike<number>[],
   options: GenerateOptions,
 ): AsyncGenerator<Int32Array, void> {
-  const { sampler = new Sampler(), maxNewTokens = 256, signal } = options;
+  const { sampler = new Sampler(), maxNewTokens = MAX_NEW_TOKENS, signal } =
+    options;
   checkGeneration(model, prompts, options);
   const rows = prompts.length;
   const histories = prompts.map((prompt) => Array.from(prompt));
@@ -160,6 +165,46 @@ function longestBeginning(stop: readonly string[], text: string): number {
   return longest;
 }
 
+/** A generation, as far as its plans depend on it. */
+export interface GenerationSizes {
+  readonly rows: number;
+  /** Tokens of the longest prompt. */
+  readonly promptLength: number;
+  readonly maxNewTokens: number;
+}
+
+/** Returns the plans that a generation may run: one for each padded length of what it encodes at a time. */
+export function generationPlans(
+  config: ModelConfig,
+  { rows: B, promptLength, maxNewTokens }: GenerationSizes,
+): Plan[] {
+  const { blockSize } = config;
+  const first = Math.min(promptLength, blockSize);
+  const last = promptLength + maxNewTokens - 1;
+  const lengths = [first];
+  if (!isCausal(config)) {
+    const longest = Math.min(last, blockSize);
+    for (let length = first; length <= longest; length++) lengths.push(length);
+  } else if (maxNewTokens > 1) {
+    lengths.push(1);
+    if (last > blockSize) lengths.push(halfOf(blockSize));
+  }
+  const padded = lengths.map((length) => paddedLength(length, blockSize));
+  return [...new Set(padded)].map((T) => cachedPlan(config, { B, T }));
+}
+
+/** Returns one of few lengths, so that each is compiled once. */
+function paddedLength(length: number, blockSize: number): number {
+  let T = 1;
+  while (T < length) T *= T === 1 ? 16 : 4;
+  return Math.min(T, blockSize);
+}
+
+/** Returns the tokens that stay when a window slides. */
+function halfOf(blockSize: number): number {
+  return Math.max(1, Math.floor(blockSize / 2));
+}
+
 /** What the device holds of the texts at hand: one cache row each. */
 class Context {
   readonly #model: Model;
@@ -198,7 +243,7 @@ class Context {
       return history.slice(window.begin + window.cached);
     });
     const longest = Math.max(...pending.map(({ length }) => length));
-    const T = this.#bucket(longest);
+    const T = paddedLength(longest, this.#model.config.blockSize);
     const tokens = new Int32Array(this.#rows * T);
     pending.forEach((ids, row) => tokens.set(ids, row * T));
     const program = await this.#program(T);
@@ -216,20 +261,10 @@ class Context {
     if (length - window.begin <= blockSize) return;
     // A prompt fills the whole window; a text that grows leaves half of it free, so that
     // encoding anew is paid once for many tokens.
-    const kept = window.cached === 0
-      ? blockSize
-      : Math.max(1, Math.floor(blockSize / 2));
+    const kept = window.cached === 0 ? blockSize : halfOf(blockSize);
     const begin = length - kept;
     this.#onSlide?.({ row, forgotten: begin - window.begin });
     this.#window[row] = { begin, cached: 0 };
-  }
-
-  /** Padded lengths, few enough that each is compiled once. */
-  #bucket(length: number): number {
-    const { blockSize } = this.#model.config;
-    let T = 1;
-    while (T < length) T *= T === 1 ? 16 : 4;
-    return Math.min(T, blockSize);
   }
 
   async #program(T: number): Promise<Program> {

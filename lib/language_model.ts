@@ -103,6 +103,7 @@ export class Model implements AsyncDisposable {
    * @param start where it lives, what chooses its weights, and its tokenizer
    * @throws {RangeError} if the architecture is impossible, or the tokenizer's size is not `vocabSize`
    * @throws {NoAdapterError} if the device cannot be opened
+   * @throws {OutOfMemoryError} if it lacks the memory for the weights
    */
   static async create(
     options: ModelOptions,
@@ -110,10 +111,9 @@ export class Model implements AsyncDisposable {
   ): Promise<Model> {
     const config = modelConfig(options);
     const layout = parameterLayout(config);
-    const values = initialParameters(layout, seed);
     return await Model.#place({ config, tokenizer }, {
       layout,
-      values,
+      values: () => initialParameters(layout, seed),
       placement,
     });
   }
@@ -123,6 +123,7 @@ export class Model implements AsyncDisposable {
    *
    * @throws {SyntaxError} if the bytes are not a checkpoint
    * @throws {RangeError} if the tensors do not fit the configuration
+   * @throws {OutOfMemoryError} if the device lacks the memory for them
    */
   static async load(
     source: Uint8Array | Checkpoint,
@@ -136,7 +137,7 @@ export class Model implements AsyncDisposable {
     const values = flatParameters(layout, { tensors });
     return await Model.#place({ config, tokenizer }, {
       layout,
-      values,
+      values: () => values,
       placement,
     });
   }
@@ -145,7 +146,7 @@ export class Model implements AsyncDisposable {
     { config, tokenizer }: Pick<Checkpoint, "config" | "tokenizer">,
     { layout, values, placement: { device, threads, backend } }: {
       layout: ParameterLayout;
-      values: Float32Array | Float64Array;
+      values: () => Float32Array | Float64Array;
       placement: ModelPlacement;
     },
   ): Promise<Model> {
@@ -164,14 +165,18 @@ export class Model implements AsyncDisposable {
   }
 
   /** Makes the stores that a model has from the beginning. */
-  async #fill(parameters: Float32Array | Float64Array): Promise<void> {
+  async #fill(parameters: () => Float32Array | Float64Array): Promise<void> {
     const internals = this.#internals;
-    await internals.store("params", parameters);
+    // There is room for them before they are drawn, which may take long.
+    const store = await internals.store("params", internals.layout.length);
+    store.write(parameters());
     const { blockSize, nEmbd, nHead, position } = this.config;
+    const fill = async (name: string, table: Float32Array | Float64Array) =>
+      (await internals.store(name, table.length)).write(table);
     if (position === "sinusoidal") {
-      await internals.store("sinusoidal", sinusoidalTable(blockSize, nEmbd));
+      await fill("sinusoidal", sinusoidalTable(blockSize, nEmbd));
     } else if (position === "rope" || position === "rope-half") {
-      await internals.store("rope", ropeTable(blockSize, nEmbd / nHead));
+      await fill("rope", ropeTable(blockSize, nEmbd / nHead));
     }
   }
 

@@ -4,6 +4,7 @@
  */
 
 import {
+  type DeviceBuffer,
   type Executor,
   OutOfMemoryError,
   type Program,
@@ -52,16 +53,12 @@ export class ModelInternals {
     throw new TypeError("Cannot use model: it was disposed");
   }
 
-  /** Makes a store with these values. */
-  async store(
-    name: string,
-    values: Float32Array | Float64Array,
-  ): Promise<void> {
-    const { length } = values;
+  /** Makes a store. */
+  async store(name: string, length: number): Promise<DeviceBuffer> {
     const spec = { name, kind: "store", dtype: "f32", length } as const;
     const store = await this.executor.createStore(spec);
     this.#stores.set(name, store);
-    store.write(values);
+    return store;
   }
 
   /** Compiles a plan on the model's stores; the program lives as long as the model. */

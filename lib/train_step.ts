@@ -1,17 +1,28 @@
 /** One optimizer step: what it reads, and how it is queued. */
 
 import type { Program } from "./backends/backend.ts";
-import type { TrainConfig } from "./config.ts";
-import type { Dataset } from "./dataset.ts";
+import type { ModelConfig, TrainConfig } from "./config.ts";
+import type { BatchShape, Dataset } from "./dataset.ts";
 import type { Inputs } from "./diagnosis.ts";
 import type { Model } from "./language_model.ts";
 import { breath } from "./metrics.ts";
 import type { Plan } from "./graph/plan.ts";
 import { METRIC_SLOTS, momentsOf, scheduleAt } from "./optimizer.ts";
 import { cutPlan, PartRunner } from "./parts.ts";
-import { trainPlan } from "./plans.ts";
+import { flopsPerToken } from "./parameters.ts";
+import { parameterLayout, trainPlan } from "./plans.ts";
 import { checkBatchShape } from "./trainer_extras.ts";
 import { internalsOf } from "./model_internals.ts";
+
+/** Returns the plan of a training step, cut where it is long. */
+export function stepPlan(
+  model: ModelConfig,
+  train: TrainConfig,
+  { B, T }: BatchShape,
+): Plan {
+  const flops = B * T * flopsPerToken(model, parameterLayout(model));
+  return cutPlan(trainPlan(model, train, { B, T }), "gradient", flops);
+}
 
 /** The training step of a model. It is compiled when it is first used, and again if it was freed meanwhile. */
 export class TrainStep {
@@ -31,9 +42,7 @@ export class TrainStep {
   /** What is compiled. */
   get plan(): Plan {
     const { batchSize: B, blockSize: T } = this.#dataset;
-    const { config, flopsPerToken } = this.#model;
-    const whole = trainPlan(config, this.#config, { B, T });
-    return cutPlan(whole, "gradient", B * T * flopsPerToken);
+    return stepPlan(this.#model.config, this.#config, { B, T });
   }
 
   /** Makes sure that gradients and moments exist; at first they are zeros. */

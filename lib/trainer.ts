@@ -11,6 +11,7 @@ import type { Dataset } from "./dataset.ts";
 import { firstNonFinite } from "./diagnosis.ts";
 import { generateText } from "./generate.ts";
 import type { Model } from "./language_model.ts";
+import { checkMemory } from "./memory.ts";
 import { MetricsReader, NonFiniteError } from "./metrics.ts";
 import { SplitLossMeter } from "./split_losses.ts";
 import { TrainStep } from "./train_step.ts";
@@ -92,7 +93,9 @@ export class Trainer {
    * Prepares training; nothing runs yet.
    *
    * @param options how to train; what is left out has its default
-   * @throws {RangeError} if an option is out of range, or model, dataset and tokenizer do not fit each other
+   * @throws {OutOfMemoryError} if the device lacks the memory for a step, an evaluation or a sample
+   * @throws {RangeError} if an option is out of range, model, dataset and tokenizer do not fit each other, or the
+   * device cannot run such a model
    * @throws {TypeError} if samples are asked for without a tokenizer
    */
   constructor(
@@ -111,6 +114,7 @@ export class Trainer {
     const measured = { trainEvalBatches, evalTokens, charsPerToken };
     checkDataset(dataset, this.config, model.config);
     checkExtras({ ...this.#extras, ...measured, tokenizer }, model.config);
+    checkMemory(model, dataset, { train: this.config, sample, tokenizer });
     model.tokenizer = tokenizer;
     this.#trainStep = new TrainStep(model, dataset, this.config);
     this.#meter = new SplitLossMeter(model, dataset, measured);

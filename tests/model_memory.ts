@@ -2,9 +2,16 @@
 
 import { assertEquals, assertGreater } from "@std/assert";
 import type { Backend, Stores } from "../lib/backends/backend.ts";
+import { internalsOf } from "../lib/model_internals.ts";
+import { trainingPlans } from "../lib/memory.ts";
+import { Model } from "../lib/language_model.ts";
+import { Trainer } from "../lib/trainer.ts";
+import { Tokenizer } from "../lib/tokenizer.ts";
+import { Dataset } from "../lib/dataset.ts";
 import { trainConfig, type TrainOptions } from "../lib/config.ts";
+import type { Plan } from "../lib/graph/plan.ts";
 import { cachedPlan, evalPlan, trainPlan } from "../lib/plans.ts";
-import { variant } from "../lib/checks/variants.ts";
+import { randomIds, variant } from "../lib/checks/variants.ts";
 import { type Bench, benchTest } from "./model_bench.ts";
 
 /** Bytes in use. The CPU engine does not count its scratch memory among those allocated, but it is not free. */
@@ -60,4 +67,63 @@ export function registerMemory(bench: Bench): void {
       },
     );
   }
+
+  for (const name of ["position rope", "mask none"]) {
+    benchTest(
+      bench,
+      `Training takes the memory that was measured, and no more: ${name}`,
+      async (backend) => {
+        const { config } = variant(name);
+        const { blockSize } = config;
+        await using model = await Model.create(config, { backend });
+        const before = used(backend);
+        const batchSize = 3;
+        const dataset = new Dataset(randomIds(200, config), {
+          blockSize,
+          batchSize,
+        });
+        const chars = "abcdefghijklmnop".slice(0, config.vocabSize);
+        // Longer than the model's context: the window slides.
+        const sample = { prompt: "abc", maxNewTokens: 2 * blockSize };
+        const trainer = new Trainer(model, dataset, {
+          maxSteps: 4,
+          evalInterval: 2,
+          sampleInterval: 2,
+          tokenizer: Tokenizer.chars(chars),
+          sample,
+        });
+        assertEquals(used(backend), before, "nothing is taken before");
+        const plans = trainingPlans({
+          ...{ model: config, train: trainer.config, blockSize },
+          sample: { ...sample, promptLength: 3 },
+        });
+        const whole = backend.measure(plans, internalsOf(model).stores);
+        // Programs of samples come and go: the device is looked at after each.
+        let most = -Infinity;
+        const compiled: Plan[] = [];
+        const compile = backend.compile.bind(backend);
+        backend.compile = async (plan, stores) => {
+          const program = await compile(plan, stores);
+          compiled.push(plan);
+          most = Math.max(most, used(backend));
+          return program;
+        };
+        const events = await Array.fromAsync(trainer.run());
+        const samples = events.filter(({ event }) => event === "sample");
+        assertEquals(samples.length, 2);
+        assertEquals(kinds(compiled), kinds(plans));
+        // Reads of a GPU go through buffers that it keeps for other reads.
+        if (backend.kind !== "webgpu") assertEquals(most - before, whole);
+      },
+    );
+  }
+}
+
+/** Name and shape of plans, each once. */
+function kinds(plans: readonly Plan[]): string[] {
+  const all = plans.map(({ name, buffers }) => {
+    const tokens = buffers.find(({ name }) => name === "tokens")!;
+    return `${name} of ${tokens.length} tokens`;
+  });
+  return [...new Set(all)].sort();
 }

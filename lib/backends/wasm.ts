@@ -27,6 +27,8 @@ export interface WasmOptions {
   readonly build?: WasmBuild | undefined;
   /** Whether memory may be shared between threads; by default, where the runtime lets it. Without it there is one thread. */
   readonly shared?: boolean | undefined;
+  /** Pages of 64 KiB that the engine's memory may take; by default as many as the runtime gives, 65536 at most. */
+  readonly pages?: number | undefined;
 }
 
 /** A {@linkcode Executor} on the CPU. */
@@ -71,7 +73,7 @@ export async function openWasm(
   const shareable = canShare();
   const shared = options.shared ?? shareable;
   const { build, module } = await loadModule({ build: options.build, shared });
-  const { memory, pages } = createMemory(shared);
+  const { memory, pages } = createMemory(shared, options.pages);
   const { workers, refusal } = await WasmWorkers.start(
     shared ? wanted - 1 : 0,
     { module, memory },
@@ -102,9 +104,10 @@ function canShare(): boolean {
 
 function createMemory(
   shared: boolean,
+  most?: number,
 ): { memory: WebAssembly.Memory; pages: number } {
   let refusal: unknown;
-  for (const maximum of MOST_PAGES) {
+  for (const maximum of most === undefined ? MOST_PAGES : [most]) {
     try {
       const limits = { initial: FEWEST_PAGES, maximum, shared };
       return { memory: new WebAssembly.Memory(limits), pages: maximum };

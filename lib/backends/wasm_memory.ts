@@ -136,6 +136,13 @@ export class WasmMemory {
     if (missing <= 0) return;
     const limit = HEAP + this.capacity;
     if (end > limit) {
+      const { room } = this;
+      if (wanted > room) {
+        throw new OutOfMemoryError(`allocate ${what}`, {
+          needed: wanted,
+          room,
+        });
+      }
       const gaps = this.#free.map(({ bytes }) => bytes);
       throw new OutOfMemoryError(`allocate ${what} in one piece`, {
         needed: wanted,

@@ -3,6 +3,7 @@
 import {
   assert,
   assertEquals,
+  assertGreater,
   assertNotEquals,
   assertRejects,
   assertThrows,
@@ -10,7 +11,13 @@ import {
 import { OutOfMemoryError, type Stores } from "../../lib/backends/backend.ts";
 import { openWasm } from "../../lib/backends/wasm.ts";
 import { WasmMemory } from "../../lib/backends/wasm_memory.ts";
+import { Dataset } from "../../lib/dataset.ts";
+import type { TrainEvent } from "../../lib/events.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
+import { Model } from "../../lib/language_model.ts";
+import { Tokenizer } from "../../lib/tokenizer.ts";
+import { Trainer } from "../../lib/trainer.ts";
+import { randomIds } from "../../lib/checks/variants.ts";
 import { add, buffer, filled, n, sums } from "../sums.ts";
 
 /** Pages of 64 KiB of the small memory. */
@@ -70,7 +77,7 @@ Deno.test("WasmMemory refuses what does not fit and stays usable", () => {
   assertThrows(
     () => memory.allocate(PAGES * 65536, "wte"),
     OutOfMemoryError,
-    "Cannot allocate wte in one piece: it needs 0.53 MB, 0.39 MB are free",
+    "Cannot allocate wte: it needs 0.53 MB, 0.39 MB are free",
   );
   assertEquals(memory.allocatedBytes, before);
   const at = memory.allocate(memory.capacity - before, "all there is");
@@ -84,7 +91,7 @@ Deno.test("The CPU engine refuses a store beyond 4 GiB", async () => {
   await assertRejects(
     () => backend.createStore(buffer("cache", "store", 2 ** 30)),
     OutOfMemoryError,
-    "Cannot allocate cache in one piece: it needs 4.30 GB, 4.29 GB are free",
+    "Cannot allocate cache: it needs 4.30 GB, 4.29 GB are free",
   );
   assertEquals(backend.allocatedBytes, 0);
 });
@@ -178,4 +185,64 @@ Deno.test("Destroyed memory of the CPU engine is out of reach", async () => {
     await assertRejects(() => gone.read(), TypeError, message);
   }
   assertEquals([...await other.read()], filled(0));
+});
+
+/** A training with evaluations and samples, on a model of about 0.4 MB. */
+async function train(pages: number): Promise<TrainEvent["event"][]> {
+  await using backend = await openWasm({ threads: 1, pages });
+  const blockSize = 32;
+  const tokenizer = Tokenizer.ascii();
+  const { vocabSize } = tokenizer;
+  const sizes = { vocabSize, blockSize, nLayer: 2, nHead: 2, nEmbd: 64 };
+  await using model = await Model.create(sizes, { backend, tokenizer });
+  const before = backend.allocatedBytes;
+  const text = randomIds(3000, { vocabSize });
+  const dataset = new Dataset(text, { blockSize, batchSize: 8 });
+  const sample = { prompt: "to be", maxNewTokens: 40 };
+  const steps = { maxSteps: 4, evalInterval: 2, sampleInterval: 2 };
+  try {
+    const trainer = new Trainer(model, dataset, { ...steps, sample });
+    const events = await Array.fromAsync(trainer.run());
+    return events.map(({ event }) => event);
+  } catch (error) {
+    assertEquals(backend.allocatedBytes, before);
+    throw error;
+  }
+}
+
+Deno.test("A training has all the memory that it will need, or is refused before it begins", async () => {
+  const error = await assertRejects(() => train(40), OutOfMemoryError);
+  const { needed, room } = error;
+  assertEquals(
+    error.message,
+    `Cannot train with batchSize 8 and blockSize 32: it needs ${
+      (Math.ceil(needed / 1e4) / 100).toFixed(2)
+    } MB, ${(Math.floor(room! / 1e4) / 100).toFixed(2)} MB are free`,
+  );
+  assertGreater(needed, room!);
+  // Pages that are missing, besides the 40.
+  const pages = 40 + Math.ceil((needed - room!) / 65536);
+  const short = await assertRejects(() => train(pages - 1), OutOfMemoryError);
+  assertEquals(short.needed, needed);
+  assertEquals(short.room! - room!, 65536 * (pages - 41));
+  // Nothing is left over, and nothing lacks: neither for the first evaluation nor for the last sample.
+  const events = await train(pages);
+  const count = (kind: TrainEvent["event"]) =>
+    events.filter((event) => event === kind).length;
+  assertEquals([count("step"), count("eval"), count("sample")], [4, 2, 2]);
+});
+
+Deno.test("A model that does not fit is refused before its weights are drawn", async () => {
+  await using backend = await openWasm({ threads: 1, pages: 64 });
+  const sizes = { vocabSize: 7, blockSize: 8, nHead: 1, nEmbd: 4096 };
+  const begun = performance.now();
+  // 4.8e9 numbers, which would take minutes.
+  const error = await assertRejects(
+    () => Model.create({ ...sizes, nLayer: 24 }, { backend }),
+    OutOfMemoryError,
+    "Cannot allocate params: it needs 19.34 GB, 4.06 MB are free",
+  );
+  assertGreater(1000, performance.now() - begun);
+  assertEquals([error.needed > 19e9, error.room], [true, backend.room]);
+  assertEquals(backend.allocatedBytes, 0);
 });
