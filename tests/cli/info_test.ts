@@ -4,6 +4,9 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
+import { modelFacts } from "../../lib/cli/model_card.ts";
+import { modelConfig, trainConfig } from "../../lib/config.ts";
+import { parameterLayout, trainPlan } from "../../lib/plans.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 Deno.test("info works without any adapter", async () => {
@@ -42,6 +45,25 @@ Deno.test("info takes a model to be apart", async () => {
     "info --preset nano-gpu --n-layer 12 --tied-head".split(" "),
   );
   assertMatch(other.stdout, /12 x \[1536, 384\]/);
+});
+
+Deno.test("info's memory is that of all buffers of a step, and of the cache without the weights", () => {
+  const config = modelConfig({
+    ...{ vocabSize: 7, blockSize: 6, nLayer: 3, nHead: 2, nEmbd: 8 },
+    position: "learned",
+  });
+  const [B, T] = [5, 6];
+  const plan = trainPlan(config, trainConfig(), { B, T });
+  const { memory: { training, generating } } = modelFacts(config, plan);
+  const { length } = parameterLayout(config);
+  // Parameters, gradients and two moments; the metrics of 64 steps; the loss.
+  assertEquals(training.stores, 4 * (4 * length + 4 * 64 + 1));
+  const slots = plan.buffers.filter(({ kind }) => kind === "slot")
+    .reduce((sum, { length }) => sum + 4 * length, 0);
+  // Tokens and targets, the key and the schedule.
+  assertEquals(training.activations, slots + 4 * (2 * B * T + 4 + 3));
+  assertEquals(generating.weights, 4 * length);
+  assertEquals(generating.cache, 4 * 3 * T * 2 * 8);
 });
 
 Deno.test("info takes a trained model apart", async () => {

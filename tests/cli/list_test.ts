@@ -72,6 +72,18 @@ Deno.test("list shows a line per run with its settings, losses, size and state, 
   assertStringIncludes(runs[1].command, " train --preset tiny --device ");
 });
 
+Deno.test("A run's size counts a file of two names once", async () => {
+  await using here = await Workplace.create();
+  await writeRun(here, "run", {}, [step(1)]);
+  const before = (await readRunSummary(here.file("run"))).bytes;
+  await here.write("run/checkpoint.safetensors", "12345");
+  await Deno.link(
+    here.file("run/checkpoint.safetensors"),
+    here.file("run/checkpoint-000001.safetensors"),
+  );
+  assertEquals((await readRunSummary(here.file("run"))).bytes, before + 5);
+});
+
 Deno.test("list tells running, finished, stopped, failed and killed runs apart", async () => {
   await using here = await Workplace.create();
   const config = { train: { maxSteps: 9 } };

@@ -334,6 +334,15 @@ Deno.test("Scaling of every preset can be run, and predicts its widest", () => {
       );
     }
     assertEquals(reaching(0.1, false), undefined, "it sees the future");
+    // Each seed has a law of its own; their predictions make the interval.
+    const shifted = outcomes.map((each) => ({
+      ...each,
+      seed: 2,
+      valLoss: each.valLoss! + 0.1,
+    }));
+    const both = scalingResult(plan, [...outcomes, ...shifted])!;
+    assertEquals([both.predicted.count, both.measured.count], [2, 2]);
+    assertAlmostEquals(both.predicted.mean, predicted.mean + 0.05, 1e-3, name);
     const untrained = outcomes.filter(({ cell }) => cell !== widest);
     assertEquals(scalingResult(plan, untrained), undefined);
   }

@@ -1,9 +1,16 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { openBackend } from "../../lib/backends/open.ts";
+import { evalWindows } from "../../lib/dataset.ts";
 import { mergeOutcomes, type Outcome } from "../../lib/lab/outcome.ts";
 import { checkPlan, type Plan, trialsOf } from "../../lib/lab/plan.ts";
 import { cellResults, markdownTable } from "../../lib/lab/table.ts";
-import { runTrial } from "../../lib/lab/trial.ts";
+import { runTrial, splitsOf } from "../../lib/lab/trial.ts";
 import { Tokenizer } from "../../lib/tokenizer.ts";
 
 const text = "the cat sat on the mat\nand that was that.\n".repeat(20);
@@ -53,6 +60,27 @@ Deno.test("Trials say what they reached, and diverging is an outcome", async () 
   assertEquals(lines.length, 3, table);
   assert(lines[2]!.includes("`hot`"), "what has no loss stands last");
   assert(lines[2]!.includes("2 diverged at step"), lines[2]);
+});
+
+Deno.test("An outcome counts the tokens of all micro-batches, and its loss is that of the whole split", async () => {
+  await using backend = await openBackend("reference");
+  const [trial] = trialsOf({
+    ...plan,
+    cells: [{ name: "accumulated", train: { gradAccumulation: 3 } }],
+  });
+  let [loss, flops] = [NaN, NaN];
+  const { heldOut } = splitsOf(tokens);
+  const outcome = await runTrial(trial!, {
+    ...{ backend, tokenizer, tokens },
+    onTrained: async (model) => {
+      const shape = { blockSize: 8, batchSize: 5 };
+      loss = await model.evaluate(evalWindows(heldOut, shape));
+      flops = model.flopsPerToken;
+    },
+  });
+  assertEquals(outcome.tokens, 4 * 3 * 2 * 8);
+  assertEquals(outcome.flops, outcome.tokens * flops);
+  assertAlmostEquals(outcome.valLoss!, loss, 1e-12);
 });
 
 Deno.test("A trial on a share of the text trains on what lies next to the validation split", async () => {

@@ -5,6 +5,8 @@ import {
   type RungName,
   rungValue,
 } from "../../lib/lab/works.ts";
+import { Model } from "../../lib/language_model.ts";
+import { measureOwnText } from "../../lib/lab/own_text.ts";
 import { NgramModel } from "../../lib/ngram.ts";
 import { CounterRandom, Purpose } from "../../lib/random.ts";
 import { Tokenizer } from "../../lib/tokenizer.ts";
@@ -144,4 +146,23 @@ Deno.test("A text that is too short to be measured is refused", () => {
     RangeError,
     "on 999 tokens of held-out text: it takes 30000",
   );
+});
+
+Deno.test("What a model writes is compared with as many tokens that it predicts", async () => {
+  const { vocabSize } = tokenizer;
+  await using model = await Model.create(
+    { vocabSize, blockSize: 32, nLayer: 1, nHead: 1, nEmbd: 4 },
+    { device: "reference" },
+  );
+  const { forward } = model;
+  let predicted = 0;
+  model.forward = (tokens, shape) => {
+    predicted += tokens.length;
+    return forward.call(model, tokens, shape);
+  };
+  const { texts, own } = await measureOwnText(model, { examiner, heldOut });
+  const written = texts.reduce((sum, { length }) => sum + length, 0);
+  assertEquals(written, examiner.prompts.length * examiner.length);
+  assert(predicted >= written && predicted < 1.1 * written, `${predicted}`);
+  assert(Number.isFinite(own.gap));
 });
