@@ -5,9 +5,10 @@ import {
   assert,
   assertEquals,
   assertMatch,
+  assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import type { Backend } from "../lib/backends/backend.ts";
+import { type Backend, DeviceLostError } from "../lib/backends/backend.ts";
 import { openReference } from "../lib/backends/reference.ts";
 import type { F64 } from "../lib/backends/reference/kernel.ts";
 import { causalityChecks, spread } from "../lib/checks/causality.ts";
@@ -143,6 +144,15 @@ Deno.test("A check that is too large is skipped, and one that the engine stops i
       throw new TooLargeError("2 tokens, at most 1");
     }),
     { check: "x", status: "skipped", found: "2 tokens, at most 1" },
+  );
+});
+
+Deno.test("A check on a device that goes away is no verdict on it", async () => {
+  const lost = new DeviceLostError("Cannot read z: the WebGPU device was lost");
+  await assertRejects(
+    () => verdict("x", () => Promise.reject(lost)),
+    DeviceLostError,
+    "was lost",
   );
 });
 

@@ -1,5 +1,6 @@
 /** What a check found, as plain data: who prints it is the program's business. */
 
+import { DeviceLostError } from "../backends/backend.ts";
 import { TooLargeError } from "../too_large.ts";
 
 /**
@@ -47,6 +48,8 @@ function isBreakdown(error: Error): boolean {
 /**
  * Runs a check. One that throws has failed, but is skipped if something is too large for it, and
  * broken if the engine complains; those after it still get their turn.
+ *
+ * @throws {DeviceLostError} if the device goes away: nothing can be said of it any more
  */
 export async function verdict(
   check: string,
@@ -55,7 +58,9 @@ export async function verdict(
   try {
     return { check, ...await action() };
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
+    if (!(error instanceof Error) || error instanceof DeviceLostError) {
+      throw error;
+    }
     const hint = "hint" in error && typeof error.hint === "string"
       ? { hint: error.hint }
       : {};
