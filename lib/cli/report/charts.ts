@@ -3,7 +3,7 @@
 import { type Content, type Markup, markup } from "./markup.ts";
 import { dodged, widthOf } from "./labels.ts";
 import { lineKey } from "./pens.ts";
-import type { PictureOptions, Plot, Plotter } from "./plotter.ts";
+import type { PictureOptions, Plot, Plotter, ScaleOptions } from "./plotter.ts";
 import type { RunRecord } from "./run_record.ts";
 import { extremes, type Point, smoothed, thinned } from "./series.ts";
 import type { Yardstick } from "./yardsticks.ts";
@@ -29,12 +29,17 @@ export function short(value: number): string {
 export function countAxis(
   last: number,
   { ticks, whole = true }: { readonly ticks: number; readonly whole?: boolean },
-): { domain: [number, number]; ticks: number | number[] } {
+): Pick<ScaleOptions, "domain" | "ticks" | "tickFormat"> {
   return {
     domain: [0, last],
-    ticks: whole && last <= ticks
-      ? Array.from({ length: Math.floor(last) + 1 }, (_, i) => i)
-      : ticks,
+    ...whole
+      ? {
+        ticks: last <= ticks
+          ? Array.from({ length: Math.floor(last) + 1 }, (_, i) => i)
+          : ticks,
+        tickFormat: count,
+      }
+      : { ticks },
   };
 }
 
@@ -75,7 +80,7 @@ export function lossChart(
       ...{ width, height, marginTop, marginBottom },
       marginLeft: axisMargin(low, high),
       marginRight: yardsticks.length > 0 ? 88 : 14,
-      x: { label: "step", domain: [0, last], ticks: width < 500 ? 4 : 8 },
+      x: { label: "step", ...countAxis(last, { ticks: width < 500 ? 4 : 8 }) },
       y: {
         label: "nats per token",
         grid: true,
@@ -226,31 +231,26 @@ function rateChart(
       curve: curve.map(({ step, value }) => ({ step, value: ratio * value })),
     },
   ].slice(0, ratio > 0 ? 2 : 1);
-  return {
+  const hasTwo = lines.length > 1;
+  return stepChart(plotter, points, {
     title: "Learning rate",
-    ...(lines.length > 1 && {
+    ...(hasTwo && {
       about: lines.map((line) =>
         markup`<span>${lineKey(line)}${line.name}</span>`
       ),
     }),
-    picture: stepChart(
-      plotter,
-      "learning rate",
-      lines.flatMap(
-        ({ name, color, dash, curve }) => [
-          plotter.plot.line(curve, {
-            ...{ x: "step", y: "value", stroke: color, strokeWidth: 1.8 },
-            strokeDasharray: dash,
-          }),
-          ...probes(
-            plotter.plot,
-            thinned(curve, 40),
-            lines.length > 1 ? name : "learning rate",
-          ),
-        ],
+    marks: lines.flatMap(({ name, color, dash, curve }) => [
+      plotter.plot.line(curve, {
+        ...{ x: "step", y: "value", stroke: color, strokeWidth: 1.8 },
+        strokeDasharray: dash,
+      }),
+      ...probes(
+        plotter.plot,
+        thinned(curve, 40),
+        hasTwo ? name : "learning rate",
       ),
-    ),
-  };
+    ]),
+  });
 }
 
 /** Something that is different in each step, and its mean. */
@@ -267,14 +267,14 @@ function noisyChart(
   // A line far above everything would flatten what there is to see.
   const limits = limit < 1.5 * most ? [limit] : [];
   const line = { color: "var(--train)", dash: "4 3" };
-  return {
+  return stepChart(plotter, points, {
     title,
     ...(limit < Infinity && {
       about: markup`<span>${limits.length > 0 && lineKey(line)}clipped above ${
         short(limit)
       }</span>`,
     }),
-    picture: stepChart(plotter, title, [
+    marks: [
       plotter.plot.line(extremes(points, 130), {
         ...{ x: "step", y: "value", stroke: "var(--batch)" },
         ...{ strokeOpacity: 0.45, strokeWidth: 0.8 },
@@ -286,22 +286,28 @@ function noisyChart(
         ...{ x: "step", y: "value", stroke: "var(--val)", strokeWidth: 1.8 },
       }),
       ...probes(plotter.plot, thinned(curve, 40), title.toLowerCase()),
-    ]),
-  };
+    ],
+  });
 }
 
 function stepChart(
   plotter: Plotter,
-  name: string,
-  marks: PictureOptions["marks"] & object,
-): Markup {
-  return plotter.draw({
-    ...SMALL,
-    ariaLabel: `Line chart of the ${name.toLowerCase()} by step`,
-    x: { label: "step", ticks: 4 },
-    y: { label: null, grid: true, zero: true, ticks: 4, tickFormat: tick },
-    marks,
-  });
+  points: readonly Point[],
+  { marks, ...chart }: Omit<SmallChart, "picture"> & {
+    readonly marks: PictureOptions["marks"] & object;
+  },
+): SmallChart {
+  const last = points.at(-1)?.step ?? 1;
+  return {
+    ...chart,
+    picture: plotter.draw({
+      ...SMALL,
+      ariaLabel: `Line chart of the ${chart.title.toLowerCase()} by step`,
+      x: { label: "step", ...countAxis(last, { ticks: 4 }) },
+      y: { label: null, grid: true, zero: true, ticks: 4, tickFormat: tick },
+      marks,
+    }),
+  };
 }
 
 /** 12000 as 12k, 0.0005 as 5e-4. */

@@ -23,7 +23,6 @@ import { page, type Section, table } from "./page.ts";
 import type { Plotter } from "./plotter.ts";
 import {
   bestEval,
-  corpusName,
   type Fields,
   lastStep,
   type RunRecord,
@@ -182,8 +181,12 @@ function differingFields(runs: readonly RunRecord[]): Field[] {
       of: (run) => part(run)[name] ?? "",
     }));
   const all: Field[] = [
-    { name: "text", of: corpusName },
-    ...inPart((run) => run.tokenizer, ["kind", "vocabSize"]),
+    {
+      name: "validation tokens",
+      of: ({ evals }) => evals.at(-1)?.tokens ?? "",
+    },
+    { name: "tokenizer", of: ({ tokenizer }) => tokenizer["kind"] ?? "" },
+    { name: "vocabSize", of: ({ tokenizer }) => tokenizer["vocabSize"] ?? "" },
     ...inPart(({ model }) => model, modelFields.keys()),
     ...inPart(({ train }) => train, trainFields.keys()),
     ...inPart(({ device }) => device, ["description"]),

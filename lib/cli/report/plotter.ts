@@ -8,6 +8,9 @@ import { Markup } from "./markup.ts";
 /** The library's functions. */
 export type Plot = typeof PlotModule;
 
+/** How an axis is drawn. */
+export type ScaleOptions = PlotModule.ScaleOptions;
+
 /** A picture's size and what it is called for those who do not see it. */
 export interface PictureOptions extends PlotModule.PlotOptions {
   readonly width: number;

@@ -1,5 +1,6 @@
 /** The page about one run. */
 
+import { seesFuture } from "../../lab/plan.ts";
 import { VERSION } from "../program.ts";
 import { attentionSection } from "./attention_section.ts";
 import {
@@ -63,7 +64,7 @@ function lossSection(
     "Cross-entropy in nats per token",
     Number(model["labelSmoothing"]) > 0 &&
     "; that of batches with label smoothing, and so higher",
-    last !== undefined && yardsticks.length > 0 &&
+    last !== undefined && yardsticks.length > 0 && !seesFuture(model) &&
     `. The last validation loss is ${placeAmong(yardsticks, last.valLoss)}`,
     ".",
   ];
@@ -109,7 +110,7 @@ function evalTable({ evals }: RunRecord): Markup {
   const shown = thinned(evals, MOST_EVALUATIONS);
   return markup`<details><summary>${
     shown.length === evals.length
-      ? `All ${evals.length} evaluations`
+      ? `All evaluations: ${evals.length}`
       : `${shown.length} of ${
         count(evals.length)
       } evaluations, evenly spread; all are in metrics.jsonl`

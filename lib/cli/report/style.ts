@@ -94,7 +94,7 @@ details{margin-top:12px}summary{cursor:pointer;color:var(--dim);font-size:14px}
 .samples figcaption b{color:var(--ink)}
 .samples pre{font-size:12.5px;line-height:1.5}
 .heads{display:flex;flex-wrap:wrap;gap:20px;overflow-x:auto;padding:2px 2px 10px;scroll-snap-type:x proximity}
-.heads figure{flex:0 0 auto;width:min(245px,80vw);scroll-snap-align:start}
+.heads figure{flex:0 0 auto;width:min(240px,80vw);scroll-snap-align:start}
 .heads svg{display:block;width:100%;height:auto;touch-action:pan-x pan-y;cursor:crosshair}
 .heads figcaption{font-size:13px;color:var(--dim);margin:4px 0 0 4px}.heads figcaption b{color:var(--ink)}
 .defs{position:absolute}

@@ -1,6 +1,13 @@
 /** How far the weights moved: update-to-weight ratios, a small chart for each kind of matrix. */
 
-import { count, layerColor, short, SMALL, type SmallChart } from "./charts.ts";
+import {
+  count,
+  countAxis,
+  layerColor,
+  short,
+  SMALL,
+  type SmallChart,
+} from "./charts.ts";
 import { dashes, type LineStyle } from "./pens.ts";
 import type { Plotter } from "./plotter.ts";
 import type { RunRecord } from "./run_record.ts";
@@ -54,7 +61,6 @@ export function updateCharts(
     Math.min(...ratios, 5e-4) * 0.8,
     Math.max(...ratios, 2e-3) * 1.25,
   ] as const;
-  const steps = [all[0]!.step, all.at(-1)!.step];
   const layers = 1 + all.reduce((most, { layer }) => Math.max(most, layer), 0);
   const kinds = Map.groupBy(all, ({ kind }) => kind);
   const outside = all.filter(({ layer }) => layer < 0).map(({ kind }) => kind);
@@ -74,11 +80,7 @@ export function updateCharts(
         height: 170,
         ariaLabel:
           `Line chart of the update-to-weight ratio of ${title} by step, a line for each layer`,
-        x: {
-          label: "step",
-          ticks: 4,
-          domain: steps[0] === steps[1] ? [0, steps[0]! + 1] : steps,
-        },
+        x: { label: "step", ...countAxis(all.at(-1)!.step, { ticks: 4 }) },
         y: {
           ...{ type: "log", label: null, grid: true, domain },
           ...{ ticks: logTicks(domain), tickFormat: short },

@@ -85,6 +85,16 @@ Deno.test("Runs whose tokens differ are compared in bits per character", async (
   assert(head.includes("lowest loss, bits per character"), String(head));
 });
 
+Deno.test("Runs that measured different parts of the validation split say so", async () => {
+  const whole = await pageOf({ a: {}, b: {} });
+  assert(!/validation tokens|measured a part/.test(whole));
+  const html = await pageOf({ a: { measured: [1024, 111_488] }, b: {} });
+  assert(html.includes("of which some runs measured a part"));
+  const [[head, ...rows]] = contentsOfPage(html).tables as [string[][]];
+  const column = head!.indexOf("validation tokens");
+  assertEquals(rows.map((row) => row[column]), ["1024", "111,488"]);
+});
+
 Deno.test("Models whose mask shows the future are named so, drawn hollow, and never the lowest", async () => {
   for (
     const model of [

@@ -224,3 +224,24 @@ Deno.test("A page of 200,000 steps, each with an evaluation, is under 1 MB", asy
   assertLess(text.length, 1_000_000);
   assertMatch(text, /500 of 200,000 evaluations, evenly spread; all are in/);
 });
+
+Deno.test("Axes of a few steps count whole steps", async () => {
+  for (const steps of [1, 2, 3, 5]) {
+    const html = await pageOf({ steps, evals: steps, samples: 0 });
+    const ticks = Array.from(
+      html.matchAll(/aria-label="x-axis tick label"[^]*?<\/g>/g),
+      ([axis]) => axis.match(/(?<=>)[^<>]+(?=<\/text>)/g) ?? [],
+    );
+    assert(ticks.length >= 10, `${ticks.length} axes`);
+    for (const tick of ticks.flat()) assertMatch(tick, /^\d+$/, `${steps}`);
+  }
+});
+
+Deno.test("A loss that is no result has no place among those of counting", async () => {
+  const measurement = syntheticMeasurement();
+  const honest = await pageOf({ steps: 40 }, measurement);
+  assertMatch(honest, /The last validation loss is between/);
+  const model = { mask: "none" };
+  const sees = await pageOf({ steps: 40, model, floor: 0.1 }, measurement);
+  assert(!/The last validation loss is/.test(sees));
+});
