@@ -49,7 +49,7 @@ function allocate({ length, count }: ParameterLayout): Float32Array {
     throw new RangeError(
       `Cannot create Model: its ${count.toLocaleString("en")} parameters take ${
         (4 * length / 2 ** 30).toFixed(1)
-      } GiB, more than can be had at once`,
+      } GiB, more than can be allocated at once`,
     );
   }
 }

@@ -89,7 +89,7 @@ Deno.test("A model beyond all memory is refused with its size", () => {
   assertThrows(
     () => initial({ vocabSize: 65, nLayer: 3, nHead: 2, nEmbd: 65536 }),
     RangeError,
-    "GiB, more than can be had at once",
+    "GiB, more than can be allocated at once",
   );
 });
 

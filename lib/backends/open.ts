@@ -45,7 +45,7 @@ export async function openBackend(
 ): Promise<Backend> {
   if (threads !== undefined && device !== "auto" && device !== "wasm") {
     throw new RangeError(
-      `Cannot open device ${device} with ${threads} threads: only wasm has threads to choose`,
+      `Cannot open device ${device} with ${threads} threads: only wasm takes a number of threads`,
     );
   }
   switch (device) {

@@ -87,7 +87,7 @@ function checkTargets(
       count - same[1]!
     } of ${count} targets are not the token after their place${instead}`,
     hint:
-      "the losses are those of another task: targets are the tokens, shifted by one",
+      "the losses are of another task: each target must be the token after its place",
     numbers,
   };
 }
@@ -127,7 +127,7 @@ function checkSplit(
     status: "failed",
     found: `LEAK: ${found}`,
     hint:
-      "the validation loss is one of training: it tells nothing of new text",
+      "the validation loss is partly a training loss: it says nothing about new text",
     numbers,
   };
 }

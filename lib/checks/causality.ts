@@ -194,7 +194,7 @@ async function* checkCausality(backend: Backend): AsyncGenerator<Verdict> {
 }
 
 const hint =
-  "this device lets a model see the future: do not train on it; another --device may do";
+  "this device lets a model see the future: do not train on it; try another --device";
 
 async function full(model: Model, tokens: Int32Array): Promise<Finding> {
   const T = tokens.length / 2;

@@ -43,7 +43,7 @@ export async function* checkDropout(
         found:
           `with rate ${config.dropout} two masks give one loss, ${first}: nothing is dropped`,
         hint:
-          "dropout is a field of the configuration that nothing reads: the model trains without",
+          "nothing reads the configuration's dropout: the model trains without it",
         numbers,
       };
     }

@@ -186,7 +186,7 @@ async function* checkGradients(backend: Backend): AsyncGenerator<Verdict> {
           status: "failed",
           found: `on this device: ${device.at}`,
           hint:
-            "this device computes gradients wrong: do not train on it; another --device may do",
+            "this device computes gradients wrong: do not train on it; try another --device",
           numbers,
         };
       }

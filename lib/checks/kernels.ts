@@ -46,7 +46,7 @@ export function kernelVerdict(
           status: "failed",
           found: error.message,
           hint:
-            `this device computes ${kernel} wrong: do not train on it; another --device may do, and a new driver may help`,
+            `this device computes ${kernel} wrong: do not train on it; try another --device or a newer driver`,
         };
       }
     }

@@ -81,7 +81,8 @@ function checkDraws(
   return outside === 0 ? { status: "ok", found, numbers } : {
     status: "failed",
     found,
-    hint: "what is excluded gets logit -inf: with logit 0 it keeps a share",
+    hint:
+      "excluded tokens must get logit -inf: with logit 0 they are still sampled",
     numbers,
   };
 }

@@ -71,7 +71,7 @@ export async function sideBySide(
           most.toPrecision(2)
         } in the logits`,
       hint:
-        "what fills up the shorter prompts is taken for text: padding has to be masked, or not be there",
+        "the padding of shorter prompts is read as text: it must be masked or left out",
       numbers,
     };
 }

@@ -71,7 +71,7 @@ async function* checkSpeed(backend: Backend): AsyncGenerator<Verdict> {
         found,
         hint: `${
           percent(least)
-        } was expected: other programs may be running; --threads N gives some cores to them`,
+        } was expected: other programs may be running; --threads N leaves some cores to them`,
         numbers,
       };
     });

@@ -25,7 +25,8 @@ export async function compareLoss(
     : {
       status: "failed",
       found,
-      hint: "the weights, the text and the record are not all of one run",
+      hint:
+        "the weights, the text and the recorded loss are not of the same run",
       numbers,
     };
 }

@@ -231,7 +231,7 @@ function besideCounts(
       status: "warning",
       found: `too good: ${found}`,
       hint:
-        "no model of this text's size halves that: it sees the future, or the validation text is in the training text",
+        "no model of this size halves the 5-gram loss: it sees the future, or the validation text is in the training text",
       numbers,
     };
   }
@@ -239,7 +239,7 @@ function besideCounts(
     return {
       status: "warning",
       found,
-      hint: "it has not learned yet which tokens are frequent: train longer",
+      hint: "it has not yet learned which tokens are frequent: train longer",
       numbers,
     };
   }
@@ -284,7 +284,7 @@ async function* checkOwnText(
       status: "failed",
       found: `LEAK: ${found}`,
       hint:
-        "it writes far worse than it predicts, as a model does that sees the future in training: look at its mask",
+        "it writes far worse than it predicts, like a model that sees the future in training: check its mask",
       numbers,
     };
   });
@@ -310,7 +310,7 @@ async function* checkOwnText(
         found,
         hint: `it recites ${
           JSON.stringify(longest.slice(0, 40))
-        }…: it has learned it by heart; more text, a smaller model or dropout would help`,
+        }…: it memorised the text; more text, a smaller model or dropout would help`,
         numbers,
       };
   });

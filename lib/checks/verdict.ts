@@ -72,7 +72,7 @@ export async function verdict(
         check,
         status: "broken",
         found: `the check itself broke down: ${error.name}: ${error.message}`,
-        hint: "this says nothing of what was to be checked; please report it",
+        hint: "this says nothing about what was checked; please report it",
       };
     }
     return { check, status: "failed", found: error.message, ...hint };

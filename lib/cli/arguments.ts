@@ -108,10 +108,10 @@ function checkOperands(
   const most = operand === undefined ? 0 : several ? Infinity : 1;
   if (operands.length > most) {
     const reason = operand === undefined
-      ? "it takes flags only"
-      : `it takes one ${operand}`;
+      ? "takes flags only"
+      : `takes one ${operand}`;
     throw new UsageError(
-      `Cannot ${name} with the argument "${operands[most]}": ${reason}`,
+      `Cannot use the argument "${operands[most]}": ${name} ${reason}`,
       seeHelp(name),
     );
   }

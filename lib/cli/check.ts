@@ -46,7 +46,7 @@ export async function check(
   const { signal } = interrupt;
   const where = placement(flags);
   if (flags.machine === false && operand === undefined) {
-    throw new UsageError("Cannot check: --no-machine leaves nothing but a RUN");
+    throw new UsageError("Cannot check: --no-machine needs a RUN to check");
   }
   const trained = operand === undefined
     ? undefined
@@ -199,8 +199,8 @@ async function findText(
   if (given !== undefined) return await loadCorpus(given, options);
   if (data !== undefined) return await loadRecorded(data, options);
   throw new CommandError(
-    `Cannot check ${path}: no config.json beside it says on which text`,
-    "--data NAME or --data FILE does",
+    `Cannot check ${path}: no config.json beside it names its text`,
+    "--data NAME or --data FILE names it",
   );
 }
 

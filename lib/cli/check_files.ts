@@ -57,7 +57,7 @@ function checkTensors({ config, tensors, training }: Checkpoint): Finding {
         status: "failed",
         found: `${name}[${at}] is ${data[at]}`,
         hint:
-          "training diverged: a lower --learning-rate, or go back to best.safetensors",
+          "training diverged: use a lower --learning-rate, or go back to best.safetensors",
       };
     }
   }
@@ -145,7 +145,7 @@ async function checkMetrics(
     status: "failed",
     found: `line ${number}: ${reason}`,
     hint:
-      "the curve that it draws is not this run's: someone edited it, or two processes wrote",
+      "its curve is not this run's: the file was edited, or two processes wrote to it",
   });
   for await (const lines of readLineGroups(path)) {
     for (const json of lines) {
@@ -177,7 +177,8 @@ async function checkMetrics(
     return {
       status: "warning",
       found: `${found}; its last line is cut short`,
-      hint: "as after a kill, or while it trains; --resume mends it",
+      hint:
+        "the run was killed or is still training; --resume repairs the file",
     };
   }
   return { status: "ok", found, numbers: { steps: step, evaluations } };

@@ -126,8 +126,8 @@ async function findText(
   if (given !== undefined) return await loadCorpus(given, options);
   if (data !== undefined) return await loadRecorded(data, options);
   throw new CommandError(
-    `Cannot evaluate ${path}: no config.json beside it says on which text`,
-    "--data NAME or --data FILE does",
+    `Cannot evaluate ${path}: no config.json beside it names its text`,
+    "--data NAME or --data FILE names it",
   );
 }
 

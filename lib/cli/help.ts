@@ -87,16 +87,16 @@ function operandHelp(
     return "EXPERIMENT is ablate, scaling or positions.";
   }
   if (name === "lab works") {
-    return "RUN is a run's directory or a checkpoint file. Without it, lab works is about the text alone.";
+    return "RUN is a run's directory or a checkpoint file. Without it, lab works describes the text alone.";
   }
   if (name === "report") {
     return "RUN is a run's directory; the newest run in runs/ if left out. Several are compared.";
   }
   if (name === "check") {
-    return "RUN is a run's directory or a checkpoint file. Without it, check is about the machine alone.";
+    return "RUN is a run's directory or a checkpoint file. Without it, check tests the machine alone.";
   }
   return name === "info"
-    ? "RUN is a run's directory or a checkpoint file. Without it and without flags, info is about the machine."
+    ? "RUN is a run's directory or a checkpoint file. Without RUN and flags, info describes the machine."
     : "RUN is a run's directory or a checkpoint file; the newest run in runs/ if left out.";
 }
 

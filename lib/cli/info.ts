@@ -153,7 +153,7 @@ async function modelOfRun(
     throw new UsageError(
       `Cannot use --${
         flagName(other)
-      } with ${operand}: a trained model is what it is`,
+      } with ${operand}: the architecture of a trained model cannot change`,
     );
   }
   const changed = given(flags, ["batchSize"]);

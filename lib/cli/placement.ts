@@ -17,7 +17,7 @@ export function placement(
   if (threads !== undefined && device !== "auto" && device !== "wasm") {
     throw new UsageError(
       `Cannot use --threads with --device ${device}`,
-      "only --device wasm has threads to choose",
+      "--threads works with --device wasm only",
     );
   }
   return { device, threads };

@@ -112,7 +112,7 @@ export class PlainTextDecoder {
       `byte ${this.#bytes + at} (0x${
         bytes[at]!.toString(16).padStart(2, "0")
       }) is not UTF-8`,
-      "another encoding has to be converted to UTF-8; a binary file is no text",
+      "convert other encodings to UTF-8; a binary file is not text",
     );
   }
 

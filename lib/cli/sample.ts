@@ -154,7 +154,7 @@ class Writer {
     this.#noted = true;
     const { blockSize } = this.#request.model.config;
     writeError(
-      `note: the text outgrew the model's context of ${blockSize} tokens; it was written without the oldest\n`,
+      `note: the text outgrew the model's context of ${blockSize} tokens; later tokens were chosen without its beginning\n`,
     );
   }
 }

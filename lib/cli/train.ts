@@ -77,10 +77,10 @@ export async function train(
       if (elsewhere) where = { device: "wasm" };
       writeError(
         `${bold("warning:")} ${error.message}\n` +
-          `going on after step ${setup.resumed?.step ?? 0} on ${
+          `continuing after step ${setup.resumed?.step ?? 0} on ${
             elsewhere
               ? "the CPU: the weights will differ in their last bits from those of a run on one device"
-              : "the same device, opened anew"
+              : "the same device"
           }\n`,
       );
     }

@@ -154,7 +154,7 @@ export class TrainingReport {
       case "skip":
         this.#options.status.clear();
         return writeError(
-          `warning: left step ${event.step} out: ${
+          `warning: skipped step ${event.step}: ${
             event.message.replace(/^Cannot go on training: /, "")
           }\n`,
         );

@@ -129,8 +129,8 @@ async function readInitial(
   const tokenizer = tokenizerOf(trained);
   const refuse = (flag: string, wanted: unknown, has: unknown) =>
     new UsageError(
-      `Cannot use --${flag} ${wanted} with --init ${run}: there it is ${has}`,
-      "the weights are of one architecture; only the training can change",
+      `Cannot use --${flag} ${wanted} with --init ${run}: the run has ${has}`,
+      "the weights fit one architecture; only settings of the training can change",
     );
   for (const field of modelFields.keys()) {
     const [wanted, has] = [flags[field], checkpoint.config[field]];
@@ -167,7 +167,7 @@ async function resumedRun(
     throw new UsageError(
       `Cannot use --${
         flagName(other)
-      } with --resume: a run goes on as it began`,
+      } with --resume: a resumed run keeps its settings`,
       `only ${
         resumable.slice(1).map((key) => `--${flagName(key)}`).join(", ")
       } can change`,
@@ -179,7 +179,7 @@ async function resumedRun(
   if (training === undefined || trained.path === path) {
     throw new CommandError(
       `Cannot resume ${path}: it is not the directory of a run`,
-      `--resume takes what ${program()} train made`,
+      `--resume takes a directory that ${program()} train made`,
     );
   }
   // Refused before anything is read for long, if it is damaged.

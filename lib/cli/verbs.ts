@@ -69,7 +69,7 @@ export const commonFlags: FlagsOf<CommonFlags> = {
     help: "worker threads of the CPU engine, --device wasm",
     without: "the machine's cores",
   }, cores),
-  help: toggle({ help: "this text", aliases: ["h"] }),
+  help: toggle({ help: "show this help", aliases: ["h"] }),
 };
 
 /** `--json`. */
@@ -90,56 +90,58 @@ export interface TrainFlags
 const presetNames = Object.keys(presets) as PresetName[];
 
 const presetFlag = choice(presetNames, {
-  help: "the recipe; the other flags change it",
+  help: "settings to start from; the other flags override them",
   without: DEFAULT_PRESET,
 });
 
 /** `train`. */
 export const trainVerb: Verb<TrainFlags> = {
   name: "train",
-  summary: "train a model on a text, into a directory of its own",
+  summary: "train a model on a text, and keep the run in a directory",
   examples: [
     ["train", "five minutes, on tiny Shakespeare"],
-    ["train --preset original", "the study this project grew from"],
-    ["train --preset tiny --steps 500", "something in seconds"],
+    ["train --preset original", "the recipe of the original study"],
+    ["train --preset tiny --steps 500", "a small model, in seconds"],
     ["train --data book.txt --tokenizer chars", "a text of your own"],
-    ["train --position rope --norm rmsnorm --no-bias", "another model"],
+    ["train --position rope --norm rmsnorm --no-bias", "another architecture"],
     ["train --resume runs/NAME", "continue a run that was stopped"],
     [
       "train --init runs/NAME --data more.txt",
-      "start from its weights on a text of the same characters",
+      "start from a run's weights, on a text with the same characters",
     ],
   ],
   flags: {
     preset: presetFlag,
     data: dataFlag("tinyshakespeare"),
     tokenizer: choice(["ascii", "chars", "bytes"], {
-      help: "what a token is",
+      help:
+        "what a token is: an ASCII character, any character of the text, or a byte",
       without: "the preset's",
     }),
     out: text("DIR", {
-      help: "the run's directory; it must be empty or new",
+      help: "the run's directory; it must be new or empty",
       without: "runs/PRESET-DATE-TIME",
     }),
     resume: text("RUN", {
       help:
-        "continue a run with its own settings; only --steps, --device and a few more may change",
+        "continue a run with its own settings; only --steps, --device and a few others can change",
     }),
     initFrom: text("RUN", {
       help:
-        "start from the weights, the architecture and the tokenizer of a run or a checkpoint",
+        "start from the weights of a run or a checkpoint, with its architecture and tokenizer",
     }),
     maxTime: spanOrOff({
       help:
-        "end the command after this time, such as 90s, 10m or 1h30m; the schedule still follows --steps",
+        "end the command after this time, such as 90s, 10m or 1h30m; the learning rate still follows --steps",
     }),
     evalTokens: countOrAll({
       help:
-        "validation tokens that an evaluation measures at most, spread evenly; all or 0: the whole split",
+        "most validation tokens that an evaluation measures, spread evenly over the split; all or 0: the whole split",
       without: String(EVAL_TOKENS),
     }),
     patience: numberOrOff({
-      help: "stop after N evaluations in a row without a new lowest loss",
+      help:
+        "stop after N evaluations in a row without a new lowest validation loss",
     }, { least: 1, whole: true }),
     keep: integer({
       help: "number of earlier checkpoints to keep, besides the last",
@@ -149,7 +151,7 @@ export const trainVerb: Verb<TrainFlags> = {
       help: "what to do when the loss or the gradient is not finite",
       without: "stop",
     }),
-    json: jsonFlag("one JSON event a line on standard output"),
+    json: jsonFlag("print events as JSON, one a line"),
     ...commonFlags,
     ...modelFlags,
     ...trainingFlags,
@@ -196,13 +198,13 @@ export interface SampleFlags extends CommonFlags {
 
 /** `--best`. */
 export const bestFlag: Flag<boolean> = toggle({
-  help: "the weights with the lowest validation loss, not the last ones",
+  help: "use the weights with the lowest validation loss, not the last ones",
 });
 
 /** `sample`. */
 export const sampleVerb: Verb<SampleFlags> = {
   name: "sample",
-  summary: "write text with a trained model, on standard output",
+  summary: "generate text with a trained model",
   operand: "RUN",
   examples: [
     ["sample", "from the newest run in runs/"],
@@ -212,31 +214,31 @@ export const sampleVerb: Verb<SampleFlags> = {
   ],
   flags: {
     prompt: text("TEXT", {
-      help: "text to continue, or - for standard input; it is printed too",
+      help:
+        "text to continue, or - for standard input; printed before the continuation",
       without: "a line end, not printed",
     }),
     promptFile: text("FILE", {
-      help:
-        "continue the text of a file, with the line end that it may end with",
+      help: "file with the text to continue; a line end at its end counts",
     }),
     tokens: integer({
-      help: "most tokens to write",
+      help: "most tokens to generate",
       without: "500",
       aliases: ["max-new-tokens"],
     }, atLeastOne),
     numSamples: integer({
-      help: "number of texts; the seed goes up by one for each",
+      help: "number of texts; each has the seed of the one before plus 1",
       without: "1",
     }, atLeastOne),
     stop: texts("TEXT", {
-      help: "end before this text; may be given several times",
+      help: "stop before this text; may be given several times",
     }),
     temperature: number({
       help: "lower is safer, higher is wilder; 0: always the likeliest token",
       without: "0.8",
     }, { least: 0 }),
     topK: integer(
-      { help: "choose among the N likeliest tokens only", without: "all" },
+      { help: "choose among the N likeliest tokens", without: "all" },
       atLeastOne,
     ),
     topP: number({
@@ -252,7 +254,7 @@ export const sampleVerb: Verb<SampleFlags> = {
       most: 1,
     }),
     repetitionPenalty: number({
-      help: "above 1: avoid tokens that were already written",
+      help: "above 1: tokens that already occurred become less likely",
     }, {
       above: 0,
     }),
@@ -264,7 +266,7 @@ export const sampleVerb: Verb<SampleFlags> = {
       fieldRanges.get("seed")!,
     ),
     best: bestFlag,
-    json: jsonFlag("one JSON event per text, when it is complete"),
+    json: jsonFlag("print each text as a JSON event when it is complete"),
     ...commonFlags,
   },
   sections: {
@@ -298,7 +300,7 @@ export interface EvalFlags extends CommonFlags {
 /** `eval`. */
 export const evalVerb: Verb<EvalFlags> = {
   name: "eval",
-  summary: "measure a trained model's loss on a whole split of a text",
+  summary: "measure a trained model's loss on a text",
   operand: "RUN",
   examples: [
     ["eval runs/NAME", "on the run's own validation split"],
@@ -310,23 +312,24 @@ export const evalVerb: Verb<EvalFlags> = {
   flags: {
     data: dataFlag("the run's own"),
     split: choice(["val", "train", "all"], {
-      help: "the last tenth of the text, all before it, or the whole text",
+      help:
+        "val: the last tenth of the text; train: all before it; all: the whole text",
       without: "val for the run's own text, all for another",
     }),
     evalTokens: countOrAll({
-      help: "tokens to measure at most, spread evenly over the split",
+      help: "most tokens to measure, spread evenly over the split",
       without: "all",
     }),
     blockSize: integer({
-      help: "tokens in a window; at most the model's",
+      help: "tokens in a window, at most the model's block size",
       without: "the model's",
     }, atLeastOne),
     batchSize: integer(
-      { help: "windows at a time", without: "16" },
+      { help: "windows evaluated at a time", without: "16" },
       atLeastOne,
     ),
     best: bestFlag,
-    json: jsonFlag("one JSON event on standard output"),
+    json: jsonFlag("print the result as a JSON event"),
     ...commonFlags,
   },
   sections: {
@@ -366,12 +369,12 @@ export const infoVerb: Verb<InfoFlags> = {
     ["info runs/NAME", "a run's losses and command, its model's card"],
     ["info --preset nano-gpu --n-layer 8", "a model that is not trained yet"],
     ["info --preset tiny --plan", "every kernel of a training step"],
-    ["info runs/NAME --json", "the card for a program"],
+    ["info runs/NAME --json", "the card as JSON"],
   ],
   flags: {
     preset: presetFlag,
     plan: optionalChoice(planNames, {
-      help: "print the plan instead of the card",
+      help: "print a plan, kernel by kernel, in place of the model's card",
     }),
     batchSize: trainingFlags.batchSize,
     json: jsonFlag("one JSON object on standard output"),
@@ -379,7 +382,7 @@ export const infoVerb: Verb<InfoFlags> = {
     ...modelFlags,
   },
   sections: {
-    "What to say": ["preset", "plan", "batchSize", "json", "help"],
+    "What to show": ["preset", "plan", "batchSize", "json", "help"],
     "The model": [...modelFields.keys()],
   },
 };

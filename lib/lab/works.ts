@@ -181,7 +181,7 @@ export class Examiner {
     this.length = Math.min(LENGTH, Math.floor(size / TEXTS) - PROMPT);
     if (this.length < SHORTEST) {
       throw new RangeError(
-        `Cannot measure abilities on ${heldOut.length} tokens of held-out text: it takes ${
+        `Cannot measure abilities on ${heldOut.length} tokens of held-out text: needs at least ${
           PARTS * TEXTS * (PROMPT + SHORTEST)
         }`,
       );

@@ -246,8 +246,8 @@ Deno.test("Arguments that make no sense are refused, with what would", () => {
     [["--dropout", "Infinity"], '"Infinity" is not a number'],
     [["--mlp", "gelutanh"], "none of geluTanh", "did you mean geluTanh?"],
     [["--json=yes"], "--json", "it is a switch"],
-    [["text.txt"], '"text.txt"', "it takes flags only"],
+    [["text.txt"], '"text.txt"', "train takes flags only"],
   ];
   for (const [args, ...words] of cases) assertRefused(args, words, trainVerb);
-  assertRefused(["a", "b"], ['"b"', "it takes one RUN"], sampleVerb);
+  assertRefused(["a", "b"], ['"b"', "sample takes one RUN"], sampleVerb);
 });

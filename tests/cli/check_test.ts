@@ -191,7 +191,7 @@ Deno.test("check says what it cannot do", async () => {
   await using here = await Workplace.create();
   const nothing = await here.run(["check", "--no-machine"]);
   assertEquals(nothing.code, 2);
-  assertStringIncludes(nothing.stderr, "leaves nothing but a RUN");
+  assertStringIncludes(nothing.stderr, "--no-machine needs a RUN");
   const nowhere = await here.run(["check", "nowhere"]);
   assertEquals(nowhere.code, 1);
   assertStringIncludes(nowhere.stderr, "Cannot read nowhere");

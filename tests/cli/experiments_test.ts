@@ -46,7 +46,7 @@ Deno.test("lab scaling plans, runs and reports, and goes on where it stopped", a
   assertEquals(other.code, 1);
   assertStringIncludes(
     other.stderr,
-    "Cannot begin in s: it holds another plan",
+    "Cannot start a study in s: it holds another plan",
   );
 });
 
@@ -144,7 +144,7 @@ Deno.test("lab works tells what a text asks for, and what a model reaches", asyn
 Deno.test("lab refuses experiments that make no sense", async () => {
   await using here = await place();
   const cases: [args: string, code: number, says: string][] = [
-    ["plan", 2, "Cannot tell which experiment"],
+    ["plan", 2, "Cannot plan: no experiment was given"],
     ["plan museums", 2, "Cannot plan museums"],
     ["ablate --seeds 0", 2, "is not an integer from 1 to 100"],
     ["ablate --jobs 0 --preset tiny", 2, "is not an integer from 1 to 256"],

@@ -103,7 +103,7 @@ Deno.test("lab refuses outcomes of a plan that was edited since, or of another o
     const { code, stderr } = await here.run(["lab", verb, "b"]);
     assertEquals(code, 1, verb);
     assertStringIncludes(stderr, says);
-    assertStringIncludes(stderr, "a changed cell needs a name of its own");
+    assertStringIncludes(stderr, "give a changed cell a new name");
   }
 });
 
@@ -113,7 +113,7 @@ Deno.test("lab refuses what it cannot do", async () => {
   await here.write("b/plan.json", JSON.stringify(impossible));
   await here.write("a/trials.jsonl", "{}\n");
   const cases: [args: string, code: number, says: string][] = [
-    ["lab run", 2, "Cannot tell which study"],
+    ["lab run", 2, "Cannot find the study: no directory"],
     ["lab run nowhere", 1, "there is no such file"],
     ["lab run a --shard 3/2", 2, "is not I/N"],
     ["lab run b", 1, "trial c.s1: nEmbd (8) is not a multiple of nHead (3)"],

@@ -314,7 +314,7 @@ Deno.test("--init refuses another architecture and a text that its tokenizer doe
       "Cannot use --tokenizer bytes with --init first: there it is chars",
     ],
     ["--data foreign.txt", 1, "the tokenizer came with the weights of --init"],
-    ["--resume first", 2, "with --resume: a run goes on as it began"],
+    ["--resume first", 2, "with --resume: a resumed run keeps its settings"],
   ];
   for (const [flags, code, says] of cases) {
     const outcome = await here.run(

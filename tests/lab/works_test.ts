@@ -144,7 +144,7 @@ Deno.test("A text that is too short to be measured is refused", () => {
     () =>
       new Examiner({ training, heldOut: heldOut.subarray(0, 999), tokenizer }),
     RangeError,
-    "on 999 tokens of held-out text: it takes 30000",
+    "on 999 tokens of held-out text: needs at least 30000",
   );
 });
 

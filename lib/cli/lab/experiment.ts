@@ -126,7 +126,7 @@ function refuse(
   for (const flag of flags) {
     if (given[flag] === undefined) continue;
     throw new UsageError(
-      `Cannot use --${flag} in lab plan ${experiment}: it has no such choice`,
+      `Cannot use --${flag} in lab plan ${experiment}: that experiment has no such flag`,
     );
   }
 }
@@ -158,8 +158,8 @@ function experimentOf(name: string | undefined): ExperimentName {
   if (name === "ablate" || name === "scaling") return name;
   throw new UsageError(
     name === undefined
-      ? "Cannot tell which experiment is meant"
+      ? "Cannot plan: no experiment was given"
       : `Cannot plan ${name}: there is no such experiment`,
-    "it is ablate, scaling or positions; lab minimal plans each of its rounds",
+    "the experiments are ablate, scaling and positions; lab minimal plans each of its rounds itself",
   );
 }

@@ -20,7 +20,7 @@ export interface LabMuseumFlags {
 /** `lab museum`. */
 export const labMuseumVerb: Verb<LabMuseumFlags> = {
   name: "lab museum",
-  summary: "make famous mistakes on purpose, and see which check notices",
+  summary: "make famous mistakes on purpose, and show which check notices each",
   operand: "EXHIBIT",
   several: true,
   examples: [

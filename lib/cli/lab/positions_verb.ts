@@ -25,7 +25,7 @@ export const labPositionsVerb: Verb<LabPositionsFlags> = {
   flags: {
     quick: toggle({ help: "one seed and shorter training: a rough answer" }),
     out: text("DIR", {
-      help: "where its plan, outcomes and reports go",
+      help: "directory of the plan, the outcomes and the reports",
       without: "studies/positions, or positions-quick",
     }),
     jobs: integer({

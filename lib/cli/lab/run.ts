@@ -134,8 +134,8 @@ function measuring(
 export async function openStudy(operand: string | undefined): Promise<Study> {
   if (operand === undefined) {
     throw new UsageError(
-      "Cannot tell which study is meant",
-      `name the directory that holds its ${files.plan}`,
+      "Cannot find the study: no directory was given",
+      `give the directory that holds its ${files.plan}`,
     );
   }
   return await Study.open(operand);

@@ -92,8 +92,8 @@ export class Study {
     const study = await Study.open(path);
     if (`${JSON.stringify(study.plan, null, 2)}\n` === text) return study;
     throw new CommandError(
-      `Cannot begin in ${path}: it holds another plan`,
-      `lab run ${path} goes on with that one; --out DIR begins elsewhere`,
+      `Cannot start a study in ${path}: it holds another plan`,
+      `lab run ${path} resumes that plan; --out DIR starts a study elsewhere`,
     );
   }
 
@@ -126,7 +126,7 @@ export class Study {
         .replace(/^Cannot use this outcome: /, "");
       throw new CommandError(
         `Cannot use the outcomes of ${this.path}: ${reason}`,
-        "a changed cell needs a name of its own, a changed base a study of its own",
+        "give a changed cell a new name, and put a changed base into a new study",
       );
     }
   }

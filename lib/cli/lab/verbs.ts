@@ -48,7 +48,7 @@ const shardFlag: Flag<string> = {
 /** `lab run`. */
 export const labRunVerb: Verb<LabRunFlags> = {
   name: "lab run",
-  summary: "run those trials of a study that are not done yet",
+  summary: "run the trials of a study that are not done yet",
   operand: "STUDY",
   examples: [
     ["lab run studies/ablate-default", "one trial after the other"],
@@ -65,7 +65,7 @@ export const labRunVerb: Verb<LabRunFlags> = {
     shard: shardFlag,
     jobs: integer({
       help: "processes that share the work, each with one thread",
-      without: "1: this one, with all threads",
+      without: "one process, with all threads",
     }, cores),
     ...commonFlags,
   },
@@ -137,7 +137,7 @@ export interface ExperimentFlags {
 
 const experimentFlags: FlagsOf<ExperimentFlags> = {
   preset: choice(Object.keys(presets) as PresetName[], {
-    help: "the recipe that the experiment starts from",
+    help: "settings that the experiment starts from",
     without: DEFAULT_PRESET,
   }),
   data: {
@@ -162,10 +162,11 @@ const experimentFlags: FlagsOf<ExperimentFlags> = {
     { least: 1, most: 100 },
   ),
   measure: choice(["loss", "sample", "works"], {
-    help: "the loss alone, a sample too, or also every rung of lab works",
+    help:
+      "what to measure: the loss; a sample too; or also every rung of lab works",
     without: "works; sample with --quick",
   }),
-  quick: toggle({ help: "few steps and one seed: a rough picture" }),
+  quick: toggle({ help: "few steps and one seed, for a rough result" }),
   out: text("DIR", {
     help:
       "the study's directory; an existing study with the same plan is resumed",
@@ -192,7 +193,7 @@ const ablationFlags: FlagsOf<AblationFlags> = {
   ...experimentFlags,
   part: texts("FIELD", {
     help:
-      "ablate only this field of the configuration; may be given several times",
+      "change only this field of the configuration; may be given several times",
     without: "all of them",
   }),
 };
@@ -232,11 +233,11 @@ export const labPlanVerb: Verb<AblationFlags> = {
 /** `lab ablate`. */
 export const labAblateVerb: Verb<AblationFlags> = {
   name: "lab ablate",
-  summary: "take a recipe apart: what is each part worth?",
+  summary: "change one part of a recipe at a time, and compare the losses",
   examples: [
     ["lab ablate --quick", "a rough table in five minutes"],
     ["lab ablate", "three seeds, an hour"],
-    ["lab ablate --preset original", "of the study this project grew from"],
+    ["lab ablate --preset original", "with the recipe of the original study"],
     ["lab ablate --part position --part mask", "only these"],
   ],
   flags: ablationFlags,
@@ -246,7 +247,7 @@ export const labAblateVerb: Verb<AblationFlags> = {
 /** `lab scaling`. */
 export const labScalingVerb: Verb<ExperimentFlags> = {
   name: "lab scaling",
-  summary: "fit loss against size and text, and train what that predicts",
+  summary: "fit how the loss falls with model and text size, and test the fit",
   examples: [
     ["lab scaling", "widths and lengths around the default"],
     ["lab scaling --quick", "the same in minutes, roughly"],
@@ -340,18 +341,19 @@ export interface LabWorksFlags {
 /** `lab works`. */
 export const labWorksVerb: Verb<LabWorksFlags> = {
   name: "lab works",
-  summary: "the ladder of abilities, and where a trained model stands on it",
+  summary: "show the ladder of abilities, and the rungs that a model reaches",
   operand: "RUN",
   examples: [
     ["lab works", "what tiny Shakespeare asks for"],
     ["lab works runs/NAME", "and what a run reaches"],
   ],
   flags: {
-    data: dataFlag("the run's; tinyshakespeare"),
+    data: dataFlag("the run's; without RUN, tinyshakespeare"),
     best: toggle({
-      help: "the weights with the lowest validation loss, not the last ones",
+      help:
+        "use the weights with the lowest validation loss, not the last ones",
     }),
-    json: toggle({ help: "one JSON object on standard output" }),
+    json: toggle({ help: "print the result as one JSON object" }),
     ...commonFlags,
   },
   sections: { Flags: ["data", "best", "json", "device", "threads", "help"] },

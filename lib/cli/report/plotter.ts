@@ -85,10 +85,8 @@ export class Plotter {
       throw new CommandError(
         `Cannot draw: the packages ${
           packages.map((name) => name.replace("npm:", "")).join(" and ")
-        } are neither here nor to be had (${message.split("\n")[0]})`,
-        `where there is a network, deno cache ${
-          packages.join(" ")
-        } fetches them, once`,
+        } are not cached and cannot be downloaded (${message.split("\n")[0]})`,
+        `with a network, deno cache ${packages.join(" ")} downloads them once`,
       );
     }
   }

@@ -146,7 +146,7 @@ async function readConfig(path: string): Promise<Fields> {
       newest === undefined ? undefined : `the newest run is ${newest}`,
     );
   }
-  const hint = `what is wanted is what ${program()} train made`;
+  const hint = `expected a directory that ${program()} train made`;
   if (!info.isDirectory) {
     throw new CommandError(
       `Cannot report on ${path}: it is not the directory of a run`,
