@@ -1,8 +1,13 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { habit } from "../../../lib/cli/report/attention_section.ts";
 import { inspect } from "../../../lib/cli/report/inspection.ts";
-import { placeAmong } from "../../../lib/cli/report/yardsticks.ts";
+import {
+  placeAmong,
+  yardsticksOf,
+} from "../../../lib/cli/report/yardsticks.ts";
 import { Model } from "../../../lib/language_model.ts";
+import { NgramModel } from "../../../lib/ngram.ts";
+import { CounterRandom, Purpose } from "../../../lib/random.ts";
 import {
   makeGeneric,
   randomIds,
@@ -76,8 +81,30 @@ Deno.test("A loss has its place among those of counting", () => {
     placeAmong(yardsticks, 3),
     "between uniform (4.00) and bigram (2.50)",
   );
+  // One that is reached is not beaten.
+  assertEquals(
+    placeAmong(yardsticks, 2.5),
+    "between uniform (4.00) and bigram (2.50)",
+  );
+  assertEquals(placeAmong(yardsticks, 4), "above uniform (4.00)");
   assertEquals(
     placeAmong(yardsticks, 2),
     "below bigram (2.50), the best that counting does here",
   );
+});
+
+Deno.test("Yardsticks are counted on one split and measured on the other", () => {
+  const random = new CounterRandom(1, Purpose.sample);
+  const text = (from: number) =>
+    Int32Array.from({ length: 500 }, (_, i) => random.below(3, i, from));
+  const [train, val] = [text(0), text(1)];
+  const found = yardsticksOf({ train, val }, 3);
+  assertEquals(found.map(({ name }) => name), [
+    ...["uniform", "unigram", "bigram", "trigram", "5-gram"],
+  ]);
+  for (const [i, order] of [1, 2, 3, 5].entries()) {
+    const counts = NgramModel.fit(train, { order, vocabSize: 3 });
+    assertEquals(found[i + 1]!.loss, counts.loss(val));
+  }
+  assertEquals(found[0]!.loss, Math.log(3));
 });

@@ -149,6 +149,20 @@ Deno.test("A run's head names its lowest and its last validation loss, and so do
   assertMatch(header, /Lowest validation loss 1\.2500 at step 2/);
 });
 
+Deno.test("A run's curves leave out what is no number", async () => {
+  const step = { event: "step", gradNorm: 1, learningRate: 1 };
+  const path = await runWith([
+    ...[1, null, 2].map((loss, i) => ({ ...step, step: i + 1, loss })),
+    ...[1, null, 2].map((valLoss, i) => ({
+      ...{ event: "eval", step: i + 1, valLoss, trainLoss: 1 },
+    })),
+  ]);
+  const { steps, evals } = await readRun(path);
+  await Deno.remove(path, { recursive: true });
+  assertEquals(steps.map(({ step }) => step), [1, 3]);
+  assertEquals(evals.map(({ step }) => step), [1, 3]);
+});
+
 Deno.test("A run's tokens are those of all its steps' micro-batches", async () => {
   const train = { batchSize: 8, gradAccumulation: 5 };
   const header = headerOf(await pageOf({ steps: 40, train }));

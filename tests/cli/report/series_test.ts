@@ -13,11 +13,15 @@ function curve(count: number, value: (step: number) => number): Point[] {
   }));
 }
 
-Deno.test("Extremes keep every peak, in order, in few points", () => {
-  const noisy = curve(5000, (step) => step === 1234 ? 99 : Math.sin(step));
+Deno.test("Extremes keep every peak and every trough, in order, in few points", () => {
+  const noisy = curve(
+    5000,
+    (step) => step === 1234 ? 99 : step === 4321 ? -99 : Math.sin(step),
+  );
   const drawn = extremes(noisy, 100);
   assert(drawn.length <= 200);
   assertEquals(drawn.find(({ value }) => value === 99)?.step, 1234);
+  assertEquals(drawn.find(({ value }) => value === -99)?.step, 4321);
   const steps = drawn.map(({ step }) => step);
   assertEquals(steps, steps.toSorted((a, b) => a - b));
   assertEquals(extremes(curve(9, Math.sin), 100), curve(9, Math.sin));
