@@ -3,18 +3,19 @@
  *
  *     deno run -A tools/mutations.ts [--whole] [NAME...]
  *
- * Each mutation of `mutations/table.ts` (all of them, or those whose name contains a NAME) is planted in a copy
- * of this working tree, and the test that should fail is run there, first without the mistake and then with it.
- * With --whole the whole test file is run, which shows what else notices. Exits 1 if a mistake is missed, if a test
- * fails without a mistake, or if a mutation no longer fits its file.
+ * Each mutation in `mutations/` (all of them, or those whose name contains a NAME) is planted in a copy of this
+ * working tree, and the test that should fail is run there, first without the mistake and then with it. With --whole
+ * the whole test file is run, which shows what else notices. Exits 1 if a mistake is missed, if a test fails without
+ * a mistake, or if a mutation no longer fits its file. With --page it writes docs/mutations.md instead.
  */
 
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join } from "@std/path";
+import { mutationsPage } from "./mutations/page.ts";
 import {
   type Mutation,
-  mutations,
   plant,
+  readMutations,
   type TestName,
 } from "./mutations/table.ts";
 
@@ -130,9 +131,19 @@ async function plantAll(
 }
 
 if (import.meta.main) {
-  const { whole, _: names } = parseArgs(Deno.args, { boolean: ["whole"] });
-  const chosen = mutations.filter(({ name }) =>
-    names.length === 0 || names.some((part) => name.includes(String(part)))
-  );
-  Deno.exitCode = await plantAll(chosen, whole);
+  const { whole, page, _: names } = parseArgs(Deno.args, {
+    boolean: ["whole", "page"],
+  });
+  const parts = await readMutations();
+  if (page) {
+    const path = join(root, "docs", "mutations.md");
+    await Deno.writeTextFile(path, mutationsPage(parts));
+    const fmt = new Deno.Command(Deno.execPath(), { args: ["fmt", path] });
+    Deno.exitCode = (await fmt.output()).code;
+  } else {
+    const chosen = [...parts.values()].flat().filter(({ name }) =>
+      names.length === 0 || names.some((part) => name.includes(String(part)))
+    );
+    Deno.exitCode = await plantAll(chosen, whole);
+  }
 }
