@@ -50,7 +50,7 @@ export class DownloadError extends DatasetError {
  * from its origin and into the cache, written beside and renamed. A cached file
  * with a wrong sum is fetched anew.
  *
- * @throws {DatasetError} if the file in `LM_DATA_DIR` cannot be read or has a wrong sum
+ * @throws {DatasetError} if the file in `LM_DATA_DIR` or the cache cannot be read, or the former has a wrong sum
  * @throws {DownloadError} if the origin cannot be reached, falls silent, or gives a wrong sum
  */
 export async function loadDataset(
@@ -121,8 +121,21 @@ async function fromCache(
 ): Promise<LoadedDataset | undefined> {
   if (cacheDir === undefined) return undefined;
   const path = join(cacheDir, `${wanted.name}.txt`);
-  const bytes = await Deno.readFile(path).catch(() => undefined);
-  if (bytes === undefined || await sumMismatch(wanted, bytes)) return undefined;
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    bytes = await Deno.readFile(path);
+  } catch (cause) {
+    // Below a file there is no file either.
+    const isMissing = cause instanceof Deno.errors.NotFound ||
+      cause instanceof Deno.errors.NotADirectory;
+    if (isMissing) return undefined;
+    throw new DatasetError(
+      `Cannot load ${wanted.name} from the cache: ${messageOf(cause)}\n` +
+        `hint: remove ${path}, and it is fetched anew`,
+      { cause },
+    );
+  }
+  if (await sumMismatch(wanted, bytes)) return undefined;
   return { text: decode(bytes), source: "cache", path };
 }
 

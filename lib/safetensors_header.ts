@@ -210,7 +210,8 @@ function parseString(json: string): string | undefined {
   try {
     const value: string = JSON.parse(json);
     return value.isWellFormed() ? value : undefined;
-  } catch {
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
     return undefined;
   }
 }
@@ -220,7 +221,8 @@ function decodeUtf8(bytes: Uint8Array): string {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
       bytes,
     );
-  } catch {
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
     throw unreadable("the header is not UTF-8 text");
   }
 }

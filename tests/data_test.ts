@@ -159,6 +159,25 @@ Deno.test("loadDataset fetches anew what is damaged in the cache", async () => {
   );
 });
 
+Deno.test("loadDataset refuses a file in the cache that cannot be read", async () => {
+  await withOrigin(
+    () => new Response(TEXT),
+    async ({ dataset, cacheDir, dataDir, requests }) => {
+      const path = join(cacheDir, "stage.txt");
+      await Deno.mkdir(path, { recursive: true }); // no user can read it
+      const error = await assertRejects(
+        () => loadDataset(dataset, { dataDir, cacheDir }),
+        DatasetError,
+        "Cannot load stage from the cache: ",
+      );
+      assert(
+        error.message.endsWith(`hint: remove ${path}, and it is fetched anew`),
+      );
+      assertEquals(requests, []);
+    },
+  );
+});
+
 Deno.test("loadDataset does without a cache that takes no files", async () => {
   await withOrigin(() => new Response(TEXT), async ({ dataset, dataDir }) => {
     const cacheDir = join(dataDir, "file", "lm");

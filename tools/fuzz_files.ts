@@ -166,8 +166,8 @@ async function judgeEvents(path: string): Promise<Verdict> {
   for (const line of (await Deno.readTextFile(path)).trimEnd().split("\n")) {
     try {
       if (typeof JSON.parse(line).event === "string") continue;
-    } catch {
-      // Said below.
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
     }
     return { wrong: `it tells ${line.slice(0, 500)}` };
   }

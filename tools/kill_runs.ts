@@ -134,12 +134,16 @@ async function survive(
   mostKills: number,
 ): Promise<string[]> {
   const run = join(cwd, "run");
-  const exists = (name: string) =>
-    Deno.stat(join(run, name)).then(() => true, () => false);
+  const ifThere = <Value>(operation: Promise<Value>) =>
+    operation.catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
   while (true) {
-    const begun = await exists("checkpoint.safetensors");
+    const begun =
+      await ifThere(Deno.stat(join(run, "checkpoint.safetensors"))) !==
+        undefined;
     // Nothing can go on that was killed before its first checkpoint.
-    if (!begun) await Deno.remove(run, { recursive: true }).catch(() => {});
+    if (!begun) await ifThere(Deno.remove(run, { recursive: true }));
     const args = begun ? RESUME : TRAIN;
     victim.sessions[begun ? "resumed" : "begun"]++;
     const ending = victim.killed < mostKills

@@ -11,7 +11,7 @@ import { type Checkpoint, decodeCheckpoint } from "../checkpoint.ts";
 import { modelConfig, trainConfig } from "../config.ts";
 import { checkCount, flatParameters } from "../parameters.ts";
 import { parameterLayout } from "../plans.ts";
-import { exists, readLineGroups } from "./files.ts";
+import { exists, ifThere, readLineGroups } from "./files.ts";
 import { files, readRunConfig } from "./run_directory.ts";
 import { readEventLines } from "./run_events.ts";
 import type { TrainedModel } from "./trained_model.ts";
@@ -76,7 +76,8 @@ async function checkBest(
   directory: string,
   { config }: Checkpoint,
 ): Promise<Finding> {
-  const bytes = await read(join(directory, files.best));
+  const file = join(directory, files.best);
+  const bytes = await ifThere(file, Deno.readFile(file));
   if (bytes === undefined) return missing(files.best);
   const best = decodeCheckpoint(bytes);
   const other = firstDifference(config, best.config);
@@ -88,12 +89,8 @@ async function checkConfig(
   directory: string,
   { config, training, tokenizer }: Checkpoint,
 ): Promise<Finding> {
-  const bytes = await read(join(directory, files.config));
-  if (bytes === undefined) return missing(files.config);
   const record = await readRunConfig(directory);
-  if (record === undefined) {
-    return { status: "failed", found: "it is not a JSON object" };
-  }
+  if (record === undefined) return missing(files.config);
   const part = (name: string) => record[name] as Record<string, unknown>;
   const model = firstDifference(config, modelConfig(part("model") as never));
   if (model !== undefined) return notTheSame(`of the model, ${model}`);
@@ -188,7 +185,8 @@ function parsed(json: string | undefined): Line | undefined {
   try {
     const line = JSON.parse(json ?? "");
     return typeof line?.step === "number" ? line : undefined;
-  } catch {
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
     return undefined;
   }
 }
@@ -205,18 +203,6 @@ export async function recordedLoss(
     if (line.tokens === line.ofTokens) loss = line.valLoss ?? undefined;
   }
   return loss;
-}
-
-/** A file's bytes; undefined if there is none. */
-async function read(
-  path: string,
-): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  try {
-    return await Deno.readFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
 }
 
 function missing(name: string): Finding {

@@ -1,5 +1,6 @@
 /** Reads and replaces files. A file that cannot be read is never taken for one that is not there. */
 
+import { dirname } from "@std/path";
 import { CommandError, reasonOf } from "./errors.ts";
 import { concat } from "./event_file.ts";
 
@@ -200,6 +201,64 @@ export class Replacement implements Disposable {
  */
 export function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
   while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
+}
+
+/** Directories that were made. Those that are still empty are removed when this is disposed of. */
+export class MadeDirectories implements Disposable {
+  /** The lowest first. */
+  readonly #paths: string[] = [];
+
+  /**
+   * Makes a directory and those above it, as far as they are missing.
+   *
+   * @throws {CommandError} if that cannot be; then none of them is left
+   */
+  static async make(path: string): Promise<MadeDirectories> {
+    const made = new MadeDirectories();
+    try {
+      await writing(path, () => made.#ensure(path));
+    } catch (error) {
+      made[Symbol.dispose]();
+      throw error;
+    }
+    return made;
+  }
+
+  async #ensure(path: string): Promise<void> {
+    const above = dirname(path);
+    try {
+      if (await this.add(path)) return;
+    } catch (error) {
+      const isMissing = error instanceof Deno.errors.NotFound;
+      if (!isMissing || above === "." || above === path) throw error;
+      await this.#ensure(above);
+      return await this.#ensure(path);
+    }
+    if ((await Deno.stat(path)).isDirectory) return;
+    throw new CommandError(`Cannot write ${path}: it is a file`);
+  }
+
+  /** Makes a directory in one that is there; returns false if something has its name. */
+  async add(path: string): Promise<boolean> {
+    try {
+      await Deno.mkdir(path);
+    } catch (error) {
+      if (error instanceof Deno.errors.AlreadyExists) return false;
+      throw error;
+    }
+    this.#paths.unshift(path);
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    for (const path of this.#paths) {
+      try {
+        Deno.removeSync(path);
+      } catch {
+        return; // It is not empty, and so are those above it.
+      }
+    }
+  }
 }
 
 /**

@@ -7,7 +7,8 @@ export function opening(tokenizer: Tokenizer): string {
   try {
     tokenizer.encode("\n");
     return "\n";
-  } catch {
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
     return tokenizer.decode([0]);
   }
 }

@@ -11,8 +11,8 @@ import { measure } from "./report/measurement.ts";
 import { Plotter } from "./report/plotter.ts";
 import { readRun } from "./report/run_record.ts";
 import { runPage } from "./report/run_page.ts";
-import { files } from "./run_directory.ts";
-import { canRedraw, StatusLine, writeOutput } from "./terminal.ts";
+import { files, hasCheckpoint } from "./run_directory.ts";
+import { canRedraw, StatusLine, warn, writeOutput } from "./terminal.ts";
 import type { ReportFlags } from "./report_verb.ts";
 
 /** Draws; gives the exit code. */
@@ -29,15 +29,20 @@ export async function report(
     onStage("loading what draws");
     const plotter = await Plotter.open();
     const several = runs.length > 1;
-    const text = several ? await comparisonPage(plotter, runs) : await runPage(
-      plotter,
-      run,
-      await measure(run, {
+    let text: string;
+    if (several) text = await comparisonPage(plotter, runs);
+    else {
+      const measured = await measure(run, {
         placement: placement(flags),
         signal: interrupt.signal,
         onStage,
-      }),
-    );
+      });
+      status.clear();
+      // Weights that are there and cannot be read may be damaged.
+      const { modelProblem } = measured;
+      if (modelProblem && await hasCheckpoint(run.path)) warn(modelProblem);
+      text = await runPage(plotter, run, measured);
+    }
     const path = flags.out ??
       join(run.path, several ? files.comparison : files.report);
     await replaceFile(path, new TextEncoder().encode(text));

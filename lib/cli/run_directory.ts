@@ -23,6 +23,7 @@ import {
   cannotWrite,
   exists,
   ifThere,
+  MadeDirectories,
   replaceFile,
   Replacement,
   writeAllSync,
@@ -58,20 +59,24 @@ export class RunDirectory implements Disposable {
   /** How many checkpoints stay under their step. */
   readonly #keep: number;
   #saved: number | undefined;
+  /** The directories that were made for it. */
+  readonly #made: MadeDirectories;
   #closed = false;
 
   private constructor(
     path: string,
-    { metrics, keep, savedStep }: {
+    { metrics, keep, savedStep, made }: {
       readonly metrics: Deno.FsFile;
       readonly keep: number;
       readonly savedStep: number | undefined;
+      readonly made: MadeDirectories;
     },
   ) {
     this.path = path;
     this.#metrics = metrics;
     this.#keep = keep;
     this.#saved = savedStep;
+    this.#made = made;
   }
 
   /**
@@ -110,33 +115,39 @@ export class RunDirectory implements Disposable {
       readonly orNext?: boolean;
     },
   ): Promise<RunDirectory> {
-    if (history === undefined && orNext) path = await claimName(path);
-    else await writing(path, () => Deno.mkdir(path, { recursive: true }));
-    const metrics = history === undefined
-      ? await openMetrics(path, { createNew: true })
-      : await reopenMetrics(path, history);
-    const directory = new RunDirectory(path, {
-      metrics,
-      keep,
-      savedStep: history?.step,
-    });
-    const json = `${JSON.stringify(config, null, 2)}\n`;
-    const board = join(path, files.board);
+    const isNew = history === undefined;
+    const made = await MadeDirectories.make(
+      isNew && orNext ? dirname(path) : path,
+    );
+    if (isNew && orNext) path = await claimName(path, made);
+    let directory: RunDirectory | undefined;
     try {
+      directory = new RunDirectory(path, {
+        metrics: isNew
+          ? await openMetrics(path, { createNew: true })
+          : await reopenMetrics(path, history),
+        keep,
+        savedStep: history?.step,
+        made,
+      });
+      const json = `${JSON.stringify(config, null, 2)}\n`;
       await replaceFile(
         join(path, files.config),
         new TextEncoder().encode(json),
       );
-      if (history === undefined) await replaceFile(board, fileHeader(now()));
+      const board = join(path, files.board);
+      if (isNew) await replaceFile(board, fileHeader(now()));
       directory.#board = await writing(
         board,
         () => Deno.open(board, { append: true }),
       );
+      return directory;
     } catch (error) {
-      directory[Symbol.dispose]();
+      if (isNew) directory?.discard();
+      directory?.[Symbol.dispose]();
+      made[Symbol.dispose]();
       throw error;
     }
-    return directory;
   }
 
   /** Where the last state is. */
@@ -165,9 +176,14 @@ export class RunDirectory implements Disposable {
     const path = join(this.path, name);
     await writing(path, async () => {
       await ifThere(path, Deno.remove(path));
-      // The file is only ever replaced, so a link keeps what it is now.
-      await Deno.link(this.checkpointPath, path)
-        .catch(() => Deno.copyFile(this.checkpointPath, path));
+      try {
+        // The file is only ever replaced, so a link keeps what it is now.
+        await Deno.link(this.checkpointPath, path);
+      } catch (error) {
+        if (error instanceof Deno.errors.NotFound) throw error;
+        // A file system without links.
+        await replaceFile(path, await Deno.readFile(this.checkpointPath));
+      }
       const entries = await Array.fromAsync(Deno.readDir(this.path));
       const kept = entries.map(({ name }) => name)
         .filter((name) => /^checkpoint-\d+\.safetensors$/.test(name))
@@ -228,15 +244,17 @@ export class RunDirectory implements Disposable {
     );
   }
 
-  /** Removes the files of a new run that took no step, and the directory unless something else is in it. */
-  async discard(): Promise<void> {
+  /** Removes the files of a new run that took no step, and the directories that were made for it. */
+  discard(): void {
     this[Symbol.dispose]();
     for (const name of [files.metrics, files.board, files.config]) {
-      const path = join(this.path, name);
-      await ifThere(path, Deno.remove(path));
+      try {
+        Deno.removeSync(join(this.path, name));
+      } catch {
+        // The error that ended the run says more.
+      }
     }
-    const left = await Array.fromAsync(Deno.readDir(this.path));
-    if (left.length === 0) await Deno.remove(this.path);
+    this.#made[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {
@@ -248,18 +266,10 @@ export class RunDirectory implements Disposable {
 }
 
 /** Makes a directory that was not there: `path`, or the first of `path-2`, `path-3`, … that is free. */
-async function claimName(path: string): Promise<string> {
-  await writing(path, () => Deno.mkdir(dirname(path), { recursive: true }));
+async function claimName(path: string, made: MadeDirectories): Promise<string> {
   for (let count = 1;; count++) {
     const name = count === 1 ? path : `${path}-${count}`;
-    try {
-      // Fails if another process makes it first.
-      await Deno.mkdir(name);
-      return name;
-    } catch (error) {
-      if (error instanceof Deno.errors.AlreadyExists) continue;
-      throw cannotWrite(name, error);
-    }
+    if (await writing(name, () => made.add(name))) return name;
   }
 }
 

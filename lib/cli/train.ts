@@ -176,7 +176,7 @@ async function attempt(
     const isNew = setup.resumed === undefined && setup.restarted === undefined;
     // A step that is not finite was a step: its record stays.
     if (isNew && !begun && !(error instanceof NonFiniteError)) {
-      await directory.discard();
+      directory.discard();
     }
     throw withHint(error, await directory.remains());
   }

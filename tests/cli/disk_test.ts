@@ -116,6 +116,68 @@ Deno.test({
 });
 
 Deno.test({
+  name:
+    "What fails on a disk that is full leaves what was there, and nothing else",
+  ignore: !canMount, // Linux with user namespaces
+  fn: async () => {
+    await using here = await Workplace.create();
+    const plan = {
+      ...{ study: "s", about: "a", data: "text.txt", tokenizer: "chars" },
+      base: {
+        model: { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 8 },
+        train: { maxSteps: 2, batchSize: 2 },
+      },
+      seeds: [1],
+      cells: [{ name: "a" }],
+    };
+    await Deno.mkdir(here.file("study"));
+    await here.write("study/plan.json", JSON.stringify(plan));
+    for (
+      const args of [
+        ["train", ...SMALL, "--out", "run"],
+        ["lab", "run", "study", "--device", "reference"],
+      ]
+    ) assertEquals((await here.run(args)).code, 0);
+    await Deno.writeTextFile(here.file("study/report.html"), "old");
+    const { code, stdout, stderr } = await shell(
+      `mkdir disk && mount -t tmpfs -o size=900k none disk || exit 9
+      cp -r run study disk
+      mkdir disk/mine
+      head -c 1000000 /dev/zero > disk/other 2> /dev/null
+      find disk | sort > before
+      for command in \
+        "train ${small} --out disk/a/b/c" \
+        "train ${small} --out disk/mine" \
+        "train --resume disk/run --steps 13 --device reference" \
+        "report disk/run --device reference" \
+        "lab merge disk/study" \
+        "lab report disk/study" \
+        "lab plan ablate --preset tiny --out disk/a/b" \
+        "lab museum zero-top-k --data text.txt --steps 2 --device reference --out disk/a/b"
+      do lm $command > /dev/null; echo "$?: $command" | cut -c 1-15; done
+      find disk | sort | diff before - && echo same
+      cmp run/metrics.jsonl disk/run/metrics.jsonl && echo kept
+      cat disk/study/report.html`,
+      here.path,
+      { mounts: true },
+    );
+    assertEquals(code, 0, stderr);
+    const commands =
+      "train --preset, train --preset, train --resume, report disk/, lab merge disk, lab report disk, lab plan ablate, lab museum zero";
+    assertEquals(
+      stdout.trim().split("\n").map((line) => line.trim()),
+      [
+        ...commands.split(", ").map((command) =>
+          `1: ${command}`.slice(0, 15).trim()
+        ),
+        ...["same", "kept", "old"],
+      ],
+      stderr,
+    );
+  },
+});
+
+Deno.test({
   name: "A run on a disk that is read-only can be used, and not go on",
   ignore: !canMount, // Linux with user namespaces
   fn: async () => {

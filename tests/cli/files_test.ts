@@ -1,14 +1,21 @@
 /** Files of a run that are long, broken, or cannot be read. */
 
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { CommandError } from "../../lib/cli/errors.ts";
 import { concat } from "../../lib/cli/event_file.ts";
 import {
   exists,
+  MadeDirectories,
   readLines,
   replaceFile,
   Replacement,
 } from "../../lib/cli/files.ts";
+import { RunDirectory } from "../../lib/cli/run_directory.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 Deno.test("readLines yields what split does, across the edges of pieces", async () => {
@@ -186,4 +193,156 @@ Deno.test("The newest run is found beside an entry that cannot be read, with a w
       "warning: Cannot read runs/loop/checkpoint.safetensors: ",
     );
   }
+});
+
+Deno.test("Directories that were made are removed if nothing came into them, and others stay", async () => {
+  await using here = await Workplace.create();
+  await Deno.mkdir(here.file("mine"));
+  const names = async () =>
+    (await Array.fromAsync(Deno.readDir(here.path))).map(({ name }) => name)
+      .sort();
+  const before = await names();
+  {
+    using _made = await MadeDirectories.make(here.file("a/b/c"));
+    using _mine = await MadeDirectories.make(here.file("mine"));
+    assertEquals(await exists(here.file("a/b/c")), true);
+  }
+  assertEquals(await names(), before);
+  {
+    using _made = await MadeDirectories.make(here.file("a/b/c"));
+    await here.write("a/kept", "");
+  }
+  assertEquals(await exists(here.file("a/kept")), true);
+  assertEquals(await exists(here.file("a/b")), false);
+  await Deno.symlink("nowhere", here.file("dangling"));
+  for (
+    const path of [
+      "text.txt",
+      "text.txt/b",
+      "text.txt/b/c",
+      "dangling",
+      "dangling/b",
+    ]
+  ) {
+    await assertRejects(
+      () => MadeDirectories.make(here.file(path)),
+      CommandError,
+      `Cannot write ${here.file(path)}: `,
+    );
+  }
+});
+
+Deno.test("A kept checkpoint is a copy where there are no links, and never half of one", async () => {
+  await using here = await Workplace.create();
+  const { link } = Deno;
+  Deno.link = () => Promise.reject(new Deno.errors.PermissionDenied("EPERM"));
+  try {
+    using run = await RunDirectory.open(here.file("run"), {
+      config: {},
+      keep: 1,
+    });
+    await run.saveCheckpoint(Uint8Array.of(1), 1);
+    await run.saveCheckpoint(Uint8Array.of(2, 2), 2);
+  } finally {
+    Deno.link = link;
+  }
+  const kept = here.file("run/checkpoint-000002.safetensors");
+  assertEquals(await Deno.readFile(kept), Uint8Array.of(2, 2));
+  assertEquals(
+    await exists(here.file("run/checkpoint-000001.safetensors")),
+    false,
+  );
+  assertEquals(await exists(`${kept}.partial`), false);
+});
+
+Deno.test("A flipped byte in a checkpoint is refused by every command that reads it", async () => {
+  await using here = await Workplace.create();
+  assertEquals((await here.run(["train", ...SMALL, "--out", "run"])).code, 0);
+  const commands: Record<string, string[]> = {
+    "checkpoint.safetensors": [
+      "info run",
+      "info run/checkpoint.safetensors",
+      "sample run --device reference",
+      "eval run --device reference",
+      `train --init run --data text.txt --preset tiny --steps 2 --device reference --out new`,
+      "train --resume run --steps 20 --device reference",
+      "check run --no-machine --device reference",
+      "lab works run --device reference",
+    ],
+    "best.safetensors": [
+      "info run/best.safetensors",
+      "sample run --best --device reference",
+      "eval run --best --device reference",
+      `train --init run/best.safetensors --data text.txt --preset tiny --steps 2 --device reference --out new`,
+      "check run --no-machine --device reference",
+    ],
+  };
+  for (const [name, lines] of Object.entries(commands)) {
+    const path = here.file("run", name);
+    const whole = await Deno.readFile(path);
+    const flipped = whole.slice();
+    flipped[flipped.length - 100]! ^= 1;
+    await Deno.writeFile(path, flipped);
+    const before = await statesIn(here.file("run"));
+    for (const line of lines) {
+      const { code, stdout, stderr } = await here.run(line.split(" "));
+      assertEquals(code, 1, `${line}: ${stderr}`);
+      assertMatch(
+        (stdout + stderr).replaceAll(/\s+/g, " "),
+        new RegExp(`${name}.*: it is damaged: the digest of its content is`),
+        line,
+      );
+      assertEquals(await statesIn(here.file("run")), before, line);
+      assertEquals(await exists(here.file("new")), false);
+    }
+    if (name === "best.safetensors") {
+      const { code, stdout, stderr } = await here.run(
+        "report run --device reference".split(" "),
+      );
+      assertEquals([code, stdout], [0, "run/report.html\n"], stderr);
+      assertMatch(stderr, /^warning: Cannot read run.best.* it is damaged/);
+    }
+    await Deno.writeFile(path, whole);
+  }
+});
+
+Deno.test("Outcomes and reports that cannot be read are refused by name", async () => {
+  await using here = await Workplace.create();
+  await Deno.mkdir(here.file("study/trials"), { recursive: true });
+  await here.write(
+    "study/plan.json",
+    JSON.stringify({
+      ...{ study: "s", about: "a", data: "text.txt", tokenizer: "chars" },
+      base: {
+        model: { nLayer: 1, nHead: 1, nEmbd: 8, blockSize: 8 },
+        train: { maxSteps: 2, batchSize: 2 },
+      },
+      seeds: [1],
+      cells: [{ name: "a" }],
+    }),
+  );
+  const refused = async (name: string) => {
+    for (
+      const line of ["lab run study --device reference", "lab merge study"]
+    ) {
+      const { code, stderr } = await here.run(line.split(" "));
+      assertEquals(code, 1, stderr);
+      assertStringIncludes(stderr, `Cannot read study/${name}: `);
+    }
+  };
+  for (const content of ["null", "{", "3", "[]", '{"id":"a.s1"}']) {
+    await here.write("study/trials/a.s1.json", content);
+    await refused("trials/a.s1.json");
+  }
+  await Deno.remove(here.file("study/trials/a.s1.json"));
+  await Deno.mkdir(here.file("study/trials/a.s1.json"));
+  await refused("trials/a.s1.json");
+  await Deno.remove(here.file("study/trials"), { recursive: true });
+  for (const content of ["null\n", "\xff\n", '{"id":']) {
+    await here.write("study/trials.jsonl", content);
+    await refused("trials.jsonl");
+  }
+  await Deno.remove(here.file("study/trials.jsonl"));
+  await here.write("study/trials", "a file");
+  await refused("trials");
 });

@@ -81,5 +81,5 @@ Deno.test("lab museum trains nothing if it cannot keep what it finds", async () 
     ["lab", "museum", "zero-mask", "--out", "file/museum"],
   );
   assertEquals([code, stdout], [1, ""], stderr);
-  assertStringIncludes(stderr, "Cannot create file/museum");
+  assertStringIncludes(stderr, "Cannot write file/museum");
 });

@@ -32,7 +32,10 @@ export async function readRunRecord(path: string): Promise<RunRecord> {
     event !== "start" && event !== "end"
   );
   const read = <Value>(file: string, how: (path: string) => Promise<Value>) =>
-    how(join(path, file)).catch(() => undefined);
+    how(join(path, file)).catch((error) => {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      throw error;
+    });
   return {
     events: kept.map((line) =>
       JSON.stringify(

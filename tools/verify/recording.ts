@@ -65,7 +65,8 @@ export class Recording {
         bytes,
       ));
     } catch (error) {
-      throw new NotUnderstoodError((error as Error).message);
+      if (!(error instanceof SyntaxError)) throw error;
+      throw new NotUnderstoodError(error.message);
     }
     for (const [name, { dtype }] of this.#tensors) {
       if (dtype !== "F32" && dtype !== "I32") {
@@ -249,7 +250,8 @@ export class Recording {
     this.#known.add(key);
     try {
       return JSON.parse(this.#metadata[key]!);
-    } catch {
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
       throw new NotUnderstoodError(`metadata ${key} is not JSON`);
     }
   }

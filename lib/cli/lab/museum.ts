@@ -15,7 +15,7 @@ import type { Arguments } from "../arguments.ts";
 import { loadCorpus } from "../corpus.ts";
 import { deviceName } from "../device_name.ts";
 import { CommandError, exitCode, UsageError } from "../errors.ts";
-import { ifThere } from "../files.ts";
+import { ifThere, MadeDirectories } from "../files.ts";
 import { Interrupt } from "../interrupt.ts";
 import { nearest } from "../nearest.ts";
 import { placement } from "../placement.ts";
@@ -24,7 +24,7 @@ import { program } from "../program.ts";
 import { canRedraw, StatusLine, writeError, writeOutput } from "../terminal.ts";
 import type { LabMuseumFlags } from "./museum_verb.ts";
 import { Pace } from "./pace.ts";
-import { makeDirectory, writeFile } from "./study.ts";
+import { writeFile } from "./study.ts";
 
 /** Lists the exhibits, or makes some of them; gives the exit code. */
 export async function labMuseum(
@@ -40,7 +40,7 @@ export async function labMuseum(
   const { data = "tinyshakespeare", seed = 1 } = flags;
   const { device, threads } = placement({ device: "wasm", ...flags });
   const out = flags.out ?? (flags.all ? "museum" : undefined);
-  if (out !== undefined) await makeDirectory(out);
+  using _made = out === undefined ? undefined : await MadeDirectories.make(out);
   const { tokens, tokenizer } = await loadCorpus(data, {
     tokenizer: "chars",
     signal,

@@ -190,15 +190,20 @@ async function share(
     status.show((width) => pace.text(done).slice(0, width), { now: true });
   };
   // Outcomes that cannot be read are reported by the processes that need them.
-  const look = () => show().catch(() => status.clear());
+  const look = () =>
+    show().catch((error) => {
+      if (!(error instanceof CommandError)) throw error;
+      status.clear();
+    });
   const timer = canRedraw() ? setInterval(look, LOOK_MS) : undefined;
   // From a terminal Ctrl-C reaches them too; a signal to this process alone does not.
   interrupt.signal.addEventListener("abort", () => {
     for (const child of children) {
       try {
         child.kill("SIGTERM");
-      } catch {
+      } catch (error) {
         // It has ended.
+        if (!(error instanceof TypeError)) throw error;
       }
     }
   });

@@ -19,7 +19,13 @@ import type { OrderResult } from "../../lab/positions/order.ts";
 import type { Rung } from "../../lab/works.ts";
 import { CommandError, reasonOf } from "../errors.ts";
 import { STDIN } from "../text_source.ts";
-import { exists, ifThere, readLines, replaceFile } from "../files.ts";
+import {
+  exists,
+  ifThere,
+  MadeDirectories,
+  readLines,
+  replaceFile,
+} from "../files.ts";
 
 /** Names of the files. */
 export const files = {
@@ -85,7 +91,7 @@ export class Study {
     const file = join(path, files.plan);
     if (!await exists(file)) {
       const study = new Study(path, plan);
-      await makeDirectory(path);
+      using _made = await MadeDirectories.make(path);
       await study.write(files.plan, text);
       return study;
     }
@@ -108,7 +114,9 @@ export class Study {
     const own: Outcome[] = [];
     for (const name of await namesIn(folder)) {
       if (!name.endsWith(".json")) continue;
-      own.push(parseOutcome(await Deno.readTextFile(join(folder, name)), name));
+      const file = join(folder, name);
+      const text = await ifThere(file, Deno.readTextFile(file));
+      if (text !== undefined) own.push(parseOutcome(text, file));
     }
     return this.gather([merged, own]);
   }
@@ -147,7 +155,8 @@ export class Study {
     if (text === undefined) return undefined;
     try {
       return JSON.parse(text);
-    } catch {
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
       throw new CommandError(
         `Cannot read ${path}: it is not JSON`,
         "remove it, and lab report makes it again",
@@ -201,26 +210,13 @@ export class Study {
     const path = join(this.path, files.merged);
     const outcomes: Outcome[] = [];
     for await (const line of readLines(path)) {
-      if (line !== "") outcomes.push(parseOutcome(line ?? "", files.merged));
+      if (line !== "") outcomes.push(parseOutcome(line ?? "", path));
     }
     return outcomes;
   }
 
   #outcomePath(id: string): string {
     return join(this.path, files.trials, `${id}.json`);
-  }
-}
-
-/**
- * Makes a directory, if it is not there.
- *
- * @throws {CommandError} if that cannot be
- */
-export async function makeDirectory(path: string): Promise<void> {
-  try {
-    await Deno.mkdir(path, { recursive: true });
-  } catch (error) {
-    throw new CommandError(`Cannot create ${path}: ${reasonOf(error)}`);
   }
 }
 
@@ -267,13 +263,13 @@ export class Claim implements Disposable {
 
 function parseOutcome(text: string, file: string): Outcome {
   try {
-    const outcome = JSON.parse(text) as Outcome;
-    const { id, setting } = outcome;
+    const outcome = JSON.parse(text);
+    const { id, setting } = Object(outcome);
     if (typeof id === "string" && typeof setting?.train === "object") {
       return outcome;
     }
-  } catch {
-    // Said below.
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
   }
   throw new CommandError(
     `Cannot read ${file}: it does not hold the outcome of a trial`,

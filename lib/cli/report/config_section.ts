@@ -75,7 +75,8 @@ function inOrder(fields: Fields, names: Iterable<string>): Fields {
 function defaults(make: () => object): Fields {
   try {
     return make() as Fields;
-  } catch {
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
     return {};
   }
 }

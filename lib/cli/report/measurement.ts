@@ -1,12 +1,14 @@
 /** What a report says beyond what a run wrote down: computed from its text and its weights, as far as they are still there. */
 
-import { basename } from "@std/path";
+import { basename, join } from "@std/path";
 import { Dataset } from "../../dataset.ts";
 import { Model, type ModelPlacement } from "../../language_model.ts";
 import type { Tokenizer } from "../../tokenizer.ts";
 import type { Tokens } from "../../tokens.ts";
 import { loadRecorded } from "../corpus.ts";
 import { isFailure } from "../errors.ts";
+import { exists } from "../files.ts";
+import { files } from "../run_directory.ts";
 import { readTrainedModel, type TrainedModel } from "../trained_model.ts";
 import { inspect, type Inspection } from "./inspection.ts";
 import { corpusOf, type RunRecord } from "./run_record.ts";
@@ -96,12 +98,9 @@ async function attempt<Value>(
 
 /** The weights with the lowest validation loss, or the last ones of a run that was not evaluated. */
 async function readWeights(path: string): Promise<TrainedModel> {
-  try {
-    return await readTrainedModel(path, { best: true });
-  } catch (error) {
-    if (!isFailure(error)) throw error;
-    return await readTrainedModel(path);
-  }
+  return await readTrainedModel(path, {
+    best: await exists(join(path, files.best)),
+  });
 }
 
 async function readSplits(
