@@ -125,11 +125,7 @@ export function table(
   }
   const [names] = shown as [typeof shown[number]];
   names.width = Math.max(8, names.width - Math.max(0, total() - width));
-  names.cells = names.cells.map((name) =>
-    lengthOf(name) <= names.width
-      ? name
-      : Array.from(name).slice(0, names.width - 1).join("") + cutMark
-  );
+  names.cells = names.cells.map((name) => cut(name, names.width, cutMark));
   return names.cells.map((_, row) =>
     shown.map(({ cells, width, isNumber }) => {
       const text = cells[row]!;
@@ -139,8 +135,24 @@ export function table(
   ).join("");
 }
 
+/** Characters that take two columns: those of East Asia, and emoji. */
+const wide =
+  /[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]/u;
+
+/** The columns that a text takes. */
 function lengthOf(text: string): number {
-  return Array.from(text).length;
+  return Array.from(text).reduce(
+    (sum, char) => sum + (/\p{M}/u.test(char) ? 0 : wide.test(char) ? 2 : 1),
+    0,
+  );
+}
+
+/** A text of at most some columns; `mark` stands for what is left out at its end. */
+function cut(text: string, columns: number, mark: string): string {
+  if (lengthOf(text) <= columns) return text;
+  const chars = Array.from(text);
+  while (lengthOf(chars.join("")) + mark.length > columns) chars.pop();
+  return chars.join("") + mark;
 }
 
 /** A name without what would move the cursor. */

@@ -131,7 +131,7 @@ function stateOf(reason: unknown): RunState {
 /** Whether a process writes to a file of events; undefined if there is none. */
 async function isLocked(metrics: string): Promise<boolean | undefined> {
   using file = await ifThere(metrics, Deno.open(metrics));
-  return file && !await file.tryLock(false);
+  return file && !await ifThere(metrics, file.tryLock(false));
 }
 
 /** Bytes of the files in a directory; what has two names counts once. */

@@ -237,6 +237,13 @@ Deno.test("A table fits into narrow terminals, and hides nothing where there is 
     for (const line of lines) assert(line.length <= width, line);
     assertMatch(lines[1]!, /^a name.* 2\.0000/);
   }
+  // Two columns for each of these, none for an accent of its own.
+  const odd = table([run, { ...run, name: "名前🙂e\u0301" }], Infinity, "~");
+  const [, first, second] = odd.split("\n");
+  assertEquals(first!.indexOf("custom"), 33);
+  assertEquals(second!.indexOf("custom"), 33 - 7 + 6);
+  const narrow = table([{ ...run, name: "名".repeat(20) }], 20, "~");
+  assertMatch(narrow, /^名{4}~ {2} {3}2\.0000$/m);
 });
 
 Deno.test("info on a run says how it went, with which command, and how low its loss got", async () => {

@@ -191,13 +191,14 @@ export async function reportMuseum(out: string): Promise<string | undefined> {
 
 function parseFindings(text: string, path: string): Findings {
   try {
-    const findings = JSON.parse(text) as Findings;
-    const known = new Set(exhibits.map(({ name }) => name));
-    if (findings.exhibits.every(({ name }) => known.has(name))) {
-      return findings;
-    }
-  } catch {
-    // Said below.
+    const findings = JSON.parse(text);
+    const found: unknown = findings?.exhibits;
+    const known = new Set<unknown>(exhibits.map(({ name }) => name));
+    const isOurs = Array.isArray(found) &&
+      found.every((exhibit) => known.has(exhibit?.name));
+    if (isOurs) return findings;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
   }
   throw new CommandError(
     `Cannot read ${path}: it does not hold the findings of this program's museum`,
