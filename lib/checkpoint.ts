@@ -203,7 +203,7 @@ const MOST_SAID = 300;
 
 function refuse(reason: string): never {
   const said = reason.length > MOST_SAID
-    ? `${reason.slice(0, MOST_SAID)}…`
+    ? `${reason.slice(0, MOST_SAID)}...`
     : reason;
   throw new SyntaxError(`Cannot read checkpoint: ${said}`);
 }

@@ -258,7 +258,7 @@ function readHeaderLength(bytes: Uint8Array): number {
   const length = view.getBigUint64(0, true);
   if (length > MAX_HEADER) {
     throw unreadable(
-      `the header would have ${length} bytes, the limit is ${MAX_HEADER}`,
+      `it is not a safetensors file, or damaged: the header would have ${length} bytes, the limit is ${MAX_HEADER}`,
     );
   }
   if (Number(length) > bytes.length - LENGTH_BYTES) {

@@ -229,7 +229,7 @@ function decodeUtf8(bytes: Uint8Array): string {
 
 /** A text for a message, which a hostile file could make very long. */
 export function clip(text: string): string {
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
 /** A name for a message, in quotes. */

@@ -240,10 +240,10 @@ export class Tokenizer {
       );
     }
     const known = JSON.stringify(this.#chars.slice(0, 100).join(""));
-    const more = this.vocabSize > 100 ? " …" : "";
+    const more = this.vocabSize > 100 ? " ..." : "";
     return new RangeError(
       `Cannot encode text: ${place} is not one of the ${this.vocabSize} characters known\n` +
-        `hint: known are those of the text the tokenizer was made from: ${known}${more}`,
+        `hint: the text that the tokenizer was made from has these: ${known}${more}`,
     );
   }
 

@@ -29,7 +29,7 @@ export function batchChecks(
   return {
     name: "batches",
     meaning:
-      "each target is the token after its place, and what validates is not trained on.",
+      "each target is the next token, and no validation text is trained on.",
     async *run() {
       yield await verdict("training targets", () => {
         const steps = Array.from({ length: BATCHES }, (_, step) => step);

@@ -169,7 +169,7 @@ export function causalityChecks(backend: Backend): CheckGroup {
   return {
     name: "causality",
     meaning:
-      "no token changes a bit of what was computed for those before it, on any of the three paths.",
+      "no token changes a bit of what is computed for earlier tokens, on any of the three paths.",
     run: () => checkCausality(backend),
   };
 }

@@ -13,7 +13,7 @@ import { internalsOf } from "../model_internals.ts";
 export function dropoutChecks(backend: Backend): CheckGroup {
   return {
     name: "dropout",
-    meaning: "it acts in training, and not in evaluation and generation.",
+    meaning: "it acts in training, but not in evaluation or generation.",
     async *run() {
       const { config } = variant("dropout");
       await using model = await Model.create(config, { backend });

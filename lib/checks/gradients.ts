@@ -147,7 +147,7 @@ export function gradientChecks(backend: Backend): CheckGroup {
   return {
     name: "gradients",
     meaning:
-      "of whole models: in float64 against finite differences, then this device's against float64; as a share of the tolerance.",
+      "of whole models: float64 against finite differences, then this device against float64; errors as a share of the tolerance.",
     run: () => checkGradients(backend),
   };
 }

@@ -14,7 +14,7 @@ export function kernelChecks(backend: Backend): CheckGroup {
   return {
     name: "kernels",
     meaning:
-      "each against the same mathematics in float64: the worst error as a share of what rounding to 32 bits allows.",
+      "each kernel against float64; the worst error as a share of what rounding to 32 bits allows.",
     run: () => checkKernels(backend),
   };
 }

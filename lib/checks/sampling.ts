@@ -41,7 +41,8 @@ export function samplingChecks(
 ): CheckGroup {
   return {
     name: "sampling",
-    meaning: "no token is drawn that top-k, top-p, min-p or greed leave out.",
+    meaning:
+      "no token is drawn that top-k, top-p, min-p or temperature 0 excludes.",
     async *run() {
       for (const [name, { options, left }] of Object.entries(ways)) {
         yield await verdict(

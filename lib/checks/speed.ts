@@ -36,7 +36,7 @@ export function speedChecks(backend: Backend): CheckGroup {
   return {
     name: "speed",
     meaning:
-      "training steps beside a bare matrix product on this device; busy machines are slower, so this never fails.",
+      "training steps compared with a plain matrix product on this device; busy machines are slower, so this never fails.",
     run: () => checkSpeed(backend),
   };
 }

@@ -18,7 +18,9 @@ export async function compareLoss(
   },
 ): Promise<Finding> {
   const loss = await model.evaluate(batches, { signal });
-  const found = `validation loss ${loss.toFixed(4)}, told ${told.toFixed(4)}`;
+  const found = `validation loss ${loss.toFixed(4)}, recorded as ${
+    told.toFixed(4)
+  }`;
   const numbers = { loss, told };
   return Math.abs(loss - told) <= LOSS_TOLERANCE
     ? { status: "ok", found, numbers }

@@ -82,11 +82,12 @@ export function trainedChecks(subject: TrainedSubject): CheckGroup[] {
   return [{
     name: "the future",
     meaning:
-      "it predicts from the past alone: no later token changes a bit, and its loss is not too good to be true.",
+      "it predicts from earlier tokens alone: no later token changes a bit, and its loss is not too good to be true.",
     run: () => checkLeaks(subject, evidence),
   }, {
     name: "its own text",
-    meaning: "what it writes is as good as what it predicts, and is its own.",
+    meaning:
+      "the text it writes is as good as its predictions, and is not copied.",
     run: () => checkOwnText(subject, evidence),
   }];
 }
@@ -310,7 +311,7 @@ async function* checkOwnText(
         found,
         hint: `it recites ${
           JSON.stringify(longest.slice(0, 40))
-        }…: it memorised the text; more text, a smaller model or dropout would help`,
+        }...: it memorised the text; more text, a smaller model or dropout would help`,
         numbers,
       };
   });

@@ -179,7 +179,7 @@ function untried(error: Error): CheckGroup {
   const hint = "hint" in error ? { hint: String(error.hint) } : {};
   return {
     name: "the model",
-    meaning: "it sees no future, and what it writes is its own.",
+    meaning: "it sees no future, and its text is not copied.",
     async *run() {
       yield {
         check: "text or model",
@@ -220,11 +220,15 @@ async function remeasure(
   },
 ): Promise<Finding> {
   if (told === undefined) {
-    const found = "none of the whole split was told at the checkpoint's step";
+    const found =
+      "the run recorded no loss of the whole split at the checkpoint's step";
     return { status: "skipped", found };
   }
   if (dataset.size("val") * model.flopsPerToken / 3 > MOST_FLOPS) {
-    return { status: "skipped", found: "it would take long; eval measures it" };
+    return {
+      status: "skipped",
+      found: "it would take too long; eval measures it",
+    };
   }
   const batches = dataset.evalBatches("val");
   return await compareLoss(told, { model, batches, signal });

@@ -28,7 +28,7 @@ export function fileChecks(
   return {
     name: "files",
     meaning:
-      `${trained.path} is whole, and what stands beside it is of the same run.`,
+      `${trained.path} is whole, and the files beside it are of the same run.`,
     run: () => checkFiles(trained, remeasure),
   };
 }

@@ -34,7 +34,9 @@ export function completions(shell: string | undefined): string {
   const near = nearest(shell ?? "", shells);
   throw new UsageError(
     shell === undefined
-      ? `Cannot tell which shell is meant: name one of ${shells.join(", ")}`
+      ? `Cannot print completions: no shell was given, one of ${
+        shells.join(", ")
+      }`
       : `Cannot complete in ${shell}: the shells are ${shells.join(", ")}`,
     near === undefined ? "completions bash" : `did you mean ${near}?`,
   );

@@ -144,6 +144,10 @@ function withDeviceFlag(hint: string): string {
 export function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
   if (error instanceof Deno.errors.IsADirectory) return "it is a directory";
+  if (error instanceof Deno.errors.NotADirectory) {
+    return "it is not a directory";
+  }
   if (!(error instanceof Error)) return String(error);
-  return error.message.replace(/: \w+ '[^]*$/, "");
+  return error.message.replace(/: \w+ '[^]*$/, "")
+    .replace(/ \(os error \d+\)$/, "");
 }

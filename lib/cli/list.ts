@@ -30,7 +30,7 @@ export async function list(
   if (folders === undefined && operand !== undefined) {
     throw new CommandError(
       `Cannot list ${folder}: there is no such directory`,
-      `${program()} list is about ${RUNS}/`,
+      `${program()} list shows the runs in ${RUNS}/`,
     );
   }
   for (const path of folders ?? []) {

@@ -39,7 +39,7 @@ export async function readTrainedModel(
     if (!(error instanceof SyntaxError)) throw error;
     throw new CommandError(
       error.message.replace(/^Cannot read \w+/, `Cannot read ${path}`),
-      "what is wanted is a run's directory, or a checkpoint that train wrote",
+      "expected a run's directory or a checkpoint that train wrote",
     );
   }
   return { path, checkpoint, data: await recordedData(dirname(path)) };
@@ -72,10 +72,9 @@ async function checkpointPath(
   try {
     info = await Deno.stat(given);
   } catch (error) {
-    const newest = await newestRun();
     throw new CommandError(
       `Cannot read ${given}: ${reasonOf(error)}`,
-      newest === undefined ? undefined : `the newest run is ${newest}`,
+      await newestHint(),
     );
   }
   if (!info.isDirectory) return given;
@@ -83,7 +82,14 @@ async function checkpointPath(
   if (await exists(path)) return path;
   throw new CommandError(
     `Cannot find a model in ${given}: there is no ${basename(path)}`,
+    await newestHint(),
   );
+}
+
+/** Names the newest run, if there is one. */
+async function newestHint(): Promise<string | undefined> {
+  const newest = await newestRun();
+  return newest && `the newest run is ${newest}`;
 }
 
 /** Reads the whole file, unless its first bytes show that it is of another kind: it may be huge. */

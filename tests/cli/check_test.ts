@@ -154,7 +154,7 @@ Deno.test("check tells damaged and foreign files of a run by name", async (test)
   await test.step("another loss", async () => {
     const other = metrics.replaceAll(/"valLoss":[\d.]+/g, '"valLoss":1.25');
     await here.write("run/metrics.jsonl", other);
-    await expectFailure("loss as told", "told 1.2500");
+    await expectFailure("loss as told", "recorded as 1.2500");
     await here.write("run/metrics.jsonl", metrics);
   });
   await test.step("a config of another model", async () => {

@@ -1,6 +1,11 @@
 /** The experiments from the command line: planned, run, reported. */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
 import { candidates, roundPlan } from "../../lib/lab/minimal.ts";
 import { trialsOf } from "../../lib/lab/plan.ts";
 import { presets } from "../../lib/presets.ts";
@@ -121,6 +126,8 @@ Deno.test("lab works tells what a text asks for, and what a model reaches", asyn
     ["train", ...onText, "--steps", "2", "--out", "r"],
   );
   assertEquals(trained.code, 0, trained.stderr);
+  // A terminal's locale may have no UTF-8.
+  assertMatch(text.stdout, /^[\n -~]+$/);
   const { code, stdout, stderr } = await here.run(["lab", "works", "r"]);
   assertEquals(code, 0, stderr);
   assertEquals(stdout.match(/ (yes|no)$/gm)?.length, 12, stdout);

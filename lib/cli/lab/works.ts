@@ -95,7 +95,7 @@ function ladderText(rungs: readonly Rung[], evidence?: Evidence): string {
       reached ? "yes" : "no",
     ];
   });
-  const head = ["rung", "a model on it …", "asks for"];
+  const head = ["rung", "a model that reaches it", "asks for"];
   if (evidence !== undefined) head.push("this one", "reached");
   const all = [head, ...lines];
   const widths = head.map((_, i) =>

@@ -242,7 +242,12 @@ export function ladderSection(rungs: readonly Rung[]): Section | undefined {
       "What a model has to score to work. The text itself sets the thresholds: the worst of five parts of its held-out tenth.",
     content: table({
       caption: "Rungs with their thresholds",
-      head: ["rung", "its number is", "a model on it …", "a 5-gram's text"],
+      head: [
+        "rung",
+        "its number is",
+        "a model that reaches it",
+        "a 5-gram's text",
+      ],
       rows: rungs.map(({ name, claim, relation, threshold, fiveGram }) => [
         name,
         `${relation} ${short(threshold)}`,
