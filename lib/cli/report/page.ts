@@ -105,11 +105,18 @@ export function table(
 ${
     rows.map((cells) =>
       markup`<tr>${
-        cells.map((cell, i) => markup`<td${kinds[i]}>${cell}</td>`)
+        cells.map((cell, i) => markup`<td${kinds[i]}>${unbroken(cell)}</td>`)
       }</tr>
 `
     )
   }</tbody></table></div>`;
+}
+
+/** A number and its margin, which stay on one line. */
+function unbroken(cell: Content): Content {
+  return typeof cell === "string"
+    ? cell.replaceAll(" ± ", "\u00a0±\u00a0")
+    : cell;
 }
 
 /** Stands before a box that may scroll; the page's script shows it where the box does. */

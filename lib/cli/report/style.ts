@@ -87,7 +87,7 @@ details{margin-top:12px}summary{cursor:pointer;color:var(--dim);font-size:14px}
 .beside{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:8px 32px;align-items:start}.beside figure{margin:0;min-width:0}.beside>div{min-width:0}
 .beside figcaption{font-size:13.5px;font-weight:600}
 .prose{max-width:48em}.prose code{white-space:nowrap}.samples+.prose{margin-top:16px}
-.told td{white-space:normal;min-width:13em}.told td:first-child{min-width:9em}.told td.number{min-width:0}
+.told td{white-space:normal;min-width:13em}.told td:first-child{min-width:9em}.told td.number{min-width:0}.told td.kept{min-width:9em}
 .samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:16px}
 .samples figure{background:var(--soft);border-radius:10px;padding:12px 14px;display:flex;flex-direction:column;gap:8px}
 .samples figcaption{font-size:13px;color:var(--dim);display:flex;justify-content:space-between;gap:8px}
@@ -109,8 +109,7 @@ ${shades}${losses}
 @media(max-width:640px){.narrow{display:block}.wide{display:none}main{padding:24px 16px 48px}h1{font-size:27px}.summary{font-size:16.5px}section{margin-top:36px}
 .heads{flex-wrap:nowrap}
 .scroll th:first-child,.scroll td:first-child{min-width:120px;max-width:120px;padding-right:6px}td:first-child>code,td:first-child>.run{width:auto}
-.kept{position:sticky;left:120px;right:0;background:var(--page);padding-left:10px;padding-right:10px}
-th.kept{white-space:normal}}
+.kept{position:sticky;left:120px;right:0;background:var(--page);padding-left:10px;padding-right:10px;white-space:normal;max-width:165px}}
 @media print{.readout,nav,.sideways{display:none!important}body{font-size:14px;print-color-adjust:exact}main{max-width:none;padding:0 12px}
 .scroll,.heads{overflow:visible;background:none}.heads{flex-wrap:wrap}
 .scroll th:first-child,.scroll td:first-child,.kept{position:static}

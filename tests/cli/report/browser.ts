@@ -36,12 +36,15 @@ export interface Showing {
   readonly medium: "screen" | "print";
 }
 
-/** A phone and a desk, each in both colour schemes. */
-export const showings: readonly Showing[] = [390, 1400].flatMap((width) =>
-  (["light", "dark"] as const).map((scheme): Showing => ({
-    ...{ width, scheme, medium: "screen" },
-  }))
-);
+/** A phone and a desk, each in both colour schemes, the narrowest screen there is (WCAG 2.2, 1.4.10), and paper. */
+const showings: readonly Showing[] = [
+  { width: 390, scheme: "light", medium: "screen" },
+  { width: 390, scheme: "dark", medium: "screen" },
+  { width: 1400, scheme: "light", medium: "screen" },
+  { width: 1400, scheme: "dark", medium: "screen" },
+  { width: 320, scheme: "light", medium: "screen" },
+  { width: 720, scheme: "dark", medium: "print" },
+];
 
 /** What is wrong with a page, in words; nothing where all is well. */
 export interface Faults extends Showing {
@@ -122,7 +125,7 @@ const lookAt = `async (frames) => {
     }
     // The page's script answers to its layout.
     await new Promise((resolve) => setTimeout(resolve, 20));
-    results.push({ ...shown, faults: faultsIn(frame.contentDocument) });
+    results.push({ ...shown, faults: faultsIn(frame.contentDocument, shown.medium) });
     frame.remove();
   }
   document.body.dataset.faults = encodeURIComponent(JSON.stringify(results));

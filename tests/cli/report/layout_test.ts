@@ -10,7 +10,7 @@ import type { Outcome } from "../../../lib/lab/outcome.ts";
 import type { Plan } from "../../../lib/lab/plan.ts";
 import { CounterRandom, Purpose } from "../../../lib/random.ts";
 import { outcomeOf } from "../../lab/outcomes.ts";
-import { browserTest, faultsOf, type Showing, showings } from "./browser.ts";
+import { browserTest, faultsOf, type Showing } from "./browser.ts";
 import {
   comparisonOf,
   pageOf,
@@ -18,14 +18,12 @@ import {
   syntheticMeasurement,
 } from "./pages.ts";
 
-const paper: Showing = { width: 720, scheme: "dark", medium: "print" };
-
 /** Asserts that pages have no faults, on screens and on paper. */
 async function assertSound(
   pages: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const found = await faultsOf(pages, [...showings, paper]);
-  assertEquals(found.length, 5 * Object.keys(pages).length);
+  const found = await faultsOf(pages);
+  assertEquals(found.length, 6 * Object.keys(pages).length);
   assertEquals(found.filter(({ faults }) => faults.length > 0), []);
 }
 
@@ -65,6 +63,14 @@ browserTest("Faults of layout are found, each by its name", async () => {
       `<svg class="plot" width="300" height="40"><g aria-label="line"><path d="M0 16H200" stroke="#ccc"/></g></svg>`,
       "a line of rgb(204, 204, 204) has a contrast of 1.6",
     ],
+    texts: [
+      `<p>above</p><p style="margin-top:-30px">below</p>`,
+      `"above" lies on "below"`,
+    ],
+    column: [
+      `<p class="sideways">scroll</p><div class="scroll" style="overflow-x:auto" aria-label="T"><table><thead><tr><th style="min-width:900px">name</th><th>loss</th></tr></thead></table></div>`,
+      `the column "loss" scrolls away`,
+    ],
     twice: [`<i id="a"></i><b id="a"></b>`, "the id a is given twice"],
     nowhere: [`<a href="#gone">link</a>`, "#gone leads nowhere"],
   } as const;
@@ -84,6 +90,14 @@ browserTest("Faults of layout are found, each by its name", async () => {
       : !faults.join().includes(faulty[page as keyof typeof faulty][1])
   );
   assertEquals(missed, []);
+  const [paper] = await faultsOf({
+    dark:
+      `<style>@media print{body{background:#000}}</style><main style="color:#fff"><p style="position:sticky">Stuck.</p></main>`,
+  }, [{ ...way, medium: "print" }]);
+  assertEquals(paper!.faults, [
+    "the paper is dark",
+    "page: <p> sticks or scrolls on paper",
+  ]);
 });
 
 browserTest("Pages of runs are laid out without faults", async () => {

@@ -2,10 +2,11 @@
  * Runs in a browser: the faults of layout in a page's document, in words.
  *
  * @param {Document} page laid out in a window of its own
+ * @param {"screen" | "print"} medium
  * @returns {string[]}
  */
 // deno-lint-ignore no-unused-vars -- the page around it calls it
-function faultsIn(page) {
+function faultsIn(page, medium) {
   const view = page.defaultView;
   const width = view.innerWidth;
   const styleOf = (element) => view.getComputedStyle(element);
@@ -261,6 +262,21 @@ function faultsIn(page) {
     // A paler line lies under one that says the same.
     if (stroke === "none" || Number(strokeOpacity) < 1) continue;
     demand(line, `a line of ${stroke}`, contrast(line, stroke, 1), 3);
+  }
+
+  // Paper is light, and nothing on it moves.
+  if (medium === "print") {
+    paint("white");
+    const ground = luminance(paint(styleOf(page.body).backgroundColor));
+    if (ground < 0.8) faults.push("the paper is dark");
+    for (const element of page.querySelectorAll("body *")) {
+      if (
+        element.getClientRects().length > 0 &&
+        (isSticky(element) || scrolls(element))
+      ) {
+        tell(element, `<${element.localName}> sticks or scrolls on paper`);
+      }
+    }
   }
 
   // Names that are given twice, and links that lead nowhere.
