@@ -144,16 +144,23 @@ export class OutOfMemoryError extends RangeError {
   }) {
     const free = room === undefined
       ? "more than the device has"
-      : `${gigabytes(room, Math.floor)} are free`;
-    super(
-      `Cannot ${action}: it needs ${gigabytes(needed, Math.ceil)}, ${free}`,
-    );
+      : `${roomText(room)} are free`;
+    super(`Cannot ${action}: it needs ${needText(needed)}, ${free}`);
     this.needed = needed;
     this.room = room;
   }
 }
 
-/** `4.29 GB`: what is needed is rounded up and what there is down, so that the two differ. */
+/** Puts bytes that are needed into words, `4.30 GB`; rounded up, as {@linkcode roomText} rounds down, so that the two differ. */
+export function needText(bytes: number): string {
+  return gigabytes(bytes, Math.ceil);
+}
+
+/** Puts bytes that are free into words, `4.29 GB`. */
+export function roomText(bytes: number): string {
+  return gigabytes(bytes, Math.floor);
+}
+
 function gigabytes(bytes: number, round: (value: number) => number): string {
   return bytes < 1e8
     ? `${(round(bytes / 1e4) / 100).toFixed(2)} MB`

@@ -3,6 +3,7 @@
  * mistake never shows a stack; a mistake of the program always does.
  */
 
+import { OutOfMemoryError } from "../backends/backend.ts";
 import { modelFields, trainFields } from "../config_fields.ts";
 import { flagName } from "./flag.ts";
 
@@ -96,6 +97,8 @@ export function explain(error: unknown): Explanation {
   }
   const hint = "hint" in error && error.hint
     ? `\nhint: ${withDeviceFlag(String(error.hint))}`
+    : error instanceof OutOfMemoryError
+    ? "\nhint: another --device may have more memory"
     : "";
   return {
     text: `error: ${error.message}${hint}`,

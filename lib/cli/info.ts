@@ -2,6 +2,7 @@
 
 import { join } from "@std/path";
 import { NoAdapterError } from "../backends/backend.ts";
+import { openBackend } from "../backends/open.ts";
 import { openWasm } from "../backends/wasm.ts";
 import { openWebGpu } from "../backends/webgpu.ts";
 import {
@@ -22,11 +23,13 @@ import { exists, ifThere } from "./files.ts";
 import { flagName } from "./flag.ts";
 import { localTime } from "./list.ts";
 import { bytes, heading, modelCard, modelFacts } from "./model_card.ts";
+import { placement } from "./placement.ts";
 import { VERSION } from "./program.ts";
 import { files, hasCheckpoint, readRunConfig } from "./run_directory.ts";
 import { readRunSummary, type RunSummary } from "./run_summary.ts";
 import { forOutput, writeOutput } from "./terminal.ts";
 import { readTrainedModel } from "./trained_model.ts";
+import { memoryOn } from "./training_memory.ts";
 import type { InfoFlags } from "./verbs.ts";
 
 /** Says what is asked for; gives the exit code. */
@@ -67,10 +70,17 @@ async function describeModel(
     return [asked, `${formatPlan(asked)}\n`];
   }
   const { title, facts, config, train, run } = subject;
+  const { device, threads } = placement(flags);
+  await using backend = await openBackend(device, { threads });
+  const onDevice = memoryOn(backend, { model: config, train });
   const model = modelFacts(config, plan("train", subject));
-  const text = [title, ...(run ? [runCard(run)] : []), modelCard(model)];
+  const text = [
+    title,
+    ...(run ? [runCard(run)] : []),
+    modelCard(model, onDevice),
+  ];
   return [
-    { ...facts, run: run ?? null, ...model, train },
+    { ...facts, run: run ?? null, ...model, onDevice, train },
     `${text.join("\n\n")}\n`,
   ];
 }
@@ -147,7 +157,7 @@ async function modelOfRun(
   const isRun = entry?.isDirectory && await exists(join(operand, files.config));
   const run = isRun ? await readRunSummary(operand) : undefined;
   const other = Object.keys(flags).find((key) =>
-    key !== "plan" && key !== "batchSize"
+    !["plan", "batchSize", "device", "threads"].includes(key)
   );
   if (other !== undefined) {
     throw new UsageError(

@@ -1,12 +1,15 @@
 /** What can be said of a model without running it: its tensors, its work, its memory. */
 
+import { needText, roomText } from "../backends/backend.ts";
 import type { ModelConfig } from "../config.ts";
 import { modelFields } from "../config_fields.ts";
 import type { LayoutEntry } from "../graph/layout.ts";
 import type { BufferKind, Plan } from "../graph/plan.ts";
 import { flopsPerToken } from "../parameters.ts";
 import { cachedPlan, parameterLayout } from "../plans.ts";
+import { deviceName } from "./device_name.ts";
 import { short } from "./progress.ts";
+import type { DeviceMemory } from "./training_memory.ts";
 
 /** What can be said of a model, as plain data. Memory is in bytes. */
 export interface ModelFacts {
@@ -56,6 +59,7 @@ export function modelFacts(model: ModelConfig, trainPlan: Plan): ModelFacts {
 /** A model's facts in words and numbers. */
 export function modelCard(
   { parameters, tensors, flopsPerToken, memory, model }: ModelFacts,
+  onDevice: DeviceMemory,
 ): string {
   const { training, generating } = memory;
   const { blockSize, nLayer } = model;
@@ -78,10 +82,26 @@ export function modelCard(
     `generating  ${bytes(generating.weights)} of weights, ${
       bytes(generating.cache)
     } of keys and values for ${blockSize} tokens`,
+    ...deviceMemory(onDevice),
     "",
     heading("configuration"),
     ...configuration(model),
   ].join("\n");
+}
+
+/** What all of it comes to on a device. */
+function deviceMemory(
+  { device, free, training, generating }: DeviceMemory,
+): string[] {
+  const need = (bytes: number | string, note = "") =>
+    typeof bytes === "string" ? bytes : needText(bytes) + note;
+  const room = free === null ? "" : `, ${roomText(free)} free`;
+  return [
+    "",
+    heading(`memory on ${deviceName(device)}${room}`),
+    `training    ${need(training, ", evaluations and samples included")}`,
+    `generating  ${need(generating)}`,
+  ];
 }
 
 /** A line of text, underlined. */

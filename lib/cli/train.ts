@@ -32,6 +32,7 @@ import {
   warn,
   writeError,
 } from "./terminal.ts";
+import { SAMPLE_TOKENS, withMemoryHint } from "./training_memory.ts";
 import { TrainingReport } from "./training_report.ts";
 import {
   prepareTraining,
@@ -41,7 +42,7 @@ import {
 import type { TrainFlags } from "./verbs.ts";
 
 /** How samples are made on the way: as in the study this grew from. */
-const SAMPLE = { maxNewTokens: 100, temperature: 0.9, topK: 10 } as const;
+const SAMPLE = { maxNewTokens: SAMPLE_TOKENS, temperature: 0.9, topK: 10 };
 
 /**
  * Trains.
@@ -119,8 +120,11 @@ async function attempt(
   { flags, args, status, interrupt, place }: Stage,
 ): Promise<number> {
   const { signal } = interrupt;
-  await using model = await place(setup, where);
+  await using model = await place(setup, where).catch((error) => {
+    throw withMemoryHint(error, setup);
+  });
   signal.throwIfAborted();
+  const trainer = makeTrainer(setup, model);
   const facts = factsOf(setup, model);
   using directory = await RunDirectory.open(setup.path, {
     config: await recordOf(setup, facts, args),
@@ -149,7 +153,8 @@ async function attempt(
   });
   let begun = false;
   try {
-    const trainer = await makeTrainer(setup, model);
+    const { resumed } = setup;
+    if (resumed !== undefined) await trainer.restore(resumed.checkpoint);
     const limits = new Limits(setup);
     await report.begin({
       event: "start",
@@ -212,24 +217,25 @@ async function takeUpAgain(
   return { ...setup, restarted: nothingTold };
 }
 
-async function makeTrainer(
-  { dataset, train, tokenizer, options, resumed }: TrainingSetup,
-  model: Model,
-): Promise<Trainer> {
+/** Refuses, with what helps, a run for which the device has too little memory. */
+function makeTrainer(setup: TrainingSetup, model: Model): Trainer {
+  const { dataset, train, tokenizer, options } = setup;
   const { maxNewTokens, ...choice } = SAMPLE;
-  const trainer = new Trainer(model, dataset, {
-    ...train,
-    tokenizer,
-    onNonFinite: options.onNonfinite,
-    evalTokens: options.evalTokens || Infinity,
-    sample: {
-      prompt: opening(tokenizer),
-      maxNewTokens,
-      sampler: new Sampler({ ...choice, seed: train.seed }),
-    },
-  });
-  if (resumed !== undefined) await trainer.restore(resumed.checkpoint);
-  return trainer;
+  try {
+    return new Trainer(model, dataset, {
+      ...train,
+      tokenizer,
+      onNonFinite: options.onNonfinite,
+      evalTokens: options.evalTokens || Infinity,
+      sample: {
+        prompt: opening(tokenizer),
+        maxNewTokens,
+        sampler: new Sampler({ ...choice, seed: train.seed }),
+      },
+    });
+  } catch (error) {
+    throw withMemoryHint(error, setup, model);
+  }
 }
 
 /** What both `config.json` and the first event say. */

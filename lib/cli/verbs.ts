@@ -352,7 +352,7 @@ export const evalVerb: Verb<EvalFlags> = {
 export const planNames = ["train", "eval", "prefill", "decode"] as const;
 
 /** What `info` can be told. */
-export interface InfoFlags extends Pick<CommonFlags, "help">, ModelConfig {
+export interface InfoFlags extends CommonFlags, ModelConfig {
   preset: PresetName;
   batchSize: number;
   plan: typeof planNames[number];
@@ -378,11 +378,12 @@ export const infoVerb: Verb<InfoFlags> = {
     }),
     batchSize: trainingFlags.batchSize,
     json: jsonFlag("one JSON object on standard output"),
-    help: commonFlags.help,
+    ...commonFlags,
     ...modelFlags,
   },
   sections: {
     "What to show": ["preset", "plan", "batchSize", "json", "help"],
+    "The device": ["device", "threads"],
     "The model": [...modelFields.keys()],
   },
 };

@@ -1,0 +1,33 @@
+/**
+ * `train` on the CPU engine with little memory: the arguments are those of train, after the number of
+ * pages of 64 KiB.
+ *
+ *     deno run -A small_device.ts 40 --preset tiny ...
+ */
+
+import { openWasm } from "../../lib/backends/wasm.ts";
+import { parseArguments } from "../../lib/cli/arguments.ts";
+import { explain } from "../../lib/cli/errors.ts";
+import { train } from "../../lib/cli/train.ts";
+import { trainVerb } from "../../lib/cli/verbs.ts";
+import { Model } from "../../lib/language_model.ts";
+
+const [pages, ...args] = Deno.args;
+try {
+  const code = await train(
+    parseArguments(args, trainVerb),
+    ["train", ...args],
+    async ({ model, train, resumed, initial }) => {
+      const backend = await openWasm({ threads: 1, pages: Number(pages) });
+      const begun = resumed?.checkpoint ?? initial;
+      return begun === undefined
+        ? await Model.create(model, { backend, seed: train.seed })
+        : await Model.load(begun, { backend });
+    },
+  );
+  Deno.exit(code);
+} catch (error) {
+  const { text, code } = explain(error);
+  console.error(text);
+  Deno.exit(code);
+}
