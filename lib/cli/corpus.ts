@@ -286,23 +286,9 @@ async function decodeAll(
     onSource?.();
     const decoder = new PlainTextDecoder(source.name);
     decoders.push({ name: source.name, decoder });
-    try {
-      for await (const bytes of source.pieces(pieceSize, signal)) {
-        onBytes(bytes);
-        onText(decoder.push(bytes), source);
-      }
-    } catch (error) {
-      signal.throwIfAborted();
-      // What the system says has no words of the program.
-      if (
-        !(error instanceof Deno.errors.NotFound) &&
-        !(error instanceof Deno.errors.PermissionDenied)
-      ) throw error;
-      throw unreadable(
-        source.name,
-        error,
-        "the file must stay there while it is read",
-      );
+    for await (const bytes of source.pieces(pieceSize, signal)) {
+      onBytes(bytes);
+      onText(decoder.push(bytes), source);
     }
     onText(decoder.end(), source);
   }

@@ -77,8 +77,14 @@ function fileSource(
     name,
     bytes,
     async *pieces(size, signal) {
-      using file = await Deno.open(path);
-      yield* piecesOf(file, size, signal);
+      try {
+        using file = await Deno.open(path);
+        yield* piecesOf(file, size, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        const hint = "the file must stay there while it is read";
+        throw unreadable(name, error, hint);
+      }
     },
   };
 }

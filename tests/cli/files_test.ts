@@ -346,3 +346,43 @@ Deno.test("Outcomes and reports that cannot be read are refused by name", async 
   await here.write("study/trials", "a file");
   await refused("trials");
 });
+
+Deno.test({
+  name:
+    "A file that fails while it is read is refused by name, whatever it is read for",
+  ignore: Deno.build.os !== "linux", // where /proc/self/mem begins with a page that nobody can read
+  fn: async () => {
+    await using here = await Workplace.create();
+    assertEquals((await here.run(["train", ...SMALL, "--out", "run"])).code, 0);
+    const failing = "/proc/self/mem";
+    const reads: [line: string, file: string][] = [
+      [`train --preset tiny --data ${failing} --out new`, failing],
+      [`eval run --data ${failing} --device reference`, failing],
+      [`lab works --data ${failing}`, failing],
+      [`sample run --prompt-file ${failing} --device reference`, failing],
+      [`train --init ${failing} --out new`, failing],
+      [`info ${failing}`, failing],
+    ];
+    for (
+      const name of ["config.json", "metrics.jsonl", "checkpoint.safetensors"]
+    ) {
+      const line = "train --resume run --steps 13 --device reference";
+      reads.push([line, `run/${name}`], ["info run", `run/${name}`]);
+    }
+    for (const [line, file] of reads) {
+      const isOwn = file !== failing;
+      if (isOwn) {
+        await Deno.rename(here.file(file), here.file("aside"));
+        await Deno.symlink(failing, here.file(file));
+      }
+      const { code, stderr } = await here.run(line.split(" "));
+      assertEquals(code, 1, stderr);
+      assertStringIncludes(stderr, `error: Cannot read ${file}: Input/output`);
+      assertEquals(await exists(here.file("new")), false);
+      if (isOwn) {
+        await Deno.remove(here.file(file));
+        await Deno.rename(here.file("aside"), here.file(file));
+      }
+    }
+  },
+});
