@@ -306,12 +306,12 @@ Deno.test("--init refuses another architecture and a text that its tokenizer doe
     [
       "--n-layer 3",
       2,
-      "Cannot use --n-layer 3 with --init first: there it is 1",
+      "Cannot use --n-layer 3 with --init first: the run has 1",
     ],
     [
       "--tokenizer bytes",
       2,
-      "Cannot use --tokenizer bytes with --init first: there it is chars",
+      "Cannot use --tokenizer bytes with --init first: the run has chars",
     ],
     ["--data foreign.txt", 1, "the tokenizer came with the weights of --init"],
     ["--resume first", 2, "with --resume: a resumed run keeps its settings"],
