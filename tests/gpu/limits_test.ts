@@ -276,7 +276,9 @@ gpuTest(
     await using backend = await openLimited(limits);
     await using model = await Model.create(config, { backend, seed: 1 });
     await assertRejects(
-      () => new Trainer(model, data(), { maxSteps: 1 }).run().next(),
+      async () => {
+        await new Trainer(model, data(), { maxSteps: 1 }).run().next();
+      },
       RangeError,
       `Cannot run embedding (wte): its wte takes ${size} bytes of params, more than the ${
         size - 4
