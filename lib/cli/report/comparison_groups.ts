@@ -2,6 +2,7 @@
 
 import type { EvalEvent } from "../../events.ts";
 import { seesFuture } from "../../lab/plan.ts";
+import { count } from "./charts.ts";
 import { breakable, shortened } from "./labels.ts";
 import { type Markup, markup } from "./markup.ts";
 import { type Pen, penKey, penOf } from "./pens.ts";
@@ -75,22 +76,32 @@ function labelsOf(runs: readonly RunRecord[]): string[] {
   );
 }
 
-/** Groups runs by their text; what a run of an unknown text predicts is nothing to compare with. */
+/**
+ * Groups runs by their text and the part of its validation split that they measured; what a run
+ * of an unknown text predicts is nothing to compare with.
+ */
 export function groupsOf(drawn: readonly DrawnRun[]): Group[] {
   const texts = Map.groupBy(
     drawn,
-    ({ run }) => String(run.data["sha256"] ?? `unknown ${run.path}`),
+    ({ run }) =>
+      `${run.data["sha256"] ?? `unknown ${run.path}`}${measuredPart(run)}`,
   );
   return Array.from(texts.values(), (runs): Group => {
     const tokens = new Set(
       runs.map(({ run: { tokenizer } }) => JSON.stringify(tokenizer)),
     );
     return {
-      name: corpusName(runs[0]!.run),
+      name: corpusName(runs[0]!.run) + measuredPart(runs[0]!.run),
       runs,
       unit: tokens.size > 1 ? perCharacter : perToken,
     };
   });
+}
+
+/** How much of the validation split a run measured, if that was a part. */
+function measuredPart({ evals }: RunRecord): string {
+  const { tokens, ofTokens } = evals.at(-1) ?? { tokens: 0, ofTokens: 0 };
+  return tokens < ofTokens ? `, ${count(tokens)} validation tokens` : "";
 }
 
 /** The evaluation with the lowest loss in a unit. */

@@ -90,17 +90,12 @@ function resultSection(
   return {
     id: "results",
     title: "Results",
-    about: `Losses are those of the validation split${
-      drawn.some(({ run }) =>
-          run.evals.some(({ tokens, ofTokens }) => tokens < ofTokens)
-        )
-        ? ", of which some runs measured a part"
-        : ""
-    }, the lowest of each text in bold; fields that are the same everywhere are left out.`,
+    about:
+      "Losses are those of the validation split, the lowest of each text in bold; fields that are the same everywhere are left out.",
     content: markup`${
       groups.length > 1 &&
       note(
-        "These runs predict different texts. Their losses cannot be compared, so each text has a table and charts of its own.",
+        "These runs predict different texts, or different parts of one. Their losses cannot be compared, so each text has a table and charts of its own.",
       )
     }${
       mixed.length > 0 &&
@@ -181,10 +176,6 @@ function differingFields(runs: readonly RunRecord[]): Field[] {
       of: (run) => part(run)[name] ?? "",
     }));
   const all: Field[] = [
-    {
-      name: "validation tokens",
-      of: ({ evals }) => evals.at(-1)?.tokens ?? "",
-    },
     { name: "tokenizer", of: ({ tokenizer }) => tokenizer["kind"] ?? "" },
     { name: "vocabSize", of: ({ tokenizer }) => tokenizer["vocabSize"] ?? "" },
     ...inPart(({ model }) => model, modelFields.keys()),
