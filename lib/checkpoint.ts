@@ -44,6 +44,9 @@ export interface Checkpoint {
   readonly training?: TrainingState | undefined;
 }
 
+/** A checkpoint's content is not what was written. */
+export class DamagedCheckpointError extends SyntaxError {}
+
 const FORMAT = "lm";
 const VERSION = "1";
 
@@ -130,8 +133,8 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   if (digest !== undefined) {
     const found = digestOf(stored, metadata);
     if (found !== digest) {
-      refuse(
-        `it is damaged: the digest of its content is ${found}, and it was written with ${digest}`,
+      throw new DamagedCheckpointError(
+        `Cannot read checkpoint: it is damaged: the digest of its content is ${found}, and it was written with ${digest}`,
       );
     }
   }

@@ -1,7 +1,11 @@
 /** A run or a checkpoint file that an argument names: finding it, reading it, and what its directory says of it. */
 
 import { basename, dirname, join } from "@std/path";
-import { type Checkpoint, decodeCheckpoint } from "../checkpoint.ts";
+import {
+  type Checkpoint,
+  DamagedCheckpointError,
+  decodeCheckpoint,
+} from "../checkpoint.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import { type CorpusRecord, corpusRecord } from "./corpus.ts";
 import { CommandError, reasonOf } from "./errors.ts";
@@ -39,7 +43,9 @@ export async function readTrainedModel(
     if (!(error instanceof SyntaxError)) throw error;
     throw new CommandError(
       error.message.replace(/^Cannot read \w+/, `Cannot read ${path}`),
-      "expected a run's directory or a checkpoint that train wrote",
+      error instanceof DamagedCheckpointError
+        ? `the run's other checkpoints may be whole: ${files.best}, and those that --keep kept`
+        : "expected a run's directory or a checkpoint that train wrote",
     );
   }
   return { path, checkpoint, data: await recordedData(dirname(path)) };

@@ -292,6 +292,12 @@ Deno.test("A flipped byte in a checkpoint is refused by every command that reads
         new RegExp(`${name}.*: it is damaged: the digest of its content is`),
         line,
       );
+      if (!line.startsWith("check")) {
+        assertStringIncludes(
+          stderr,
+          "hint: the run's other checkpoints may be",
+        );
+      }
       assertEquals(await statesIn(here.file("run")), before, line);
       assertEquals(await exists(here.file("new")), false);
     }
