@@ -4,6 +4,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { UsageError } from "./errors.ts";
 import { type Flag, flagName, type FlagsOf } from "./flag.ts";
 import { nearest } from "./nearest.ts";
+import { program } from "./program.ts";
 
 /** What a verb takes. */
 export interface Syntax<Values> {
@@ -118,7 +119,7 @@ function checkOperands(
 }
 
 function seeHelp(verb: string): string {
-  return `${verb} --help lists all flags`;
+  return `${program()} ${verb} --help lists all flags`;
 }
 
 /** The flags of a verb, by what the command line calls them. */

@@ -4,6 +4,7 @@ import { UsageError } from "./errors.ts";
 import { everyVerb, labNames, topNames } from "./every_verb.ts";
 import { type Flag, flagName } from "./flag.ts";
 import { nearest } from "./nearest.ts";
+import { program } from "./program.ts";
 import { shells } from "./completions_verb.ts";
 import type { AnyVerb } from "./verbs.ts";
 
@@ -34,11 +35,11 @@ export function completions(shell: string | undefined): string {
   const near = nearest(shell ?? "", shells);
   throw new UsageError(
     shell === undefined
-      ? `Cannot print completions: no shell was given, one of ${
-        shells.join(", ")
-      }`
+      ? "Cannot print completions: no shell was given"
       : `Cannot complete in ${shell}: the shells are ${shells.join(", ")}`,
-    near === undefined ? "completions bash" : `did you mean ${near}?`,
+    near === undefined
+      ? `${program()} completions bash, or one of ${shells.join(", ")}`
+      : `did you mean ${near}?`,
   );
 }
 

@@ -1,6 +1,7 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { modelFields, trainFields } from "../../lib/config_fields.ts";
 import { parseArguments, type Syntax } from "../../lib/cli/arguments.ts";
+import { program } from "../../lib/cli/program.ts";
 import { UsageError } from "../../lib/cli/errors.ts";
 import { everyVerb } from "../../lib/cli/every_verb.ts";
 import { flagName } from "../../lib/cli/flag.ts";
@@ -247,6 +248,7 @@ Deno.test("Arguments that make no sense are refused, with what would", () => {
     [["--mlp", "gelutanh"], "none of geluTanh", "did you mean geluTanh?"],
     [["--json=yes"], "--json", "it is a switch"],
     [["text.txt"], '"text.txt"', "train takes flags only"],
+    [["-x"], "Cannot use -x: ", `${program()} train --help lists all flags`],
   ];
   for (const [args, ...words] of cases) assertRefused(args, words, trainVerb);
   assertRefused(["a", "b"], ['"b"', "sample takes one RUN"], sampleVerb);

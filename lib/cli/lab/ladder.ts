@@ -32,17 +32,19 @@ export async function ladderOf(
   return { rungs: examiner.ladder(), vocabSize: tokenizer.vocabSize };
 }
 
-/** Makes an examiner. */
+/**
+ * Makes an examiner.
+ *
+ * @param hint what helps if the text is too short or too long
+ */
 export function openExaminer(
   corpus: ConstructorParameters<typeof Examiner>[0],
+  hint?: string,
 ): Examiner {
   try {
     return new Examiner(corpus);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new CommandError(
-      error.message,
-      "--measure sample, or a plan's measure, asks for less",
-    );
+    throw new CommandError(error.message, hint);
   }
 }

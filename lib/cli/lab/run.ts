@@ -127,7 +127,12 @@ function measuring(
 ): Pick<TrialRoom, "sample" | "examiner"> {
   if (measure !== "works") return { sample: measure === "sample" };
   const splits = splitsOf(tokens);
-  return { examiner: openExaminer({ ...splits, tokenizer, signal }) };
+  return {
+    examiner: openExaminer(
+      { ...splits, tokenizer, signal },
+      "--measure sample, also a plan's, needs less text",
+    ),
+  };
 }
 
 /** A study that an argument names. */

@@ -18,6 +18,7 @@ import { checkPlan, type Plan } from "../../lab/plan.ts";
 import type { OrderResult } from "../../lab/positions/order.ts";
 import type { Rung } from "../../lab/works.ts";
 import { CommandError, reasonOf } from "../errors.ts";
+import { program } from "../program.ts";
 import { STDIN } from "../text_source.ts";
 import {
   exists,
@@ -99,7 +100,7 @@ export class Study {
     if (`${JSON.stringify(study.plan, null, 2)}\n` === text) return study;
     throw new CommandError(
       `Cannot start a study in ${path}: it holds another plan`,
-      `lab run ${path} resumes that plan; --out DIR starts a study elsewhere`,
+      `${program()} lab run ${path} resumes that plan; --out DIR starts a study elsewhere`,
     );
   }
 
