@@ -7,7 +7,10 @@ Deno.test("Plotter says how to get its packages, at the versions of deno.json, w
     () => Plotter.open(() => Promise.reject(new TypeError("no network\n  at"))),
     CommandError,
   );
-  assertMatch(message, /^Cannot draw: the packages .* had \(no network\)$/);
+  assertMatch(
+    message,
+    /^Cannot draw: the packages .* cannot be downloaded \(no network\)$/,
+  );
   const file = new URL("../../../deno.json", import.meta.url);
   const config = await Deno.readTextFile(file);
   const versions = ["@observablehq/plot", "linkedom"].map((name) =>
