@@ -5,6 +5,6 @@
  * @module
  */
 
-import { main } from "./lib/cli/main.ts";
+import { main } from "./lib/cli/command/main.ts";
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

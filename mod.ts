@@ -29,7 +29,7 @@
  * @module
  */
 
-export { attentionMaps } from "./lib/attention_maps.ts";
+export { attentionMaps } from "./lib/model/attention_maps.ts";
 export {
   type Backend,
   type BackendKind,
@@ -48,7 +48,7 @@ export {
   decodeCheckpoint,
   encodeCheckpoint,
   type TrainingState,
-} from "./lib/checkpoint.ts";
+} from "./lib/formats/checkpoint.ts";
 export {
   type ModelConfig,
   modelConfig,
@@ -66,8 +66,8 @@ export {
   type EvalBatch,
   evalWindows,
   type Split,
-} from "./lib/dataset.ts";
-export type { EvaluateOptions } from "./lib/evaluator.ts";
+} from "./lib/text/dataset.ts";
+export type { EvaluateOptions } from "./lib/model/evaluate.ts";
 export type {
   CheckpointEvent,
   EndEvent,
@@ -77,21 +77,21 @@ export type {
   StepEvent,
   TrainEvent,
   UpdateEvent,
-} from "./lib/events.ts";
+} from "./lib/train/events.ts";
 export {
   type GenerateOptions,
   generateText,
   type GenerateTextOptions,
   type WriteOptions,
-} from "./lib/generate.ts";
+} from "./lib/model/generate.ts";
 export {
   type CreateOptions,
   Model,
   type ModelPlacement,
-} from "./lib/language_model.ts";
-export { NonFiniteError } from "./lib/metrics.ts";
-export { NgramModel, type NgramOptions } from "./lib/ngram.ts";
-export { CharacterSet } from "./lib/characters.ts";
+} from "./lib/model/model.ts";
+export { NonFiniteError } from "./lib/train/metrics.ts";
+export { NgramModel, type NgramOptions } from "./lib/text/ngram.ts";
+export { CharacterSet } from "./lib/text/characters.ts";
 export { type Preset, type PresetName, presets } from "./lib/presets.ts";
 export {
   decodeSafetensors,
@@ -100,16 +100,20 @@ export {
   encodeSafetensors,
   type Safetensors,
   type TensorData,
-} from "./lib/safetensors.ts";
-export { type Logits, Sampler, type SamplerOptions } from "./lib/sampler.ts";
-export { longestSharedSpan, type Span } from "./lib/shared_span.ts";
+} from "./lib/formats/safetensors.ts";
+export {
+  type Logits,
+  Sampler,
+  type SamplerOptions,
+} from "./lib/text/sampler.ts";
+export { longestSharedSpan, type Span } from "./lib/text/shared_span.ts";
 export {
   type DecodeStream,
   type EncodeStream,
   Tokenizer,
   type TokenizerJSON,
   type TokenizerKind,
-} from "./lib/tokenizer.ts";
-export { type Tokens, tokensOf } from "./lib/tokens.ts";
-export { Trainer } from "./lib/trainer.ts";
-export type { SampleRecipe, TrainerExtras } from "./lib/trainer_extras.ts";
+} from "./lib/text/tokenizer.ts";
+export { type Tokens, tokensOf } from "./lib/text/tokens.ts";
+export { Trainer } from "./lib/train/trainer.ts";
+export type { SampleRecipe, TrainerExtras } from "./lib/train/extras.ts";

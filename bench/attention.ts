@@ -10,9 +10,12 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import type { AttentionDropoutDims } from "../kernels/vocabulary.ts";
-import { openWebGpu, type WebGpuBackend } from "../lib/backends/webgpu.ts";
+import {
+  openWebGpu,
+  type WebGpuBackend,
+} from "../lib/backends/webgpu/engine.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "../lib/graph/plan.ts";
-import { CounterRandom, Purpose } from "../lib/random.ts";
+import { CounterRandom, Purpose } from "../kernels/random.ts";
 
 /** Batch, positions, heads, head size and dropout of a layer. */
 const SHAPES = {

@@ -20,7 +20,7 @@ import {
   partition,
   workgroupMatmul,
 } from "../kernels/wgsl/matmul_workgroup.ts";
-import { CounterRandom, Purpose } from "../lib/random.ts";
+import { CounterRandom, Purpose } from "../kernels/random.ts";
 
 /** Sizes of a model and its batch. */
 const PRESETS = {

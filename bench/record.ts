@@ -11,11 +11,11 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { join, resolve, toFileUrl } from "@std/path";
-import { StatusLine } from "../lib/cli/terminal.ts";
-import { prepareTraining } from "../lib/cli/training_setup.ts";
-import { Model } from "../lib/language_model.ts";
+import { StatusLine } from "../lib/cli/terminal/terminal.ts";
+import { prepareTraining } from "../lib/cli/verbs/training_setup.ts";
+import { Model } from "../lib/model/model.ts";
 import type { PresetName } from "../lib/presets.ts";
-import { Trainer } from "../lib/trainer.ts";
+import { Trainer } from "../lib/train/trainer.ts";
 
 /** Steps before the next way of recording has its turn, and before any is timed. */
 const TURN = 20;
@@ -37,14 +37,14 @@ const setup = await prepareTraining({
 
 /** The recording of a working copy, into a directory of its own. */
 async function recording(name: string, folder: string) {
-  type Directories = typeof import("../lib/cli/run_directory.ts");
-  type Reports = typeof import("../lib/cli/training_report.ts");
+  type Directories = typeof import("../lib/cli/run/directory.ts");
+  type Reports = typeof import("../lib/cli/verbs/training_report.ts");
   const module = (path: string) => toFileUrl(resolve(folder, path)).href;
   const { RunDirectory }: Directories = await import(
-    module("lib/cli/run_directory.ts")
+    module("lib/cli/run/directory.ts")
   );
   const { TrainingReport }: Reports = await import(
-    module("lib/cli/training_report.ts")
+    module("lib/cli/verbs/training_report.ts")
   );
   const run = await RunDirectory.open(join(directory, name), { config: {} });
   const report = new TrainingReport({

@@ -8,16 +8,16 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import type { DispatchTime } from "../lib/backends/backend.ts";
-import { openWasm } from "../lib/backends/wasm.ts";
-import { openWebGpu } from "../lib/backends/webgpu.ts";
+import { openWasm } from "../lib/backends/wasm/engine.ts";
+import { openWebGpu } from "../lib/backends/webgpu/engine.ts";
 import { trainConfig } from "../lib/config.ts";
 import type { Dispatch } from "../lib/graph/plan.ts";
-import { Model } from "../lib/language_model.ts";
-import { METRIC_SLOTS, scheduleAt } from "../lib/optimizer.ts";
-import { trainPlan } from "../lib/plans.ts";
+import { Model } from "../lib/model/model.ts";
+import { METRIC_SLOTS, scheduleAt } from "../lib/train/optimizer.ts";
+import { trainPlan } from "../lib/model/plans.ts";
 import { type PresetName, presets } from "../lib/presets.ts";
-import { CounterRandom, Purpose } from "../lib/random.ts";
-import { internalsOf } from "../lib/model_internals.ts";
+import { CounterRandom, Purpose } from "../kernels/random.ts";
+import { internalsOf } from "../lib/model/internals.ts";
 
 const flags = parseArgs(Deno.args, {
   string: ["device", "threads", "preset", "steps", "rounds", "tiling"],

@@ -2,7 +2,11 @@
 
 import { assertEquals } from "@std/assert";
 import { openReference } from "../lib/backends/reference.ts";
-import { assertVerified, goldenFile, goldenNames } from "./golden_files.ts";
+import {
+  assertVerified,
+  goldenFile,
+  goldenNames,
+} from "./fixtures/golden_files.ts";
 
 Deno.test("Golden runs are all there", () => {
   assertEquals(goldenNames.length, 36);

@@ -12,7 +12,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { fromFileUrl, join } from "@std/path";
-import { CounterRandom, Purpose } from "../lib/random.ts";
+import { CounterRandom, Purpose } from "../kernels/random.ts";
 import type { Death } from "./faults/dying_run.ts";
 import { differences, readRunRecord } from "./faults/run_record.ts";
 

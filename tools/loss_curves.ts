@@ -8,7 +8,7 @@
  */
 
 import { basename, fromFileUrl, join } from "@std/path";
-import type { TrainEvent } from "../lib/events.ts";
+import type { TrainEvent } from "../lib/train/events.ts";
 
 /** Draws the picture. It runs in a process of its own, so that nobody else downloads it. */
 const plotter = "npm:vega-lite@6.5.0/vl2svg";

@@ -21,8 +21,8 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { join } from "@std/path";
 import { cpuUsage } from "node:process";
-import { main } from "../lib/cli/main.ts";
-import { files } from "../lib/cli/run_directory.ts";
+import { main } from "../lib/cli/command/main.ts";
+import { files } from "../lib/cli/run/directory.ts";
 import { presets } from "../lib/presets.ts";
 import { judge, type Step, type Usage, type Watched } from "./soak/verdict.ts";
 

@@ -16,7 +16,7 @@ import {
   Tokenizer,
   Trainer,
 } from "../mod.ts";
-import { internalsOf } from "../lib/model_internals.ts";
+import { internalsOf } from "../lib/model/internals.ts";
 
 const flags = parseArgs(Deno.args, {
   string: ["seeds", "threads"],

@@ -9,14 +9,14 @@ import type { Executor, Program } from "../../lib/backends/backend.ts";
 import { type Device, openBackend } from "../../lib/backends/open.ts";
 import { trainConfig } from "../../lib/config.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
-import { Model } from "../../lib/language_model.ts";
-import { METRIC_SLOTS, METRIC_WIDTH, scheduleAt } from "../../lib/optimizer.ts";
-import { trainPlan } from "../../lib/plans.ts";
+import { Model } from "../../lib/model/model.ts";
+import { METRIC_SLOTS, METRIC_WIDTH, scheduleAt } from "../../lib/train/optimizer.ts";
+import { trainPlan } from "../../lib/model/plans.ts";
 import { type PresetName, presets } from "../../lib/presets.ts";
-import { CounterRandom, Purpose } from "../../lib/random.ts";
-import { Sampler } from "../../lib/sampler.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
+import { Sampler } from "../../lib/text/sampler.ts";
 import { type Answer, type Command, lazily, serve, timed } from "./protocol.ts";
-import { internalsOf } from "../../lib/model_internals.ts";
+import { internalsOf } from "../../lib/model/internals.ts";
 
 const { values: flags } = parseArgs({
   args: Deno.args,

@@ -46,7 +46,7 @@ function scoreArgs(
     ...[T, NH, NKV, HS, bits(scale), masks[mask], bits(maskValue)],
     slopes.length > 0 ? constants(slopes) : NOTHING,
     ...[key, Math.floor(dropout * 2 ** 32), bits(1 / (1 - dropout))],
-    3 | (site << 8), // purposeKey(Purpose.dropout, site) of lib/random.ts
+    3 | (site << 8), // purposeKey(Purpose.dropout, site) of kernels/random.ts
   ];
 }
 

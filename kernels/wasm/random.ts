@@ -2,7 +2,7 @@
 
 import { bits } from "./step.ts";
 
-/** Random bits' purpose; see `Purpose` in `lib/random.ts`. */
+/** Random bits' purpose; see `Purpose` in `kernels/random.ts`. */
 const DROPOUT_PURPOSE = 3;
 
 /** Purpose and site, threshold, and 1 / (1 - rate): arguments for `factors` in `assembly/random.ts`. */

@@ -1,6 +1,6 @@
 /**
  * The counter-based generator in WGSL: the same bits as `threefry2x32` of
- * `lib/random.ts`, and the dropout mask made of them. Kernels that drop
+ * `kernels/random.ts`, and the dropout mask made of them. Kernels that drop
  * (`dropout`, the attention kernels) put this text before their own.
  */
 
@@ -46,7 +46,7 @@ function fourRounds(group: number): string {
 export function dropped(
   { rate, site }: { readonly rate: number; readonly site: number },
 ): string {
-  // The second key word is purposeKey(Purpose.dropout, site) of lib/random.ts.
+  // The second key word is purposeKey(Purpose.dropout, site) of kernels/random.ts.
   const purpose = (3 | (site << 8)) >>> 0;
   const threshold = Math.floor(rate * 2 ** 32);
   return `${THREEFRY}

@@ -54,7 +54,7 @@ export async function openBackend(
         ? await openGpu() ?? await openCpu()
         : await openCpu(threads);
     case "webgpu": {
-      const { openWebGpu } = await import("./webgpu.ts");
+      const { openWebGpu } = await import("./webgpu/engine.ts");
       return await openWebGpu({ adapter: "any" });
     }
     case "wasm":
@@ -72,7 +72,7 @@ export async function openBackend(
 
 /** A GPU, if the machine has one. */
 async function openGpu(): Promise<Backend | undefined> {
-  const { openWebGpu } = await import("./webgpu.ts");
+  const { openWebGpu } = await import("./webgpu/engine.ts");
   try {
     return await openWebGpu({ adapter: "hardware" });
   } catch (error) {
@@ -82,6 +82,6 @@ async function openGpu(): Promise<Backend | undefined> {
 }
 
 async function openCpu(threads?: number): Promise<Backend> {
-  const { openWasm } = await import("./wasm.ts");
+  const { openWasm } = await import("./wasm/engine.ts");
   return await openWasm({ threads });
 }

@@ -20,9 +20,9 @@ import {
   checkStretch,
   knownStore,
 } from "./checks.ts";
-import type { F64, I32 } from "./reference/kernel.ts";
-import { checkOperands } from "./reference/operands.ts";
-import { referenceKernels } from "./reference/registry.ts";
+import type { F64, I32 } from "../../kernels/reference/kernel.ts";
+import { checkOperands } from "./operands.ts";
+import { referenceKernels } from "../../kernels/reference/registry.ts";
 
 /**
  * Opens the reference backend. It holds no device: disposing it only forgets its memory.

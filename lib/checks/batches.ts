@@ -1,8 +1,8 @@
 /** Whether batches ask what they should: for the token that comes next, and in validation for text that is not trained on. */
 
-import type { Batch, Dataset } from "../dataset.ts";
+import type { Batch, Dataset } from "../text/dataset.ts";
 import { type CheckGroup, type Finding, verdict } from "./verdict.ts";
-import type { Tokens } from "../tokens.ts";
+import type { Tokens } from "../text/tokens.ts";
 
 /** Batches of each kind that are looked at, and windows of the split. */
 const BATCHES = 16;

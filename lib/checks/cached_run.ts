@@ -1,11 +1,11 @@
 /** A model's cached plans and full passes, run by hand. */
 
 import type { DeviceBuffer, Numbers, Program } from "../backends/backend.ts";
-import type { Model } from "../language_model.ts";
-import { breathe } from "../metrics.ts";
-import { cachedPlan } from "../plans.ts";
+import type { Model } from "../model/model.ts";
+import { breathe } from "../train/metrics.ts";
+import { cachedPlan } from "../model/plans.ts";
 import { isCausal } from "./variants.ts";
-import { internalsOf } from "../model_internals.ts";
+import { internalsOf } from "../model/internals.ts";
 
 /** One cache of B rows that every call continues. Dispose of it when done. */
 export class CachedRun implements AsyncDisposable {

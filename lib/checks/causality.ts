@@ -5,7 +5,7 @@
  */
 
 import type { Backend, Numbers } from "../backends/backend.ts";
-import { Model } from "../language_model.ts";
+import { Model } from "../model/model.ts";
 import { CachedRun } from "./cached_run.ts";
 import { makeGeneric, randomIds, variant } from "./variants.ts";
 import {

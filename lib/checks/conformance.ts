@@ -20,7 +20,7 @@ import type {
   Program,
   Stores,
 } from "../backends/backend.ts";
-import { operandShapes } from "../backends/reference/operands.ts";
+import { operandShapes } from "../backends/operands.ts";
 import type { Case } from "./conformance_case.ts";
 import {
   type Memory,

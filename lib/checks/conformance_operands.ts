@@ -4,12 +4,9 @@
  * input), else standard normal ones. All are exact in 32 bits and drawn from a fixed seed.
  */
 
-import { referenceKernels } from "../backends/reference/registry.ts";
-import {
-  type OperandShape,
-  operandShapes,
-} from "../backends/reference/operands.ts";
-import { CounterRandom, Purpose } from "../random.ts";
+import { referenceKernels } from "../../kernels/reference/registry.ts";
+import { type OperandShape, operandShapes } from "../backends/operands.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import type { KernelName } from "../../kernels/vocabulary.ts";
 import type { Case } from "./conformance_case.ts";
 

@@ -2,12 +2,12 @@
 
 import type { Backend, Numbers } from "../backends/backend.ts";
 import { trainConfig } from "../config.ts";
-import { Model } from "../language_model.ts";
-import { trainPlan } from "../plans.ts";
+import { Model } from "../model/model.ts";
+import { trainPlan } from "../model/plans.ts";
 import { CachedRun } from "./cached_run.ts";
 import { makeGeneric, randomIds, variant } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
-import { internalsOf } from "../model_internals.ts";
+import { internalsOf } from "../model/internals.ts";
 
 /** Verdicts on a small model with dropout. */
 export function dropoutChecks(backend: Backend): CheckGroup {

@@ -11,11 +11,11 @@ import { openReference } from "../backends/reference.ts";
 import { type ModelConfig, trainConfig } from "../config.ts";
 import type { LayoutEntry } from "../graph/layout.ts";
 import type { Plan } from "../graph/plan.ts";
-import { Model } from "../language_model.ts";
-import { trainPlan } from "../plans.ts";
+import { Model } from "../model/model.ts";
+import { trainPlan } from "../model/plans.ts";
 import { makeGeneric, randomIds, variant } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
-import { internalsOf } from "../model_internals.ts";
+import { internalsOf } from "../model/internals.ts";
 
 const STEP = 1e-5;
 /** The batch. */

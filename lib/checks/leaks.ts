@@ -1,9 +1,9 @@
 /** What a trained model does on its two paths: full passes over text, and one token at a time. */
 
 import type { Numbers } from "../backends/backend.ts";
-import type { Model } from "../language_model.ts";
-import { CounterRandom, Purpose } from "../random.ts";
-import { type Logits, Sampler } from "../sampler.ts";
+import type { Model } from "../model/model.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
+import { type Logits, Sampler } from "../text/sampler.ts";
 import { CachedRun } from "./cached_run.ts";
 
 /** Rows that are computed side by side. */

@@ -15,7 +15,7 @@ import {
   type Program,
   type Stores,
 } from "../backends/backend.ts";
-import type { ReferenceKernel } from "../backends/reference/kernel.ts";
+import type { ReferenceKernel } from "../../kernels/reference/kernel.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
 
 /** What goes wrong. */

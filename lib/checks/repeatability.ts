@@ -2,12 +2,12 @@
 
 import type { Backend, Numbers } from "../backends/backend.ts";
 import { openBackend } from "../backends/open.ts";
-import { Dataset } from "../dataset.ts";
-import { Model } from "../language_model.ts";
-import { Trainer } from "../trainer.ts";
+import { Dataset } from "../text/dataset.ts";
+import { Model } from "../model/model.ts";
+import { Trainer } from "../train/trainer.ts";
 import { randomIds } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
-import { internalsOf } from "../model_internals.ts";
+import { internalsOf } from "../model/internals.ts";
 
 /** A model large enough that threads share each of its steps, with dropout. */
 const config = {

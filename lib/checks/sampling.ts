@@ -1,7 +1,7 @@
 /** Whether a sampler excludes what it should: a token that is left out has probability 0, not logit 0. */
 
-import { CounterRandom, Purpose } from "../random.ts";
-import { Sampler, type SamplerOptions } from "../sampler.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
+import { Sampler, type SamplerOptions } from "../text/sampler.ts";
 import { type CheckGroup, type Finding, verdict } from "./verdict.ts";
 
 /** Tokens there are, and how often one is drawn for each way to choose. */

@@ -1,10 +1,10 @@
 /** Whether prompts of unequal length disturb each other when they are continued together. */
 
-import type { GenerateOptions } from "../generate.ts";
-import type { Model } from "../language_model.ts";
-import { type Logits, Sampler } from "../sampler.ts";
+import type { GenerateOptions } from "../model/generate.ts";
+import type { Model } from "../model/model.ts";
+import { type Logits, Sampler } from "../text/sampler.ts";
 import type { Finding } from "./verdict.ts";
-import type { Tokens } from "../tokens.ts";
+import type { Tokens } from "../text/tokens.ts";
 
 /** Continues prompts; as {@linkcode Model.generateBatch} does it, or not. */
 export type Continue = (

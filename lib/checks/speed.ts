@@ -6,13 +6,13 @@
 import { type Backend, executorOf, type Stores } from "../backends/backend.ts";
 import { trainConfig } from "../config.ts";
 import type { BufferSpec, Plan } from "../graph/plan.ts";
-import { Model } from "../language_model.ts";
-import { METRIC_SLOTS, scheduleAt } from "../optimizer.ts";
-import { trainPlan } from "../plans.ts";
+import { Model } from "../model/model.ts";
+import { METRIC_SLOTS, scheduleAt } from "../train/optimizer.ts";
+import { trainPlan } from "../model/plans.ts";
 import { type PresetName, presets } from "../presets.ts";
 import { randomIds } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
-import { internalsOf } from "../model_internals.ts";
+import { internalsOf } from "../model/internals.ts";
 
 /** How long a measurement takes, in milliseconds, unless one run takes longer. */
 const LONG_ENOUGH = 400;

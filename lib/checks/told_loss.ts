@@ -1,7 +1,7 @@
 /** Whether a loss that was told is the one that the weights have. */
 
-import type { EvalBatch } from "../dataset.ts";
-import type { Model } from "../language_model.ts";
+import type { EvalBatch } from "../text/dataset.ts";
+import type { Model } from "../model/model.ts";
 import type { Finding } from "./verdict.ts";
 
 /** How far a loss may be from what another device found, in nats per token: see docs/check.md. */

@@ -1,16 +1,16 @@
 /** What can be said of a trained model and its text: whether it sees the future, what its own text is worth. */
 
-import type { Model } from "../language_model.ts";
-import { NgramModel } from "../ngram.ts";
+import type { Model } from "../model/model.ts";
+import { NgramModel } from "../text/ngram.ts";
 import {
   copyingOf,
   driftOf,
   scorePredictions,
   scoreTexts,
   spreadWindows,
-} from "../quality.ts";
-import type { Tokenizer } from "../tokenizer.ts";
-import { TooLargeError } from "../too_large.ts";
+} from "../text/quality.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { TooLargeError } from "../text/too_large.ts";
 import {
   cachedReach,
   fullReach,
@@ -31,7 +31,7 @@ import {
   type Verdict,
   verdict,
 } from "./verdict.ts";
-import type { Tokens } from "../tokens.ts";
+import type { Tokens } from "../text/tokens.ts";
 
 /** A model, and both parts of the text that it was trained on. */
 export interface TrainedSubject {

@@ -4,8 +4,8 @@
  */
 
 import { type ModelConfig, modelConfig, type ModelOptions } from "../config.ts";
-import type { Model } from "../language_model.ts";
-import { CounterRandom, Purpose } from "../random.ts";
+import type { Model } from "../model/model.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
 
 /** A model to test. */
 export interface Variant {

@@ -1,7 +1,7 @@
 /** What a check found, as plain data: who prints it is the program's business. */
 
 import { DeviceLostError } from "../backends/backend.ts";
-import { TooLargeError } from "../too_large.ts";
+import { TooLargeError } from "../text/too_large.ts";
 
 /**
  * How a check ended. A warning is about what may have reasons of its own, such as a busy machine.

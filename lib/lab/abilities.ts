@@ -6,7 +6,7 @@
  * an empty line between them.
  */
 
-import { TooLargeError } from "../too_large.ts";
+import { TooLargeError } from "../text/too_large.ts";
 
 /** What is measured of texts. */
 export interface Abilities {

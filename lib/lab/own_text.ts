@@ -2,15 +2,15 @@
 
 import { fullReach, spread } from "../checks/causality.ts";
 import { continuations, teacherForced } from "../checks/leaks.ts";
-import type { Model } from "../language_model.ts";
+import type { Model } from "../model/model.ts";
 import {
   driftOf,
   scorePredictions,
   scoreTexts,
   spreadWindows,
-} from "../quality.ts";
+} from "../text/quality.ts";
 import type { Examiner, OwnText } from "./works.ts";
-import type { Tokens } from "../tokens.ts";
+import type { Tokens } from "../text/tokens.ts";
 
 /** Of all that is drawn. */
 const SEED = 1;

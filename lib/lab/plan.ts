@@ -12,7 +12,7 @@ import {
   type TrainConfig,
   trainConfig,
 } from "../config.ts";
-import type { TokenizerKind } from "../tokenizer.ts";
+import type { TokenizerKind } from "../text/tokenizer.ts";
 
 /** Fields that differ from what they are without. */
 export interface Changes {

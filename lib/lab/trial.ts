@@ -3,16 +3,16 @@
 import type { Backend } from "../backends/backend.ts";
 import { continuations } from "../checks/leaks.ts";
 import { modelConfig, trainConfig } from "../config.ts";
-import { Dataset, type DatasetOptions } from "../dataset.ts";
-import { Model } from "../language_model.ts";
-import { NonFiniteError } from "../metrics.ts";
-import type { Tokenizer } from "../tokenizer.ts";
-import { Trainer } from "../trainer.ts";
+import { Dataset, type DatasetOptions } from "../text/dataset.ts";
+import { Model } from "../model/model.ts";
+import { NonFiniteError } from "../train/metrics.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { Trainer } from "../train/trainer.ts";
 import type { Outcome } from "./outcome.ts";
 import { isCausal, measureOwnText } from "./own_text.ts";
 import type { Trial } from "./plan.ts";
 import type { Examiner } from "./works.ts";
-import type { Tokens } from "../tokens.ts";
+import type { Tokens } from "../text/tokens.ts";
 
 /** What all trials of a process share. */
 export interface TrialRoom {

@@ -3,18 +3,18 @@
  * corpus itself sets. docs/works.md gives the formulas and the reasons.
  */
 
-import { longestSharedSpan } from "../shared_span.ts";
-import { NgramModel } from "../ngram.ts";
-import { type Score, scoreTexts } from "../quality.ts";
-import { Sampler } from "../sampler.ts";
-import type { Tokenizer } from "../tokenizer.ts";
-import { TooLargeError } from "../too_large.ts";
+import { longestSharedSpan } from "../text/shared_span.ts";
+import { NgramModel } from "../text/ngram.ts";
+import { type Score, scoreTexts } from "../text/quality.ts";
+import { Sampler } from "../text/sampler.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { TooLargeError } from "../text/too_large.ts";
 import {
   type Abilities,
   AbilityScale,
   type Continuation,
 } from "./abilities.ts";
-import type { Tokens } from "../tokens.ts";
+import type { Tokens } from "../text/tokens.ts";
 
 /** What a model's free-running text shows. */
 export interface OwnText extends Abilities {

@@ -1,17 +1,20 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { modelFields, trainFields } from "../../lib/config_fields.ts";
-import { parseArguments, type Syntax } from "../../lib/cli/arguments.ts";
-import { program } from "../../lib/cli/program.ts";
-import { UsageError } from "../../lib/cli/errors.ts";
-import { everyVerb } from "../../lib/cli/every_verb.ts";
-import { flagName } from "../../lib/cli/flag.ts";
-import { reportVerb } from "../../lib/cli/report_verb.ts";
+import {
+  parseArguments,
+  type Syntax,
+} from "../../lib/cli/command/arguments.ts";
+import { program } from "../../lib/cli/command/program.ts";
+import { UsageError } from "../../lib/cli/command/errors.ts";
+import { everyVerb } from "../../lib/cli/command/every_verb.ts";
+import { flagName } from "../../lib/cli/command/flag.ts";
+import { reportVerb } from "../../lib/cli/verbs/report_verb.ts";
 import {
   infoVerb,
   sampleVerb,
   type TrainFlags,
   trainVerb,
-} from "../../lib/cli/verbs.ts";
+} from "../../lib/cli/command/verbs.ts";
 
 function trainFlags(...args: string[]): Partial<TrainFlags> {
   return parseArguments(args, trainVerb).flags;

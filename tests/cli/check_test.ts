@@ -10,8 +10,11 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { decodeCheckpoint, encodeCheckpoint } from "../../lib/checkpoint.ts";
-import { CounterRandom, Purpose } from "../../lib/random.ts";
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+} from "../../lib/formats/checkpoint.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 /** What `--json` says of one check. */

@@ -4,9 +4,9 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { loadCorpus } from "../../lib/cli/corpus.ts";
-import { charactersIn, Tokenizer } from "../../lib/tokenizer.ts";
-import { PlainTextDecoder } from "../../lib/cli/plain_text.ts";
+import { loadCorpus } from "../../lib/cli/text/corpus.ts";
+import { charactersIn, Tokenizer } from "../../lib/text/tokenizer.ts";
+import { PlainTextDecoder } from "../../lib/cli/text/plain_text.ts";
 import { command, SMALL, TEXT, Workplace } from "./process.ts";
 
 /** The smallest training, on another text. */

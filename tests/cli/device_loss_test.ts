@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { decodeCheckpoint } from "../../lib/checkpoint.ts";
+import { decodeCheckpoint } from "../../lib/formats/checkpoint.ts";
 import { skipped, suffix } from "../gpu/adapter.ts";
 import { type LossPlace, lossPlaces } from "../gpu/losing_device.ts";
 import { SMALL, Workplace } from "./process.ts";

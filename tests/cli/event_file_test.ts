@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import { recordOf } from "../../lib/cli/board.ts";
-import { concat, crc32c, fileHeader } from "../../lib/cli/event_file.ts";
-import { RunDirectory } from "../../lib/cli/run_directory.ts";
+import { recordOf } from "../../lib/cli/run/board.ts";
+import { concat, crc32c, fileHeader } from "../../lib/cli/run/event_file.ts";
+import { RunDirectory } from "../../lib/cli/run/directory.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 /** A protocol buffer message: its fields' values, by number. */

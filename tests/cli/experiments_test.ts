@@ -6,10 +6,10 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { candidates, roundPlan } from "../../lib/lab/minimal.ts";
+import { candidates, roundPlan } from "../../lib/lab/minimal/search.ts";
 import { trialsOf } from "../../lib/lab/plan.ts";
 import { presets } from "../../lib/presets.ts";
-import { Tokenizer } from "../../lib/tokenizer.ts";
+import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { play } from "../lab/play.ts";
 import { Workplace } from "./process.ts";
 

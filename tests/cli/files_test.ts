@@ -6,16 +6,16 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { CommandError } from "../../lib/cli/errors.ts";
-import { concat } from "../../lib/cli/event_file.ts";
+import { CommandError } from "../../lib/cli/command/errors.ts";
+import { concat } from "../../lib/cli/run/event_file.ts";
 import {
   exists,
   MadeDirectories,
   readLines,
   replaceFile,
   Replacement,
-} from "../../lib/cli/files.ts";
-import { RunDirectory } from "../../lib/cli/run_directory.ts";
+} from "../../lib/cli/run/files.ts";
+import { RunDirectory } from "../../lib/cli/run/directory.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 Deno.test("readLines yields what split does, across the edges of pieces", async () => {

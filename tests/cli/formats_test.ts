@@ -1,12 +1,15 @@
 /** That docs/formats.md is true: what a run writes is named there, and its Python opens a checkpoint. */
 
 import { assert, assertEquals } from "@std/assert";
-import { decodeCheckpoint, encodeCheckpoint } from "../../lib/checkpoint.ts";
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+} from "../../lib/formats/checkpoint.ts";
 import { modelConfig, type ModelOptions } from "../../lib/config.ts";
-import { momentsOf } from "../../lib/optimizer.ts";
-import { parameterLayout } from "../../lib/plans.ts";
-import { decodeSafetensors } from "../../lib/safetensors.ts";
-import { Tokenizer } from "../../lib/tokenizer.ts";
+import { momentsOf } from "../../lib/train/optimizer.ts";
+import { parameterLayout } from "../../lib/model/plans.ts";
+import { decodeSafetensors } from "../../lib/formats/safetensors.ts";
+import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 const page = await Deno.readTextFile(

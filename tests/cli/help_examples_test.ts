@@ -1,10 +1,10 @@
 /** Every example in help does what it says: each is parsed, and each that names a path names one that the examples before it make. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { parseArguments } from "../../lib/cli/arguments.ts";
-import { everyVerb } from "../../lib/cli/every_verb.ts";
-import { program } from "../../lib/cli/program.ts";
-import { verbHelp } from "../../lib/cli/help.ts";
+import { parseArguments } from "../../lib/cli/command/arguments.ts";
+import { everyVerb } from "../../lib/cli/command/every_verb.ts";
+import { program } from "../../lib/cli/command/program.ts";
+import { verbHelp } from "../../lib/cli/command/help.ts";
 import { SMALL, TEXT, Workplace } from "./process.ts";
 
 const examples = everyVerb.flatMap((verb) =>

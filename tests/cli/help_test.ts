@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { flagName } from "../../lib/cli/flag.ts";
-import { labHelp, programHelp, verbHelp } from "../../lib/cli/help.ts";
-import { VERSION } from "../../lib/cli/program.ts";
-import { everyVerb } from "../../lib/cli/every_verb.ts";
+import { flagName } from "../../lib/cli/command/flag.ts";
+import { labHelp, programHelp, verbHelp } from "../../lib/cli/command/help.ts";
+import { VERSION } from "../../lib/cli/command/program.ts";
+import { everyVerb } from "../../lib/cli/command/every_verb.ts";
 import { Workplace } from "./process.ts";
 
 const verbs = everyVerb.map((verb) => [verb, verbHelp(verb)] as const);

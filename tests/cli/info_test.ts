@@ -4,9 +4,9 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { modelFacts } from "../../lib/cli/model_card.ts";
+import { modelFacts } from "../../lib/cli/verbs/model_card.ts";
 import { modelConfig, trainConfig } from "../../lib/config.ts";
-import { parameterLayout, trainPlan } from "../../lib/plans.ts";
+import { parameterLayout, trainPlan } from "../../lib/model/plans.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 Deno.test("info works without any adapter", async () => {

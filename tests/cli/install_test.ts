@@ -7,11 +7,11 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
-import { completions } from "../../lib/cli/completions.ts";
-import { shells } from "../../lib/cli/completions_verb.ts";
-import { everyVerb } from "../../lib/cli/every_verb.ts";
-import { flagName } from "../../lib/cli/flag.ts";
-import { commandOf } from "../../lib/cli/program.ts";
+import { completions } from "../../lib/cli/command/completions.ts";
+import { shells } from "../../lib/cli/command/completions_verb.ts";
+import { everyVerb } from "../../lib/cli/command/every_verb.ts";
+import { flagName } from "../../lib/cli/command/flag.ts";
+import { commandOf } from "../../lib/cli/command/program.ts";
 import { Workplace } from "./process.ts";
 
 const clone = fromFileUrl(new URL("../../", import.meta.url));

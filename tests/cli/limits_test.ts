@@ -6,7 +6,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { decodeCheckpoint } from "../../lib/checkpoint.ts";
+import { decodeCheckpoint } from "../../lib/formats/checkpoint.ts";
 import { SMALL, TEXT, Workplace } from "./process.ts";
 
 /** SMALL with other flags; the last of a flag counts. */

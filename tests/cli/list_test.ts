@@ -6,8 +6,8 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { table } from "../../lib/cli/list.ts";
-import { readRunSummary } from "../../lib/cli/run_summary.ts";
+import { table } from "../../lib/cli/verbs/list.ts";
+import { readRunSummary } from "../../lib/cli/run/summary.ts";
 import { command, SMALL, Workplace } from "./process.ts";
 
 /** Writes a run by hand: `config.json` and events. */

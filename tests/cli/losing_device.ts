@@ -11,12 +11,12 @@
  */
 
 import { DeviceLostError, NoAdapterError } from "../../lib/backends/backend.ts";
-import { parseArguments } from "../../lib/cli/arguments.ts";
-import { train } from "../../lib/cli/train.ts";
-import { trainVerb } from "../../lib/cli/verbs.ts";
-import { Model } from "../../lib/language_model.ts";
-import { openWebGpu } from "../../lib/backends/webgpu.ts";
-import { openFaulty } from "../faulty_backend.ts";
+import { parseArguments } from "../../lib/cli/command/arguments.ts";
+import { train } from "../../lib/cli/verbs/train.ts";
+import { trainVerb } from "../../lib/cli/command/verbs.ts";
+import { Model } from "../../lib/model/model.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { openFaulty } from "../fixtures/faulty_backend.ts";
 import { loseAt, type LossPlace } from "../gpu/losing_device.ts";
 
 const [plan, ...args] = Deno.args;

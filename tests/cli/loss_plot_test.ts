@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { braillePlot, bucketed } from "../../lib/cli/braille_plot.ts";
-import { LossPlot } from "../../lib/cli/loss_plot.ts";
+import { braillePlot, bucketed } from "../../lib/cli/terminal/braille_plot.ts";
+import { LossPlot } from "../../lib/cli/terminal/loss_plot.ts";
 
 /** How many columns a line takes: all of its characters are one wide. */
 const width = (line: string) => [...line].length;

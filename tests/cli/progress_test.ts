@@ -5,7 +5,7 @@ import {
   secondsLeft,
   short,
   statusText,
-} from "../../lib/cli/progress.ts";
+} from "../../lib/cli/terminal/progress.ts";
 
 const progress = {
   step: 1250,

@@ -9,10 +9,10 @@ import {
 } from "@std/assert";
 import { isWithin } from "../../lib/config_fields.ts";
 import { modelConfig, trainConfig } from "../../lib/config.ts";
-import { parseArguments } from "../../lib/cli/arguments.ts";
-import { UsageError } from "../../lib/cli/errors.ts";
-import { everyVerb } from "../../lib/cli/every_verb.ts";
-import { flagName } from "../../lib/cli/flag.ts";
+import { parseArguments } from "../../lib/cli/command/arguments.ts";
+import { UsageError } from "../../lib/cli/command/errors.ts";
+import { everyVerb } from "../../lib/cli/command/every_verb.ts";
+import { flagName } from "../../lib/cli/command/flag.ts";
 import { Workplace } from "./process.ts";
 
 type Limits = readonly [taken: readonly string[], refused: readonly string[]];

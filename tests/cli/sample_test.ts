@@ -5,7 +5,7 @@ import {
   assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
-import { Model } from "../../lib/language_model.ts";
+import { Model } from "../../lib/model/model.ts";
 import { cli, SMALL, TEXT, Workplace } from "./process.ts";
 
 /** A directory with the trained `runs/it`, which all samples here are of. */

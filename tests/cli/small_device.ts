@@ -5,12 +5,12 @@
  *     deno run -A small_device.ts 40 --preset tiny ...
  */
 
-import { openWasm } from "../../lib/backends/wasm.ts";
-import { parseArguments } from "../../lib/cli/arguments.ts";
-import { explain } from "../../lib/cli/errors.ts";
-import { train } from "../../lib/cli/train.ts";
-import { trainVerb } from "../../lib/cli/verbs.ts";
-import { Model } from "../../lib/language_model.ts";
+import { openWasm } from "../../lib/backends/wasm/engine.ts";
+import { parseArguments } from "../../lib/cli/command/arguments.ts";
+import { explain } from "../../lib/cli/command/errors.ts";
+import { train } from "../../lib/cli/verbs/train.ts";
+import { trainVerb } from "../../lib/cli/command/verbs.ts";
+import { Model } from "../../lib/model/model.ts";
 
 const [pages, ...args] = Deno.args;
 try {

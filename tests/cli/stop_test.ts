@@ -6,7 +6,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { decodeCheckpoint } from "../../lib/checkpoint.ts";
+import { decodeCheckpoint } from "../../lib/formats/checkpoint.ts";
 import { cli, command, SMALL, TEXT, Workplace } from "./process.ts";
 
 /** A training that would take minutes. */
@@ -80,7 +80,10 @@ for (const [signal, exitCode, again] of endings) {
       `${signal} is answered, and the second one ends the process, while the main thread is busy`,
     ignore: noSignals,
     fn: async () => {
-      const module = new URL("../../lib/cli/interrupt.ts", import.meta.url);
+      const module = new URL(
+        "../../lib/cli/terminal/interrupt.ts",
+        import.meta.url,
+      );
       const program = `import { Interrupt } from ${JSON.stringify(module.href)};
         const interrupt = new Interrupt();
         interrupt.doing = "tidying up";
@@ -115,7 +118,10 @@ Deno.test({
   name: "Work that never waits ends at the first signal when it asks",
   ignore: noSignals,
   fn: async () => {
-    const module = new URL("../../lib/cli/interrupt.ts", import.meta.url);
+    const module = new URL(
+      "../../lib/cli/terminal/interrupt.ts",
+      import.meta.url,
+    );
     const program = `import { Interrupt } from ${JSON.stringify(module.href)};
       const interrupt = new Interrupt(() => console.log("first"));
       await new Promise((resolve) => setTimeout(resolve, 500));

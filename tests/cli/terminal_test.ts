@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { showsUnicode, visible } from "../../lib/cli/terminal.ts";
+import { showsUnicode, visible } from "../../lib/cli/terminal/terminal.ts";
 
 Deno.test("visible replaces what a terminal would obey, and nothing else", () => {
   const text = "to be\tor\nnot é — 𝄞";

@@ -5,7 +5,7 @@ import {
   assertNotEquals,
   assertStringIncludes,
 } from "@std/assert";
-import { decodeCheckpoint } from "../../lib/checkpoint.ts";
+import { decodeCheckpoint } from "../../lib/formats/checkpoint.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 type Event = Record<string, unknown> & { readonly event: string };

@@ -1,7 +1,7 @@
 /** Tests that need a WebGPU adapter: skipped, by name, on machines without one. */
 
 import { NoAdapterError } from "../../lib/backends/backend.ts";
-import { openWebGpu } from "../../lib/backends/webgpu.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 
 // Without it the software Vulkan driver prints noise.
 if (Deno.build.os === "linux" && !Deno.env.get("XDG_RUNTIME_DIR")) {

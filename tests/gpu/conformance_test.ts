@@ -3,8 +3,8 @@
  * tests are skipped, and say so in their names, unless LM_REQUIRE_GPU=1 demands one.
  */
 
-import { openWebGpu } from "../../lib/backends/webgpu.ts";
-import { registerConformance } from "../conformance.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { registerConformance } from "../suites/conformance.ts";
 import { skipped, suffix } from "./adapter.ts";
 
 for (const tiling of ["register", "workgroup"] as const) {

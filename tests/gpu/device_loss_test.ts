@@ -2,12 +2,12 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DeviceLostError, NoAdapterError } from "../../lib/backends/backend.ts";
-import { openWebGpu } from "../../lib/backends/webgpu.ts";
-import { Model } from "../../lib/language_model.ts";
-import { Trainer } from "../../lib/trainer.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { Model } from "../../lib/model/model.ts";
+import { Trainer } from "../../lib/train/trainer.ts";
 import { variant } from "../../lib/checks/variants.ts";
-import { dataset, training } from "../model_training.ts";
-import { sums } from "../sums.ts";
+import { dataset, training } from "../suites/model_training.ts";
+import { sums } from "../fixtures/sums.ts";
 import { gpuTest, skipped, suffix } from "./adapter.ts";
 import { withDevices } from "./fake_adapter.ts";
 import { loseAt, type LossPlace, lossPlaces } from "./losing_device.ts";

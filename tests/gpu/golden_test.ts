@@ -1,7 +1,11 @@
 /** The WebGPU backend against recorded PyTorch runs, within float32's tolerances; see `../golden/README.md`. */
 
-import { openWebGpu } from "../../lib/backends/webgpu.ts";
-import { assertVerified, goldenFile, goldenNames } from "../golden_files.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import {
+  assertVerified,
+  goldenFile,
+  goldenNames,
+} from "../fixtures/golden_files.ts";
 import { skipped, suffix } from "./adapter.ts";
 
 Deno.test({

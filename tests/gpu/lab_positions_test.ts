@@ -1,7 +1,7 @@
 /** The order of tokens on WebGPU. */
 
-import { openWebGpu } from "../../lib/backends/webgpu.ts";
-import { registerOrder } from "../lab/positions_order.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { registerOrder } from "../suites/positions_order.ts";
 import { skipped, suffix } from "./adapter.ts";
 
 registerOrder({

@@ -5,21 +5,21 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Executor } from "../../lib/backends/backend.ts";
-import { operandShapes } from "../../lib/backends/reference/operands.ts";
-import { openWebGpu } from "../../lib/backends/webgpu.ts";
-import { lowerPlan } from "../../lib/backends/webgpu_lowering.ts";
+import { operandShapes } from "../../lib/backends/operands.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import type { Case } from "../../lib/checks/conformance_case.ts";
 import { describe, sizeOf } from "../../lib/checks/conformance.ts";
 import { conformanceCases } from "../../lib/checks/conformance_cases.ts";
 import { operandsOf } from "../../lib/checks/conformance_operands.ts";
 import { modelConfig, trainConfig } from "../../lib/config.ts";
-import { Dataset } from "../../lib/dataset.ts";
+import { Dataset } from "../../lib/text/dataset.ts";
 import type { Dispatch, Plan } from "../../lib/graph/plan.ts";
-import { Model } from "../../lib/language_model.ts";
+import { Model } from "../../lib/model/model.ts";
 import { randomIds } from "../../lib/checks/variants.ts";
-import { trainPlan } from "../../lib/plans.ts";
-import { Trainer } from "../../lib/trainer.ts";
-import { lossesOf, stateOf } from "../model_training.ts";
+import { trainPlan } from "../../lib/model/plans.ts";
+import { Trainer } from "../../lib/train/trainer.ts";
+import { lossesOf, stateOf } from "../suites/model_training.ts";
 import { gpuTest, skipped, suffix } from "./adapter.ts";
 import { withDevices } from "./fake_adapter.ts";
 

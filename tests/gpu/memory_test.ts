@@ -2,10 +2,10 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { OutOfMemoryError, type Stores } from "../../lib/backends/backend.ts";
-import { openWebGpu } from "../../lib/backends/webgpu.ts";
-import { Model } from "../../lib/language_model.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { Model } from "../../lib/model/model.ts";
 import { variant } from "../../lib/checks/variants.ts";
-import { buffer, filled, sums } from "../sums.ts";
+import { buffer, filled, sums } from "../fixtures/sums.ts";
 import { skipped, suffix } from "./adapter.ts";
 import { withDevices } from "./fake_adapter.ts";
 

@@ -8,11 +8,11 @@ import {
   assertThrows,
 } from "@std/assert";
 import { DeviceLostError, NoAdapterError } from "../../lib/backends/backend.ts";
-import { openWebGpu } from "../../lib/backends/webgpu.ts";
-import { PipelineCache } from "../../lib/backends/webgpu_pipelines.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { PipelineCache } from "../../lib/backends/webgpu/pipelines.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
 import { gpuTest } from "./adapter.ts";
-import { add, buffer, filled, n, sums } from "../sums.ts";
+import { add, buffer, filled, n, sums } from "../fixtures/sums.ts";
 
 gpuTest("WebGPU opens a software adapter only when any will do", async () => {
   await using backend = await openWebGpu({ adapter: "any" });

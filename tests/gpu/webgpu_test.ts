@@ -11,10 +11,10 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { openWebGpu } from "../../lib/backends/webgpu.ts";
-import { PipelineCache } from "../../lib/backends/webgpu_pipelines.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { PipelineCache } from "../../lib/backends/webgpu/pipelines.ts";
 import { gpuTest } from "./adapter.ts";
-import { buffer, filled, n, sums } from "../sums.ts";
+import { buffer, filled, n, sums } from "../fixtures/sums.ts";
 
 gpuTest(
   "WebGPU says which adapter it uses and whether it is software",

@@ -7,7 +7,7 @@ import {
   assertMatch,
 } from "@std/assert";
 import { modelConfig, trainConfig } from "../../lib/config.ts";
-import { ablationParts, ablationPlan } from "../../lib/lab/ablations.ts";
+import { ablationParts, ablationPlan } from "../../lib/lab/ablate/plan.ts";
 import {
   checkPlan,
   type Plan,
@@ -20,13 +20,13 @@ import {
   scalingResult,
   verdict,
   verdictText,
-} from "../../lib/lab/scaling.ts";
+} from "../../lib/lab/scaling/scaling.ts";
 import {
   cellResults,
   incomparable,
   markdownTable,
 } from "../../lib/lab/table.ts";
-import { parameterLayout } from "../../lib/plans.ts";
+import { parameterLayout } from "../../lib/model/plans.ts";
 import { type PresetName, presets } from "../../lib/presets.ts";
 import { outcomeOf } from "./outcomes.ts";
 

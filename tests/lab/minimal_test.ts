@@ -12,10 +12,14 @@ import {
   searchNotes,
   smallest,
   together,
-} from "../../lib/lab/minimal.ts";
-import { finished, paretoFront, survivors } from "../../lib/lab/pareto.ts";
+} from "../../lib/lab/minimal/search.ts";
+import {
+  finished,
+  paretoFront,
+  survivors,
+} from "../../lib/lab/minimal/pareto.ts";
 import { checkPlan, trialsOf } from "../../lib/lab/plan.ts";
-import { parameterLayout } from "../../lib/plans.ts";
+import { parameterLayout } from "../../lib/model/plans.ts";
 import { type PresetName, presets } from "../../lib/presets.ts";
 import { outcomeOf } from "./outcomes.ts";
 

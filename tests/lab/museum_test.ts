@@ -17,7 +17,7 @@ import { exhibits } from "../../lib/lab/museum/exhibits.ts";
 import { lateMask } from "../../lib/lab/museum/masks.ts";
 import { exhibitSection } from "../../lib/lab/museum/report.ts";
 import { Room } from "../../lib/lab/museum/room.ts";
-import { Tokenizer } from "../../lib/tokenizer.ts";
+import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { syllables } from "./museum_text.ts";
 
 /** The numbers of a figure, by how its name begins. */

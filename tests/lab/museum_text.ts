@@ -1,6 +1,6 @@
 /** A text that small models learn in a second what can be learned of it: words of random syllables. */
 
-import { CounterRandom, Purpose } from "../../lib/random.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
 
 const consonants = "bdklmnrst";
 const vowels = "aeiou";

@@ -1,6 +1,6 @@
 /** A play without end in a language of few words, the same at every call. */
 
-import { CounterRandom, Purpose } from "../../lib/random.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
 
 const syllables = "ba be bo da de do ka ke ko la le lo ma me mo".split(" ");
 const speakers = ["ARLO", "BESS", "First Guard", "Duke of Ro"];

@@ -1,9 +1,9 @@
 import { assert } from "@std/assert";
 import { openReference } from "../../lib/backends/reference.ts";
-import { openWasm } from "../../lib/backends/wasm.ts";
+import { openWasm } from "../../lib/backends/wasm/engine.ts";
 import { innerValues } from "../../lib/lab/positions/inner_values.ts";
 import { exactModel, exactTokens } from "../../lib/lab/positions/order.ts";
-import { registerOrder } from "./positions_order.ts";
+import { registerOrder } from "../suites/positions_order.ts";
 
 registerOrder({
   name: "reference",

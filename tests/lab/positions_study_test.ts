@@ -9,7 +9,7 @@ import {
 import { orderResults } from "../../lib/lab/positions/order.ts";
 import { positionsPlan } from "../../lib/lab/positions/plan.ts";
 import { answer, positionsText } from "../../lib/lab/positions/report.ts";
-import { Tokenizer } from "../../lib/tokenizer.ts";
+import { Tokenizer } from "../../lib/text/tokenizer.ts";
 
 const text = "the cat sat on the mat\nand that was that, said the hat.\n"
   .repeat(16);

@@ -8,7 +8,7 @@ import {
 import { openBackend } from "../../lib/backends/open.ts";
 import type { ModelOptions } from "../../lib/config.ts";
 import { makeGeneric, randomIds, variants } from "../../lib/checks/variants.ts";
-import { Model } from "../../lib/language_model.ts";
+import { Model } from "../../lib/model/model.ts";
 import { innerValues } from "../../lib/lab/positions/inner_values.ts";
 import { lengthened, lossByPosition } from "../../lib/lab/positions/losses.ts";
 import { fitProbes, readProbes } from "../../lib/lab/positions/probes.ts";

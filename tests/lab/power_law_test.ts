@@ -3,7 +3,7 @@ import {
   fitPowerLaw,
   type LossPoint,
   predictedLoss,
-} from "../../lib/lab/power_law.ts";
+} from "../../lib/lab/scaling/power_law.ts";
 
 const law = {
   floor: 1.2,

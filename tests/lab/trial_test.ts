@@ -6,12 +6,12 @@ import {
   assertThrows,
 } from "@std/assert";
 import { openBackend } from "../../lib/backends/open.ts";
-import { evalWindows } from "../../lib/dataset.ts";
+import { evalWindows } from "../../lib/text/dataset.ts";
 import { mergeOutcomes, type Outcome } from "../../lib/lab/outcome.ts";
 import { checkPlan, type Plan, trialsOf } from "../../lib/lab/plan.ts";
 import { cellResults, markdownTable } from "../../lib/lab/table.ts";
 import { runTrial, splitsOf } from "../../lib/lab/trial.ts";
-import { Tokenizer } from "../../lib/tokenizer.ts";
+import { Tokenizer } from "../../lib/text/tokenizer.ts";
 
 const text = "the cat sat on the mat\nand that was that.\n".repeat(20);
 const tokenizer = Tokenizer.chars(text);

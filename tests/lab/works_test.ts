@@ -5,11 +5,11 @@ import {
   type RungName,
   rungValue,
 } from "../../lib/lab/works.ts";
-import { Model } from "../../lib/language_model.ts";
+import { Model } from "../../lib/model/model.ts";
 import { measureOwnText } from "../../lib/lab/own_text.ts";
-import { NgramModel } from "../../lib/ngram.ts";
-import { CounterRandom, Purpose } from "../../lib/random.ts";
-import { Tokenizer } from "../../lib/tokenizer.ts";
+import { NgramModel } from "../../lib/text/ngram.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
+import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { play } from "./play.ts";
 
 const text = play(300_000);

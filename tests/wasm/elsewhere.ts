@@ -3,8 +3,8 @@
  * to run in a process of its own: `deno run elsewhere.ts MODE`. It prints what happened.
  */
 
-import { openWasm } from "../../lib/backends/wasm.ts";
-import { filled, sums } from "../sums.ts";
+import { openWasm } from "../../lib/backends/wasm/engine.ts";
+import { filled, sums } from "../fixtures/sums.ts";
 
 /** What the program tells of itself. */
 export interface Told {

@@ -1,8 +1,12 @@
 /** The CPU engine against recorded PyTorch runs, within float32's tolerances; see `../golden/README.md`. */
 
 import { assertEquals } from "@std/assert";
-import { openWasm } from "../../lib/backends/wasm.ts";
-import { assertVerified, goldenFile, goldenNames } from "../golden_files.ts";
+import { openWasm } from "../../lib/backends/wasm/engine.ts";
+import {
+  assertVerified,
+  goldenFile,
+  goldenNames,
+} from "../fixtures/golden_files.ts";
 
 for (const build of ["relaxed", "strict"] as const) {
   Deno.test(`wasm, ${build}, agrees with the recorded runs`, async (test) => {

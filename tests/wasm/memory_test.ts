@@ -9,16 +9,16 @@ import {
   assertThrows,
 } from "@std/assert";
 import { OutOfMemoryError, type Stores } from "../../lib/backends/backend.ts";
-import { openWasm } from "../../lib/backends/wasm.ts";
-import { WasmMemory } from "../../lib/backends/wasm_memory.ts";
-import { Dataset } from "../../lib/dataset.ts";
-import type { TrainEvent } from "../../lib/events.ts";
+import { openWasm } from "../../lib/backends/wasm/engine.ts";
+import { WasmMemory } from "../../lib/backends/wasm/memory.ts";
+import { Dataset } from "../../lib/text/dataset.ts";
+import type { TrainEvent } from "../../lib/train/events.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
-import { Model } from "../../lib/language_model.ts";
-import { Tokenizer } from "../../lib/tokenizer.ts";
-import { Trainer } from "../../lib/trainer.ts";
+import { Model } from "../../lib/model/model.ts";
+import { Tokenizer } from "../../lib/text/tokenizer.ts";
+import { Trainer } from "../../lib/train/trainer.ts";
 import { randomIds } from "../../lib/checks/variants.ts";
-import { add, buffer, filled, n, sums } from "../sums.ts";
+import { add, buffer, filled, n, sums } from "../fixtures/sums.ts";
 
 /** Pages of 64 KiB of the small memory. */
 const PAGES = 8;

@@ -1,15 +1,15 @@
 /** Whole models on the CPU engine. */
 
-import { openWasm } from "../../lib/backends/wasm.ts";
-import type { Bench } from "../model_bench.ts";
-import { registerAttentionMaps } from "../model_attention.ts";
-import { registerCausality } from "../model_causality.ts";
-import { registerDecoding } from "../model_decoding.ts";
-import { registerFailures } from "../model_failures.ts";
-import { registerGeneration } from "../model_generation.ts";
-import { registerMemory } from "../model_memory.ts";
-import { registerMuon } from "../model_muon.ts";
-import { registerTraining } from "../model_training.ts";
+import { openWasm } from "../../lib/backends/wasm/engine.ts";
+import type { Bench } from "../suites/model_bench.ts";
+import { registerAttentionMaps } from "../suites/model_attention.ts";
+import { registerCausality } from "../suites/model_causality.ts";
+import { registerDecoding } from "../suites/model_decoding.ts";
+import { registerFailures } from "../suites/model_failures.ts";
+import { registerGeneration } from "../suites/model_generation.ts";
+import { registerMemory } from "../suites/model_memory.ts";
+import { registerMuon } from "../suites/model_muon.ts";
+import { registerTraining } from "../suites/model_training.ts";
 import { variants } from "../../lib/checks/variants.ts";
 
 const bench: Bench = {

@@ -20,12 +20,12 @@ import {
   RECORD_UNITS,
 } from "../../kernels/wasm/codes.ts";
 import { DeviceLostError } from "../../lib/backends/backend.ts";
-import { openWasm, type WasmBackend } from "../../lib/backends/wasm.ts";
-import type { WasmBuffer } from "../../lib/backends/wasm_buffer.ts";
-import type { WasmProgram } from "../../lib/backends/wasm_program.ts";
+import { openWasm, type WasmBackend } from "../../lib/backends/wasm/engine.ts";
+import type { WasmBuffer } from "../../lib/backends/wasm/buffer.ts";
+import type { WasmProgram } from "../../lib/backends/wasm/program.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
 import { normals } from "../../lib/checks/conformance_operands.ts";
-import { buffer, sums } from "../sums.ts";
+import { buffer, sums } from "../fixtures/sums.ts";
 
 Deno.test("openWasm takes from 1 to 256 threads", async () => {
   for (const threads of [0, -1, 257, 1.5, NaN, Infinity]) {

@@ -1,13 +1,13 @@
 /** Training on several threads: a model large enough that they really share its steps. */
 
 import { assertEquals } from "@std/assert";
-import { openWasm } from "../../lib/backends/wasm.ts";
+import { openWasm } from "../../lib/backends/wasm/engine.ts";
 import type { TrainConfig } from "../../lib/config.ts";
-import { Dataset } from "../../lib/dataset.ts";
-import { Model } from "../../lib/language_model.ts";
-import { Trainer } from "../../lib/trainer.ts";
+import { Dataset } from "../../lib/text/dataset.ts";
+import { Model } from "../../lib/model/model.ts";
+import { Trainer } from "../../lib/train/trainer.ts";
 import { randomIds } from "../../lib/checks/variants.ts";
-import { internalsOf } from "../../lib/model_internals.ts";
+import { internalsOf } from "../../lib/model/internals.ts";
 
 const blockSize = 64;
 const vocabSize = 65;

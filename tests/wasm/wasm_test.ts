@@ -6,10 +6,10 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Program, Stores } from "../../lib/backends/backend.ts";
-import { openWasm } from "../../lib/backends/wasm.ts";
-import type { WasmBuffer } from "../../lib/backends/wasm_buffer.ts";
+import { openWasm } from "../../lib/backends/wasm/engine.ts";
+import type { WasmBuffer } from "../../lib/backends/wasm/buffer.ts";
 import type { Dispatch, Plan } from "../../lib/graph/plan.ts";
-import { buffer, filled, n, sums } from "../sums.ts";
+import { buffer, filled, n, sums } from "../fixtures/sums.ts";
 
 Deno.test("The CPU engine runs dispatches in order and phases as asked", async () => {
   await using backend = await openWasm({ threads: 2 });

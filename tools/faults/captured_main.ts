@@ -1,6 +1,6 @@
 /** The command line's `main` in this process, with what it says caught. */
 
-import { main } from "../../lib/cli/main.ts";
+import { main } from "../../lib/cli/command/main.ts";
 
 /** What a command said, and its exit code. */
 export interface Captured {

@@ -8,7 +8,7 @@
  */
 
 import { basename } from "@std/path";
-import { main } from "../../lib/cli/main.ts";
+import { main } from "../../lib/cli/command/main.ts";
 
 /** The instant at which the process dies. */
 export interface Death {

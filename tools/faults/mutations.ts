@@ -1,6 +1,6 @@
 /** Ways to spoil files: bytes of any kind, JSON, and safetensors whose parts lie. All are drawn from a seed. */
 
-import { CounterRandom, Purpose } from "../../lib/random.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
 
 /** Random choices, one after the other. */
 export class Dice {

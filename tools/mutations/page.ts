@@ -27,7 +27,7 @@ export function mutationsPage(
     "time, and runs the test that should fail, first without the mistake and then with it:",
     "    deno run -A tools/mutations.ts [--whole] [NAME...]",
     "The mistakes are in `tools/mutations/*.txt`: each replaces a few characters of one file. " +
-    "`tests/mutations_test.ts` checks that each of them still finds its place and is listed here; " +
+    "`tests/tools/mutations_test.ts` checks that each of them still finds its place and is listed here; " +
     "`deno run -A tools/mutations.ts --page` writes this page.",
     `**${caught.length} of ${all.length} were caught at first**, by the tests that there were when the mistake was ` +
     "first planted. For each of the others a test was written that fails with the mistake and passes without it: it " +

@@ -1,6 +1,6 @@
 /** What a long run shows of the program's memory and speed. */
 
-import type { StepEvent } from "../../lib/events.ts";
+import type { StepEvent } from "../../lib/train/events.ts";
 import { growth, median } from "./trend.ts";
 
 /** What memory may grow by in the last half of a run, as a share. */

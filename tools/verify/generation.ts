@@ -1,13 +1,13 @@
 /** Checks of greedy generation from a key/value cache. */
 
 import type { Numbers } from "../../lib/backends/backend.ts";
-import type { Model } from "../../lib/language_model.ts";
-import { cachedPlan } from "../../lib/plans.ts";
-import { Sampler } from "../../lib/sampler.ts";
+import type { Model } from "../../lib/model/model.ts";
+import { cachedPlan } from "../../lib/model/plans.ts";
+import { Sampler } from "../../lib/text/sampler.ts";
 import type { Pair } from "./comparison.ts";
 import { NotUnderstoodError } from "./not_understood.ts";
 import type { Subject } from "./subject.ts";
-import { internalsOf } from "../../lib/model_internals.ts";
+import { internalsOf } from "../../lib/model/internals.ts";
 
 /** A recorded generation. */
 interface Generation {

@@ -3,7 +3,7 @@
  * faulty one, and how much each lets later tokens change earlier logits.
  */
 
-import type { Model } from "../../lib/language_model.ts";
+import type { Model } from "../../lib/model/model.ts";
 import type { Batches } from "./batches.ts";
 import { NotUnderstoodError } from "./not_understood.ts";
 import type { Subject } from "./subject.ts";

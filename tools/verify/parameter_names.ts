@@ -2,7 +2,7 @@
 
 import type { ModelConfig } from "../../lib/config.ts";
 import type { LayoutEntry, ParameterLayout } from "../../lib/graph/layout.ts";
-import type { TensorData } from "../../lib/safetensors.ts";
+import type { TensorData } from "../../lib/formats/safetensors.ts";
 import type { Pair } from "./comparison.ts";
 import type { RecordedNetwork } from "./configuration.ts";
 import { isIndex } from "./fields.ts";

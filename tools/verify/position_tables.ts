@@ -1,6 +1,6 @@
 /** Checks of the constants behind positions that a network's file holds: sines, slopes and biases. */
 
-import { alibiSlopes, sinusoidalTable } from "../../lib/positions.ts";
+import { alibiSlopes, sinusoidalTable } from "../../lib/model/positions.ts";
 import type { Pair } from "./comparison.ts";
 import type { Batches } from "./batches.ts";
 import { ROUNDED } from "./tolerances.ts";

@@ -3,7 +3,10 @@
  * them have been looked at. What the names mean is for the checks beside this file.
  */
 
-import { decodeSafetensors, type TensorData } from "../../lib/safetensors.ts";
+import {
+  decodeSafetensors,
+  type TensorData,
+} from "../../lib/formats/safetensors.ts";
 import { Fields } from "./fields.ts";
 import { NotUnderstoodError } from "./not_understood.ts";
 

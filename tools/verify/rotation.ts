@@ -17,7 +17,7 @@ import { layoutParameters } from "../../lib/graph/layout.ts";
 import { qkvWidth, rope } from "../../lib/graph/ops/heads.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
 import { Graph } from "../../lib/graph/tensor.ts";
-import { ropeTable } from "../../lib/positions.ts";
+import { ropeTable } from "../../lib/model/positions.ts";
 import type { Report } from "./comparison.ts";
 import { NotUnderstoodError } from "./not_understood.ts";
 import type { Recording } from "./recording.ts";

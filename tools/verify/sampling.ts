@@ -5,7 +5,7 @@
  * The sampler computes in float64 on the host, whatever the device.
  */
 
-import { Sampler, type SamplerOptions } from "../../lib/sampler.ts";
+import { Sampler, type SamplerOptions } from "../../lib/text/sampler.ts";
 import type { Report, Tolerance } from "./comparison.ts";
 import { Fields, isIndex } from "./fields.ts";
 import { NotUnderstoodError } from "./not_understood.ts";

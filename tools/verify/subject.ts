@@ -2,9 +2,9 @@
 
 import type { Backend } from "../../lib/backends/backend.ts";
 import type { ModelConfig } from "../../lib/config.ts";
-import { Model } from "../../lib/language_model.ts";
-import { parameterLayout } from "../../lib/plans.ts";
-import type { TensorData } from "../../lib/safetensors.ts";
+import { Model } from "../../lib/model/model.ts";
+import { parameterLayout } from "../../lib/model/plans.ts";
+import type { TensorData } from "../../lib/formats/safetensors.ts";
 import type { Report } from "./comparison.ts";
 import {
   type Family,

@@ -12,16 +12,20 @@ import {
   type TrainConfig,
   trainConfig,
 } from "../../lib/config.ts";
-import type { Model } from "../../lib/language_model.ts";
-import { METRIC_SLOTS, METRIC_WIDTH, scheduleAt } from "../../lib/optimizer.ts";
-import { trainPlan } from "../../lib/plans.ts";
+import type { Model } from "../../lib/model/model.ts";
+import {
+  METRIC_SLOTS,
+  METRIC_WIDTH,
+  scheduleAt,
+} from "../../lib/train/optimizer.ts";
+import { trainPlan } from "../../lib/model/plans.ts";
 import type { Batches } from "./batches.ts";
 import { readOptimizer } from "./configuration.ts";
 import { checkGradients, recordsGradients } from "./gradients.ts";
 import { NotUnderstoodError } from "./not_understood.ts";
 import { checkSteps, recordedSteps } from "./steps.ts";
 import type { Subject } from "./subject.ts";
-import { internalsOf } from "../../lib/model_internals.ts";
+import { internalsOf } from "../../lib/model/internals.ts";
 
 /** One of the networks of a file. */
 export interface Variant {

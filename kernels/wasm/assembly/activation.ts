@@ -1,5 +1,5 @@
 // Functions of one number, and their derivatives: the activations, SwiGLU and the logit
-// softcap. The formulas are explained in lib/backends/reference/activation.ts. A unit is
+// softcap. The formulas are explained in kernels/reference/activation.ts. A unit is
 // BLOCK elements.
 
 import { BLOCK, GELU, GELU_TANH, RELU } from "../codes";

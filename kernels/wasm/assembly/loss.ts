@@ -1,5 +1,5 @@
 // The loss: cross-entropy with its gradient, and the sum over rows. The formulas are
-// explained in lib/backends/reference/loss.ts.
+// explained in kernels/reference/loss.ts.
 
 import {
   constant,

@@ -1,5 +1,5 @@
 // Norms: of rows (layernorm and rmsnorm) and of query and key heads. The formulas are
-// explained in lib/backends/reference/norm.ts. Rows may have any length: they are read
+// explained in kernels/reference/norm.ts. Rows may have any length: they are read
 // from any multiple of 4 bytes, four numbers at a time, then one by one.
 
 import { COLUMNS } from "../codes";

@@ -1,4 +1,4 @@
-// The counter-based generator of lib/random.ts, Threefry-2x32-20, for four counters at once.
+// The counter-based generator of kernels/random.ts, Threefry-2x32-20, for four counters at once.
 
 const PARITY: i32 = 0x1bd11bda;
 

@@ -2,18 +2,18 @@
 
 import { join } from "@std/path";
 import { coreCount } from "../../backends/open.ts";
-import { ablationParts, ablationPlan } from "../../lab/ablations.ts";
+import { ablationParts, ablationPlan } from "../../lab/ablate/plan.ts";
 import { type Plan, trialsOf } from "../../lab/plan.ts";
 import { positionsPlan } from "../../lab/positions/plan.ts";
-import { scalingPlan } from "../../lab/scaling.ts";
+import { scalingPlan } from "../../lab/scaling/scaling.ts";
 import { DEFAULT_PRESET, presets } from "../../presets.ts";
-import type { Arguments } from "../arguments.ts";
-import { exitCode, UsageError } from "../errors.ts";
-import { flagName } from "../flag.ts";
-import { nearest } from "../nearest.ts";
-import { placement } from "../placement.ts";
-import { program } from "../program.ts";
-import { writeError, writeOutput } from "../terminal.ts";
+import type { Arguments } from "../command/arguments.ts";
+import { exitCode, UsageError } from "../command/errors.ts";
+import { flagName } from "../command/flag.ts";
+import { nearest } from "../command/nearest.ts";
+import { placement } from "../verbs/placement.ts";
+import { program } from "../command/program.ts";
+import { writeError, writeOutput } from "../terminal/terminal.ts";
 import { writeReport } from "./report.ts";
 import { runStudy } from "./run.ts";
 import { Study } from "./study.ts";

@@ -2,9 +2,9 @@
 
 import { splitsOf } from "../../lab/trial.ts";
 import { Examiner, type Rung } from "../../lab/works.ts";
-import type { TokenizerKind } from "../../tokenizer.ts";
-import { loadCorpus } from "../corpus.ts";
-import { CommandError } from "../errors.ts";
+import type { TokenizerKind } from "../../text/tokenizer.ts";
+import { loadCorpus } from "../text/corpus.ts";
+import { CommandError } from "../command/errors.ts";
 
 /** A text's rungs, and how many tokens it knows. */
 export interface Ladder {

@@ -1,10 +1,10 @@
 /** `lab`: the experiments. From its arguments to an exit code. */
 
-import { exitCode } from "../errors.ts";
-import { everyVerb, unknownCommand } from "../every_verb.ts";
-import { labHelp, verbHelp } from "../help.ts";
-import { run } from "../run_verb.ts";
-import { writeError, writeOutput } from "../terminal.ts";
+import { exitCode } from "../command/errors.ts";
+import { everyVerb, unknownCommand } from "../command/every_verb.ts";
+import { labHelp, verbHelp } from "../command/help.ts";
+import { run } from "../command/run_verb.ts";
+import { writeError, writeOutput } from "../terminal/terminal.ts";
 import { labMuseumVerb } from "./museum_verb.ts";
 import {
   labAblateVerb,

@@ -17,23 +17,23 @@ import {
   smallest,
   type Target,
   together,
-} from "../../lab/minimal.ts";
+} from "../../lab/minimal/search.ts";
 import type { Outcome } from "../../lab/outcome.ts";
-import { finished, survivors } from "../../lab/pareto.ts";
+import { finished, survivors } from "../../lab/minimal/pareto.ts";
 import type { Cell, Plan } from "../../lab/plan.ts";
 import type { Rung } from "../../lab/works.ts";
 import { DEFAULT_PRESET, presets } from "../../presets.ts";
-import type { Arguments } from "../arguments.ts";
+import type { Arguments } from "../command/arguments.ts";
 import {
   CommandError,
   exitCode,
   InterruptedError,
   signalCode,
   UsageError,
-} from "../errors.ts";
-import { Interrupt } from "../interrupt.ts";
-import { placement } from "../placement.ts";
-import { writeError, writeOutput } from "../terminal.ts";
+} from "../command/errors.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import { placement } from "../verbs/placement.ts";
+import { writeError, writeOutput } from "../terminal/terminal.ts";
 import { runAndMerge } from "./experiment.ts";
 import { ladderOf } from "./ladder.ts";
 import {
@@ -43,7 +43,7 @@ import {
   targetText,
 } from "./minimal_report.ts";
 import { files, Study, writeFile } from "./study.ts";
-import { exists } from "../files.ts";
+import { exists } from "../run/files.ts";
 import type { LabMinimalFlags } from "./verbs.ts";
 
 /** What others reached on tiny Shakespeare, which is asked beside the rungs. */

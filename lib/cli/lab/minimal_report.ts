@@ -7,12 +7,12 @@ import {
   searchNotes,
   type SearchOptions,
   type Target,
-} from "../../lab/minimal.ts";
+} from "../../lab/minimal/search.ts";
 import type { Outcome } from "../../lab/outcome.ts";
-import { finished, paretoFront } from "../../lab/pareto.ts";
+import { finished, paretoFront } from "../../lab/minimal/pareto.ts";
 import { estimate } from "../../lab/statistics.ts";
 import { describeChanges, digits, estimateText } from "../../lab/table.ts";
-import { duration } from "../progress.ts";
+import { duration } from "../terminal/progress.ts";
 
 /** A search, what others it is reported with, and what all of them found. */
 export interface Found extends Search {

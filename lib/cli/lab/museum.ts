@@ -11,17 +11,22 @@ import {
   type Shown,
 } from "../../lab/museum/report.ts";
 import { Room } from "../../lab/museum/room.ts";
-import type { Arguments } from "../arguments.ts";
-import { loadCorpus } from "../corpus.ts";
-import { deviceName } from "../device_name.ts";
-import { CommandError, exitCode, UsageError } from "../errors.ts";
-import { ifThere, MadeDirectories } from "../files.ts";
-import { Interrupt } from "../interrupt.ts";
-import { nearest } from "../nearest.ts";
-import { placement } from "../placement.ts";
-import { duration } from "../progress.ts";
-import { program } from "../program.ts";
-import { canRedraw, StatusLine, writeError, writeOutput } from "../terminal.ts";
+import type { Arguments } from "../command/arguments.ts";
+import { loadCorpus } from "../text/corpus.ts";
+import { deviceName } from "../verbs/device_name.ts";
+import { CommandError, exitCode, UsageError } from "../command/errors.ts";
+import { ifThere, MadeDirectories } from "../run/files.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import { nearest } from "../command/nearest.ts";
+import { placement } from "../verbs/placement.ts";
+import { duration } from "../terminal/progress.ts";
+import { program } from "../command/program.ts";
+import {
+  canRedraw,
+  StatusLine,
+  writeError,
+  writeOutput,
+} from "../terminal/terminal.ts";
 import type { LabMuseumFlags } from "./museum_verb.ts";
 import { Pace } from "./pace.ts";
 import { writeFile } from "./study.ts";

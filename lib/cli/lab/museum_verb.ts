@@ -2,8 +2,8 @@
 
 import { type Device, devices } from "../../backends/open.ts";
 import { fieldRanges } from "../../config_fields.ts";
-import { atLeastOne, choice, integer, text, toggle } from "../flag.ts";
-import { commonFlags, type Verb } from "../verbs.ts";
+import { atLeastOne, choice, integer, text, toggle } from "../command/flag.ts";
+import { commonFlags, type Verb } from "../command/verbs.ts";
 
 /** What `lab museum` can be told. */
 export interface LabMuseumFlags {

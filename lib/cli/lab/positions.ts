@@ -1,9 +1,9 @@
 /** `lab positions`: plans, runs and reports the study of positions. */
 
-import type { Arguments } from "../arguments.ts";
-import { exitCode } from "../errors.ts";
-import { placement } from "../placement.ts";
-import { writeOutput } from "../terminal.ts";
+import type { Arguments } from "../command/arguments.ts";
+import { exitCode } from "../command/errors.ts";
+import { placement } from "../verbs/placement.ts";
+import { writeOutput } from "../terminal/terminal.ts";
 import { runAndMerge, startPositions } from "./experiment.ts";
 import { writeReport } from "./report.ts";
 import type { LabPositionsFlags } from "./positions_verb.ts";

@@ -11,7 +11,7 @@ import {
   describeChanges,
   markdownTable,
 } from "../../lab/table.ts";
-import { program } from "../program.ts";
+import { program } from "../command/program.ts";
 import { isRough, provenance, roughness } from "./provenance.ts";
 import { files, type Study } from "./study.ts";
 

@@ -1,8 +1,8 @@
 /** What `lab positions` can be told. */
 
 import type { Device } from "../../backends/open.ts";
-import { cores, integer, text, toggle } from "../flag.ts";
-import { commonFlags, type Verb } from "../verbs.ts";
+import { cores, integer, text, toggle } from "../command/flag.ts";
+import { commonFlags, type Verb } from "../command/verbs.ts";
 
 /** Its flags' values. */
 export interface LabPositionsFlags {

@@ -12,7 +12,7 @@ import {
   scalingText,
   UNFITTED,
   verdictText,
-} from "../../lab/scaling.ts";
+} from "../../lab/scaling/scaling.ts";
 import {
   baselineText,
   cellResults,
@@ -22,10 +22,10 @@ import {
   tableNotes,
 } from "../../lab/table.ts";
 import type { Rung } from "../../lab/works.ts";
-import type { Arguments } from "../arguments.ts";
-import { exitCode } from "../errors.ts";
-import { Interrupt } from "../interrupt.ts";
-import { writeError, writeOutput } from "../terminal.ts";
+import type { Arguments } from "../command/arguments.ts";
+import { exitCode } from "../command/errors.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import { writeError, writeOutput } from "../terminal/terminal.ts";
 import { ladderOf } from "./ladder.ts";
 import { reportMuseum } from "./museum.ts";
 import { writePositionsReport } from "./positions_report.ts";

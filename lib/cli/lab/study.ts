@@ -17,16 +17,16 @@ import { mergeOutcomes, type Outcome } from "../../lab/outcome.ts";
 import { checkPlan, type Plan } from "../../lab/plan.ts";
 import type { OrderResult } from "../../lab/positions/order.ts";
 import type { Rung } from "../../lab/works.ts";
-import { CommandError, reasonOf } from "../errors.ts";
-import { program } from "../program.ts";
-import { STDIN } from "../text_source.ts";
+import { CommandError, reasonOf } from "../command/errors.ts";
+import { program } from "../command/program.ts";
+import { STDIN } from "../text/text_source.ts";
 import {
   exists,
   ifThere,
   MadeDirectories,
   readLines,
   replaceFile,
-} from "../files.ts";
+} from "../run/files.ts";
 
 /** Names of the files. */
 export const files = {

@@ -16,9 +16,9 @@ import {
   text,
   texts,
   toggle,
-} from "../flag.ts";
-import { type AnyVerb, commonFlags, type Verb } from "../verbs.ts";
-import { STDIN } from "../text_source.ts";
+} from "../command/flag.ts";
+import { type AnyVerb, commonFlags, type Verb } from "../command/verbs.ts";
+import { STDIN } from "../text/text_source.ts";
 import { labMuseumVerb } from "./museum_verb.ts";
 import { labPositionsVerb } from "./positions_verb.ts";
 

@@ -1,22 +1,22 @@
 /** `lab works`: the ladder of a text, and where on it a trained model stands. */
 
-import { Dataset } from "../../dataset.ts";
+import { Dataset } from "../../text/dataset.ts";
 import { isCausal, measureOwnText } from "../../lab/own_text.ts";
 import { digits } from "../../lab/table.ts";
 import { splitsOf } from "../../lab/trial.ts";
 import { type Evidence, type Rung, rungValue } from "../../lab/works.ts";
-import { Model } from "../../language_model.ts";
-import type { Arguments } from "../arguments.ts";
-import { loadCorpus, loadRecorded } from "../corpus.ts";
-import { exitCode } from "../errors.ts";
-import { Interrupt } from "../interrupt.ts";
-import { placement } from "../placement.ts";
-import { canRedraw, StatusLine, writeOutput } from "../terminal.ts";
+import { Model } from "../../model/model.ts";
+import type { Arguments } from "../command/arguments.ts";
+import { loadCorpus, loadRecorded } from "../text/corpus.ts";
+import { exitCode } from "../command/errors.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import { placement } from "../verbs/placement.ts";
+import { canRedraw, StatusLine, writeOutput } from "../terminal/terminal.ts";
 import {
   readTrainedModel,
   tokenizerOf,
   type TrainedModel,
-} from "../trained_model.ts";
+} from "../verbs/trained_model.ts";
 import { openExaminer } from "./ladder.ts";
 import type { LabWorksFlags } from "./verbs.ts";
 

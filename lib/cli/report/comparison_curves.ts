@@ -1,6 +1,6 @@
 /** Validation losses of several runs in one picture, by step and by time. */
 
-import { duration } from "../progress.ts";
+import { duration } from "../terminal/progress.ts";
 import { axisMargin, count, countAxis, wideAndNarrow } from "./charts.ts";
 import {
   type DrawnRun,

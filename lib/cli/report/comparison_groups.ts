@@ -1,6 +1,6 @@
 /** Which runs can be compared, by what, and how each is drawn. */
 
-import type { EvalEvent } from "../../events.ts";
+import type { EvalEvent } from "../../train/events.ts";
 import { seesFuture } from "../../lab/plan.ts";
 import { count } from "./charts.ts";
 import { breakable, shortened } from "./labels.ts";

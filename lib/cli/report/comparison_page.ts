@@ -1,9 +1,9 @@
 /** The page that compares runs: their curves in one picture, what differs, and what came of it. */
 
 import { modelFields, trainFields } from "../../config_fields.ts";
-import { duration, short as shortCount } from "../progress.ts";
-import { commandLine, program, VERSION } from "../program.ts";
-import type { EvalEvent } from "../../events.ts";
+import { duration, short as shortCount } from "../terminal/progress.ts";
+import { commandLine, program, VERSION } from "../command/program.ts";
+import type { EvalEvent } from "../../train/events.ts";
 import { count } from "./charts.ts";
 import { curveSection } from "./comparison_curves.ts";
 import {

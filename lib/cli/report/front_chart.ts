@@ -1,8 +1,12 @@
 /** The chart of a search for the smallest model: all that was trained, by size and loss. */
 
-import type { Answer, Known } from "../../lab/minimal.ts";
+import type { Answer, Known } from "../../lab/minimal/search.ts";
 import type { Outcome } from "../../lab/outcome.ts";
-import { type Finished, finished, paretoFront } from "../../lab/pareto.ts";
+import {
+  type Finished,
+  finished,
+  paretoFront,
+} from "../../lab/minimal/pareto.ts";
 import { count, short } from "./charts.ts";
 import { dodged, placed, type PointLabel } from "./labels.ts";
 import type { Markup } from "./markup.ts";

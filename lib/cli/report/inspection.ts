@@ -1,9 +1,9 @@
 /** What is measured anew for a report: the loss of each token of a passage, and where attention goes in it. */
 
-import { attentionMaps } from "../../attention_maps.ts";
+import { attentionMaps } from "../../model/attention_maps.ts";
 import type { Numbers } from "../../backends/backend.ts";
-import type { Model } from "../../language_model.ts";
-import type { Tokens } from "../../tokens.ts";
+import type { Model } from "../../model/model.ts";
+import type { Tokens } from "../../text/tokens.ts";
 
 /** Tokens of a passage whose losses are shown. */
 const PASSAGE = 900;

@@ -1,15 +1,15 @@
 /** What a report says beyond what a run wrote down: computed from its text and its weights, as far as they are still there. */
 
 import { basename, join } from "@std/path";
-import { Dataset } from "../../dataset.ts";
-import { Model, type ModelPlacement } from "../../language_model.ts";
-import type { Tokenizer } from "../../tokenizer.ts";
-import type { Tokens } from "../../tokens.ts";
-import { loadRecorded } from "../corpus.ts";
-import { isFailure } from "../errors.ts";
-import { exists } from "../files.ts";
-import { files } from "../run_directory.ts";
-import { readTrainedModel, type TrainedModel } from "../trained_model.ts";
+import { Dataset } from "../../text/dataset.ts";
+import { Model, type ModelPlacement } from "../../model/model.ts";
+import type { Tokenizer } from "../../text/tokenizer.ts";
+import type { Tokens } from "../../text/tokens.ts";
+import { loadRecorded } from "../text/corpus.ts";
+import { isFailure } from "../command/errors.ts";
+import { exists } from "../run/files.ts";
+import { files } from "../run/directory.ts";
+import { readTrainedModel, type TrainedModel } from "../verbs/trained_model.ts";
 import { inspect, type Inspection } from "./inspection.ts";
 import { corpusOf, type RunRecord } from "./run_record.ts";
 import { isLineEnd } from "./token_text.ts";

@@ -1,13 +1,21 @@
 /** The page about a search for the smallest model: size against loss and abilities, and who won. */
 
-import { type Answer, type Known, searchNotes } from "../../lab/minimal.ts";
+import {
+  type Answer,
+  type Known,
+  searchNotes,
+} from "../../lab/minimal/search.ts";
 import type { Outcome } from "../../lab/outcome.ts";
-import { type Finished, finished, paretoFront } from "../../lab/pareto.ts";
+import {
+  type Finished,
+  finished,
+  paretoFront,
+} from "../../lab/minimal/pareto.ts";
 import { estimate } from "../../lab/statistics.ts";
 import { estimateText } from "../../lab/table.ts";
 import type { Rung } from "../../lab/works.ts";
-import { duration } from "../progress.ts";
-import { VERSION } from "../program.ts";
+import { duration } from "../terminal/progress.ts";
+import { VERSION } from "../command/program.ts";
 import { count, short, wideAndNarrow } from "./charts.ts";
 import { frontChart, tint } from "./front_chart.ts";
 import { coded, type Content, type Markup, markup } from "./markup.ts";

@@ -16,7 +16,7 @@ import {
   visible,
   words,
 } from "../../lab/museum/report.ts";
-import { VERSION } from "../program.ts";
+import { VERSION } from "../command/program.ts";
 import { count, wideAndNarrow } from "./charts.ts";
 import { coded, type Content, type Markup, markup } from "./markup.ts";
 import { page, type Section, table } from "./page.ts";

@@ -1,6 +1,6 @@
 /** A passage of the text, each token shaded by how little the model expected it. */
 
-import type { Tokenizer } from "../../tokenizer.ts";
+import type { Tokenizer } from "../../text/tokenizer.ts";
 import { escapeHtml, Markup, markup } from "./markup.ts";
 import type { ReadToken } from "./inspection.ts";
 import { isLineEnd, tokenLabel } from "./token_text.ts";

@@ -2,7 +2,7 @@
 
 import type * as PlotModule from "@observablehq/plot";
 import type * as DomModule from "linkedom";
-import { CommandError } from "../errors.ts";
+import { CommandError } from "../command/errors.ts";
 import { Markup } from "./markup.ts";
 
 /** The library's functions. */

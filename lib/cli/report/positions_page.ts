@@ -16,7 +16,7 @@ import {
   worthTable,
   worthWords,
 } from "../../lab/positions/report.ts";
-import { VERSION } from "../program.ts";
+import { VERSION } from "../command/program.ts";
 import { coded, type Content, type Markup, markup } from "./markup.ts";
 import { page, table } from "./page.ts";
 import type { Plotter } from "./plotter.ts";

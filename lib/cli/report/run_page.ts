@@ -1,7 +1,7 @@
 /** The page about one run. */
 
 import { seesFuture } from "../../lab/plan.ts";
-import { VERSION } from "../program.ts";
+import { VERSION } from "../command/program.ts";
 import { attentionSection } from "./attention_section.ts";
 import {
   count,

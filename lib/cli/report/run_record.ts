@@ -7,17 +7,17 @@ import type {
   SkipEvent,
   StepEvent,
   UpdateEvent,
-} from "../../events.ts";
+} from "../../train/events.ts";
 import {
   corpusName as nameOf,
   type CorpusRecord,
   corpusRecord,
-} from "../corpus.ts";
-import { CommandError, reasonOf } from "../errors.ts";
-import { program } from "../program.ts";
-import { readEventLines } from "../run_events.ts";
-import { files, readRunConfig } from "../run_directory.ts";
-import { newestRun, RUNS } from "../runs_folder.ts";
+} from "../text/corpus.ts";
+import { CommandError, reasonOf } from "../command/errors.ts";
+import { program } from "../command/program.ts";
+import { readEventLines } from "../run/events.ts";
+import { files, readRunConfig } from "../run/directory.ts";
+import { newestRun, RUNS } from "../run/folder.ts";
 
 /** Named values, as `config.json` has them. */
 export type Fields = Readonly<Record<string, unknown>>;

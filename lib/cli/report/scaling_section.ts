@@ -1,15 +1,15 @@
 /** Losses against size and training, the law fitted to them, and what it said of the next size. */
 
 import type { Outcome } from "../../lab/outcome.ts";
-import { type Finished, finished } from "../../lab/pareto.ts";
+import { type Finished, finished } from "../../lab/minimal/pareto.ts";
 import type { Plan } from "../../lab/plan.ts";
-import { type PowerLaw, predictedLoss } from "../../lab/power_law.ts";
+import { type PowerLaw, predictedLoss } from "../../lab/scaling/power_law.ts";
 import {
   type ScalingResult,
   scalingText,
   UNFITTED,
   verdictText,
-} from "../../lab/scaling.ts";
+} from "../../lab/scaling/scaling.ts";
 import { count, wideAndNarrow } from "./charts.ts";
 import { coded, type Markup, markup } from "./markup.ts";
 import type { Section } from "./page.ts";

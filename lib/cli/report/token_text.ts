@@ -1,7 +1,7 @@
 /** Tokens as they can be seen: each with a text of its own, spaces and line ends too. */
 
-import type { Tokenizer } from "../../tokenizer.ts";
-import { visible } from "../terminal.ts";
+import type { Tokenizer } from "../../text/tokenizer.ts";
+import { visible } from "../terminal/terminal.ts";
 
 const pictures: Readonly<Record<string, string>> = {
   "\n": "⏎",

@@ -1,7 +1,7 @@
 /** What counting alone can say of a run's text: the losses that a model has to beat. */
 
-import { NgramModel } from "../../ngram.ts";
-import type { Tokens } from "../../tokens.ts";
+import { NgramModel } from "../../text/ngram.ts";
+import type { Tokens } from "../../text/tokens.ts";
 
 /** A model that counts, and its loss on the validation split in nats per token. */
 export interface Yardstick {

@@ -4,7 +4,7 @@ import { checkDropout } from "../../checks/dropout.ts";
 import { type Mistake, plant } from "../../checks/mistakes.ts";
 import type { CheckGroup } from "../../checks/verdict.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "../../graph/plan.ts";
-import { Model } from "../../language_model.ts";
+import { Model } from "../../model/model.ts";
 import { bellsOf, compareTrained } from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
 import type { Room } from "./room.ts";

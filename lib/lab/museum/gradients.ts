@@ -1,16 +1,16 @@
 /** Exhibits of gradients: one that is logged too late, one that is counted by half. */
 
 import type { Backend } from "../../backends/backend.ts";
-import { clip } from "../../backends/reference/optimizer.ts";
+import { clip } from "../../../kernels/reference/optimizer.ts";
 import { gradientChecks } from "../../checks/gradients.ts";
 import { kernelVerdict } from "../../checks/kernels.ts";
 import { type Mistake, plant } from "../../checks/mistakes.ts";
 import type { Verdict } from "../../checks/verdict.ts";
-import { METRIC_WIDTH } from "../../optimizer.ts";
+import { METRIC_WIDTH } from "../../train/optimizer.ts";
 import { compareTrained, curveOf } from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
 import { lastLosses, type Specimen } from "./room.ts";
-import { internalsOf } from "../../model_internals.ts";
+import { internalsOf } from "../../model/internals.ts";
 
 /** The norm in the log is that of the gradient after clipping. */
 export const clippedNorm: Mistake = {

@@ -11,8 +11,8 @@ import {
   dot,
   score,
   softmax,
-} from "../../backends/reference/attention.ts";
-import type { F64 } from "../../backends/reference/kernel.ts";
+} from "../../../kernels/reference/attention.ts";
+import type { F64 } from "../../../kernels/reference/kernel.ts";
 
 /** Attention with rates of dropout has no place here. */
 export function lateAttention(

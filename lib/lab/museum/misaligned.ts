@@ -6,8 +6,8 @@ import {
   type DatasetOptions,
   type EvalBatch,
   type Split,
-} from "../../dataset.ts";
-import type { Tokens } from "../../tokens.ts";
+} from "../../text/dataset.ts";
+import type { Tokens } from "../../text/tokens.ts";
 
 /** Targets stand `ahead` places after their tokens; 1 would be right. */
 export class MisalignedDataset extends Dataset {

@@ -2,8 +2,8 @@
 
 import { compareLoss } from "../../checks/told_loss.ts";
 import { type Verdict, verdict } from "../../checks/verdict.ts";
-import { Model } from "../../language_model.ts";
-import type { TensorData } from "../../safetensors.ts";
+import { Model } from "../../model/model.ts";
+import type { TensorData } from "../../formats/safetensors.ts";
 import type { Bell, Exhibit } from "./exhibit.ts";
 import type { Room, Specimen } from "./room.ts";
 

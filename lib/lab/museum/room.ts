@@ -10,14 +10,14 @@ import {
   type TrainConfig,
   trainConfig,
 } from "../../config.ts";
-import { Dataset, type DatasetOptions } from "../../dataset.ts";
-import { Model } from "../../language_model.ts";
-import { NgramModel } from "../../ngram.ts";
+import { Dataset, type DatasetOptions } from "../../text/dataset.ts";
+import { Model } from "../../model/model.ts";
+import { NgramModel } from "../../text/ngram.ts";
 import { type Preset, presets } from "../../presets.ts";
-import { Sampler } from "../../sampler.ts";
-import type { Tokenizer } from "../../tokenizer.ts";
-import { Trainer } from "../../trainer.ts";
-import type { Tokens } from "../../tokens.ts";
+import { Sampler } from "../../text/sampler.ts";
+import type { Tokenizer } from "../../text/tokenizer.ts";
+import { Trainer } from "../../train/trainer.ts";
+import type { Tokens } from "../../text/tokens.ts";
 
 /** The text, the device and the effort. */
 export interface RoomOptions {

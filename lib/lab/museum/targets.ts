@@ -2,12 +2,12 @@
 
 import { compareLoss } from "../../checks/told_loss.ts";
 import { verdict } from "../../checks/verdict.ts";
-import { Dataset, type DatasetOptions } from "../../dataset.ts";
+import { Dataset, type DatasetOptions } from "../../text/dataset.ts";
 import { batchBells, compareTrained } from "./compare.ts";
 import type { Exhibit, Finding } from "./exhibit.ts";
 import { LeakyDataset, MisalignedDataset } from "./misaligned.ts";
 import type { Room } from "./room.ts";
-import type { Tokens } from "../../tokens.ts";
+import type { Tokens } from "../../text/tokens.ts";
 
 async function compareTargets(
   room: Room,

@@ -3,10 +3,14 @@
 import { samplingChecks } from "../../checks/sampling.ts";
 import { type Continue, sideBySide } from "../../checks/side_by_side.ts";
 import { type Verdict, verdict } from "../../checks/verdict.ts";
-import type { EvalBatch } from "../../dataset.ts";
-import type { Model } from "../../language_model.ts";
-import { scoreTexts, spreadWindows } from "../../quality.ts";
-import { type Logits, Sampler, type SamplerOptions } from "../../sampler.ts";
+import type { EvalBatch } from "../../text/dataset.ts";
+import type { Model } from "../../model/model.ts";
+import { scoreTexts, spreadWindows } from "../../text/quality.ts";
+import {
+  type Logits,
+  Sampler,
+  type SamplerOptions,
+} from "../../text/sampler.ts";
 import { bellsOf } from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
 import type { Room } from "./room.ts";

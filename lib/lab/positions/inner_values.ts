@@ -9,12 +9,12 @@ import { attentionSites } from "../../graph/ops/attention.ts";
 import { crossEntropy } from "../../graph/ops/loss.ts";
 import type { Plan } from "../../graph/plan.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
-import type { Model } from "../../language_model.ts";
-import { breathe } from "../../metrics.ts";
-import { describe } from "../../model.ts";
-import type { BatchShape } from "../../dataset.ts";
+import type { Model } from "../../model/model.ts";
+import { breathe } from "../../train/metrics.ts";
+import { describe } from "../../model/network.ts";
+import type { BatchShape } from "../../text/dataset.ts";
 import type { Windows } from "./windows.ts";
-import { internalsOf } from "../../model_internals.ts";
+import { internalsOf } from "../../model/internals.ts";
 
 /** What can be read. */
 export type Inside = "stream" | "attention" | "loss";

@@ -1,6 +1,6 @@
 /** What the study of positions measures of a trained model, as plain data. */
 
-import { Model } from "../../language_model.ts";
+import { Model } from "../../model/model.ts";
 import type { Outcome } from "../outcome.ts";
 import type { Trial } from "../plan.ts";
 import { runTrial, splitsOf, type TrialRoom } from "../trial.ts";
@@ -15,7 +15,7 @@ import {
   spreadWindows,
   type Windows,
 } from "./windows.ts";
-import type { Tokens } from "../../tokens.ts";
+import type { Tokens } from "../../text/tokens.ts";
 
 /** A part of a model and how well a probe tells positions there. See `Reading` in `probes.ts`. */
 export interface PartResult {

@@ -15,9 +15,9 @@
 import type { Backend } from "../../backends/backend.ts";
 import { makeGeneric, randomIds } from "../../checks/variants.ts";
 import { modelConfig, type ModelOptions } from "../../config.ts";
-import { Model } from "../../language_model.ts";
-import { CounterRandom, Purpose } from "../../random.ts";
-import type { TensorData } from "../../safetensors.ts";
+import { Model } from "../../model/model.ts";
+import { CounterRandom, Purpose } from "../../../kernels/random.ts";
+import type { TensorData } from "../../formats/safetensors.ts";
 import { permutation } from "./windows.ts";
 
 /** Tokens of the sequences that are put in other orders. */

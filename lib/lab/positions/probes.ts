@@ -4,7 +4,7 @@
  * fitted on some windows and scored on others.
  */
 
-import type { Model } from "../../language_model.ts";
+import type { Model } from "../../model/model.ts";
 import { innerValues } from "./inner_values.ts";
 import { apply, type LinearMap, NormalEquations } from "./ridge.ts";
 import { permutation, type Windows } from "./windows.ts";

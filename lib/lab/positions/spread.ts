@@ -4,7 +4,7 @@
  * arXiv 2305.13571). So each token holds a trace of how many came before it.
  */
 
-import type { Model } from "../../language_model.ts";
+import type { Model } from "../../model/model.ts";
 import { innerValues } from "./inner_values.ts";
 import type { Windows } from "./windows.ts";
 

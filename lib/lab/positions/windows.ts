@@ -1,7 +1,7 @@
 /** Stretches of text that models are measured on. */
 
-import { CounterRandom, Purpose } from "../../random.ts";
-import type { Tokens } from "../../tokens.ts";
+import { CounterRandom, Purpose } from "../../../kernels/random.ts";
+import type { Tokens } from "../../text/tokens.ts";
 
 /** Windows of T tokens, each with the token that follows. */
 export interface Windows {

@@ -5,9 +5,9 @@ import {
   placeAmong,
   yardsticksOf,
 } from "../../../lib/cli/report/yardsticks.ts";
-import { Model } from "../../../lib/language_model.ts";
-import { NgramModel } from "../../../lib/ngram.ts";
-import { CounterRandom, Purpose } from "../../../lib/random.ts";
+import { Model } from "../../../lib/model/model.ts";
+import { NgramModel } from "../../../lib/text/ngram.ts";
+import { CounterRandom, Purpose } from "../../../kernels/random.ts";
 import {
   makeGeneric,
   randomIds,

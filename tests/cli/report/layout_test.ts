@@ -5,10 +5,10 @@ import { modelFields, trainFields } from "../../../lib/config_fields.ts";
 import { Plotter } from "../../../lib/cli/report/plotter.ts";
 import { minimalPage } from "../../../lib/cli/report/minimal_page.ts";
 import { studyPage } from "../../../lib/cli/report/study_page.ts";
-import { answerTo } from "../../../lib/lab/minimal.ts";
+import { answerTo } from "../../../lib/lab/minimal/search.ts";
 import type { Outcome } from "../../../lib/lab/outcome.ts";
 import type { Plan } from "../../../lib/lab/plan.ts";
-import { CounterRandom, Purpose } from "../../../lib/random.ts";
+import { CounterRandom, Purpose } from "../../../kernels/random.ts";
 import { outcomeOf } from "../../lab/outcomes.ts";
 import { browserTest, faultsOf, type Showing } from "./browser.ts";
 import {

@@ -11,12 +11,12 @@ import { museumPage } from "../../../lib/cli/report/museum_page.ts";
 import { Plotter } from "../../../lib/cli/report/plotter.ts";
 import { runPage } from "../../../lib/cli/report/run_page.ts";
 import { readRun, type RunRecord } from "../../../lib/cli/report/run_record.ts";
-import { answerTo } from "../../../lib/lab/minimal.ts";
+import { answerTo } from "../../../lib/lab/minimal/search.ts";
 import { exhibits } from "../../../lib/lab/museum/exhibits.ts";
 import type { Outcome } from "../../../lib/lab/outcome.ts";
 import type { Rung } from "../../../lib/lab/works.ts";
-import { CounterRandom, Purpose } from "../../../lib/random.ts";
-import { Tokenizer } from "../../../lib/tokenizer.ts";
+import { CounterRandom, Purpose } from "../../../kernels/random.ts";
+import { Tokenizer } from "../../../lib/text/tokenizer.ts";
 import { type SyntheticRun, writeSyntheticRun } from "./synthetic_run.ts";
 
 const docs = join(dirname(fromFileUrl(import.meta.url)), "../../../docs");

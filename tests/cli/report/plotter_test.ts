@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { CommandError } from "../../../lib/cli/errors.ts";
+import { CommandError } from "../../../lib/cli/command/errors.ts";
 import { Plotter } from "../../../lib/cli/report/plotter.ts";
 
 Deno.test("Plotter says how to get its packages, at the versions of deno.json, where they are missing", async () => {

@@ -9,7 +9,7 @@ import { join } from "@std/path";
 import { Plotter } from "../../../lib/cli/report/plotter.ts";
 import { runPage } from "../../../lib/cli/report/run_page.ts";
 import { readRun } from "../../../lib/cli/report/run_record.ts";
-import { CounterRandom, Purpose } from "../../../lib/random.ts";
+import { CounterRandom, Purpose } from "../../../kernels/random.ts";
 import { contentsOfPage } from "../page_contents.ts";
 import {
   pageOf,

@@ -1,7 +1,7 @@
 /** Directories of runs that never ran: configuration and events of any length and kind. */
 
 import { join } from "@std/path";
-import { CounterRandom, Purpose } from "../../../lib/random.ts";
+import { CounterRandom, Purpose } from "../../../kernels/random.ts";
 
 /** What a run is to be like. */
 export interface SyntheticRun {

@@ -1,0 +1,133 @@
+/** Reference kernels of normalisation: layer norm and RMS norm over channels, and the norm of query and key heads. */
+
+import type { KernelDims, QkNormDims } from "../vocabulary.ts";
+import type { F64 } from "./kernel.ts";
+
+/**
+ * x̂ = (x - μ) · r, y = x̂ · weight + bias, with r = 1 / √(mean((x - μ)²) + eps).
+ *
+ * layernorm: μ = mean(x) (arXiv 1607.06450); rmsnorm: μ = 0 (arXiv 1910.07467).
+ */
+export function norm(
+  [y, stats]: readonly [F64, F64],
+  [x, weight, bias]: readonly [F64, F64, F64?],
+  { kind, rows, C, eps }: KernelDims["norm"],
+): void {
+  for (let row = 0; row < rows; row++) {
+    const at = row * C;
+    let mean = 0;
+    if (kind === "layernorm") {
+      for (let c = 0; c < C; c++) mean += x[at + c]!;
+      mean /= C;
+    }
+    let variance = 0;
+    for (let c = 0; c < C; c++) variance += (x[at + c]! - mean) ** 2;
+    variance /= C;
+    const r = 1 / Math.sqrt(variance + eps);
+    for (let c = 0; c < C; c++) {
+      y[at + c] = (x[at + c]! - mean) * r * weight[c]! + (bias ? bias[c]! : 0);
+    }
+    stats[2 * row] = mean;
+    stats[2 * row + 1] = r;
+  }
+}
+
+/**
+ * With g = dy · weight: dx = r · (g - mean(g) - x̂ · mean(g · x̂)).
+ *
+ * Without the term mean(g) for rmsnorm, whose μ does not depend on x.
+ */
+export function normBackward(
+  [dx]: readonly [F64],
+  [dy, x, weight, stats]: readonly [F64, F64, F64, F64],
+  { kind, rows, C, accumulate }: KernelDims["normBackward"],
+): void {
+  for (let row = 0; row < rows; row++) {
+    const at = row * C;
+    const mean = stats[2 * row]!;
+    const r = stats[2 * row + 1]!;
+    let meanG = 0;
+    let meanGX = 0;
+    for (let c = 0; c < C; c++) {
+      const g = dy[at + c]! * weight[c]!;
+      meanG += g / C;
+      meanGX += g * (x[at + c]! - mean) * r / C;
+    }
+    if (kind === "rmsnorm") meanG = 0;
+    for (let c = 0; c < C; c++) {
+      const g = dy[at + c]! * weight[c]!;
+      const normalised = (x[at + c]! - mean) * r;
+      const result = r * (g - meanG - normalised * meanGX);
+      dx[at + c] = accumulate ? dx[at + c]! + result : result;
+    }
+  }
+}
+
+/** dweight += Σ over rows of dy · x̂; dbias += Σ over rows of dy. */
+export function normBackwardWeights(
+  [dweight, dbias]: readonly [F64, F64?],
+  [dy, x, stats]: readonly [F64, F64, F64],
+  { rows, C }: KernelDims["normBackwardWeights"],
+): void {
+  for (let row = 0; row < rows; row++) {
+    const mean = stats[2 * row]!;
+    const r = stats[2 * row + 1]!;
+    for (let c = 0; c < C; c++) {
+      const d = dy[row * C + c]!;
+      dweight[c]! += d * (x[row * C + c]! - mean) * r;
+      if (dbias) dbias[c]! += d;
+    }
+  }
+}
+
+/** For each query and key head: y = x · r, r = 1 / √(mean(x²) + eps). Values are copied. */
+export function qkNorm(
+  [y]: readonly [F64],
+  [qkv]: readonly [F64],
+  dims: QkNormDims,
+): void {
+  const { HS, eps } = dims;
+  y.set(qkv);
+  for (const at of queryAndKeyHeads(dims)) {
+    const r = reciprocalRoot(qkv, { at, HS, eps });
+    for (let d = 0; d < HS; d++) y[at + d]! *= r;
+  }
+}
+
+/** For each query and key head: dx = r · (dy - x̂ · mean(dy · x̂)), x̂ = x · r. Values' gradients are copied. */
+export function qkNormBackward(
+  [dqkv]: readonly [F64],
+  [dy, qkv]: readonly [F64, F64],
+  dims: QkNormDims,
+): void {
+  const { HS, eps } = dims;
+  dqkv.set(dy);
+  for (const at of queryAndKeyHeads(dims)) {
+    const r = reciprocalRoot(qkv, { at, HS, eps });
+    let mean = 0;
+    for (let d = 0; d < HS; d++) mean += dy[at + d]! * qkv[at + d]! * r / HS;
+    for (let d = 0; d < HS; d++) {
+      dqkv[at + d] = r * (dy[at + d]! - qkv[at + d]! * r * mean);
+    }
+  }
+}
+
+/** Where each query and key head begins in qkv[rows,QKV]. */
+function* queryAndKeyHeads(
+  { rows, NH, NKV, HS }: QkNormDims,
+): Generator<number> {
+  const QKV = (NH + 2 * NKV) * HS;
+  for (let row = 0; row < rows; row++) {
+    for (let head = 0; head < NH + NKV; head++) yield row * QKV + head * HS;
+  }
+}
+
+/** 1 / √(mean(x²) + eps) over the HS numbers from `at` on. */
+function reciprocalRoot(
+  x: F64,
+  { at, HS, eps }: { at: number; HS: number; eps: number },
+): number {
+  let square = 0;
+  for (let d = 0; d < HS; d++) square += x[at + d]! ** 2;
+  return 1 / Math.sqrt(square / HS + eps);
+}

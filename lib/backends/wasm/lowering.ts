@@ -1,0 +1,195 @@
+/**
+ * From a plan's dispatches to the records that the engine's threads walk through:
+ * which kernels run on which addresses, and how much memory that takes besides the
+ * plan's own buffers.
+ */
+
+import {
+  RECORD_ARGUMENTS,
+  RECORD_GRAIN,
+  RECORD_KERNEL,
+  RECORD_UNITS,
+} from "../../../kernels/wasm/codes.ts";
+import { builders } from "../../../kernels/wasm/builders.ts";
+import {
+  type Address,
+  type Builder,
+  MOST_ARGUMENTS,
+  type Site,
+  type Step,
+} from "../../../kernels/wasm/step.ts";
+import type { KernelDims } from "../../../kernels/vocabulary.ts";
+import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
+import { checkOperand } from "../checks.ts";
+
+/** A stretch of dispatches that always run together: no phase begins or ends within it. */
+export interface Segment {
+  /** Indices into {@linkcode Plan.dispatches}. */
+  readonly from: number;
+  readonly to: number;
+  /** Stores, by index into {@linkcode Plan.buffers}, that it changes. */
+  readonly changes: ReadonlySet<number>;
+}
+
+/** Cuts a plan at the ends of its phases. */
+export function segmentsOf({ dispatches, phases, buffers }: Plan): Segment[] {
+  const cuts = new Set([0, dispatches.length, ...Object.values(phases).flat()]);
+  const places = [...cuts].sort((a, b) => a - b);
+  return places.slice(1).map((to, i) => {
+    const from = places[i]!;
+    const changes = new Set(
+      dispatches.slice(from, to).flatMap(({ outputs }) =>
+        outputs.map(({ buffer }) => buffer)
+      ).filter((buffer) => buffers[buffer]!.kind === "store"),
+    );
+    return { from, to, changes };
+  });
+}
+
+/** A step, and the dispatch that it belongs to. */
+export interface PlacedStep {
+  readonly step: Step;
+  readonly dispatch: number;
+  /** For a step that only reorders a store: what it fills. It need not run until that store changes. */
+  readonly fills?: CopySpec;
+}
+
+/** A reordered copy of a part of a store. */
+export interface CopySpec {
+  /** Index into {@linkcode Plan.buffers}. */
+  readonly buffer: number;
+  /** Names the part and its order. */
+  readonly order: string;
+  readonly bytes: number;
+}
+
+/** Names a copy of a plan. */
+export function keyOf({ buffer, order }: CopySpec): string {
+  return `${buffer} ${order}`;
+}
+
+/** Where the memory that a program uses begins. */
+export interface Workspace {
+  /** Where a buffer of the plan lies, by its index. */
+  readonly buffer: (index: number) => Address;
+  /** What lives as long as the program: constants. */
+  readonly kept: Address;
+  /** What its dispatches use one after another. */
+  readonly shared: Address;
+  /** Where a copy lies. */
+  readonly copy: (spec: CopySpec) => Address;
+}
+
+/** A plan as steps, and the sizes of the workspace that they need, in bytes. */
+export interface Lowering {
+  readonly steps: readonly PlacedStep[];
+  /** Numbers that never change, by their address. */
+  readonly constants: ReadonlyMap<Address, readonly number[]>;
+  /** The copies that it uses, each once. */
+  readonly copies: readonly CopySpec[];
+  readonly keptBytes: number;
+  readonly sharedBytes: number;
+  readonly scratchBytes: number;
+}
+
+/**
+ * Lowers a plan. The sizes do not depend on the addresses, so that a first call can find out how
+ * much room a second one is to be given.
+ */
+export function lowerPlan(
+  plan: Plan,
+  workspace: Workspace,
+): Lowering {
+  const steps: PlacedStep[] = [];
+  const constants = new Map<Address, readonly number[]>();
+  const copies = new Map<string, CopySpec>();
+  let keptBytes = 0;
+  let sharedBytes = 0;
+  let scratchBytes = 0;
+  const keep = (bytes: number) => {
+    const at = workspace.kept + keptBytes;
+    keptBytes += align(bytes);
+    return at;
+  };
+  for (const { from, to, changes } of segmentsOf(plan)) {
+    const filled = new Set<CopySpec>();
+    plan.dispatches.slice(from, to).forEach((dispatch, i) => {
+      let used = 0;
+      const share = (bytes: number) => {
+        const at = workspace.shared + used;
+        used += align(bytes);
+        return at;
+      };
+      /** What this dispatch reads in place of an input. */
+      const copyOf = new Map<number, CopySpec>();
+      const place = (operand: Operand) => {
+        checkOperand(operand, plan, dispatch);
+        return workspace.buffer(operand.buffer) + 4 * operand.offset;
+      };
+      const made = build(dispatch, {
+        outputs: dispatch.outputs.map(place),
+        inputs: dispatch.inputs.map(place),
+        constants: (values) => {
+          const at = keep(4 * values.length);
+          constants.set(at, values);
+          return at;
+        },
+        shared: share,
+        scratch: (bytes) => {
+          scratchBytes = Math.max(scratchBytes, bytes);
+        },
+        packed: (input, order, bytes) => {
+          const { buffer, offset } = dispatch.inputs[input]!;
+          const { kind } = plan.buffers[buffer]!;
+          if (kind !== "store" || changes.has(buffer)) return share(bytes);
+          const spec = { buffer, order: `${order} from ${offset}`, bytes };
+          const copy = copies.get(keyOf(spec)) ?? spec;
+          copies.set(keyOf(copy), copy);
+          copyOf.set(input, copy);
+          return workspace.copy(copy);
+        },
+      });
+      for (const step of made) {
+        const fills = step.packs === undefined
+          ? undefined
+          : copyOf.get(step.packs);
+        if (fills === undefined) steps.push({ step, dispatch: from + i });
+        else if (!filled.has(fills)) {
+          filled.add(fills);
+          steps.push({ step, dispatch: from + i, fills });
+        }
+      }
+      sharedBytes = Math.max(sharedBytes, used);
+    });
+  }
+  return {
+    ...{ steps, constants, keptBytes, sharedBytes, scratchBytes },
+    copies: [...copies.values()],
+  };
+}
+
+/** Writes a step as a record. */
+export function writeRecord(words: Int32Array, { step }: PlacedStep): void {
+  const { kernel, units, grain = 1, args } = step;
+  if (args.length > MOST_ARGUMENTS) {
+    throw new RangeError(
+      `Cannot make a record: kernel ${kernel} has ${args.length} arguments, more than ${MOST_ARGUMENTS}`,
+    );
+  }
+  words[RECORD_KERNEL / 4] = kernel;
+  words[RECORD_UNITS / 4] = units;
+  words[RECORD_GRAIN / 4] = grain;
+  words.set(args, RECORD_ARGUMENTS / 4);
+}
+
+function align(bytes: number): number {
+  return Math.ceil(bytes / 64) * 64;
+}
+
+function build(dispatch: Dispatch, site: Site): Step[] {
+  // The record pairs each name with its own dims, as Dispatch does; the compiler cannot follow a union through it.
+  const builder = builders[dispatch.kernel] as Builder<
+    KernelDims[Dispatch["kernel"]]
+  >;
+  return builder(dispatch.dims, site);
+}

@@ -1,0 +1,159 @@
+/**
+ * Memory of the wasm backend: stretches of one WebAssembly memory, given out and
+ * taken back. It grows as needed and never shrinks.
+ */
+
+import { HEAP } from "../../../kernels/wasm/codes.ts";
+import { OutOfMemoryError } from "../backend.ts";
+
+/** A page of WebAssembly. */
+const PAGE = 65536;
+
+/** Every stretch begins at a multiple of this: a cache line. */
+const ALIGNMENT = 64;
+
+/** Kernels may read past the end of an operand, by less than this; so nothing is given out in the last page. */
+const MARGIN = PAGE;
+
+/** A stretch of memory: [at, at + bytes). */
+interface Stretch {
+  readonly at: number;
+  readonly bytes: number;
+}
+
+/** Bytes that an allocation takes. */
+export function sizeOf(bytes: number): number {
+  return Math.ceil(Math.max(bytes, 1) / ALIGNMENT) * ALIGNMENT;
+}
+
+/** Gives out the memory behind a {@linkcode WebAssembly.Memory}. */
+export class WasmMemory {
+  /** The most that it can give out at a time. */
+  readonly capacity: number;
+  #memory: WebAssembly.Memory | undefined;
+  readonly #used = new Map<number, number>();
+  /** Gaps between used stretches, by address; no two touch. */
+  #free: Stretch[] = [];
+  #end = HEAP;
+  /** From here on all is 0 as it was in the beginning. */
+  #fresh = HEAP;
+  #allocatedBytes = 0;
+
+  /** @param pages to how many pages of 64 KiB it can grow */
+  constructor(memory: WebAssembly.Memory, pages: number) {
+    this.#memory = memory;
+    this.capacity = PAGE * pages - HEAP - MARGIN;
+  }
+
+  /** Bytes given out at present. */
+  get allocatedBytes(): number {
+    return this.#allocatedBytes;
+  }
+
+  /** Bytes that can be given out besides, though perhaps not in one piece. */
+  get room(): number {
+    return this.capacity - this.#allocatedBytes;
+  }
+
+  /** The words [at, at + 4·length) as numbers. A view: it must not be kept beyond an allocation. */
+  f32(at: number, length: number): Float32Array {
+    return new Float32Array(this.#open.buffer, at, length);
+  }
+
+  /** The words [at, at + 4·length) as integers. A view: it must not be kept beyond an allocation. */
+  i32(at: number, length: number): Int32Array {
+    return new Int32Array(this.#open.buffer, at, length);
+  }
+
+  /**
+   * Gives out zeros.
+   *
+   * @param what it is for, in an error's words
+   * @throws {OutOfMemoryError} if there is no room
+   */
+  allocate(bytes: number, what: string): number {
+    const wanted = sizeOf(bytes);
+    const gap = this.#free.findIndex((stretch) => stretch.bytes >= wanted);
+    let at: number;
+    if (gap >= 0) {
+      const stretch = this.#free[gap]!;
+      at = stretch.at;
+      const rest = { at: at + wanted, bytes: stretch.bytes - wanted };
+      this.#free.splice(gap, 1, ...(rest.bytes > 0 ? [rest] : []));
+    } else {
+      at = this.#end;
+      this.#grow(at + wanted, wanted, what);
+      this.#end = at + wanted;
+    }
+    const used = Math.min(at + wanted, this.#fresh) - at;
+    if (used > 0) new Uint8Array(this.#open.buffer, at, used).fill(0);
+    this.#fresh = Math.max(this.#fresh, at + wanted);
+    this.#used.set(at, wanted);
+    this.#allocatedBytes += wanted;
+    return at;
+  }
+
+  /** Takes back what was given out at this address. Nothing happens if it was taken back already. */
+  free(at: number): void {
+    const bytes = this.#used.get(at);
+    if (bytes === undefined) return;
+    this.#used.delete(at);
+    this.#allocatedBytes -= bytes;
+    const merged: Stretch[] = [];
+    const stretches = [...this.#free, { at, bytes }];
+    for (const stretch of stretches.sort((a, b) => a.at - b.at)) {
+      const last = merged.at(-1);
+      if (last !== undefined && last.at + last.bytes === stretch.at) {
+        merged[merged.length - 1] = {
+          at: last.at,
+          bytes: last.bytes + stretch.bytes,
+        };
+      } else merged.push(stretch);
+    }
+    const last = merged.at(-1)!;
+    if (last.at + last.bytes === this.#end) {
+      this.#end = last.at;
+      merged.pop();
+    }
+    this.#free = merged;
+  }
+
+  /** Lets go of all memory. Nothing is given out afterwards, and nothing is in use. */
+  close(): void {
+    this.#memory = undefined;
+    this.#used.clear();
+    this.#free = [];
+    this.#allocatedBytes = 0;
+  }
+
+  get #open(): WebAssembly.Memory {
+    if (this.#memory) return this.#memory;
+    throw new TypeError("Cannot use memory of the wasm engine: it is closed");
+  }
+
+  #grow(end: number, wanted: number, what: string): void {
+    const missing = end + MARGIN - this.#open.buffer.byteLength;
+    if (missing <= 0) return;
+    const limit = HEAP + this.capacity;
+    if (end > limit) {
+      const { room } = this;
+      if (wanted > room) {
+        throw new OutOfMemoryError(`allocate ${what}`, {
+          needed: wanted,
+          room,
+        });
+      }
+      const gaps = this.#free.map(({ bytes }) => bytes);
+      throw new OutOfMemoryError(`allocate ${what} in one piece`, {
+        needed: wanted,
+        room: Math.max(limit - this.#end, ...gaps),
+      });
+    }
+    try {
+      this.#open.grow(Math.ceil(missing / PAGE));
+    } catch { // the system has less than the engine may ask for
+      const sizes = { needed: wanted, room: undefined };
+      throw new OutOfMemoryError(`allocate ${what}`, sizes);
+    }
+  }
+}

@@ -1,0 +1,83 @@
+/** The wasm backend's module: which of its builds the engine at hand can run, and with what kind of memory. */
+
+import { relaxed, strict } from "../../../kernels/wasm/module.generated.ts";
+import { NoAdapterError } from "../backend.ts";
+
+/**
+ * How products are summed: `relaxed` by fused multiply-add where the processor has it, `strict`
+ * by a multiplication and an addition.
+ */
+export type WasmBuild = "relaxed" | "strict";
+
+/** A module for a backend. */
+export interface LoadedModule {
+  readonly build: WasmBuild;
+  readonly module: WebAssembly.Module;
+}
+
+/**
+ * Compiles the best build that this engine takes, or the one that is asked for.
+ *
+ * @param options.shared whether the module's memory is shared between threads
+ * @throws {NoAdapterError} if WebAssembly or a feature is missing, or a page's policy refuses it
+ */
+export async function loadModule(
+  { build, shared }: { build?: WasmBuild | undefined; shared: boolean },
+): Promise<LoadedModule> {
+  const wasm = globalThis.WebAssembly as typeof WebAssembly | undefined;
+  if (wasm === undefined) throw missing("WebAssembly");
+  if (!wasm.validate(simdProbe)) throw missing("WebAssembly's SIMD");
+  const texts = { relaxed, strict };
+  for (const name of build ? [build] : ["relaxed", "strict"] as const) {
+    const bytes = decode(texts[name]);
+    if (!shared) unshare(bytes);
+    if (!wasm.validate(bytes)) continue;
+    const module = await wasm.compile(bytes).catch((error: Error) => {
+      // It is valid: only a page's policy refuses it.
+      throw new NoAdapterError(
+        `Cannot open device wasm: ${error.message}`,
+        `A page's Content-Security-Policy needs 'wasm-unsafe-eval'; the device "reference" runs anywhere, slowly.`,
+      );
+    });
+    return { build: name, module };
+  }
+  throw missing(
+    build === "relaxed"
+      ? "WebAssembly's relaxed SIMD"
+      : "WebAssembly's threads and bulk memory",
+  );
+}
+
+/** A function that makes a vector and drops it. */
+const simdProbe = Uint8Array.of(
+  ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // magic, version
+  ...[1, 4, 1, 0x60, 0, 0], // type () -> ()
+  ...[3, 2, 1, 0], // one function of it
+  ...[10, 9, 1, 7, 0, 0x41, 0, 0xfd, 0x0f, 0x1a, 0x0b], // i8x16.splat(0), drop
+);
+
+function missing(what: string): NoAdapterError {
+  return new NoAdapterError(
+    `Cannot open device wasm: this runtime has no ${what}`,
+    'Deno 2.9 and current browsers have it; the device "reference" runs anywhere, slowly.',
+  );
+}
+
+function decode(base64: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+}
+
+/** The import of "env" "memory", up to the byte that says how: 3 shared, 1 not; both with a maximum. */
+const memoryImport = [3, ...ascii("env"), 6, ...ascii("memory"), 2];
+
+/** Makes the module import memory that is not shared; its atomic instructions work there too. */
+function unshare(bytes: Uint8Array): void {
+  const at = bytes.findIndex((_, start) =>
+    memoryImport.every((byte, i) => bytes[start + i] === byte)
+  );
+  bytes[at + memoryImport.length] = 1;
+}
+
+function ascii(text: string): number[] {
+  return Array.from(text, (letter) => letter.charCodeAt(0));
+}

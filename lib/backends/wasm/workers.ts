@@ -1,0 +1,147 @@
+/**
+ * The threads of the wasm backend besides the caller's: workers that share its
+ * memory and spend their lives in the module's `work`.
+ */
+
+import { CONTROL_CLOSING, CONTROL_JOB } from "../../../kernels/wasm/codes.ts";
+
+/**
+ * What a worker runs. It is started from a Blob, which needs no permission and works wherever
+ * the package was loaded from.
+ */
+const program = `
+onmessage = ({ data: { module, memory } }) => {
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  postMessage("started");
+  try {
+    exports.work();
+    postMessage("ended");
+  } catch (error) {
+    exports.fail();
+    postMessage("failed: " + error.message);
+  }
+};
+`;
+
+/** How long a worker may take to start, in milliseconds, on a machine that is busy with other things. */
+const START_MS = 10_000;
+
+/** How long a worker may take to leave `work`, in milliseconds, before it is ended from outside. */
+const END_MS = 2_000;
+
+/** A team of workers. */
+export class WasmWorkers {
+  readonly #workers: readonly Worker[];
+  readonly #ended: Promise<void>[] = [];
+  #failure: string | undefined;
+
+  private constructor(workers: readonly Worker[]) {
+    this.#workers = workers;
+    for (const worker of workers) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#ended.push(promise);
+      worker.onmessage = ({ data }) => {
+        if (data !== "ended") this.#failure ??= `a worker ${data}`;
+        resolve();
+      };
+      worker.onerror = (event) => {
+        event.preventDefault();
+        this.#failure ??= `a worker failed: ${event.message}`;
+        resolve();
+      };
+    }
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return this.#workers.length;
+  }
+
+  /** Why one of them is gone. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * Starts workers. Where one cannot be started there are none.
+   *
+   * @returns the workers, and why there are fewer than were wanted
+   */
+  static async start(
+    count: number,
+    message: { module: WebAssembly.Module; memory: WebAssembly.Memory },
+  ): Promise<{ workers: WasmWorkers; refusal?: string }> {
+    if (count === 0) return { workers: new WasmWorkers([]) };
+    const started: Worker[] = [];
+    const starting = new AbortController();
+    const url = URL.createObjectURL(
+      new Blob([program], { type: "text/javascript" }),
+    );
+    try {
+      const ready = Array.from({ length: count }, () => {
+        const worker = new Worker(url, { type: "module" });
+        started.push(worker);
+        worker.postMessage(message);
+        return startOf(worker, starting.signal);
+      });
+      await Promise.all(ready);
+      return { workers: new WasmWorkers(started) };
+    } catch (error) {
+      starting.abort();
+      // Deno does not end a worker while it sleeps on memory.
+      dismiss(new Int32Array(message.memory.buffer));
+      for (const worker of started) worker.terminate();
+      return {
+        workers: new WasmWorkers([]),
+        refusal: (error as Error).message,
+      };
+    } finally {
+      URL.revokeObjectURL(url);
+    }
+  }
+
+  /**
+   * Lets them end, and resolves when they have.
+   *
+   * @param control the words of the control block
+   */
+  async close(control: Int32Array): Promise<void> {
+    dismiss(control);
+    // One that is gone without a word must not keep the caller waiting.
+    const { promise: patience, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, END_MS);
+    await Promise.race([Promise.all(this.#ended), patience]);
+    clearTimeout(timer);
+    for (const worker of this.#workers) worker.terminate();
+  }
+}
+
+/** Tells workers, by the words of the control block, to leave `work` or not to begin. */
+function dismiss(control: Int32Array): void {
+  Atomics.store(control, CONTROL_CLOSING / 4, 1);
+  Atomics.add(control, CONTROL_JOB / 4, 1);
+  Atomics.notify(control, CONTROL_JOB / 4);
+}
+
+/** Resolves when a worker says that it has started; never, if another's failure comes first. */
+function startOf(worker: Worker, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => clearTimeout(timer));
+    const timer = setTimeout(
+      () => reject(new Error(`a worker did not start in ${START_MS} ms`)),
+      START_MS,
+    );
+    worker.onmessage = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      clearTimeout(timer);
+      // A page's policy refuses workers by an event that has no message.
+      const reason = event.message ||
+        "the page's Content-Security-Policy may lack worker-src blob:";
+      reject(new Error(reason));
+    };
+  });
+}

@@ -1,0 +1,146 @@
+/**
+ * Device memory of the WebGPU backend as the host sees it: writes through the
+ * queue, reads through a pool of staging buffers.
+ */
+
+import type { BufferSpec } from "../../graph/plan.ts";
+import type { DeviceBuffer, Numbers } from "../backend.ts";
+import { checkStretch } from "../checks.ts";
+import type { WebGpuContext } from "./context.ts";
+
+/** Free staging buffers longer than this many bytes are not kept: checkpoints are rare, losses are not. */
+const LARGEST_KEPT = 1 << 20;
+
+/**
+ * Buffers that the host can map, kept for reuse. A read takes one for itself
+ * until its numbers are copied out, so reads may overlap.
+ */
+export class StagingPool {
+  readonly #context: WebGpuContext;
+  readonly #free: GPUBuffer[] = [];
+
+  constructor(context: WebGpuContext) {
+    this.#context = context;
+  }
+
+  /** Copies `size` bytes from `offset` on, as they are after everything submitted so far. */
+  async read(
+    source: GPUBuffer,
+    offset: number,
+    size: number,
+  ): Promise<ArrayBuffer> {
+    const { device } = this.#context;
+    const action = `read ${source.label}`;
+    const { result: { staging, mapped }, refusal } = this.#context.watch(
+      action,
+      size,
+      () => {
+        const staging = this.#take(size);
+        const encoder = device.createCommandEncoder();
+        encoder.copyBufferToBuffer(source, offset, staging, 0, size);
+        device.queue.submit([encoder.finish()]);
+        const mapped = staging.mapAsync(GPUMapMode.READ, 0, size);
+        return { staging, mapped };
+      },
+    );
+    try {
+      await mapped;
+      const bytes = staging.getMappedRange(0, size).slice(0);
+      staging.unmap();
+      this.#give(staging);
+      return bytes;
+    } catch (error) {
+      this.#context.destroyBuffer(staging);
+      throw await refusal ?? error;
+    }
+  }
+
+  /** The smallest free buffer that holds `size` bytes, or a new one of the next power of two. */
+  #take(size: number): GPUBuffer {
+    const fitting = this.#free.filter((buffer) => buffer.size >= size);
+    if (fitting.length > 0) {
+      const best = fitting.reduce((a, b) => a.size <= b.size ? a : b);
+      this.#free.splice(this.#free.indexOf(best), 1);
+      return best;
+    }
+    const kept = size <= LARGEST_KEPT;
+    const bytes = kept ? 2 ** Math.ceil(Math.log2(Math.max(size, 256))) : size;
+    return this.#context.createBuffer(
+      "staging",
+      bytes / 4,
+      GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    );
+  }
+
+  #give(buffer: GPUBuffer): void {
+    if (buffer.size <= LARGEST_KEPT) this.#free.push(buffer);
+    else this.#context.destroyBuffer(buffer);
+  }
+}
+
+/** A {@linkcode DeviceBuffer} on a GPU. */
+export class WebGpuBuffer implements DeviceBuffer {
+  readonly spec: BufferSpec;
+  readonly gpu: GPUBuffer;
+  readonly context: WebGpuContext;
+  readonly #staging: StagingPool;
+
+  /** Allocates `spec.length` zeros. */
+  constructor(spec: BufferSpec, context: WebGpuContext, staging: StagingPool) {
+    this.spec = spec;
+    this.context = context;
+    this.#staging = staging;
+    this.gpu = context.createBuffer(
+      spec.name,
+      spec.length,
+      GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC |
+        GPUBufferUsage.COPY_DST,
+    );
+  }
+
+  write(data: ArrayLike<number>, offset = 0): void {
+    this.context.checkOpen(`write ${this.spec.name}`);
+    checkStretch("write", this.spec, offset, data.length);
+    if (data.length === 0) return;
+    this.context.device.queue.writeBuffer(
+      this.gpu,
+      4 * offset,
+      words(data, this.spec.dtype),
+    );
+  }
+
+  async read(
+    offset = 0,
+    length: number = this.spec.length - offset,
+  ): Promise<Numbers> {
+    const action = `read ${this.spec.name}`;
+    this.context.checkOpen(action);
+    checkStretch("read", this.spec, offset, length);
+    if (length === 0) return words([], this.spec.dtype);
+    const bytes = await this.context.settle(
+      action,
+      this.context.hold(
+        this.#staging.read(this.gpu, 4 * offset, 4 * length),
+      ),
+    );
+    return this.spec.dtype === "f32"
+      ? new Float32Array(bytes)
+      : new Int32Array(bytes);
+  }
+
+  destroy(): void {
+    this.context.destroyBuffer(this.gpu);
+  }
+}
+
+/** `data` as the 32-bit words of `dtype`. */
+function words(
+  data: ArrayLike<number>,
+  dtype: BufferSpec["dtype"],
+): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
+  // An array over shared memory is copied too: WebGPU takes none.
+  const asIs = data as Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
+  const exact = dtype === "f32" ? Float32Array : Int32Array;
+  if (data instanceof exact && asIs.buffer instanceof ArrayBuffer) return asIs;
+  return exact.from(data);
+}

@@ -1,0 +1,160 @@
+/**
+ * From a plan to the list of compute passes that carries it out, checked against
+ * what WebGPU allows. Pure: no device is touched here, so a plan that cannot run
+ * is refused before anything is allocated.
+ */
+
+import type { KernelDims } from "../../../kernels/vocabulary.ts";
+import { builders } from "../../../kernels/wgsl/builders.ts";
+import type {
+  Binding,
+  Builder,
+  Lowering,
+  Pass,
+  Target,
+} from "../../../kernels/wgsl/kernel.ts";
+import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
+import { checkOperand, nameOf } from "../checks.ts";
+
+/** A pass with the stretch of memory for each of its bindings. */
+export interface BoundPass {
+  readonly pass: Pass;
+  /** Index into {@linkcode Plan.dispatches}. */
+  readonly dispatch: number;
+  /**
+   * In the order of the pass's bindings. `buffer` indexes {@linkcode Plan.buffers}; numbers past
+   * its end name {@linkcode LoweredPlan.scratch} in order.
+   */
+  readonly stretches: readonly Operand[];
+}
+
+/** What a plan is on this target. */
+export interface LoweredPlan {
+  readonly passes: readonly BoundPass[];
+  /** Lengths, in 32-bit words, of buffers private to the program. Passes of one dispatch share them; dispatches reuse them. */
+  readonly scratch: readonly number[];
+}
+
+/** The limits that a pass has to keep, besides those of the target. */
+export type BindingLimits = Pick<
+  GPUSupportedLimits,
+  "maxStorageBuffersPerShaderStage" | "minStorageBufferOffsetAlignment"
+>;
+
+/**
+ * Lowers every dispatch of a plan.
+ *
+ * @throws {RangeError} if an operand is not inside its buffer or cannot be bound on this adapter
+ * @throws {Error} if a pass would read and write one buffer, which WebGPU does not allow
+ */
+export function lowerPlan(
+  plan: Plan,
+  target: Target,
+  limits: BindingLimits,
+): LoweredPlan {
+  const known = new Map<string, Lowering>();
+  const passes: BoundPass[] = [];
+  const scratch: number[] = [];
+  plan.dispatches.forEach((dispatch, index) => {
+    const operands = [...dispatch.outputs, ...dispatch.inputs];
+    for (const operand of operands) checkOperand(operand, plan, dispatch);
+
+    // Layers repeat the same dims many times over.
+    const key = dispatch.kernel + JSON.stringify(dispatch.dims);
+    const lowering = known.get(key) ?? lower(dispatch, target);
+    known.set(key, lowering);
+
+    lowering.scratch.forEach((length, i) => {
+      scratch[i] = Math.max(scratch[i] ?? 0, length);
+      operands.push({ buffer: plan.buffers.length + i, offset: 0, length });
+    });
+    for (const pass of lowering.passes) {
+      const stretches = pass.bindings.map(({ operand, range }) => {
+        const stretch = operands[operand];
+        if (!stretch) {
+          throw new Error(
+            `Cannot run ${
+              nameOf(dispatch)
+            }: it has ${operands.length} operands and the kernel wants number ${operand}`,
+          );
+        }
+        if (!range) return stretch;
+        const { buffer, offset } = stretch;
+        return { ...range, buffer, offset: offset + range.offset };
+      });
+      checkLimits(stretches, pass.bindings, { plan, dispatch, target, limits });
+      checkAliasing(stretches, pass.bindings, plan, dispatch);
+      passes.push({ pass, dispatch: index, stretches });
+    }
+  });
+  return { passes, scratch };
+}
+
+function lower(dispatch: Dispatch, target: Target): Lowering {
+  // The record pairs each name with its own dims, as Dispatch does; the compiler cannot follow a union through it.
+  const build = builders[dispatch.kernel] as Builder<
+    KernelDims[Dispatch["kernel"]]
+  >;
+  return build(dispatch.dims, target);
+}
+
+function checkLimits(
+  stretches: readonly Operand[],
+  bindings: readonly Binding[],
+  { plan, dispatch, target: { bindingSize }, limits }: {
+    readonly plan: Plan;
+    readonly dispatch: Dispatch;
+    readonly target: Target;
+    readonly limits: BindingLimits;
+  },
+): void {
+  if (stretches.length > limits.maxStorageBuffersPerShaderStage) {
+    throw new RangeError(
+      `Cannot run ${
+        nameOf(dispatch)
+      }: it binds ${stretches.length} buffers and this adapter allows ${limits.maxStorageBuffersPerShaderStage}`,
+    );
+  }
+  for (const [i, { buffer, offset, length }] of stretches.entries()) {
+    if (length * 4 > bindingSize) {
+      const spec = plan.buffers[buffer];
+      const store = spec?.kind === "store" ? ` of ${spec.name}` : "";
+      throw new RangeError(
+        `Cannot run ${nameOf(dispatch)}: its ${bindings[i]!.name} takes ${
+          length * 4
+        } bytes${store}, more than the ${bindingSize} that this adapter binds`,
+      );
+    }
+    if (offset * 4 % limits.minStorageBufferOffsetAlignment !== 0) {
+      throw new RangeError(
+        `Cannot run ${nameOf(dispatch)}: byte offset ${
+          offset * 4
+        } is not a multiple of ${limits.minStorageBufferOffsetAlignment}`,
+      );
+    }
+  }
+}
+
+/** Within a pass WebGPU wants each buffer either only read, or written on stretches that do not meet. */
+function checkAliasing(
+  stretches: readonly Operand[],
+  bindings: readonly Binding[],
+  plan: Plan,
+  dispatch: Dispatch,
+): void {
+  stretches.forEach((a, i) => {
+    stretches.slice(0, i).forEach((b, j) => {
+      if (a.buffer !== b.buffer) return;
+      const [first, second] = [bindings[j]!.access, bindings[i]!.access];
+      const apart = a.offset + a.length <= b.offset ||
+        b.offset + b.length <= a.offset;
+      if (first === second && (first === "read" || apart)) return;
+      const name = plan.buffers[a.buffer]?.name ?? "scratch";
+      throw new Error(
+        `Cannot run ${
+          nameOf(dispatch)
+        }: it binds ${name} twice (${first}, ${second})`,
+      );
+    });
+  });
+}

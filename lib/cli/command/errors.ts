@@ -1,0 +1,156 @@
+/**
+ * How the program fails: a message, often a hint, and an exit code. A user's
+ * mistake never shows a stack; a mistake of the program always does.
+ */
+
+import { OutOfMemoryError } from "../../backends/backend.ts";
+import { modelFields, trainFields } from "../../config_fields.ts";
+import { flagName } from "./flag.ts";
+
+/** What the program's exit codes mean. */
+export const exitCode = {
+  ok: 0,
+  failure: 1,
+  usage: 2,
+} as const;
+
+/** The exit code after each signal: 128 and its number, as shells have it. */
+export const signalCode: Readonly<Record<string, number>> = {
+  SIGHUP: 129,
+  SIGINT: 130,
+  SIGBREAK: 130,
+  SIGTERM: 143,
+};
+
+/** Something that a user can understand and mend. */
+export class CommandError extends Error {
+  override readonly name: string = "CommandError";
+  /** What may help. */
+  readonly hint: string | undefined;
+
+  /** @param hint what may help, in words or as a command */
+  constructor(message: string, hint?: string) {
+    super(message);
+    this.hint = hint;
+  }
+}
+
+/** The arguments make no sense, whatever the state of the world. */
+export class UsageError extends CommandError {
+  override readonly name = "UsageError";
+}
+
+/** The user asked to stop, and nothing more is to be said. */
+export class InterruptedError extends Error {
+  override readonly name = "InterruptedError";
+  /** What the program then exits with. */
+  readonly code: number;
+
+  /** @param code the exit code, one of {@linkcode signalCode} */
+  constructor(message: string, code: number) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Nobody reads standard output any more, as after `| head`. */
+export class OutputClosedError extends Error {
+  override readonly name = "OutputClosedError";
+}
+
+/** What is said about an error, and the code that the program ends with. */
+export interface Explanation {
+  /** Lines for standard error; empty if there is nothing to say. */
+  readonly text: string;
+  readonly code: number;
+}
+
+/** Words that the engine begins with, where the program has made a mistake. */
+const engineWords =
+  /^Cannot (read|set) propert|^Cannot (access|assign|convert|destructure|mix|redefine) /;
+
+/** Whether an error says what could not be done, as all that are meant for people do. */
+export function isFailure(error: unknown): error is Error {
+  return error instanceof Error && error.message.startsWith("Cannot ") &&
+    !engineWords.test(error.message);
+}
+
+/** Puts any error into words. */
+export function explain(error: unknown): Explanation {
+  if (error instanceof OutputClosedError) return { text: "", code: 0 };
+  if (error instanceof InterruptedError) {
+    return { text: "", code: error.code };
+  }
+  if (error instanceof Deno.errors.NotCapable) {
+    return {
+      text: `error: Cannot go on: ${error.message}\n` +
+        "hint: deno run -A grants what the program needs",
+      code: exitCode.failure,
+    };
+  }
+  if (!isFailure(error)) {
+    const stack = error instanceof Error ? error.stack : String(error);
+    return {
+      text: `error: This should not have happened: ${stack}`,
+      code: exitCode.failure,
+    };
+  }
+  const hint = "hint" in error && error.hint
+    ? `\nhint: ${withDeviceFlag(String(error.hint))}`
+    : error instanceof OutOfMemoryError
+    ? "\nhint: another --device may have more memory"
+    : "";
+  return {
+    text: `error: ${error.message}${hint}`,
+    code: error instanceof UsageError ? exitCode.usage : exitCode.failure,
+  };
+}
+
+/**
+ * Runs a check of the library on what flags said: its RangeError becomes a usage
+ * error in which configuration fields go by their flags.
+ */
+export function checkUsage<Value>(check: () => Value, hint?: string): Value {
+  try {
+    return check();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new UsageError(withFlagNames(error.message), hint);
+  }
+}
+
+/** The fields whose names a message may hold. */
+const fields = [
+  ...modelFields.keys(),
+  ...trainFields.keys(),
+  "topK",
+  "topP",
+  "minP",
+  "repetitionPenalty",
+  "temperature",
+];
+
+const fieldName = new RegExp(`\\b(${fields.join("|")})\\b`, "g");
+
+/** `nEmbd (100)` becomes `--n-embd (100)`, and `null`, which a flag calls off, `off`. */
+export function withFlagNames(message: string): string {
+  return message.replace(fieldName, (field) => `--${flagName(field)}`)
+    .replace(/\bnull\b/, "off");
+}
+
+/** The library's `the device "reference"` becomes `--device reference`. */
+function withDeviceFlag(hint: string): string {
+  return hint.replace(/\b(?:the )?device "(\w+)"/gi, "--device $1");
+}
+
+/** What the system says about a failed file operation, without the path that the message names anyway. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "there is no such file";
+  if (error instanceof Deno.errors.IsADirectory) return "it is a directory";
+  if (error instanceof Deno.errors.NotADirectory) {
+    return "it is not a directory";
+  }
+  if (!(error instanceof Error)) return String(error);
+  return error.message.replace(/: \w+ '[^]*$/, "")
+    .replace(/ \(os error \d+\)$/, "");
+}

@@ -1,0 +1,181 @@
+/** What a flag is, and how its text becomes a value. The flags themselves stand in `verbs.ts` and `field_flags.ts`. */
+
+import { isWithin, type Range, rangeName } from "../../config_fields.ts";
+import { nearest } from "./nearest.ts";
+
+/** One flag of a verb. */
+export interface Flag<Value> {
+  /** One line about it. */
+  readonly help: string;
+  /** What help calls its value; absent: a switch. */
+  readonly value?: string;
+  /** What holds without it, for help. */
+  readonly without?: string;
+  /** Whether `--no-NAME` sets a switch to false. */
+  readonly negatable?: boolean;
+  /** Other names that mean the same; one letter is a short form. */
+  readonly aliases?: readonly string[];
+  /** What a number has to be. */
+  readonly range?: Range;
+  /** The words that it takes, if it takes nothing else. */
+  readonly words?: readonly string[];
+  /** What the flag may be followed by, the first of which it means when it stands alone. */
+  readonly optional?: readonly string[];
+  /**
+   * The value of all the texts given, at least one; those of a switch are `true` and `false`.
+   *
+   * @throws {RangeError} saying what the text is not, as `is not an integer`; its cause is the text, unless that is the last
+   */
+  read(texts: readonly string[]): Value;
+}
+
+/** The flags that give an object of these values. */
+export type FlagsOf<Values> = {
+  readonly [Key in keyof Values]-?: Flag<Exclude<Values[Key], undefined>>;
+};
+
+/** Help that stands beside a flag. */
+export type FlagText = Pick<Flag<unknown>, "help" | "without" | "aliases">;
+
+/** Fields whose flag is not their name. */
+const otherNames: Readonly<Record<string, string>> = {
+  maxSteps: "steps",
+  init: "initial-values",
+  initFrom: "init",
+};
+
+/** The flag of a field, without its dashes: `nEmbd` is `n-embd`. */
+export function flagName(field: string): string {
+  return otherNames[field] ??
+    field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** A flag that is there or not; `negatable` ones may also be denied. */
+export function toggle(
+  text: FlagText,
+  options: { readonly negatable?: boolean } = {},
+): Flag<boolean> {
+  return { ...text, ...options, read: (texts) => texts.at(-1) !== "false" };
+}
+
+/** Any count of things. */
+export const atLeastOne: Range = { least: 1 };
+/** Threads, or processes. */
+export const cores: Range = { least: 1, most: 256 };
+
+/** A flag with any text. */
+export function text(value: string, text: FlagText): Flag<string> {
+  return { ...text, value, read: (texts) => texts.at(-1)! };
+}
+
+/** A flag that may be given several times, with any text each time. */
+export function texts(value: string, text: FlagText): Flag<readonly string[]> {
+  return { ...text, value, read: (texts) => texts };
+}
+
+/** `--data`, as every command takes it that reads a text. */
+export function dataFlag(without: string): Flag<readonly string[]> {
+  return texts("TEXT", {
+    help:
+      "tinyshakespeare, moby-dick, a file of UTF-8 text, a folder of .txt and .md files, or - for standard input; several are joined in order",
+    without,
+  });
+}
+
+/** A flag with one of a few words. */
+export function choice<Word extends string>(
+  words: readonly Word[],
+  text: FlagText,
+): Flag<Word> {
+  const read = ([...texts]: readonly string[]) => {
+    const given = texts.at(-1)!;
+    const word = words.find((word) => word === given);
+    if (word !== undefined) return word;
+    const near = nearest(given, words);
+    throw new RangeError(
+      `is none of ${words.join(", ")}` +
+        (near === undefined ? "" : `\nhint: did you mean ${near}?`),
+    );
+  };
+  return { ...text, value: words.join("|"), words, read };
+}
+
+/** A flag with one of a few words, the first of which it means when it stands alone. */
+export function optionalChoice<Word extends string>(
+  words: readonly Word[],
+  text: FlagText,
+): Flag<Word> {
+  return {
+    ...choice(words, text),
+    value: `[${words.join("|")}]`,
+    optional: words,
+  };
+}
+
+/** A flag with an integer. */
+export function integer(text: FlagText, limits: Range): Flag<number> {
+  return { ...number(text, { ...limits, whole: true }), value: "N" };
+}
+
+/** A flag with a number. */
+export function number(text: FlagText, range: Range): Flag<number> {
+  const read = (texts: readonly string[]) => toNumber(texts.at(-1)!, range);
+  return { ...text, value: "X", range, read };
+}
+
+/** A flag with a number or the word `off`. */
+export function numberOrOff(
+  text: FlagText,
+  range: Range,
+): Flag<number | null> {
+  const read = (texts: readonly string[]) =>
+    texts.at(-1) === "off" ? null : toNumber(texts.at(-1)!, range, " or off");
+  return { ...text, value: range.whole ? "N|off" : "X|off", range, read };
+}
+
+/** A flag that may be given several times, each time with a number or one of a few words. */
+export function numbersOrWords<Word extends string>(
+  value: string,
+  words: readonly Word[],
+  text: FlagText,
+  range: Range,
+): Flag<readonly (number | Word)[]> {
+  const read = (texts: readonly string[]) =>
+    texts.map((given) =>
+      words.find((word) => word === given) ??
+        toNumber(given, range, ` or one of ${words.join(", ")}`)
+    );
+  return { ...text, value, words, range, read };
+}
+
+/** A flag with a count, where 0 or the word `all` means no limit; it gives 0 for both. */
+export function countOrAll(text: FlagText): Flag<number> {
+  const range: Range = { least: 0, whole: true };
+  const read = (texts: readonly string[]) =>
+    texts.at(-1) === "all" ? 0 : toNumber(texts.at(-1)!, range, " or all");
+  return { ...text, value: "N|all", range, read };
+}
+
+/** A flag with a span of time, in seconds: `90`, `90s`, `10m`, `1h30m`, or the word `off`. */
+export function spanOrOff(text: FlagText): Flag<number | null> {
+  const complaint = "is not a time above 0 such as 90s, 10m or 1h30m";
+  const read = ([...texts]: readonly string[]) => {
+    if (texts.at(-1) === "off") return null;
+    const [, hours, minutes, seconds] =
+      /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?$/.exec(texts.at(-1)!) ?? [];
+    const total = 3600 * Number(hours ?? 0) + 60 * Number(minutes ?? 0) +
+      Number(seconds ?? 0);
+    if (!(total > 0 && Number.isSafeInteger(total))) {
+      throw new RangeError(complaint);
+    }
+    return total;
+  };
+  return { ...text, value: "TIME|off", read };
+}
+
+function toNumber(text: string, range: Range, or = ""): number {
+  // Number() also takes "", " 1 " and "0x10".
+  const isNumber = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text);
+  if (isNumber && isWithin(Number(text), range)) return Number(text);
+  throw new RangeError(`is not ${rangeName(range)}${or}`, { cause: text });
+}

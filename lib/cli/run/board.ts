@@ -1,0 +1,75 @@
+/** What of a run TensorBoard is shown, from the events that `metrics.jsonl` holds. */
+
+import type { TrainEvent } from "../../train/events.ts";
+import { type BoardEvent, boardRecord } from "./event_file.ts";
+
+/** An event as `metrics.jsonl` has it: JSON has no NaN, so numbers may be null. */
+export interface Told {
+  /** Which event this is. */
+  readonly event: string;
+  readonly step: number;
+  /** When it was told: Unix time in seconds. */
+  readonly time?: number;
+}
+
+/** The tags of an event's numbers, by event and field. */
+const tags: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  step: {
+    loss: "loss/batch",
+    gradNorm: "gradient norm",
+    learningRate: "learning rate",
+    tokensPerSecond: "tokens per second",
+  },
+  eval: {
+    trainLoss: "loss/train",
+    valLoss: "loss/validation",
+    bitsPerChar: "bits per character",
+    tokens: "validation tokens measured",
+  },
+} satisfies Partial<Record<TrainEvent["event"], Record<string, string>>>;
+
+/** The record of an event; undefined if TensorBoard has nothing to show of it. */
+export function recordOf(event: Told): Uint8Array | undefined {
+  const shown = shownOf(event);
+  return shown && boardRecord(shown);
+}
+
+/** Unix time in seconds, to the millisecond. */
+export function now(): number {
+  return Date.now() / 1000;
+}
+
+function shownOf(event: Told): BoardEvent | undefined {
+  const { step, time = 0 } = event;
+  const all: Readonly<Record<string, unknown>> = { ...event };
+  if (event.event === "sample") {
+    const text = `${all["prompt"] ?? ""}${all["text"] ?? ""}`;
+    return { step, time, texts: { sample: asMarkdown(text) } };
+  }
+  if (event.event === "update") {
+    const ratios = Object.entries(all["ratios"] ?? {});
+    return { step, time, scalars: numbersOf(ratios, "update to weight/") };
+  }
+  const fields = tags[event.event];
+  if (fields === undefined) return undefined;
+  const scalars = Object.entries(fields)
+    .map(([field, tag]): [string, unknown] => [tag, all[field]]);
+  return { step, time, scalars: numbersOf(scalars) };
+}
+
+/** Those of the values that are numbers, by their tags. */
+function numbersOf(
+  values: readonly (readonly [tag: string, value: unknown])[],
+  prefix = "",
+): Record<string, number> {
+  return Object.fromEntries(
+    values.flatMap(([tag, value]) =>
+      typeof value === "number" ? [[prefix + tag, value]] : []
+    ),
+  );
+}
+
+/** TensorBoard reads texts as Markdown, in which four spaces keep lines as they are. */
+function asMarkdown(text: string): string {
+  return text.split("\n").map((line) => `    ${line}`).join("\n");
+}

@@ -1,0 +1,395 @@
+/**
+ * A run's directory: what was asked for, what happened, and the weights.
+ *
+ *     config.json             model, training, data, tokenizer, command, versions
+ *     metrics.jsonl           the events, one JSON object a line, as they happen
+ *     events.out.tfevents.lm  their numbers and samples, for TensorBoard
+ *     samples.txt             what the model wrote on the way
+ *     checkpoint.safetensors  the last state: weights, moments, step
+ *     best.safetensors        the weights with the lowest validation loss
+ *     best-earlier.safetensors  those by evaluations of other tokens, before --eval-tokens changed
+ *     checkpoint-STEP.safetensors  earlier states, as many as --keep says
+ *     report.html             what `report` draws of it; comparison.html: beside others
+ *
+ * Files that are replaced are written beside and renamed: what is there stays
+ * whole until the new one is.
+ */
+
+import { dirname, join } from "@std/path";
+import { now, recordOf, type Told } from "./board.ts";
+import { CommandError } from "../command/errors.ts";
+import { concat, fileHeader } from "./event_file.ts";
+import {
+  cannotWrite,
+  exists,
+  ifThere,
+  MadeDirectories,
+  replaceFile,
+  Replacement,
+  writeAllSync,
+  writing,
+} from "./files.ts";
+import { readEventLines } from "./events.ts";
+import type { RunHistory } from "./history.ts";
+
+/** Names of the files. */
+export const files = {
+  config: "config.json",
+  metrics: "metrics.jsonl",
+  board: "events.out.tfevents.lm",
+  samples: "samples.txt",
+  checkpoint: "checkpoint.safetensors",
+  best: "best.safetensors",
+  earlierBest: "best-earlier.safetensors",
+  report: "report.html",
+  comparison: "comparison.html",
+} as const;
+
+/** How long TensorBoard may wait for steps, in milliseconds: together they are encoded in less time. */
+const SHOW_MS = 500;
+
+/** A run's directory, open for writing. */
+export class RunDirectory implements Disposable {
+  readonly path: string;
+  readonly #metrics: Deno.FsFile;
+  #board: Deno.FsFile | undefined;
+  /** What TensorBoard is not shown yet, and when it was last shown something, in milliseconds. */
+  #unshown: Told[] = [];
+  #shownAt = performance.now();
+  /** How many checkpoints stay under their step. */
+  readonly #keep: number;
+  #saved: number | undefined;
+  /** The directories that were made for it. */
+  readonly #made: MadeDirectories;
+  #closed = false;
+
+  private constructor(
+    path: string,
+    { metrics, keep, savedStep, made }: {
+      readonly metrics: Deno.FsFile;
+      readonly keep: number;
+      readonly savedStep: number | undefined;
+      readonly made: MadeDirectories;
+    },
+  ) {
+    this.path = path;
+    this.#metrics = metrics;
+    this.#keep = keep;
+    this.#saved = savedStep;
+    this.#made = made;
+  }
+
+  /**
+   * Refuses a directory that something is in.
+   *
+   * @throws {CommandError} if there is, or if `path` is a file
+   */
+  static async checkFree(path: string): Promise<void> {
+    let entries: Deno.DirEntry[];
+    try {
+      entries = await Array.fromAsync(Deno.readDir(path));
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return;
+      throw cannotWrite(path, error);
+    }
+    const [entry] = entries;
+    if (entry !== undefined) throw taken(path, entry.name);
+  }
+
+  /**
+   * Opens the directory of a new run, or of one that goes on: then events are
+   * added to those that are kept. No other process can, until it is disposed of.
+   *
+   * @param config what `config.json` is to say
+   * @param history what is kept of what the run told before
+   * @param keep how many checkpoints stay under their step, besides the last
+   * @param orNext whether a new run may take `PATH-2`, `PATH-3`, … where another run has the name
+   * @throws {CommandError} if it cannot be written to, or another process trains into it
+   */
+  static async open(
+    path: string,
+    { config, history, keep = 0, orNext = false }: {
+      readonly config: object;
+      readonly history?: RunHistory | undefined;
+      readonly keep?: number;
+      readonly orNext?: boolean;
+    },
+  ): Promise<RunDirectory> {
+    const isNew = history === undefined;
+    const made = await MadeDirectories.make(
+      isNew && orNext ? dirname(path) : path,
+    );
+    if (isNew && orNext) path = await claimName(path, made);
+    let directory: RunDirectory | undefined;
+    try {
+      directory = new RunDirectory(path, {
+        metrics: isNew
+          ? await openMetrics(path, { createNew: true })
+          : await reopenMetrics(path, history),
+        keep,
+        savedStep: history?.step,
+        made,
+      });
+      const json = `${JSON.stringify(config, null, 2)}\n`;
+      await replaceFile(
+        join(path, files.config),
+        new TextEncoder().encode(json),
+      );
+      const board = join(path, files.board);
+      if (isNew) await replaceFile(board, fileHeader(now()));
+      directory.#board = await writing(
+        board,
+        () => Deno.open(board, { append: true }),
+      );
+      return directory;
+    } catch (error) {
+      if (isNew) directory?.discard();
+      directory?.[Symbol.dispose]();
+      made[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Where the last state is. */
+  get checkpointPath(): string {
+    return join(this.path, files.checkpoint);
+  }
+
+  /** What is left of the run, in words. */
+  async remains(): Promise<string> {
+    if (this.#saved === undefined) return "no checkpoint was written yet";
+    return !await exists(this.checkpointPath)
+      ? `${this.checkpointPath} is gone`
+      : `${this.checkpointPath} holds the state after step ${this.#saved}`;
+  }
+
+  /** Replaces the checkpoint. */
+  async saveCheckpoint(bytes: Uint8Array, step: number): Promise<void> {
+    await replaceFile(this.checkpointPath, bytes);
+    this.#saved = step;
+    if (this.#keep > 0) await this.#keepCheckpoint(step);
+  }
+
+  /** Gives the checkpoint a second name, and takes it from the oldest that has one too many. */
+  async #keepCheckpoint(step: number): Promise<void> {
+    const name = `checkpoint-${String(step).padStart(6, "0")}.safetensors`;
+    const path = join(this.path, name);
+    await writing(path, async () => {
+      await ifThere(path, Deno.remove(path));
+      try {
+        // The file is only ever replaced, so a link keeps what it is now.
+        await Deno.link(this.checkpointPath, path);
+      } catch (error) {
+        if (error instanceof Deno.errors.NotFound) throw error;
+        // A file system without links.
+        await replaceFile(path, await Deno.readFile(this.checkpointPath));
+      }
+      const entries = await Array.fromAsync(Deno.readDir(this.path));
+      const kept = entries.map(({ name }) => name)
+        .filter((name) => /^checkpoint-\d+\.safetensors$/.test(name))
+        .toSorted((a, b) => stepOf(a) - stepOf(b));
+      for (const old of kept.slice(0, -this.#keep)) {
+        await Deno.remove(join(this.path, old));
+      }
+    });
+  }
+
+  /**
+   * Replaces the weights with the lowest validation loss.
+   *
+   * @param aside whether the earlier ones stay under another name, as their loss is of other tokens
+   */
+  async saveBest(bytes: Uint8Array, aside: boolean): Promise<void> {
+    const path = join(this.path, files.best);
+    if (aside) {
+      const earlier = join(this.path, files.earlierBest);
+      await writing(earlier, () => ifThere(path, Deno.rename(path, earlier)));
+    }
+    await replaceFile(path, bytes);
+  }
+
+  /** Adds an event, with the time, and gives its line. */
+  async record<Event extends Told>(event: Event): Promise<string> {
+    const told = { ...event, time: now() };
+    // JSON has no NaN and no Infinity: they become null.
+    const line = `${JSON.stringify(told)}\n`;
+    await writing(
+      join(this.path, files.metrics),
+      () => writeAllSync(this.#metrics, new TextEncoder().encode(line)),
+    );
+    this.#unshown.push(told);
+    const waited = performance.now() - this.#shownAt;
+    if (event.event !== "step" || waited > SHOW_MS) await this.#showBoard();
+    return line;
+  }
+
+  /** Writes what TensorBoard is to see. Should that be lost, the lines have it too. */
+  async #showBoard(): Promise<void> {
+    const records = this.#unshown.map(recordOf)
+      .filter((record) => record !== undefined);
+    this.#unshown = [];
+    this.#shownAt = performance.now();
+    await writing(
+      join(this.path, files.board),
+      () => writeAllSync(this.#board!, concat(records)),
+    );
+  }
+
+  /** Adds a sample. */
+  async addSample(step: number, text: string): Promise<void> {
+    const path = join(this.path, files.samples);
+    await writing(
+      path,
+      () => Deno.writeTextFile(path, sampleEntry(step, text), { append: true }),
+    );
+  }
+
+  /** Removes the files of a new run that took no step, and the directories that were made for it. */
+  discard(): void {
+    this[Symbol.dispose]();
+    for (const name of [files.metrics, files.board, files.config]) {
+      try {
+        Deno.removeSync(join(this.path, name));
+      } catch {
+        // The error that ended the run says more.
+      }
+    }
+    this.#made[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#metrics.close();
+    this.#board?.close();
+  }
+}
+
+/** Makes a directory that was not there: `path`, or the first of `path-2`, `path-3`, … that is free. */
+async function claimName(path: string, made: MadeDirectories): Promise<string> {
+  for (let count = 1;; count++) {
+    const name = count === 1 ? path : `${path}-${count}`;
+    if (await writing(name, () => made.add(name))) return name;
+  }
+}
+
+/** The step in the name of a checkpoint that was kept. */
+function stepOf(name: string): number {
+  return Number(/\d+/.exec(name)![0]);
+}
+
+/** Whether a run has written a checkpoint. */
+export async function hasCheckpoint(path: string): Promise<boolean> {
+  return await exists(join(path, files.checkpoint));
+}
+
+/** What `samples.txt` says of one sample. */
+function sampleEntry(step: number, text: string): string {
+  return `--- step ${step}\n${text}\n\n`;
+}
+
+/**
+ * Opens the file of events and locks it, as long as it is open. That a new run makes it,
+ * and that it is locked, is what keeps two from sharing a directory.
+ */
+async function openMetrics(
+  path: string,
+  options: { readonly createNew: boolean },
+): Promise<Deno.FsFile> {
+  const metrics = join(path, files.metrics);
+  return await writing(metrics, async () => {
+    let file: Deno.FsFile;
+    try {
+      file = await Deno.open(metrics, {
+        append: true,
+        create: true,
+        ...options,
+      });
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+      throw taken(path, files.metrics);
+    }
+    if (await file.tryLock(true)) return file;
+    file.close();
+    throw new CommandError(
+      `Cannot resume ${path}: another process is training into it`,
+    );
+  });
+}
+
+/**
+ * Replaces what a run told by what is kept of it: events, samples, and their numbers for TensorBoard.
+ *
+ * @returns the file of events
+ */
+async function reopenMetrics(
+  path: string,
+  { keeps, added }: RunHistory,
+): Promise<Deno.FsFile> {
+  // Locked until the new file is: nobody else replaces it.
+  using _locked = await openMetrics(path, { createNew: false });
+  using metrics = await Replacement.begin(join(path, files.metrics));
+  using samples = await Replacement.begin(join(path, files.samples));
+  using board = await Replacement.begin(join(path, files.board));
+  const encoder = new TextEncoder();
+  let begun = false;
+  const keep = (line: string, event: Told) => {
+    metrics.write(encoder.encode(`${line}\n`));
+    const text = sampleOf(event);
+    if (text) samples.write(encoder.encode(sampleEntry(event.step, text)));
+    if (!begun) board.write(fileHeader(event.time ?? now()));
+    begun = true;
+    board.write(recordOf(event) ?? new Uint8Array());
+  };
+  for await (
+    const { line, event } of readEventLines(join(path, files.metrics))
+  ) {
+    if (keeps(event)) keep(line, event);
+  }
+  if (added !== undefined) keep(JSON.stringify(added), added);
+  if (!begun) board.write(fileHeader(now()));
+  await Replacement.commit([metrics, samples, board]);
+  return await openMetrics(path, { createNew: false });
+}
+
+/** The text of a sample's event; undefined for other events. */
+function sampleOf(
+  event: Told & { prompt?: string; text?: string },
+): string | undefined {
+  if (event.event !== "sample") return undefined;
+  return `${event.prompt ?? ""}${event.text ?? ""}`;
+}
+
+function taken(path: string, name: string): CommandError {
+  return new CommandError(
+    `Cannot train into ${path}: it exists and holds ${name}`,
+    `--out names another directory, --resume ${path} goes on with a run`,
+  );
+}
+
+/** A run's `config.json` does not hold a JSON object. */
+export class DamagedConfigError extends CommandError {
+  override readonly name = "DamagedConfigError";
+}
+
+/**
+ * Reads a run's `config.json`; undefined if there is none.
+ *
+ * @throws {DamagedConfigError} if it does not hold a JSON object
+ * @throws {CommandError} if it is there and cannot be read
+ */
+export async function readRunConfig(
+  path: string,
+): Promise<Record<string, unknown> | undefined> {
+  const file = join(path, files.config);
+  const text = await ifThere(file, Deno.readTextFile(file));
+  if (text === undefined) return undefined;
+  try {
+    const config = JSON.parse(text);
+    const isObject = typeof config === "object" && config !== null;
+    if (isObject && !Array.isArray(config)) return config;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  throw new DamagedConfigError(`Cannot read ${file}: it is not a JSON object`);
+}

@@ -1,0 +1,289 @@
+/** Reads and replaces files. A file that cannot be read is never taken for one that is not there. */
+
+import { dirname } from "@std/path";
+import { CommandError, reasonOf } from "../command/errors.ts";
+import { concat } from "./event_file.ts";
+
+/**
+ * Awaits a file operation; undefined if there is no such file.
+ *
+ * @param path the file, for the message
+ * @throws {CommandError} for every other failure: permission denied, a directory, a broken disk
+ */
+export async function ifThere<Value>(
+  path: string,
+  operation: Promise<Value>,
+): Promise<Value | undefined> {
+  try {
+    return await operation;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new CommandError(`Cannot read ${path}: ${reasonOf(error)}`);
+  }
+}
+
+/**
+ * Returns true if there is something at `path`.
+ *
+ * @throws {CommandError} if that cannot be found out
+ */
+export async function exists(path: string): Promise<boolean> {
+  return await ifThere(path, Deno.stat(path)) !== undefined;
+}
+
+/** Bytes in a line at most: a string holds 2^29 - 24 UTF-16 units. */
+const MAX_LINE = 2 ** 28;
+
+/**
+ * Yields the lines of a file, of any length, without holding more than one of them and a
+ * piece of the file; undefined in place of a line that is not UTF-8. Yields nothing if there is no such file.
+ *
+ * @throws {CommandError} if the file cannot be read, or has a line longer than 2^28 bytes
+ */
+export async function* readLines(
+  path: string,
+): AsyncGenerator<string | undefined> {
+  for await (const lines of readLineGroups(path)) yield* lines;
+}
+
+/** Yields the same lines as {@linkcode readLines}, those of a piece of the file together: a wait for each is slow. */
+export async function* readLineGroups(
+  path: string,
+): AsyncGenerator<(string | undefined)[]> {
+  using file = await ifThere(path, Deno.open(path));
+  if (file === undefined) return;
+  const piece = new Uint8Array(2 ** 18);
+  let held: Uint8Array[] = [];
+  let size = 0;
+  for (;;) {
+    const count = await ifThere(path, file.read(piece));
+    if (count === undefined || count === null) break;
+    const bytes = piece.subarray(0, count);
+    const ended = bytes.lastIndexOf(0x0a);
+    if (ended >= 0) {
+      yield linesOf(concat([...held, bytes.subarray(0, ended)]));
+      held = [];
+      size = 0;
+    }
+    const rest = bytes.slice(ended + 1);
+    held.push(rest);
+    size += rest.length;
+    if (size > MAX_LINE) {
+      throw new CommandError(
+        `Cannot read ${path}: a line has more than ${MAX_LINE} bytes`,
+      );
+    }
+  }
+  if (size > 0) yield linesOf(concat(held));
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** The lines of some bytes; undefined in place of one that is not UTF-8. */
+function linesOf(bytes: Uint8Array): (string | undefined)[] {
+  const whole = decoded(bytes);
+  if (whole !== undefined) return whole.split("\n");
+  const lines: (string | undefined)[] = [];
+  for (let start = 0; start <= bytes.length;) {
+    const end = bytes.indexOf(0x0a, start);
+    const line = bytes.subarray(start, end < 0 ? bytes.length : end);
+    lines.push(decoded(line));
+    start += line.length + 1;
+  }
+  return lines;
+}
+
+function decoded(bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes);
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Writes a file beside and renames it, so that there is always a whole one.
+ *
+ * @throws {CommandError} if it cannot be written; then the old file, if any, is as it was
+ */
+export async function replaceFile(
+  path: string,
+  content: Uint8Array,
+): Promise<void> {
+  using file = await Replacement.begin(path);
+  file.write(content);
+  await Replacement.commit([file]);
+}
+
+/** A file that is written beside the one that it will replace. */
+export class Replacement implements Disposable {
+  readonly #path: string;
+  readonly #file: Deno.FsFile;
+  /** Pieces not yet written: a system call for each line would be slow. */
+  readonly #held = new Uint8Array(2 ** 16);
+  #size = 0;
+  #isCommitted = false;
+
+  private constructor(path: string, file: Deno.FsFile) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /** @throws {CommandError} if no file can be written there */
+  static async begin(path: string): Promise<Replacement> {
+    const options = { write: true, create: true, truncate: true };
+    return await writing(
+      path,
+      async () =>
+        new Replacement(path, await Deno.open(`${path}.partial`, options)),
+    );
+  }
+
+  /**
+   * Adds a piece.
+   *
+   * @throws {CommandError} if it cannot be written
+   */
+  write(piece: Uint8Array): void {
+    if (this.#size + piece.length > this.#held.length) this.#flush();
+    if (piece.length > this.#held.length) return this.#writeAll(piece);
+    this.#held.set(piece, this.#size);
+    this.#size += piece.length;
+  }
+
+  #flush(): void {
+    this.#writeAll(this.#held.subarray(0, this.#size));
+    this.#size = 0;
+  }
+
+  #writeAll(bytes: Uint8Array): void {
+    try {
+      writeAllSync(this.#file, bytes);
+    } catch (error) {
+      throw cannotWrite(this.#path, error);
+    }
+  }
+
+  /**
+   * Puts files in the places of the old ones, once all of them are written.
+   *
+   * @throws {CommandError} if that cannot be
+   */
+  static async commit(files: readonly Replacement[]): Promise<void> {
+    for (const file of files) {
+      file.#flush();
+      // Or a crash of the machine could leave the new name with no content.
+      await writing(file.#path, () => file.#file.sync());
+    }
+    for (const file of files) {
+      const path = file.#path;
+      await writing(path, () => Deno.rename(`${path}.partial`, path));
+      file.#isCommitted = true;
+    }
+  }
+
+  /** Closes the file, and removes it unless it is in its place. */
+  [Symbol.dispose](): void {
+    this.#file.close();
+    if (this.#isCommitted) return;
+    try {
+      Deno.removeSync(`${this.#path}.partial`);
+    } catch {
+      // An error that is on its way says more.
+    }
+  }
+}
+
+/**
+ * Writes and waits in place. Steps come many a second, and who awaits a write waits for a thread
+ * to find a core that the engine leaves free.
+ */
+export function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
+  while (bytes.length > 0) bytes = bytes.subarray(file.writeSync(bytes));
+}
+
+/** Directories that were made. Those that are still empty are removed when this is disposed of. */
+export class MadeDirectories implements Disposable {
+  /** The lowest first. */
+  readonly #paths: string[] = [];
+
+  /**
+   * Makes a directory and those above it, as far as they are missing.
+   *
+   * @throws {CommandError} if that cannot be; then none of them is left
+   */
+  static async make(path: string): Promise<MadeDirectories> {
+    const made = new MadeDirectories();
+    try {
+      await writing(path, () => made.#ensure(path));
+    } catch (error) {
+      made[Symbol.dispose]();
+      throw error;
+    }
+    return made;
+  }
+
+  async #ensure(path: string): Promise<void> {
+    const above = dirname(path);
+    try {
+      if (await this.add(path)) return;
+    } catch (error) {
+      const isMissing = error instanceof Deno.errors.NotFound;
+      if (!isMissing || above === "." || above === path) throw error;
+      await this.#ensure(above);
+      return await this.#ensure(path);
+    }
+    if ((await Deno.stat(path)).isDirectory) return;
+    throw new CommandError(`Cannot write ${path}: it is a file`);
+  }
+
+  /** Makes a directory in one that is there; returns false if something has its name. */
+  async add(path: string): Promise<boolean> {
+    try {
+      await Deno.mkdir(path);
+    } catch (error) {
+      if (error instanceof Deno.errors.AlreadyExists) return false;
+      throw error;
+    }
+    this.#paths.unshift(path);
+    return true;
+  }
+
+  [Symbol.dispose](): void {
+    for (const path of this.#paths) {
+      try {
+        Deno.removeSync(path);
+      } catch {
+        return; // It is not empty, and so are those above it.
+      }
+    }
+  }
+}
+
+/**
+ * Runs an action that writes to `path`.
+ *
+ * @throws {CommandError} if it fails
+ */
+export async function writing<Value>(
+  path: string,
+  action: () => Value | Promise<Value>,
+): Promise<Value> {
+  try {
+    return await action();
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+/** Returns the error that says that `path` cannot be written. */
+export function cannotWrite(path: string, error: unknown): CommandError {
+  if (error instanceof CommandError) return error;
+  const missing = error instanceof Deno.errors.NotFound;
+  return new CommandError(
+    `Cannot write ${path}: ${
+      missing ? "there is no such directory" : reasonOf(error)
+    }`,
+  );
+}

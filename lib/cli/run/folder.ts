@@ -1,0 +1,60 @@
+/** The folder that runs are in: a name for a new one, and finding those that are there. */
+
+import { join } from "@std/path";
+import { CommandError } from "../command/errors.ts";
+import { ifThere } from "./files.ts";
+import { files } from "./directory.ts";
+import { warn } from "../terminal/terminal.ts";
+
+/** Where runs are if nothing else is said. */
+export const RUNS = "runs";
+
+/** A name for a new run: the preset and the local time. */
+export function newRunPath(preset: string, now: Date = new Date()): string {
+  const two = (value: number) => String(value).padStart(2, "0");
+  const date = [now.getFullYear(), now.getMonth() + 1, now.getDate()];
+  const time = [now.getHours(), now.getMinutes(), now.getSeconds()];
+  return join(
+    RUNS,
+    `${preset}-${date.map(two).join("")}-${time.map(two).join("")}`,
+  );
+}
+
+/**
+ * The paths of a folder's folders that are not hidden, links to folders included; undefined if there is no such folder.
+ *
+ * @throws {CommandError} if it cannot be read
+ */
+export async function foldersIn(
+  folder: string,
+): Promise<string[] | undefined> {
+  const entries = await ifThere(folder, Array.fromAsync(Deno.readDir(folder)));
+  if (entries === undefined) return undefined;
+  const folders: string[] = [];
+  for (const { name, isFile, isSymlink } of entries) {
+    const path = join(folder, name);
+    // What is wrong with a broken link is said by whoever reads what is in it.
+    const isLinkToFile = isSymlink &&
+      await Deno.stat(path).then(({ isFile }) => isFile, () => false);
+    const isHidden = name.startsWith(".");
+    if (!isFile && !isLinkToFile && !isHidden) folders.push(path);
+  }
+  return folders;
+}
+
+/** The run in `runs/` whose checkpoint is the newest. What cannot be read is left out with a warning. */
+export async function newestRun(): Promise<string | undefined> {
+  let newest: { path: string; time: number } | undefined;
+  for (const path of await foldersIn(RUNS) ?? []) {
+    const file = join(path, files.checkpoint);
+    try {
+      const info = await ifThere(file, Deno.stat(file));
+      const time = info?.mtime?.getTime() ?? -Infinity;
+      if (time > (newest?.time ?? -Infinity)) newest = { path, time };
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      warn(error.message);
+    }
+  }
+  return newest?.path;
+}

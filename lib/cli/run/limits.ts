@@ -1,0 +1,71 @@
+/** When a run is over before its last step: its time is up, or nothing gets better any more. */
+
+import { tokensWithin } from "../../text/dataset.ts";
+import type { TrainEvent } from "../../train/events.ts";
+import { CommandError } from "../command/errors.ts";
+import { lowestAfter, type LowestLoss } from "./history.ts";
+import type { RunOptions } from "../command/run_options.ts";
+import type { TrainingSetup } from "../verbs/training_setup.ts";
+
+/** When the command has to be over, on the clock of `performance.now()`, which began with the process. */
+export function deadlineOf({ maxTime }: Pick<RunOptions, "maxTime">): number {
+  return 1000 * (maxTime ?? Infinity);
+}
+
+/** The signal, aborted too when the command has to be over: for what comes before training. */
+export function inTime(
+  signal: AbortSignal,
+  options: Pick<RunOptions, "maxTime">,
+): AbortSignal {
+  const left = deadlineOf(options) - performance.now();
+  if (left === Infinity) return signal;
+  const late = new AbortController();
+  const error = new CommandError(
+    `Cannot train in --max-time ${options.maxTime}s: reading the text takes longer`,
+    "--max-time counts from the start of the command",
+  );
+  const timer = setTimeout(
+    () => late.abort(error),
+    Math.min(left, 2 ** 31 - 1),
+  );
+  Deno.unrefTimer(timer);
+  return AbortSignal.any([signal, late.signal]);
+}
+
+/** Tokens that each evaluation of a run measures, if there is time for all. */
+export function measuredTokens(
+  { dataset, options }: Pick<TrainingSetup, "dataset" | "options">,
+): number {
+  const limit = options.evalTokens || Infinity;
+  return tokensWithin(limit, { length: dataset.size("val") }, dataset);
+}
+
+/** Watches the events of one run for evaluations that get no better. */
+export class Limits {
+  readonly #patience: number;
+  readonly #tokens: number;
+  #lowest: LowestLoss | undefined;
+
+  /** Takes up what a resumed run emitted before: its patience does not begin anew. */
+  constructor(
+    setup: Pick<TrainingSetup, "dataset" | "options" | "resumed">,
+  ) {
+    this.#patience = setup.options.patience ?? Infinity;
+    this.#tokens = measuredTokens(setup);
+    this.#lowest = setup.resumed?.history.lowest.get(this.#tokens);
+  }
+
+  /** Why the run shall stop at an event, in words; undefined if it shall not. */
+  reachedAt(event: TrainEvent): string | undefined {
+    // One that time cut short does not compare with the others.
+    if (event.event !== "eval" || event.tokens !== this.#tokens) {
+      return undefined;
+    }
+    this.#lowest = lowestAfter(this.#lowest, event.valLoss);
+    const { loss, evalsSince } = this.#lowest;
+    if (evalsSince < this.#patience) return undefined;
+    return `no evaluation of the last ${this.#patience} had a lower loss than ${
+      loss.toFixed(4)
+    }`;
+  }
+}

@@ -1,0 +1,150 @@
+/** A run in short, from its files: for `list` and `info`. */
+
+import { basename, join, resolve } from "@std/path";
+import { modelConfig } from "../../config.ts";
+import { type PresetName, presets } from "../../presets.ts";
+import { CommandError } from "../command/errors.ts";
+import { ifThere } from "./files.ts";
+import { commandLine } from "../command/program.ts";
+import { files, readRunConfig } from "./directory.ts";
+import { readEventLines } from "./events.ts";
+
+/** How a run is, as far as its files say: `unknown` if it has no events. */
+export type RunState =
+  | "running"
+  | "finished"
+  | "stopped"
+  | "failed"
+  | "unknown";
+
+/** A run in short. What its files do not say is null. */
+export interface RunSummary {
+  /** The name of its directory. */
+  readonly name: string;
+  readonly path: string;
+  /** The preset whose architecture it has; `custom` if it has another. */
+  readonly preset: PresetName | "custom";
+  readonly state: RunState;
+  /** Why it stopped or failed, in words. */
+  readonly why: string | null;
+  readonly step: number;
+  readonly maxSteps: number | null;
+  /** Of the last step's batch, in nats per token. */
+  readonly loss: number | null;
+  /** The last evaluation's losses, in nats per token, and its step. */
+  readonly trainLoss: number | null;
+  readonly valLoss: number | null;
+  readonly evalStep: number | null;
+  /** The lowest validation loss, and its step. */
+  readonly bestValLoss: number | null;
+  readonly bestStep: number | null;
+  /** When it began, in ISO 8601. */
+  readonly began: string | null;
+  /** The command that made it. */
+  readonly command: string | null;
+  /** Size of its files. */
+  readonly bytes: number;
+}
+
+/**
+ * Reads what a run's files say of it in short.
+ *
+ * @throws {CommandError} if `path` is not a run's directory, or one of its files cannot be read
+ */
+export async function readRunSummary(path: string): Promise<RunSummary> {
+  const config = await readRunConfig(path);
+  if (config === undefined) {
+    throw new CommandError(
+      `Cannot read ${path}: it is not a run, as it has no ${files.config}`,
+    );
+  }
+  const metrics = join(path, files.metrics);
+  const locked = await isLocked(metrics);
+  let step = 0;
+  let last: Event | undefined;
+  let lastEval: Event | undefined;
+  let best: Event | undefined;
+  let ended: Event | undefined;
+  for await (const { event } of readEventLines(metrics, { lastStep: true })) {
+    step = Math.max(step, event.step);
+    if (event.event === "step") last = event;
+    if (event.event === "start") ended = undefined;
+    if (event.event === "end") ended = event;
+    if (event.event !== "eval") continue;
+    lastEval = event;
+    const lowest = numberOf(best?.["valLoss"]) ?? Infinity;
+    if ((numberOf(event["valLoss"]) ?? Infinity) < lowest) best = event;
+  }
+  const { train, command, began } = config;
+  return {
+    name: basename(resolve(path)),
+    path,
+    preset: presetOf(Object(config["model"])),
+    state: locked === undefined
+      ? "unknown"
+      : locked
+      ? "running"
+      : stateOf(ended?.["reason"]),
+    why: locked ? null : textOf(ended?.["message"] ?? ended?.["why"]),
+    step,
+    maxSteps: numberOf(Object(train)["maxSteps"]),
+    loss: numberOf(last?.["loss"]),
+    trainLoss: numberOf(lastEval?.["trainLoss"]),
+    valLoss: numberOf(lastEval?.["valLoss"]),
+    evalStep: lastEval?.step ?? null,
+    bestValLoss: numberOf(best?.["valLoss"]),
+    bestStep: best?.step ?? null,
+    began: textOf(began),
+    command: Array.isArray(command) ? commandLine(command.map(String)) : null,
+    bytes: await sizeOf(path),
+  };
+}
+
+/** An event, whose fields may be anything. */
+type Event = { readonly step: number } & Readonly<Record<string, unknown>>;
+
+function numberOf(value: unknown): number | null {
+  return typeof value === "number" ? value : null;
+}
+
+function textOf(value: unknown): string | null {
+  return typeof value === "string" ? value : null;
+}
+
+/** The preset whose architecture a model has, whatever its vocabulary. */
+function presetOf(model: Record<string, unknown>): RunSummary["preset"] {
+  const names = Object.keys(presets) as PresetName[];
+  return names.find((name) => {
+    const wanted = modelConfig({ ...presets[name].model, vocabSize: 1 });
+    return Object.entries(wanted).every(([field, value]) =>
+      field === "vocabSize" || model[field] === value
+    );
+  }) ?? "custom";
+}
+
+/** A run that is not running and wrote no end was killed. */
+function stateOf(reason: unknown): RunState {
+  if (reason === "done") return "finished";
+  return reason === "failed" ? "failed" : "stopped";
+}
+
+/** Whether a process writes to a file of events; undefined if there is none. */
+async function isLocked(metrics: string): Promise<boolean | undefined> {
+  using file = await ifThere(metrics, Deno.open(metrics));
+  return file && !await ifThere(metrics, file.tryLock(false));
+}
+
+/** Bytes of the files in a directory; what has two names counts once. */
+async function sizeOf(path: string): Promise<number> {
+  const entries = await ifThere(path, Array.fromAsync(Deno.readDir(path)));
+  const seen = new Set<number>();
+  let bytes = 0;
+  for (const { name, isFile } of entries ?? []) {
+    const file = join(path, name);
+    const info = isFile ? await ifThere(file, Deno.stat(file)) : undefined;
+    if (info === undefined || (info.ino && seen.has(info.ino))) continue;
+    if (info.ino) seen.add(info.ino);
+    bytes += info.size;
+  }
+  return bytes;
+}

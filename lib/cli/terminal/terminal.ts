@@ -1,0 +1,165 @@
+/**
+ * The two streams: standard output, which is the product, and standard error,
+ * which is for people and never a reason to fail. The status line is redrawn on
+ * a terminal only; what it says is made in `progress.ts`.
+ */
+
+import {
+  CommandError,
+  OutputClosedError,
+  reasonOf,
+} from "../command/errors.ts";
+
+const encoder = new TextEncoder();
+
+/**
+ * Writes to standard output; resolves when it is out.
+ *
+ * @throws {OutputClosedError} if nobody reads it any more
+ * @throws {CommandError} if it cannot be written for another reason, as on a full disk
+ */
+export async function writeOutput(text: string): Promise<void> {
+  let rest = encoder.encode(text);
+  try {
+    while (rest.length > 0) {
+      rest = rest.subarray(await Deno.stdout.write(rest));
+    }
+  } catch (cause) {
+    if (cause instanceof Deno.errors.BrokenPipe) {
+      throw new OutputClosedError("Standard output is closed", { cause });
+    }
+    throw new CommandError(
+      `Cannot write to standard output: ${reasonOf(cause)}`,
+    );
+  }
+}
+
+/** Writes to standard error, if anyone is there. */
+export function writeError(text: string): void {
+  let rest = encoder.encode(text);
+  try {
+    while (rest.length > 0) rest = rest.subarray(Deno.stderr.writeSync(rest));
+  } catch {
+    // Whoever closed standard error does not want to know.
+  }
+}
+
+/**
+ * Text as a terminal may have it: control characters, which could move the cursor
+ * or worse, become their pictures (U+2400 and on). Line ends and tabs stay.
+ */
+export function visible(text: string): string {
+  // deno-lint-ignore no-control-regex -- these are what it is about
+  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, (char) => {
+    const code = char.charCodeAt(0);
+    if (code < 0x20) return String.fromCharCode(0x2400 + code);
+    return code === 0x7f ? "\u2421" : "\ufffd";
+  });
+}
+
+/** A model's text as standard output gets it: as it is, but for control characters on a terminal. */
+export function forOutput(text: string): string {
+  return Deno.stdout.isTerminal() ? visible(text) : text;
+}
+
+/** Whether standard error can be redrawn. */
+export function canRedraw(): boolean {
+  return Deno.stderr.isTerminal() && Deno.env.get("TERM") !== "dumb";
+}
+
+/**
+ * Whether the terminal shows more than ASCII: the locale says UTF-8 (POSIX: `LC_ALL`, else `LC_CTYPE`, else
+ * `LANG`; empty ones count for nothing), and on Windows, which has none, the terminal is one of those that do.
+ */
+export function showsUnicode(
+  variable: (name: string) => string | undefined = (name) => Deno.env.get(name),
+  os: string = Deno.build.os,
+): boolean {
+  if (variable("TERM") === "dumb") return false;
+  if (os === "windows") {
+    return Boolean(variable("WT_SESSION") || variable("TERM_PROGRAM"));
+  }
+  const locale = variable("LC_ALL") || variable("LC_CTYPE") ||
+    variable("LANG") || "";
+  return /utf-?8/i.test(locale);
+}
+
+/** Text in bold, where that can be seen and nobody objects (no-color.org). */
+export function bold(text: string): string {
+  return canRedraw() && !Deno.noColor ? `\x1b[1m${text}\x1b[22m` : text;
+}
+
+/** Writes a line on standard error about what is not as it should be, and goes on. */
+export function warn(text: string): void {
+  writeError(`${bold("warning:")} ${visible(text)}\n`);
+}
+
+/** The colours of curves, the first one modest. */
+const TINTS = [90, 36];
+
+/** Text in the colour of a curve, where nobody objects (no-color.org). */
+export function tinted(text: string, curve: number): string {
+  return Deno.noColor ? text : `\x1b[${TINTS[curve] ?? 39}m${text}\x1b[39m`;
+}
+
+/** Room on the terminal; 80 columns and 24 rows if it does not tell. */
+export function room(): { columns: number; rows: number } {
+  try {
+    const { columns, rows } = Deno.consoleSize();
+    return { columns: columns || 80, rows: rows || 24 };
+  } catch {
+    return { columns: 80, rows: 24 };
+  }
+}
+
+/** The shortest time between two drawings, in milliseconds. */
+const REDRAW_MS = 80;
+
+/** Columns that stay free at the right, for the ^C that a terminal writes: a line that wraps cannot be redrawn. */
+const MARGIN = 3;
+
+/** The last line of a terminal, or a few, redrawn in place. Nothing at all where it cannot be. */
+export class StatusLine {
+  readonly #enabled: boolean;
+  /** Lines on the terminal. */
+  #drawn = 0;
+  #drawnAt = -Infinity;
+
+  constructor(enabled: boolean) {
+    this.#enabled = enabled;
+  }
+
+  /** Draws what `text` gives for the terminal's width and height, unless that was done a moment ago. */
+  show(
+    text: (width: number, height: number) => string,
+    { now = false }: { readonly now?: boolean } = {},
+  ): void {
+    if (!this.#enabled) return;
+    const time = performance.now();
+    if (!now && time - this.#drawnAt < REDRAW_MS) return;
+    const { columns, rows } = room();
+    const lines = text(columns - MARGIN, rows).split("\n");
+    // In one piece, so that nothing flickers.
+    writeError(this.#back() + lines.join("\n"));
+    this.#drawn = lines.length;
+    this.#drawnAt = time;
+  }
+
+  /** Takes the lines away, before something else is written. */
+  clear(): void {
+    if (this.#drawn > 0) writeError(this.#back());
+    this.leave();
+  }
+
+  /** Leaves the lines where they are, as something else was written below them. */
+  leave(): void {
+    this.#drawn = 0;
+    this.#drawnAt = -Infinity;
+  }
+
+  /** To the first of the lines, with nothing left below. */
+  #back(): string {
+    const up = this.#drawn > 1 ? `\x1b[${this.#drawn - 1}A` : "";
+    return `\r${up}\x1b[J`;
+  }
+}

@@ -1,0 +1,14 @@
+/** What a text begins with when nobody says: a model needs a token to start from. */
+
+import type { Tokenizer } from "../../text/tokenizer.ts";
+
+/** A line end; for a vocabulary without one, its first character. */
+export function opening(tokenizer: Tokenizer): string {
+  try {
+    tokenizer.encode("\n");
+    return "\n";
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return tokenizer.decode([0]);
+  }
+}

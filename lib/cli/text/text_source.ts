@@ -1,0 +1,233 @@
+/** Where text comes from: files, folders, standard input. Bytes come out, in pieces. */
+
+import { join } from "@std/path";
+import { CommandError, reasonOf } from "../command/errors.ts";
+import { PlainTextDecoder } from "./plain_text.ts";
+
+/** What `--data` and `--prompt` call standard input. */
+export const STDIN = "-";
+
+/** Ends of the names of the files that are read of a folder. */
+export const textExtensions: readonly string[] = [
+  ".txt",
+  ".text",
+  ".md",
+  ".markdown",
+];
+
+/** Bytes that can be read more than once, from their beginning. */
+export interface TextSource {
+  /** What messages call it. */
+  readonly name: string;
+  /** Its size in bytes. */
+  readonly bytes: number;
+  /** Reads it; a piece is valid until the next one is asked for. */
+  pieces(size: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+/** Sources, and what is to be done when they are not needed any more. */
+export interface OpenSources extends AsyncDisposable {
+  readonly sources: readonly TextSource[];
+}
+
+/** A source that is in memory already. */
+export function memorySource(name: string, bytes: Uint8Array): TextSource {
+  return {
+    name,
+    bytes: bytes.length,
+    async *pieces(size) {
+      for (let at = 0; at < bytes.length; at += size) {
+        yield bytes.subarray(at, at + size);
+      }
+    },
+  };
+}
+
+/**
+ * Finds the text that a path names: a file, the text files of a folder in the order of their
+ * paths, or standard input. What can be read only once, as a pipe, is copied to a temporary file.
+ *
+ * @throws {Error} if there is no text; the message is the reason alone
+ */
+export async function openSources(
+  path: string,
+  signal: AbortSignal,
+): Promise<OpenSources> {
+  if (path === STDIN) {
+    return await spool("standard input", Deno.stdin, signal);
+  }
+  const { isFile, isDirectory, isCharDevice, isBlockDevice, size } = await Deno
+    .stat(path);
+  if (isCharDevice || isBlockDevice) throw new Error("it is a device");
+  if (isFile) return lasting([fileSource(path, { name: path, size })]);
+  if (isDirectory) return lasting(await folderSources(path, signal));
+  using pipe = await orAborted(Deno.open(path), signal);
+  return await spool(path, pipe, signal);
+}
+
+function lasting(sources: readonly TextSource[]): OpenSources {
+  return { sources, async [Symbol.asyncDispose]() {} };
+}
+
+function fileSource(
+  path: string,
+  { name, size: bytes }: { readonly name: string; readonly size: number },
+): TextSource {
+  return {
+    name,
+    bytes,
+    async *pieces(size, signal) {
+      try {
+        using file = await Deno.open(path);
+        yield* piecesOf(file, size, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        const hint = "the file must stay there while it is read";
+        throw unreadable(name, error, hint);
+      }
+    },
+  };
+}
+
+/** Reads a stream to its end. */
+export async function* piecesOf(
+  stream: { read(buffer: Uint8Array): Promise<number | null> },
+  size: number,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(size);
+  for (;;) {
+    signal.throwIfAborted();
+    const count = await orAborted(stream.read(buffer), signal);
+    if (count === null) return;
+    yield buffer.subarray(0, count);
+  }
+}
+
+/** Waits for something that may never come, but no longer than until the signal is aborted. */
+async function orAborted<Value>(
+  promise: Promise<Value>,
+  signal: AbortSignal,
+): Promise<Value> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+async function folderSources(
+  folder: string,
+  signal: AbortSignal,
+): Promise<TextSource[]> {
+  const { files, others } = await listFolder(folder, signal);
+  if (files.length > 0) return files;
+  throw new Error(
+    `the folder has no ${textExtensions.join(", ")} file` +
+      (others > 0 ? ` (files of other kinds: ${others})` : ""),
+  );
+}
+
+/** The text files of a folder and of those in it; names that begin with a dot are left out, links to folders are not followed. */
+async function listFolder(
+  folder: string,
+  signal: AbortSignal,
+): Promise<{ files: TextSource[]; others: number }> {
+  signal.throwIfAborted();
+  const entries = await Array.fromAsync(Deno.readDir(folder));
+  entries.sort((a, b) => a.name < b.name ? -1 : 1);
+  const files: TextSource[] = [];
+  let others = 0;
+  for (const { name, isDirectory } of entries) {
+    if (name.startsWith(".")) continue;
+    const path = join(folder, name);
+    if (isDirectory) {
+      const inside = await listFolder(path, signal);
+      for (const file of inside.files) files.push(file); // more than a call has arguments
+      others += inside.others;
+    } else if (textExtensions.some((end) => name.toLowerCase().endsWith(end))) {
+      const { isFile, size } = await Deno.stat(path);
+      if (isFile) files.push(fileSource(path, { name: path, size }));
+    } else others++;
+  }
+  return { files, others };
+}
+
+/** Copies a stream to a temporary file, which is removed when it is disposed of. */
+async function spool(
+  name: string,
+  stream: { read(buffer: Uint8Array): Promise<number | null> },
+  signal: AbortSignal,
+): Promise<OpenSources> {
+  const path = await Deno.makeTempFile({ prefix: "lm-text-" });
+  const remove = () => Deno.remove(path);
+  try {
+    let size = 0;
+    using file = await Deno.open(path, { write: true });
+    for await (const piece of piecesOf(stream, 1 << 16, signal)) {
+      for (let rest = piece; rest.length > 0;) {
+        rest = rest.subarray(await file.write(rest));
+      }
+      size += piece.length;
+    }
+    return {
+      sources: [fileSource(path, { name, size })],
+      [Symbol.asyncDispose]: remove,
+    };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+/** The most bytes of a text that is read at once. */
+const MOST_AT_ONCE = 2 ** 26;
+
+/**
+ * Reads a short text at once, such as a prompt: a file, or standard input.
+ *
+ * @throws {CommandError} if there is none, if it is too long, or if it is no text
+ */
+export async function readText(
+  path: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const name = path === STDIN ? "standard input" : path;
+  const decoder = new PlainTextDecoder(name);
+  let text = "";
+  let size = 0;
+  try {
+    using file = path === STDIN
+      ? undefined
+      : await orAborted(Deno.open(path), signal);
+    const stream = file ?? Deno.stdin;
+    for await (const piece of piecesOf(stream, 1 << 16, signal)) {
+      size += piece.length;
+      if (size > MOST_AT_ONCE) {
+        throw new Error(`it has more than ${MOST_AT_ONCE} bytes`);
+      }
+      text += decoder.push(piece);
+    }
+    return text + decoder.end();
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof CommandError) throw error;
+    throw unreadable(
+      name,
+      error,
+      "expected a file of text, or - for standard input",
+    );
+  }
+}
+
+/** Refuses what cannot be read, for the system's reason. */
+export function unreadable(
+  path: string,
+  error: unknown,
+  hint: string,
+): CommandError {
+  return new CommandError(`Cannot read ${path}: ${reasonOf(error)}`, hint);
+}

@@ -1,0 +1,244 @@
+/** `check`: whether this machine computes right, and a run is what it seems. */
+
+import type { Backend } from "../../backends/backend.ts";
+import { openBackend } from "../../backends/open.ts";
+import { batchChecks } from "../../checks/batches.ts";
+import { causalityChecks } from "../../checks/causality.ts";
+import { dropoutChecks } from "../../checks/dropout.ts";
+import { gradientChecks } from "../../checks/gradients.ts";
+import { kernelChecks } from "../../checks/kernels.ts";
+import { repeatabilityChecks } from "../../checks/repeatability.ts";
+import { samplingChecks } from "../../checks/sampling.ts";
+import { speedChecks } from "../../checks/speed.ts";
+import { compareLoss } from "../../checks/told_loss.ts";
+import { trainedChecks } from "../../checks/trained.ts";
+import {
+  type CheckGroup,
+  type Finding,
+  verdict,
+} from "../../checks/verdict.ts";
+import { Dataset } from "../../text/dataset.ts";
+import { Model } from "../../model/model.ts";
+import type { Arguments } from "../command/arguments.ts";
+import { fileChecks, recordedLoss } from "./check_files.ts";
+import { CheckReport } from "./check_report.ts";
+import {
+  type Corpus,
+  type CorpusOptions,
+  loadCorpus,
+  loadRecorded,
+} from "../text/corpus.ts";
+import { deviceName } from "./device_name.ts";
+import {
+  CommandError,
+  exitCode,
+  isFailure,
+  UsageError,
+} from "../command/errors.ts";
+import { exists } from "../run/files.ts";
+import { describeAdapter, describeCpu } from "./info.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import { placement } from "./placement.ts";
+import { VERSION } from "../command/program.ts";
+import {
+  readTrainedModel,
+  tokenizerOf,
+  type TrainedModel,
+} from "./trained_model.ts";
+import type { CheckFlags } from "./check_verb.ts";
+
+/** Checks the machine, and a run if one is named; gives the exit code. */
+export async function check(
+  { flags, operand }: Arguments<CheckFlags>,
+): Promise<number> {
+  using interrupt = new Interrupt();
+  const { signal } = interrupt;
+  const where = placement(flags);
+  if (flags.machine === false && operand === undefined) {
+    throw new UsageError("Cannot check: --no-machine needs a RUN to check");
+  }
+  const trained = operand === undefined
+    ? undefined
+    : await readRun(operand, flags);
+  const report = new CheckReport(flags.json ?? false);
+  await using backend = await openBackend(where.device, where);
+  const isDefault = flags.device === undefined && flags.threads === undefined;
+  const groups = flags.machine === false ? [] : [
+    machineChecks(backend, isDefault),
+    kernelChecks(backend),
+    gradientChecks(backend),
+    causalityChecks(backend),
+    dropoutChecks(backend),
+    samplingChecks(),
+    repeatabilityChecks(backend),
+    speedChecks(backend),
+  ];
+  for (const group of groups) await report.tell(group, signal);
+  if (trained instanceof CommandError) {
+    await report.tell(unreadable(trained), signal);
+  } else if (trained !== undefined) {
+    for (const group of await runChecks(trained, { backend, flags, signal })) {
+      await report.tell(group, signal);
+    }
+  }
+  await report.end();
+  return report.failed ? exitCode.failure : exitCode.ok;
+}
+
+/** The run; as a finding, not an error, if it is there and cannot be read. */
+async function readRun(
+  run: string,
+  { best }: Partial<CheckFlags>,
+): Promise<TrainedModel | CommandError> {
+  try {
+    return await readTrainedModel(run, { best });
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    if (!await exists(run)) throw error;
+    return error;
+  }
+}
+
+function unreadable({ message, hint }: CommandError): CheckGroup {
+  return {
+    name: "files",
+    meaning: "the run can be read.",
+    async *run() {
+      yield {
+        check: "checkpoint",
+        status: "failed",
+        found: message,
+        ...(hint !== undefined && { hint }),
+      };
+    },
+  };
+}
+
+/** Which devices there are, and which one is checked. */
+function machineChecks(backend: Backend, isDefault: boolean): CheckGroup {
+  return {
+    name: "machine",
+    meaning:
+      `lm ${VERSION} on Deno ${Deno.version.deno}, ${Deno.build.os} ${Deno.build.arch}; --device chooses what is checked.`,
+    async *run() {
+      yield {
+        check: "checked here",
+        status: "ok",
+        found: `${deviceName(backend)}${
+          isDefault ? ", which --device auto takes" : ""
+        }`,
+      };
+      yield await verdict("webgpu", async () => {
+        const [lines] = await describeAdapter();
+        return present(lines.join("; "));
+      });
+      yield await verdict("wasm", async () => present(await describeCpu()));
+    },
+  };
+}
+
+function present(description: string): Finding {
+  const status = description.startsWith("none") ? "skipped" : "ok";
+  return { status, found: description };
+}
+
+/** What a run's checks need beside the run. */
+interface Surroundings {
+  readonly backend: Backend;
+  readonly flags: Partial<CheckFlags>;
+  readonly signal: AbortSignal;
+}
+
+/** All checks of a run, as far as they can be made. */
+async function runChecks(
+  trained: TrainedModel,
+  { backend, flags, signal }: Surroundings,
+): Promise<CheckGroup[]> {
+  const { checkpoint } = trained;
+  const { blockSize } = checkpoint.config;
+  try {
+    const tokenizer = tokenizerOf(trained);
+    const { tokens } = await findText(trained, flags.data, {
+      tokenizer,
+      signal,
+    });
+    const dataset = new Dataset(tokens, { blockSize, batchSize: ROWS });
+    const model = await Model.load(checkpoint, { backend });
+    const measured = async () =>
+      await remeasure(await recordedLoss(trained), { model, dataset, signal });
+    const size = dataset.size("train");
+    const subject = {
+      ...{ model, tokenizer, signal },
+      training: tokens.subarray(0, size),
+      heldOut: tokens.subarray(size),
+    };
+    return [
+      fileChecks(trained, measured),
+      batchChecks(dataset, subject.training),
+      ...trainedChecks(subject),
+    ];
+  } catch (error) {
+    if (!isFailure(error)) throw error;
+    return [fileChecks(trained), untried(error)];
+  }
+}
+
+/** What stands where a model or its text cannot be had. */
+function untried(error: Error): CheckGroup {
+  const hint = "hint" in error ? { hint: String(error.hint) } : {};
+  return {
+    name: "the model",
+    meaning: "it sees no future, and its text is not copied.",
+    async *run() {
+      yield {
+        check: "text or model",
+        status: "failed",
+        found: error.message,
+        ...hint,
+      };
+    },
+  };
+}
+
+async function findText(
+  { path, data }: TrainedModel,
+  given: readonly string[] | undefined,
+  options: CorpusOptions,
+): Promise<Corpus> {
+  if (given !== undefined) return await loadCorpus(given, options);
+  if (data !== undefined) return await loadRecorded(data, options);
+  throw new CommandError(
+    `Cannot check ${path}: no config.json beside it names its text`,
+    "--data NAME or --data FILE names it",
+  );
+}
+
+/** Rows of an evaluation's batch. */
+const ROWS = 16;
+
+/** Floating point operations, at most, of an evaluation that is done again. */
+const MOST_FLOPS = 1e12;
+
+/** Whether the weights have the validation loss that the run told, if that can be found out soon. */
+async function remeasure(
+  told: number | undefined,
+  { model, dataset, signal }: {
+    readonly model: Model;
+    readonly dataset: Dataset;
+    readonly signal: AbortSignal;
+  },
+): Promise<Finding> {
+  if (told === undefined) {
+    const found =
+      "the run recorded no loss of the whole split at the checkpoint's step";
+    return { status: "skipped", found };
+  }
+  if (dataset.size("val") * model.flopsPerToken / 3 > MOST_FLOPS) {
+    return {
+      status: "skipped",
+      found: "it would take too long; eval measures it",
+    };
+  }
+  const batches = dataset.evalBatches("val");
+  return await compareLoss(told, { model, batches, signal });
+}

@@ -1,0 +1,218 @@
+/** Whether a run's files are whole and agree with each other. */
+
+import { dirname, join } from "@std/path";
+import {
+  type CheckGroup,
+  type Finding,
+  type Verdict,
+  verdict,
+} from "../../checks/verdict.ts";
+import { type Checkpoint, decodeCheckpoint } from "../../formats/checkpoint.ts";
+import { modelConfig, trainConfig } from "../../config.ts";
+import { checkCount, flatParameters } from "../../model/parameters.ts";
+import { parameterLayout } from "../../model/plans.ts";
+import { exists, ifThere, readLineGroups } from "../run/files.ts";
+import { files, readRunConfig } from "../run/directory.ts";
+import { readEventLines } from "../run/events.ts";
+import type { TrainedModel } from "./trained_model.ts";
+
+/**
+ * Verdicts on the files of a run, or on a checkpoint alone.
+ *
+ * @param remeasure compares the loss that was told with the weights, where that can be done
+ */
+export function fileChecks(
+  trained: TrainedModel,
+  remeasure?: () => Promise<Finding>,
+): CheckGroup {
+  return {
+    name: "files",
+    meaning:
+      `${trained.path} is whole, and the files beside it are of the same run.`,
+    run: () => checkFiles(trained, remeasure),
+  };
+}
+
+async function* checkFiles(
+  { path, checkpoint }: TrainedModel,
+  remeasure: (() => Promise<Finding>) | undefined,
+): AsyncGenerator<Verdict> {
+  const directory = dirname(path);
+  yield await verdict("checkpoint", () => checkTensors(checkpoint));
+  yield await verdict(files.best, () => checkBest(directory, checkpoint));
+  yield await verdict(files.config, () => checkConfig(directory, checkpoint));
+  yield await verdict(files.metrics, () => checkMetrics(directory, checkpoint));
+  if (remeasure) yield await verdict("loss as told", remeasure);
+}
+
+/** The tensors are those of the configuration, and their numbers are numbers. */
+function checkTensors({ config, tensors, training }: Checkpoint): Finding {
+  const layout = parameterLayout(config);
+  checkCount(layout, tensors);
+  flatParameters(layout, { tensors });
+  for (const [name, { data }] of tensors) {
+    const at = (data as Float32Array).findIndex((x) => !Number.isFinite(x));
+    if (at >= 0) {
+      return {
+        status: "failed",
+        found: `${name}[${at}] is ${data[at]}`,
+        hint:
+          "training diverged: use a lower --learning-rate, or go back to best.safetensors",
+      };
+    }
+  }
+  const steps = training === undefined
+    ? "weights alone"
+    : `step ${training.step}`;
+  return {
+    status: "ok",
+    found: `${
+      layout.count.toLocaleString("en")
+    } parameters, ${tensors.size} tensors, all finite; ${steps}`,
+  };
+}
+
+async function checkBest(
+  directory: string,
+  { config }: Checkpoint,
+): Promise<Finding> {
+  const file = join(directory, files.best);
+  const bytes = await ifThere(file, Deno.readFile(file));
+  if (bytes === undefined) return missing(files.best);
+  const best = decodeCheckpoint(bytes);
+  const other = firstDifference(config, best.config);
+  if (other !== undefined) return notTheSame(`in its model ${other}`);
+  return checkTensors(best);
+}
+
+async function checkConfig(
+  directory: string,
+  { config, training, tokenizer }: Checkpoint,
+): Promise<Finding> {
+  const record = await readRunConfig(directory);
+  if (record === undefined) return missing(files.config);
+  const part = (name: string) => record[name] as Record<string, unknown>;
+  const model = firstDifference(config, modelConfig(part("model") as never));
+  if (model !== undefined) return notTheSame(`of the model, ${model}`);
+  if (training !== undefined) {
+    const train = firstDifference(training.config, trainConfig(part("train")));
+    if (train !== undefined) return notTheSame(`of the training, ${train}`);
+  }
+  const kind = part("tokenizer")?.["kind"];
+  if (tokenizer !== undefined && kind !== tokenizer.kind) {
+    return notTheSame(`the tokenizer is ${kind}, not ${tokenizer.kind}`);
+  }
+  return {
+    status: "ok",
+    found: "model, training and tokenizer are the checkpoint's",
+  };
+}
+
+/** The first field in which two configurations differ, with both values. */
+function firstDifference(a: object, b: object): string | undefined {
+  const other = new Map(Object.entries(b));
+  for (const [name, value] of Object.entries(a)) {
+    if (other.get(name) === value) continue;
+    return `${name} is ${other.get(name)}, in the checkpoint ${value}`;
+  }
+  return undefined;
+}
+
+/** What is looked at of a line of `metrics.jsonl`; JSON has no NaN, so numbers may be null. */
+interface Line {
+  readonly event: string;
+  readonly step: number;
+  readonly loss?: number | null;
+  readonly valLoss?: number | null;
+  readonly tokens?: number;
+  readonly ofTokens?: number;
+}
+
+async function checkMetrics(
+  directory: string,
+  { training }: Checkpoint,
+): Promise<Finding> {
+  const path = join(directory, files.metrics);
+  if (!await exists(path)) return missing(files.metrics);
+  let step = 0;
+  let evaluations = 0;
+  let number = 0;
+  let isCut = false; // the line before
+  const failed = (reason: string): Finding => ({
+    status: "failed",
+    found: `line ${number}: ${reason}`,
+    hint:
+      "its curve is not this run's: the file was edited, or two processes wrote to it",
+  });
+  for await (const lines of readLineGroups(path)) {
+    for (const json of lines) {
+      if (isCut) return failed("it is no event");
+      number++;
+      const line = parsed(json);
+      isCut = line === undefined;
+      if (line?.event === "eval") evaluations++;
+      if (line?.event !== "step") continue;
+      if (line.step !== step + 1) {
+        return failed(`step ${line.step} comes after step ${step}`);
+      }
+      step = line.step;
+      if (line.loss === null) {
+        return failed(`the loss of step ${step} is no number`);
+      }
+    }
+  }
+  if (training !== undefined && step < training.step) {
+    return {
+      status: "failed",
+      found:
+        `it ends with step ${step}, the checkpoint is of step ${training.step}`,
+      hint: "lines are missing at its end",
+    };
+  }
+  const found = `steps 1 to ${step}, each once; ${evaluations} evaluations`;
+  if (isCut) {
+    return {
+      status: "warning",
+      found: `${found}; its last line is cut short`,
+      hint:
+        "the run was killed or is still training; --resume repairs the file",
+    };
+  }
+  return { status: "ok", found, numbers: { steps: step, evaluations } };
+}
+
+function parsed(json: string | undefined): Line | undefined {
+  try {
+    const line = JSON.parse(json ?? "");
+    return typeof line?.step === "number" ? line : undefined;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return undefined;
+  }
+}
+
+/** The validation loss that a run recorded of the whole split, at the step that its checkpoint is of. */
+export async function recordedLoss(
+  { path, checkpoint: { training } }: TrainedModel,
+): Promise<number | undefined> {
+  let loss: number | undefined;
+  const file = join(dirname(path), files.metrics);
+  for await (const { event } of readEventLines(file, { lastStep: true })) {
+    const line: Line = event;
+    if (line.event !== "eval" || line.step !== training?.step) continue;
+    if (line.tokens === line.ofTokens) loss = line.valLoss ?? undefined;
+  }
+  return loss;
+}
+
+function missing(name: string): Finding {
+  return { status: "skipped", found: `there is no ${name} beside it` };
+}
+
+function notTheSame(what: string): Finding {
+  return {
+    status: "failed",
+    found: what,
+    hint: "the file is of another run, or was edited",
+  };
+}

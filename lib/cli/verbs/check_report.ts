@@ -1,0 +1,160 @@
+/** How verdicts are told: aligned lines for people, at any width, or JSON, one object a line. */
+
+import type { CheckGroup, Status, Verdict } from "../../checks/verdict.ts";
+import { room, visible, writeOutput } from "../terminal/terminal.ts";
+
+const words: Readonly<Record<Status, string>> = {
+  ok: "ok",
+  warning: "warning",
+  failed: "FAIL",
+  skipped: "skipped",
+  broken: "BROKEN",
+};
+
+/** Colors by SGR codes: green, yellow, red, grey. */
+const tints: Readonly<Record<Status, number>> = {
+  ok: 32,
+  warning: 33,
+  failed: 31,
+  skipped: 90,
+  broken: 31,
+};
+
+/** Columns of the status, with the space before and after it. */
+const STATUS = 10;
+/** Columns of a check's name, with the space after it. */
+const NAME = 22;
+/** Below this width, what was found stands right behind the name. */
+const NARROW = 64;
+/** No line is longer, however wide the terminal. */
+const WIDEST = 100;
+
+/** How verdicts look. */
+export interface Look {
+  readonly width: number;
+  readonly color: boolean;
+}
+
+/** How they look on standard output. */
+export function lookOfOutput(): Look {
+  return {
+    width: Math.min(WIDEST, room().columns),
+    color: Deno.stdout.isTerminal() && !Deno.noColor,
+  };
+}
+
+/** A group's title, with what it means. */
+export function groupLines(
+  { name, meaning }: Pick<CheckGroup, "name" | "meaning">,
+  { width }: Look,
+): string[] {
+  return ["", ...wrap(`${name}: ${meaning}`, width)];
+}
+
+/** A verdict, with its hint if there is something to do. */
+export function verdictLines(
+  { check, status, found, hint }: Verdict,
+  { width, color }: Look,
+): string[] {
+  const word = `  ${words[status]}`.padEnd(STATUS);
+  const told = visible(found).replaceAll("\n", " ");
+  const narrow = width < NARROW;
+  const left = narrow ? STATUS : STATUS + NAME;
+  const [first = "", ...rest] = wrap(
+    narrow ? `${check}: ${told}` : told,
+    width - left,
+  );
+  const head = narrow ? "" : check.padEnd(NAME);
+  const said = hint === undefined
+    ? []
+    : wrap(`hint: ${visible(hint)}`, width - left);
+  return [
+    (color ? `\x1b[${tints[status]}m${word}\x1b[39m` : word) + head + first,
+    ...[...rest, ...said].map((line) => " ".repeat(left) + line),
+  ];
+}
+
+/** Words in lines of at most `width`; a longer word is broken. */
+function wrap(text: string, width: number): string[] {
+  const lines = [""];
+  const words = text.split(" ").flatMap((word) =>
+    word.length <= width
+      ? word
+      : word.match(RegExp(`.{1,${width}}`, "gu")) ?? ""
+  );
+  for (const word of words) {
+    const line = lines.at(-1)!;
+    if (line === "") lines[lines.length - 1] = word;
+    else if (line.length + 1 + word.length <= width) {
+      lines[lines.length - 1] = `${line} ${word}`;
+    } else lines.push(word);
+  }
+  return lines;
+}
+
+/** Counts verdicts and tells them as they come. */
+export class CheckReport {
+  readonly #json: boolean;
+  readonly #look: Look;
+  readonly #begun = performance.now();
+  readonly #counts: Record<Status, number> = {
+    ok: 0,
+    warning: 0,
+    failed: 0,
+    skipped: 0,
+    broken: 0,
+  };
+
+  constructor(json: boolean, look: Look = lookOfOutput()) {
+    this.#json = json;
+    this.#look = look;
+  }
+
+  /** Whether a check has failed, or broke down and so has shown nothing. */
+  get failed(): boolean {
+    return this.#counts.failed > 0 || this.#counts.broken > 0;
+  }
+
+  /** Runs a group's checks and tells what they find. */
+  async tell(group: CheckGroup, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (!this.#json) await this.#write(groupLines(group, this.#look));
+    for await (const verdict of group.run()) {
+      // What an interrupted check says does not count.
+      signal.throwIfAborted();
+      this.#counts[verdict.status]++;
+      await this.#write(
+        this.#json
+          ? [JSON.stringify({ event: "check", group: group.name, ...verdict })]
+          : verdictLines(verdict, this.#look),
+      );
+    }
+  }
+
+  /** Tells how it all ended. */
+  async end(): Promise<void> {
+    const seconds = (performance.now() - this.#begun) / 1000;
+    const { ok, warning, failed, skipped, broken } = this.#counts;
+    if (this.#json) {
+      await this.#write([
+        JSON.stringify({ event: "end", ...this.#counts, seconds }),
+      ]);
+      return;
+    }
+    const parts = [
+      failed > 0 ? `${failed} FAILED` : "nothing failed",
+      ...(broken > 0 ? [`${broken} broke down`] : []),
+      `${ok} ok`,
+      ...(warning > 0 ? [`${warning} to look at`] : []),
+      ...(skipped > 0 ? [`${skipped} skipped`] : []),
+    ];
+    await this.#write([
+      "",
+      ...wrap(`${parts.join(", ")}; ${seconds.toFixed(0)} s`, this.#look.width),
+    ]);
+  }
+
+  #write(lines: readonly string[]): Promise<void> {
+    return writeOutput(lines.map((line) => `${line}\n`).join(""));
+  }
+}

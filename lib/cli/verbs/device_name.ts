@@ -1,0 +1,10 @@
+/** A device in words. */
+
+import type { Backend } from "../../backends/backend.ts";
+
+/** The kind of device and what it is, as in `webgpu: llvmpipe (software)`. */
+export function deviceName(
+  { kind, description }: Pick<Backend, "kind" | "description">,
+): string {
+  return description.startsWith(kind) ? description : `${kind}: ${description}`;
+}

@@ -1,0 +1,172 @@
+/** `list`: the runs of a folder, one a line. */
+
+import { join } from "@std/path";
+import type { Arguments } from "../command/arguments.ts";
+import { CommandError, exitCode } from "../command/errors.ts";
+import { exists } from "../run/files.ts";
+import type { ListFlags } from "./list_verb.ts";
+import { bytes } from "./model_card.ts";
+import { program } from "../command/program.ts";
+import { files } from "../run/directory.ts";
+import { readRunSummary, type RunSummary } from "../run/summary.ts";
+import { foldersIn, RUNS } from "../run/folder.ts";
+import {
+  room,
+  showsUnicode,
+  visible,
+  warn,
+  writeError,
+  writeOutput,
+} from "../terminal/terminal.ts";
+
+/** Lists runs; gives the exit code. */
+export async function list(
+  { flags, operand }: Arguments<ListFlags>,
+): Promise<number> {
+  const folder = operand ?? RUNS;
+  const runs: RunSummary[] = [];
+  let lines = "";
+  const folders = await foldersIn(folder);
+  if (folders === undefined && operand !== undefined) {
+    throw new CommandError(
+      `Cannot list ${folder}: there is no such directory`,
+      `${program()} list shows the runs in ${RUNS}/`,
+    );
+  }
+  for (const path of folders ?? []) {
+    try {
+      runs.push(await readRunSummary(path));
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      const { message } = error;
+      if (flags.json) lines += `${JSON.stringify({ path, error: message })}\n`;
+      else warn(message);
+    }
+  }
+  runs.sort((a, b) =>
+    (b.began ?? "").localeCompare(a.began ?? "") ||
+    a.name.localeCompare(b.name)
+  );
+  if (flags.json) {
+    lines = runs.map((run) => `${JSON.stringify(run)}\n`).join("") + lines;
+  } else if (runs.length > 0) {
+    lines = table(
+      runs,
+      Deno.stdout.isTerminal() ? room().columns : Infinity,
+      showsUnicode() ? "…" : "~",
+    );
+  }
+  await writeOutput(lines);
+  if (runs.length === 0) {
+    const hint = await exists(join(folder, files.config))
+      ? `it is a run itself: ${program()} info ${folder}`
+      : `${program()} train makes one`;
+    writeError(`there are no runs in ${folder}\nhint: ${hint}\n`);
+  }
+  return exitCode.ok;
+}
+
+/** A column of the table. */
+interface Column {
+  readonly title: string;
+  readonly cell: (run: RunSummary) => string;
+  /** Columns with the highest rank go first where there is no room. */
+  readonly rank: number;
+  readonly isNumber?: boolean;
+}
+
+const loss = (value: number | null) => value?.toFixed(4) ?? "-";
+
+const columns: readonly Column[] = [
+  { title: "NAME", cell: ({ name }) => oneLine(name), rank: 0 },
+  { title: "PRESET", cell: ({ preset }) => preset, rank: 6 },
+  {
+    title: "STEPS",
+    cell: ({ step, maxSteps }) => `${step}/${maxSteps ?? "?"}`,
+    rank: 3,
+    isNumber: true,
+  },
+  {
+    title: "TRAIN",
+    cell: ({ trainLoss }) => loss(trainLoss),
+    rank: 5,
+    isNumber: true,
+  },
+  {
+    title: "BEST VAL",
+    cell: ({ bestValLoss }) => loss(bestValLoss),
+    rank: 1,
+    isNumber: true,
+  },
+  { title: "BEGAN", cell: ({ began }) => localTime(began), rank: 4 },
+  {
+    title: "SIZE",
+    cell: (run) => bytes(run.bytes),
+    rank: 7,
+    isNumber: true,
+  },
+  { title: "STATE", cell: ({ state }) => state, rank: 2 },
+];
+
+/** Runs as a table at most `width` columns wide: what matters least is left out, and at last names are cut. */
+export function table(
+  runs: readonly RunSummary[],
+  width: number,
+  cutMark: string,
+): string {
+  let shown = columns.map((column) => {
+    const cells = [column.title, ...runs.map(column.cell)];
+    return { ...column, cells, width: Math.max(...cells.map(lengthOf)) };
+  });
+  const total = () => shown.reduce((sum, { width }) => sum + width + 2, -2);
+  while (total() > width && shown.length > 2) {
+    const last = Math.max(...shown.map(({ rank }) => rank));
+    shown = shown.filter(({ rank }) => rank !== last);
+  }
+  const [names] = shown as [typeof shown[number]];
+  names.width = Math.max(8, names.width - Math.max(0, total() - width));
+  names.cells = names.cells.map((name) => cut(name, names.width, cutMark));
+  return names.cells.map((_, row) =>
+    shown.map(({ cells, width, isNumber }) => {
+      const text = cells[row]!;
+      const space = " ".repeat(width - lengthOf(text));
+      return isNumber ? space + text : text + space;
+    }).join("  ").trimEnd() + "\n"
+  ).join("");
+}
+
+/** Characters that take two columns: those of East Asia, and emoji. */
+const wide =
+  /[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]/u;
+
+/** The columns that a text takes. */
+function lengthOf(text: string): number {
+  return Array.from(text).reduce(
+    (sum, char) => sum + (/\p{M}/u.test(char) ? 0 : wide.test(char) ? 2 : 1),
+    0,
+  );
+}
+
+/** A text of at most some columns; `mark` stands for what is left out at its end. */
+function cut(text: string, columns: number, mark: string): string {
+  if (lengthOf(text) <= columns) return text;
+  const chars = Array.from(text);
+  while (lengthOf(chars.join("")) + mark.length > columns) chars.pop();
+  return chars.join("") + mark;
+}
+
+/** A name without what would move the cursor. */
+function oneLine(name: string): string {
+  return visible(name).replace(/[\n\t]/g, " ");
+}
+
+/** The local date and time of a moment in ISO 8601, to the minute. */
+export function localTime(moment: string | null): string {
+  const date = new Date(moment ?? NaN);
+  if (Number.isNaN(date.getTime())) return "-";
+  const two = (value: number) => String(value).padStart(2, "0");
+  const day = [date.getFullYear(), date.getMonth() + 1, date.getDate()];
+  return `${day.map(two).join("-")} ${two(date.getHours())}:${
+    two(date.getMinutes())
+  }`;
+}

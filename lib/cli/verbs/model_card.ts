@@ -1,0 +1,157 @@
+/** What can be said of a model without running it: its tensors, its work, its memory. */
+
+import { needText, roomText } from "../../backends/backend.ts";
+import type { ModelConfig } from "../../config.ts";
+import { modelFields } from "../../config_fields.ts";
+import type { LayoutEntry } from "../../graph/layout.ts";
+import type { BufferKind, Plan } from "../../graph/plan.ts";
+import { flopsPerToken } from "../../model/parameters.ts";
+import { cachedPlan, parameterLayout } from "../../model/plans.ts";
+import { deviceName } from "./device_name.ts";
+import { short } from "../terminal/progress.ts";
+import type { DeviceMemory } from "./training_memory.ts";
+
+/** What can be said of a model, as plain data. Memory is in bytes. */
+export interface ModelFacts {
+  readonly parameters: number;
+  readonly tensors: readonly Pick<LayoutEntry, "name" | "shape" | "length">[];
+  /** PaLM's count for a token of training; generating one is about a third of it. */
+  readonly flopsPerToken: number;
+  readonly memory: {
+    readonly training: {
+      /** Weights, gradients and moments. */
+      readonly stores: number;
+      readonly activations: number;
+    };
+    readonly generating: {
+      readonly weights: number;
+      /** Keys and values of a whole context. */
+      readonly cache: number;
+    };
+  };
+  readonly model: ModelConfig;
+}
+
+/** Gathers what can be said of a configuration. `trainPlan`: a step of its training. */
+export function modelFacts(model: ModelConfig, trainPlan: Plan): ModelFacts {
+  const layout = parameterLayout(model);
+  const prefill = cachedPlan(model, { B: 1, T: model.blockSize });
+  const weights = 4 * layout.length;
+  return {
+    parameters: layout.count,
+    tensors: layout.entries.map(({ name, shape, length }) => ({
+      name,
+      shape,
+      length,
+    })),
+    flopsPerToken: flopsPerToken(model, layout),
+    memory: {
+      training: {
+        stores: memory(trainPlan, "store"),
+        activations: memory(trainPlan, "slot") + memory(trainPlan, "input"),
+      },
+      generating: { weights, cache: memory(prefill, "store") - weights },
+    },
+    model,
+  };
+}
+
+/** A model's facts in words and numbers. */
+export function modelCard(
+  { parameters, tensors, flopsPerToken, memory, model }: ModelFacts,
+  onDevice: DeviceMemory,
+): string {
+  const { training, generating } = memory;
+  const { blockSize, nLayer } = model;
+  return [
+    heading(`${parameters.toLocaleString("en")} parameters`),
+    ...tensorTable(tensors, nLayer),
+    "",
+    heading("work"),
+    `training    ${
+      short(flopsPerToken)
+    }FLOP a token (PaLM's count, at ${blockSize} tokens)`,
+    `generating  about a third of it, ${short(flopsPerToken / 3)}FLOP a token`,
+    "",
+    heading("memory, float32"),
+    `training    ${bytes(training.stores + training.activations)}: ${
+      bytes(training.stores)
+    } of weights, gradients and moments, ${
+      bytes(training.activations)
+    } of activations`,
+    `generating  ${bytes(generating.weights)} of weights, ${
+      bytes(generating.cache)
+    } of keys and values for ${blockSize} tokens`,
+    ...deviceMemory(onDevice),
+    "",
+    heading("configuration"),
+    ...configuration(model),
+  ].join("\n");
+}
+
+/** What all of it comes to on a device. */
+function deviceMemory(
+  { device, free, training, generating }: DeviceMemory,
+): string[] {
+  const need = (bytes: number | string, note = "") =>
+    typeof bytes === "string" ? bytes : needText(bytes) + note;
+  const room = free === null ? "" : `, ${roomText(free)} free`;
+  return [
+    "",
+    heading(`memory on ${deviceName(device)}${room}`),
+    `training    ${need(training, ", evaluations and samples included")}`,
+    `generating  ${need(generating)}`,
+  ];
+}
+
+/** A line of text, underlined. */
+export function heading(text: string): string {
+  return `${text}\n${"-".repeat(text.length)}`;
+}
+
+/** One line a tensor; the blocks, which are alike, share theirs. */
+function tensorTable(
+  entries: ModelFacts["tensors"],
+  nLayer: number,
+): string[] {
+  const once = entries.filter(({ name }) => !/^h\.[1-9]/.test(name));
+  const rows = once.map(({ name, shape, length }) => {
+    const inBlock = name.startsWith("h.0.");
+    const count = inBlock ? nLayer * length : length;
+    return [
+      inBlock ? name.replace("h.0.", "h.*.") : name,
+      `${inBlock && nLayer > 1 ? `${nLayer} x ` : ""}[${shape.join(", ")}]`,
+      count.toLocaleString("en"),
+    ] as const;
+  });
+  const width = (column: 0 | 1 | 2) =>
+    Math.max(...rows.map((row) => row[column].length));
+  return rows.map(([name, shape, count]) =>
+    `${name.padEnd(width(0))}  ${shape.padEnd(width(1))}  ${
+      count.padStart(width(2))
+    }`
+  );
+}
+
+function configuration(config: ModelConfig): string[] {
+  return [...modelFields.keys()].map((field) =>
+    `${field.padEnd(14)}  ${config[field] ?? "off"}`
+  );
+}
+
+/** Bytes in a plan's buffers of a kind. */
+function memory(plan: Plan, kind: BufferKind): number {
+  return plan.buffers.filter((buffer) => buffer.kind === kind)
+    .reduce((sum, { length }) => sum + 4 * length, 0);
+}
+
+/** Bytes in words. */
+export function bytes(count: number): string {
+  const units = ["B", "KiB", "MiB", "GiB"];
+  let unit = 0;
+  while (count >= 1024 && unit < units.length - 1) {
+    count /= 1024;
+    unit++;
+  }
+  return `${Number(count.toFixed(1))} ${units[unit]}`;
+}

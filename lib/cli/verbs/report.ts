@@ -1,0 +1,60 @@
+/** `report`: a run, or several compared, as one HTML file that needs nothing else. */
+
+import { join } from "@std/path";
+import type { Arguments } from "../command/arguments.ts";
+import { exitCode } from "../command/errors.ts";
+import { replaceFile } from "../run/files.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
+import { placement } from "./placement.ts";
+import { comparisonPage } from "../report/comparison_page.ts";
+import { measure } from "../report/measurement.ts";
+import { Plotter } from "../report/plotter.ts";
+import { readRun } from "../report/run_record.ts";
+import { runPage } from "../report/run_page.ts";
+import { files, hasCheckpoint } from "../run/directory.ts";
+import {
+  canRedraw,
+  StatusLine,
+  warn,
+  writeOutput,
+} from "../terminal/terminal.ts";
+import type { ReportFlags } from "./report_verb.ts";
+
+/** Draws; gives the exit code. */
+export async function report(
+  { flags, operands }: Arguments<ReportFlags>,
+): Promise<number> {
+  using interrupt = new Interrupt();
+  const given = operands.length === 0 ? [undefined] : operands;
+  const runs = await Promise.all(given.map(readRun));
+  const [run] = runs as [typeof runs[number]];
+  const status = new StatusLine(canRedraw());
+  const onStage = (doing: string) => status.show(() => doing, { now: true });
+  try {
+    onStage("loading what draws");
+    const plotter = await Plotter.open();
+    const several = runs.length > 1;
+    let text: string;
+    if (several) text = await comparisonPage(plotter, runs);
+    else {
+      const measured = await measure(run, {
+        placement: placement(flags),
+        signal: interrupt.signal,
+        onStage,
+      });
+      status.clear();
+      // Weights that are there and cannot be read may be damaged.
+      const { modelProblem } = measured;
+      if (modelProblem && await hasCheckpoint(run.path)) warn(modelProblem);
+      text = await runPage(plotter, run, measured);
+    }
+    const path = flags.out ??
+      join(run.path, several ? files.comparison : files.report);
+    await replaceFile(path, new TextEncoder().encode(text));
+    status.clear();
+    await writeOutput(`${path}\n`);
+    return exitCode.ok;
+  } finally {
+    status.clear();
+  }
+}

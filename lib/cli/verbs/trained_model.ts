@@ -1,0 +1,134 @@
+/** A run or a checkpoint file that an argument names: finding it, reading it, and what its directory says of it. */
+
+import { basename, dirname, join } from "@std/path";
+import {
+  type Checkpoint,
+  DamagedCheckpointError,
+  decodeCheckpoint,
+} from "../../formats/checkpoint.ts";
+import type { Tokenizer } from "../../text/tokenizer.ts";
+import { type CorpusRecord, corpusRecord } from "../text/corpus.ts";
+import { CommandError, reasonOf } from "../command/errors.ts";
+import { exists } from "../run/files.ts";
+import { program } from "../command/program.ts";
+import { DamagedConfigError, files, readRunConfig } from "../run/directory.ts";
+import { newestRun, RUNS } from "../run/folder.ts";
+
+/** A checkpoint and where it came from. */
+export interface TrainedModel {
+  /** The checkpoint's file. */
+  readonly path: string;
+  readonly checkpoint: Checkpoint;
+  /** What the run's `config.json` says of its text; absent for a lone file. */
+  readonly data: CorpusRecord | undefined;
+}
+
+/**
+ * Reads a checkpoint.
+ *
+ * @param run a run's directory or a checkpoint file; the newest run if left out
+ * @param options.best the weights with the lowest validation loss, in place of the last
+ * @throws {CommandError} if there is none, or it cannot be read
+ */
+export async function readTrainedModel(
+  run: string | undefined,
+  { best = false }: { readonly best?: boolean | undefined } = {},
+): Promise<TrainedModel> {
+  const path = await checkpointPath(run, best);
+  const bytes = await readCheckpointFile(path);
+  let checkpoint: Checkpoint;
+  try {
+    checkpoint = decodeCheckpoint(bytes);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new CommandError(
+      error.message.replace(/^Cannot read \w+/, `Cannot read ${path}`),
+      error instanceof DamagedCheckpointError
+        ? `the run's other checkpoints may be whole: ${files.best}, and those that --keep kept`
+        : "expected a run's directory or a checkpoint that train wrote",
+    );
+  }
+  return { path, checkpoint, data: await recordedData(dirname(path)) };
+}
+
+/**
+ * The tokenizer of a checkpoint.
+ *
+ * @throws {CommandError} if it has none
+ */
+export function tokenizerOf({ path, checkpoint }: TrainedModel): Tokenizer {
+  if (checkpoint.tokenizer !== undefined) return checkpoint.tokenizer;
+  throw new CommandError(
+    `Cannot use ${path} for text: it was saved without a tokenizer`,
+  );
+}
+
+async function checkpointPath(
+  run: string | undefined,
+  best: boolean,
+): Promise<string> {
+  const given = run ?? await newestRun();
+  if (given === undefined) {
+    throw new CommandError(
+      `Cannot find a trained model: there is none in ${RUNS}/`,
+      `${program()} train makes one`,
+    );
+  }
+  let info: Deno.FileInfo;
+  try {
+    info = await Deno.stat(given);
+  } catch (error) {
+    throw new CommandError(
+      `Cannot read ${given}: ${reasonOf(error)}`,
+      await newestHint(),
+    );
+  }
+  if (!info.isDirectory) return given;
+  const path = join(given, best ? files.best : files.checkpoint);
+  if (await exists(path)) return path;
+  throw new CommandError(
+    `Cannot find a model in ${given}: there is no ${basename(path)}`,
+    await newestHint(),
+  );
+}
+
+/** Names the newest run, if there is one. */
+async function newestHint(): Promise<string | undefined> {
+  const newest = await newestRun();
+  return newest && `the newest run is ${newest}`;
+}
+
+/** Reads the whole file, unless its first bytes show that it is of another kind: it may be huge. */
+async function readCheckpointFile(
+  path: string,
+): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    const { isFile, size } = await Deno.stat(path);
+    if (!isFile) throw new Error("it is not a file");
+    using file = await Deno.open(path);
+    const head = new Uint8Array(8);
+    const got = await file.read(head) ?? 0;
+    const headerLength = new DataView(head.buffer).getBigUint64(0, true);
+    if (got < 8 || (headerLength > MAX_HEADER && size > head.length)) {
+      return head.subarray(0, got);
+    }
+    return await Deno.readFile(path);
+  } catch (error) {
+    throw new CommandError(`Cannot read ${path}: ${reasonOf(error)}`);
+  }
+}
+
+/** No safetensors header is longer, in bytes. */
+const MAX_HEADER = 100_000_000;
+
+/** Undefined where there is no run, or one whose record someone edited: then `--data` is asked for. */
+async function recordedData(
+  directory: string,
+): Promise<CorpusRecord | undefined> {
+  try {
+    return corpusRecord((await readRunConfig(directory))?.["data"]);
+  } catch (error) {
+    if (error instanceof DamagedConfigError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,128 @@
+/** How much of a device's memory `train` takes, and what helps where that is too much. */
+
+import {
+  type Backend,
+  executorOf,
+  OutOfMemoryError,
+} from "../../backends/backend.ts";
+import type { ModelConfig, TrainConfig } from "../../config.ts";
+import { generationPlans, MAX_NEW_TOKENS } from "../../model/generate.ts";
+import type { Plan } from "../../graph/plan.ts";
+import type { Model } from "../../model/model.ts";
+import { lackOf, trainingPlans } from "../../train/memory.ts";
+import { CommandError, withFlagNames } from "../command/errors.ts";
+import { program } from "../command/program.ts";
+import type { TrainingSetup } from "./training_setup.ts";
+
+/** Tokens of a sample on the way. */
+export const SAMPLE_TOKENS = 100;
+
+/** Returns the plans that `train` runs: its step, its evaluations and its samples. */
+export function plansOfTraining(
+  model: ModelConfig,
+  train: TrainConfig,
+): Plan[] {
+  const sample = { promptLength: 1, maxNewTokens: SAMPLE_TOKENS };
+  return trainingPlans({ model, train, blockSize: model.blockSize, sample });
+}
+
+/** What a model takes of a device. */
+export interface DeviceMemory {
+  readonly device: Pick<Backend, "kind" | "description">;
+  /** Bytes that are free, if the device says. */
+  readonly free: number | null;
+  /** Bytes that its training takes, evaluations and samples included; or why the device cannot run it. */
+  readonly training: number | string;
+  /** Bytes that it takes to generate text; or why the device cannot run it. */
+  readonly generating: number | string;
+}
+
+/** Measures what a model takes of a device on which there is nothing else. */
+export function memoryOn(
+  backend: Backend,
+  { model, train }: {
+    readonly model: ModelConfig;
+    readonly train: TrainConfig;
+  },
+): DeviceMemory {
+  const executor = executorOf(backend);
+  const measure = (plans: readonly Plan[]) => {
+    try {
+      return executor.measure(plans);
+    } catch (error) {
+      if (error instanceof RangeError) return error.message;
+      throw error;
+    }
+  };
+  const { kind, description, room = null } = backend;
+  const sizes = { rows: 1, promptLength: model.blockSize };
+  const maxNewTokens = MAX_NEW_TOKENS;
+  return {
+    device: { kind, description },
+    free: room,
+    training: measure(plansOfTraining(model, train)),
+    generating: measure(generationPlans(model, { ...sizes, maxNewTokens })),
+  };
+}
+
+/**
+ * Returns an error with a hint, if it says that a training does not fit.
+ *
+ * @param model the model, if that fits
+ */
+export function withMemoryHint(
+  error: unknown,
+  setup: TrainingSetup,
+  model?: Model,
+): unknown {
+  if (!(error instanceof RangeError)) return error;
+  const smaller = model && smallerBatch(setup, model);
+  const isLack = error instanceof OutOfMemoryError;
+  if (!isLack && smaller === undefined) return error;
+  return new CommandError(withFlagNames(error.message), hint(setup, smaller));
+}
+
+function hint(
+  { resumed, initial, path }: TrainingSetup,
+  smaller: string | undefined,
+): string {
+  if (resumed !== undefined) {
+    return smaller === undefined
+      ? "a resumed run keeps its sizes: another --device may have the memory"
+      : `a resumed run keeps its batch size: ${program()} train --init ${path} ${smaller} fits, as a new run with its weights`;
+  }
+  if (smaller !== undefined) {
+    return `${smaller} fits, with as many tokens a step`;
+  }
+  return initial === undefined
+    ? "a smaller --n-layer, --n-embd or --block-size needs less; another --device may have more"
+    : "a model keeps its sizes: another --device may have the memory";
+}
+
+/** Returns flags for the largest part of the batch that fits, taken so many times; undefined if none does. */
+function smallerBatch(
+  { train }: TrainingSetup,
+  model: Model,
+): string | undefined {
+  const { batchSize, gradAccumulation } = train;
+  for (let parts = 2; parts <= batchSize; parts++) {
+    if (batchSize % parts !== 0) continue;
+    const part = batchSize / parts;
+    const smaller = { ...train, batchSize: part };
+    if (!fits(model, plansOfTraining(model.config, smaller))) continue;
+    return `--batch-size ${part} --grad-accumulation ${
+      parts * gradAccumulation
+    }`;
+  }
+  return undefined;
+}
+
+function fits(model: Model, plans: readonly Plan[]): boolean {
+  try {
+    return lackOf(model, plans) === undefined;
+  } catch (error) {
+    // Something in it is longer than the device can address at a time.
+    if (error instanceof RangeError) return false;
+    throw error;
+  }
+}

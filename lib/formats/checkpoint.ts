@@ -1,0 +1,212 @@
+/**
+ * What a checkpoint says: a model's weights with the tokenizer that its ids
+ * belong to and, where training may go on, the optimizer's state. The bytes are
+ * safetensors, so that other tools can read them.
+ *
+ * Tensors: every parameter under its own name; the optimizer's moments as `optimizer.m.NAME` and
+ * `optimizer.v.NAME`. Metadata: `format` "lm", `version`, and as JSON `config`,
+ * `tokenizer`, `training`; and `digest`, a checksum of all these. Random numbers are counter-based: seed and step are
+ * the generator's whole state.
+ */
+
+import {
+  type ModelConfig,
+  modelConfig,
+  type ModelOptions,
+  type TrainConfig,
+  trainConfig,
+} from "../config.ts";
+import { xxh32 } from "./digest.ts";
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  type TensorData,
+} from "./safetensors.ts";
+import { checkVocabulary, Tokenizer } from "../text/tokenizer.ts";
+
+/** How far training has come. */
+export interface TrainingState {
+  /** Optimizer steps done. */
+  readonly step: number;
+  /** How it is trained. */
+  readonly config: TrainConfig;
+}
+
+/** The content of a checkpoint. */
+export interface Checkpoint {
+  /** What the model is. */
+  readonly config: ModelConfig;
+  /** Parameters by name, and moments by name with `optimizer.m.` or `optimizer.v.` before it. */
+  readonly tensors: ReadonlyMap<string, TensorData>;
+  /** What the model's ids mean. */
+  readonly tokenizer?: Tokenizer | undefined;
+  /** Absent where only the weights were saved. */
+  readonly training?: TrainingState | undefined;
+}
+
+/** A checkpoint's content is not what was written. */
+export class DamagedCheckpointError extends SyntaxError {}
+
+const FORMAT = "lm";
+const VERSION = "1";
+
+/**
+ * Writes a checkpoint. The same content gives the same bytes.
+ *
+ * @throws {RangeError} if the tokenizer is not for a model of this vocabulary, or a tensor's shape does not fit its data
+ */
+export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+  const { config, tensors, tokenizer, training } = checkpoint;
+  const metadata: Record<string, string> = {
+    format: FORMAT,
+    version: VERSION,
+    config: JSON.stringify(config),
+  };
+  if (tokenizer !== undefined) {
+    checkVocabulary("write checkpoint", tokenizer, config);
+    metadata.tokenizer = JSON.stringify(tokenizer.toJSON());
+  }
+  if (training !== undefined) metadata.training = JSON.stringify(training);
+  metadata.digest = digestOf(tensors, metadata);
+  return encodeSafetensors(tensors, metadata);
+}
+
+/**
+ * Reads a checkpoint and checks all it says.
+ *
+ * @throws {SyntaxError} if the bytes are not a checkpoint, with the reason
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { decodeCheckpoint, Model, Tokenizer } from "@lm/core";
+ *
+ * const tokenizer = Tokenizer.ascii();
+ * await using model = await Model.create(
+ *   { vocabSize: tokenizer.vocabSize, nLayer: 1, nHead: 1, nEmbd: 8 },
+ *   { device: "reference" },
+ * );
+ * const checkpoint = decodeCheckpoint(await model.save({ tokenizer }));
+ * assertEquals(checkpoint.config, model.config);
+ * ```
+ */
+export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
+  const { tensors: stored, metadata } = decodeSafetensors(bytes);
+  const { format, version } = metadata;
+  if (format !== FORMAT) {
+    refuse(
+      `it is a safetensors file, but not one of this program (its format is ${
+        format === undefined ? "not named" : JSON.stringify(format)
+      })`,
+    );
+  }
+  if (version !== VERSION) {
+    refuse(`its version is ${version}, and this program reads ${VERSION}`);
+  }
+  const tensors = new Map(
+    [...stored].map(([name, tensor]) => [presentName(name), tensor]),
+  );
+  const config = part("config", () => {
+    const options = object(metadata["config"]) as unknown as ModelOptions;
+    // A layer has parameters: a number of layers beyond that of tensors is a lie that would cost memory.
+    const nLayer = Number(options.nLayer);
+    if (nLayer > tensors.size) {
+      throw new RangeError(
+        `nLayer is ${nLayer}, and there are ${tensors.size} tensors`,
+      );
+    }
+    return modelConfig(options);
+  });
+  const tokenizer = metadata["tokenizer"] === undefined
+    ? undefined
+    : part("tokenizer", () => Tokenizer.fromJSON(object(metadata.tokenizer)));
+  if (tokenizer !== undefined && tokenizer.vocabSize !== config.vocabSize) {
+    refuse(
+      `its tokenizer has ${tokenizer.vocabSize} tokens, its model ${config.vocabSize}`,
+    );
+  }
+  const training = metadata["training"] === undefined
+    ? undefined
+    : part("training", () => trainingState(object(metadata.training)));
+  // Last, so that what can be named is. Files from before there was a digest have none.
+  const { digest } = metadata;
+  if (digest !== undefined) {
+    const found = digestOf(stored, metadata);
+    if (found !== digest) {
+      throw new DamagedCheckpointError(
+        `Cannot read checkpoint: it is damaged: the digest of its content is ${found}, and it was written with ${digest}`,
+      );
+    }
+  }
+  return { config, tensors, tokenizer, training };
+}
+
+/**
+ * Returns the digest of a checkpoint's content, 8 hexadecimal digits: the XXH32 checksums of
+ * `config`, `tokenizer` and `training` (empty where absent) and then, by name, of each tensor's
+ * line `NAME DTYPE SHAPE` and of its bytes, each checksum the seed of the next.
+ */
+function digestOf(
+  tensors: ReadonlyMap<string, TensorData>,
+  { config = "", tokenizer = "", training = "" }: Readonly<
+    Record<string, string>
+  >,
+): string {
+  const encoder = new TextEncoder();
+  let hash = 0;
+  for (const text of [config, tokenizer, training]) {
+    hash = xxh32(encoder.encode(text), hash);
+  }
+  for (const name of [...tensors.keys()].sort()) {
+    const { dtype, shape, data } = tensors.get(name)!;
+    hash = xxh32(encoder.encode(`${name} ${dtype} ${shape}`), hash);
+    hash = xxh32(
+      new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+      hash,
+    );
+  }
+  return hash.toString(16).padStart(8, "0");
+}
+
+/** Files from when AdamW was the only optimizer call its moments `adamw.m.NAME` and `adamw.v.NAME`. */
+function presentName(name: string): string {
+  return name.replace(/^adamw\.(?=[mv]\.)/, "optimizer.");
+}
+
+function trainingState(state: Record<string, unknown>): TrainingState {
+  const { step, config } = state;
+  if (!Number.isSafeInteger(step) || (step as number) < 0) {
+    throw new RangeError(`step is ${step}`);
+  }
+  if (typeof config !== "object" || config === null) {
+    throw new TypeError("config is missing");
+  }
+  return { step: step as number, config: trainConfig(config) };
+}
+
+function object(json: string | undefined): Record<string, unknown> {
+  if (json === undefined) throw new TypeError("it is missing");
+  const value: unknown = JSON.parse(json);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new TypeError("it is not a JSON object");
+  }
+  return value as Record<string, unknown>;
+}
+
+function part<Value>(name: string, read: () => Value): Value {
+  try {
+    return read();
+  } catch (error) {
+    return refuse(`its ${name} is unusable: ${(error as Error).message}`);
+  }
+}
+
+/** Characters of a reason, which can quote what the file says. */
+const MOST_SAID = 300;
+
+function refuse(reason: string): never {
+  const said = reason.length > MOST_SAID
+    ? `${reason.slice(0, MOST_SAID)}...`
+    : reason;
+  throw new SyntaxError(`Cannot read checkpoint: ${said}`);
+}

@@ -1,0 +1,172 @@
+/**
+ * Ablation: from a recipe that works, one part at a time is taken away or exchanged. What
+ * the loss then becomes is what the part was worth.
+ */
+
+import { modelConfig, trainConfig } from "../../config.ts";
+import type { Preset } from "../../presets.ts";
+import type { Cell, Changes, Plan } from "../plan.ts";
+
+type Model = Changes["model"] & object;
+type Train = Changes["train"] & object;
+
+/** How a study of ablations is made. */
+export interface AblationOptions {
+  /** The name of the preset. */
+  readonly name: string;
+  /** The dataset, by its name or as a file. */
+  readonly data: string;
+  /** Steps of each trial; the learning rate's fall ends with the last. */
+  readonly steps: number;
+  /** Each seeds a trial of each cell. */
+  readonly seeds: readonly number[];
+  /** What is measured beside the loss. */
+  readonly measure: NonNullable<Plan["measure"]>;
+  /** The fields that are changed: some of {@linkcode ablationParts}, or all of them if left out. */
+  readonly parts?: readonly string[];
+}
+
+/** The fields of a preset that are changed, each in one cell or several. */
+export function ablationParts(preset: Preset): string[] {
+  const cells = ablations(baseOf(preset, 1)).map(named);
+  return [...new Set(cells.map(({ name }) => partOf(name)))];
+}
+
+/** Plans the ablations of a preset: the baseline, then a cell for each change that changes it. */
+export function ablationPlan(
+  preset: Preset,
+  { name, data, steps, seeds, measure, parts }: AblationOptions,
+): Plan {
+  const base = baseOf(preset, steps);
+  const cells = ablations(base).map(named)
+    .filter(({ name }) => parts?.includes(partOf(name)) ?? true);
+  return {
+    study: `The parts of the preset ${name}`,
+    about:
+      `What each part of the preset ${name} is worth: a cell changes one thing of a model that is trained for ${
+        steps.toLocaleString("en")
+      } steps.`,
+    experiment: "ablate",
+    data,
+    tokenizer: preset.tokenizer,
+    base,
+    seeds,
+    measure,
+    baseline: BASELINE,
+    cells: [{ name: BASELINE }, ...cells],
+  };
+}
+
+/** The name of the cell that changes nothing. */
+const BASELINE = "base";
+
+/** All changes of one part. */
+function ablations(base: Changes): Changes[] {
+  const model = modelConfig({ ...base.model, vocabSize: 1 });
+  const train = trainConfig(base.train);
+  const models: readonly Model[] = [
+    ...(["none", "learned", "sinusoidal", "rope", "alibi"] as const).map((
+      position,
+    ) => ({ position })),
+    ...(["none", "zeroed", "finite"] as const).map((mask) => ({ mask })),
+    // A score of -4 is one that real scores reach.
+    { mask: "finite", maskValue: -4 },
+    { residual: false },
+    ...(["layernorm", "rmsnorm", "none"] as const).map((norm) => ({ norm })),
+    { normPlacement: model.normPlacement === "pre" ? "post" : "pre" },
+    { attention: false },
+    ...(["none", "geluTanh", "relu", "relu2"] as const).map((mlp) => ({ mlp })),
+    // A gate is a third matrix: two thirds of the width make the parameters equal.
+    { mlp: "swiglu", nHidden: Math.round(model.nHidden * 2 / 3 / 4) * 4 },
+    { qkNorm: !model.qkNorm },
+    { attentionScale: !model.attentionScale },
+    // The baseline's own head bias stays, whatever the head.
+    { tiedHead: !model.tiedHead, headBias: model.headBias },
+    { bias: !model.bias },
+    { headBias: !model.headBias },
+    { logitSoftcap: model.logitSoftcap === null ? 15 : null },
+    ...[1, 2, 4, 8].filter((nHead) =>
+      model.nEmbd % nHead === 0 && (model.nEmbd / nHead) % 2 === 0
+    ).map((nHead) => ({ nHead, nKvHead: nHead })),
+    ...[1, 2, model.nLayer + 1].map((nLayer) => ({ nLayer })),
+    ...[model.nEmbd / 2, model.nEmbd * 2].map((nEmbd) => ({
+      nEmbd,
+      nHidden: model.nHidden * nEmbd / model.nEmbd,
+    })),
+    ...[0, 0.1, 0.2].map((dropout) => ({ dropout })),
+    ...[0, 0.1].map((labelSmoothing) => ({ labelSmoothing })),
+    { init: model.init === "gpt2" ? "torch" : "gpt2" },
+  ];
+  // Fewer tokens of context, as many tokens a step.
+  const contexts = [8, 32, 64].map((blockSize): Changes => ({
+    model: { blockSize },
+    train: { batchSize: train.batchSize * model.blockSize / blockSize },
+  }));
+  const muon = { optimizer: "muon", muonLearningRate: 0.01 } as const;
+  const trains: readonly Train[] = [
+    { warmupSteps: train.warmupSteps > 0 ? 0 : 100 },
+    { gradClip: train.gradClip > 0 ? 0 : 1 },
+    ...[0, 0.1].map((weightDecay) => ({ weightDecay })),
+    { schedule: train.schedule === "constant" ? "linear" : "constant" },
+    // The learning rate is the control of the optimizers: a change that only wants another one shows here.
+    ...[train.learningRate / 2, train.learningRate * 2].map((learningRate) => ({
+      learningRate,
+    })),
+    { optimizer: "adamw" },
+    { optimizer: "adamw", learningRate: train.learningRate / 2 },
+    muon,
+    ...[0.1, 0.5].map((learningRate) => ({
+      optimizer: "sgd" as const,
+      momentum: 0.9,
+      learningRate,
+    })),
+  ];
+  const changes: readonly Changes[] = [
+    ...models.map((model) => ({ model })),
+    ...contexts,
+    ...trains.map((train) => ({ train })),
+    ...[0.5, 0.1, 0.01].map((dataShare) => ({ dataShare })),
+  ];
+  // What changes nothing falls out, and what another change has done before.
+  const seen = new Set([completed(base, {})]);
+  return changes.filter((change) => {
+    const whole = completed(base, change);
+    return !seen.has(whole) && seen.add(whole);
+  });
+}
+
+/** All that a change leads to, as text that can be compared. */
+function completed(base: Changes, change: Changes): string {
+  const whole = {
+    ...modelConfig({ ...base.model, ...change.model, vocabSize: 1 }),
+    ...trainConfig({ ...base.train, ...change.train }),
+    dataShare: change.dataShare,
+  };
+  return JSON.stringify(Object.entries(whole).toSorted());
+}
+
+/** `position=none`, `optimizer=sgd+learningRate=0.1`. */
+function named(changes: Changes): Cell {
+  const { model, train, dataShare } = changes;
+  const fields = {
+    ...model,
+    ...train,
+    ...(dataShare === undefined ? {} : { dataShare }),
+  };
+  const implied = ["nHidden", "nKvHead", "batchSize", "momentum"];
+  const shown = Object.entries(fields).filter(([field]) =>
+    !implied.includes(field) && !(field === "headBias" && "tiedHead" in fields)
+  );
+  const name = shown.map(([field, value]) => `${field}=${value}`).join("+");
+  return { name, ...changes };
+}
+
+/** The field that a cell's name begins with. */
+function partOf(name: string): string {
+  return name.slice(0, name.indexOf("="));
+}
+
+function baseOf(preset: Preset, maxSteps: number): Changes {
+  const { seed: _, ...train } = preset.train;
+  return { model: preset.model, train: { ...train, maxSteps } };
+}

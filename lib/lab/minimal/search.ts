@@ -1,0 +1,316 @@
+/**
+ * The smallest model that reaches a target: many small configurations are trained briefly, those
+ * that no other one beats in both size and loss for longer, and so on (successive halving,
+ * Jamieson and Talwalkar 2016, arXiv 1502.07943); the last ones in full, and the
+ * winner again with seeds that had no part in the choice.
+ */
+
+import { modelConfig, trainConfig } from "../../config.ts";
+import { parameterLayout } from "../../model/plans.ts";
+import type { Preset } from "../../presets.ts";
+import { CounterRandom, Purpose } from "../../../kernels/random.ts";
+import { type Outcome, sawFuture } from "../outcome.ts";
+import { type Finished, finished } from "./pareto.ts";
+import type { Cell, Changes, Plan } from "../plan.ts";
+import { countIntervals, estimate, missesText } from "../statistics.ts";
+import { futureText } from "../table.ts";
+import { type Rung, rungValue } from "../works.ts";
+
+/** What a model is to reach: a validation loss in nats per token, or a rung of the ladder. */
+export type Target = number | Rung;
+
+/** What a search is made with. */
+export interface SearchOptions {
+  /** The recipe whose sizes are varied, and its name. */
+  readonly preset: Preset;
+  readonly name: string;
+  /** The dataset, by its name or as a file, and how many tokens its tokenizer knows. */
+  readonly data: string;
+  readonly vocabSize: number;
+  /** Configurations in the first round. */
+  readonly arms: number;
+  /** Steps of the last round. */
+  readonly steps: number;
+  /** The range of parameters. */
+  readonly least: number;
+  readonly most: number;
+}
+
+/** Rounds of a search, and by how much each has fewer configurations and longer training than the one before. */
+export const ROUNDS = 3;
+const SHRINK = 2;
+
+/** Chooses the configurations; also the seed of all rounds. */
+const SEED = 1;
+
+/** Seeds of the confirmation: none of the search's. */
+export const FRESH_SEEDS: readonly number[] = [11, 12, 13];
+
+/** Draws of a configuration for each one that is wanted. */
+const DRAWS = 200;
+
+/** What a configuration is drawn from. */
+const space = {
+  nLayer: [1, 2, 3, 4],
+  nEmbd: [8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128],
+  headSize: [8, 16, 32],
+  /** Of the MLP, in widths. */
+  hidden: [1, 2, 3, 4],
+  tiedHead: [true, false],
+  blockSize: [32, 64, 128],
+  /** Times the preset's. */
+  learningRate: [1, 2],
+} as const;
+
+/**
+ * Configurations for the first round: one in each of `arms` ranges of parameters, which are equally wide
+ * in logarithm. A range that no configuration falls into stays empty.
+ */
+export function candidates(options: SearchOptions): Cell[] {
+  const { arms, least, most, preset, vocabSize } = options;
+  const random = new CounterRandom(SEED, Purpose.search);
+  const found = new Map<number, Cell>();
+  for (let draw = 0; draw < DRAWS * arms && found.size < arms; draw++) {
+    const cell = drawn(
+      preset,
+      (count, field) => random.below(count, draw, field),
+    );
+    if (cell === undefined) continue;
+    const parameters = parameterCount(
+      { ...preset.model, ...cell.model },
+      vocabSize,
+    );
+    const range = Math.floor(
+      arms * Math.log(parameters / least) / Math.log(most / least),
+    );
+    if (range < 0 || range >= arms || found.has(range)) continue;
+    found.set(range, cell);
+  }
+  return [...found].toSorted(([a], [b]) => a - b).map(([, cell]) => cell);
+}
+
+/** A configuration of the space; undefined if its heads do not divide its width. */
+function drawn(
+  preset: Preset,
+  below: (count: number, field: number) => number,
+): Cell | undefined {
+  const base = modelConfig({ ...preset.model, vocabSize: 1 });
+  const train = trainConfig(preset.train);
+  const pick = <Value>(values: readonly Value[], field: number) =>
+    values[below(values.length, field)]!;
+  const nLayer = pick(space.nLayer, 0);
+  const nEmbd = pick(space.nEmbd, 1);
+  const headSize = pick(space.headSize, 2);
+  const hidden = pick(space.hidden, 3);
+  const tiedHead = pick(space.tiedHead, 4);
+  const blockSize = pick(space.blockSize, 5);
+  const faster = pick(space.learningRate, 6);
+  if (nEmbd % headSize !== 0) return undefined;
+  const nHead = nEmbd / headSize;
+  const tokens = train.batchSize * base.blockSize;
+  return {
+    name: [
+      `L${nLayer}`,
+      `C${nEmbd}`,
+      `H${nHead}`,
+      `M${hidden * nEmbd}`,
+      `T${blockSize}`,
+      ...(tiedHead ? ["tied"] : []),
+      ...(faster === 1 ? [] : [`lr${faster}`]),
+    ].join("-"),
+    model: {
+      nLayer,
+      nEmbd,
+      nHead,
+      nKvHead: nHead,
+      nHidden: hidden * nEmbd,
+      tiedHead,
+      headBias: base.headBias,
+      blockSize,
+    },
+    train: {
+      batchSize: Math.max(1, Math.round(tokens / blockSize)),
+      learningRate: faster * train.learningRate,
+      muonLearningRate: faster * train.muonLearningRate,
+    },
+  };
+}
+
+function parameterCount(
+  model: Changes["model"] & object,
+  vocabSize: number,
+): number {
+  return parameterLayout(modelConfig({ ...model, vocabSize })).count;
+}
+
+/** Configurations that a round keeps of the one before. */
+export function armsOf(round: number, arms: number): number {
+  return Math.max(1, Math.round(arms / SHRINK ** (round - 1)));
+}
+
+/**
+ * The plan of a round.
+ *
+ * @param round from 1 to {@linkcode ROUNDS}; the last one is in full, and measures the models' text
+ */
+export function roundPlan(
+  options: SearchOptions,
+  { round, cells }: { readonly round: number; readonly cells: readonly Cell[] },
+): Plan {
+  const steps = Math.max(
+    1,
+    Math.round(options.steps / SHRINK ** (ROUNDS - round)),
+  );
+  return {
+    ...planOf(options, cells, steps),
+    study: `The smallest ${options.name}, round ${round} of ${ROUNDS}`,
+    about:
+      `${cells.length} configurations between ${options.least} and ${options.most} parameters, for ${steps} steps each.`,
+    seeds: [SEED],
+    measure: round === ROUNDS ? "works" : "loss",
+  };
+}
+
+/** The plan that trains winners again, with fresh seeds. */
+export function confirmationPlan(
+  options: SearchOptions,
+  cells: readonly Cell[],
+): Plan {
+  return {
+    ...planOf(options, cells, options.steps),
+    study: `The smallest ${options.name}, confirmed`,
+    about:
+      `The smallest configurations that reached a target, for ${options.steps} steps with seeds that had no part in the search.`,
+    seeds: FRESH_SEEDS,
+    measure: "works",
+  };
+}
+
+function planOf(
+  { preset, data }: SearchOptions,
+  cells: readonly Cell[],
+  maxSteps: number,
+): Omit<Plan, "study" | "about" | "seeds" | "measure"> {
+  const { seed: _, ...train } = preset.train;
+  return {
+    experiment: "minimal",
+    data,
+    tokenizer: preset.tokenizer,
+    base: { model: preset.model, train: { ...train, maxSteps } },
+    cells,
+  };
+}
+
+/** Whether an outcome reaches a target; undefined if that was not measured. A model that sees the future reaches none. */
+export function reachesTarget(
+  target: Target,
+  outcome: Outcome,
+): boolean | undefined {
+  const { valLoss } = outcome;
+  if (valLoss === null || sawFuture(outcome)) return false;
+  return typeof target === "number"
+    ? valLoss <= target
+    : rungValue(target, { ...outcome, valLoss }).reached;
+}
+
+/** The outcomes that reach a target of the smallest configurations, from the smallest. */
+export function smallest(
+  target: Target,
+  outcomes: readonly Outcome[],
+  count: number,
+): Finished[] {
+  return finished(outcomes)
+    .filter((outcome) => reachesTarget(target, outcome) === true)
+    .toSorted((a, b) => a.parameters - b.parameters)
+    .slice(0, count);
+}
+
+/** What was trained in a search. */
+export interface Search {
+  /** The configurations of the last round. */
+  readonly cells: readonly Cell[];
+  /** The outcomes of each round. */
+  readonly rounds: readonly (readonly Outcome[])[];
+  /** With fresh seeds. */
+  readonly confirmed: readonly Outcome[];
+}
+
+/** Searches of one preset and as many steps as one; what several of them trained counts once. */
+export function together(searches: readonly Search[]): Search {
+  const [first] = searches;
+  return {
+    cells: distinct(searches.flatMap(({ cells }) => cells), "name"),
+    rounds: first!.rounds.map((_, round) =>
+      distinct(searches.flatMap(({ rounds }) => rounds[round] ?? []), "id")
+    ),
+    confirmed: distinct(searches.flatMap(({ confirmed }) => confirmed), "id"),
+  };
+}
+
+function distinct<Key extends string, Thing extends Record<Key, string>>(
+  things: readonly Thing[],
+  key: Key,
+): Thing[] {
+  return [...new Map(things.map((thing) => [thing[key], thing])).values()];
+}
+
+/** What others reached on the same text. */
+export interface Known {
+  readonly name: string;
+  readonly parameters: number;
+  /** On the validation split, in nats per token. */
+  readonly loss: number;
+}
+
+/** What a search found for one target. */
+export interface Answer {
+  readonly target: Target;
+  /** All its outcomes with fresh seeds; empty if no configuration reached the target every time. */
+  readonly winner: readonly Outcome[];
+  /** The smallest in the last round that reached it, confirmed or not. */
+  readonly found: Outcome | undefined;
+  /** Of all rounds, what reached it with the fewest floating point operations of training; seen once. */
+  readonly cheapest: Outcome | undefined;
+}
+
+/** The smallest configuration that reaches a target with each fresh seed. */
+export function answerTo(
+  target: Target,
+  { rounds, confirmed }: Omit<Search, "cells">,
+): Answer {
+  const [found] = smallest(target, rounds.at(-1) ?? [], 1);
+  const [cheapest] = finished([...rounds, confirmed].flat())
+    .filter((outcome) => reachesTarget(target, outcome) === true)
+    .toSorted((a, b) => (a.flops ?? Infinity) - (b.flops ?? Infinity));
+  const cells = Map.groupBy(confirmed, ({ cell }) => cell);
+  const winners = [...cells.values()].filter((outcomes) =>
+    outcomes.length === FRESH_SEEDS.length &&
+    outcomes.every((outcome) => reachesTarget(target, outcome) === true)
+  );
+  const [winner = []] = winners.toSorted((a, b) =>
+    a[0]!.parameters - b[0]!.parameters
+  );
+  return { target, winner, found, cheapest };
+}
+
+/** Says what the tables of a search do not show: whose losses mean nothing, and that intervals miss by chance. */
+export function searchNotes(
+  { rounds, confirmed, answers }: Omit<Search, "cells"> & {
+    readonly answers: readonly Answer[];
+  },
+): string[] {
+  const leaking = [...rounds, confirmed].flat().filter(sawFuture);
+  // One model may be the answer to several targets.
+  const winners = new Map(
+    answers.map((
+      { winner },
+    ) => [
+      winner[0]?.cell,
+      estimate(finished(winner).map(({ valLoss }) => valLoss)),
+    ]),
+  );
+  return [
+    futureText([...new Set(leaking.map(({ cell }) => cell))]),
+    missesText(countIntervals([...winners.values()])),
+  ].filter((note) => note !== "");
+}

@@ -1,0 +1,214 @@
+/**
+ * Scaling: models of several widths, each trained on several amounts of text, the law that
+ * their losses follow, and what it says of a larger one that is then trained too.
+ */
+
+import { modelConfig } from "../../config.ts";
+import type { Preset } from "../../presets.ts";
+import type { Outcome } from "../outcome.ts";
+import { type Finished, finished } from "../minimal/pareto.ts";
+import type { Cell, Measure, Plan } from "../plan.ts";
+import { fitPowerLaw, type PowerLaw, predictedLoss } from "./power_law.ts";
+import { type Estimate, estimate, pairedDifference } from "../statistics.ts";
+import { estimateText } from "../table.ts";
+
+/** Widths, as shares of the preset's; the last is predicted. */
+const WIDTHS = [1 / 4, 3 / 8, 1 / 2, 3 / 4, 1, 3 / 2];
+
+/** Amounts of training, as shares of the longest. */
+const LENGTHS = [1 / 4, 1 / 2, 1];
+
+/** Shares of the text, at the preset's width and the longest training. */
+const DATA_SHARES = [1 / 4, 1 / 16];
+
+/** How a study of scaling is made. */
+export interface ScalingOptions {
+  /** The name of the preset. */
+  readonly name: string;
+  readonly data: string;
+  /** Steps of the longest trials. */
+  readonly steps: number;
+  readonly seeds: readonly number[];
+  readonly measure: Measure;
+}
+
+/** Plans widths and lengths around a preset, and the next width that is to be predicted. */
+export function scalingPlan(
+  preset: Preset,
+  { name, data, steps, seeds, measure }: ScalingOptions,
+): Plan {
+  const { nEmbd, nHead, nHidden } = modelConfig({
+    ...preset.model,
+    vocabSize: 1,
+  });
+  const width = (share: number) => {
+    const wide = Math.max(4, Math.round(share * nEmbd / 4) * 4);
+    return {
+      nEmbd: wide,
+      nHidden: Math.round(nHidden * wide / nEmbd),
+      ...heads(wide, nEmbd / nHead),
+    };
+  };
+  const cell = (share: number, length: number): Cell => {
+    const model = width(share);
+    const maxSteps = Math.max(1, Math.round(length * steps));
+    return {
+      name: `nEmbd=${model.nEmbd}+maxSteps=${maxSteps}`,
+      model,
+      train: { maxSteps },
+    };
+  };
+  const next = cell(WIDTHS.at(-1)!, 1);
+  const { seed: _, ...train } = preset.train;
+  return {
+    study: `Scaling of the preset ${name}`,
+    about:
+      `How the loss of the preset ${name} falls with its width and the length of its training, and whether that tells what a wider one reaches.`,
+    experiment: "scaling",
+    data,
+    tokenizer: preset.tokenizer,
+    base: { model: preset.model, train: { ...train, maxSteps: steps } },
+    seeds,
+    measure,
+    baseline: cell(1, 1).name,
+    cells: [
+      ...WIDTHS.slice(0, -1).flatMap((share) =>
+        LENGTHS.map((length) => cell(share, length))
+      ),
+      ...DATA_SHARES.map((dataShare) => ({
+        name: `dataShare=${dataShare}`,
+        dataShare,
+      })),
+      next,
+    ],
+  };
+}
+
+/** As many heads as keep their size near the preset's, and even. */
+function heads(
+  nEmbd: number,
+  size: number,
+): { nHead: number; nKvHead: number } {
+  let nHead = Math.max(1, Math.round(nEmbd / size));
+  while (nEmbd % nHead !== 0 || nEmbd / nHead % 2 !== 0) nHead--;
+  return { nHead, nKvHead: nHead };
+}
+
+/** What a study of scaling found. */
+export interface ScalingResult {
+  /** Of all seeds together. */
+  readonly law: PowerLaw;
+  /** The cell that was predicted. */
+  readonly next: string;
+  /** From a law of each seed's own. */
+  readonly predicted: Estimate;
+  readonly measured: Estimate;
+  /** What was measured less what was predicted, over pairs of the same seed. */
+  readonly difference: Estimate;
+  /** The larger of that interval and the law's own error, in nats per token. */
+  readonly bound: number;
+  /** Whether the difference is larger than the bound. */
+  readonly missed: boolean;
+}
+
+/** Compares a prediction with what was then measured: it is missed if they are farther apart than both errors explain. */
+export function verdict(
+  difference: Estimate,
+  { residual }: Pick<PowerLaw, "residual">,
+): Pick<ScalingResult, "difference" | "bound" | "missed"> {
+  const { mean, margin } = difference;
+  const bound = Math.max(Number.isNaN(margin) ? 0 : margin, residual);
+  return { difference, bound, missed: Math.abs(mean) > bound };
+}
+
+/**
+ * Fits a law to all cells on the whole text but the widest, and compares it with that.
+ *
+ * @returns undefined as long as there is too little to fit or to compare
+ */
+export function scalingResult(
+  { cells }: Plan,
+  outcomes: readonly Outcome[],
+): ScalingResult | undefined {
+  const next = cells.at(-1)!.name;
+  const onPart = new Set(
+    cells.filter(({ dataShare }) => dataShare !== undefined)
+      .map(({ name }) => name),
+  );
+  const done = finished(outcomes);
+  const trained = done.filter(({ cell }) => cell === next);
+  const fitted = done.filter(({ cell }) => cell !== next && !onPart.has(cell));
+  const [place] = trained;
+  if (place === undefined) return undefined;
+  const seeds = [...new Set(fitted.map(({ seed }) => seed))];
+  try {
+    const law = lawOf(fitted);
+    const predictions = new Map(seeds.map((seed) => [
+      seed,
+      predictedLoss(lawOf(fitted.filter((each) => each.seed === seed)), place),
+    ]));
+    const losses = new Map(trained.map(({ seed, valLoss }) => [seed, valLoss]));
+    const predicted = estimate([...predictions.values()]);
+    const measured = estimate([...losses.values()]);
+    // Without a seed in common each has an error of its own.
+    const difference = pairedDifference(losses, predictions) ?? {
+      mean: measured.mean - predicted.mean,
+      margin: Math.hypot(measured.margin || 0, predicted.margin || 0) || NaN,
+      count: 0,
+    };
+    return { law, next, predicted, measured, ...verdict(difference, law) };
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function lawOf(outcomes: readonly Finished[]): PowerLaw {
+  return fitPowerLaw(
+    outcomes.map(({ parameters, tokens, valLoss }) => ({
+      parameters,
+      tokens,
+      loss: valLoss,
+    })),
+  );
+}
+
+/** Says why nothing was predicted. */
+export const UNFITTED =
+  "No law is fitted, so nothing is predicted: that takes losses of six cells, of three sizes and three amounts of training, that fall with both, and that of the last cell.";
+
+/** Says whether the prediction held, in a sentence. */
+export function verdictText(
+  { difference, missed, law: { residual } }: ScalingResult,
+): string {
+  const error = `the law's own error (${residual.toFixed(4)})`;
+  return `The prediction ${
+    missed ? "missed" : "held"
+  }: the trained loss differs from it by ${
+    estimateText(difference, true)
+  }, which is ${missed ? "more" : "not more"} than ${
+    Number.isNaN(difference.margin)
+      ? error
+      : `the larger of this interval and ${error}`
+  }.`;
+}
+
+/** What was found, in a few sentences. */
+export function scalingText(
+  { law: { floor, size, data, residual }, next, predicted, measured }:
+    ScalingResult,
+): string {
+  const number = (value: number) => Number(value.toPrecision(3)).toString();
+  return [
+    `Loss = ${floor.toFixed(3)} + ${number(size.factor)} / N^${
+      number(size.exponent)
+    } + ${number(data.factor)} / D^${number(data.exponent)}`,
+    `for N parameters and D tokens, ${
+      residual.toFixed(4)
+    } off on average (root of the mean square). For \`${next}\``,
+    `it says ${
+      estimateText(predicted)
+    } over seeds, beside its own error; trained,`,
+    `it reaches ${estimateText(measured)}.`,
+  ].join("\n");
+}

@@ -1,0 +1,125 @@
+/**
+ * What each attention head looks at. The backends compute attention fused and keep no
+ * probabilities; here they are computed once more, from the queries and keys of a
+ * full pass and by the reference's own formulas, so that they are those of every
+ * position, mask, norm and sharing of heads there is.
+ */
+
+import type { Numbers } from "../backends/backend.ts";
+import { dot, score, softmax } from "../../kernels/reference/attention.ts";
+import type { ModelConfig } from "../config.ts";
+import { checkTokens } from "./evaluate.ts";
+import { forward } from "../graph/autodiff.ts";
+import { compile } from "../graph/compile.ts";
+import { layoutParameters } from "../graph/layout.ts";
+import { type AttentionSite, attentionSites } from "../graph/ops/attention.ts";
+import type { Plan } from "../graph/plan.ts";
+import { Graph } from "../graph/tensor.ts";
+import type { Model } from "./model.ts";
+import { describe } from "./network.ts";
+import { internalsOf } from "./internals.ts";
+
+/**
+ * The attention probabilities of a text: for each layer and head, how much the token at
+ * position i takes from the one at j. A row adds up to 1; with a causal mask what lies
+ * after i is exactly 0.
+ *
+ * @param tokens ids of one text, from 1 to `blockSize` of them, T
+ * @returns one array for each layer, (NH, T, T) row-major; none if the model has no attention
+ * @throws {RangeError} if there are too few or too many ids, or one is not in the vocabulary
+ *
+ * @example
+ * ```ts
+ * import { assertAlmostEquals, assertEquals } from "@std/assert";
+ * import { attentionMaps, Model } from "@lm/core";
+ *
+ * await using model = await Model.create(
+ *   { vocabSize: 5, blockSize: 8, nLayer: 2, nHead: 3, nEmbd: 12 },
+ *   { device: "reference", seed: 1 },
+ * );
+ * const T = 4;
+ * const layers = await attentionMaps(model, Int32Array.of(3, 1, 4, 1));
+ * assertEquals(layers.map(({ length }) => length), [3 * T * T, 3 * T * T]);
+ * const [first] = layers;
+ * assertEquals(first![1], 0); // head 0: position 0 sees nothing of position 1
+ * const row = first!.subarray(2 * T, 3 * T); // of position 2
+ * assertAlmostEquals(row.reduce((a, b) => a + b), 1, 1e-12);
+ * ```
+ */
+export async function attentionMaps(
+  model: Model,
+  tokens: Int32Array,
+): Promise<Float64Array[]> {
+  const T = tokens.length;
+  if (T === 0) {
+    throw new RangeError("Cannot map attention: there are 0 tokens");
+  }
+  checkTokens(tokens, { B: 1, T }, model.config);
+  const { plan, sites } = attentionPlan(model.config, T);
+  const program = await internalsOf(model).bind(plan);
+  try {
+    program.buffer("tokens").write(tokens);
+    program.run();
+    const maps: Float64Array[] = [];
+    for (const site of sites) {
+      const qkv = await program.buffer(`${site.label}.qkv`).read();
+      maps.push(probabilities(qkv, site));
+    }
+    return maps;
+  } finally {
+    program.destroy();
+  }
+}
+
+/**
+ * A full pass over one row whose attentions can be looked into.
+ *
+ * Input: tokens (1, T). Outputs, for each attention: LABEL.qkv (1, T, QKV), what goes into it,
+ * and LABEL.y (1, T, NH·HS), what comes out.
+ */
+export function attentionPlan(
+  config: ModelConfig,
+  T: number,
+): { readonly plan: Plan; readonly sites: readonly AttentionSite[] } {
+  const graph = new Graph();
+  const tokens = graph.input("tokens", [1, T], "i32");
+  describe(config, { graph, tokens });
+  const sites = attentionSites(graph);
+  const outputs = sites.flatMap(({ label, qkv, y }) => [
+    [`${label}.qkv`, qkv] as const,
+    [`${label}.y`, y] as const,
+  ]);
+  const plan = compile({
+    name: "attention",
+    phases: { attention: forward(graph) },
+    layout: layoutParameters(graph),
+    outputs: Object.fromEntries(outputs),
+  });
+  return { plan, sites };
+}
+
+/** (NH, T, T), from queries and keys (1, T, QKV). */
+function probabilities(
+  qkv: Numbers,
+  { dims }: AttentionSite,
+): Float64Array {
+  const { T, NH, NKV, HS, mask } = dims;
+  const wide = Float64Array.from(qkv);
+  const stride = (NH + 2 * NKV) * HS;
+  const all = new Float64Array(NH * T * T);
+  for (let h = 0; h < NH; h++) {
+    const q = h * HS;
+    const k = (NH + Math.floor(h * NKV / NH)) * HS;
+    for (let i = 0; i < T; i++) {
+      const at = (h * T + i) * T;
+      const row = all.subarray(at, at + T);
+      const keys = mask === "causal" ? i + 1 : T;
+      for (let j = 0; j < keys; j++) {
+        const product = dot(wide, i * stride + q, wide, j * stride + k, HS);
+        row[j] = score(product, { h, i, j }, dims);
+      }
+      softmax(row, keys);
+    }
+  }
+  return all;
+}

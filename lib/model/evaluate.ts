@@ -1,0 +1,197 @@
+/**
+ * Whole sequences through a model, without gradients: the logits after every token,
+ * and the loss of a split. One token at a time is `generate.ts`.
+ */
+
+import type { Numbers } from "../backends/backend.ts";
+import type { ModelConfig } from "../config.ts";
+import type { BatchShape, EvalBatch } from "../text/dataset.ts";
+import type { Plan } from "../graph/plan.ts";
+import type { Model } from "./model.ts";
+import { breathe } from "../train/metrics.ts";
+import { cutPlan, PartRunner } from "./parts.ts";
+import { flopsPerToken } from "./parameters.ts";
+import { EVAL_SLOTS, evalPlan, parameterLayout } from "./plans.ts";
+import { internalsOf } from "./internals.ts";
+
+/** How far the device may run ahead, in milliseconds. */
+const AHEAD_MS = 100;
+
+/** How a split is evaluated. */
+export interface EvaluateOptions {
+  /** Ends the evaluation, which then rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Returns the plan of an evaluation's batch, cut where it is long. */
+export function evaluationPlan(
+  model: ModelConfig,
+  { B, T }: BatchShape,
+): Plan {
+  const trainFlops = B * T * flopsPerToken(model, parameterLayout(model));
+  return cutPlan(evalPlan(model, { B, T }), "eval", trainFlops / 3);
+}
+
+/** Runs a model's eval plans. They share the store of losses, and so take turns. */
+export class Evaluator {
+  readonly #model: Model;
+  /** Settled when all that was asked for is done. */
+  #last: Promise<void> = Promise.resolve();
+
+  /** Nothing is compiled yet. */
+  constructor(model: Model) {
+    this.#model = model;
+  }
+
+  /** See `Model.forward`. */
+  forward(tokens: Int32Array, shape: BatchShape): Promise<Numbers> {
+    return this.#inTurn(async () => {
+      await breathe();
+      checkTokens(tokens, shape, this.#model.config);
+      return await this.#use(shape, async ({ program }) => {
+        program.buffer("tokens").write(tokens);
+        program.buffer("targets").write(new Int32Array(tokens.length).fill(-1));
+        program.run();
+        return await program.buffer("logits").read();
+      });
+    });
+  }
+
+  /** See `Model.evaluate`. */
+  evaluate(
+    batches: Iterable<EvalBatch>,
+    options: EvaluateOptions,
+  ): Promise<number> {
+    return this.#inTurn(() => this.#meanLoss(batches, options));
+  }
+
+  async #meanLoss(
+    batches: Iterable<EvalBatch>,
+    { signal }: EvaluateOptions,
+  ): Promise<number> {
+    let total = 0;
+    let count = 0;
+    let filled = 0;
+    /** Batches until the next read, the time of the last read, and of a batch. */
+    let most = 1;
+    let collected = performance.now();
+    let msPerBatch = 0;
+    const collect = async () => {
+      const losses = await internalsOf(this.#model).stores.get("losses")!
+        .read(0, filled);
+      for (const loss of losses) total += loss;
+      filled = 0;
+    };
+    for (const batch of batches) {
+      await breathe();
+      signal?.throwIfAborted();
+      checkTokens(batch.tokens, batch, this.#model.config);
+      checkTargets(batch, this.#model.config);
+      await this.#use(batch, async (runner) => {
+        const { program } = runner;
+        program.buffer("tokens").write(batch.tokens);
+        program.buffer("targets").write(batch.targets);
+        program.buffer("key").write([0, 0, 0, filled]);
+        const isOver = () => !!signal?.aborted;
+        await runner.run({ isOver, lastMs: msPerBatch });
+      });
+      signal?.throwIfAborted();
+      count += batch.count;
+      filled++;
+      // A device that works by itself is not to run far ahead: what is queued cannot be called back.
+      if (filled >= most) {
+        await collect();
+        msPerBatch = (performance.now() - collected) / most;
+        collected = performance.now();
+        most = Math.round(AHEAD_MS / msPerBatch);
+        most = Math.min(EVAL_SLOTS, Math.max(1, most));
+      }
+    }
+    if (filled > 0) await collect();
+    if (count === 0) {
+      throw new RangeError("Cannot evaluate model: the batches have 0 targets");
+    }
+    return total / count;
+  }
+
+  #inTurn<Value>(work: () => Promise<Value>): Promise<Value> {
+    const result = this.#last.then(work);
+    this.#last = result.then(() => {}, () => {});
+    return result;
+  }
+
+  /** Works with the program of a shape. */
+  #use<Value>(
+    { B, T }: BatchShape,
+    work: (runner: PartRunner) => Promise<Value>,
+  ): Promise<Value> {
+    const { config, backend } = this.#model;
+    const internals = internalsOf(this.#model);
+    return internals.evaluations.use(
+      `${B}x${T}`,
+      () => internals.bind(evaluationPlan(config, { B, T })),
+      (program) => work(new PartRunner(program, backend, "eval")),
+    );
+  }
+}
+
+/**
+ * Refuses ids that a model cannot run on.
+ *
+ * @throws {RangeError} if they are not (B, T), too many for a row, or not in the vocabulary
+ */
+export function checkTokens(
+  tokens: Int32Array,
+  { B, T }: BatchShape,
+  { blockSize, vocabSize }: ModelConfig,
+): void {
+  checkLength("tokens", tokens, { B, T });
+  if (T > blockSize) {
+    throw new RangeError(
+      `Cannot run model: T (${T}) is above blockSize (${blockSize})`,
+    );
+  }
+  for (const token of tokens) {
+    if (token < 0 || token >= vocabSize) {
+      throw new RangeError(
+        `Cannot run model: token ${token} is not from 0 to ${vocabSize - 1}`,
+      );
+    }
+  }
+}
+
+function checkTargets(
+  { B, T, targets, count }: EvalBatch,
+  { vocabSize }: ModelConfig,
+): void {
+  checkLength("targets", targets, { B, T });
+  let real = 0;
+  for (const target of targets) {
+    if (target >= 0) real++;
+    if (target < -1 || target >= vocabSize) {
+      throw new RangeError(
+        `Cannot evaluate model: target ${target} is neither -1 nor from 0 to ${
+          vocabSize - 1
+        }`,
+      );
+    }
+  }
+  if (real !== count) {
+    throw new RangeError(
+      `Cannot evaluate model: count (${count}) is not the number of targets (${real})`,
+    );
+  }
+}
+
+function checkLength(
+  what: string,
+  { length }: Int32Array,
+  { B, T }: BatchShape,
+): void {
+  const isShape = [B, T].every((n) => Number.isInteger(n) && n >= 1);
+  if (!isShape || B * T !== length) {
+    throw new RangeError(
+      `Cannot run model: ${length} ${what} are not ${B} rows of ${T}`,
+    );
+  }
+}

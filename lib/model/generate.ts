@@ -1,0 +1,326 @@
+/**
+ * Free-running text: prefill the prompt, then one token at a time from the
+ * key/value cache.
+ *
+ * When a text outgrows the model's context, the window slides: the newest half of
+ * `blockSize` tokens is encoded anew from position 0 and the rest is forgotten;
+ * `onSlide` is told. A model whose mask is not causal has no valid cache, since
+ * old positions depend on new ones: its whole window is encoded for every token.
+ */
+
+import type { DeviceBuffer, Program, Stores } from "../backends/backend.ts";
+import type { ModelConfig } from "../config.ts";
+import type { Plan } from "../graph/plan.ts";
+import type { Model } from "./model.ts";
+import { breathe } from "../train/metrics.ts";
+import { cachedPlan } from "./plans.ts";
+import { type Logits, Sampler, type SamplerOptions } from "../text/sampler.ts";
+import {
+  checkVocabulary,
+  type DecodeStream,
+  type Tokenizer,
+} from "../text/tokenizer.ts";
+import { internalsOf } from "./internals.ts";
+
+/** Tokens to generate for each row, if nothing else is said. */
+export const MAX_NEW_TOKENS = 256;
+
+/** How text is continued. */
+export interface GenerateOptions {
+  /** Chooses tokens; the default draws from the model's own distribution. */
+  readonly sampler?: Sampler | undefined;
+  /** Tokens to generate for each row; 256 if left out. */
+  readonly maxNewTokens?: number | undefined;
+  /** Ends the stream after the token at hand, without an error. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called when a row's window slides, with the number of tokens that it forgets. */
+  readonly onSlide?:
+    | ((slide: { row: number; forgotten: number }) => void)
+    | undefined;
+}
+
+/** Continues one prompt. See `Model.generate`. */
+export async function* generate(
+  model: Model,
+  prompt: ArrayLike<number>,
+  options: GenerateOptions,
+): AsyncGenerator<number, void> {
+  for await (const [id] of generateBatch(model, [prompt], options)) yield id!;
+}
+
+/** Continues several prompts side by side. See `Model.generateBatch`. */
+export async function* generateBatch(
+  model: Model,
+  prompts: readonly ArrayLike<number>[],
+  options: GenerateOptions,
+): AsyncGenerator<Int32Array, void> {
+  const { sampler = new Sampler(), maxNewTokens = MAX_NEW_TOKENS, signal } =
+    options;
+  checkGeneration(model, prompts, options);
+  const rows = prompts.length;
+  const histories = prompts.map((prompt) => Array.from(prompt));
+  const context = new Context(model, rows, options.onSlide);
+  try {
+    for (let step = 0; step < maxNewTokens && !signal?.aborted; step++) {
+      await breathe();
+      const logits = await context.advance(histories);
+      if (signal?.aborted) return;
+      const ids = sampler.sampleBatch(logits, { rows, step, histories });
+      ids.forEach((id, row) => histories[row]!.push(id));
+      yield ids;
+    }
+  } finally {
+    context.destroy();
+  }
+}
+
+/** How {@linkcode generateText} continues text. */
+export interface GenerateTextOptions extends GenerateOptions {
+  /** A string, or several, that end the text; they are not part of it. */
+  readonly stop?: string | readonly string[] | undefined;
+}
+
+/** How {@linkcode Model.write} chooses tokens, and when it ends. */
+export interface WriteOptions
+  extends SamplerOptions, Omit<GenerateTextOptions, "sampler"> {}
+
+/**
+ * Continues a text, piece by piece as it is generated. Text that may be the
+ * beginning of a stop string is held back until that is decided.
+ *
+ * @throws {RangeError} if the tokenizer is another model's or does not know a character of the prompt, or the prompt is empty
+ *
+ * @example
+ * ```ts
+ * import { assert } from "@std/assert";
+ * import { generateText, Model, Tokenizer } from "@lm/core";
+ *
+ * const tokenizer = Tokenizer.ascii();
+ * await using model = await Model.create(
+ *   { vocabSize: 128, blockSize: 8, nLayer: 1, nHead: 1, nEmbd: 8 },
+ *   { device: "reference" },
+ * );
+ * let text = "";
+ * for await (
+ *   const piece of generateText(model, tokenizer, "ROMEO:", { stop: ["e"], maxNewTokens: 9 })
+ * ) text += piece;
+ * assert(!text.includes("e"));
+ * ```
+ */
+export function generateText(
+  model: Model,
+  tokenizer: Tokenizer,
+  prompt: string,
+  options: GenerateTextOptions = {},
+): AsyncGenerator<string, void> {
+  const stop = [options.stop ?? []].flat();
+  if (stop.includes("")) {
+    throw new RangeError("Cannot generate: a stop string is empty");
+  }
+  checkVocabulary("generate", tokenizer, model.config);
+  const ids = tokenizer.encode(prompt);
+  checkGeneration(model, [ids], options);
+  return pieces(model.generate(ids, options), stop, tokenizer.stream());
+}
+
+/** The text of ids up to a stop string. */
+async function* pieces(
+  ids: AsyncIterable<number>,
+  stop: readonly string[],
+  stream: DecodeStream,
+): AsyncGenerator<string, void> {
+  let held = "";
+  for await (const id of ids) {
+    held += stream.push(id);
+    const end = firstOf(stop, held);
+    if (end >= 0) {
+      if (end > 0) yield held.slice(0, end);
+      return;
+    }
+    const safe = held.length - longestBeginning(stop, held);
+    if (safe > 0) {
+      yield held.slice(0, safe);
+      held = held.slice(safe);
+    }
+  }
+  held += stream.flush();
+  if (held !== "") yield held;
+}
+
+/** Where the first stop string in `text` begins; -1 if there is none. */
+function firstOf(stop: readonly string[], text: string): number {
+  const places = stop.map((word) => text.indexOf(word)).filter((at) => at >= 0);
+  return places.length === 0 ? -1 : Math.min(...places);
+}
+
+/** The length of the longest end of `text` that begins a stop string. */
+function longestBeginning(stop: readonly string[], text: string): number {
+  let longest = 0;
+  for (const word of stop) {
+    const most = Math.min(word.length - 1, text.length);
+    for (let length = most; length > longest; length--) {
+      if (text.endsWith(word.slice(0, length))) longest = length;
+    }
+  }
+  return longest;
+}
+
+/** A generation, as far as its plans depend on it. */
+export interface GenerationSizes {
+  readonly rows: number;
+  /** Tokens of the longest prompt. */
+  readonly promptLength: number;
+  readonly maxNewTokens: number;
+}
+
+/** Returns the plans that a generation may run: one for each padded length of what it encodes at a time. */
+export function generationPlans(
+  config: ModelConfig,
+  { rows: B, promptLength, maxNewTokens }: GenerationSizes,
+): Plan[] {
+  const { blockSize } = config;
+  const first = Math.min(promptLength, blockSize);
+  const last = promptLength + maxNewTokens - 1;
+  const lengths = [first];
+  if (!isCausal(config)) {
+    const longest = Math.min(last, blockSize);
+    for (let length = first; length <= longest; length++) lengths.push(length);
+  } else if (maxNewTokens > 1) {
+    lengths.push(1);
+    if (last > blockSize) lengths.push(halfOf(blockSize));
+  }
+  const padded = lengths.map((length) => paddedLength(length, blockSize));
+  return [...new Set(padded)].map((T) => cachedPlan(config, { B, T }));
+}
+
+/** Returns one of few lengths, so that each is compiled once. */
+function paddedLength(length: number, blockSize: number): number {
+  let T = 1;
+  while (T < length) T *= T === 1 ? 16 : 4;
+  return Math.min(T, blockSize);
+}
+
+/** Returns the tokens that stay when a window slides. */
+function halfOf(blockSize: number): number {
+  return Math.max(1, Math.floor(blockSize / 2));
+}
+
+/** What the device holds of the texts at hand: one cache row each. */
+class Context {
+  readonly #model: Model;
+  readonly #rows: number;
+  readonly #onSlide: GenerateOptions["onSlide"];
+  readonly #stores: Stores;
+  /** Those of the stores that are the model's own. */
+  readonly #shared: ReadonlySet<DeviceBuffer>;
+  readonly #programs = new Map<number, Program>();
+  /** For each row, where in its history the window begins, and how many tokens of it are cached. */
+  readonly #window: { begin: number; cached: number }[];
+
+  constructor(
+    model: Model,
+    rows: number,
+    onSlide: GenerateOptions["onSlide"],
+  ) {
+    this.#model = model;
+    this.#rows = rows;
+    this.#onSlide = onSlide;
+    this.#stores = new Map(internalsOf(model).stores);
+    this.#shared = new Set(this.#stores.values());
+    this.#window = Array.from(
+      { length: rows },
+      () => ({ begin: 0, cached: 0 }),
+    );
+  }
+
+  /** Brings the cache up to the histories; gives the logits (rows, V) after each one's last token. */
+  async advance(histories: readonly number[][]): Promise<Logits> {
+    const causal = isCausal(this.#model.config);
+    const pending = histories.map((history, row) => {
+      if (!causal) this.#window[row]!.cached = 0;
+      this.#slide(history.length, row);
+      const window = this.#window[row]!;
+      return history.slice(window.begin + window.cached);
+    });
+    const longest = Math.max(...pending.map(({ length }) => length));
+    const T = paddedLength(longest, this.#model.config.blockSize);
+    const tokens = new Int32Array(this.#rows * T);
+    pending.forEach((ids, row) => tokens.set(ids, row * T));
+    const program = await this.#program(T);
+    program.buffer("tokens").write(tokens);
+    program.buffer("start").write(this.#window.map(({ cached }) => cached));
+    program.buffer("count").write(pending.map(({ length }) => length));
+    program.run();
+    pending.forEach(({ length }, row) => this.#window[row]!.cached += length);
+    return await program.buffer("logits").read() as Logits;
+  }
+
+  #slide(length: number, row: number): void {
+    const { blockSize } = this.#model.config;
+    const window = this.#window[row]!;
+    if (length - window.begin <= blockSize) return;
+    // A prompt fills the whole window; a text that grows leaves half of it free, so that
+    // encoding anew is paid once for many tokens.
+    const kept = window.cached === 0 ? blockSize : halfOf(blockSize);
+    const begin = length - kept;
+    this.#onSlide?.({ row, forgotten: begin - window.begin });
+    this.#window[row] = { begin, cached: 0 };
+  }
+
+  async #program(T: number): Promise<Program> {
+    let program = this.#programs.get(T);
+    if (program === undefined) {
+      const { config } = this.#model;
+      const plan = cachedPlan(config, { B: this.#rows, T });
+      program = await internalsOf(this.#model).bind(plan, this.#stores);
+      this.#programs.set(T, program);
+    }
+    return program;
+  }
+
+  destroy(): void {
+    for (const program of this.#programs.values()) program.destroy();
+    for (const store of this.#stores.values()) {
+      if (!this.#shared.has(store)) store.destroy();
+    }
+  }
+}
+
+/**
+ * Whether no position depends on later ones, so that what was cached stays true. A finite
+ * mask promises nothing: scores far above its value make it transparent.
+ */
+function isCausal({ attention, mask }: ModelConfig): boolean {
+  return !attention || mask === "causal";
+}
+
+function checkGeneration(
+  { config: { vocabSize } }: Model,
+  prompts: readonly ArrayLike<number>[],
+  { maxNewTokens = 0 }: GenerateOptions,
+): void {
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {
+    throw new RangeError(
+      `Cannot generate: maxNewTokens (${maxNewTokens}) is not an integer from 0`,
+    );
+  }
+  if (prompts.length === 0) {
+    throw new RangeError("Cannot generate: there is no prompt");
+  }
+  prompts.forEach((prompt, row) => {
+    if (prompt.length === 0) {
+      throw new RangeError(
+        `Cannot generate: prompt ${row} is empty, and a model needs a token to start from`,
+      );
+    }
+    for (const id of Array.from(prompt)) {
+      if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
+        throw new RangeError(
+          `Cannot generate: token ${id} of prompt ${row} is not from 0 to ${
+            vocabSize - 1
+          }`,
+        );
+      }
+    }
+  });
+}

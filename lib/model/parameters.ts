@@ -1,0 +1,152 @@
+/** A model's numbers on the host: how they start, how they go to and from the flat stores, and what they cost to use. */
+
+import type { DeviceBuffer, Numbers } from "../backends/backend.ts";
+import type { ModelConfig } from "../config.ts";
+import type { LayoutEntry, ParameterLayout } from "../graph/layout.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
+import type { TensorData } from "../formats/safetensors.ts";
+
+/**
+ * Initial values of all parameters, in the layout's order; the padding is 0.
+ *
+ * A parameter's values depend on the seed, its name and its shape alone, so
+ * variants of a model start alike where they have the same parts.
+ *
+ * @throws {RangeError} if they are more than memory can hold
+ */
+export function initialParameters(
+  layout: ParameterLayout,
+  seed: number,
+): Float32Array {
+  const flat = allocate(layout);
+  const random = new CounterRandom(seed, Purpose.init);
+  for (const { name, offset, length, init } of layout.entries) {
+    const stream = hash(name);
+    const values = flat.subarray(offset, offset + length);
+    switch (init.kind) {
+      case "constant":
+        values.fill(init.value);
+        break;
+      case "normal":
+        for (let i = 0; i < length; i++) {
+          values[i] = init.sd * random.normal(stream, i);
+        }
+        break;
+      case "uniform":
+        for (let i = 0; i < length; i++) {
+          values[i] = init.bound * (2 * random.uniform(stream, i) - 1);
+        }
+    }
+  }
+  return flat;
+}
+
+/** Room for all parameters; says how much is wanted where that is more than there can be. */
+function allocate({ length, count }: ParameterLayout): Float32Array {
+  try {
+    return new Float32Array(length);
+  } catch {
+    throw new RangeError(
+      `Cannot create Model: its ${count.toLocaleString("en")} parameters take ${
+        (4 * length / 2 ** 30).toFixed(1)
+      } GiB, more than can be allocated at once`,
+    );
+  }
+}
+
+/** FNV-1a, 32 bits (draft-eastlake-fnv). */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) {
+    value = Math.imul(value ^ byte, 0x01000193);
+  }
+  return value >>> 0;
+}
+
+/** The tensors of a flat store, by name with `prefix` before it. */
+export async function readParameters(
+  store: DeviceBuffer,
+  layout: ParameterLayout,
+  prefix = "",
+): Promise<Map<string, TensorData>> {
+  const flat = await store.read();
+  return new Map(
+    layout.entries.map((
+      entry,
+    ) => [prefix + entry.name, tensorOf(flat, entry)]),
+  );
+}
+
+function tensorOf(
+  flat: Numbers,
+  { shape, offset, length }: LayoutEntry,
+): TensorData {
+  const data = flat.slice(offset, offset + length);
+  return data instanceof Float64Array
+    ? { dtype: "F64", shape, data }
+    : { dtype: "F32", shape, data: Float32Array.from(data) };
+}
+
+/**
+ * Tensors as one flat array, in the layout's order; the padding is 0.
+ *
+ * @throws {RangeError} if one is missing, or has another shape or not floating point numbers
+ */
+export function flatParameters(
+  layout: ParameterLayout,
+  { tensors, prefix = "" }: {
+    tensors: ReadonlyMap<string, TensorData>;
+    prefix?: string;
+  },
+): Float64Array {
+  const flat = new Float64Array(layout.length);
+  for (const entry of layout.entries) {
+    const name = prefix + entry.name;
+    const tensor = tensors.get(name);
+    const refuse = (reason: string) =>
+      new RangeError(`Cannot load parameters: ${name} ${reason}`);
+    if (tensor === undefined) throw refuse(`[${entry.shape}] is missing`);
+    const { shape, dtype, data } = tensor;
+    if (shape.join() !== entry.shape.join()) {
+      throw refuse(`has shape [${shape}], not [${entry.shape}]`);
+    }
+    if (dtype !== "F32" && dtype !== "F64") {
+      throw refuse(`has dtype ${dtype}, not F32 or F64`);
+    }
+    flat.set(data, entry.offset);
+  }
+  return flat;
+}
+
+/**
+ * Refuses tensors that cannot be all that a layout asks for, before memory is taken
+ * for what a configuration only claims.
+ *
+ * @throws {RangeError} with both counts
+ */
+export function checkCount(
+  layout: ParameterLayout,
+  tensors: ReadonlyMap<string, TensorData>,
+): void {
+  let available = 0;
+  for (const { data } of tensors.values()) available += data.length;
+  if (layout.count > available) {
+    throw new RangeError(
+      `Cannot load model: its configuration has ${layout.count} parameters, the file only ${available} numbers`,
+    );
+  }
+}
+
+/** See `Model.flopsPerToken`. */
+export function flopsPerToken(
+  config: ModelConfig,
+  layout: ParameterLayout,
+): number {
+  const { nLayer, nEmbd, blockSize, tiedHead, attention } = config;
+  const multiplied = layout.entries.filter(({ name, shape }) =>
+    shape.length === 2 && name !== "wpe.weight" &&
+    (name !== "wte.weight" || tiedHead)
+  ).reduce((sum, { length }) => sum + length, 0);
+  const scores = attention ? 12 * nLayer * nEmbd * blockSize : 0;
+  return 6 * multiplied + scores;
+}

@@ -1,0 +1,111 @@
+/**
+ * The plans of a model: train, evaluate, and continue a cache (prefill with many
+ * tokens, decode with one), all from the one description in `model.ts`.
+ */
+
+import type { ModelConfig, TrainConfig } from "../config.ts";
+import type { BatchShape } from "../text/dataset.ts";
+import { backward, forward } from "../graph/autodiff.ts";
+import { compile } from "../graph/compile.ts";
+import { layoutParameters, type ParameterLayout } from "../graph/layout.ts";
+import { crossEntropy, lossSum } from "../graph/ops/loss.ts";
+import type { Plan } from "../graph/plan.ts";
+import { Graph } from "../graph/tensor.ts";
+import { describe } from "./network.ts";
+import { update } from "../train/optimizer.ts";
+
+/** Batches whose losses an evaluation leaves on the device before the host reads them. */
+export const EVAL_SLOTS = 16;
+
+/** Where a configuration's parameters lie. */
+export function parameterLayout(config: ModelConfig): ParameterLayout {
+  const graph = new Graph();
+  describe(config, { graph, tokens: graph.input("tokens", [1, 1], "i32") });
+  return layoutParameters(graph);
+}
+
+/**
+ * One step of training in two phases: `gradient` adds a micro-batch's gradient and
+ * loss to what is there, `update` clips, applies AdamW, records the metrics and clears.
+ *
+ * Inputs: tokens, targets (B, T); key and schedule as in `optimizer.ts`.
+ *
+ * @param options.logits whether logits stay readable, as output `logits` (B, T, V)
+ */
+export function trainPlan(
+  config: ModelConfig,
+  train: TrainConfig,
+  { B, T, logits: keepLogits = false }: BatchShape & { logits?: boolean },
+): Plan {
+  const graph = new Graph();
+  const tokens = graph.input("tokens", [B, T], "i32");
+  const targets = graph.input("targets", [B, T], "i32");
+  const key = graph.input("key", [4], "i32");
+  const logits = describe(config, { graph, tokens, key }); // (B, T, V)
+  const scale = 1 / (B * T * train.gradAccumulation);
+  graph.within("loss", () => {
+    const rowLoss = crossEntropy(logits, targets, {
+      smoothing: config.labelSmoothing,
+      gradientScale: scale,
+    });
+    const total = graph.store("loss", [1]);
+    lossSum(rowLoss, { total, key, scale, accumulate: true });
+  });
+  const layout = layoutParameters(graph);
+  return compile({
+    name: "train",
+    phases: {
+      gradient: [...forward(graph), ...backward(graph)],
+      update: update(graph, layout, train),
+    },
+    layout,
+    outputs: keepLogits ? { logits } : {},
+  });
+}
+
+/**
+ * Loss without gradient, plain cross-entropy in nats.
+ *
+ * Inputs: tokens, targets (B, T), targets -1 where there is none; key (4), its fourth number
+ * the slot of the store `losses` that receives the sum of the batch's losses.
+ * Output: logits (B, T, V).
+ */
+export function evalPlan(config: ModelConfig, { B, T }: BatchShape): Plan {
+  const graph = new Graph();
+  const tokens = graph.input("tokens", [B, T], "i32");
+  const targets = graph.input("targets", [B, T], "i32");
+  const key = graph.input("key", [4], "i32");
+  const logits = describe(config, { graph, tokens }); // (B, T, V)
+  graph.within("loss", () => {
+    const rowLoss = crossEntropy(logits, targets, { smoothing: 0 });
+    const total = graph.store("losses", [EVAL_SLOTS]);
+    lossSum(rowLoss, { total, key, scale: 1, accumulate: false });
+  });
+  return compile({
+    name: "eval",
+    phases: { eval: forward(graph) },
+    layout: layoutParameters(graph),
+    outputs: { logits },
+  });
+}
+
+/**
+ * Each row continues its `start` cached tokens with `count` ≤ T new ones.
+ *
+ * Inputs: tokens (B, T), start (B), count (B). Output: logits (B, V) after each row's last token.
+ */
+export function cachedPlan(config: ModelConfig, { B, T }: BatchShape): Plan {
+  const graph = new Graph();
+  const tokens = graph.input("tokens", [B, T], "i32");
+  const start = graph.input("start", [B], "i32");
+  const count = graph.input("count", [B], "i32");
+  const logits = describe(config, { graph, tokens, cache: { start, count } }); // (B, V)
+  const name = T === 1 ? "decode" : "prefill";
+  return compile({
+    name,
+    phases: { [name]: forward(graph) },
+    layout: layoutParameters(graph),
+    inputs: [tokens, start, count], // without attention and positions nothing reads `start`
+    outputs: { logits },
+  });
+}

@@ -1,0 +1,88 @@
+/** What of a training run a checkpoint keeps: weights, the optimizer's moments, the step. */
+
+import type { Numbers } from "../backends/backend.ts";
+import {
+  type Checkpoint,
+  encodeCheckpoint,
+  type TrainingState,
+} from "../formats/checkpoint.ts";
+import type { TrainConfig } from "../config.ts";
+import type { ParameterLayout } from "../graph/layout.ts";
+import type { Model } from "../model/model.ts";
+import { internalsOf } from "../model/internals.ts";
+import { momentsOf } from "./optimizer.ts";
+import { flatParameters, readParameters } from "../model/parameters.ts";
+
+/** The stores that are kept, each with what stands before its tensors' names. */
+function kept(config: TrainConfig): [store: string, prefix: string][] {
+  const moments = momentsOf(config).map((store): [string, string] => [
+    store,
+    `optimizer.${store}.`,
+  ]);
+  return [["params", ""], ...moments];
+}
+
+/**
+ * Everything needed to go on after `step`, as the bytes of a checkpoint.
+ *
+ * @throws {RangeError} if a number in it is not finite
+ */
+export async function encodeTraining(
+  model: Model,
+  { step, config }: TrainingState,
+): Promise<Uint8Array> {
+  const { config: modelConfig, tokenizer } = model;
+  const { layout, stores } = internalsOf(model);
+  // All reads begin at once, so that no step comes between them.
+  const parts = await Promise.all(
+    kept(config).map(([store, prefix]) =>
+      readParameters(stores.get(store)!, layout, prefix)
+    ),
+  );
+  const tensors = new Map(parts.flatMap((part) => [...part]));
+  for (const [name, { data }] of tensors) {
+    if (!(data as Float32Array).every(Number.isFinite)) {
+      throw new RangeError(
+        `Cannot save training: ${name} has numbers that are not finite after step ${step}`,
+      );
+    }
+  }
+  const training = { step, config };
+  return encodeCheckpoint({
+    config: modelConfig,
+    tensors,
+    tokenizer,
+    training,
+  });
+}
+
+/**
+ * The step of a checkpoint, and what its stores hold.
+ *
+ * @throws {RangeError} if it has no training state, is of another optimizer or does not fit the layout
+ */
+export function decodeTraining(
+  { tensors, training }: Checkpoint,
+  { layout, config }: {
+    readonly layout: ParameterLayout;
+    readonly config: TrainConfig;
+  },
+): { step: number; stores: [name: string, values: Numbers][] } {
+  if (training === undefined) {
+    throw new RangeError(
+      "Cannot restore training: the checkpoint has weights only",
+    );
+  }
+  const { optimizer } = training.config;
+  if (optimizer !== config.optimizer) {
+    // Moments have the same names and shapes in all, and another meaning in each.
+    throw new RangeError(
+      `Cannot restore training: the checkpoint was trained with optimizer ${optimizer}, this training has ${config.optimizer}`,
+    );
+  }
+  const stores = kept(config).map(([store, prefix]): [string, Numbers] => [
+    store,
+    flatParameters(layout, { tensors, prefix }),
+  ]);
+  return { step: training.step, stores };
+}

@@ -1,0 +1,124 @@
+/** One optimizer step: what it reads, and how it is queued. */
+
+import type { Program } from "../backends/backend.ts";
+import type { ModelConfig, TrainConfig } from "../config.ts";
+import type { BatchShape, Dataset } from "../text/dataset.ts";
+import type { Inputs } from "./diagnosis.ts";
+import type { Model } from "../model/model.ts";
+import { breath } from "./metrics.ts";
+import type { Plan } from "../graph/plan.ts";
+import { METRIC_SLOTS, momentsOf, scheduleAt } from "./optimizer.ts";
+import { cutPlan, PartRunner } from "../model/parts.ts";
+import { flopsPerToken } from "../model/parameters.ts";
+import { parameterLayout, trainPlan } from "../model/plans.ts";
+import { checkBatchShape } from "./extras.ts";
+import { internalsOf } from "../model/internals.ts";
+
+/** Returns the plan of a training step, cut where it is long. */
+export function stepPlan(
+  model: ModelConfig,
+  train: TrainConfig,
+  { B, T }: BatchShape,
+): Plan {
+  const flops = B * T * flopsPerToken(model, parameterLayout(model));
+  return cutPlan(trainPlan(model, train, { B, T }), "gradient", flops);
+}
+
+/** The training step of a model. It is compiled when it is first used, and again if it was freed meanwhile. */
+export class TrainStep {
+  readonly #model: Model;
+  readonly #dataset: Dataset;
+  readonly #config: TrainConfig;
+  /** Whether the stores hold this training's moments. */
+  #isBegun = false;
+
+  /** Nothing is compiled yet. */
+  constructor(model: Model, dataset: Dataset, config: TrainConfig) {
+    this.#model = model;
+    this.#dataset = dataset;
+    this.#config = config;
+  }
+
+  /** What is compiled. */
+  get plan(): Plan {
+    const { batchSize: B, blockSize: T } = this.#dataset;
+    return stepPlan(this.#model.config, this.#config, { B, T });
+  }
+
+  /** Makes sure that gradients and moments exist; at first they are zeros. */
+  async prepare(): Promise<void> {
+    if (!this.#isBegun) await this.use(() => {});
+  }
+
+  /** Works with the compiled step. */
+  use<Value>(
+    work: (runner: PartRunner) => Value | Promise<Value>,
+  ): Promise<Value> {
+    const { backend } = this.#model;
+    return internalsOf(this.#model).trainings.use(
+      this,
+      () => this.#compile(),
+      (program) => work(new PartRunner(program, backend, "gradient")),
+    );
+  }
+
+  async #compile(): Promise<Program> {
+    const internals = internalsOf(this.#model);
+    const { layout, stores } = internals;
+    const hadTrainer = stores.has("m");
+    const program = await internals.bind(this.plan);
+    if (hadTrainer && !this.#isBegun) {
+      // The moments are those of another training, and belong to its steps.
+      const zeros = new Float32Array(layout.length);
+      for (const name of ["grads", ...momentsOf(this.#config)]) {
+        stores.get(name)!.write(zeros);
+      }
+    }
+    this.#isBegun = true;
+    return program;
+  }
+
+  /** Yields what the runs of a step read: one micro-batch after the other. */
+  *inputs(step: number): Generator<Inputs> {
+    const { gradAccumulation, seed } = this.#config;
+    for (let micro = 0; micro < gradAccumulation; micro++) {
+      const counter = step * gradAccumulation + micro;
+      const key = [seed, counter, step % METRIC_SLOTS, 0];
+      const { B, T, tokens, targets } = this.#dataset.batch(step, micro);
+      checkBatchShape({ B, T }, this.#dataset);
+      yield { tokens, targets, key };
+    }
+  }
+
+  /**
+   * Queues one step.
+   *
+   * @param options.isOver asked before the step changes any weight
+   * @param options.lastMs milliseconds of the last step, 0 if there was none
+   * @returns whether the step is taken; if it is over before, nothing of it stays
+   */
+  take(step: number, { isOver, lastMs }: {
+    readonly isOver: () => boolean;
+    readonly lastMs: number;
+  }): Promise<boolean> {
+    return this.use(async (runner) => {
+      const { program } = runner;
+      program.buffer("schedule").write(scheduleAt(this.#config, step));
+      let left = this.#config.gradAccumulation;
+      for (const inputs of this.inputs(step)) {
+        for (const [name, values] of Object.entries(inputs)) {
+          program.buffer(name).write(values);
+        }
+        const last = --left === 0;
+        const after = last ? ["update"] : [];
+        const isWhole = await runner.run({ isOver, after, lastMs });
+        if (!last) await breath();
+        if (isWhole && (last || !isOver())) continue;
+        const { stores, layout } = internalsOf(this.#model);
+        stores.get("grads")!.write(new Float32Array(layout.length));
+        return false;
+      }
+      return true;
+    });
+  }
+}

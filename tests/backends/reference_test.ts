@@ -1,0 +1,181 @@
+/** The reference backend as an executor: buffers, stores, phases, and the plans that it refuses. */
+
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { OutOfMemoryError } from "../../lib/backends/backend.ts";
+import { openReference } from "../../lib/backends/reference.ts";
+import type {
+  BufferSpec,
+  Dispatch,
+  Operand,
+  Plan,
+} from "../../lib/graph/plan.ts";
+import { registerConformance } from "../suites/conformance.ts";
+
+// Only the way through the executor is in question here, not the kernels: small cases suffice.
+registerConformance("the reference", {
+  open: () => Promise.resolve(openReference()),
+  largest: 20_000,
+});
+
+const n = 4;
+
+/** y = a + b, then z = y + y, through a slot or another kind of buffer. */
+function planThrough(middle: Pick<BufferSpec, "kind" | "name">): Plan {
+  const buffers = [
+    { name: "a", kind: "input" },
+    { name: "b", kind: "store" },
+    middle,
+    { name: "z", kind: "output" },
+  ] as const;
+  const whole = (buffer: number): Operand => ({ buffer, offset: 0, length: n });
+  const add = (output: number, inputs: readonly number[]): Dispatch => ({
+    kernel: "add",
+    outputs: [whole(output)],
+    inputs: inputs.map(whole),
+    dims: { n },
+    label: "sum",
+  });
+  return {
+    name: "sums",
+    buffers: buffers.map((spec) => ({ ...spec, dtype: "f32", length: n })),
+    dispatches: [add(2, [0, 1]), add(3, [2, 2])],
+    phases: { first: [0, 1], second: [1, 2] },
+  };
+}
+
+const plan = planThrough({ name: "y", kind: "slot" });
+
+Deno.test("Reference runs a plan's kernels in order", async () => {
+  await using backend = openReference();
+  const program = await backend.compile(plan, new Map());
+  program.buffer("a").write([1, 2, 3, 4]);
+  program.buffer("b").write([10], 1);
+  program.run();
+  assertEquals([...await program.buffer("z").read()], [2, 24, 6, 8]);
+  assertEquals([...await program.buffer("z").read(1, 2)], [24, 6]);
+});
+
+Deno.test("Reference runs the phases that are asked for, in that order", async () => {
+  await using backend = openReference();
+  const program = await backend.compile(
+    planThrough({ name: "y", kind: "output" }),
+    new Map(),
+  );
+  program.buffer("a").write([1, 1, 1, 1]);
+  program.run(["second"]);
+  assertEquals([...await program.buffer("z").read()], [0, 0, 0, 0]);
+  program.run(["second", "first"]);
+  assertEquals([...await program.buffer("z").read()], [0, 0, 0, 0]);
+  program.run(["first", "second"]);
+  assertEquals([...await program.buffer("z").read()], [2, 2, 2, 2]);
+  assertThrows(() => program.run(["third"]), RangeError, "only first, second");
+});
+
+Deno.test("Reference shows what was read from a slot before it was computed", async () => {
+  await using backend = openReference();
+  const program = await backend.compile(plan, new Map());
+  program.run(["second"]);
+  assertEquals([...await program.buffer("z").read()], [NaN, NaN, NaN, NaN]);
+});
+
+Deno.test("Reference shares stores between programs by name", async () => {
+  await using backend = openReference();
+  const stores = new Map();
+  const first = await backend.compile(plan, stores);
+  first.buffer("b").write([5, 5, 5, 5]);
+  const second = await backend.compile(plan, stores);
+  second.run();
+  assertEquals([...await second.buffer("z").read()], [10, 10, 10, 10]);
+});
+
+Deno.test("Reference refuses a store of another length or from another backend", async () => {
+  await using backend = openReference();
+  const spec = { name: "b", kind: "store", dtype: "f32" } as const;
+  const longer = await backend.createStore({ ...spec, length: n + 1 });
+  await assertRejects(
+    () => backend.compile(plan, new Map([["b", longer]])),
+    RangeError,
+    "Cannot use store b: it holds 5 f32 and the plan wants 4 f32",
+  );
+  const own = await backend.createStore({ ...spec, length: n });
+  const foreign = { ...own, spec: own.spec };
+  await assertRejects(
+    () => backend.compile(plan, new Map([["b", foreign]])),
+    TypeError,
+    "Cannot use store b: it belongs to another backend",
+  );
+});
+
+Deno.test("Reference refuses reads, writes and buffers that do not exist", async () => {
+  await using backend = openReference();
+  const program = await backend.compile(plan, new Map());
+  const a = program.buffer("a");
+  assertThrows(
+    () => a.write([1, 2], 3),
+    RangeError,
+    "Cannot write a: elements 3 to 5 are not within its 4",
+  );
+  assertThrows(() => a.write([1], -1), RangeError, "elements -1 to 0");
+  await assertRejects(
+    () => a.read(2, 3),
+    RangeError,
+    "Cannot read a: elements 2 to 5",
+  );
+  assertThrows(() => program.buffer("y"), RangeError, "y: plan sums has none");
+  assertThrows(() => program.buffer("q"), RangeError, "q: plan sums has none");
+});
+
+Deno.test("Reference refuses operands that do not fit the kernel's dims", async () => {
+  await using backend = openReference();
+  const [add] = plan.dispatches;
+  const change = (inputs: readonly Operand[]): Plan => ({
+    ...plan,
+    dispatches: [{ ...add, inputs } as Dispatch],
+    phases: {},
+  });
+  const a = { buffer: 0, offset: 0, length: n };
+  const refusals = [
+    [[a], "it has 1 inputs, not 2 (a, b)"],
+    [[a, { ...a, length: 3 }], "b is f32[3], not f32[4]"],
+    [[a, { ...a, offset: 1 }], "elements 1 to 5 are not within the 4 of a"],
+  ] as const;
+  for (const [inputs, reason] of refusals) {
+    await assertRejects(
+      () => backend.compile(change(inputs), new Map()),
+      RangeError,
+      reason,
+    );
+  }
+});
+
+Deno.test("Reference says how much memory there is no room for, and keeps none", async () => {
+  await using backend = openReference();
+  const length = 2 ** 52;
+  const spec = { name: "z", kind: "store", dtype: "f32", length } as const;
+  const reason =
+    "Cannot allocate z: it needs 36028797.02 GB, more than the device has";
+  await assertRejects(
+    () => backend.createStore(spec),
+    OutOfMemoryError,
+    reason,
+  );
+  const buffers = [...plan.buffers.slice(0, -1), { ...spec, kind: "output" }];
+  await assertRejects(
+    () => backend.compile({ ...plan, buffers } as Plan, new Map()),
+    OutOfMemoryError,
+    reason,
+  );
+  const stores = plan.buffers.filter(({ kind }) => kind === "store");
+  assertEquals(backend.allocatedBytes, stores.length * n * 8);
+});
+
+Deno.test("Reference forgets the memory of destroyed programs and stores", async () => {
+  await using backend = openReference();
+  const stores = new Map();
+  const program = await backend.compile(plan, stores);
+  assertEquals(backend.allocatedBytes, 4 * n * 8);
+  program.destroy();
+  assertEquals(backend.allocatedBytes, n * 8);
+  stores.get("b").destroy();
+  assertEquals(backend.allocatedBytes, 0);
+});

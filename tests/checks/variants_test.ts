@@ -1,0 +1,22 @@
+/** That the variants leave nothing out. */
+
+import { assert, assertEquals } from "@std/assert";
+import { modelFields } from "../../lib/config_fields.ts";
+import { variants } from "../../lib/checks/variants.ts";
+
+Deno.test("Variants hold every choice of every field", () => {
+  for (const [field, type] of modelFields) {
+    const values = new Set(variants.map(({ config }) => config[field]));
+    if (Array.isArray(type)) assertEquals(values, new Set(type), field);
+    else if (type === "boolean") {
+      assertEquals(values, new Set([false, true]), field);
+    } // Fields that every variant has the same: sizes.
+    else if (field !== "blockSize" && field !== "nLayer") {
+      assert(values.size > 1, `${field} has one value only`);
+    }
+  }
+});
+
+Deno.test("Variants have names of their own", () => {
+  assertEquals(new Set(variants.map(({ name }) => name)).size, variants.length);
+});

@@ -1,0 +1,178 @@
+/** What a checkpoint holds, and what is refused as one. The format underneath has tests of its own. */
+
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  decodeCheckpoint,
+  encodeCheckpoint,
+} from "../../lib/formats/checkpoint.ts";
+import { type ModelOptions, trainConfig } from "../../lib/config.ts";
+import { Model } from "../../lib/model/model.ts";
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  type TensorData,
+} from "../../lib/formats/safetensors.ts";
+import { Tokenizer } from "../../lib/text/tokenizer.ts";
+
+const tokenizer = Tokenizer.chars("abcde");
+const options: ModelOptions = {
+  vocabSize: 5,
+  blockSize: 4,
+  nLayer: 1,
+  nHead: 1,
+  nEmbd: 4,
+};
+
+async function bytesOf(change: Partial<ModelOptions> = {}) {
+  await using model = await Model.create(
+    { ...options, ...change },
+    { device: "reference" },
+  );
+  return await model.save({ tokenizer });
+}
+
+/** The checkpoint with other metadata; undefined takes an entry away. */
+async function withMetadata(
+  change: Record<string, string | undefined>,
+): Promise<Uint8Array> {
+  const { tensors, metadata } = decodeSafetensors(await bytesOf());
+  const entries = Object.entries({ ...metadata, ...change });
+  return encodeSafetensors(
+    tensors,
+    Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as {
+      [name: string]: string;
+    },
+  );
+}
+
+/** The configuration's JSON with one field changed. */
+async function configWith(change: Record<string, unknown>): Promise<string> {
+  const { config } = decodeCheckpoint(await bytesOf());
+  return JSON.stringify({ ...config, ...change });
+}
+
+Deno.test("Checkpoint comes back as it was written, to the byte", async () => {
+  const { config, tensors } = decodeCheckpoint(await bytesOf());
+  const training = { step: 7, config: trainConfig({ maxSteps: 9 }) };
+  const bytes = encodeCheckpoint({ config, tensors, tokenizer, training });
+  const checkpoint = decodeCheckpoint(bytes);
+  assertEquals(checkpoint.config, config);
+  assertEquals(checkpoint.tensors, tensors);
+  assertEquals(checkpoint.training, training);
+  assertEquals(checkpoint.tokenizer!.toJSON(), tokenizer.toJSON());
+  assertEquals(encodeCheckpoint(checkpoint), bytes);
+});
+
+Deno.test("Checkpoint is not written with a tokenizer that it could not be read with", async () => {
+  await using model = await Model.create(options, { device: "reference" });
+  await assertRejects(
+    () => model.save({ tokenizer: Tokenizer.ascii() }),
+    RangeError,
+    "Cannot write checkpoint: the tokenizer has 128 tokens, the model 5",
+  );
+});
+
+Deno.test("Checkpoint that says something impossible is refused with the reason", async () => {
+  const training = (state: unknown) => ({ training: JSON.stringify(state) });
+  const config = trainConfig();
+  const cases: [Record<string, string | undefined>, string][] = [
+    [{ format: undefined }, "its format is not named"],
+    [{ format: "pt" }, 'its format is "pt"'],
+    [{ version: "2" }, "its version is 2, and this program reads 1"],
+    [{ config: undefined }, "its config is unusable: it is missing"],
+    [{ config: "{" }, "its config is unusable: "],
+    [{ config: "[]" }, "it is not a JSON object"],
+    [{ config: await configWith({ nHeads: 2 }) }, "nHeads is not a field"],
+    [{ config: await configWith({ nEmbd: 0 }) }, "nEmbd (0)"],
+    [{ config: await configWith({ nLayer: 999 }) }, "nLayer is 999"],
+    [
+      { config: await configWith({ vocabSize: 6 }) },
+      "its tokenizer has 5 tokens, its model 6",
+    ],
+    [{ tokenizer: '{"kind":"words"}' }, "its tokenizer is unusable"],
+    [training({ step: -1, config }), "step is -1"],
+    [training({ step: 1 }), "config is missing"],
+    [training({ step: 1, config: { ...config, eps: "1" } }), "eps (1)"],
+    [
+      training({ step: 1, config: { ...config, __proto__: null, x: 1 } }),
+      "x is not a field",
+    ],
+  ];
+  for (const [change, reason] of cases) {
+    const bytes = await withMetadata(change);
+    assertThrows(() => decodeCheckpoint(bytes), SyntaxError, reason);
+  }
+});
+
+Deno.test("Checkpoint that claims a long context gets no memory for its positions", async () => {
+  for (const position of ["sinusoidal", "rope", "rope-half"]) {
+    const config = await configWith({ position, blockSize: 2 ** 24 });
+    const bytes = await withMetadata({ config });
+    assertThrows(
+      () => decodeCheckpoint(bytes),
+      SyntaxError,
+      "would take 67108864 angles, the limit is 16777216",
+    );
+  }
+});
+
+Deno.test("Checkpoint that claims more parameters than it has numbers is refused before they are placed", async () => {
+  const { tensors, config } = decodeCheckpoint(await bytesOf());
+  const large = { ...config, nEmbd: 4096, nHidden: 2 ** 20 };
+  await assertRejects(
+    () => Model.load({ config: large, tensors }, { device: "reference" }),
+    RangeError,
+    "parameters, the file only",
+  );
+});
+
+Deno.test("Checkpoint with a byte changed anywhere in its tensors is refused, and one without a digest is read", async () => {
+  const bytes = await bytesOf();
+  const header = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  for (let at = 8 + header; at < bytes.length; at += 37) {
+    const spoilt = bytes.slice();
+    spoilt[at]! ^= 0x10;
+    assertThrows(
+      () => decodeCheckpoint(spoilt),
+      SyntaxError,
+      "Cannot read checkpoint: it is damaged: the digest of its content is ",
+    );
+  }
+  const older = await withMetadata({ digest: undefined });
+  assertEquals(
+    decodeCheckpoint(older).tensors,
+    decodeCheckpoint(bytes).tensors,
+  );
+});
+
+Deno.test("Checkpoint with tensors exchanged, turned or renamed, or with its training changed, is refused", async () => {
+  const bytes = await bytesOf();
+  const { tensors, metadata } = decodeSafetensors(bytes);
+  const [[first, a], [second, b]] = [...tensors].filter(([, { shape }]) =>
+    shape.length === 1
+  ) as [[string, TensorData], [string, TensorData]];
+  const swapped = new Map([...tensors, [first, b], [second, a]]);
+  const training = { step: 7, config: trainConfig() };
+  const { config } = decodeCheckpoint(bytes);
+  const trained = decodeSafetensors(
+    encodeCheckpoint({ config, tensors, tokenizer, training }),
+  );
+  const later = JSON.stringify({ ...training, step: 8 });
+  const [name, matrix] = [...tensors].find(([, { shape }]) =>
+    shape.length === 2 && shape[0] !== shape[1]
+  )!;
+  const turned = { ...matrix, shape: matrix.shape.toReversed() };
+  const renamed = new Map(
+    [...tensors].map(([name, tensor]) => [`${name}_`, tensor]),
+  );
+  for (
+    const spoilt of [
+      encodeSafetensors(swapped, metadata),
+      encodeSafetensors(new Map([...tensors, [name, turned]]), metadata),
+      encodeSafetensors(renamed, metadata),
+      encodeSafetensors(tensors, { ...trained.metadata, training: later }),
+    ]
+  ) {
+    assertThrows(() => decodeCheckpoint(spoilt), SyntaxError, "it is damaged");
+  }
+});

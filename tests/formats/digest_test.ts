@@ -1,0 +1,39 @@
+import { assertEquals } from "@std/assert";
+import { xxh32 } from "../../lib/formats/digest.ts";
+
+const encode = (text: string) => new TextEncoder().encode(text);
+
+// The empty text's value is in the specification, the others are the reference program's.
+Deno.test("xxh32 gives the published checksums", () => {
+  assertEquals(xxh32(encode("")), 0x02cc5d05);
+  assertEquals(xxh32(encode("abc")), 0x32d153ff);
+  assertEquals(
+    xxh32(encode("Nobody inspects the spammish repetition")),
+    0xe2293b2f,
+  );
+});
+
+Deno.test("xxh32 is the same wherever the bytes lie, and differs for each byte, length and seed", () => {
+  const seen = new Set<number>();
+  for (const length of [0, 1, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63]) {
+    const bytes = Uint8Array.from({ length }, (_, i) => (i * 7) & 255);
+    const expected = xxh32(bytes, 3);
+    for (const offset of [1, 2, 3]) {
+      const shifted = new Uint8Array(length + offset).subarray(offset);
+      shifted.set(bytes);
+      assertEquals(xxh32(shifted, 3), expected);
+    }
+    seen.add(expected);
+    for (let i = 0; i < length; i++) {
+      const spoilt = bytes.slice();
+      spoilt[i]! ^= 1;
+      seen.add(xxh32(spoilt, 3));
+    }
+    seen.add(xxh32(bytes, 4));
+  }
+  const lengths = [0, 1, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63];
+  assertEquals(
+    seen.size,
+    lengths.reduce((count, length) => count + length + 2, 0),
+  );
+});

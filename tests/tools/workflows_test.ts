@@ -1,0 +1,118 @@
+/** What the workflows promise: limits that fit into each other, texts for the tests, and a token apart from what is tested. */
+
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+
+const root = fromFileUrl(new URL("../../", import.meta.url));
+
+function read(...path: string[]): Promise<string> {
+  return Deno.readTextFile(join(root, ...path));
+}
+
+/** The text before the jobs of a workflow, and each job's own. */
+async function workflow(name: string) {
+  const text = await read(".github", "workflows", name);
+  const [head, body] = text.split(/^jobs:\n/m);
+  const parts = body!.split(/^ {2}(\w+):\n/m).slice(1);
+  const jobs = new Map<string, string>();
+  for (let i = 0; i < parts.length; i += 2) jobs.set(parts[i]!, parts[i + 1]!);
+  return { head: head!, jobs };
+}
+
+const ci = await workflow("ci.yml");
+const publish = await workflow("publish.yml");
+
+Deno.test("A job that runs the gate leaves it all its time, and 10 minutes to set up", async () => {
+  const gate = /^gate_limit=(\d+)$/m.exec(await read(".ci", "run"));
+  const most = Number(gate![1]);
+  const running = [...ci.jobs.values(), ...publish.jobs.values()].filter((
+    job,
+  ) => job.includes("run: .ci/run"));
+  assertEquals(running.length, 1);
+  for (const job of running) {
+    const outer = 60 * Number(/^ {4}timeout-minutes: (\d+)$/m.exec(job)![1]);
+    assert(most + 600 <= outer, `${most} s in ${outer} s`);
+  }
+});
+
+Deno.test("Every job that tests has the text that tests look for", async () => {
+  for (const { jobs } of [ci, publish]) {
+    for (const [name, job] of jobs) {
+      if (!/run: (\.ci\/run|deno task test)/.test(job)) continue;
+      assertStringIncludes(job, "uses: ./.github/actions/setup", name);
+    }
+  }
+  const setup = await read(".github", "actions", "setup", "action.yml");
+  assertMatch(setup, /fetch_data\.ts[^]*LM_DATA_DIR=.*GITHUB_ENV/);
+});
+
+Deno.test("What is published was tested, where there was no identity token", () => {
+  assert(!/id-token/.test(publish.head));
+  assertEquals([...publish.jobs.keys()], ["test", "publish"]);
+  const tested = publish.jobs.get("test")!;
+  assert(!/id-token/.test(tested));
+  const steps = [
+    "tools/use_jsr.ts",
+    "write-tree",
+    "deno check",
+    "deno task test\n",
+    "deno task test:gpu",
+    "deno task test:doc",
+    "deno publish --dry-run",
+    "upload-artifact",
+  ].map((step) => tested.indexOf(step));
+  assertEquals(steps, steps.toSorted((a, b) => a - b));
+  assert(steps[0]! >= 0, "all steps are there");
+  const published = publish.jobs.get("publish")!;
+  assertMatch(published, /needs: test[^]*id-token: write[^]*download-artifact/);
+  // It runs no code of the repository or of npm.
+  assert(!/checkout|deno (run|task|test)|npm|npx|use_jsr/.test(published));
+});
+
+const stands = await Deno.stat(join(root, "tools", "std"))
+  .then(() => true, (error) => {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  });
+
+Deno.test({
+  name: "use_jsr.ts takes the stand-ins away, and nothing else" +
+    (stands ? "" : " (skipped: they are gone already)"),
+  ignore: !stands,
+  fn: async () => {
+    const copy = await Deno.makeTempDir();
+    try {
+      const config = await read("deno.json");
+      await Deno.writeTextFile(join(copy, "deno.json"), config);
+      await Deno.mkdir(join(copy, "tools", "std", "path"), { recursive: true });
+      await Deno.writeTextFile(join(copy, "tools", "lint_rooms.ts"), "");
+      const run = async () => {
+        const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+          args: ["run", "-A", join(root, "tools", "use_jsr.ts"), copy],
+        }).output();
+        return { code, stderr: new TextDecoder().decode(stderr) };
+      };
+      const { code, stderr } = await run();
+      assertEquals(code, 0, stderr);
+      const left = await Deno.readTextFile(join(copy, "deno.json"));
+      const parsed = (json: string) =>
+        JSON.parse(json.replaceAll(/^ *\/\/.*$/gm, ""));
+      const { workspace, ...others } = parsed(config);
+      assertEquals(workspace.length, 4);
+      assertEquals(parsed(left), others);
+      assert(!/stand-ins/i.test(left), "the comment is about the stand-ins");
+      const tools = await Array.fromAsync(Deno.readDir(join(copy, "tools")));
+      assertEquals(tools.map(({ name }) => name), ["lint_rooms.ts"]);
+      const again = await run();
+      assertEquals(again.code, 1);
+      assertStringIncludes(again.stderr, "has no workspace to delete");
+    } finally {
+      await Deno.remove(copy, { recursive: true });
+    }
+  },
+});
