@@ -22,15 +22,17 @@ interface Room {
 
 const onDeno = ["Deno", "console"];
 const onDevice = ["navigator", "WebAssembly", "Worker"];
-const library = [
-  "lib",
-  "lib/model",
-  "lib/lab",
-  "lib/checks",
-  "lib/graph",
-  "lib/backends",
+const kernels = [
+  "kernels/vocabulary.ts",
+  "kernels/random.ts",
+  "kernels/reference",
+  "kernels/wgsl",
+  "kernels/wasm",
 ];
-const kernels = ["kernels/wgsl", "kernels/wasm"];
+const data = ["lib", "lib/text", "lib/formats", "kernels/random.ts"];
+const engine = ["lib/graph", "lib/backends"];
+const library = [...data, ...engine, "lib/model", "lib/train"];
+const studies = ["lib/checks", "lib/lab"];
 
 /** A file belongs to the first room that matches. Arrows point down. */
 const rooms: readonly Room[] = [
@@ -44,14 +46,14 @@ const rooms: readonly Room[] = [
     // It loads its packages when it runs: no other verb needs them.
     name: "lib/cli/report",
     files: /^lib\/cli\/report\//,
-    imports: ["lib/cli", "mod.ts", ...library],
+    imports: ["lib/cli", "mod.ts", ...library, ...studies],
     packages: /^(@std\/|(@observablehq\/plot|linkedom)$)/,
     globals: onDeno,
   },
   {
     name: "lib/cli",
     files: /^lib\/cli\//,
-    imports: ["lib/cli/report", "mod.ts", ...library, "data"],
+    imports: ["lib/cli/report", "mod.ts", ...library, ...studies, "data"],
     // Deno's own digests take a whole text at once.
     packages: /^(@std\/|node:crypto$)/,
     // Signals are answered by a thread that is never busy.
@@ -64,53 +66,57 @@ const rooms: readonly Room[] = [
     globals: [],
   },
   {
-    name: "lib/model",
-    files:
-      /^lib\/(model|language_model|model_internals|programs|memory|parameters|plans|optimizer|muon|trainer|trainer_extras|training_state|metrics|train_step|parts|evaluator|split_losses|generate|checkpoint|diagnosis|update_ratio|attention_maps)\.ts$/,
-    imports: ["lib", "lib/graph", "lib/backends"],
-    globals: [],
-  },
-  {
     name: "lib/lab",
     files: /^lib\/lab\//,
-    imports: [
-      "lib",
-      "lib/model",
-      "lib/checks",
-      "lib/graph",
-      "lib/backends",
-      "kernels/vocabulary.ts",
-    ],
+    imports: ["lib/checks", ...library, "kernels/vocabulary.ts"],
     globals: [],
   },
   {
     name: "lib/checks",
     files: /^lib\/checks\//,
-    imports: [
-      "lib",
-      "lib/model",
-      "lib/graph",
-      "lib/backends",
-      "kernels/vocabulary.ts",
-    ],
+    imports: [...library, "kernels/vocabulary.ts", "kernels/reference"],
+    globals: [],
+  },
+  {
+    name: "lib/train",
+    files: /^lib\/train\//,
+    imports: ["lib/model", ...engine, ...data],
+    globals: [],
+  },
+  {
+    name: "lib/model",
+    files: /^lib\/model\//,
+    imports: [...engine, ...data, "kernels/reference"],
+    globals: [],
+  },
+  {
+    name: "lib/formats",
+    files: /^lib\/formats\//,
+    imports: ["lib", "lib/text"],
+    globals: [],
+  },
+  {
+    name: "lib/text",
+    files: /^lib\/text\//,
+    imports: ["kernels/random.ts"],
     globals: [],
   },
   {
     name: "lib/backends",
     files: /^lib\/backends\//,
-    imports: ["lib", "lib/graph", "kernels/vocabulary.ts", ...kernels],
+    imports: ["lib/graph", ...kernels],
     globals: onDevice,
   },
   {
     name: "lib/graph",
     files: /^lib\/graph\//,
-    imports: ["lib", "kernels/vocabulary.ts"],
+    imports: ["kernels/vocabulary.ts"],
     globals: [],
   },
   {
-    // Plain data: every file directly in lib/ that is not named above.
+    // What a model and a training are, as plain data.
     name: "lib",
-    files: /^lib\/[^/]+$/,
+    files: /^lib\/(config|config_fields|presets)\.ts$/,
     imports: [],
     globals: [],
   },
@@ -118,6 +124,18 @@ const rooms: readonly Room[] = [
     name: "kernels/vocabulary.ts",
     files: /^kernels\/vocabulary\.ts$/,
     imports: [],
+    globals: [],
+  },
+  {
+    name: "kernels/random.ts",
+    files: /^kernels\/random\.ts$/,
+    imports: [],
+    globals: [],
+  },
+  {
+    name: "kernels/reference",
+    files: /^kernels\/reference\//,
+    imports: ["kernels/vocabulary.ts", "kernels/random.ts"],
     globals: [],
   },
   {
@@ -148,9 +166,9 @@ const rooms: readonly Room[] = [
       "lib/cli",
       "lib/cli/report",
       "mod.ts",
+      ...studies,
       ...library,
       ...kernels,
-      "kernels/vocabulary.ts",
       "data",
     ],
     packages: /./,

@@ -16,7 +16,7 @@ import { type AttentionSite, attentionSites } from "../graph/ops/attention.ts";
 import type { Plan } from "../graph/plan.ts";
 import { Graph } from "../graph/tensor.ts";
 import type { Model } from "./model.ts";
-import { describe } from "./network.ts";
+import { network } from "./network.ts";
 import { internalsOf } from "./internals.ts";
 
 /**
@@ -83,7 +83,7 @@ export function attentionPlan(
 ): { readonly plan: Plan; readonly sites: readonly AttentionSite[] } {
   const graph = new Graph();
   const tokens = graph.input("tokens", [1, T], "i32");
-  describe(config, { graph, tokens });
+  network(config, { graph, tokens });
   const sites = attentionSites(graph);
   const outputs = sites.flatMap(({ label, qkv, y }) => [
     [`${label}.qkv`, qkv] as const,

@@ -1,7 +1,7 @@
 /**
  * The network, from tokens to logits, in the order in which a token meets its
  * parts. This one description serves training, evaluation, prefill and decoding
- * (`plans.ts`); the object that holds its weights is `Model` (`language_model.ts`).
+ * (`plans.ts`); `Model` (`model.ts`) holds its weights.
  *
  * Shapes: B batch, T positions, C `nEmbd`, V vocabulary, NH and NKV heads of HS
  * numbers, QKV = (NH + 2·NKV)·HS, H `nHidden`. Names are GPT-2's.
@@ -12,18 +12,18 @@ import { activation, swiglu } from "../graph/ops/activation.ts";
 import {
   attention,
   cachedAttention,
-  type Scores,
   selectLast,
 } from "../graph/ops/attention.ts";
 import { add, dropout, softcap } from "../graph/ops/elementwise.ts";
 import { embedding } from "../graph/ops/embedding.ts";
-import { type Heads, qkNorm, qkvWidth, rope } from "../graph/ops/heads.ts";
+import { qkNorm, qkvWidth, rope } from "../graph/ops/heads.ts";
 import { linear } from "../graph/ops/linear.ts";
 import { norm } from "../graph/ops/norm.ts";
 import type { Graph, Init, Tensor } from "../graph/tensor.ts";
+import { initialValues, ONE, ZERO } from "./init.ts";
 import { alibiSlopes } from "./positions.ts";
 
-/** What differs between the plans of one network. */
+/** The inputs of a network; which of them exist makes the difference between its plans. */
 export interface Pass {
   readonly graph: Graph;
   /** (B, T), i32. */
@@ -34,230 +34,161 @@ export interface Pass {
   readonly cache?: { readonly start: Tensor; readonly count: Tensor };
 }
 
-/** Describes the network of a configuration; gives its logits (B, T, V), or with a cache (B, V) after each row's last token. */
-export function describe(config: ModelConfig, pass: Pass): Tensor {
-  return new Network(config, pass).logits();
-}
+/** Describes a configuration's network; returns its logits (B, T, V), or with a cache (B, V) after each row's last token. */
+export function network(
+  config: ModelConfig,
+  { graph, tokens, key, cache }: Pass,
+): Tensor {
+  const { blockSize, vocabSize, nEmbd, nHead, nKvHead, nHidden } = config;
+  const { position, logitSoftcap } = config;
+  const heads = { NH: nHead, NKV: nKvHead, HS: nEmbd / nHead };
+  const init = initialValues(config);
+  let dropouts = 0;
 
-class Network {
-  readonly #config: ModelConfig;
-  readonly #pass: Pass;
-  readonly #graph: Graph;
-  readonly #heads: Heads;
-  #sites = 0;
-
-  constructor(config: ModelConfig, pass: Pass) {
-    const { nHead, nKvHead, nEmbd } = config;
-    this.#config = config;
-    this.#pass = pass;
-    this.#graph = pass.graph;
-    this.#heads = { NH: nHead, NKV: nKvHead, HS: nEmbd / nHead };
+  let x = embed(); // (B, T, C)
+  for (let layer = 0; layer < config.nLayer; layer++) {
+    x = graph.within(`h.${layer}`, () => block(x)); // (B, T, C)
   }
+  if (cache) x = selectLast(x, cache.count); // (B, C)
+  if (config.normPlacement === "pre") x = normOf("ln_f", x);
+  return graph.within("lm_head", () => head(x)); // (B, T, V)
 
-  logits(): Tensor {
-    const { nLayer, normPlacement } = this.#config;
-    const { cache } = this.#pass;
-    let x = this.#embed(); // (B, T, C)
-    for (let layer = 0; layer < nLayer; layer++) {
-      x = this.#graph.within(`h.${layer}`, () => this.#block(x)); // (B, T, C)
-    }
-    if (cache !== undefined) x = selectLast(x, cache.count); // (B, C)
-    if (normPlacement === "pre") x = this.#norm("ln_f", x);
-    return this.#head(x); // (B, T, V)
-  }
-
-  #embed(): Tensor {
-    const { blockSize, nEmbd, position } = this.#config;
-    const { tokens, cache } = this.#pass;
-    const wte = this.#tokenEmbedding(); // (V, C)
-    const shape = [blockSize, nEmbd];
+  function embed(): Tensor {
+    const weight = wte(); // (V, C)
     const table = position === "learned"
-      ? this.#graph.parameter("wpe.weight", shape, this.#embeddingInit())
+      ? graph.parameter("wpe.weight", [blockSize, nEmbd], init.embedding)
       : position === "sinusoidal"
-      ? this.#graph.store("sinusoidal", shape)
+      ? graph.store("sinusoidal", [blockSize, nEmbd])
       : undefined;
-    return this.#graph.within(
+    const start = cache?.start;
+    return graph.within(
       "wte",
-      () =>
-        this.#dropout(embedding(tokens, wte, { table, start: cache?.start })),
+      () => dropped(embedding(tokens, weight, { table, start })),
     );
   }
 
-  #block(x: Tensor): Tensor {
-    const { attention, mlp } = this.#config;
-    if (attention) {
-      x = this.#part(x, "ln_1", (x, residual) => this.#attention(x, residual));
-    }
-    if (mlp !== "none") {
-      x = this.#part(x, "ln_2", (x, residual) => this.#mlp(x, residual));
-    }
+  function block(x: Tensor): Tensor {
+    if (config.attention) x = part("ln_1", "attn", attend, x); // x + attend(norm(x))
+    if (config.mlp !== "none") x = part("ln_2", "mlp", mlp, x); // x + mlp(norm(x))
     return x;
   }
 
-  /** A part of a block, with its norm and its residual connection. */
-  #part(
-    x: Tensor,
+  /** A part of a block with its output projection, its norm and its residual connection. */
+  function part(
     ln: string,
-    describe: (x: Tensor, residual?: Tensor) => Tensor,
+    name: string,
+    compute: (x: Tensor) => Tensor,
+    x: Tensor,
   ): Tensor {
-    const residual = this.#config.residual ? x : undefined;
-    return this.#config.normPlacement === "pre"
-      ? describe(this.#norm(ln, x), residual)
-      : this.#norm(ln, describe(x, residual));
+    const residual = config.residual ? x : undefined;
+    const sum = (x: Tensor) =>
+      graph.within(name, () => project(compute(x), residual));
+    return config.normPlacement === "pre"
+      ? sum(normOf(ln, x))
+      : normOf(ln, sum(x));
   }
 
-  #attention(x: Tensor, residual?: Tensor): Tensor {
-    return this.#graph.within("attn", () => {
-      let qkv = this.#linear("c_attn", x, qkvWidth(this.#heads)); // (B, T, QKV)
-      if (this.#config.qkNorm) qkv = qkNorm(qkv, this.#heads);
-      qkv = this.#rotate(qkv);
-      const y = this.#attend(qkv); // (B, T, C)
-      return this.#project(y, residual); // (B, T, C)
-    });
-  }
-
-  #rotate(qkv: Tensor): Tensor {
-    const { position, blockSize } = this.#config;
-    if (position !== "rope" && position !== "rope-half") return qkv;
-    const heads = this.#heads;
-    return rope(qkv, {
-      heads,
-      table: this.#graph.store("rope", [blockSize, heads.HS / 2, 2]),
-      interleaved: position === "rope",
-      start: this.#pass.cache?.start,
-    });
-  }
-
-  #attend(qkv: Tensor): Tensor {
-    const { attentionScale, mask, maskValue, position, blockSize } =
-      this.#config;
-    const heads = this.#heads;
-    const scores: Scores = {
-      scale: attentionScale ? 1 / Math.sqrt(heads.HS) : 1,
-      mask,
-      maskValue,
-      slopes: position === "alibi" ? alibiSlopes(heads.NH) : [],
+  function attend(x: Tensor): Tensor {
+    let qkv = linearOf("c_attn", x, qkvWidth(heads)); // (B, T, QKV)
+    if (config.qkNorm) qkv = qkNorm(qkv, heads);
+    if (position === "rope" || position === "rope-half") qkv = rotate(qkv);
+    const scores = {
+      scale: config.attentionScale ? 1 / Math.sqrt(heads.HS) : 1,
+      mask: config.mask,
+      maskValue: config.maskValue,
+      slopes: position === "alibi" ? alibiSlopes(nHead) : [],
     };
-    const { cache: rows, tokens } = this.#pass;
-    if (rows === undefined) {
-      return attention(qkv, { heads, scores, dropout: this.#dropoutSite() });
+    if (!cache) {
+      return attention(qkv, { heads, scores, dropout: dropoutSite() }); // (B, T, C)
     }
     const [B] = tokens.shape as [number, number];
-    const cache = this.#graph.store(`${this.#graph.path}.cache`, [
-      B,
-      blockSize,
-      2 * heads.NKV * heads.HS,
-    ]);
-    return cachedAttention(qkv, { heads, scores, cache, ...rows });
+    const shape = [B, blockSize, 2 * nKvHead * heads.HS]; // keys and values
+    const store = graph.store(`${graph.path}.cache`, shape);
+    return cachedAttention(qkv, { heads, scores, cache: store, ...cache }); // (B, T, C)
   }
 
-  #mlp(x: Tensor, residual?: Tensor): Tensor {
-    const { mlp, nHidden } = this.#config;
-    return this.#graph.within("mlp", () => {
-      const hidden = this.#linear("c_fc", x, nHidden); // (B, T, H)
-      const y = mlp === "swiglu"
-        ? swiglu(this.#linear("c_gate", x, nHidden), hidden)
-        : activation(hidden, mlp as Exclude<typeof mlp, "none" | "swiglu">);
-      return this.#project(y, residual); // (B, T, C)
-    });
+  function rotate(qkv: Tensor): Tensor {
+    const table = graph.store("rope", [blockSize, heads.HS / 2, 2]);
+    const interleaved = position === "rope";
+    return rope(qkv, { heads, table, interleaved, start: cache?.start });
   }
 
-  /** The end of a part: its output projection, dropout, and the sum with the residual stream. */
-  #project(x: Tensor, residual?: Tensor): Tensor {
-    const { nEmbd } = this.#config;
-    const site = this.#dropoutSite();
-    if (site === undefined) return this.#linear("c_proj", x, nEmbd, residual);
-    const y = dropout(this.#linear("c_proj", x, nEmbd), site);
-    return residual === undefined ? y : add(residual, y);
+  function mlp(x: Tensor): Tensor {
+    const hidden = linearOf("c_fc", x, nHidden); // (B, T, H)
+    return config.mlp === "swiglu"
+      ? swiglu(linearOf("c_gate", x, nHidden), hidden)
+      : activation(
+        hidden,
+        config.mlp as Exclude<typeof config.mlp, "none" | "swiglu">,
+      );
   }
 
-  #head(x: Tensor): Tensor {
-    const { vocabSize, nEmbd, tiedHead, headBias, logitSoftcap } = this.#config;
-    return this.#graph.within("lm_head", () => {
-      const weight = tiedHead
-        ? this.#tokenEmbedding()
-        : this.#weight("lm_head", vocabSize, nEmbd);
-      const bias = headBias
-        ? this.#bias("lm_head", vocabSize, nEmbd)
-        : undefined;
-      const logits = linear(x, weight, { bias }); // (B, T, V)
-      return logitSoftcap === null ? logits : softcap(logits, logitSoftcap);
-    });
+  /** The output projection of a part, dropout, and the sum with the residual stream. */
+  function project(x: Tensor, residual?: Tensor): Tensor {
+    const site = dropoutSite();
+    if (!site) return linearOf("c_proj", x, nEmbd, residual); // (B, T, C)
+    const y = dropout(linearOf("c_proj", x, nEmbd), site);
+    return residual ? add(residual, y) : y;
   }
 
-  // The layers that parts are made of.
+  function head(x: Tensor): Tensor {
+    const weight = config.tiedHead ? wte() : graph.parameter(
+      "lm_head.weight",
+      [vocabSize, nEmbd],
+      init.weight(nEmbd),
+    );
+    const bias = config.headBias
+      ? graph.parameter("lm_head.bias", [vocabSize], init.bias(nEmbd))
+      : undefined;
+    const logits = linear(x, weight, { bias }); // (B, T, V)
+    return logitSoftcap === null ? logits : softcap(logits, logitSoftcap);
+  }
 
-  #linear(name: string, x: Tensor, nOut: number, residual?: Tensor): Tensor {
+  function wte(): Tensor {
+    return graph.parameter("wte.weight", [vocabSize, nEmbd], init.embedding);
+  }
+
+  function linearOf(
+    name: string,
+    x: Tensor,
+    nOut: number,
+    residual?: Tensor,
+  ): Tensor {
     const nIn = x.shape.at(-1)!;
-    return this.#graph.within(name, () => {
-      const { path } = this.#graph;
-      const weight = this.#weight(path, nOut, nIn);
-      const bias = this.#config.bias ? this.#bias(path, nOut, nIn) : undefined;
+    const start = name === "c_proj" ? init.projection(nIn) : init.weight(nIn);
+    return graph.within(name, () => {
+      const weight = own("weight", [nOut, nIn], start);
+      const bias = config.bias
+        ? own("bias", [nOut], init.bias(nIn))
+        : undefined;
       return linear(x, weight, { bias, residual });
     });
   }
 
-  #norm(name: string, x: Tensor): Tensor {
-    const { norm: kind, bias: hasBias } = this.#config;
+  function normOf(name: string, x: Tensor): Tensor {
+    const { norm: kind } = config;
     if (kind === "none") return x;
-    return this.#graph.within(name, () => {
-      const { path } = this.#graph;
-      const shape = [x.shape.at(-1)!];
-      const weight = this.#graph.parameter(`${path}.weight`, shape, ONE);
-      const bias = hasBias && kind === "layernorm"
-        ? this.#graph.parameter(`${path}.bias`, shape, ZERO)
-        : undefined;
+    return graph.within(name, () => {
+      const weight = own("weight", [nEmbd], ONE);
+      const hasBias = config.bias && kind === "layernorm";
+      const bias = hasBias ? own("bias", [nEmbd], ZERO) : undefined;
       return norm(x, { kind, weight, bias });
     });
   }
 
-  #dropout(x: Tensor): Tensor {
-    const site = this.#dropoutSite();
-    return site === undefined ? x : dropout(x, site);
+  /** A parameter of the layer that is being described. */
+  function own(name: string, shape: number[], init: Init): Tensor {
+    return graph.parameter(`${graph.path}.${name}`, shape, init);
   }
 
-  /** A place for dropout, with masks of its own; none outside training. */
-  #dropoutSite(): { rate: number; site: number; key: Tensor } | undefined {
-    const { dropout: rate } = this.#config;
-    const { key } = this.#pass;
-    return rate === 0 || key === undefined
-      ? undefined
-      : { rate, site: this.#sites++, key };
+  function dropped(x: Tensor): Tensor {
+    const site = dropoutSite();
+    return site ? dropout(x, site) : x;
   }
 
-  // Parameters and how they start.
-
-  #tokenEmbedding(): Tensor {
-    const { vocabSize, nEmbd } = this.#config;
-    const init = this.#embeddingInit();
-    return this.#graph.parameter("wte.weight", [vocabSize, nEmbd], init);
+  /** One use of dropout, with random numbers of its own; none outside training. */
+  function dropoutSite() {
+    const { dropout: rate } = config;
+    return rate > 0 && key ? { rate, site: dropouts++, key } : undefined;
   }
-
-  #embeddingInit(): Init {
-    return { kind: "normal", sd: this.#config.init === "gpt2" ? 0.02 : 1 };
-  }
-
-  #weight(path: string, nOut: number, nIn: number): Tensor {
-    const { init, nLayer } = this.#config;
-    // GPT-2 scales what is added to the residual stream by the number of additions.
-    const sd = path.endsWith("c_proj") ? 0.02 / Math.sqrt(2 * nLayer) : 0.02;
-    return this.#graph.parameter(
-      `${path}.weight`,
-      [nOut, nIn],
-      init === "gpt2" ? { kind: "normal", sd } : torchUniform(nIn),
-    );
-  }
-
-  #bias(path: string, nOut: number, nIn: number): Tensor {
-    const init = this.#config.init === "gpt2" ? ZERO : torchUniform(nIn);
-    return this.#graph.parameter(`${path}.bias`, [nOut], init);
-  }
-}
-
-const ZERO: Init = { kind: "constant", value: 0 };
-const ONE: Init = { kind: "constant", value: 1 };
-
-/** `nn.Linear`'s default for weights and biases. */
-function torchUniform(nIn: number): Init {
-  return { kind: "uniform", bound: 1 / Math.sqrt(nIn) };
 }

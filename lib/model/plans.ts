@@ -11,7 +11,7 @@ import { layoutParameters, type ParameterLayout } from "../graph/layout.ts";
 import { crossEntropy, lossSum } from "../graph/ops/loss.ts";
 import type { Plan } from "../graph/plan.ts";
 import { Graph } from "../graph/tensor.ts";
-import { describe } from "./network.ts";
+import { network } from "./network.ts";
 import { update } from "../train/optimizer.ts";
 
 /** Batches whose losses an evaluation leaves on the device before the host reads them. */
@@ -20,7 +20,7 @@ export const EVAL_SLOTS = 16;
 /** Where a configuration's parameters lie. */
 export function parameterLayout(config: ModelConfig): ParameterLayout {
   const graph = new Graph();
-  describe(config, { graph, tokens: graph.input("tokens", [1, 1], "i32") });
+  network(config, { graph, tokens: graph.input("tokens", [1, 1], "i32") });
   return layoutParameters(graph);
 }
 
@@ -41,7 +41,7 @@ export function trainPlan(
   const tokens = graph.input("tokens", [B, T], "i32");
   const targets = graph.input("targets", [B, T], "i32");
   const key = graph.input("key", [4], "i32");
-  const logits = describe(config, { graph, tokens, key }); // (B, T, V)
+  const logits = network(config, { graph, tokens, key }); // (B, T, V)
   const scale = 1 / (B * T * train.gradAccumulation);
   graph.within("loss", () => {
     const rowLoss = crossEntropy(logits, targets, {
@@ -75,7 +75,7 @@ export function evalPlan(config: ModelConfig, { B, T }: BatchShape): Plan {
   const tokens = graph.input("tokens", [B, T], "i32");
   const targets = graph.input("targets", [B, T], "i32");
   const key = graph.input("key", [4], "i32");
-  const logits = describe(config, { graph, tokens }); // (B, T, V)
+  const logits = network(config, { graph, tokens }); // (B, T, V)
   graph.within("loss", () => {
     const rowLoss = crossEntropy(logits, targets, { smoothing: 0 });
     const total = graph.store("losses", [EVAL_SLOTS]);
@@ -99,7 +99,7 @@ export function cachedPlan(config: ModelConfig, { B, T }: BatchShape): Plan {
   const tokens = graph.input("tokens", [B, T], "i32");
   const start = graph.input("start", [B], "i32");
   const count = graph.input("count", [B], "i32");
-  const logits = describe(config, { graph, tokens, cache: { start, count } }); // (B, V)
+  const logits = network(config, { graph, tokens, cache: { start, count } }); // (B, V)
   const name = T === 1 ? "decode" : "prefill";
   return compile({
     name,
