@@ -54,10 +54,12 @@ export {
   modelConfig,
   type ModelOptions,
   type Position,
+} from "./lib/config/model.ts";
+export {
   type TrainConfig,
   trainConfig,
   type TrainOptions,
-} from "./lib/config.ts";
+} from "./lib/config/train.ts";
 export {
   type Batch,
   type BatchShape,
@@ -92,7 +94,7 @@ export {
 export { NonFiniteError } from "./lib/train/metrics.ts";
 export { NgramModel, type NgramOptions } from "./lib/text/ngram.ts";
 export { CharacterSet } from "./lib/text/characters.ts";
-export { type Preset, type PresetName, presets } from "./lib/presets.ts";
+export { type Preset, type PresetName, presets } from "./lib/config/presets.ts";
 export {
   decodeSafetensors,
   type Dtype,

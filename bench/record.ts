@@ -14,7 +14,7 @@ import { join, resolve, toFileUrl } from "@std/path";
 import { StatusLine } from "../lib/cli/terminal/terminal.ts";
 import { prepareTraining } from "../lib/cli/verbs/training_setup.ts";
 import { Model } from "../lib/model/model.ts";
-import type { PresetName } from "../lib/presets.ts";
+import type { PresetName } from "../lib/config/presets.ts";
 import { Trainer } from "../lib/train/trainer.ts";
 
 /** Steps before the next way of recording has its turn, and before any is timed. */

@@ -10,12 +10,12 @@ import { parseArgs } from "@std/cli/parse-args";
 import type { DispatchTime } from "../lib/backends/backend.ts";
 import { openWasm } from "../lib/backends/wasm/engine.ts";
 import { openWebGpu } from "../lib/backends/webgpu/engine.ts";
-import { trainConfig } from "../lib/config.ts";
+import { trainConfig } from "../lib/config/train.ts";
 import type { Dispatch } from "../lib/graph/plan.ts";
 import { Model } from "../lib/model/model.ts";
 import { METRIC_SLOTS, scheduleAt } from "../lib/train/optimizer.ts";
-import { trainPlan } from "../lib/model/plans.ts";
-import { type PresetName, presets } from "../lib/presets.ts";
+import { trainPlan } from "../lib/train/plan.ts";
+import { type PresetName, presets } from "../lib/config/presets.ts";
 import { CounterRandom, Purpose } from "../kernels/random.ts";
 import { internalsOf } from "../lib/model/internals.ts";
 

@@ -2,7 +2,8 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import * as lm from "../mod.ts";
-import { modelFields, trainFields } from "../lib/config_fields.ts";
+import { modelFields } from "../lib/config/model.ts";
+import { trainFields } from "../lib/config/train.ts";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 

@@ -23,7 +23,7 @@ import { join } from "@std/path";
 import { cpuUsage } from "node:process";
 import { main } from "../lib/cli/command/main.ts";
 import { files } from "../lib/cli/run/directory.ts";
-import { presets } from "../lib/presets.ts";
+import { presets } from "../lib/config/presets.ts";
 import { judge, type Step, type Usage, type Watched } from "./soak/verdict.ts";
 
 /** Steps between two looks at the memory, and between evaluations, samples and checkpoints. */

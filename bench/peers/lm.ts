@@ -7,12 +7,12 @@
 import { parseArgs } from "node:util";
 import type { Executor, Program } from "../../lib/backends/backend.ts";
 import { type Device, openBackend } from "../../lib/backends/open.ts";
-import { trainConfig } from "../../lib/config.ts";
+import { trainConfig } from "../../lib/config/train.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
 import { Model } from "../../lib/model/model.ts";
 import { METRIC_SLOTS, METRIC_WIDTH, scheduleAt } from "../../lib/train/optimizer.ts";
-import { trainPlan } from "../../lib/model/plans.ts";
-import { type PresetName, presets } from "../../lib/presets.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
+import { type PresetName, presets } from "../../lib/config/presets.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { Sampler } from "../../lib/text/sampler.ts";
 import { type Answer, type Command, lazily, serve, timed } from "./protocol.ts";

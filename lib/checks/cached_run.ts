@@ -2,7 +2,7 @@
 
 import type { DeviceBuffer, Numbers, Program } from "../backends/backend.ts";
 import type { Model } from "../model/model.ts";
-import { breathe } from "../train/metrics.ts";
+import { breathe } from "../model/parts.ts";
 import { cachedPlan } from "../model/plans.ts";
 import { isCausal } from "./variants.ts";
 import { internalsOf } from "../model/internals.ts";

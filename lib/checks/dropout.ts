@@ -1,9 +1,9 @@
 /** Whether dropout acts in training, and nowhere else. */
 
 import type { Backend, Numbers } from "../backends/backend.ts";
-import { trainConfig } from "../config.ts";
+import { trainConfig } from "../config/train.ts";
 import { Model } from "../model/model.ts";
-import { trainPlan } from "../model/plans.ts";
+import { trainPlan } from "../train/plan.ts";
 import { CachedRun } from "./cached_run.ts";
 import { makeGeneric, randomIds, variant } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";

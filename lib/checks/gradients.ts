@@ -8,11 +8,12 @@
 
 import type { Backend, Numbers, Program } from "../backends/backend.ts";
 import { openReference } from "../backends/reference.ts";
-import { type ModelConfig, trainConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model.ts";
+import { trainConfig } from "../config/train.ts";
 import type { LayoutEntry } from "../graph/layout.ts";
 import type { Plan } from "../graph/plan.ts";
 import { Model } from "../model/model.ts";
-import { trainPlan } from "../model/plans.ts";
+import { trainPlan } from "../train/plan.ts";
 import { makeGeneric, randomIds, variant } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
 import { internalsOf } from "../model/internals.ts";

@@ -4,12 +4,12 @@
  */
 
 import { type Backend, executorOf, type Stores } from "../backends/backend.ts";
-import { trainConfig } from "../config.ts";
+import { trainConfig } from "../config/train.ts";
 import type { BufferSpec, Plan } from "../graph/plan.ts";
 import { Model } from "../model/model.ts";
 import { METRIC_SLOTS, scheduleAt } from "../train/optimizer.ts";
-import { trainPlan } from "../model/plans.ts";
-import { type PresetName, presets } from "../presets.ts";
+import { trainPlan } from "../train/plan.ts";
+import { type PresetName, presets } from "../config/presets.ts";
 import { randomIds } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
 import { internalsOf } from "../model/internals.ts";

@@ -3,7 +3,11 @@
  * and in the combinations that people build: what the tests of whole models run through.
  */
 
-import { type ModelConfig, modelConfig, type ModelOptions } from "../config.ts";
+import {
+  type ModelConfig,
+  modelConfig,
+  type ModelOptions,
+} from "../config/model.ts";
 import type { Model } from "../model/model.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 

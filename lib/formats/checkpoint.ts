@@ -13,9 +13,8 @@ import {
   type ModelConfig,
   modelConfig,
   type ModelOptions,
-  type TrainConfig,
-  trainConfig,
-} from "../config.ts";
+} from "../config/model.ts";
+import { type TrainConfig, trainConfig } from "../config/train.ts";
 import { xxh32 } from "./digest.ts";
 import {
   decodeSafetensors,

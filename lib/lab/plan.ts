@@ -6,12 +6,8 @@
  * a trial. Trials with the same seed see the same batches, so that cells compare in pairs.
  */
 
-import {
-  type ModelConfig,
-  modelConfig,
-  type TrainConfig,
-  trainConfig,
-} from "../config.ts";
+import { type ModelConfig, modelConfig } from "../config/model.ts";
+import { type TrainConfig, trainConfig } from "../config/train.ts";
 import type { TokenizerKind } from "../text/tokenizer.ts";
 
 /** Fields that differ from what they are without. */

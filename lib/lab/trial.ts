@@ -2,7 +2,8 @@
 
 import type { Backend } from "../backends/backend.ts";
 import { continuations } from "../checks/leaks.ts";
-import { modelConfig, trainConfig } from "../config.ts";
+import { modelConfig } from "../config/model.ts";
+import { trainConfig } from "../config/train.ts";
 import { Dataset, type DatasetOptions } from "../text/dataset.ts";
 import { Model } from "../model/model.ts";
 import { NonFiniteError } from "../train/metrics.ts";

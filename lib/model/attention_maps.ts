@@ -7,7 +7,7 @@
 
 import type { Numbers } from "../backends/backend.ts";
 import { dot, score, softmax } from "../../kernels/reference/attention.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model.ts";
 import { checkTokens } from "./evaluate.ts";
 import { forward } from "../graph/autodiff.ts";
 import { compile } from "../graph/compile.ts";

@@ -4,11 +4,11 @@
  */
 
 import type { Numbers } from "../backends/backend.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model.ts";
 import type { BatchShape, EvalBatch } from "../text/dataset.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Model } from "./model.ts";
-import { breathe } from "../train/metrics.ts";
+import { breathe } from "./parts.ts";
 import { cutPlan, PartRunner } from "./parts.ts";
 import { flopsPerToken } from "./parameters.ts";
 import { EVAL_SLOTS, evalPlan, parameterLayout } from "./plans.ts";

@@ -9,10 +9,10 @@
  */
 
 import type { DeviceBuffer, Program, Stores } from "../backends/backend.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Model } from "./model.ts";
-import { breathe } from "../train/metrics.ts";
+import { breathe } from "./parts.ts";
 import { cachedPlan } from "./plans.ts";
 import { type Logits, Sampler, type SamplerOptions } from "../text/sampler.ts";
 import {

@@ -1,6 +1,6 @@
 /** How parameters start: by GPT-2's rules or by those of PyTorch's layers. */
 
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model.ts";
 import type { Init } from "../graph/tensor.ts";
 
 /** The initial values of each kind of parameter. */

@@ -15,7 +15,11 @@ import {
   decodeCheckpoint,
   encodeCheckpoint,
 } from "../formats/checkpoint.ts";
-import { type ModelConfig, modelConfig, type ModelOptions } from "../config.ts";
+import {
+  type ModelConfig,
+  modelConfig,
+  type ModelOptions,
+} from "../config/model.ts";
 import type { BatchShape, EvalBatch } from "../text/dataset.ts";
 import { type EvaluateOptions, Evaluator } from "./evaluate.ts";
 import {

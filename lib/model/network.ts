@@ -7,7 +7,7 @@
  * numbers, QKV = (NH + 2·NKV)·HS, H `nHidden`. Names are GPT-2's.
  */
 
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model.ts";
 import { activation, swiglu } from "../graph/ops/activation.ts";
 import {
   attention,

@@ -1,7 +1,7 @@
 /** A model's numbers on the host: how they start, how they go to and from the flat stores, and what they cost to use. */
 
 import type { DeviceBuffer, Numbers } from "../backends/backend.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model.ts";
 import type { LayoutEntry, ParameterLayout } from "../graph/layout.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import type { TensorData } from "../formats/safetensors.ts";

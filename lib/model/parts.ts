@@ -5,7 +5,6 @@
 
 import type { Backend, Program } from "../backends/backend.ts";
 import type { Plan } from "../graph/plan.ts";
-import { breathe } from "../train/metrics.ts";
 
 /** Floating point operations from which on a part of its own is worth the call: some 20 ms of a processor. */
 const PART_FLOPS = 2 ** 31;
@@ -77,4 +76,23 @@ export class PartRunner {
     if (after.length > 0) this.program.run(after);
     return true;
   }
+}
+
+/** Lets timers, signals and device callbacks run. */
+export function breath(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** How long timers and signals may wait, in milliseconds. */
+const BREATH_MS = 100;
+let breathed = performance.now();
+
+/**
+ * Lets timers, signals and device callbacks run, if they have not for a while. For every loop that may take
+ * long: on the CPU its promises are settled at once, and nothing else would get in.
+ */
+export async function breathe(): Promise<void> {
+  if (performance.now() - breathed < BREATH_MS) return;
+  await breath();
+  breathed = performance.now();
 }

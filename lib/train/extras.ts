@@ -1,6 +1,7 @@
 /** What a trainer does besides training, and whether it all fits together. */
 
-import type { ModelConfig, TrainConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model.ts";
+import type { TrainConfig } from "../config/train.ts";
 import type { BatchShape, Dataset } from "../text/dataset.ts";
 import type { GenerateTextOptions } from "../model/generate.ts";
 import { checkVocabulary, type Tokenizer } from "../text/tokenizer.ts";

@@ -1,7 +1,8 @@
 /** How much of a device's memory a model and its training take, known before any of it is taken. */
 
 import { OutOfMemoryError } from "../backends/backend.ts";
-import type { ModelConfig, TrainConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model.ts";
+import type { TrainConfig } from "../config/train.ts";
 import type { Dataset } from "../text/dataset.ts";
 import { evaluationPlan } from "../model/evaluate.ts";
 import {

@@ -4,8 +4,9 @@
  */
 
 import type { Program } from "../backends/backend.ts";
-import type { TrainConfig } from "../config.ts";
+import type { TrainConfig } from "../config/train.ts";
 import type { StepEvent } from "./events.ts";
+import { breathe } from "../model/parts.ts";
 import { learningRateAt, METRIC_SLOTS, METRIC_WIDTH } from "./optimizer.ts";
 
 /**
@@ -40,25 +41,6 @@ export class NonFiniteError extends Error {
     this.loss = loss;
     this.gradNorm = gradNorm;
   }
-}
-
-/** Lets timers, signals and device callbacks run. */
-export function breath(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
-}
-
-/** How long timers and signals may wait, in milliseconds. */
-const BREATH_MS = 100;
-let breathed = performance.now();
-
-/**
- * Lets timers, signals and device callbacks run, if they have not for a while. For every loop that may take
- * long: on the CPU its promises are settled at once, and nothing else would get in.
- */
-export async function breathe(): Promise<void> {
-  if (performance.now() - breathed < BREATH_MS) return;
-  await breath();
-  breathed = performance.now();
 }
 
 /** Most steps that run ahead of the host; fewer where steps are slow. */

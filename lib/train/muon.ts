@@ -4,7 +4,7 @@
  * made of anyway.
  */
 
-import type { TrainConfig } from "../config.ts";
+import type { TrainConfig } from "../config/train.ts";
 import type { LayoutEntry } from "../graph/layout.ts";
 import type { Graph, Tensor, TensorDispatch } from "../graph/tensor.ts";
 

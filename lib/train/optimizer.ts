@@ -4,7 +4,7 @@
  * that drives it.
  */
 
-import type { TrainConfig } from "../config.ts";
+import type { TrainConfig } from "../config/train.ts";
 import type { LabelledDispatch } from "../graph/autodiff.ts";
 import { ALIGNMENT, type ParameterLayout } from "../graph/layout.ts";
 import type { Graph, TensorDispatch } from "../graph/tensor.ts";

@@ -6,7 +6,7 @@ import {
   encodeCheckpoint,
   type TrainingState,
 } from "../formats/checkpoint.ts";
-import type { TrainConfig } from "../config.ts";
+import type { TrainConfig } from "../config/train.ts";
 import type { ParameterLayout } from "../graph/layout.ts";
 import type { Model } from "../model/model.ts";
 import { internalsOf } from "../model/internals.ts";

@@ -1,16 +1,18 @@
 /** One optimizer step: what it reads, and how it is queued. */
 
 import type { Program } from "../backends/backend.ts";
-import type { ModelConfig, TrainConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model.ts";
+import type { TrainConfig } from "../config/train.ts";
 import type { BatchShape, Dataset } from "../text/dataset.ts";
 import type { Inputs } from "./diagnosis.ts";
 import type { Model } from "../model/model.ts";
-import { breath } from "./metrics.ts";
+import { breath } from "../model/parts.ts";
 import type { Plan } from "../graph/plan.ts";
 import { METRIC_SLOTS, momentsOf, scheduleAt } from "./optimizer.ts";
 import { cutPlan, PartRunner } from "../model/parts.ts";
 import { flopsPerToken } from "../model/parameters.ts";
-import { parameterLayout, trainPlan } from "../model/plans.ts";
+import { trainPlan } from "./plan.ts";
+import { parameterLayout } from "../model/plans.ts";
 import { checkBatchShape } from "./extras.ts";
 import { internalsOf } from "../model/internals.ts";
 

@@ -6,7 +6,11 @@
 
 import type { DeviceBuffer, Numbers } from "../backends/backend.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
-import { type TrainConfig, trainConfig, type TrainOptions } from "../config.ts";
+import {
+  type TrainConfig,
+  trainConfig,
+  type TrainOptions,
+} from "../config/train.ts";
 import type { Dataset } from "../text/dataset.ts";
 import { firstNonFinite } from "./diagnosis.ts";
 import { generateText } from "../model/generate.ts";

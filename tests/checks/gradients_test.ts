@@ -9,7 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 import { openReference } from "../../lib/backends/reference.ts";
 import { compareWithDifferences, Lesson } from "../../lib/checks/gradients.ts";
 import { randomIds, variant, variants } from "../../lib/checks/variants.ts";
-import type { ModelConfig } from "../../lib/config.ts";
+import type { ModelConfig } from "../../lib/config/model.ts";
 import type { LayoutEntry } from "../../lib/graph/layout.ts";
 import { internalsOf } from "../../lib/model/internals.ts";
 

@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { modelFields, trainFields } from "../../lib/config_fields.ts";
+import { modelFields } from "../../lib/config/model.ts";
+import { trainFields } from "../../lib/config/train.ts";
 import {
   parseArguments,
   type Syntax,

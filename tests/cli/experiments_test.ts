@@ -8,7 +8,7 @@ import {
 } from "@std/assert";
 import { candidates, roundPlan } from "../../lib/lab/minimal/search.ts";
 import { trialsOf } from "../../lib/lab/plan.ts";
-import { presets } from "../../lib/presets.ts";
+import { presets } from "../../lib/config/presets.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { play } from "../lab/play.ts";
 import { Workplace } from "./process.ts";

@@ -5,7 +5,7 @@ import {
   decodeCheckpoint,
   encodeCheckpoint,
 } from "../../lib/formats/checkpoint.ts";
-import { modelConfig, type ModelOptions } from "../../lib/config.ts";
+import { modelConfig, type ModelOptions } from "../../lib/config/model.ts";
 import { momentsOf } from "../../lib/train/optimizer.ts";
 import { parameterLayout } from "../../lib/model/plans.ts";
 import { decodeSafetensors } from "../../lib/formats/safetensors.ts";

@@ -5,8 +5,10 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { modelFacts } from "../../lib/cli/verbs/model_card.ts";
-import { modelConfig, trainConfig } from "../../lib/config.ts";
-import { parameterLayout, trainPlan } from "../../lib/model/plans.ts";
+import { modelConfig } from "../../lib/config/model.ts";
+import { trainConfig } from "../../lib/config/train.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
+import { parameterLayout } from "../../lib/model/plans.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 Deno.test("info works without any adapter", async () => {

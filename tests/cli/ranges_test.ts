@@ -7,8 +7,9 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { isWithin } from "../../lib/config_fields.ts";
-import { modelConfig, trainConfig } from "../../lib/config.ts";
+import { isWithin } from "../../lib/config/field.ts";
+import { modelConfig } from "../../lib/config/model.ts";
+import { trainConfig } from "../../lib/config/train.ts";
 import { parseArguments } from "../../lib/cli/command/arguments.ts";
 import { UsageError } from "../../lib/cli/command/errors.ts";
 import { everyVerb } from "../../lib/cli/command/every_verb.ts";

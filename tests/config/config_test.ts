@@ -1,9 +1,9 @@
 import { assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
-import { modelConfig, trainConfig } from "../../lib/config.ts";
-import { modelFields, trainFields } from "../../lib/config_fields.ts";
+import { modelConfig, modelFields } from "../../lib/config/model.ts";
+import { trainConfig, trainFields } from "../../lib/config/train.ts";
 import { learningRateAt, scheduleAt } from "../../lib/train/optimizer.ts";
 import { parameterLayout } from "../../lib/model/plans.ts";
-import { presets } from "../../lib/presets.ts";
+import { presets } from "../../lib/config/presets.ts";
 
 Deno.test("Every field of both configurations is named in the field tables", () => {
   assertEquals(

@@ -5,7 +5,8 @@ import {
   decodeCheckpoint,
   encodeCheckpoint,
 } from "../../lib/formats/checkpoint.ts";
-import { type ModelOptions, trainConfig } from "../../lib/config.ts";
+import type { ModelOptions } from "../../lib/config/model.ts";
+import { trainConfig } from "../../lib/config/train.ts";
 import { Model } from "../../lib/model/model.ts";
 import {
   decodeSafetensors,

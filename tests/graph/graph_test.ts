@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { openReference } from "../../lib/backends/reference.ts";
 import type { Numbers } from "../../lib/backends/backend.ts";
-import { modelConfig, trainConfig } from "../../lib/config.ts";
+import { modelConfig } from "../../lib/config/model.ts";
+import { trainConfig } from "../../lib/config/train.ts";
 import { backward, forward } from "../../lib/graph/autodiff.ts";
 import { compile, formatPlan } from "../../lib/graph/compile.ts";
 import { layoutParameters } from "../../lib/graph/layout.ts";
@@ -11,7 +12,8 @@ import { embedding } from "../../lib/graph/ops/embedding.ts";
 import { linear } from "../../lib/graph/ops/linear.ts";
 import { crossEntropy } from "../../lib/graph/ops/loss.ts";
 import { Graph, type Tensor } from "../../lib/graph/tensor.ts";
-import { evalPlan, trainPlan } from "../../lib/model/plans.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
+import { evalPlan } from "../../lib/model/plans.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 
 const T = 3;

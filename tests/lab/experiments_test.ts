@@ -6,7 +6,8 @@ import {
   assertEquals,
   assertMatch,
 } from "@std/assert";
-import { modelConfig, trainConfig } from "../../lib/config.ts";
+import { modelConfig } from "../../lib/config/model.ts";
+import { trainConfig } from "../../lib/config/train.ts";
 import { ablationParts, ablationPlan } from "../../lib/lab/ablate/plan.ts";
 import {
   checkPlan,
@@ -27,7 +28,7 @@ import {
   markdownTable,
 } from "../../lib/lab/table.ts";
 import { parameterLayout } from "../../lib/model/plans.ts";
-import { type PresetName, presets } from "../../lib/presets.ts";
+import { type PresetName, presets } from "../../lib/config/presets.ts";
 import { outcomeOf } from "./outcomes.ts";
 
 const names = Object.keys(presets) as PresetName[];

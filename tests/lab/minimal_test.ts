@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { modelConfig } from "../../lib/config.ts";
+import { modelConfig } from "../../lib/config/model.ts";
 import {
   answerTo,
   armsOf,
@@ -20,7 +20,7 @@ import {
 } from "../../lib/lab/minimal/pareto.ts";
 import { checkPlan, trialsOf } from "../../lib/lab/plan.ts";
 import { parameterLayout } from "../../lib/model/plans.ts";
-import { type PresetName, presets } from "../../lib/presets.ts";
+import { type PresetName, presets } from "../../lib/config/presets.ts";
 import { outcomeOf } from "./outcomes.ts";
 
 function search(name: PresetName) {

@@ -6,7 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { openBackend } from "../../lib/backends/open.ts";
-import type { ModelOptions } from "../../lib/config.ts";
+import type { ModelOptions } from "../../lib/config/model.ts";
 import { makeGeneric, randomIds, variants } from "../../lib/checks/variants.ts";
 import { Model } from "../../lib/model/model.ts";
 import { innerValues } from "../../lib/lab/positions/inner_values.ts";

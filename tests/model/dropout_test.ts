@@ -1,12 +1,14 @@
 /** Where dropout acts in a network, and that no two masks are the same. What it does to numbers is in `model_training.ts`. */
 
 import { assertEquals } from "@std/assert";
-import { type ModelConfig, trainConfig } from "../../lib/config.ts";
+import type { ModelConfig } from "../../lib/config/model.ts";
+import { trainConfig } from "../../lib/config/train.ts";
 import { Dataset } from "../../lib/text/dataset.ts";
 import type { Dispatch, Plan } from "../../lib/graph/plan.ts";
 import { Model } from "../../lib/model/model.ts";
 import { METRIC_SLOTS } from "../../lib/train/optimizer.ts";
-import { cachedPlan, evalPlan, trainPlan } from "../../lib/model/plans.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
+import { cachedPlan, evalPlan } from "../../lib/model/plans.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { openFaulty } from "../fixtures/faulty_backend.ts";
 import { randomIds, variant } from "../../lib/checks/variants.ts";

@@ -4,7 +4,7 @@ import {
   assertEquals,
   assertThrows,
 } from "@std/assert";
-import { modelConfig, type ModelOptions } from "../../lib/config.ts";
+import { modelConfig, type ModelOptions } from "../../lib/config/model.ts";
 import {
   flopsPerToken,
   initialParameters,

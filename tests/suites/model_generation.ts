@@ -8,7 +8,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import type { Backend } from "../../lib/backends/backend.ts";
-import { modelConfig } from "../../lib/config.ts";
+import { modelConfig } from "../../lib/config/model.ts";
 import { generateText } from "../../lib/model/generate.ts";
 import { Model } from "../../lib/model/model.ts";
 import { type Logits, Sampler } from "../../lib/text/sampler.ts";

@@ -8,9 +8,10 @@ import { Model } from "../../lib/model/model.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { Dataset } from "../../lib/text/dataset.ts";
-import { trainConfig, type TrainOptions } from "../../lib/config.ts";
+import { trainConfig, type TrainOptions } from "../../lib/config/train.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
-import { cachedPlan, evalPlan, trainPlan } from "../../lib/model/plans.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
+import { cachedPlan, evalPlan } from "../../lib/model/plans.ts";
 import { randomIds, variant } from "../../lib/checks/variants.ts";
 import { type Bench, benchTest } from "./model_bench.ts";
 

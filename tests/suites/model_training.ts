@@ -13,17 +13,13 @@ import {
 } from "@std/assert";
 import type { Backend, Numbers } from "../../lib/backends/backend.ts";
 import { decodeCheckpoint } from "../../lib/formats/checkpoint.ts";
-import {
-  modelConfig,
-  type ModelOptions,
-  type TrainConfig,
-  trainConfig,
-} from "../../lib/config.ts";
+import { modelConfig, type ModelOptions } from "../../lib/config/model.ts";
+import { type TrainConfig, trainConfig } from "../../lib/config/train.ts";
 import { Dataset } from "../../lib/text/dataset.ts";
 import type { StepEvent } from "../../lib/train/events.ts";
 import { Model } from "../../lib/model/model.ts";
 import { cutPlan, PartRunner } from "../../lib/model/parts.ts";
-import { trainPlan } from "../../lib/model/plans.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { type Bench, benchTest } from "./model_bench.ts";
 import { randomIds, variant } from "../../lib/checks/variants.ts";

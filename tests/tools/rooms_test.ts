@@ -37,69 +37,78 @@ function assertAllowed(path: string, source: string): void {
 
 /** Every pair of rooms that are not to know each other: importer, imported. */
 const refusedImports: [string, string][] = [
-  ["mod.ts", "./lib/cli/train.ts"],
+  ["mod.ts", "./lib/cli/verbs/train.ts"],
+  ["mod.ts", "./lib/lab/trial.ts"],
   ["mod.ts", "./data/datasets.ts"],
   ["mod.ts", "./cli.ts"],
-  ["cli.ts", "./lib/model.ts"],
-  ["lib/cli/verbs/train.ts", "../../kernels/wgsl/matmul.ts"],
-  ["lib/cli/verbs/train.ts", "../../tools/verify.ts"],
-  ["lib/text/sampler.ts", "./graph/tensor.ts"],
-  ["lib/text/tokenizer.ts", "./backends/backend.ts"],
-  ["lib/config.ts", "./model.ts"],
+  ["cli.ts", "./lib/model/model.ts"],
+  ["lib/cli/verbs/train.ts", "../../../kernels/wgsl/matmul.ts"],
+  ["lib/cli/verbs/train.ts", "../../../tools/verify.ts"],
+  ["lib/text/sampler.ts", "../graph/tensor.ts"],
+  ["lib/text/tokenizer.ts", "../backends/backend.ts"],
+  ["lib/text/tokenizer.ts", "../formats/checkpoint.ts"],
   ["lib/text/dataset.ts", "../../data/datasets.ts"],
-  ["kernels/random.ts", "../../kernels/vocabulary.ts"],
-  ["lib/model/network.ts", "./cli/train.ts"],
+  ["lib/config/model.ts", "../model/model.ts"],
+  ["lib/formats/checkpoint.ts", "../model/model.ts"],
+  ["lib/model/network.ts", "../cli/verbs/train.ts"],
+  ["lib/model/network.ts", "../train/optimizer.ts"],
   ["lib/model/network.ts", "../../mod.ts"],
-  ["lib/train/trainer.ts", "../../data/datasets.ts"],
+  ["lib/model/network.ts", "../../kernels/wasm/step.ts"],
+  ["lib/model/network.ts", "../nowhere/else.ts"],
   ["lib/model/generate.ts", "../../kernels/wgsl/matmul.ts"],
+  ["lib/train/trainer.ts", "../../data/datasets.ts"],
+  ["lib/train/trainer.ts", "../lab/trial.ts"],
   ["lib/graph/plan.ts", "../backends/backend.ts"],
-  ["lib/graph/ops/matmul.ts", "../../model.ts"],
+  ["lib/graph/ops/matmul.ts", "../../model/model.ts"],
   ["lib/graph/ops/matmul.ts", "../../../kernels/wgsl/matmul.ts"],
-  ["lib/backends/webgpu/engine.ts", "../model.ts"],
-  ["lib/backends/webgpu/engine.ts", "../cli/info.ts"],
-  ["lib/backends/wasm/engine.ts", "../../tests/rooms_test.ts"],
+  ["lib/backends/webgpu/engine.ts", "../../model/model.ts"],
+  ["lib/backends/webgpu/engine.ts", "../../cli/verbs/info.ts"],
+  ["lib/backends/wasm/engine.ts", "../../../tests/rooms_test.ts"],
+  ["lib/backends/wasm/engine.ts", "../../../kernels/wasm/assembly/tile.ts"],
   ["kernels/vocabulary.ts", "./wgsl/matmul.ts"],
-  ["kernels/wgsl/matmul.ts", "../../lib/random.ts"],
+  ["kernels/random.ts", "./vocabulary.ts"],
+  ["kernels/reference/matmul.ts", "../wgsl/text.ts"],
+  ["kernels/reference/matmul.ts", "../../lib/graph/plan.ts"],
+  ["kernels/wgsl/matmul.ts", "../random.ts"],
   ["kernels/wgsl/matmul.ts", "../../lib/graph/plan.ts"],
   ["kernels/wgsl/matmul.ts", "../wasm/step.ts"],
   ["kernels/wasm/matmul.ts", "../wgsl/text.ts"],
-  ["kernels/wasm/matmul.ts", "../../lib/random.ts"],
-  ["kernels/wasm/matmul.ts", "../../lib/backends/wasm.ts"],
+  ["kernels/wasm/matmul.ts", "../random.ts"],
+  ["kernels/wasm/matmul.ts", "../../lib/backends/wasm/engine.ts"],
   ["kernels/wasm/matmul.ts", "./assembly/tile.ts"],
-  ["lib/backends/wasm/engine.ts", "../../kernels/wasm/assembly/tile.ts"],
-  ["lib/model/network.ts", "../../kernels/wasm/step.ts"],
-  ["data/datasets.ts", "../../lib/text/tokenizer.ts"],
-  ["lib/model/network.ts", "./nowhere/else.ts"],
-  ["tests/model/model_test.ts", "../../elsewhere/model.ts"],
+  ["data/datasets.ts", "../lib/text/tokenizer.ts"],
+  ["tests/model_test.ts", "../../elsewhere/model.ts"],
 ];
 
 const allowedImports: [string, string][] = [
-  ["mod.ts", "./lib/model.ts"],
+  ["mod.ts", "./lib/model/model.ts"],
   ["mod.ts", "./lib/backends/backend.ts"],
-  ["cli.ts", "./lib/cli/train.ts"],
-  ["lib/cli/verbs/train.ts", "../../mod.ts"],
-  ["lib/cli/verbs/train.ts", "../../data/datasets.ts"],
-  ["lib/cli/verbs/info.ts", "../graph/plan.ts"],
-  ["lib/cli/verbs/train.ts", "./arguments.ts"],
-  ["lib/text/dataset.ts", "./random.ts"],
-  ["lib/model/network.ts", "./graph/tensor.ts"],
-  ["lib/train/trainer.ts", "./backends/backend.ts"],
-  ["lib/train/trainer.ts", "./config.ts"],
+  ["cli.ts", "./lib/cli/command/main.ts"],
+  ["lib/cli/verbs/train.ts", "../../../mod.ts"],
+  ["lib/cli/verbs/train.ts", "../../../data/datasets.ts"],
+  ["lib/cli/verbs/train.ts", "../command/arguments.ts"],
+  ["lib/cli/verbs/info.ts", "../../graph/plan.ts"],
+  ["lib/text/dataset.ts", "../../kernels/random.ts"],
+  ["lib/formats/checkpoint.ts", "../text/tokenizer.ts"],
+  ["lib/model/network.ts", "../graph/tensor.ts"],
+  ["lib/train/trainer.ts", "../backends/backend.ts"],
+  ["lib/train/trainer.ts", "../config/train.ts"],
   ["lib/graph/plan.ts", "../../kernels/vocabulary.ts"],
   ["lib/graph/ops/matmul.ts", "../tensor.ts"],
-  ["lib/backends/webgpu/engine.ts", "../../kernels/wgsl/matmul.ts"],
+  ["lib/backends/webgpu/engine.ts", "../../../kernels/wgsl/matmul.ts"],
   ["lib/backends/reference.ts", "../graph/plan.ts"],
-  ["lib/backends/reference.ts", "../random.ts"],
+  ["lib/backends/reference.ts", "../../kernels/reference/registry.ts"],
+  ["lib/backends/wasm/module.ts", "../../../kernels/wasm/module.generated.ts"],
+  ["kernels/reference/elementwise.ts", "../random.ts"],
   ["kernels/wgsl/matmul.ts", "./text.ts"],
   ["kernels/wgsl/matmul.ts", "../vocabulary.ts"],
   ["kernels/wasm/matmul.ts", "./codes.ts"],
   ["kernels/wasm/matmul.ts", "../vocabulary.ts"],
-  ["lib/backends/wasm/module.ts", "../../kernels/wasm/module.generated.ts"],
   ["tests/wasm/threads_test.ts", "../../kernels/wasm/codes.ts"],
   ["data/moby_dick.ts", "./datasets.ts"],
   ["tests/gpu/matmul_test.ts", "../../kernels/wgsl/matmul.ts"],
-  ["bench/matmul.ts", "../../lib/backends/webgpu/engine.ts"],
-  ["tools/verify.ts", "../../lib/cli/command/arguments.ts"],
+  ["bench/matmul.ts", "../lib/backends/webgpu/engine.ts"],
+  ["tools/verify.ts", "../lib/cli/command/arguments.ts"],
 ];
 
 Deno.test("Rooms refuse imports against the arrows", () => {
@@ -159,10 +168,7 @@ Deno.test("Rooms keep packages out of the library", () => {
     `await import("@observablehq/plot"); await import("linkedom");`,
   );
   assertAllowed("data/moby_dick.ts", `await import("npm:@stdlib/x@1.0.0");`);
-  assertAllowed(
-    "tests/model/model_test.ts",
-    `import { a } from "npm:a@1"; a();`,
-  );
+  assertAllowed("tests/model_test.ts", `import { a } from "npm:a@1"; a();`);
 });
 
 Deno.test("Rooms keep Deno and the console to programs", () => {
@@ -184,7 +190,7 @@ Deno.test("Rooms keep Deno and the console to programs", () => {
     ) {
       assertAllowed(path, source);
     }
-    assertAllowed("tests/model/model_test.ts", source);
+    assertAllowed("tests/model_test.ts", source);
   }
 });
 
@@ -219,11 +225,7 @@ Deno.test("Rooms refuse default exports", () => {
   const rule = "exports";
   const reason = "not as default";
   for (
-    const path of [
-      "lib/model/network.ts",
-      "cli.ts",
-      "tests/model/model_test.ts",
-    ]
+    const path of ["lib/model/network.ts", "cli.ts", "tests/model_test.ts"]
   ) {
     assertRefused(path, "export default class Model {}", { rule, reason });
     assertAllowed(path, "export class Model {}");
@@ -238,22 +240,22 @@ Deno.test("Rooms have no barrel but mod.ts", () => {
   ];
   for (const source of sources) {
     const reason = "Only mod.ts may export from elsewhere";
-    assertRefused("lib/all.ts", source, { rule: "exports", reason });
-    assertAllowed("mod.ts", source.replace("../", "./lib/"));
+    assertRefused("lib/text/all.ts", source, { rule: "exports", reason });
+    assertAllowed("mod.ts", source.replace("./", "./lib/text/"));
     assertAllowed("tools/std/assert/mod.ts", source);
   }
 });
 
-Deno.test("Rooms refuse a file of more than 400 lines", () => {
+Deno.test("Rooms refuse a file of more than 500 lines", () => {
   const lines = (count: number) => "export let a: number;\n".repeat(count);
-  const reason = "has 401 lines, more than 400";
-  assertRefused("lib/model/network.ts", lines(401), { rule: "place", reason });
-  assertAllowed("lib/model/network.ts", lines(400));
-  assertRefused("lib/backends/wasm/module.ts", lines(401), {
+  const reason = "has 501 lines, more than 500";
+  assertRefused("lib/model/network.ts", lines(501), { rule: "place", reason });
+  assertAllowed("lib/model/network.ts", lines(500));
+  assertRefused("lib/backends/wasm/module.ts", lines(501), {
     rule: "place",
     reason,
   });
-  assertAllowed("kernels/wasm/module.generated.ts", lines(401));
+  assertAllowed("kernels/wasm/module.generated.ts", lines(501));
 });
 
 Deno.test("Rooms refuse a file that stands in none of them", () => {
@@ -268,7 +270,11 @@ Deno.test("Rooms refuse a file that stands in none of them", () => {
 });
 
 Deno.test("Rooms refuse a file name that says nothing", () => {
-  const paths = ["lib/utils.ts", "lib/cli/helpers.ts", "tests/gpu_util.ts"];
+  const paths = [
+    "lib/text/utils.ts",
+    "lib/cli/helpers.ts",
+    "tests/gpu_util.ts",
+  ];
   for (const path of paths) {
     const reason = "does not say what it holds";
     assertRefused(path, `f();`, { rule: "place", reason });

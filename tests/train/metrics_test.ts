@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import type { DeviceBuffer, Program } from "../../lib/backends/backend.ts";
-import { trainConfig, type TrainOptions } from "../../lib/config.ts";
+import { trainConfig, type TrainOptions } from "../../lib/config/train.ts";
 import { MetricsReader, NonFiniteError } from "../../lib/train/metrics.ts";
 import { METRIC_SLOTS, METRIC_WIDTH } from "../../lib/train/optimizer.ts";
 

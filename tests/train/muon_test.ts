@@ -1,14 +1,11 @@
 /** Muon's whole update against its own definition in `matrices.ts`. What it is on every backend is in `model_muon.ts`. */
 
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import {
-  type ModelOptions,
-  type TrainConfig,
-  trainConfig,
-} from "../../lib/config.ts";
+import type { ModelOptions } from "../../lib/config/model.ts";
+import { type TrainConfig, trainConfig } from "../../lib/config/train.ts";
 import { Model } from "../../lib/model/model.ts";
 import { scheduleAt } from "../../lib/train/optimizer.ts";
-import { trainPlan } from "../../lib/model/plans.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
 import {
   blend,
   type Matrix,

@@ -1,7 +1,7 @@
 /** Steps that are not finite: which are left out, and when training gives up. */
 
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import type { ModelOptions } from "../../lib/config.ts";
+import type { ModelOptions } from "../../lib/config/model.ts";
 import { type Batch, Dataset } from "../../lib/text/dataset.ts";
 import { Model } from "../../lib/model/model.ts";
 import { NonFiniteError } from "../../lib/train/metrics.ts";

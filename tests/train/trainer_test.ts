@@ -10,7 +10,7 @@ import {
 import { describe, it } from "@std/testing/bdd";
 import { DeviceLostError } from "../../lib/backends/backend.ts";
 import { decodeCheckpoint } from "../../lib/formats/checkpoint.ts";
-import type { ModelOptions } from "../../lib/config.ts";
+import type { ModelOptions } from "../../lib/config/model.ts";
 import { type Batch, Dataset } from "../../lib/text/dataset.ts";
 import type { TrainEvent } from "../../lib/train/events.ts";
 import { Model } from "../../lib/model/model.ts";

@@ -1,6 +1,6 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { decodeCheckpoint } from "../../lib/formats/checkpoint.ts";
-import type { TrainConfig } from "../../lib/config.ts";
+import type { TrainConfig } from "../../lib/config/train.ts";
 import type { Numbers } from "../../lib/backends/backend.ts";
 import type { TrainEvent } from "../../lib/train/events.ts";
 import { layoutParameters } from "../../lib/graph/layout.ts";

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { openWasm } from "../../lib/backends/wasm/engine.ts";
-import type { TrainConfig } from "../../lib/config.ts";
+import type { TrainConfig } from "../../lib/config/train.ts";
 import { Dataset } from "../../lib/text/dataset.ts";
 import { Model } from "../../lib/model/model.ts";
 import { Trainer } from "../../lib/train/trainer.ts";

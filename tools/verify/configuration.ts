@@ -3,12 +3,8 @@
  * words are those of tests/golden/README.md; a word that is not there is refused.
  */
 
-import {
-  type ModelConfig,
-  modelConfig,
-  type TrainConfig,
-  trainConfig,
-} from "../../lib/config.ts";
+import { type ModelConfig, modelConfig } from "../../lib/config/model.ts";
+import { type TrainConfig, trainConfig } from "../../lib/config/train.ts";
 import { type Fields, isString } from "./fields.ts";
 import { NotUnderstoodError } from "./not_understood.ts";
 import type { Report } from "./comparison.ts";

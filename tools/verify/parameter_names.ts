@@ -1,6 +1,6 @@
 /** A recorded model's parameters and ours: which is which, and in which order their rows come. */
 
-import type { ModelConfig } from "../../lib/config.ts";
+import type { ModelConfig } from "../../lib/config/model.ts";
 import type { LayoutEntry, ParameterLayout } from "../../lib/graph/layout.ts";
 import type { TensorData } from "../../lib/formats/safetensors.ts";
 import type { Pair } from "./comparison.ts";

@@ -8,7 +8,7 @@
  */
 
 import type { Numbers } from "../../lib/backends/backend.ts";
-import type { TrainConfig } from "../../lib/config.ts";
+import type { TrainConfig } from "../../lib/config/train.ts";
 import { recordsOf } from "./gradients.ts";
 import {
   pairParameters,

@@ -1,7 +1,7 @@
 /** A recorded network, read and ready to be run: what every check of networks starts from. */
 
 import type { Backend } from "../../lib/backends/backend.ts";
-import type { ModelConfig } from "../../lib/config.ts";
+import type { ModelConfig } from "../../lib/config/model.ts";
 import { Model } from "../../lib/model/model.ts";
 import { parameterLayout } from "../../lib/model/plans.ts";
 import type { TensorData } from "../../lib/formats/safetensors.ts";

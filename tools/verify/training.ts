@@ -7,18 +7,15 @@
  */
 
 import type { Numbers } from "../../lib/backends/backend.ts";
-import {
-  type ModelConfig,
-  type TrainConfig,
-  trainConfig,
-} from "../../lib/config.ts";
+import type { ModelConfig } from "../../lib/config/model.ts";
+import { type TrainConfig, trainConfig } from "../../lib/config/train.ts";
 import type { Model } from "../../lib/model/model.ts";
 import {
   METRIC_SLOTS,
   METRIC_WIDTH,
   scheduleAt,
 } from "../../lib/train/optimizer.ts";
-import { trainPlan } from "../../lib/model/plans.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
 import type { Batches } from "./batches.ts";
 import { readOptimizer } from "./configuration.ts";
 import { checkGradients, recordsGradients } from "./gradients.ts";

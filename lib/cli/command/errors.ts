@@ -4,7 +4,8 @@
  */
 
 import { OutOfMemoryError } from "../../backends/backend.ts";
-import { modelFields, trainFields } from "../../config_fields.ts";
+import { modelFields } from "../../config/model.ts";
+import { trainFields } from "../../config/train.ts";
 import { flagName } from "./flag.ts";
 
 /** What the program's exit codes mean. */

@@ -1,6 +1,6 @@
 /** What a flag is, and how its text becomes a value. The flags themselves stand in `verbs.ts` and `field_flags.ts`. */
 
-import { isWithin, type Range, rangeName } from "../../config_fields.ts";
+import { isWithin, type Range, rangeName } from "../../config/field.ts";
 import { nearest } from "./nearest.ts";
 
 /** One flag of a verb. */

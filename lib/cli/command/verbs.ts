@@ -1,9 +1,13 @@
 /** What the program can do, and the flags of each verb: the source of what is accepted and of all help. */
 
 import { type Device, devices } from "../../backends/open.ts";
-import type { ModelConfig, TrainConfig } from "../../config.ts";
-import { fieldRanges, modelFields, trainFields } from "../../config_fields.ts";
-import { DEFAULT_PRESET, type PresetName, presets } from "../../presets.ts";
+import { type ModelConfig, modelFields } from "../../config/model.ts";
+import { type TrainConfig, trainFields } from "../../config/train.ts";
+import {
+  DEFAULT_PRESET,
+  type PresetName,
+  presets,
+} from "../../config/presets.ts";
 import { EVAL_TOKENS } from "../../train/split_losses.ts";
 import type { TokenizerKind } from "../../text/tokenizer.ts";
 import type { Syntax } from "./arguments.ts";
@@ -263,7 +267,7 @@ export const sampleVerb: Verb<SampleFlags> = {
         help: "the same seed gives the same text",
         without: "another each time",
       },
-      fieldRanges.get("seed")!,
+      trainFields.get("seed")!.range!,
     ),
     best: bestFlag,
     json: jsonFlag("print each text as a JSON event when it is complete"),

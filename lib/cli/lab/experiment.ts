@@ -6,7 +6,7 @@ import { ablationParts, ablationPlan } from "../../lab/ablate/plan.ts";
 import { type Plan, trialsOf } from "../../lab/plan.ts";
 import { positionsPlan } from "../../lab/positions/plan.ts";
 import { scalingPlan } from "../../lab/scaling/scaling.ts";
-import { DEFAULT_PRESET, presets } from "../../presets.ts";
+import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { exitCode, UsageError } from "../command/errors.ts";
 import { flagName } from "../command/flag.ts";

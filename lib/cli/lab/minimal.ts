@@ -22,7 +22,7 @@ import type { Outcome } from "../../lab/outcome.ts";
 import { finished, survivors } from "../../lab/minimal/pareto.ts";
 import type { Cell, Plan } from "../../lab/plan.ts";
 import type { Rung } from "../../lab/works.ts";
-import { DEFAULT_PRESET, presets } from "../../presets.ts";
+import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
 import type { Arguments } from "../command/arguments.ts";
 import {
   CommandError,

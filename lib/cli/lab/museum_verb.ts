@@ -1,7 +1,7 @@
 /** `lab museum` and its flags. */
 
 import { type Device, devices } from "../../backends/open.ts";
-import { fieldRanges } from "../../config_fields.ts";
+import { trainFields } from "../../config/train.ts";
 import { atLeastOne, choice, integer, text, toggle } from "../command/flag.ts";
 import { commonFlags, type Verb } from "../command/verbs.ts";
 
@@ -44,7 +44,7 @@ export const labMuseumVerb: Verb<LabMuseumFlags> = {
     ),
     seed: integer(
       { help: "of weights, batches and texts", without: "1" },
-      fieldRanges.get("seed")!,
+      trainFields.get("seed")!.range!,
     ),
     device: choice(devices, {
       help: "where to compute; some mistakes cannot be made on a GPU",

@@ -3,7 +3,11 @@
 import type { Device } from "../../backends/open.ts";
 import type { Measure } from "../../lab/plan.ts";
 import { type RungName, rungNames } from "../../lab/works.ts";
-import { DEFAULT_PRESET, type PresetName, presets } from "../../presets.ts";
+import {
+  DEFAULT_PRESET,
+  type PresetName,
+  presets,
+} from "../../config/presets.ts";
 import {
   atLeastOne,
   choice,

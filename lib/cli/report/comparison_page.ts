@@ -1,6 +1,7 @@
 /** The page that compares runs: their curves in one picture, what differs, and what came of it. */
 
-import { modelFields, trainFields } from "../../config_fields.ts";
+import { modelFields } from "../../config/model.ts";
+import { trainFields } from "../../config/train.ts";
 import { duration, short as shortCount } from "../terminal/progress.ts";
 import { commandLine, program, VERSION } from "../command/program.ts";
 import type { EvalEvent } from "../../train/events.ts";

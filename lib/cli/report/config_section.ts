@@ -1,7 +1,7 @@
 /** What a run was told: its configuration, and the machine it began on. */
 
-import { modelConfig, trainConfig } from "../../config.ts";
-import { modelFields, trainFields } from "../../config_fields.ts";
+import { modelConfig, modelFields } from "../../config/model.ts";
+import { trainConfig, trainFields } from "../../config/train.ts";
 import { count } from "./charts.ts";
 import { type Markup, markup } from "./markup.ts";
 import type { Section } from "./page.ts";

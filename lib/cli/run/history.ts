@@ -4,7 +4,7 @@
  */
 
 import { join } from "@std/path";
-import type { TrainConfig } from "../../config.ts";
+import type { TrainConfig } from "../../config/train.ts";
 import { now, type Told } from "./board.ts";
 import { LossPlot } from "../terminal/loss_plot.ts";
 import { readEventLines } from "./events.ts";

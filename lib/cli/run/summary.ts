@@ -1,8 +1,8 @@
 /** A run in short, from its files: for `list` and `info`. */
 
 import { basename, join, resolve } from "@std/path";
-import { modelConfig } from "../../config.ts";
-import { type PresetName, presets } from "../../presets.ts";
+import { modelConfig } from "../../config/model.ts";
+import { type PresetName, presets } from "../../config/presets.ts";
 import { CommandError } from "../command/errors.ts";
 import { ifThere } from "./files.ts";
 import { commandLine } from "../command/program.ts";

@@ -8,7 +8,8 @@ import {
   verdict,
 } from "../../checks/verdict.ts";
 import { type Checkpoint, decodeCheckpoint } from "../../formats/checkpoint.ts";
-import { modelConfig, trainConfig } from "../../config.ts";
+import { modelConfig } from "../../config/model.ts";
+import { trainConfig } from "../../config/train.ts";
 import { checkCount, flatParameters } from "../../model/parameters.ts";
 import { parameterLayout } from "../../model/plans.ts";
 import { exists, ifThere, readLineGroups } from "../run/files.ts";

@@ -8,14 +8,14 @@ import { openWebGpu } from "../../backends/webgpu/engine.ts";
 import {
   type ModelConfig,
   modelConfig,
-  type TrainConfig,
-  trainConfig,
-} from "../../config.ts";
-import { modelFields } from "../../config_fields.ts";
+  modelFields,
+} from "../../config/model.ts";
+import { type TrainConfig, trainConfig } from "../../config/train.ts";
 import { formatPlan } from "../../graph/compile.ts";
 import type { Plan } from "../../graph/plan.ts";
-import { cachedPlan, evalPlan, trainPlan } from "../../model/plans.ts";
-import { DEFAULT_PRESET, presets } from "../../presets.ts";
+import { trainPlan } from "../../train/plan.ts";
+import { cachedPlan, evalPlan } from "../../model/plans.ts";
+import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
 import { type Arguments, given } from "../command/arguments.ts";
 import { corpusName } from "../text/corpus.ts";
 import {

@@ -1,8 +1,7 @@
 /** What can be said of a model without running it: its tensors, its work, its memory. */
 
 import { needText, roomText } from "../../backends/backend.ts";
-import type { ModelConfig } from "../../config.ts";
-import { modelFields } from "../../config_fields.ts";
+import { type ModelConfig, modelFields } from "../../config/model.ts";
 import type { LayoutEntry } from "../../graph/layout.ts";
 import type { BufferKind, Plan } from "../../graph/plan.ts";
 import { flopsPerToken } from "../../model/parameters.ts";

@@ -2,7 +2,7 @@
 
 import { DeviceLostError, NoAdapterError } from "../../backends/backend.ts";
 import { Model, type ModelPlacement } from "../../model/model.ts";
-import type { TrainConfig } from "../../config.ts";
+import type { TrainConfig } from "../../config/train.ts";
 import { NonFiniteError } from "../../train/metrics.ts";
 import { learningRateAt } from "../../train/optimizer.ts";
 import { Sampler } from "../../text/sampler.ts";

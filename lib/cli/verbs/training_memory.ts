@@ -5,7 +5,8 @@ import {
   executorOf,
   OutOfMemoryError,
 } from "../../backends/backend.ts";
-import type { ModelConfig, TrainConfig } from "../../config.ts";
+import type { ModelConfig } from "../../config/model.ts";
+import type { TrainConfig } from "../../config/train.ts";
 import { generationPlans, MAX_NEW_TOKENS } from "../../model/generate.ts";
 import type { Plan } from "../../graph/plan.ts";
 import type { Model } from "../../model/model.ts";

@@ -7,12 +7,15 @@ import type { Checkpoint } from "../../formats/checkpoint.ts";
 import {
   type ModelConfig,
   modelConfig,
+  modelFields,
+} from "../../config/model.ts";
+import {
   type TrainConfig,
   trainConfig,
-} from "../../config.ts";
-import { modelFields, trainFields } from "../../config_fields.ts";
+  trainFields,
+} from "../../config/train.ts";
 import { Dataset } from "../../text/dataset.ts";
-import { DEFAULT_PRESET, presets } from "../../presets.ts";
+import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { given } from "../command/arguments.ts";
 import {

@@ -3,8 +3,9 @@
  * the loss then becomes is what the part was worth.
  */
 
-import { modelConfig, trainConfig } from "../../config.ts";
-import type { Preset } from "../../presets.ts";
+import { modelConfig } from "../../config/model.ts";
+import { trainConfig } from "../../config/train.ts";
+import type { Preset } from "../../config/presets.ts";
 import type { Cell, Changes, Plan } from "../plan.ts";
 
 type Model = Changes["model"] & object;

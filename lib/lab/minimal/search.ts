@@ -5,9 +5,10 @@
  * winner again with seeds that had no part in the choice.
  */
 
-import { modelConfig, trainConfig } from "../../config.ts";
+import { modelConfig } from "../../config/model.ts";
+import { trainConfig } from "../../config/train.ts";
 import { parameterLayout } from "../../model/plans.ts";
-import type { Preset } from "../../presets.ts";
+import type { Preset } from "../../config/presets.ts";
 import { CounterRandom, Purpose } from "../../../kernels/random.ts";
 import { type Outcome, sawFuture } from "../outcome.ts";
 import { type Finished, finished } from "./pareto.ts";

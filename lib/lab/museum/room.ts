@@ -4,16 +4,12 @@ import type { Backend } from "../../backends/backend.ts";
 import { type Mistake, plant } from "../../checks/mistakes.ts";
 import { ORDER, trainedChecks } from "../../checks/trained.ts";
 import type { Verdict } from "../../checks/verdict.ts";
-import {
-  type ModelConfig,
-  modelConfig,
-  type TrainConfig,
-  trainConfig,
-} from "../../config.ts";
+import { type ModelConfig, modelConfig } from "../../config/model.ts";
+import { type TrainConfig, trainConfig } from "../../config/train.ts";
 import { Dataset, type DatasetOptions } from "../../text/dataset.ts";
 import { Model } from "../../model/model.ts";
 import { NgramModel } from "../../text/ngram.ts";
-import { type Preset, presets } from "../../presets.ts";
+import { type Preset, presets } from "../../config/presets.ts";
 import { Sampler } from "../../text/sampler.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { Trainer } from "../../train/trainer.ts";

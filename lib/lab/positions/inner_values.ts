@@ -1,7 +1,7 @@
 /** What a model holds inside: its residual stream after each part, what its first attention gives, and its loss at each position. */
 
 import type { Numbers, Program } from "../../backends/backend.ts";
-import type { ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../config/model.ts";
 import { forward } from "../../graph/autodiff.ts";
 import { compile } from "../../graph/compile.ts";
 import { layoutParameters } from "../../graph/layout.ts";
@@ -10,8 +10,8 @@ import { crossEntropy } from "../../graph/ops/loss.ts";
 import type { Plan } from "../../graph/plan.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
 import type { Model } from "../../model/model.ts";
-import { breathe } from "../../train/metrics.ts";
-import { describe } from "../../model/network.ts";
+import { breathe } from "../../model/parts.ts";
+import { network } from "../../model/network.ts";
 import type { BatchShape } from "../../text/dataset.ts";
 import type { Windows } from "./windows.ts";
 import { internalsOf } from "../../model/internals.ts";
@@ -43,7 +43,7 @@ export function innerPlan(
   const graph = new Graph();
   const tokens = graph.input("tokens", [B, T], "i32");
   const targets = graph.input("targets", [B, T], "i32");
-  const logits = describe(config, { graph, tokens });
+  const logits = network(config, { graph, tokens });
   const outputs = {
     stream: () => stream(graph, config.nLayer),
     attention: () =>

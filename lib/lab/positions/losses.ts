@@ -1,6 +1,6 @@
 /** The loss at each position of a window, within the context that a model was trained with and beyond. */
 
-import { modelConfig } from "../../config.ts";
+import { modelConfig } from "../../config/model.ts";
 import { Model } from "../../model/model.ts";
 import { innerValues } from "./inner_values.ts";
 import type { Windows } from "./windows.ts";

@@ -14,7 +14,7 @@
 
 import type { Backend } from "../../backends/backend.ts";
 import { makeGeneric, randomIds } from "../../checks/variants.ts";
-import { modelConfig, type ModelOptions } from "../../config.ts";
+import { modelConfig, type ModelOptions } from "../../config/model.ts";
 import { Model } from "../../model/model.ts";
 import { CounterRandom, Purpose } from "../../../kernels/random.ts";
 import type { TensorData } from "../../formats/safetensors.ts";

@@ -1,6 +1,6 @@
 /** The study of positions as a plan: the default recipe, smaller and for less long, with each kind of positions. */
 
-import { presets } from "../../presets.ts";
+import { presets } from "../../config/presets.ts";
 import type { Cell, Plan } from "../plan.ts";
 
 /** The cells that differ in nothing but where they say that a token is. */

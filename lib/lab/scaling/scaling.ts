@@ -3,8 +3,8 @@
  * their losses follow, and what it says of a larger one that is then trained too.
  */
 
-import { modelConfig } from "../../config.ts";
-import type { Preset } from "../../presets.ts";
+import { modelConfig } from "../../config/model.ts";
+import type { Preset } from "../../config/presets.ts";
 import type { Outcome } from "../outcome.ts";
 import { type Finished, finished } from "../minimal/pareto.ts";
 import type { Cell, Measure, Plan } from "../plan.ts";

@@ -1,7 +1,8 @@
 /** Pages as a browser lays them out, on a phone and on a desk, light, dark and on paper. */
 
 import { assertEquals } from "@std/assert";
-import { modelFields, trainFields } from "../../../lib/config_fields.ts";
+import { modelFields } from "../../../lib/config/model.ts";
+import { trainFields } from "../../../lib/config/train.ts";
 import { Plotter } from "../../../lib/cli/report/plotter.ts";
 import { minimalPage } from "../../../lib/cli/report/minimal_page.ts";
 import { studyPage } from "../../../lib/cli/report/study_page.ts";

@@ -1,8 +1,9 @@
 /** Named configurations: complete recipes from tokenizer to learning-rate schedule. */
 
-import type { ModelConfig, TrainConfig } from "./config.ts";
+import type { ModelConfig } from "./model.ts";
+import type { TrainConfig } from "./train.ts";
 
-/** A recipe. What it leaves out has the defaults of `config.ts`. */
+/** A recipe. What it leaves out has the defaults of `model.ts` and `train.ts`. */
 export interface Preset {
   /** One line for people. */
   readonly about: string;

@@ -1,0 +1,52 @@
+/** The plan of a training step: loss, gradient and update of the network that `model/network.ts` describes. */
+
+import type { ModelConfig } from "../config/model.ts";
+import type { TrainConfig } from "../config/train.ts";
+import { backward, forward } from "../graph/autodiff.ts";
+import { compile } from "../graph/compile.ts";
+import { layoutParameters } from "../graph/layout.ts";
+import { crossEntropy, lossSum } from "../graph/ops/loss.ts";
+import type { Plan } from "../graph/plan.ts";
+import { Graph } from "../graph/tensor.ts";
+import { network } from "../model/network.ts";
+import type { BatchShape } from "../text/dataset.ts";
+import { update } from "./optimizer.ts";
+
+/**
+ * One step of training in two phases: `gradient` adds a micro-batch's gradient and
+ * loss to what is there, `update` clips, applies AdamW, records the metrics and clears.
+ *
+ * Inputs: tokens, targets (B, T); key and schedule as in `optimizer.ts`.
+ *
+ * @param options.logits whether logits stay readable, as output `logits` (B, T, V)
+ */
+export function trainPlan(
+  config: ModelConfig,
+  train: TrainConfig,
+  { B, T, logits: keepLogits = false }: BatchShape & { logits?: boolean },
+): Plan {
+  const graph = new Graph();
+  const tokens = graph.input("tokens", [B, T], "i32");
+  const targets = graph.input("targets", [B, T], "i32");
+  const key = graph.input("key", [4], "i32");
+  const logits = network(config, { graph, tokens, key }); // (B, T, V)
+  const scale = 1 / (B * T * train.gradAccumulation);
+  graph.within("loss", () => {
+    const rowLoss = crossEntropy(logits, targets, {
+      smoothing: config.labelSmoothing,
+      gradientScale: scale,
+    });
+    const total = graph.store("loss", [1]);
+    lossSum(rowLoss, { total, key, scale, accumulate: true });
+  });
+  const layout = layoutParameters(graph);
+  return compile({
+    name: "train",
+    phases: {
+      gradient: [...forward(graph), ...backward(graph)],
+      update: update(graph, layout, train),
+    },
+    layout,
+    outputs: keepLogits ? { logits } : {},
+  });
+}
