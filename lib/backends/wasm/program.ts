@@ -55,10 +55,10 @@ export function compileProgram(
   const shared = plan.buffers.map((spec) =>
     spec.kind === "store" ? sharedStore(spec, stores, context) : undefined
   );
-  const needed = measurePlans([plan], stores, context);
+  const sizes = sizesOf(plan);
+  const needed = bytesFor([[plan, sizes]], stores, context);
   const { room } = context.memory;
   if (needed > room) throw new OutOfMemoryError(action, { needed, room });
-  const sizes = sizesOf(plan);
   const undo: (() => void)[] = [];
   const release = () => {
     for (const free of undo.splice(0)) free();
@@ -128,10 +128,18 @@ export function measurePlans(
   stores: Stores | undefined,
   context: WasmContext,
 ): number {
+  const lowered = plans.map((plan) => [plan, sizesOf(plan)] as const);
+  return bytesFor(lowered, stores, context);
+}
+
+function bytesFor(
+  lowered: readonly (readonly [Plan, Lowering])[],
+  stores: Stores | undefined,
+  context: WasmContext,
+): number {
   const copies = new Map<string, number>();
   let [workspaces, scratch] = [0, 0];
-  for (const plan of plans) {
-    const sizes = sizesOf(plan);
+  for (const [plan, sizes] of lowered) {
     workspaces += workspaceBytes(sizes);
     scratch = Math.max(scratch, sizes.scratchBytes);
     for (const { buffer, order, bytes } of sizes.copies) {
@@ -142,6 +150,7 @@ export function measurePlans(
     }
   }
   const isEmpty = stores === undefined;
+  const plans = lowered.map(([plan]) => plan);
   return bufferBytes(plans, stores, bytesOf) + workspaces +
     copies.values().reduce((sum, bytes) => sum + bytes, 0) +
     context.bytesOfScratch(scratch, { isEmpty });
