@@ -21,10 +21,12 @@ const AHEAD = [0, 1, 2, 3];
  * Verdicts on a dataset.
  *
  * @param training the text that is trained on
+ * @param options.signal ends the search of the training text when its `throwIfAborted` throws
  */
 export function batchChecks(
   dataset: Dataset,
   training: Tokens,
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): CheckGroup {
   return {
     name: "batches",
@@ -43,7 +45,7 @@ export function batchChecks(
       );
       yield await verdict(
         "split",
-        () => checkSplit(dataset, { validation, training }),
+        () => checkSplit(dataset, { validation, training, signal }),
       );
     },
   };
@@ -95,9 +97,10 @@ function checkTargets(
 /** Looks for windows of the validation split in the training text. */
 function checkSplit(
   { blockSize: T }: Dataset,
-  { validation, training }: {
+  { validation, training, signal }: {
     readonly validation: readonly Batch[];
     readonly training: Tokens;
+    readonly signal: AbortSignal | undefined;
   },
 ): Finding {
   const windows: string[] = [];
@@ -117,7 +120,10 @@ function checkSplit(
   // In parts that overlap by a window: no string is longer than 2^29.
   for (let from = 0; from < training.length; from += PART) {
     const text = asString(training.subarray(from, from + PART + T - 1));
-    for (const i of unknown) if (text.includes(looked[i]!)) unknown.delete(i);
+    for (const i of unknown) {
+      signal?.throwIfAborted();
+      if (text.includes(looked[i]!)) unknown.delete(i);
+    }
   }
   const known = looked.length - unknown.size;
   const found =

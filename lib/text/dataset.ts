@@ -275,7 +275,9 @@ function windowCount(tokens: number, blockSize: number): number {
 /** The largest token; refuses negative ones, since -1 means that there is no target. */
 function largestToken(tokens: Tokens): number {
   let largest = 0;
-  for (const token of tokens) {
+  // By index: an iterator takes four times as long, which is seconds for a gigabyte.
+  for (let at = 0; at < tokens.length; at++) {
+    const token = tokens[at]!;
     if (token < 0) {
       throw new RangeError(
         `Cannot create Dataset: token ${token} is below 0`,

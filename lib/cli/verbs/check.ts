@@ -174,7 +174,7 @@ async function runChecks(
     };
     return [
       fileChecks(trained, measured),
-      batchChecks(dataset, subject.training),
+      batchChecks(dataset, subject.training, { signal }),
       ...trainedChecks(subject),
     ];
   } catch (error) {
