@@ -6,18 +6,25 @@ import { openReference } from "../../lib/backends/reference.ts";
 import { attention } from "../../kernels/reference/attention.ts";
 import type { F64 } from "../../kernels/reference/kernel.ts";
 import { fullReach } from "../../lib/checks/causality.ts";
+import { checkDropout } from "../../lib/checks/dropout.ts";
+import { samplingChecks } from "../../lib/checks/sampling.ts";
 import { sideBySide } from "../../lib/checks/side_by_side.ts";
 import { compareLoss } from "../../lib/checks/told_loss.ts";
 import {
   trainedChecks,
   type TrainedSubject,
 } from "../../lib/checks/trained.ts";
-import { variant } from "../../lib/checks/variants.ts";
+import { makeGeneric, variant } from "../../lib/checks/variants.ts";
 import type { Verdict } from "../../lib/checks/verdict.ts";
 import { evalWindows } from "../../lib/text/dataset.ts";
 import type { Dispatch } from "../../lib/graph/plan.ts";
 import { Model } from "../../lib/model/model.ts";
 import { NgramModel } from "../../lib/text/ngram.ts";
+import {
+  type Logits,
+  Sampler,
+  type SamplerOptions,
+} from "../../lib/text/sampler.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { openFaulty } from "../fixtures/faulty_backend.ts";
 
@@ -223,4 +230,67 @@ Deno.test("A reach ends at the changed token: what is seen one place early is be
   assertEquals(await reach(1), all(1, 0));
   assertEquals(await reach(0), all(0, 1));
   assertEquals((await reach(-1)).slice(0, 2), all(0, 1).slice(0, 2));
+  const crossed = {
+    config: { vocabSize: 2 },
+    // The second row's first logit has the sum of the first row's tokens.
+    forward: (tokens: Int32Array, { T }: { readonly T: number }) =>
+      Promise.resolve(
+        new Float64Array(4 * T).with(
+          2 * T,
+          tokens.subarray(0, T).reduce((sum, token) => sum + token, 0),
+        ),
+      ),
+  } as unknown as Model;
+  assertEquals(
+    await fullReach(crossed, { tokens, positions: [3] }),
+    [{ before: 0, later: 0, other: 1 }],
+  );
+});
+
+Deno.test("A draw in two thousand of what is left out fails a sampler", async () => {
+  const make = (options: SamplerOptions) => {
+    const sampler = new Sampler(options);
+    return {
+      sample: (logits: Logits, where: { readonly step: number }) =>
+        where.step === 7
+          ? logits.indexOf(Math.min(...logits))
+          : sampler.sample(logits, where),
+    };
+  };
+  const verdicts = await Array.fromAsync(samplingChecks(make).run());
+  assertEquals(verdicts.map(({ check }) => check), [
+    ...["top-k", "top-p", "min-p", "greedy"],
+  ]);
+  for (const { status, numbers } of verdicts) {
+    assertEquals([status, numbers?.outside], ["failed", 1]);
+  }
+  for await (const { status } of samplingChecks().run()) {
+    assertEquals(status, "ok");
+  }
+});
+
+Deno.test("Any difference from the logits of rate 0 says that dropout is on", async () => {
+  await using reference = openReference();
+  await using backend = openFaulty({
+    dispatch: (dispatch) =>
+      dispatch.kernel === "attention" && dispatch.dims.dropout === 0
+        ? {
+          ...dispatch,
+          dims: { ...dispatch.dims, scale: 1.001 * dispatch.dims.scale },
+        } as Dispatch
+        : dispatch,
+  });
+  const { config } = variant("dropout");
+  await using model = await Model.create(config, { backend });
+  await makeGeneric(model);
+  const statusBeside = async (beside: Backend) => {
+    for await (const verdict of checkDropout(model, { beside })) {
+      if (verdict.check === "in evaluation") return verdict;
+    }
+    throw new Error("There is no such verdict");
+  };
+  assertEquals((await statusBeside(backend)).status, "ok");
+  const { status, numbers } = await statusBeside(reference);
+  assertEquals(status, "failed");
+  assert(numbers!.change! > 0 && numbers!.change! < 0.1, `${numbers!.change}`);
 });
