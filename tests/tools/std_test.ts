@@ -165,6 +165,23 @@ Deno.test("assertEquals takes 0 for -0 and NaN for itself, and nothing else for 
   }
 });
 
+Deno.test({
+  name: "assertEquals of the stand-in says at once where long values differ",
+  ignore: !import.meta.resolve("@std/assert").includes("/tools/std/"),
+  fn: () => {
+    const long = Int32Array.from({ length: 100_000 }, (_, i) => i);
+    const begun = performance.now();
+    const { message } = assertThrows(
+      () => assertEquals({ long }, { long: long.with(77_777, -5) }),
+      AssertionError,
+    );
+    assert(message.length < 1000, message);
+    assert(/77776, *77777,/.test(message) && / -5,/.test(message), message);
+    // A comparison of all lines takes minutes.
+    assert(performance.now() - begun < 20_000);
+  },
+});
+
 Deno.test("assertEquals says what differs, after the test's own words", () => {
   assertThrows(
     () => assertEquals({ a: 1, b: "x" }, { a: 2, b: "x" }, "row 3"),

@@ -76,9 +76,9 @@ export function assertArrayIncludes<T>(
 /** Passes when the two are deeply equal; 0 equals -0, and NaN itself. */
 export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
   if (equal(actual, expected)) return;
-  const operator = "deepStrictEqual";
-  const { message } = new NodeAssertionError({ actual, expected, operator });
-  throw new AssertionError(`Values are not equal${suffix(msg)}\n${message}`);
+  throw new AssertionError(
+    `Values are not equal${suffix(msg)}\n${difference(actual, expected)}`,
+  );
 }
 
 /** Passes when the two are not deeply equal. */
@@ -297,6 +297,27 @@ function className(value: unknown): string {
 
 function suffix(msg: string | undefined): string {
   return msg ? `: ${msg}` : ".";
+}
+
+/** The longest values, in characters, of which all differences are sought: that takes a time that is their product. */
+const LONGEST = 20_000;
+
+/** What differs: line by line, or of long values the first place. */
+function difference(actual: unknown, expected: unknown): string {
+  const options = { depth: Infinity, iterableLimit: Infinity } as const;
+  const [a, b] = [actual, expected].map((value) =>
+    Deno.inspect(value, { ...options, strAbbreviateSize: Infinity })
+  ) as [string, string];
+  if (Math.max(a.length, b.length) <= LONGEST) {
+    const operator = "deepStrictEqual";
+    return new NodeAssertionError({ actual, expected, operator }).message;
+  }
+  let at = 0;
+  while (at < a.length && a[at] === b[at]) at++;
+  const [found, wanted] = [a, b].map((text) =>
+    text.slice(Math.max(0, at - 100), at + 100)
+  );
+  return `At character ${at} of what they look like:\n… ${found} …\n\n!==\n\n… ${wanted} …`;
 }
 
 function shown(value: unknown): string {
