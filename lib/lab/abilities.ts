@@ -30,14 +30,26 @@ export interface Continuation {
 /** Words that make a pair, and a triple. */
 const PHRASES = [2, 3] as const;
 
-/** The most different words that a training text may have: a `Set` holds no more. */
-const MOST_WORDS = 2 ** 24;
+/** The most different words that a training text may have: a `Set` holds 2^24, and a piece of text adds to it. */
+const MOST_WORDS = 16_000_000;
 
-const word = /\p{L}+(?:'\p{L}+)*/gu;
+/** Characters of a piece of the training text. */
+const PIECE = 2 ** 18;
 
 /** The words of a text: letters, with apostrophes between them, in lower case. */
 export function wordsOf(text: string): string[] {
-  return text.toLowerCase().match(word) ?? [];
+  return text.toLowerCase().match(/\p{L}+(?:'\p{L}+)*/gu) ?? [];
+}
+
+/** Yields a long text piece by piece, cut where no word is: a list of all words would take gigabytes. */
+function* piecesOf(text: string): Generator<string> {
+  const gap = /[^\p{L}']/gu;
+  for (let start = 0; start < text.length;) {
+    gap.lastIndex = start + PIECE;
+    const end = gap.exec(text)?.index ?? text.length;
+    yield text.slice(start, end);
+    start = end;
+  }
 }
 
 /** Measures texts against a training text and a held-out one. */
@@ -57,7 +69,7 @@ export class AbilityScale {
    * @param training what a model has seen
    * @param parts what it has not, in parts: its phrases are those that would be right and not copied; 31 at most
    * @param options.signal ends the work when its `throwIfAborted`, called every few milliseconds, throws
-   * @throws {RangeError} if the training text has more than 2^24 different words
+   * @throws {RangeError} if the training text has more than 16,000,000 different words
    */
   constructor(
     training: string,
@@ -75,22 +87,23 @@ export class AbilityScale {
       return found;
     });
     const vocabulary = new Set<string>();
-    const near: string[] = [];
-    // One word at a time: a list of all would take gigabytes.
-    for (const [next] of training.toLowerCase().matchAll(word)) {
+    let last: readonly string[] = [];
+    for (const piece of piecesOf(training)) {
       signal?.throwIfAborted();
-      if (vocabulary.size === MOST_WORDS && !vocabulary.has(next)) {
+      const words = wordsOf(piece);
+      for (const word of words) vocabulary.add(word);
+      if (vocabulary.size > MOST_WORDS) {
         throw new TooLargeError(
           `Cannot measure abilities: the training text has more than ${MOST_WORDS} different words`,
         );
       }
-      vocabulary.add(next);
-      near.push(next);
+      const joined = [...last, ...words];
       for (const [i, length] of PHRASES.entries()) {
-        if (near.length < length) continue;
-        novel[i]!.delete(near.slice(-length).join(" "));
+        for (const phrase of phrasesOf(joined, length)) {
+          novel[i]!.delete(phrase);
+        }
       }
-      if (near.length === Math.max(...PHRASES)) near.shift();
+      last = joined.slice(1 - Math.max(...PHRASES));
     }
     this.#vocabulary = vocabulary;
     this.#novel = novel;

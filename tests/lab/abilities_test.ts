@@ -1,4 +1,4 @@
-import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import {
   type Abilities,
   AbilityScale,
@@ -96,4 +96,22 @@ Deno.test("The usual lengths of lines leave out 1 in 200 at either end", () => {
     "\n\n",
   );
   assertEquals(new AbilityScale(text, [""]).lineLengths, [10, 20]);
+});
+
+Deno.test("A training text of any length gives the words and phrases of all of it", () => {
+  // Longer than a piece; no word is cut, and phrases go on from one piece to the next.
+  const numbers = Array.from({ length: 40_000 }, (_, i) => i);
+  const name = (i: number) =>
+    i.toString(26).replace(
+      /./g,
+      (digit) => String.fromCharCode(97 + parseInt(digit, 26)),
+    );
+  const long = numbers.map((i) => `x${name(i)}`).join(" ");
+  const long3 = `${long}-${long.toUpperCase()}. ${long}`;
+  assert(long3.length > 2 ** 19);
+  const all = new AbilityScale(long3, [long, "new words"]);
+  const cut = (text: string) => all.measure([{ text: `c ${text} c`, part: 2 }]);
+  assertEquals(cut(long), { spells: 1, formats: 0, pairs: 0, triples: 0 });
+  assertEquals(cut("new words xa").spells, 1 / 3);
+  assertEquals(cut("new words xa").pairs, 1 / 2);
 });
