@@ -1,4 +1,4 @@
-/** The reference backend against recorded PyTorch runs; see `golden/README.md`. */
+/** The reference backend against recorded PyTorch runs; see `tools/record/README.md`. */
 
 import { assertEquals } from "@std/assert";
 import { openReference } from "../lib/backends/reference.ts";
@@ -9,7 +9,7 @@ import {
 } from "./fixtures/golden_files.ts";
 
 Deno.test("Golden runs are all there", () => {
-  assertEquals(goldenNames.length, 36);
+  assertEquals(goldenNames.length, 44);
 });
 
 for (const name of goldenNames) {

@@ -3,7 +3,7 @@
  *
  *     deno task verify [--device reference|webgpu|wasm] FILE...
  *
- * The files' format is described in tests/golden/README.md. Prints, for each file,
+ * tools/record/README.md describes the files. Prints, for each file,
  * every recorded quantity with its worst error and the tolerance. Exits 1 on a miss
  * or a file that it does not understand, 2 on a mistake in the command line.
  */
@@ -17,7 +17,7 @@ import { verifyFile } from "./verify/verify_file.ts";
 
 const usage = `Usage: deno task verify [--device reference|webgpu|wasm] FILE...
 
-Checks recorded models (tests/golden/README.md describes the format).
+Checks recordings of other implementations (tools/record/README.md describes the files).
 
   --device NAME   where to compute: reference (float64, the default), webgpu or wasm
   --help          this text`;
@@ -42,7 +42,7 @@ function readArguments(args: string[]): Request | "help" {
   if (help) return "help";
   if (device !== "reference" && device !== "webgpu" && device !== "wasm") {
     throw new TypeError(
-      `Cannot verify: device "${device}" is neither reference nor webgpu`,
+      `Cannot verify: device "${device}" is not reference, webgpu or wasm`,
     );
   }
   if (files.length === 0) {

@@ -1,4 +1,4 @@
-/** The WebGPU backend against recorded PyTorch runs, within float32's tolerances; see `../golden/README.md`. */
+/** The WebGPU backend against recorded PyTorch runs, within float32's tolerances; see `tools/record/README.md`. */
 
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import {

@@ -5,7 +5,6 @@ import {
   assertThrows,
 } from "@std/assert";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
-import { decodeSafetensors } from "../../lib/formats/safetensors.ts";
 import { CharacterSet } from "../../lib/text/characters.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { tokensOf } from "../../lib/text/tokens.ts";
@@ -52,11 +51,9 @@ Deno.test("Tokenizer.chars numbers the distinct characters by code point", () =>
   assertEquals([...tokenizer.encode("😀b～")], [4, 2, 3]);
 });
 
-Deno.test("Tokenizer.chars numbers tiny Shakespeare's characters as nanoGPT does", async () => {
-  const file = await Deno.readFile(
-    new URL("../golden/nanogpt-steps.safetensors", import.meta.url),
-  );
-  const vocabulary = decodeSafetensors(file).metadata["vocab"]!;
+Deno.test("Tokenizer.chars numbers tiny Shakespeare's characters as nanoGPT does", () => {
+  const vocabulary =
+    "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   const ids = Array.from({ length: 65 }, (_, id) => id);
   const shuffled = [...vocabulary].reverse().join("") + vocabulary;
   assertEquals([...Tokenizer.chars(shuffled).encode(vocabulary)], ids);

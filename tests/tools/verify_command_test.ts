@@ -22,20 +22,20 @@ Deno.test("Verify's command exits 0 where all agrees, 1 on a miss or an odd file
       await Deno.writeFile(`${folder}/${name}`, bytes);
       return `${folder}/${name}`;
     };
-    const good = await write("good", goldenFile("rope"));
+    const good = await write("good", goldenFile("rotation-half"));
     const wrong = await write(
       "wrong",
-      rewritten("rope", ({ tensors }) => {
-        (tensors.get("half.dq")!.data as Float32Array)[0]! += 1;
+      rewritten("rotation-half", ({ tensors }) => {
+        (tensors.get("dq")!.data as Float64Array)[0]! += 1;
       }),
     );
     const odd = await write("odd", new Uint8Array(100));
     const [ok, table] = await verify("--device", "reference", good);
     assertEquals(ok, 0, table);
-    assertStringIncludes(table, "half.scores.offset37");
+    assertStringIncludes(table, "scores");
     const [miss, missed] = await verify(wrong, good);
     assertEquals(miss, 1, missed);
-    assertStringIncludes(missed, "missed: half.dq: half.dq[0]");
+    assertStringIncludes(missed, "missed: dq: dq[0]");
     assertEquals((await verify(good, odd))[0], 1);
     assertEquals((await verify(`${folder}/absent`))[0], 1);
     assertEquals((await verify())[0], 2);

@@ -29,101 +29,101 @@ const attention = /^attention/;
 const traps: readonly Trap[] = [
   {
     name: "GELU by tanh in place of erf",
-    file: "nanogpt-tiny",
+    file: "base",
     shows: "logits",
     mistake: wrongDims(/^activation/, () => ({ kind: "geluTanh" })),
   },
   {
     name: "GELU by erf in place of tanh",
-    file: "seed-tiny",
+    file: "mlp-gelu-tanh",
     shows: "logits",
     mistake: wrongDims(/^activation/, () => ({ kind: "gelu" })),
   },
   {
     name: "the derivative of another activation",
-    file: "nanogpt-tiny",
+    file: "base",
     shows: "grad",
     mistake: wrongDims(/^activationBackward/, () => ({ kind: "geluTanh" })),
   },
   {
     name: "layer norm's eps 1e-6",
-    file: "nanogpt-tiny",
+    file: "base",
     shows: "logits",
     mistake: wrongDims(/^norm$/, () => ({ eps: 1e-6 })),
   },
   {
     name: "RMS norm's eps 1e-6",
-    file: "var-rmsnorm",
+    file: "norm-rmsnorm",
     shows: "logits",
     mistake: wrongDims(/^norm$/, () => ({ eps: 1e-6 })),
   },
   {
     name: "scores without their scale",
-    file: "nanogpt-tiny",
+    file: "base",
     shows: "logits",
     mistake: wrongDims(attention, () => ({ scale: 1 })),
   },
   {
     name: "scores scaled where they are not",
-    file: "var-noscale",
+    file: "attention-noscale",
     shows: "logits",
-    mistake: wrongDims(attention, () => ({ scale: 1 / Math.sqrt(8) })),
+    mistake: wrongDims(attention, () => ({ scale: 1 / Math.sqrt(4) })),
   },
   {
     name: "masked scores 0 in place of -inf",
-    file: "nanogpt-tiny",
+    file: "base",
     shows: "logits",
     mistake: wrongDims(attention, () => ({ mask: "zeroed" })),
   },
   {
     name: "no mask",
-    file: "maskbug",
-    shows: "correct.leak, from the future",
+    file: "base",
+    shows: "leak, from the future",
     mistake: wrongDims(attention, ({ mask }) => ({
       mask: mask === "causal" ? "none" : mask,
     })),
   },
   {
     name: "a mask that masks where it should only zero",
-    file: "maskbug",
-    shows: "bug.leak",
+    file: "mask-zeroed",
+    shows: "leak",
     mistake: wrongDims(attention, () => ({ mask: "causal" })),
   },
   {
     name: "RoPE with neighbours paired in place of halves",
-    file: "pos-rope-half",
+    file: "position-rope-half",
     shows: "logits",
     mistake: wrongDims(/^rope$/, () => ({ interleaved: true })),
   },
   {
     name: "RoPE with halves paired in place of neighbours",
-    file: "rope",
-    shows: "interleaved.q_out",
+    file: "rotation",
+    shows: "q_out",
     mistake: wrongDims(/^rope$/, () => ({ interleaved: false })),
   },
   {
     name: "RoPE's gradient turned the wrong way",
-    file: "rope",
-    shows: "half.dq",
+    file: "rotation-half",
+    shows: "dq",
     mistake: wrongDims(/^rope$/, () => ({ inverse: false })),
   },
   {
     name: "RoPE that forgets where a sequence starts",
-    file: "rope",
-    shows: "half.q_out.offset37",
+    file: "rotation-half",
+    shows: "q_out",
     mistake: {
       write: (name, data) => name === "start" ? [0, 0] : data,
     },
   },
   {
     name: "ALiBi left out",
-    file: "pos-alibi",
+    file: "position-alibi",
     shows: "logits",
     mistake: wrongDims(attention, () => ({ slopes: [] })),
   },
   {
     name: "ALiBi with the slopes of the next head",
-    file: "pos-alibi",
+    file: "position-alibi",
     shows: "logits",
     mistake: wrongDims(attention, ({ slopes }) => ({
       slopes: (slopes as number[]).map((slope) => slope / 4),
@@ -131,67 +131,67 @@ const traps: readonly Trap[] = [
   },
   {
     name: "the softcap ignored",
-    file: "var-modern",
+    file: "modern",
     shows: "logits",
     mistake: wrongDims(/^softcap/, () => ({ cap: 1e6 })),
   },
   {
     name: "query-key norm with another eps",
-    file: "var-qknorm",
+    file: "attention-qknorm",
     shows: "logits",
     mistake: wrongDims(/^qkNorm/, () => ({ eps: 1e-3 })),
   },
   {
     name: "label smoothing ignored",
-    file: "var-smoothing",
+    file: "loss-smoothing",
     shows: "loss",
     mistake: wrongDims(/^crossEntropy/, () => ({ smoothing: 0 })),
   },
   {
     name: "the gradient of a sum in place of a mean",
-    file: "seed-tiny",
+    file: "base",
     shows: "grad",
     mistake: wrongDims(/^crossEntropy/, () => ({ gradientScale: 1 })),
   },
   {
     name: "no clipping",
-    file: "nanogpt-steps",
+    file: "steps-adamw",
     shows: "losses",
     mistake: wrongDims(/^clip$/, () => ({ maxNorm: 0 })),
   },
   {
     name: "no decay",
-    file: "nanogpt-steps",
+    file: "steps-adamw",
     shows: "step10",
     mistake: wrongDims(/^adamw$/, () => ({ weightDecay: 0 })),
   },
   {
     name: "decay of vectors too",
-    file: "nanogpt-steps",
+    file: "steps-adamw",
     shows: "step10",
     mistake: wrongDims(/^adamw$/, ({ n }) => ({ decayed: n })),
   },
   {
     name: "decay of matrices only",
-    file: "seed-tiny",
+    file: "steps-adamw-all",
     shows: "step1",
-    mistake: wrongDims(/^adamw$/, () => ({ decayed: 128 * 32 })),
+    mistake: wrongDims(/^adamw$/, () => ({ decayed: 23 * 12 })),
   },
   {
     name: "another eps in AdamW",
-    file: "nanogpt-steps",
+    file: "steps-adamw-all",
     shows: "step10",
-    mistake: wrongDims(/^adamw$/, () => ({ eps: 1e-7 })),
+    mistake: wrongDims(/^adamw$/, () => ({ eps: 1e-8 })),
   },
   {
     name: "another beta2",
-    file: "nanogpt-steps",
+    file: "steps-adamw",
     shows: "step10",
     mistake: wrongDims(/^adamw$/, () => ({ beta2: 0.999 })),
   },
   {
     name: "no bias correction",
-    file: "seed-tiny",
+    file: "steps-adamw-all",
     shows: "step1",
     mistake: {
       write: (name, data) => name === "schedule" ? [data[0]!, 1, 1] : data,
@@ -199,7 +199,7 @@ const traps: readonly Trap[] = [
   },
   {
     name: "moments corrected by the wrong step",
-    file: "nanogpt-steps",
+    file: "steps-adamw",
     shows: "losses",
     mistake: {
       write: (name, data) =>
@@ -208,20 +208,76 @@ const traps: readonly Trap[] = [
   },
   {
     name: "cached attention to tokens that have yet to come",
-    file: "seed-kvcache",
+    file: "decoding-original",
     shows: "step_logits, prompt at once",
     mistake: wrongDims(/^attentionCached$/, () => ({ mask: "none" })),
   },
   {
     name: "decoding at the position before",
-    file: "seed-kvcache",
-    shows: "cache, token by token",
+    file: "decoding-learned",
+    shows: "cache.k, token by token",
     mistake: {
       write: (name, data) =>
         name === "start"
           ? Array.from(data, (start) => Math.max(0, start - 1))
           : data,
     },
+  },
+  {
+    name: "another score for masked keys",
+    file: "mask-finite-3",
+    shows: "logits",
+    mistake: wrongDims(attention, () => ({ maskValue: -1e4 })),
+  },
+  {
+    name: "RoPE's other pairing in decoding",
+    file: "decoding-rope-gqa",
+    shows: "step_logits, prompt at once",
+    mistake: wrongDims(/^rope$/, ({ interleaved }) => ({
+      interleaved: !interleaved,
+    })),
+  },
+  {
+    name: "a learning rate that never falls",
+    file: "steps-adamw-all",
+    shows: "step10",
+    mistake: {
+      write: (name, data) =>
+        name === "schedule" ? [1e-3, data[1]!, data[2]!] : data,
+    },
+  },
+  {
+    name: "another momentum in SGD",
+    file: "steps-sgd",
+    shows: "losses",
+    mistake: wrongDims(/^momentum$/, () => ({ momentum: 0.95 })),
+  },
+  {
+    name: "SGD that looks ahead",
+    file: "steps-sgd",
+    shows: "step1",
+    mistake: wrongDims(/^momentum$/, () => ({ nesterov: true })),
+  },
+  {
+    name: "Muon that does not look ahead",
+    file: "steps-muon",
+    shows: "step10",
+    mistake: wrongDims(/^momentum$/, () => ({ nesterov: false })),
+  },
+  {
+    name: "Muon's steps of tall matrices not scaled",
+    file: "steps-muon",
+    shows: "step1",
+    mistake: wrongDims(/^descend$/, () => ({ scale: 1 })),
+  },
+  {
+    name: "Muon's iteration with another coefficient",
+    file: "steps-muon",
+    shows: "step1",
+    mistake: wrongDims(/^combine$/, ({ alpha, beta }) => ({
+      alpha: alpha === 3.4445 ? 3.4 : alpha,
+      beta,
+    })),
   },
 ];
 
@@ -248,42 +304,34 @@ Deno.test("Verify finds no mistake in a backend without one, by float32's tolera
 });
 
 /**
- * One element of a tensor changed by a hundredth of the largest, or a token exchanged for its neighbour.
+ * Changes one element of a tensor by a hundredth of the largest, or a token to its neighbour.
  * After ten steps of AdamW float32 leaves no single element sure to better than the steps are long.
  */
 function corrupt({ tensors }: Draft, name: string): void {
-  const { dtype, shape, data } = tensors.get(name)!;
-  if (dtype === "I32") {
-    const changed = data.slice();
-    changed[0] = changed[0]! === 0 ? 1 : changed[0]! - 1;
-    tensors.set(name, { dtype, shape, data: changed });
-    return;
+  const tensor = tensors.get(name)!;
+  const data = tensor.data.slice() as Float64Array;
+  if (tensor.dtype === "I32") {
+    data[0] = data[0]! === 0 ? 1 : data[0]! - 1;
+  } else {
+    const finite = data.filter(Number.isFinite).map(Math.abs);
+    const index = data.findIndex(Number.isFinite);
+    const share = name.includes("step10") ? 1 : 0.01;
+    data[index]! += share * Math.max(...finite) || 1;
   }
-  const changed = Float32Array.from(data as Float32Array);
-  const finite = changed.filter(Number.isFinite).map(Math.abs);
-  const index = changed.findIndex(Number.isFinite);
-  const share = name.includes("step10") ? 1 : 0.01;
-  changed[index]! += share * Math.max(...finite) || 1;
-  tensors.set(name, { dtype: "F32", shape, data: changed } as TensorData);
+  tensors.set(name, { ...tensor, data } as unknown as TensorData);
 }
 
 /** Recordings, and which of their tensors to corrupt in turn: one of each kind, or all. */
 const records: readonly (readonly [file: string, tensors: RegExp])[] = [
-  ["rope", /./],
+  ["rotation", /./],
+  ["rotation-half", /./],
   ["sampler", /./],
-  ["maskbug", /^(tokens|targets|_lm_head\.bias|(ref64\.)?(correct|bug)\..*)$/],
-  [
-    "seed-kvcache",
-    /^(prompt|generated|_transformer\._ln\.bias|.*logits|cache.*)$/,
-  ],
-  ["pos-alibi", /^(tokens|logits|loss|slopes|slopes\.n13|bias|ref64\.l.*)$/],
-  ["pos-sinusoidal", /^pe$/],
-  [
-    "seed-tiny",
-    /^(tokens|batch\..*|(ref64\.)?(logits|loss|losses|grad_norms|(grad\.|step1\.)?_transformer\._blocks\.1\._attention\._qkv\.bias))$/,
-  ],
-  ["nanogpt-steps", /^((ref64\.)?step10?\.transformer\.wpe\.weight)$/],
-  ["var-llama-like", /^(ref64\..*|grad\.transformer\.h\.0\.mlp\.c_gate.*)$/],
+  ["positions", /./],
+  ["base", /^(tokens|targets|logits|loss|leak|(grad\.)?h\.1\.attn\..*)$/],
+  ["llama-like", /^(grad\.)?h\.0\.mlp\.c_gate\.weight$/],
+  ["decoding-learned", /^(prompt|generated|ln_f\.bias|step_logits|cache.*)$/],
+  ["steps-adamw", /^(tokens|targets|losses|grad_norms|step\d+\.wpe\.weight)$/],
+  ["steps-muon", /^(losses|step1\.h\.0\.mlp\.c_fc\.weight)$/],
 ];
 
 for (const [file, pattern] of records) {
@@ -303,13 +351,13 @@ for (const [file, pattern] of records) {
 
 Deno.test("Verify does not take NaN for agreement", async () => {
   await using backend = openFaulty();
-  const bytes = rewritten("var-relu", ({ tensors }) => {
+  const bytes = rewritten("mlp-relu", ({ tensors }) => {
     const logits = tensors.get("logits")!;
-    (logits.data as Float32Array).fill(NaN);
+    (logits.data as Float64Array).fill(NaN);
   });
   assert(!(await verifyFile(bytes, backend)).passed);
   await using broken = openFaulty(
     wrongDims(attention, () => ({ scale: NaN })),
   );
-  assert(!(await verifyFile(goldenFile("var-relu"), broken)).passed);
+  assert(!(await verifyFile(goldenFile("mlp-relu"), broken)).passed);
 });

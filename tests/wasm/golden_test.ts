@@ -1,4 +1,4 @@
-/** The CPU engine against recorded PyTorch runs, within float32's tolerances; see `../golden/README.md`. */
+/** The CPU engine against recorded PyTorch runs, within float32's tolerances; see `tools/record/README.md`. */
 
 import { assertEquals } from "@std/assert";
 import { openWasm } from "../../lib/backends/wasm/engine.ts";

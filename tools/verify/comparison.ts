@@ -1,6 +1,6 @@
 /** How far computed numbers are from recorded ones, and what is made of it. How far they may be is in `tolerances.ts`. */
 
-import { NotUnderstoodError } from "./not_understood.ts";
+import { NotUnderstoodError } from "./recording.ts";
 
 /** Computed numbers beside recorded ones. */
 export interface Pair {

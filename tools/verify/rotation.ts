@@ -1,6 +1,6 @@
 /**
- * Checks of rotary position embedding alone (files of model `equation`): its
- * tables, the rotation of queries and keys, and the gradient of that.
+ * Checks of rotary position embedding alone: its tables, the rotation of queries and keys,
+ * and the gradient of that.
  *
  * Pair i turns by position · base^(-2i/D). The library's base is 10000; for another
  * one its kernels get a table made here.
@@ -19,100 +19,88 @@ import type { Plan } from "../../lib/graph/plan.ts";
 import { Graph } from "../../lib/graph/tensor.ts";
 import { ropeTable } from "../../lib/model/positions.ts";
 import type { Report } from "./comparison.ts";
-import { NotUnderstoodError } from "./not_understood.ts";
-import type { Recording } from "./recording.ts";
-import { type Kind, ROUNDED, Tolerances } from "./tolerances.ts";
+import { NotUnderstoodError, type Recording } from "./recording.ts";
+import { exactTolerance, Tolerances } from "./tolerances.ts";
 
 const LIBRARY_BASE = 10000;
 
-/** The recorded case: B rows of H heads of D numbers at T positions. */
-interface Case {
+/** A rotation of B rows of H heads of D numbers at T positions from `start`. */
+interface Rotation {
   readonly B: number;
   readonly H: number;
   readonly T: number;
   readonly D: number;
+  readonly interleaved: boolean;
+  readonly start: number;
   readonly base: number;
 }
 
-/** Arrays of a case by name, (B, H, T, D) but for scores (B, H, T, T). */
-type Results = ReadonlyMap<string, ArrayLike<number>>;
-
-/** Checks all that is recorded of rotations. */
+/** Checks `q`, `k` (B, H, T, D) rotated to `q_out`, `k_out`, their `scores` (B, H, T, T), and the gradients `dq`, `dk` of `dq_out`, `dk_out`. */
 export async function checkRotation(
   recording: Recording,
   report: Report,
   backend: Backend,
 ): Promise<void> {
-  const { offset, ...rotation } = readCase(recording);
-  const offsets = recordedOffsets(recording);
-  if (offset !== undefined && !offsets.includes(offset)) {
+  const rotation = readRotation(recording);
+  const { B, H, T, D, start } = rotation;
+  const table = tableOf(rotation, start + T);
+  checkTables(recording, report, { rotation, table });
+  const values = (name: string) =>
+    Float32Array.from(recording.floats(name, [B, H, T, D]).values);
+  const optional = (name: string) =>
+    recording.has(name) ? values(name) : new Float32Array(B * H * T * D);
+  const { y, dqkv } = await run(rotation, backend, {
+    rope: table,
+    start: new Int32Array(B).fill(start),
+    qkv: pack(rotation, values("q"), values("k")),
+    dy: pack(rotation, optional("dq_out"), optional("dk_out")),
+  });
+  const [q, k] = [unpack(rotation, y, 0), unpack(rotation, y, 1)];
+  const tolerances = new Tolerances({ float64: backend.kind === "reference" });
+  for (
+    const [name, computed, input] of [
+      ["q_out", q, "q"],
+      ["k_out", k, "k"],
+      ["scores", scoresOf(rotation, q, k), "q"],
+      ["dq", unpack(rotation, dqkv, 0), "dq_out"],
+      ["dk", unpack(rotation, dqkv, 1), "dk_out"],
+    ] as const
+  ) {
+    if (!recording.has(name)) continue;
+    values(input); // refused where missing
+    const isScores = name === "scores";
+    const { values: recorded, precision } = recording.floats(
+      name,
+      [B, H, T, isScores ? T : D],
+    );
+    const kind = isScores ? "rotatedScores" : "rotation";
+    const tolerance = tolerances.of(kind, precision);
+    report.compare(name, [{ name, recorded, computed }], tolerance);
+  }
+}
+
+function readRotation(recording: Recording): Rotation {
+  const [B = 0, H = 0, T = 0, D = 0, ...more] = recording.shape("q");
+  const { interleaved, start, base, ...others } = recording.json(
+    "config",
+    (value) => value as Partial<Rotation>,
+  );
+  if (
+    typeof interleaved !== "boolean" || !Number.isSafeInteger(start) ||
+    start! < 0 || start! > 2 ** 20 || !(base! > 0) ||
+    Object.keys(others).length > 0 || more.length > 0 || D === 0 || D % 2 !== 0
+  ) {
     throw new NotUnderstoodError(
-      `config.offset is ${offset}, and nothing is recorded for it`,
+      `tensor q has shape [${recording.shape("q")}] and metadata config is ${
+        recording.text("config")
+      }: a rotation needs 4 dimensions, the last even, and interleaved, start and base`,
     );
   }
-  checkFrequencies(recording, report, rotation);
-  for (const offset of offsets) {
-    checkTable(recording, report, { rotation, offset });
-  }
-  for (const form of ["interleaved", "half"] as const) {
-    let first: Results | undefined;
-    for (const offset of offsets) {
-      const results = await rotate(recording, backend, {
-        rotation,
-        offset,
-        interleaved: form === "interleaved",
-      });
-      checkResults(recording, report, {
-        rotation,
-        results,
-        backend,
-        name: (quantity) => `${form}.${quantity}${suffixOf(offset)}`,
-      });
-      first ??= results;
-      checkShift(report, { first, results, backend, form, offset });
-    }
-  }
-}
-
-function readCase(recording: Recording): Case & { offset?: number } {
-  recording.expectText("layout", "[B, H, T, head_dim]");
-  const fields = recording.fields("config");
-  const shape = recording.shape("q");
-  const [B, H, T, D] = ["B", "H", "T", "head_dim"].map((key, i) => {
-    const length = fields.count(key, shape[i]);
-    if (length !== shape[i]) {
-      throw fields.refusal(key, `what tensor q has, which is ${shape[i]}`);
-    }
-    return length;
-  }) as [number, number, number, number];
-  const base = fields.number("base", LIBRARY_BASE);
-  const offset = fields.value("offset") === undefined
-    ? {}
-    : { offset: fields.number("offset") };
-  fields.finish();
-  if (shape.length !== 4 || D % 2 !== 0 || base <= 0) {
-    throw new NotUnderstoodError(
-      `tensor q has shape [${shape}] and config.base is ${base}: rotation needs 4 dimensions, the last even, and a base above 0`,
-    );
-  }
-  return { B, H, T, D, base, ...offset };
-}
-
-function suffixOf(offset: number): string {
-  return offset === 0 ? "" : `.offset${offset}`;
-}
-
-/** The first positions of which something is recorded, ascending. */
-function recordedOffsets(recording: Recording): number[] {
-  const names =
-    /^(?:positions|cos|sin|(?:interleaved|half)\.[a-z_]+)(?:\.offset(0|[1-9]\d*))?$/;
-  const offsets = recording.matching(names)
-    .map(([, offset]) => Number(offset ?? 0));
-  return [...new Set(offsets)].sort((a, b) => a - b);
+  return { B, H, T, D, interleaved, start: start!, base: base! };
 }
 
 /** (L, D/2, 2): cosine and sine for each position and pair. */
-function tableOf({ D, base }: Case, L: number): Float64Array {
+function tableOf({ D, base }: Rotation, L: number): Float64Array {
   if (base === LIBRARY_BASE) return ropeTable(L, D);
   return Float64Array.from({ length: L * D }, (_, index) => {
     const [position, pair] = [Math.floor(index / D), index % D >> 1];
@@ -121,106 +109,70 @@ function tableOf({ D, base }: Case, L: number): Float64Array {
   });
 }
 
-/** `inv_freq` (D/2) is by how much each pair turns from one position to the next. */
-function checkFrequencies(
+/** Checks `cos` and `sin` (T, D/2), and `inv_freq` (D/2): by how much each pair turns from one position to the next. */
+function checkTables(
   recording: Recording,
   report: Report,
-  rotation: Case,
+  { rotation, table }: { rotation: Rotation; table: Float64Array },
 ): void {
-  const name = "inv_freq";
-  if (!recording.has(name)) return;
-  const { D } = rotation;
-  const table = tableOf(rotation, 2).subarray(D); // position 1
-  const computed = Float64Array.from(
-    { length: D / 2 },
-    (_, pair) => Math.atan2(table[2 * pair + 1]!, table[2 * pair]!),
-  );
-  const recorded = recording.floats(name, [D / 2]);
-  // Each frequency matters, however small: the last pairs turn slowly.
-  report.compare(name, [{ name, recorded, computed }], {
-    ...ROUNDED,
-    measure: "each",
-  });
-}
-
-/** `positions` (T), `cos` and `sin` (T, D/2) for one offset. */
-function checkTable(
-  recording: Recording,
-  report: Report,
-  { rotation, offset }: { rotation: Case; offset: number },
-): void {
-  const { T, D } = rotation;
-  const positions = `positions${suffixOf(offset)}`;
-  if (recording.has(positions)) {
-    const recorded = recording.ids(positions, 1, Infinity).data;
-    const computed = Array.from({ length: T }, (_, t) => offset + t);
-    report.compare(positions, [{ name: positions, recorded, computed }], {
-      measure: "count",
-      limit: 0,
-    });
-  }
-  const rows = tableOf(rotation, offset + T).subarray(offset * D);
-  for (const [part, which] of ["cos", "sin"].entries()) {
-    const name = which + suffixOf(offset);
+  const { T, D, start } = rotation;
+  const rows = table.subarray(start * D);
+  const next = tableOf(rotation, 2).subarray(D);
+  for (
+    const [name, shape, computed] of [
+      ["cos", [T, D / 2], rows.filter((_, i) => i % 2 === 0)],
+      ["sin", [T, D / 2], rows.filter((_, i) => i % 2 === 1)],
+      [
+        "inv_freq",
+        [D / 2],
+        Array.from(
+          { length: D / 2 },
+          (_, i) => Math.atan2(next[2 * i + 1]!, next[2 * i]!),
+        ),
+      ],
+    ] as const
+  ) {
     if (!recording.has(name)) continue;
-    const recorded = recording.floats(name, [T, D / 2]);
-    const computed = rows.filter((_, index) => index % 2 === part);
-    report.compare(name, [{ name, recorded, computed }], ROUNDED);
+    const { values, precision } = recording.floats(name, shape);
+    report.compare(
+      name,
+      [{ name, recorded: values, computed }],
+      exactTolerance(precision),
+    );
   }
 }
 
-/** Rotates queries and keys, and their cotangents backwards where there are any. */
-async function rotate(
-  recording: Recording,
+/** Rotates rows (B, T, QKV), and their cotangents `dy` backwards. */
+async function run(
+  rotation: Rotation,
   backend: Backend,
-  { rotation, offset, interleaved }: {
-    rotation: Case;
-    offset: number;
-    interleaved: boolean;
-  },
-): Promise<Results> {
-  const { B, H, T, D } = rotation;
-  const read = (name: string) =>
-    recording.has(name)
-      ? recording.floats(name, [B, H, T, D])
-      : new Float32Array(B * H * T * D);
-  const L = offset + T;
+  inputs: Readonly<Record<"rope" | "start" | "qkv" | "dy", ArrayLike<number>>>,
+): Promise<{ y: Numbers; dqkv: Numbers }> {
   const stores = new Map();
   const program = await executorOf(backend).compile(
-    rotationPlan(rotation, { L, interleaved }),
+    rotationPlan(rotation),
     stores,
   );
-  program.buffer("rope").write(tableOf(rotation, L));
-  program.buffer("start").write(new Int32Array(B).fill(offset));
-  program.buffer("qkv").write(pack(rotation, read("q"), read("k")));
-  program.buffer("dy").write(pack(rotation, read("dq_out"), read("dk_out")));
+  for (const [name, data] of Object.entries(inputs)) {
+    program.buffer(name).write(data);
+  }
   program.run();
   const y = await program.buffer("y").read();
   const dqkv = await program.buffer("dqkv").read();
   program.destroy();
   for (const store of stores.values()) store.destroy();
-  const [q, k] = [unpack(rotation, y, 0), unpack(rotation, y, 1)];
-  return new Map([
-    ["q_out", q],
-    ["k_out", k],
-    ["scores", scoresOf(rotation, q, k)],
-    ["dq", unpack(rotation, dqkv, 0)],
-    ["dk", unpack(rotation, dqkv, 1)],
-  ]);
+  return { y, dqkv };
 }
 
 /** One rotation and the rule of its derivative. */
-function rotationPlan(
-  { B, H, T, D }: Case,
-  { L, interleaved }: { L: number; interleaved: boolean },
-): Plan {
+function rotationPlan({ B, H, T, D, interleaved, start: L }: Rotation): Plan {
   const graph = new Graph();
   const heads = { NH: H, NKV: H, HS: D };
   const shape = [B, T, qkvWidth(heads)];
   const qkv = graph.input("qkv", shape, "f32");
   const dy = graph.input("dy", shape, "f32");
   const start = graph.input("start", [B], "i32");
-  const table = graph.store("rope", [L, D / 2, 2]);
+  const table = graph.store("rope", [L + T, D / 2, 2]);
   const y = rope(qkv, { heads, table, interleaved, start });
   const dqkv = graph.activation(shape);
   const backward: LabelledDispatch[] = [];
@@ -242,42 +194,43 @@ function rotationPlan(
 
 /** Queries and keys (B, H, T, D) as rows (B, T, QKV); values are 0. */
 function pack(
-  { B, H, T, D }: Case,
-  q: Float32Array,
-  k: Float32Array,
+  { B, H, T, D }: Rotation,
+  ...parts: readonly Float32Array[]
 ): Float32Array {
-  const QKV = 3 * H * D;
-  const rows = new Float32Array(B * T * QKV);
-  for (const [part, values] of [q, k].entries()) {
-    for (let i = 0; i < values.length; i += D) {
-      const [t, row] = [i / D % T, Math.floor(i / (D * T))];
-      const [b, h] = [Math.floor(row / H), row % H];
-      rows.set(
-        values.subarray(i, i + D),
-        (b * T + t) * QKV + (part * H + h) * D,
-      );
-    }
+  const rows = new Float32Array(B * T * 3 * H * D);
+  for (const [part, values] of parts.entries()) {
+    values.forEach((value, i) => rows[rowIndex({ H, T, D }, part, i)] = value);
   }
   return rows;
 }
 
 /** Queries (part 0) or keys (part 1) of rows (B, T, QKV) as (B, H, T, D). */
 function unpack(
-  { B, H, T, D }: Case,
+  { B, H, T, D }: Rotation,
   rows: Numbers,
   part: number,
 ): Float64Array {
-  return Float64Array.from({ length: B * H * T * D }, (_, index) => {
-    const [d, t] = [index % D, Math.floor(index / D) % T];
-    const row = Math.floor(index / (D * T));
-    const [b, h] = [Math.floor(row / H), row % H];
-    return rows[((b * T + t) * 3 + part) * H * D + h * D + d]!;
-  });
+  return Float64Array.from(
+    { length: B * H * T * D },
+    (_, i) => rows[rowIndex({ H, T, D }, part, i)]!,
+  );
+}
+
+/** Where element i of queries or keys (B, H, T, D) lies in rows (B, T, 3, H, D). */
+function rowIndex(
+  { H, T, D }: Pick<Rotation, "H" | "T" | "D">,
+  part: number,
+  i: number,
+): number {
+  const [d, t] = [i % D, Math.floor(i / D) % T];
+  const row = Math.floor(i / (D * T));
+  const [b, h] = [Math.floor(row / H), row % H];
+  return (((b * T + t) * 3 + part) * H + h) * D + d;
 }
 
 /** q kᵀ of each row and head, not scaled: (B, H, T, T). */
 function scoresOf(
-  { B, H, T, D }: Case,
+  { B, H, T, D }: Rotation,
   q: Float64Array,
   k: Float64Array,
 ): Float64Array {
@@ -290,57 +243,4 @@ function scoresOf(
     }
     return score;
   });
-}
-
-/** The recordings hold float64 results, rounded. */
-function toleranceOf(backend: Backend, kind: Kind) {
-  const float64 = backend.kind === "reference";
-  return new Tolerances({ float64 }).of(kind, "rounded");
-}
-
-function kindOf(quantity: string): Kind {
-  return quantity === "scores" ? "rotatedScores" : "rotation";
-}
-
-function checkResults(
-  recording: Recording,
-  report: Report,
-  { rotation: { B, H, T, D }, results, backend, name: nameOf }: {
-    rotation: Case;
-    results: Results;
-    backend: Backend;
-    name: (quantity: string) => string;
-  },
-): void {
-  for (const [quantity, computed] of results) {
-    const name = nameOf(quantity);
-    if (!recording.has(name)) continue;
-    if (quantity === "dq" || quantity === "dk") {
-      recording.floats(`${quantity}_out`, [B, H, T, D]); // refused where missing
-    }
-    const last = quantity === "scores" ? T : D;
-    const recorded = recording.floats(name, [B, H, T, last]);
-    const tolerance = toleranceOf(backend, kindOf(quantity));
-    report.compare(name, [{ name, recorded, computed }], tolerance);
-  }
-}
-
-/** Scores depend on distances alone, so an offset changes none. */
-function checkShift(
-  report: Report,
-  { first, results, backend, form, offset }: {
-    first: Results;
-    results: Results;
-    backend: Backend;
-    form: string;
-    offset: number;
-  },
-): void {
-  if (first === results) return;
-  const name = `${form}.scores, offset ${offset} against the first`;
-  report.compare(name, [{
-    name,
-    recorded: first.get("scores")!,
-    computed: results.get("scores")!,
-  }], toleranceOf(backend, "rotatedScores"));
 }

@@ -1,95 +1,124 @@
-/** A recorded network, read and ready to be run: what every check of networks starts from. */
+/** A recorded model, read and ready to run: what each of its checks starts from. */
 
-import type { Backend } from "../../lib/backends/backend.ts";
-import type { ModelConfig } from "../../lib/config/model.ts";
+import type { Backend, Numbers } from "../../lib/backends/backend.ts";
+import {
+  type ModelConfig,
+  modelConfig,
+  type ModelOptions,
+} from "../../lib/config/model.ts";
+import type { LayoutEntry } from "../../lib/graph/layout.ts";
 import { Model } from "../../lib/model/model.ts";
 import { parameterLayout } from "../../lib/model/plans.ts";
 import type { TensorData } from "../../lib/formats/safetensors.ts";
-import type { Report } from "./comparison.ts";
-import {
-  type Family,
-  readNetwork,
-  type RecordedNetwork,
-} from "./configuration.ts";
-import { NotUnderstoodError } from "./not_understood.ts";
-import {
-  nameParameters,
-  type Parameter,
-  readParameters,
-} from "./parameter_names.ts";
-import type { Recording } from "./recording.ts";
+import type { Pair, Report } from "./comparison.ts";
+import type { Precision, Recording } from "./recording.ts";
 import { type Kind, Tolerances } from "./tolerances.ts";
 
-/** A recorded network and what its checks need. */
+/** A recorded model and what its checks need. */
 export class Subject {
   readonly recording: Recording;
   readonly report: Report;
-  readonly backend: Backend;
-  readonly network: RecordedNetwork;
-  /** All parameters, in our layout's order. */
-  readonly parameters: readonly Parameter[];
+  readonly config: ModelConfig;
+  /** All parameters with their places in the flat stores. */
+  readonly parameters: readonly LayoutEntry[];
   readonly tolerances: Tolerances;
+  readonly #backend: Backend;
   readonly #tensors: ReadonlyMap<string, TensorData>;
 
-  /** @throws {NotUnderstoodError} if the architecture or its parameters cannot be read */
-  constructor(
-    recording: Recording,
-    report: Report,
-    { family, backend }: { family: Family; backend: Backend },
-  ) {
+  /** @throws {NotUnderstoodError} if the configuration or the parameters cannot be read */
+  constructor(recording: Recording, report: Report, backend: Backend) {
     this.recording = recording;
     this.report = report;
-    this.backend = backend;
-    const length = longestSequence(recording);
-    this.network = readNetwork(recording, report, { family, length });
-    const { config } = this.network;
-    this.parameters = nameParameters(this.network, parameterLayout(config));
-    this.#tensors = readParameters(recording, this.parameters);
+    this.#backend = backend;
+    this.config = recording.json(
+      "config",
+      (value) => readConfig(value as ModelOptions, recording),
+    );
+    this.parameters = parameterLayout(this.config).entries;
+    this.#tensors = new Map(this.parameters.map(({ name, shape }) => {
+      const { values } = recording.floats(name, shape);
+      return [name, { dtype: "F32", shape, data: Float32Array.from(values) }];
+    }));
     this.tolerances = new Tolerances({
       float64: backend.kind === "reference",
-      sharp: !config.attentionScale,
+      sharp: !this.config.attentionScale,
     });
   }
 
-  /** The architecture as recorded. */
-  get config(): ModelConfig {
-    return this.network.config;
+  /** The model with its recorded initial parameters. */
+  model(): Promise<Model> {
+    const checkpoint = { config: this.config, tensors: this.#tensors };
+    return Model.load(checkpoint, { backend: this.#backend });
   }
 
-  /** The model with its recorded initial parameters, or a variant of it with the same ones. */
-  model(variant: Partial<ModelConfig> = {}): Promise<Model> {
-    const config = { ...this.config, ...variant };
-    const checkpoint = { config, tensors: this.#tensors };
-    return Model.load(checkpoint, { backend: this.backend });
-  }
-
-  /** Compares with every record of a quantity. */
+  /** Compares a quantity with its record, if there is one. */
   compare(
-    quantity: string,
+    name: string,
     computed: ArrayLike<number>,
     { kind, shape }: { kind: Kind; shape: readonly number[] },
   ): void {
-    for (const source of this.recording.sources(quantity, shape)) {
-      const { name, precision, values: recorded } = source;
-      const tolerance = this.tolerances.of(kind, precision);
-      this.report.compare(name, [{ name, recorded, computed }], tolerance);
-    }
+    if (!this.recording.has(name)) return;
+    const { values, precision } = this.recording.floats(name, shape);
+    const tolerance = this.tolerances.of(kind, precision);
+    this.report.compare(
+      name,
+      [{ name, recorded: values, computed }],
+      tolerance,
+    );
+  }
+
+  /** Which parameters have a record that begins with this prefix, e.g. `grad.`. */
+  recorded(prefix: string): readonly LayoutEntry[] {
+    return this.parameters.filter(({ name }) =>
+      this.recording.has(prefix + name)
+    );
+  }
+
+  /** A prefix's records, each beside its part of a flat store. */
+  pairs(
+    prefix: string,
+    flat: Numbers,
+    only?: (parameter: LayoutEntry) => Pair["only"],
+  ): Pair[] {
+    return this.recorded(prefix).map((parameter) => {
+      const { name, shape } = parameter;
+      return {
+        name: prefix + name,
+        recorded: this.recording.floats(prefix + name, shape).values,
+        computed: partOf(parameter, flat),
+        only: only?.(parameter),
+      };
+    });
+  }
+
+  /** The precision of a prefix's records, which have the parameters' shapes or this one. */
+  precision(prefix: string, shape?: readonly number[]): Precision {
+    const parameter = this.recorded(prefix)[0]!;
+    return this.recording.floats(
+      prefix + parameter.name,
+      shape ?? parameter.shape,
+    ).precision;
   }
 }
 
-/** The most tokens that a row of this file's sequences has. */
-function longestSequence(recording: Recording): number {
-  const lengths = ["tokens", "batch.tokens", "sequence", "prompt"]
-    .filter((name) => recording.has(name))
-    .map((name) => recording.shape(name).at(-1) ?? 0);
-  if (recording.has("prompt") && recording.has("generated")) {
-    const generated = recording.shape("generated").at(-1) ?? 0;
-    lengths.push(lengths.at(-1)! + generated);
-  }
-  if (lengths.length === 0) {
-    throw new NotUnderstoodError(
-      "tensor tokens is missing, and so are batch.tokens, prompt and sequence",
+/** A parameter's numbers in a flat store. */
+export function partOf(
+  { offset, length }: LayoutEntry,
+  flat: Numbers,
+): Numbers {
+  return flat.subarray(offset, offset + length);
+}
+
+function readConfig(options: ModelOptions, recording: Recording): ModelConfig {
+  const config = modelConfig(options);
+  // A layer has parameters: more layers than tensors is a lie that would cost memory.
+  if (config.nLayer > recording.size) {
+    throw new RangeError(
+      `nLayer is ${config.nLayer}, and there are ${recording.size} tensors`,
     );
   }
-  return Math.max(...lengths);
+  if (config.dropout !== 0) {
+    throw new RangeError(`dropout is ${config.dropout}, not 0`);
+  }
+  return config;
 }

@@ -2,11 +2,11 @@
  * How far a computed quantity may be from its record.
  *
  * Two float32 programs that do the same differ by rounding and by order of
- * summation. The limits for that are those of tests/golden/README.md: about ten
- * times the noise measured there, and below what the common mistakes change.
+ * summation. The limits for float32 are about five to ten times the noise in
+ * tools/record/README.md, and below what the common mistakes change.
  *
- * Two float64 programs differ a billion times less, so what separates the reference
- * backend from a float64 run is how the file keeps it: rounded to float32, or as text.
+ * Two float64 programs differ a billion times less, so the reference backend
+ * differs from a float64 record by how the file stores it: rounded to float32, or in full.
  */
 
 import type { Tolerance } from "./comparison.ts";
@@ -52,13 +52,18 @@ const sharp: Partial<Record<Kind, Tolerance>> = {
 };
 
 /** Rounding to float32 moves a number by up to 2^-24 = 6e-8 of itself; twice that. */
-export const ROUNDED: Tolerance = { measure: "relative", limit: 1.2e-7 };
+const ROUNDED = 1.2e-7;
 
-/** As {@linkcode ROUNDED}, for numbers of different sizes that each matter. */
-const ROUNDED_EACH: Tolerance = { measure: "each", limit: 1.2e-7 };
+/** Float64's own noise, magnified by ten steps of AdamW. */
+const FLOAT64 = 1e-9;
 
-/** Text keeps all digits; this is float64's own noise, magnified by ten steps of AdamW. */
-const FLOAT64: Tolerance = { measure: "each", limit: 1e-9 };
+/** The tolerance between two float64 programs, against a record of this precision. */
+export function exactTolerance(
+  precision: Precision,
+  measure: "relative" | "each" = "relative",
+): Tolerance {
+  return { measure, limit: precision === "float64" ? FLOAT64 : ROUNDED };
+}
 
 /** The tolerances for one device and model. */
 export class Tolerances {
@@ -78,11 +83,11 @@ export class Tolerances {
 
   /** The tolerance of a quantity against a record of this precision. */
   of(kind: Kind, precision: Precision): Tolerance {
-    if (!this.#float64 || precision === "float32") {
+    if (!this.isExact(precision)) {
       return this.#sharp ? sharp[kind] ?? float32[kind] : float32[kind];
     }
-    if (precision === "float64") return FLOAT64;
-    return float32[kind].measure === "each" ? ROUNDED_EACH : ROUNDED;
+    const each = float32[kind].measure === "each";
+    return exactTolerance(precision, each ? "each" : "relative");
   }
 
   /** Whether a record of this precision is free of float32's noise on this device. */

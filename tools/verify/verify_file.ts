@@ -1,14 +1,19 @@
-/** Checks one recorded file: recognises it and hands it to the checks of its kind. */
+/** Checks one recorded file by the checks of its kind. */
 
 import type { Backend } from "../../lib/backends/backend.ts";
+import {
+  decodeSafetensors,
+  type Safetensors,
+} from "../../lib/formats/safetensors.ts";
 import { passes, Report } from "./comparison.ts";
-import { checkNetwork } from "./network.ts";
-import { NotUnderstoodError } from "./not_understood.ts";
-import { Recording } from "./recording.ts";
+import { checkConstants } from "./constants.ts";
+import { convert } from "./convert.ts";
+import { checkModel } from "./model.ts";
+import { NotUnderstoodError, Recording } from "./recording.ts";
 import { checkRotation } from "./rotation.ts";
 import { checkSampling } from "./sampling.ts";
 
-/** What came of a file. */
+/** The verdict on a file. */
 export interface Outcome {
   readonly report: Report;
   /** What about the file could not be judged; absent if all could. */
@@ -17,17 +22,24 @@ export interface Outcome {
   readonly passed: boolean;
 }
 
-/** Checks everything in a file of the format in tests/golden/README.md. */
+/** Checks everything in a recording (tools/record/README.md), or in a file that `convert.ts` makes one or more of. */
 export async function verifyFile(
   bytes: Uint8Array,
   backend: Backend,
 ): Promise<Outcome> {
   const report = new Report();
   try {
-    const recording = new Recording(bytes);
-    await checkByModel(recording, report, backend);
-    remarkUncompared(recording, report);
-    requireEverySeen(recording);
+    for (const file of recordingsOf(bytes, report)) {
+      const recording = new Recording(file);
+      await checkByKind(recording, report, backend);
+      const [unread, ...others] = recording.unread;
+      if (unread !== undefined) {
+        const more = others.length === 0 ? "" : ` (nor ${others.length} more)`;
+        throw new NotUnderstoodError(
+          `${unread} is not one that can be checked here${more}`,
+        );
+      }
+    }
     if (report.checks.length === 0) {
       throw new NotUnderstoodError("it holds nothing to compare");
     }
@@ -38,47 +50,38 @@ export async function verifyFile(
   return { report, passed: report.checks.every(passes) };
 }
 
-async function checkByModel(
+function recordingsOf(bytes: Uint8Array, report: Report): Safetensors[] {
+  let file: Safetensors;
+  try {
+    file = decodeSafetensors(bytes);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new NotUnderstoodError(error.message);
+  }
+  // The older format does not name itself.
+  return file.metadata["format"] === undefined ? convert(file, report) : [file];
+}
+
+async function checkByKind(
   recording: Recording,
   report: Report,
   backend: Backend,
 ): Promise<void> {
-  const model = recording.text("model");
-  switch (model) {
-    case "seed":
-    case "nanogpt":
-    case "own":
-      return await checkNetwork(recording, report, { family: model, backend });
-    case "equation":
+  const kind = recording.text("kind");
+  switch (kind) {
+    case "model":
+      return await checkModel(recording, report, backend);
+    case "rotation":
       return await checkRotation(recording, report, backend);
-    case "definition":
+    case "sampler":
       return checkSampling(recording, report);
+    case "constants":
+      return checkConstants(recording, report);
     default:
       throw new NotUnderstoodError(
-        model === undefined
-          ? "metadata model is missing"
-          : `metadata model is ${
-            JSON.stringify(model)
-          }, known are seed, nanogpt, own, equation, definition`,
+        `metadata kind is ${
+          JSON.stringify(kind)
+        }, not model, rotation, sampler or constants`,
       );
   }
-}
-
-function remarkUncompared(recording: Recording, report: Report): void {
-  const reasons = Map.groupBy(recording.uncompared, ({ reason }) => reason);
-  for (const [reason, facts] of reasons) {
-    report.remark(
-      `metadata ${facts.map(({ key }) => key).join(", ")}: ${reason}`,
-    );
-  }
-}
-
-/** Refuses a file with tensors that no check asked for. */
-function requireEverySeen({ unseen }: Recording): void {
-  const [name, ...others] = unseen;
-  if (name === undefined) return;
-  const more = others.length === 0 ? "" : ` (nor ${others.length} more)`;
-  throw new NotUnderstoodError(
-    `tensor ${name} is not one that can be checked here${more}`,
-  );
 }

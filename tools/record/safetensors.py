@@ -1,0 +1,26 @@
+"""Writes safetensors files: the same arrays and metadata give the same bytes."""
+
+import json
+import struct
+
+import numpy as np
+
+DTYPES = {"float64": "F64", "float32": "F32", "int32": "I32"}
+
+
+def save(path, tensors, metadata):
+    """Writes arrays by name and strings by name; wide elements come first, so that each array is aligned."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    names = sorted(arrays, key=lambda name: -arrays[name].itemsize)
+    header, offset = {"__metadata__": metadata}, 0
+    for name in names:
+        array = arrays[name]
+        end = offset + array.nbytes
+        header[name] = {"dtype": DTYPES[str(array.dtype)], "shape": list(array.shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in names:
+            file.write(arrays[name].tobytes())
