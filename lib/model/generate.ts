@@ -59,7 +59,13 @@ export async function* generateBatch(
   checkGeneration(model, prompts, options);
   const rows = prompts.length;
   const histories = prompts.map((prompt) => Array.from(prompt));
-  const context = new Context(model, rows, options.onSlide);
+  const promptLength = Math.max(...prompts.map(({ length }) => length));
+  const sizes = { rows, promptLength, maxNewTokens };
+  // Not in the middle of a text, when its window slides for the first time.
+  const plans = generationPlans(model.config, sizes);
+  internalsOf(model).checkRoom("generate", [...plans.values()]);
+  const { onSlide } = options;
+  const context = new Context(model, { rows, plans, onSlide });
   try {
     for (let step = 0; step < maxNewTokens && !signal?.aborted; step++) {
       await breathe();
@@ -173,11 +179,11 @@ export interface GenerationSizes {
   readonly maxNewTokens: number;
 }
 
-/** Returns the plans that a generation may run: one for each padded length of what it encodes at a time. */
+/** Returns the plans that a generation may run, by the padded length T of what it encodes at a time. */
 export function generationPlans(
   config: ModelConfig,
   { rows: B, promptLength, maxNewTokens }: GenerationSizes,
-): Plan[] {
+): Map<number, Plan> {
   const { blockSize } = config;
   const first = Math.min(promptLength, blockSize);
   const last = promptLength + maxNewTokens - 1;
@@ -190,7 +196,9 @@ export function generationPlans(
     if (last > blockSize) lengths.push(halfOf(blockSize));
   }
   const padded = lengths.map((length) => paddedLength(length, blockSize));
-  return [...new Set(padded)].map((T) => cachedPlan(config, { B, T }));
+  return new Map(
+    [...new Set(padded)].map((T) => [T, cachedPlan(config, { B, T })]),
+  );
 }
 
 /** Returns one of few lengths, so that each is compiled once. */
@@ -209,6 +217,8 @@ function halfOf(blockSize: number): number {
 class Context {
   readonly #model: Model;
   readonly #rows: number;
+  /** By padded length. */
+  readonly #plans: ReadonlyMap<number, Plan>;
   readonly #onSlide: GenerateOptions["onSlide"];
   readonly #stores: Stores;
   /** Those of the stores that are the model's own. */
@@ -217,13 +227,14 @@ class Context {
   /** For each row, where in its history the window begins, and how many tokens of it are cached. */
   readonly #window: { begin: number; cached: number }[];
 
-  constructor(
-    model: Model,
-    rows: number,
-    onSlide: GenerateOptions["onSlide"],
-  ) {
+  constructor(model: Model, { rows, plans, onSlide }: {
+    readonly rows: number;
+    readonly plans: ReadonlyMap<number, Plan>;
+    readonly onSlide: GenerateOptions["onSlide"];
+  }) {
     this.#model = model;
     this.#rows = rows;
+    this.#plans = plans;
     this.#onSlide = onSlide;
     this.#stores = new Map(internalsOf(model).stores);
     this.#shared = new Set(this.#stores.values());
@@ -270,8 +281,7 @@ class Context {
   async #program(T: number): Promise<Program> {
     let program = this.#programs.get(T);
     if (program === undefined) {
-      const { config } = this.#model;
-      const plan = cachedPlan(config, { B: this.#rows, T });
+      const plan = this.#plans.get(T)!;
       program = await internalsOf(this.#model).bind(plan, this.#stores);
       this.#programs.set(T, program);
     }

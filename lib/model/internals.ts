@@ -82,6 +82,23 @@ export class ModelInternals {
     }
   }
 
+  /**
+   * Refuses plans that do not fit all at once, with what the model keeps compiled freed for them, if need be.
+   *
+   * @param action what they are for, e.g. `train`
+   * @throws {OutOfMemoryError} with all that they take, and all that there is for them
+   * @throws {RangeError} if the device cannot run one of them, however much memory there is
+   */
+  checkRoom(action: string, plans: readonly Plan[]): void {
+    const { executor, stores } = this;
+    const missing = () => executor.measure(plans, stores);
+    const isEnough = () => missing() <= (executor.room ?? Infinity);
+    if (isEnough() || (this.freeIdle() && isEnough())) return;
+    const needed = executor.measure(plans);
+    const room = executor.room! + needed - missing();
+    throw new OutOfMemoryError(action, { needed, room });
+  }
+
   /** Frees the programs that nobody uses at present; returns whether there were any. */
   freeIdle(): boolean {
     return [this.evaluations, this.trainings]

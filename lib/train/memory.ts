@@ -1,6 +1,5 @@
 /** How much of a device's memory a model and its training take, known before any of it is taken. */
 
-import { OutOfMemoryError } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
 import type { TrainConfig } from "../config/train.ts";
 import type { Dataset } from "../text/dataset.ts";
@@ -35,33 +34,8 @@ export function trainingPlans(
   return [
     stepPlan(model, train, shape),
     evaluationPlan(model, shape),
-    ...(sample ? generationPlans(model, { rows: 1, ...sample }) : []),
+    ...(sample ? generationPlans(model, { rows: 1, ...sample }).values() : []),
   ];
-}
-
-/** What plans take, and what there is for them. */
-export interface Lack {
-  readonly needed: number;
-  readonly room: number;
-}
-
-/**
- * Returns what a model lacks to have all plans compiled at once; undefined if nothing, or if the device does not say.
- *
- * @throws {RangeError} if the device cannot run one of them, however much memory there is
- */
-export function lackOf(model: Model, plans: readonly Plan[]): Lack | undefined {
-  const internals = internalsOf(model);
-  const { executor, stores } = internals;
-  const lack = () => {
-    const missing = executor.measure(plans, stores);
-    const { room } = executor;
-    if (room === undefined || missing <= room) return undefined;
-    const needed = executor.measure(plans);
-    return { needed, room: room + needed - missing };
-  };
-  const first = lack();
-  return first && internals.freeIdle() ? lack() : first;
 }
 
 /**
@@ -86,9 +60,7 @@ export function checkMemory(
       maxNewTokens: sample.maxNewTokens ?? MAX_NEW_TOKENS,
     },
   });
-  const lack = lackOf(model, plans);
-  if (lack === undefined) return;
   const { batchSize } = train;
   const action = `train with batchSize ${batchSize} and blockSize ${blockSize}`;
-  throw new OutOfMemoryError(action, lack);
+  internalsOf(model).checkRoom(action, plans);
 }

@@ -246,3 +246,37 @@ Deno.test("A model that does not fit is refused before its weights are drawn", a
   assertEquals([error.needed > 19e9, error.room], [true, backend.room]);
   assertEquals(backend.allocatedBytes, 0);
 });
+
+Deno.test("A text that will outgrow its window has the memory for that, or is refused before it begins", async () => {
+  const sizes = {
+    vocabSize: 7,
+    blockSize: 512,
+    nLayer: 1,
+    nHead: 1,
+    nEmbd: 64,
+  };
+  /** The tokens that came, and whether memory was what lacked. */
+  const generate = async (pages: number, maxNewTokens: number) => {
+    await using backend = await openWasm({ threads: 1, pages });
+    await using model = await Model.create(sizes, { backend });
+    let count = 0;
+    try {
+      for await (const _ of model.generate([1], { maxNewTokens })) count++;
+      return { count, lacks: false };
+    } catch (error) {
+      assertEquals((error as Error).name, "OutOfMemoryError");
+      return { count, lacks: true };
+    }
+  };
+  const enough = async (maxNewTokens: number) => {
+    for (let pages = 16;; pages++) {
+      const { count, lacks } = await generate(pages, maxNewTokens);
+      assertEquals(count, lacks ? 0 : maxNewTokens);
+      if (!lacks) return pages;
+    }
+  };
+  // Up to 512 tokens are decoded one by one; with 514 half of the window, 256, is encoded anew.
+  const [short, long] = [await enough(2), await enough(514)];
+  assertGreater(long, short);
+  assertEquals(await enough(512), short);
+});

@@ -10,7 +10,8 @@ import type { TrainConfig } from "../../config/train.ts";
 import { generationPlans, MAX_NEW_TOKENS } from "../../model/generate.ts";
 import type { Plan } from "../../graph/plan.ts";
 import type { Model } from "../../model/model.ts";
-import { lackOf, trainingPlans } from "../../train/memory.ts";
+import { trainingPlans } from "../../train/memory.ts";
+import { internalsOf } from "../../model/internals.ts";
 import { CommandError, withFlagNames } from "../command/errors.ts";
 import { program } from "../command/program.ts";
 import type { TrainingSetup } from "./training_setup.ts";
@@ -56,13 +57,15 @@ export function memoryOn(
     }
   };
   const { kind, description, room = null } = backend;
-  const sizes = { rows: 1, promptLength: model.blockSize };
-  const maxNewTokens = MAX_NEW_TOKENS;
+  const generation = generationPlans(model, {
+    ...{ rows: 1, promptLength: model.blockSize },
+    maxNewTokens: MAX_NEW_TOKENS,
+  });
   return {
     device: { kind, description },
     free: room,
     training: measure(plansOfTraining(model, train)),
-    generating: measure(generationPlans(model, { ...sizes, maxNewTokens })),
+    generating: measure([...generation.values()]),
   };
 }
 
@@ -120,9 +123,9 @@ function smallerBatch(
 
 function fits(model: Model, plans: readonly Plan[]): boolean {
   try {
-    return lackOf(model, plans) === undefined;
+    internalsOf(model).checkRoom("train", plans);
+    return true;
   } catch (error) {
-    // Something in it is longer than the device can address at a time.
     if (error instanceof RangeError) return false;
     throw error;
   }
