@@ -17,6 +17,7 @@ import { generateText } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import { checkMemory } from "./memory.ts";
 import { MetricsReader, NonFiniteError } from "./metrics.ts";
+import { skippingNonFinite } from "./skips.ts";
 import { SplitLossMeter } from "./split_losses.ts";
 import { TrainStep } from "./step.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -34,17 +35,9 @@ import type {
   TrainEvent,
   UpdateEvent,
 } from "./events.ts";
+import { Timetable } from "./timetable.ts";
 import { updateRatios } from "./update_ratio.ts";
 import { internalsOf } from "../model/internals.ts";
-
-/** Steps on end that may be left out for not being finite. */
-const MOST_SKIPS = 10;
-
-/** The largest share of a run's time that is left for the last evaluation. */
-const CLOSING = 0.25;
-
-/** How long after the deadline an evaluation or a sample may still take, in milliseconds. */
-const GRACE_MS = 1000;
 
 /**
  * Trains a model on a dataset.
@@ -76,18 +69,10 @@ export class Trainer {
   readonly #extras: TrainerExtras;
   readonly #meter: SplitLossMeter;
   readonly #trainStep: TrainStep;
-  /** When the run began and when it has to be over, on the clock of `performance.now()`. */
-  #begun = 0;
-  #deadline = Infinity;
-  /** Milliseconds that the last checkpoint took, and an evaluation's batch should take. */
-  #savingMs = 0;
-  #batchMs = 0;
-  /** Whether the run ends without an evaluation. */
-  #pausing = false;
+  #timetable = new Timetable(0, Infinity);
   #step = 0;
-  /** Whether what is due at this step may not have been told. */
-  #restored = false;
-  #stopping = false;
+  /** How the run is to end at the next step. */
+  #stopping: { readonly evaluate: boolean } | undefined;
   /** The step of the last checkpoint, evaluation and sample. */
   #savedAt = -1;
   #evaluatedAt = -1;
@@ -138,8 +123,7 @@ export class Trainer {
   stop(
     { evaluate = true }: { readonly evaluate?: boolean | undefined } = {},
   ): void {
-    this.#stopping = true;
-    this.#pausing = !evaluate;
+    this.#stopping = { evaluate };
   }
 
   /**
@@ -163,89 +147,71 @@ export class Trainer {
       readonly deadline?: number | undefined;
     } = {},
   ): AsyncGenerator<TrainEvent, void> {
-    this.#begun = performance.now();
-    this.#deadline = deadline;
-    this.#stopping = false;
-    this.#pausing = false;
-    for (let skips: NonFiniteError[] = [];;) {
-      try {
-        yield* this.#steps(signal);
-        break;
-      } catch (error) {
-        if (!(error instanceof NonFiniteError)) throw error;
-        const onEnd = error.step - 1 === skips.at(-1)?.step;
-        skips = onEnd ? [...skips, error] : [error];
-        const { onNonFinite = "stop" } = this.#extras;
-        if (onNonFinite === "stop" || skips.length === MOST_SKIPS) throw error;
-        // The step counts, and changed nothing.
-        const { step, message } = error;
-        this.#step = step;
-        yield { event: "skip", step, message };
-        if (this.#isDue()) yield* this.#pause(signal);
-      }
-    }
+    const begun = performance.now();
+    this.#timetable = new Timetable(begun, deadline);
+    this.#stopping = undefined;
+    yield* this.#extras.onNonFinite === "skip"
+      ? skippingNonFinite(() => this.#loop(signal), (step) => this.#step = step)
+      : this.#loop(signal);
     const { maxSteps } = this.config;
     const reason = this.#step >= maxSteps
       ? "done"
       : signal?.aborted
       ? "aborted"
       : "stopped";
-    if (reason !== "done" && this.#savedAt !== this.#step) yield* this.#keep();
-    this.#stopping = reason === "stopped"; // also at the deadline
-    if (this.#stopping) yield* this.#look(signal);
-    const seconds = (performance.now() - this.#begun) / 1000;
+    const seconds = (performance.now() - begun) / 1000;
     yield { event: "end", step: this.#step, reason, seconds };
   }
 
-  /** Steps until the run is over. */
-  async *#steps(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
+  /** What is due, then a step, until the run is over. */
+  async *#loop(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     await this.#trainStep.prepare();
     this.#store("loss").write([0]);
-    if (this.#restored) yield* this.#look(signal);
     const metrics = await this.#trainStep.use(({ program }) =>
       new MetricsReader(program, this.config, this.#step)
     );
-    while (!this.#isOver(signal) && !this.#isLate(metrics)) {
-      const before = await this.#evaluatedWeights();
-      if (before !== undefined) metrics.resume();
-      const isOver = () =>
-        signal?.aborted === true || performance.now() > this.#deadline;
-      const lastMs = metrics.msPerStep;
-      const isTaken = await this.#trainStep.take(this.#step, {
-        isOver,
-        lastMs,
-      });
-      if (!isTaken) break;
-      this.#step++;
-      yield* await metrics.submitted();
-      // A third of the work of a micro-batch.
-      this.#batchMs = metrics.msPerStep / 3 / this.config.gradAccumulation;
-      await this.#check(metrics);
-      if (before !== undefined || this.#isDue()) {
-        yield* await metrics.drain();
-        await this.#check(metrics);
-        if (before !== undefined) yield await this.#update(before);
-        yield* this.#pause(signal);
+    while (true) {
+      let before: Numbers | undefined;
+      const isOver = this.#isOver(signal, metrics);
+      if (isOver || this.#isDue()) {
+        yield* this.#finished(metrics);
+        yield* this.#due(isOver, signal);
+        if (isOver) return;
+        if (this.#isOver(signal, metrics)) continue; // the consumer stopped it
+        before = await this.#evaluatedWeights();
         metrics.resume();
       }
+      if (!await this.#take(signal, metrics)) continue;
+      this.#step++;
+      yield* await metrics.submitted();
+      this.#timetable.measured(metrics, this.config);
+      await this.#check(metrics);
+      if (before !== undefined) {
+        yield* this.#finished(metrics);
+        yield await this.#update(before); // before the step's checkpoint, so a resumed run keeps it
+      }
     }
+  }
+
+  #isOver(signal: AbortSignal | undefined, metrics: MetricsReader): boolean {
+    return this.#step >= this.config.maxSteps ||
+      this.#stopping !== undefined || signal?.aborted === true ||
+      this.#timetable.isLate(metrics, this.#meter);
+  }
+
+  /** Queues a step; false if the run was over before it changed a weight. */
+  #take(
+    signal: AbortSignal | undefined,
+    { msPerStep: lastMs }: MetricsReader,
+  ): Promise<boolean> {
+    const isOver = () => signal?.aborted === true || this.#timetable.isOver;
+    return this.#trainStep.take(this.#step, { isOver, lastMs });
+  }
+
+  /** The steps that the device had yet to finish. */
+  async *#finished(metrics: MetricsReader): AsyncGenerator<TrainEvent> {
     yield* await metrics.drain();
     await this.#check(metrics);
-  }
-
-  #isOver(signal: AbortSignal | undefined): boolean {
-    return this.#step >= this.config.maxSteps || this.#stopping ||
-      signal?.aborted === true;
-  }
-
-  /** Whether another step would end after the deadline, or leave too little time for what comes last. */
-  #isLate(metrics: MetricsReader): boolean {
-    const now = performance.now();
-    const evaluation = this.#meter.expectedMs(this.#batchMs);
-    const last = this.#savingMs +
-      Math.min(evaluation, CLOSING * (this.#deadline - this.#begun));
-    const next = now + metrics.msToNextStep;
-    return next > this.#deadline || next + last > this.#deadline + GRACE_MS;
   }
 
   /** Throws if a step failed; `step` is then that of the weights, which the device has left alone since. */
@@ -263,75 +229,54 @@ export class Trainer {
     }
   }
 
-  /** The weights, if they are those of an evaluation: the next step's update is measured against them. */
-  async #evaluatedWeights(): Promise<Numbers | undefined> {
-    return this.#step > 0 && this.#isMultiple(this.config.evalInterval)
-      ? await this.#store("params").read()
-      : undefined;
-  }
-
-  /** Emitted before that step's checkpoint, so a resumed run keeps it. */
-  async #update(before: Numbers): Promise<UpdateEvent> {
-    const after = await this.#store("params").read();
-    const ratios = updateRatios(internalsOf(this.#model).layout, {
-      before,
-      after,
-    });
-    return { event: "update", step: this.#step, ratios };
-  }
-
-  /** Whether the step just submitted is one to stop and look at. */
+  /** Whether this step is one after which something may be due. */
   #isDue(): boolean {
-    const { maxSteps, evalInterval, sampleInterval, checkpointInterval } =
-      this.config;
-    return this.#step === maxSteps ||
-      [evalInterval, sampleInterval, checkpointInterval].some((interval) =>
-        this.#isMultiple(interval)
-      );
+    const { evalInterval, sampleInterval, checkpointInterval } = this.config;
+    return [evalInterval, sampleInterval, checkpointInterval].some((interval) =>
+      this.#isMultiple(interval)
+    );
   }
 
   #isMultiple(interval: number): boolean {
-    return interval > 0 && this.#step % interval === 0;
+    return interval > 0 && this.#step > 0 && this.#step % interval === 0;
   }
 
-  async *#pause(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
-    const { maxSteps, checkpointInterval } = this.config;
+  /** The checkpoint, the evaluation and the sample that are due, or that end a run. */
+  async *#due(
+    isOver: boolean,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<TrainEvent> {
+    const { checkpointInterval, evalInterval, sampleInterval } = this.config;
+    const isDue = (interval: number, doneAt: number) =>
+      doneAt !== this.#step && (isOver || this.#isMultiple(interval));
     // What can be lost comes first.
-    if (this.#step === maxSteps || this.#isMultiple(checkpointInterval)) {
-      yield* this.#keep();
-    }
-    yield* this.#look(signal);
-  }
-
-  /** The evaluation and the sample that are due. */
-  async *#look(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
-    this.#restored = this.#pausing;
-    if (this.#pausing) return;
-    const { maxSteps, evalInterval, sampleInterval } = this.config;
-    const isLast = () => this.#step === maxSteps || this.#stopping;
-    if (
-      this.#evaluatedAt !== this.#step &&
-      (isLast() || this.#isMultiple(evalInterval))
-    ) {
+    if (isDue(checkpointInterval, this.#savedAt)) yield* this.#checkpoint();
+    if (this.#stopping?.evaluate === false || signal?.aborted) return;
+    if (isDue(evalInterval, this.#evaluatedAt)) {
       const evaluated = await this.#evaluate(signal);
       if (evaluated !== undefined) yield evaluated;
     }
     const { sample } = this.#extras;
     const { tokenizer } = this.#model;
-    if (
-      sample && tokenizer && !signal?.aborted &&
-      performance.now() < this.#deadline + GRACE_MS &&
-      this.#sampledAt !== this.#step &&
-      (isLast() || this.#isMultiple(sampleInterval))
-    ) {
+    if (sample && tokenizer && isDue(sampleInterval, this.#sampledAt)) {
+      if (this.#timetable.isPastGrace) return;
       yield await this.#sample({ tokenizer, sample, signal });
     }
+  }
+
+  /** The checkpoint of this step; what the consumer does with it counts as its time. */
+  async *#checkpoint(): AsyncGenerator<CheckpointEvent> {
+    const begun = performance.now();
+    const bytes = await this.save();
+    const step = this.#savedAt = this.#step;
+    yield { event: "checkpoint", step, bytes };
+    this.#timetable.savingMs = performance.now() - begun;
   }
 
   async #evaluate(
     signal: AbortSignal | undefined,
   ): Promise<EvalEvent | undefined> {
-    const [until, guess] = [this.#deadline + GRACE_MS, this.#batchMs];
+    const { graceEnd: until, batchMs: guess } = this.#timetable;
     try {
       const losses = await this.#meter.measure({ signal, until, guess });
       if (losses === undefined) return undefined;
@@ -355,19 +300,24 @@ export class Trainer {
     let text = "";
     for await (const piece of pieces) {
       text += piece;
-      if (performance.now() > this.#deadline + GRACE_MS) break;
+      if (this.#timetable.isPastGrace) break;
     }
     const step = this.#sampledAt = this.#step;
     return { event: "sample", step, prompt, text };
   }
 
-  /** The checkpoint of this step; what the consumer does with it counts as its time. */
-  async *#keep(): AsyncGenerator<CheckpointEvent> {
-    const begun = performance.now();
-    const bytes = await this.save();
-    const step = this.#savedAt = this.#step;
-    yield { event: "checkpoint", step, bytes };
-    this.#savingMs = performance.now() - begun;
+  /** The weights, if they are those of an evaluation: the next step's update is measured against them. */
+  async #evaluatedWeights(): Promise<Numbers | undefined> {
+    return this.#isMultiple(this.config.evalInterval)
+      ? await this.#store("params").read()
+      : undefined;
+  }
+
+  async #update(before: Numbers): Promise<UpdateEvent> {
+    const after = await this.#store("params").read();
+    const { layout } = internalsOf(this.#model);
+    const ratios = updateRatios(layout, { before, after });
+    return { event: "update", step: this.#step, ratios };
   }
 
   /**
@@ -394,8 +344,7 @@ export class Trainer {
     await this.#trainStep.prepare();
     for (const [name, values] of stores) this.#store(name).write(values);
     this.#model.tokenizer ??= checkpoint.tokenizer;
-    this.#step = step;
-    this.#restored = step > 0;
+    this.#step = this.#savedAt = step;
   }
 
   #store(name: string): DeviceBuffer {
