@@ -2,8 +2,7 @@
  * The kernel vocabulary: every name that a plan may dispatch, with what it
  * computes. A backend is an implementation of exactly these.
  *
- * Operands come in the order outputs, inputs; dims are fixed when a plan is
- * compiled. All arrays are dense and row-major, `f32` unless marked `i32`
+ * Dims are fixed when a plan is compiled. All arrays are dense and row-major, `f32` unless marked `i32`
  * (the reference backend computes the `f32` ones in float64).
  *
  * Letters: B rows of the batch, T positions, C channels (nEmbd), NH query heads,
@@ -18,7 +17,7 @@
  * timing: the same inputs give the same bits.
  */
 
-/** Which activation. See {@linkcode KernelDims.activation}. */
+/** Which activation. See {@linkcode signatures.activation}. */
 export type Activation = "geluTanh" | "gelu" | "relu" | "relu2";
 
 /** What attention does with keys in the query's future. */
@@ -50,21 +49,14 @@ export interface AttentionDropoutDims extends AttentionDims {
   /**
    * 0: none, and there is no `key` operand. Otherwise probability (b,h,i,j) is kept, and
    * divided by 1 - rate, where the random bits at index ((b·NH + h)·T + i)·T + j say so;
-   * see {@linkcode KernelDims.dropout}. `lse` and the softmax's own sum see no dropout.
+   * see {@linkcode signatures.dropout}. `lse` and the softmax's own sum see no dropout.
    */
   readonly dropout: number;
   readonly site: number;
 }
 
-/** The dims of each kernel, by name. */
+/** The dims of each kernel, by name. {@linkcode signatures} says what they mean. */
 export interface KernelDims {
-  /**
-   * outputs x[B,T,C]; inputs tokens i32[B,T], wte[V,C], with `positions` then table[L,C],
-   * with `start` then start i32[B].
-   *
-   * x[b,t] = wte[tokens[b,t]] (+ table[t + start[b]]); start is 0 where absent.
-   * Tokens are in [0, V). t + start[b] of a padding row may reach past L: clamp to L - 1.
-   */
   embedding: {
     readonly B: number;
     readonly T: number;
@@ -74,29 +66,17 @@ export interface KernelDims {
     readonly positions: boolean;
     readonly start: boolean;
   };
-  /** outputs dwte[V,C]; inputs dx[rows,C], tokens i32[rows]. dwte[v] += sum of dx over the rows with token v. */
   embeddingBackward: {
     readonly rows: number;
     readonly C: number;
     readonly V: number;
   };
-  /** outputs dtable[L,C]; inputs dx[B,T,C]. dtable[t] += sum over b of dx[b,t], t < T <= L. */
   positionBackward: {
     readonly B: number;
     readonly T: number;
     readonly C: number;
     readonly L: number;
   };
-  /**
-   * outputs y[M,N]; inputs a, b, with `bias` then bias[N], with `residual` then residual[M,N].
-   *
-   * `nt`: y = a[M,K] · b[N,K]ᵀ + bias (a linear map's output)
-   * `nn`: y = a[M,K] · b[K,N] (the gradient of its input)
-   * `tn`: y = a[K,M]ᵀ · b[K,N] (the gradient of its weight; few outputs, long K)
-   *
-   * With residual, y = … + residual (a linear map on the residual stream). With accumulate, y += …
-   * Never both.
-   */
   matmul: {
     readonly form: "nt" | "nn" | "tn";
     readonly M: number;
@@ -106,15 +86,7 @@ export interface KernelDims {
     readonly residual: boolean;
     readonly accumulate: boolean;
   };
-  /** outputs db[N]; inputs dy[rows,N]. db += sum over rows. */
   columnSum: { readonly rows: number; readonly N: number };
-  /**
-   * outputs y[rows,C], stats[rows,2]; inputs x[rows,C], weight[C], with `bias` then bias[C].
-   *
-   * layernorm: y = (x - mean) / sqrt(var + eps) · weight + bias, var biased (arXiv 1607.06450);
-   * rmsnorm: y = x / sqrt(mean(x²) + eps) · weight (arXiv 1910.07467).
-   * stats: the mean (0 for rmsnorm) and the reciprocal root.
-   */
   norm: {
     readonly kind: "layernorm" | "rmsnorm";
     readonly rows: number;
@@ -122,42 +94,23 @@ export interface KernelDims {
     readonly eps: number;
     readonly bias: boolean;
   };
-  /** outputs dx[rows,C]; inputs dy[rows,C], x[rows,C], weight[C], stats[rows,2]. */
   normBackward: {
     readonly kind: "layernorm" | "rmsnorm";
     readonly rows: number;
     readonly C: number;
     readonly accumulate: boolean;
   };
-  /** outputs dweight[C], with `bias` then dbias[C]; inputs dy[rows,C], x[rows,C], stats[rows,2]. Accumulates. */
   normBackwardWeights: {
     readonly rows: number;
     readonly C: number;
     readonly bias: boolean;
   };
-  /**
-   * outputs y[n]; inputs x[n]. geluTanh: 0.5x(1 + tanh(sqrt(2/π)(x + 0.044715x³))),
-   * gelu: x·Φ(x) by erf (both arXiv 1606.08415); relu: max(x,0); relu2: max(x,0)².
-   */
   activation: { readonly kind: Activation; readonly n: number };
-  /** outputs dx[n]; inputs dy[n], x[n]. */
   activationBackward: { readonly kind: Activation; readonly n: number };
-  /** outputs y[n]; inputs gate[n], x[n]. y = silu(gate) · x (arXiv 2002.05202). */
   swiglu: { readonly n: number };
-  /** outputs dgate[n], dx[n]; inputs dy[n], gate[n], x[n]. */
   swigluBackward: { readonly n: number };
-  /** outputs y[rows,QKV]; inputs qkv[rows,QKV]. Each query and key head divided by sqrt(mean of its squares + eps); values copied. */
   qkNorm: QkNormDims;
-  /** outputs dqkv[rows,QKV]; inputs dy[rows,QKV], qkv[rows,QKV] (what qkNorm read). */
   qkNormBackward: QkNormDims;
-  /**
-   * outputs y[B,T,QKV]; inputs qkv[B,T,QKV], table[L,HS/2,2] (cosine, sine), with `start` then start i32[B].
-   *
-   * Query and key heads are rotated at position t + start[b] (clamped to L - 1), values copied (RoFormer,
-   * arXiv 2104.09864, eq. 34): (x, y) → (x cos − y sin, y cos + x sin), pair i turning by angle table[position,i].
-   * interleaved: pair i is dims (2i, 2i+1); otherwise (i, i + HS/2). With `inverse` sin changes its sign: that
-   * is the gradient. HS is even.
-   */
   rope: {
     readonly B: number;
     readonly T: number;
@@ -169,63 +122,20 @@ export interface KernelDims {
     readonly inverse: boolean;
     readonly start: boolean;
   };
-  /**
-   * outputs y[B,T,NH·HS], lse[B,NH,T]; inputs qkv[B,T,QKV], with dropout then key i32[4].
-   *
-   * y[b,i,h] = sum over j of p(i,j) · v(j), p = softmax over keys of the (scaled, biased, masked) scores;
-   * lse = the logarithm of the sum of exponentials of those scores. No T×T array is stored.
-   */
   attention: AttentionDropoutDims;
-  /**
-   * outputs dqkv[B,T,QKV] (all of it); inputs dy[B,T,NH·HS], y[B,T,NH·HS], lse[B,NH,T], qkv[B,T,QKV],
-   * with dropout then key i32[4].
-   *
-   * The probabilities are made again from qkv and lse, as exp(score - lse).
-   */
   attentionBackward: AttentionDropoutDims;
-  /**
-   * outputs cache[B,L,2·NKV·HS] (per position: key heads, then value heads);
-   * inputs qkv[B,T,QKV], start i32[B], count i32[B].
-   *
-   * cache[b, start[b] + t] = the keys and values of qkv[b,t], for t < count[b]; the rest stays.
-   */
   cacheAppend: CacheDims;
-  /**
-   * outputs y[B,T,NH·HS]; inputs qkv[B,T,QKV] (queries), cache[B,L,2·NKV·HS], start i32[B], count i32[B].
-   *
-   * Query t of row b stands at position i = start[b] + t. Its keys are the cache's positions j <= i
-   * where `mask` is causal, otherwise j < start[b] + count[b], with scores as in `attention`.
-   * For padding rows (t >= count[b]) y is 0.
-   */
   attentionCached: CacheDims & AttentionDims;
-  /** outputs y[B,C]; inputs x[B,T,C], count i32[B]. y[b] = x[b, count[b] - 1]; 0 where count[b] is 0. */
   selectLast: { readonly B: number; readonly T: number; readonly C: number };
-  /** outputs y[n]; inputs a[n], b[n]. y = a + b. */
   add: { readonly n: number };
-  /** outputs y[n]; inputs x[n]. y = x. */
   copy: { readonly n: number };
-  /**
-   * outputs y[n]; inputs x[n], key i32[4] = (seed, counter, metrics slot, loss slot), seed and counter being unsigned.
-   *
-   * Element i is kept, and divided by 1 - rate, where the first word of
-   * Threefry-2x32-20(key (seed, 3 | site << 8), counter (i, key[1])) is at least
-   * floor(rate · 2^32), as unsigned integers; else it is 0. The gradient is the same kernel on dy.
-   */
   dropout: {
     readonly n: number;
     readonly rate: number;
     readonly site: number;
   };
-  /** outputs y[n]; inputs x[n]. y = cap · tanh(x / cap). */
   softcap: { readonly n: number; readonly cap: number };
-  /** outputs dx[n]; inputs dy[n], y[n]. dx = dy · (1 - (y / cap)²). */
   softcapBackward: { readonly n: number; readonly cap: number };
-  /**
-   * outputs rowLoss[rows], with `gradient` then dlogits[rows,V]; inputs logits[rows,V], targets i32[rows].
-   *
-   * rowLoss = -(1 - s) log p[target] - (s / V) sum over v of log p[v], s the smoothing, in nats;
-   * dlogits = gradientScale · d rowLoss / d logits. Rows with target -1 give 0 for both.
-   */
   crossEntropy: {
     readonly rows: number;
     readonly V: number;
@@ -233,36 +143,18 @@ export interface KernelDims {
     readonly gradient: boolean;
     readonly gradientScale: number;
   };
-  /** outputs total[slots]; inputs rowLoss[rows], key i32[4]. total[key[3]] = (or, with accumulate, +=) scale · sum of rowLoss. */
   lossSum: {
     readonly rows: number;
     readonly scale: number;
     readonly slots: number;
     readonly accumulate: boolean;
   };
-  /** outputs partial[parts]; inputs grads[n]. partial[p] = sum of squares of the p-th of `parts` equal stretches (ceil(n / parts) long). */
   squareSum: { readonly n: number; readonly parts: number };
-  /**
-   * outputs clip[2], metrics[slots,4], loss[1]; inputs partial[parts], key i32[4].
-   *
-   * norm = sqrt(sum of partial). clip[0] = min(1, maxNorm / (norm + 1e-6)), or 1 where maxNorm is 0;
-   * clip[1] = 1 if norm and loss are finite, else 0 (test exponent bits: WGSL may assume no NaN).
-   * metrics[key[2]] = (loss, norm, clip[1], 0). Then loss[0] = 0; or, where clip[1] is 0, loss + sum of partial,
-   * which is not finite: so later steps change nothing either, until the host writes a number.
-   */
   clip: {
     readonly parts: number;
     readonly maxNorm: number;
     readonly slots: number;
   };
-  /**
-   * outputs params[n], grads[n], m[n], v[n]; inputs clip[2], schedule[3] = (learning rate, 1 - beta1^t, 1 - beta2^t).
-   *
-   * AdamW (arXiv 1711.05101): g = clip[0] · grad; decay, for the first `decayed` elements only,
-   * p -= lr · weightDecay · p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g²;
-   * p -= lr · (m / schedule[1]) / (sqrt(v / schedule[2]) + eps). Where clip[1] is 0 p, m and v stay as they are.
-   * In every case grads = 0 afterwards.
-   */
   adamw: {
     readonly n: number;
     readonly decayed: number;
@@ -271,35 +163,21 @@ export interface KernelDims {
     readonly eps: number;
     readonly weightDecay: number;
   };
-  /**
-   * outputs direction[n], grads[n], m[n]; inputs clip[2].
-   *
-   * g = clip[0] · grad; m = momentum · m + g; direction = m, or with `nesterov` g + momentum · m (as PyTorch's SGD).
-   * Where clip[1] is 0 m stays as it is and the direction is 0. In every case grads = 0 afterwards.
-   */
   momentum: {
     readonly n: number;
     readonly momentum: number;
     readonly nesterov: boolean;
   };
-  /** outputs y[n]; inputs x[n], partial[parts]. y = x / (sqrt(sum of partial) + eps): of x's squares, so that y has norm 1. */
   normalize: {
     readonly n: number;
     readonly parts: number;
     readonly eps: number;
   };
-  /** outputs y[n]; inputs a[n], b[n]. y = alpha · a + beta · b. */
   combine: {
     readonly n: number;
     readonly alpha: number;
     readonly beta: number;
   };
-  /**
-   * outputs params[n]; inputs direction[n], clip[2], schedule[3] as in adamw.
-   *
-   * p -= lr · (weightDecay · p, for the first `decayed` elements only, + scale · direction), lr = rate · schedule[0].
-   * Where clip[1] is 0 p stays as it is.
-   */
   descend: {
     readonly n: number;
     readonly decayed: number;
@@ -330,3 +208,188 @@ export interface CacheDims {
 
 /** The name of a kernel. */
 export type KernelName = keyof KernelDims;
+
+/**
+ * What each kernel computes, and its operands: `outputs <- inputs`, each with its shape in the letters above and its
+ * dims. An operand that follows `dim?` is there only if that dim is true, or not 0.
+ *
+ * `key` is (seed, counter, metrics slot, loss slot), seed and counter being unsigned.
+ */
+export const signatures: Readonly<Record<KernelName, string>> = {
+  /**
+   * x[b,t] = wte[tokens[b,t]] (+ table[t + start[b]]); start is 0 where absent.
+   * Tokens are in [0, V). t + start[b] of a padding row may reach past L: clamp to L - 1.
+   */
+  embedding:
+    "x[B,T,C] <- tokens i32[B,T], wte[V,C], positions? table[L,C], start? start i32[B]",
+  /** dwte[v] += sum of dx over the rows with token v. */
+  embeddingBackward: "dwte[V,C] <- dx[rows,C], tokens i32[rows]",
+  /** dtable[t] += sum over b of dx[b,t], t < T <= L. */
+  positionBackward: "dtable[L,C] <- dx[B,T,C]",
+  /**
+   * `nt`: y = a[M,K] · b[N,K]ᵀ + bias (a linear map's output)
+   * `nn`: y = a[M,K] · b[K,N] (the gradient of its input)
+   * `tn`: y = a[K,M]ᵀ · b[K,N] (the gradient of its weight; few outputs, long K)
+   *
+   * With residual, y = … + residual (a linear map on the residual stream). With accumulate, y += …
+   * Never both.
+   */
+  matmul: "y[M,N] <- a[M,K], b[N,K], bias? bias[N], residual? residual[M,N]",
+  /** db += sum over rows. */
+  columnSum: "db[N] <- dy[rows,N]",
+  /**
+   * layernorm: y = (x - mean) / sqrt(var + eps) · weight + bias, var biased (arXiv 1607.06450);
+   * rmsnorm: y = x / sqrt(mean(x²) + eps) · weight (arXiv 1910.07467).
+   * stats: the mean (0 for rmsnorm) and the reciprocal root.
+   */
+  norm: "y[rows,C], stats[rows,2] <- x[rows,C], weight[C], bias? bias[C]",
+  /** The gradient of norm's input. */
+  normBackward: "dx[rows,C] <- dy[rows,C], x[rows,C], weight[C], stats[rows,2]",
+  /** Accumulates. */
+  normBackwardWeights:
+    "dweight[C], bias? dbias[C] <- dy[rows,C], x[rows,C], stats[rows,2]",
+  /**
+   * geluTanh: 0.5x(1 + tanh(sqrt(2/π)(x + 0.044715x³))),
+   * gelu: x·Φ(x) by erf (both arXiv 1606.08415); relu: max(x,0); relu2: max(x,0)².
+   */
+  activation: "y[n] <- x[n]",
+  /** dx = dy times the activation's derivative at x. */
+  activationBackward: "dx[n] <- dy[n], x[n]",
+  /** y = silu(gate) · x (arXiv 2002.05202). */
+  swiglu: "y[n] <- gate[n], x[n]",
+  /** The gradients of both inputs of swiglu. */
+  swigluBackward: "dgate[n], dx[n] <- dy[n], gate[n], x[n]",
+  /** Each query and key head divided by sqrt(mean of its squares + eps); values copied. */
+  qkNorm: "y[rows,QKV] <- qkv[rows,QKV]",
+  /** The gradient of qkNorm; qkv is what qkNorm read. */
+  qkNormBackward: "dqkv[rows,QKV] <- dy[rows,QKV], qkv[rows,QKV]",
+  /**
+   * Query and key heads are rotated at position t + start[b] (clamped to L - 1), values copied (RoFormer,
+   * arXiv 2104.09864, eq. 34): (x, y) → (x cos − y sin, y cos + x sin), pair i turning by angle table[position,i];
+   * a row of the table holds HS/2 pairs (cosine, sine).
+   * interleaved: pair i is dims (2i, 2i+1); otherwise (i, i + HS/2). With `inverse` sin changes its sign: that
+   * is the gradient. HS is even.
+   */
+  rope: "y[B,T,QKV] <- qkv[B,T,QKV], table[L,HS], start? start i32[B]",
+  /**
+   * y[b,i,h] = sum over j of p(i,j) · v(j), p = softmax over keys of the (scaled, biased, masked) scores;
+   * lse = the logarithm of the sum of exponentials of those scores. No T×T array is stored.
+   */
+  attention: "y[B,T,NH·HS], lse[B,NH,T] <- qkv[B,T,QKV], dropout? key i32[4]",
+  /** All of dqkv. The probabilities are made again from qkv and lse, as exp(score - lse). */
+  attentionBackward:
+    "dqkv[B,T,QKV] <- dy[B,T,NH·HS], y[B,T,NH·HS], lse[B,NH,T], qkv[B,T,QKV], dropout? key i32[4]",
+  /**
+   * cache[b, start[b] + t] = the keys and values of qkv[b,t], for t < count[b]; the rest stays.
+   * A position of the cache holds its key heads, then its value heads.
+   */
+  cacheAppend:
+    "cache[B,L,2·NKV·HS] <- qkv[B,T,QKV], start i32[B], count i32[B]",
+  /**
+   * Query t of row b stands at position i = start[b] + t. Its keys are the cache's positions j <= i
+   * where `mask` is causal, otherwise j < start[b] + count[b], with scores as in `attention`.
+   * For padding rows (t >= count[b]) y is 0.
+   */
+  attentionCached:
+    "y[B,T,NH·HS] <- qkv[B,T,QKV], cache[B,L,2·NKV·HS], start i32[B], count i32[B]",
+  /** y[b] = x[b, count[b] - 1]; 0 where count[b] is 0. */
+  selectLast: "y[B,C] <- x[B,T,C], count i32[B]",
+  /** y = a + b. */
+  add: "y[n] <- a[n], b[n]",
+  /** y = x. */
+  copy: "y[n] <- x[n]",
+  /**
+   * Element i is kept, and divided by 1 - rate, where the first word of
+   * Threefry-2x32-20(key (seed, 3 | site << 8), counter (i, key[1])) is at least
+   * floor(rate · 2^32), as unsigned integers; else it is 0. The gradient is the same kernel on dy.
+   */
+  dropout: "y[n] <- x[n], key i32[4]",
+  /** y = cap · tanh(x / cap). */
+  softcap: "y[n] <- x[n]",
+  /** dx = dy · (1 - (y / cap)²). */
+  softcapBackward: "dx[n] <- dy[n], y[n]",
+  /**
+   * rowLoss = -(1 - s) log p[target] - (s / V) sum over v of log p[v], s the smoothing, in nats;
+   * dlogits = gradientScale · d rowLoss / d logits. Rows with target -1 give 0 for both.
+   */
+  crossEntropy:
+    "rowLoss[rows], gradient? dlogits[rows,V] <- logits[rows,V], targets i32[rows]",
+  /** losses[key[3]] = (or, with accumulate, +=) scale · sum of rowLoss. */
+  lossSum: "losses[slots] <- rowLoss[rows], key i32[4]",
+  /** partial[p] = sum of squares of the p-th of `parts` equal stretches (ceil(n / parts) long). */
+  squareSum: "partial[parts] <- grads[n]",
+  /**
+   * norm = sqrt(sum of partial). clip[0] = min(1, maxNorm / (norm + 1e-6)), or 1 where maxNorm is 0;
+   * clip[1] = 1 if norm and loss are finite, else 0 (test exponent bits: WGSL may assume no NaN).
+   * metrics[key[2]] = (loss, norm, clip[1], 0). Then loss[0] = 0; or, where clip[1] is 0, loss + sum of partial,
+   * which is not finite: so later steps change nothing either, until the host writes a number.
+   */
+  clip: "clip[2], metrics[slots,4], loss[1] <- partial[parts], key i32[4]",
+  /**
+   * AdamW (arXiv 1711.05101); schedule = (learning rate, 1 - beta1^t, 1 - beta2^t).
+   * g = clip[0] · grad; decay, for the first `decayed` elements only,
+   * p -= lr · weightDecay · p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g²;
+   * p -= lr · (m / schedule[1]) / (sqrt(v / schedule[2]) + eps). Where clip[1] is 0 p, m and v stay as they are.
+   * In every case grads = 0 afterwards.
+   */
+  adamw: "params[n], grads[n], m[n], v[n] <- clip[2], schedule[3]",
+  /**
+   * g = clip[0] · grad; m = momentum · m + g; direction = m, or with `nesterov` g + momentum · m (as PyTorch's SGD).
+   * Where clip[1] is 0 m stays as it is and the direction is 0. In every case grads = 0 afterwards.
+   */
+  momentum: "direction[n], grads[n], m[n] <- clip[2]",
+  /** y = x / (sqrt(sum of partial) + eps): of x's squares, so that y has norm 1. */
+  normalize: "y[n] <- x[n], partial[parts]",
+  /** y = alpha · a + beta · b. */
+  combine: "y[n] <- a[n], b[n]",
+  /**
+   * p -= lr · (weightDecay · p, for the first `decayed` elements only, + scale · direction), lr = rate · schedule[0];
+   * schedule as in adamw. Where clip[1] is 0 p stays as it is.
+   */
+  descend: "params[n] <- direction[n], clip[2], schedule[3]",
+};
+
+/** One operand of a dispatch. */
+export interface OperandShape {
+  readonly name: string;
+  readonly dtype: "f32" | "i32";
+  /** Number of elements. */
+  readonly length: number;
+}
+
+/** The operands of a dispatch, in the order of its kernel's signature. */
+export interface OperandShapes {
+  readonly outputs: readonly OperandShape[];
+  readonly inputs: readonly OperandShape[];
+}
+
+/** Returns the operands that a kernel's signature gives it with these dims. */
+export function operandShapes<Name extends KernelName>(
+  kernel: Name,
+  dims: KernelDims[Name],
+): OperandShapes {
+  const { NH, NKV, HS } = dims as Partial<AttentionDims>;
+  const sizes = { ...dims, QKV: (NH! + 2 * NKV!) * HS! };
+  const [outputs, inputs] = signatures[kernel].split(" <- ").map((side) =>
+    side.split(", ").flatMap((text) =>
+      shapeOf(text, sizes as Readonly<Record<string, number>>)
+    )
+  );
+  return { outputs: outputs!, inputs: inputs! };
+}
+
+/** The operand written as `text`, or none where its condition does not hold. */
+function shapeOf(
+  text: string,
+  sizes: Readonly<Record<string, number>>,
+): OperandShape[] {
+  const [, condition, name, i32, shape] = text.match(
+    /^(?:(\w+)\? )?(\w+)( i32)?\[(.+)\]$/,
+  )!;
+  if (condition && !sizes[condition]) return [];
+  const length = shape!.split(/[,·]/).reduce(
+    (product, size) => product * (sizes[size] ?? Number(size)),
+    1,
+  );
+  return [{ name: name!, dtype: i32 ? "i32" : "f32", length }];
+}

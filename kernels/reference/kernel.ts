@@ -14,7 +14,7 @@ export type I32 = Int32Array;
 
 /**
  * One kernel. Each declares its operands as tuples; `never` lets functions with
- * different tuples stand in one table. `operands.ts` has checked count, dtype and
+ * different tuples stand in one table. `checkPlan` has checked count, dtype and
  * length of what is passed before a kernel runs.
  */
 export type ReferenceKernel<Name extends KernelName> = (

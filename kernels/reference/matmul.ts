@@ -1,4 +1,4 @@
-/** Reference kernels of linear maps: the product of two matrices, and the sum over rows that is a bias's gradient. */
+/** The reference kernel of linear maps: the product of two matrices. */
 
 import type { KernelDims } from "../vocabulary.ts";
 import type { F64 } from "./kernel.ts";
@@ -23,17 +23,6 @@ export function matmul(
     }
     if (bias) addTo(row, bias);
     if (residual) addTo(row, residual.subarray(m * N, (m + 1) * N));
-  }
-}
-
-/** db[n] += Σ over rows of dy[row,n]. */
-export function columnSum(
-  [db]: readonly [F64],
-  [dy]: readonly [F64],
-  { rows, N }: KernelDims["columnSum"],
-): void {
-  for (let row = 0; row < rows; row++) {
-    addTo(db, dy.subarray(row * N, (row + 1) * N));
   }
 }
 

@@ -1,80 +1,32 @@
-/** The table of the reference kernels, one for each name of the vocabulary. */
+/** The reference kernels, by their names in the vocabulary. */
 
 import type { KernelName } from "../vocabulary.ts";
-import {
-  activation,
-  activationBackward,
-  softcap,
-  softcapBackward,
-  swiglu,
-  swigluBackward,
-} from "./activation.ts";
-import { attention, attentionBackward } from "./attention.ts";
-import { attentionCached, cacheAppend } from "./cache.ts";
-import { add, copy, dropout } from "./elementwise.ts";
-import {
-  embedding,
-  embeddingBackward,
-  positionBackward,
-  selectLast,
-} from "./embedding.ts";
+import * as activation from "./activation.ts";
+import * as attention from "./attention.ts";
+import * as cache from "./cache.ts";
+import * as columnSum from "./column_sum.ts";
+import * as elementwise from "./elementwise.ts";
+import * as embedding from "./embedding.ts";
 import type { ReferenceKernel } from "./kernel.ts";
-import { crossEntropy, lossSum } from "./loss.ts";
-import { columnSum, matmul } from "./matmul.ts";
-import {
-  norm,
-  normBackward,
-  normBackwardWeights,
-  qkNorm,
-  qkNormBackward,
-} from "./norm.ts";
-import {
-  adamw,
-  clip,
-  combine,
-  descend,
-  momentum,
-  normalize,
-  squareSum,
-} from "./optimizer.ts";
-import { rope } from "./rope.ts";
+import * as loss from "./loss.ts";
+import * as matmul from "./matmul.ts";
+import * as norm from "./norm.ts";
+import * as optimizer from "./optimizer.ts";
+import * as rope from "./rope.ts";
 
-/** Every reference kernel, by its name. */
+/** Every reference kernel, by its name, among other exports of the topics. */
 export const referenceKernels: {
   readonly [Name in KernelName]: ReferenceKernel<Name>;
 } = {
-  embedding,
-  embeddingBackward,
-  positionBackward,
-  matmul,
-  columnSum,
-  norm,
-  normBackward,
-  normBackwardWeights,
-  activation,
-  activationBackward,
-  swiglu,
-  swigluBackward,
-  qkNorm,
-  qkNormBackward,
-  rope,
-  attention,
-  attentionBackward,
-  cacheAppend,
-  attentionCached,
-  selectLast,
-  add,
-  copy,
-  dropout,
-  softcap,
-  softcapBackward,
-  crossEntropy,
-  lossSum,
-  squareSum,
-  clip,
-  adamw,
-  momentum,
-  normalize,
-  combine,
-  descend,
+  ...activation,
+  ...attention,
+  ...cache,
+  ...columnSum,
+  ...elementwise,
+  ...embedding,
+  ...loss,
+  ...matmul,
+  ...norm,
+  ...optimizer,
+  ...rope,
 };

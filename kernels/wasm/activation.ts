@@ -31,7 +31,7 @@ function cost(kind: Activation): number {
   return kind === "gelu" ? 32 : kind === "geluTanh" ? 20 : 2;
 }
 
-/** See {@linkcode KernelDims.activation}. */
+/** See {@linkcode signatures.activation}. */
 export function activation(
   { kind, n }: KernelDims["activation"],
   { outputs, inputs, scratch }: Site,
@@ -42,7 +42,7 @@ export function activation(
   return [{ kernel: ACTIVATION, units: blocks(n), args, work }];
 }
 
-/** See {@linkcode KernelDims.activationBackward}. */
+/** See {@linkcode signatures.activationBackward}. */
 export function activationBackward(
   { kind, n }: KernelDims["activationBackward"],
   { outputs, inputs, scratch }: Site,
@@ -53,7 +53,7 @@ export function activationBackward(
   return [{ kernel: ACTIVATION_BACKWARD, units: blocks(n), args, work }];
 }
 
-/** See {@linkcode KernelDims.swiglu}. */
+/** See {@linkcode signatures.swiglu}. */
 export function swiglu(
   { n }: KernelDims["swiglu"],
   { outputs, inputs, scratch }: Site,
@@ -63,7 +63,7 @@ export function swiglu(
   return [{ kernel: SWIGLU, units: blocks(n), args, work: 20 * n }];
 }
 
-/** See {@linkcode KernelDims.swigluBackward}. */
+/** See {@linkcode signatures.swigluBackward}. */
 export function swigluBackward(
   { n }: KernelDims["swigluBackward"],
   { outputs, inputs, scratch }: Site,
@@ -73,7 +73,7 @@ export function swigluBackward(
   return [{ kernel: SWIGLU_BACKWARD, units: blocks(n), args, work: 26 * n }];
 }
 
-/** See {@linkcode KernelDims.softcap}. */
+/** See {@linkcode signatures.softcap}. */
 export function softcap(
   { n, cap }: KernelDims["softcap"],
   { outputs, inputs, scratch }: Site,
@@ -83,7 +83,7 @@ export function softcap(
   return [{ kernel: SOFTCAP, units: blocks(n), args, work: 30 * n }];
 }
 
-/** See {@linkcode KernelDims.softcapBackward}. */
+/** See {@linkcode signatures.softcapBackward}. */
 export function softcapBackward(
   { n, cap }: KernelDims["softcapBackward"],
   { outputs, inputs, scratch }: Site,

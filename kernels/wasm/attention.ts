@@ -1,15 +1,9 @@
-/** Attention, forward and backward over whole sequences, and forward over a key/value cache. */
+/** Attention over whole sequences, forward and backward. */
 
-import type {
-  AttentionDims,
-  CacheDims,
-  KernelDims,
-  Mask,
-} from "../vocabulary.ts";
+import type { AttentionDims, KernelDims, Mask } from "../vocabulary.ts";
 import {
   ATTENTION,
   ATTENTION_BACKWARD,
-  ATTENTION_CACHED,
   MASK_CAUSAL,
   MASK_FINITE,
   MASK_NONE,
@@ -31,11 +25,8 @@ const masks: Readonly<Record<Mask, number>> = {
 const TILE_ROWS = 5;
 const PANEL = 8;
 
-/** Rows of a batch from which threads share them out whole. */
-const ROWS_TO_SHARE = 8;
-
 /** What `assembly/scores.ts` wants to know. */
-function scoreArgs(
+export function scoreArgs(
   dims: AttentionDims & { dropout?: number; site?: number },
   { constants }: Site,
   key: number,
@@ -51,11 +42,11 @@ function scoreArgs(
 }
 
 /** n, filled up to whole panels. */
-function width(n: number): number {
+export function width(n: number): number {
   return Math.ceil(n / PANEL) * PANEL;
 }
 
-/** See {@linkcode KernelDims.attention}. */
+/** See {@linkcode signatures.attention}. */
 export function attention(
   dims: KernelDims["attention"],
   site: Site,
@@ -73,7 +64,7 @@ export function attention(
   }];
 }
 
-/** See {@linkcode KernelDims.attentionBackward}. */
+/** See {@linkcode signatures.attentionBackward}. */
 export function attentionBackward(
   dims: KernelDims["attentionBackward"],
   site: Site,
@@ -95,25 +86,5 @@ export function attentionBackward(
       ...scoreArgs(dims, site, key),
     ],
     work: 5 * B * NH * T * T * HS / (mask === "causal" ? 2 : 1),
-  }];
-}
-
-/** See {@linkcode KernelDims.attentionCached}. */
-export function attentionCached(
-  dims: CacheDims & AttentionDims,
-  site: Site,
-): Step[] {
-  const { B, T, L, NH, HS } = dims;
-  site.scratch(4 * width(L));
-  return [{
-    kernel: ATTENTION_CACHED,
-    units: B * NH,
-    // The heads of a position lie side by side in the cache.
-    grain: B >= ROWS_TO_SHARE ? NH : 1,
-    args: [
-      ...[...site.outputs, ...site.inputs],
-      ...[...scoreArgs(dims, site, NOTHING), L],
-    ],
-    work: B * NH * T * L * HS,
   }];
 }

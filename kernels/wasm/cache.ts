@@ -1,10 +1,14 @@
-/** The cache of keys and values: filling it. */
+/** The key/value cache: filling it, and attention over it. */
 
 import type { KernelDims } from "../vocabulary.ts";
-import { CACHE_APPEND } from "./codes.ts";
+import { scoreArgs, width } from "./attention.ts";
+import { ATTENTION_CACHED, CACHE_APPEND, NOTHING } from "./codes.ts";
 import { rowsOfBlock, type Site, type Step } from "./step.ts";
 
-/** See {@linkcode KernelDims.cacheAppend}. */
+/** Rows of a batch from which threads share them out whole. */
+const ROWS_TO_SHARE = 8;
+
+/** See {@linkcode signatures.cacheAppend}. */
 export function cacheAppend(
   { B, T, L, NH, NKV, HS }: KernelDims["cacheAppend"],
   { outputs, inputs }: Site,
@@ -17,5 +21,25 @@ export function cacheAppend(
     units: Math.ceil(rows / grain),
     args: [...outputs, ...inputs, rows, T, L, NH * HS, width, grain],
     work: rows * width,
+  }];
+}
+
+/** See {@linkcode signatures.attentionCached}. */
+export function attentionCached(
+  dims: KernelDims["attentionCached"],
+  site: Site,
+): Step[] {
+  const { B, T, L, NH, HS } = dims;
+  site.scratch(4 * width(L));
+  return [{
+    kernel: ATTENTION_CACHED,
+    units: B * NH,
+    // The heads of a position lie side by side in the cache.
+    grain: B >= ROWS_TO_SHARE ? NH : 1,
+    args: [
+      ...[...site.outputs, ...site.inputs],
+      ...[...scoreArgs(dims, site, NOTHING), L],
+    ],
+    work: B * NH * T * L * HS,
   }];
 }

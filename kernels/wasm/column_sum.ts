@@ -9,7 +9,7 @@ import {
 } from "./codes.ts";
 import type { Site, Step } from "./step.ts";
 
-/** See {@linkcode KernelDims.columnSum}. */
+/** See {@linkcode signatures.columnSum}. */
 export function columnSum(
   { rows, N }: KernelDims["columnSum"],
   { outputs: [db], inputs: [dy], shared }: Site,

@@ -5,7 +5,7 @@ import { ADD, COPY, DROPOUT } from "./codes.ts";
 import { maskArguments } from "./random.ts";
 import { blocks, type Site, type Step } from "./step.ts";
 
-/** See {@linkcode KernelDims.add}. */
+/** See {@linkcode signatures.add}. */
 export function add(
   { n }: KernelDims["add"],
   { outputs, inputs }: Site,
@@ -14,7 +14,7 @@ export function add(
   return [{ kernel: ADD, units: blocks(n), args, work: n }];
 }
 
-/** See {@linkcode KernelDims.copy}. */
+/** See {@linkcode signatures.copy}. */
 export function copy(
   { n }: KernelDims["copy"],
   { outputs, inputs }: Site,
@@ -23,7 +23,7 @@ export function copy(
   return [{ kernel: COPY, units: blocks(n), args, work: n }];
 }
 
-/** See {@linkcode KernelDims.dropout}. */
+/** See {@linkcode signatures.dropout}. */
 export function dropout(
   { n, rate, site }: KernelDims["dropout"],
   { outputs, inputs }: Site,

@@ -11,7 +11,7 @@ import {
 } from "./codes.ts";
 import { rowsOfBlock, type Site, type Step } from "./step.ts";
 
-/** See {@linkcode KernelDims.embedding}. */
+/** See {@linkcode signatures.embedding}. */
 export function embedding(
   { B, T, C, V, L, positions, start }: KernelDims["embedding"],
   { outputs, inputs: [tokens = 0, wte = 0, ...rest] }: Site,
@@ -32,7 +32,7 @@ export function embedding(
   }];
 }
 
-/** See {@linkcode KernelDims.embeddingBackward}. */
+/** See {@linkcode signatures.embeddingBackward}. */
 export function embeddingBackward(
   { rows, C, V }: KernelDims["embeddingBackward"],
   { outputs, inputs }: Site,
@@ -45,7 +45,7 @@ export function embeddingBackward(
   }];
 }
 
-/** See {@linkcode KernelDims.positionBackward}. */
+/** See {@linkcode signatures.positionBackward}. */
 export function positionBackward(
   { B, T, C }: KernelDims["positionBackward"],
   { outputs, inputs }: Site,
@@ -58,7 +58,7 @@ export function positionBackward(
   }];
 }
 
-/** See {@linkcode KernelDims.selectLast}. */
+/** See {@linkcode signatures.selectLast}. */
 export function selectLast(
   { B, T, C }: KernelDims["selectLast"],
   { outputs, inputs }: Site,

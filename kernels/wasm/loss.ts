@@ -4,7 +4,7 @@ import type { KernelDims } from "../vocabulary.ts";
 import { CROSS_ENTROPY, LOSS_SUM } from "./codes.ts";
 import { bits, rowBlocks, type Site, type Step } from "./step.ts";
 
-/** See {@linkcode KernelDims.crossEntropy}. */
+/** See {@linkcode signatures.crossEntropy}. */
 export function crossEntropy(
   { rows, V, smoothing, gradientScale }: KernelDims["crossEntropy"],
   { outputs: [rowLoss, dlogits = 0], inputs }: Site,
@@ -15,7 +15,7 @@ export function crossEntropy(
   return [{ kernel: CROSS_ENTROPY, units, args, work: rows * (20 * V + 100) }];
 }
 
-/** See {@linkcode KernelDims.lossSum}. */
+/** See {@linkcode signatures.lossSum}. */
 export function lossSum(
   { rows, scale, accumulate }: KernelDims["lossSum"],
   { outputs, inputs }: Site,

@@ -47,7 +47,7 @@ const STRIPS = 8;
 /** Rows or columns of a strip, at most: DEPTH deep they are 80 KB, and stay in the second-level cache. */
 const WIDEST = 80;
 
-/** See {@linkcode KernelDims.matmul}. */
+/** See {@linkcode signatures.matmul}. */
 export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
   const [y] = site.outputs as [Address];
   const [a, b, ...rest] = site.inputs as [Address, Address, ...Address[]];

@@ -14,7 +14,7 @@ import { type Address, bits, rowBlocks, type Site, type Step } from "./step.ts";
 /** What stands for an operand that is not there. */
 const NONE: Address = 0;
 
-/** See {@linkcode KernelDims.norm}. */
+/** See {@linkcode signatures.norm}. */
 export function norm(
   { kind, rows, C, eps }: KernelDims["norm"],
   { outputs, inputs: [x, weight, bias = NONE] }: Site,
@@ -25,7 +25,7 @@ export function norm(
   return [{ kernel: NORM, units, args, work: rows * (6 * C + 50) }];
 }
 
-/** See {@linkcode KernelDims.normBackward}. */
+/** See {@linkcode signatures.normBackward}. */
 export function normBackward(
   { kind, rows, C, accumulate }: KernelDims["normBackward"],
   { outputs, inputs }: Site,
@@ -36,7 +36,7 @@ export function normBackward(
   return [{ kernel: NORM_BACKWARD, units, args, work: rows * (9 * C + 50) }];
 }
 
-/** See {@linkcode KernelDims.normBackwardWeights}. */
+/** See {@linkcode signatures.normBackwardWeights}. */
 export function normBackwardWeights(
   { rows, C }: KernelDims["normBackwardWeights"],
   { outputs: [dweight, dbias = NONE], inputs }: Site,
@@ -46,12 +46,12 @@ export function normBackwardWeights(
   return [{ kernel: NORM_BACKWARD_WEIGHTS, units, args, work: 5 * rows * C }];
 }
 
-/** See {@linkcode KernelDims.qkNorm}. */
+/** See {@linkcode signatures.qkNorm}. */
 export function qkNorm(dims: QkNormDims, { outputs, inputs }: Site): Step[] {
   return [{ ...headsOf(dims, [...outputs, ...inputs]), kernel: QK_NORM }];
 }
 
-/** See {@linkcode KernelDims.qkNormBackward}. */
+/** See {@linkcode signatures.qkNormBackward}. */
 export function qkNormBackward(
   dims: QkNormDims,
   { outputs, inputs }: Site,

@@ -12,7 +12,7 @@ import {
 } from "./codes.ts";
 import { bits, blocks, type Site, type Step } from "./step.ts";
 
-/** See {@linkcode KernelDims.squareSum}. */
+/** See {@linkcode signatures.squareSum}. */
 export function squareSum(
   { n, parts }: KernelDims["squareSum"],
   { outputs, inputs }: Site,
@@ -25,7 +25,7 @@ export function squareSum(
   }];
 }
 
-/** See {@linkcode KernelDims.clip}. */
+/** See {@linkcode signatures.clip}. */
 export function clip(
   { parts, maxNorm, slots }: KernelDims["clip"],
   { outputs, inputs }: Site,
@@ -38,7 +38,7 @@ export function clip(
   }];
 }
 
-/** See {@linkcode KernelDims.adamw}. */
+/** See {@linkcode signatures.adamw}. */
 export function adamw(
   dims: KernelDims["adamw"],
   { outputs, inputs }: Site,
@@ -53,7 +53,7 @@ export function adamw(
   }];
 }
 
-/** See {@linkcode KernelDims.momentum}. */
+/** See {@linkcode signatures.momentum}. */
 export function momentum(
   { n, momentum, nesterov }: KernelDims["momentum"],
   { outputs, inputs }: Site,
@@ -68,7 +68,7 @@ export function momentum(
   }];
 }
 
-/** See {@linkcode KernelDims.normalize}. */
+/** See {@linkcode signatures.normalize}. */
 export function normalize(
   { n, parts, eps }: KernelDims["normalize"],
   { outputs, inputs }: Site,
@@ -81,7 +81,7 @@ export function normalize(
   }];
 }
 
-/** See {@linkcode KernelDims.combine}. */
+/** See {@linkcode signatures.combine}. */
 export function combine(
   { n, alpha, beta }: KernelDims["combine"],
   { outputs, inputs }: Site,
@@ -94,7 +94,7 @@ export function combine(
   }];
 }
 
-/** See {@linkcode KernelDims.descend}. */
+/** See {@linkcode signatures.descend}. */
 export function descend(
   { n, decayed, rate, scale, weightDecay }: KernelDims["descend"],
   { outputs, inputs }: Site,

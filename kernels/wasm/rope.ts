@@ -4,7 +4,7 @@ import type { KernelDims } from "../vocabulary.ts";
 import { ROPE } from "./codes.ts";
 import { rowsOfBlock, type Site, type Step } from "./step.ts";
 
-/** See {@linkcode KernelDims.rope}. */
+/** See {@linkcode signatures.rope}. */
 export function rope(
   dims: KernelDims["rope"],
   { outputs, inputs: [qkv = 0, table = 0, start = 0] }: Site,

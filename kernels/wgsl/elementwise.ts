@@ -1,6 +1,6 @@
 /**
- * Kernels that treat every element alone and know no network: sums, copies,
- * dropout, and the choice of a row.
+ * Kernels that treat every element alone and know no network: sums, copies
+ * and dropout.
  */
 
 import type { KernelDims } from "../vocabulary.ts";
@@ -56,29 +56,5 @@ y[i] = x[i] * mask;`;
     declarations: dropped({ rate, site }),
     count: n / lanes,
     body,
-  }));
-};
-
-/** y[b] = x[b, count[b] - 1], or 0 where a row is empty. */
-export const selectLast: Builder<KernelDims["selectLast"]> = (
-  { B, T, C },
-  target,
-) => {
-  const lanes = lanesOf(C);
-  const F = vectorOf(lanes);
-  const width = C / lanes;
-  return single(invocations({
-    target,
-    parameters: [output(0, "y", F), input(1, "x", F), input(2, "count", "i32")],
-    count: B * width,
-    body: `
-let b = i / ${width}u;
-let c = i % ${width}u;
-let last = min(count[b], ${T}) - 1;
-if (last < 0) {
-  y[i] = ${F}();
-} else {
-  y[i] = x[(b * ${T}u + u32(last)) * ${width}u + c];
-}`,
   }));
 };

@@ -1,4 +1,4 @@
-/** Rows of tables, chosen by token and by position, and the gradients that flow back into them. */
+/** Rows of tables, chosen by token and by position, the gradients that flow back into them, and the last row of each sequence. */
 
 import type { KernelDims } from "../vocabulary.ts";
 import type { Builder } from "./kernel.ts";
@@ -132,5 +132,29 @@ for (var k = i; k < ${B * width}u; k += ${width}u) {
   sum += dx[k];
 }
 dtable[i] += sum;`,
+  }));
+};
+
+/** y[b] = x[b, count[b] - 1], or 0 where a row is empty. */
+export const selectLast: Builder<KernelDims["selectLast"]> = (
+  { B, T, C },
+  target,
+) => {
+  const lanes = lanesOf(C);
+  const F = vectorOf(lanes);
+  const width = C / lanes;
+  return single(invocations({
+    target,
+    parameters: [output(0, "y", F), input(1, "x", F), input(2, "count", "i32")],
+    count: B * width,
+    body: `
+let b = i / ${width}u;
+let c = i % ${width}u;
+let last = min(count[b], ${T}) - 1;
+if (last < 0) {
+  y[i] = ${F}();
+} else {
+  y[i] = x[(b * ${T}u + u32(last)) * ${width}u + c];
+}`,
   }));
 };

@@ -11,7 +11,7 @@ import { fewestSlices } from "./matmul_slices.ts";
 import { workgroupMatmul } from "./matmul_workgroup.ts";
 import { single } from "./pass.ts";
 
-/** y (+)= a · b (+ bias) (+ residual), in the three forms of {@linkcode KernelDims.matmul}. */
+/** y (+)= a · b (+ bias) (+ residual), in the three forms of {@linkcode signatures.matmul}. */
 export const matmul: Builder<KernelDims["matmul"]> = (dims, target) => {
   if (target.tiling === "register") return registerMatmul(dims, target);
   if (dims.form === "nt" && dims.M <= FEW_ROWS && fewestSlices(dims.K) === 1) {

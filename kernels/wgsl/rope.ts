@@ -1,17 +1,8 @@
-/** What happens to query and key heads before attention: rotation by position, and query-key norm. */
+/** The rotation of query and key heads by their positions. */
 
-import type { KernelDims, QkNormDims } from "../vocabulary.ts";
+import type { KernelDims } from "../vocabulary.ts";
 import type { Builder } from "./kernel.ts";
-import {
-  input,
-  invocations,
-  lanesOf,
-  output,
-  single,
-  vectorOf,
-} from "./pass.ts";
-import { EACH, rowPass } from "./rows.ts";
-import { f32 } from "./text.ts";
+import { input, invocations, output, single } from "./pass.ts";
 
 /**
  * (x, y) → (x cos − y sin, y cos + x sin) for each pair of a query or key head (arXiv 2104.09864,
@@ -55,62 +46,5 @@ if (pair < ${turned}u) {
 }
 y[a] = x.x;
 y[b] = x.y;`,
-  }));
-};
-
-/** Each query and key head divided by sqrt(mean of its squares + eps); a "row" is a head, values pass. */
-export const qkNorm: Builder<QkNormDims> = (
-  { rows, NH, NKV, HS, eps },
-  target,
-) => {
-  const lanes = lanesOf(HS);
-  const F = vectorOf(lanes);
-  return single(rowPass({
-    target,
-    parameters: [output(0, "y", F), input(1, "qkv", F)],
-    count: rows * (NH + 2 * NKV),
-    width: HS / lanes,
-    lanes,
-    reductions: ["total"],
-    body: `
-var squares = ${F}();
-${EACH} {
-  squares += qkv[k] * qkv[k];
-}
-let root = inverseSqrt(total(squares, local) / ${f32(HS)} + ${f32(eps)});
-let scale = select(1.0f, root, row % ${NH + 2 * NKV}u < ${NH + NKV}u);
-${EACH} {
-  y[k] = qkv[k] * scale;
-}`,
-  }));
-};
-
-/** With r = 1 / sqrt(mean(x²) + eps): dx = r · (dy - x · r² · mean(dy · x)) for queries and keys, dy for values. */
-export const qkNormBackward: Builder<QkNormDims> = (
-  { rows, NH, NKV, HS, eps },
-  target,
-) => {
-  const lanes = lanesOf(HS);
-  const F = vectorOf(lanes);
-  return single(rowPass({
-    target,
-    parameters: [output(0, "dqkv", F), input(1, "dy", F), input(2, "qkv", F)],
-    count: rows * (NH + 2 * NKV),
-    width: HS / lanes,
-    lanes,
-    reductions: ["total"],
-    body: `
-var squares = ${F}();
-var product = ${F}();
-${EACH} {
-  squares += qkv[k] * qkv[k];
-  product += dy[k] * qkv[k];
-}
-let root = inverseSqrt(total(squares, local) / ${f32(HS)} + ${f32(eps)});
-let along = root * root * total(product, local) / ${f32(HS)};
-let value = row % ${NH + 2 * NKV}u >= ${NH + NKV}u;
-${EACH} {
-  dqkv[k] = select(root * (dy[k] - qkv[k] * along), dy[k], value);
-}`,
   }));
 };

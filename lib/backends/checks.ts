@@ -1,5 +1,6 @@
-/** What every backend refuses, in the same words: stores that do not fit, stretches that reach out of a buffer. */
+/** What every backend refuses, in the same words: plans that do not keep to the vocabulary, stores that do not fit, stretches that reach out of a buffer. */
 
+import { type OperandShape, operandShapes } from "../../kernels/vocabulary.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
 import type { DeviceBuffer, Stores } from "./backend.ts";
 
@@ -69,13 +70,25 @@ export function checkStretch(
 }
 
 /**
- * Refuses an operand that reaches out of its buffer.
+ * Refuses dispatches whose operands reach out of their buffers, or do not have the number, dtypes and lengths that their dims ask for.
  *
  * @throws {RangeError}
  */
-export function checkOperand(
+export function checkPlan({ buffers, dispatches }: Plan): void {
+  for (const dispatch of dispatches) {
+    const expected = operandShapes(dispatch.kernel, dispatch.dims as never);
+    for (const side of ["outputs", "inputs"] as const) {
+      for (const operand of dispatch[side]) {
+        checkReach(operand, buffers, dispatch);
+      }
+      checkShapes(dispatch, side, expected[side], buffers);
+    }
+  }
+}
+
+function checkReach(
   { buffer, offset, length }: Operand,
-  { buffers }: Pick<Plan, "buffers">,
+  buffers: readonly BufferSpec[],
   dispatch: Dispatch,
 ): void {
   const action = `Cannot run ${nameOf(dispatch)}`;
@@ -91,6 +104,32 @@ export function checkOperand(
       offset + length
     } are not within the ${spec.length} of ${spec.name}`,
   );
+}
+
+function checkShapes(
+  dispatch: Dispatch,
+  side: "outputs" | "inputs",
+  wanted: readonly OperandShape[],
+  buffers: readonly BufferSpec[],
+): void {
+  const operands = dispatch[side];
+  const problem = `Cannot dispatch ${dispatch.kernel} (${dispatch.label}):`;
+  if (operands.length !== wanted.length) {
+    throw new RangeError(
+      `${problem} it has ${operands.length} ${side}, not ${wanted.length} (${
+        wanted.map(({ name }) => name).join(", ")
+      })`,
+    );
+  }
+  for (const [index, { name, dtype, length }] of wanted.entries()) {
+    const operand = operands[index]!;
+    const actual = buffers[operand.buffer]!.dtype;
+    if (operand.length !== length || actual !== dtype) {
+      throw new RangeError(
+        `${problem} ${name} is ${actual}[${operand.length}], not ${dtype}[${length}]`,
+      );
+    }
+  }
 }
 
 /** A dispatch in words, for errors and labels. */

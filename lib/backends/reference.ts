@@ -14,14 +14,8 @@ import {
   type Program,
   type Stores,
 } from "./backend.ts";
-import {
-  bufferBytes,
-  checkOperand,
-  checkStretch,
-  knownStore,
-} from "./checks.ts";
+import { bufferBytes, checkPlan, checkStretch, knownStore } from "./checks.ts";
 import type { F64, I32 } from "../../kernels/reference/kernel.ts";
-import { checkOperands } from "./operands.ts";
 import { referenceKernels } from "../../kernels/reference/registry.ts";
 
 /**
@@ -74,6 +68,7 @@ class ReferenceBackend implements Executor {
 
   // deno-lint-ignore require-await
   async compile(plan: Plan, stores: Stores): Promise<Program> {
+    checkPlan(plan);
     const own: ReferenceBuffer[] = [];
     const release = () => {
       for (const buffer of own) buffer.destroy();
@@ -180,14 +175,7 @@ class ReferenceProgram implements Program {
       .reduce((sum, { memory }) => sum + memory.byteLength, 0);
     this.#buffers = buffers;
     this.#release = release;
-    const dtypes = buffers.map(({ spec }) => spec.dtype);
-    this.#steps = plan.dispatches.map((dispatch) => {
-      checkOperands(dispatch, dtypes);
-      for (const operand of [...dispatch.outputs, ...dispatch.inputs]) {
-        checkOperand(operand, plan, dispatch);
-      }
-      return bind(dispatch, buffers);
-    });
+    this.#steps = plan.dispatches.map((dispatch) => bind(dispatch, buffers));
   }
 
   buffer(name: string): DeviceBuffer {
@@ -234,7 +222,7 @@ function bind(
     buffers[buffer]!.memory.subarray(offset, offset + length);
   const outputs = dispatch.outputs.map(memoryOf);
   const inputs = dispatch.inputs.map(memoryOf);
-  // The one place where kernels of different signatures are called; checkOperands stands guard.
+  // The one place where kernels of different signatures are called; checkPlan stands guard.
   const kernel = referenceKernels[dispatch.kernel];
   return () =>
     kernel(outputs as never, inputs as never, dispatch.dims as never);

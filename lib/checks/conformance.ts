@@ -20,7 +20,7 @@ import type {
   Program,
   Stores,
 } from "../backends/backend.ts";
-import { operandShapes } from "../backends/operands.ts";
+import { operandShapes } from "../../kernels/vocabulary.ts";
 import type { Case } from "./conformance_case.ts";
 import {
   type Memory,

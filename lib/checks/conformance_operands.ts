@@ -5,9 +5,12 @@
  */
 
 import { referenceKernels } from "../../kernels/reference/registry.ts";
-import { type OperandShape, operandShapes } from "../backends/operands.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
-import type { KernelName } from "../../kernels/vocabulary.ts";
+import {
+  type KernelName,
+  type OperandShape,
+  operandShapes,
+} from "../../kernels/vocabulary.ts";
 import type { Case } from "./conformance_case.ts";
 
 /** Memory of the operands of one side, in the vocabulary's order. */

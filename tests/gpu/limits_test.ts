@@ -5,7 +5,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { Executor } from "../../lib/backends/backend.ts";
-import { operandShapes } from "../../lib/backends/operands.ts";
+import { operandShapes } from "../../kernels/vocabulary.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import type { Case } from "../../lib/checks/conformance_case.ts";

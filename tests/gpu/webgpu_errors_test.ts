@@ -114,16 +114,20 @@ gpuTest(
 );
 
 gpuTest(
-  "WebGPU refuses operands outside their buffer or off the alignment",
+  "WebGPU refuses operands outside their buffer, off the alignment or not of the kernel's length",
   async () => {
     await using backend = await openWebGpu({ adapter: "any" });
-    const shift = (offset: number, length: number): Plan => ({
+    const shift = (
+      offset: number,
+      length: number,
+      dims = { n: length },
+    ): Plan => ({
       ...sums,
       dispatches: [{
         kernel: "copy",
         outputs: [{ buffer: 3, offset: 0, length }],
         inputs: [{ buffer: 0, offset, length }],
-        dims: { n: length },
+        dims,
         label: "shifted",
       }],
       phases: {},
@@ -137,6 +141,11 @@ gpuTest(
       () => backend.compile(shift(1, 4), new Map()),
       RangeError,
       "byte offset 4 is not a multiple of",
+    );
+    await assertRejects(
+      () => backend.compile(shift(0, 4, { n: 5 }), new Map()),
+      RangeError,
+      "Cannot dispatch copy (shifted): y is f32[4], not f32[5]",
     );
   },
 );

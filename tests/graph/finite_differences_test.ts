@@ -16,7 +16,7 @@ import type {
   KernelDims,
   KernelName,
 } from "../../kernels/vocabulary.ts";
-import { operandShapes } from "../../lib/backends/operands.ts";
+import { operandShapes } from "../../kernels/vocabulary.ts";
 import {
   type Memory,
   normals,

@@ -14,7 +14,7 @@ import type {
   KernelDims,
   KernelName,
 } from "../../kernels/vocabulary.ts";
-import { operandShapes } from "../../lib/backends/operands.ts";
+import { operandShapes } from "../../kernels/vocabulary.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import {
   type Memory,

@@ -53,8 +53,7 @@ import {
 } from "./activation";
 import { attention } from "./attention";
 import { attentionBackward } from "./attention_backward";
-import { attentionCached } from "./attention_cache";
-import { cacheAppend } from "./cache";
+import { attentionCached, cacheAppend } from "./cache";
 import { columnSum, columnSumOfStretches } from "./column_sum";
 import { add, copy, dropout } from "./elementwise";
 import {

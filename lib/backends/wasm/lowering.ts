@@ -10,7 +10,7 @@ import {
   RECORD_KERNEL,
   RECORD_UNITS,
 } from "../../../kernels/wasm/codes.ts";
-import { builders } from "../../../kernels/wasm/builders.ts";
+import { builders } from "../../../kernels/wasm/registry.ts";
 import {
   type Address,
   type Builder,
@@ -20,7 +20,6 @@ import {
 } from "../../../kernels/wasm/step.ts";
 import type { KernelDims } from "../../../kernels/vocabulary.ts";
 import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
-import { checkOperand } from "../checks.ts";
 
 /** A stretch of dispatches that always run together: no phase begins or ends within it. */
 export interface Segment {
@@ -122,10 +121,8 @@ export function lowerPlan(
       };
       /** What this dispatch reads in place of an input. */
       const copyOf = new Map<number, CopySpec>();
-      const place = (operand: Operand) => {
-        checkOperand(operand, plan, dispatch);
-        return workspace.buffer(operand.buffer) + 4 * operand.offset;
-      };
+      const place = ({ buffer, offset }: Operand) =>
+        workspace.buffer(buffer) + 4 * offset;
       const made = build(dispatch, {
         outputs: dispatch.outputs.map(place),
         inputs: dispatch.inputs.map(place),

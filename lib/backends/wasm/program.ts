@@ -9,8 +9,7 @@ import {
   type Program,
   type Stores,
 } from "../backend.ts";
-import { bufferBytes, knownStore } from "../checks.ts";
-import { checkOperands } from "../operands.ts";
+import { bufferBytes, checkPlan, knownStore } from "../checks.ts";
 import { type ReorderedCopy, WasmBuffer } from "./buffer.ts";
 import type { WasmContext } from "./context.ts";
 import { sizeOf } from "./memory.ts";
@@ -50,8 +49,7 @@ export function compileProgram(
 ): WasmProgram {
   const action = `compile ${plan.name}`;
   context.checkOpen(action);
-  const dtypes = plan.buffers.map(({ dtype }) => dtype);
-  for (const dispatch of plan.dispatches) checkOperands(dispatch, dtypes);
+  checkPlan(plan);
   const shared = plan.buffers.map((spec) =>
     spec.kind === "store" ? sharedStore(spec, stores, context) : undefined
   );

@@ -11,7 +11,7 @@ import type {
   Program,
   Stores,
 } from "../backend.ts";
-import { bufferBytes, knownStore, nameOf } from "../checks.ts";
+import { bufferBytes, checkPlan, knownStore, nameOf } from "../checks.ts";
 import { type StagingPool, WebGpuBuffer } from "./buffer.ts";
 import { sizeOf, type WebGpuContext } from "./context.ts";
 import { type BoundPass, type LoweredPlan, lowerPlan } from "./lowering.ts";
@@ -59,6 +59,7 @@ export async function compileProgram(
   const { context, pipelines } = workshop;
   const action = `compile ${plan.name}`;
   context.checkOpen(action);
+  checkPlan(plan);
   const { passes, scratch } = lower(plan, context);
   const compiled = await context.settle(
     action,

@@ -1,0 +1,32 @@
+/** What makes the steps of each kernel, by its name in the vocabulary. */
+
+import type { KernelDims, KernelName } from "../vocabulary.ts";
+import * as activation from "./activation.ts";
+import * as attention from "./attention.ts";
+import * as cache from "./cache.ts";
+import * as columnSum from "./column_sum.ts";
+import * as elementwise from "./elementwise.ts";
+import * as embedding from "./embedding.ts";
+import * as loss from "./loss.ts";
+import * as matmul from "./matmul.ts";
+import * as norm from "./norm.ts";
+import * as optimizer from "./optimizer.ts";
+import * as rope from "./rope.ts";
+import type { Builder } from "./step.ts";
+
+/** What makes each kernel's steps, by its name, among other exports of the topics. */
+export const builders: {
+  readonly [Name in KernelName]: Builder<KernelDims[Name]>;
+} = {
+  ...activation,
+  ...attention,
+  ...cache,
+  ...columnSum,
+  ...elementwise,
+  ...embedding,
+  ...loss,
+  ...matmul,
+  ...norm,
+  ...optimizer,
+  ...rope,
+};
