@@ -11,28 +11,42 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
-/** The pipelines of a device. */
+/** Pipelines that are kept for programs to come: those of some dozen plans. Programs hold their own. */
+const KEPT = 512;
+
+/** The pipelines of a device: the latest ones. */
 export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  readonly #kept: number;
+  /** By text, in the order of their last use. */
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
 
-  constructor(device: GPUDevice) {
+  /** @param kept how many are kept */
+  constructor(device: GPUDevice, kept: number = KEPT) {
     this.#device = device;
+    this.#kept = kept;
   }
 
   /**
-   * The pipeline of a pass, compiled when first asked for.
+   * The pipeline of a pass, compiled if it is not kept. One that is refused is not.
    *
    * @param name the kernel and what it is part of, for errors
    * @throws {Error} with the compiler's message if WebGPU refuses the text
    */
   get(pass: Pass, name: string): Promise<Pipeline> {
-    const known = this.#pipelines.get(pass.code);
-    if (known) return known;
-    const made = this.#compile(pass, name);
-    this.#pipelines.set(pass.code, made);
-    return made;
+    const { code } = pass;
+    const pipeline = this.#pipelines.get(code) ?? this.#compile(pass, name);
+    this.#pipelines.delete(code);
+    this.#pipelines.set(code, pipeline); // now the last
+    pipeline.catch(() => {
+      if (this.#pipelines.get(code) === pipeline) this.#pipelines.delete(code);
+    });
+    if (this.#pipelines.size > this.#kept) {
+      const [oldest] = this.#pipelines.keys();
+      this.#pipelines.delete(oldest!);
+    }
+    return pipeline;
   }
 
   async #compile(pass: Pass, name: string): Promise<Pipeline> {
