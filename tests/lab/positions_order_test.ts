@@ -1,8 +1,13 @@
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { openReference } from "../../lib/backends/reference.ts";
 import { openWasm } from "../../lib/backends/wasm/engine.ts";
 import { innerValues } from "../../lib/lab/positions/inner_values.ts";
-import { exactModel, exactTokens } from "../../lib/lab/positions/order.ts";
+import {
+  exactModel,
+  exactTokens,
+  orderChange,
+} from "../../lib/lab/positions/order.ts";
+import type { Model } from "../../lib/model/model.ts";
 import { registerOrder } from "../suites/positions_order.ts";
 
 registerOrder({
@@ -38,4 +43,16 @@ Deno.test("No sum of the exact model rounds in float32: its numbers are multiple
   }
   assert(new Set(numbers).size > 50, "the model does something");
   assert(numbers.some((number) => !Number.isInteger(8 * number)));
+});
+
+Deno.test("An order that makes a logit no number changes it by no number, whatever follows", async () => {
+  const tokens = Int32Array.of(0, 1, 2, 3);
+  const model = {
+    config: { vocabSize: 2 },
+    forward: (ids: Int32Array) =>
+      Promise.resolve(
+        Float64Array.of(...Array(6).fill(0), ids[0] === 0 ? 1 : NaN, 2),
+      ),
+  } as unknown as Model;
+  assertEquals((await orderChange(model, tokens)).largest, NaN);
 });
