@@ -43,17 +43,9 @@ const rooms: readonly Room[] = [
     globals: onDeno,
   },
   {
-    // It loads its packages when it runs: no other verb needs them.
-    name: "lib/cli/report",
-    files: /^lib\/cli\/report\//,
-    imports: ["lib/cli", "mod.ts", ...library, ...studies],
-    packages: /^(@std\/|(@observablehq\/plot|linkedom)$)/,
-    globals: onDeno,
-  },
-  {
     name: "lib/cli",
     files: /^lib\/cli\//,
-    imports: ["lib/cli/report", "mod.ts", ...library, ...studies, "data"],
+    imports: ["lib/report", "mod.ts", ...library, ...studies, "data"],
     // Deno's own digests take a whole text at once.
     packages: /^(@std\/|node:crypto$)/,
     // Signals are answered by a thread that is never busy.
@@ -70,10 +62,19 @@ const rooms: readonly Room[] = [
     files: /^lib\/lab\//,
     imports: [
       "lib/checks",
+      "lib/report",
       ...library,
       "kernels/vocabulary.ts",
       "kernels/reference",
     ],
+    globals: [],
+  },
+  {
+    // A document and its renderers. It loads its packages when it draws: no other command needs them.
+    name: "lib/report",
+    files: /^lib\/report\//,
+    imports: [],
+    packages: /^(@observablehq\/plot|linkedom)$/,
     globals: [],
   },
   {
@@ -169,7 +170,7 @@ const rooms: readonly Room[] = [
     imports: [
       "cli.ts",
       "lib/cli",
-      "lib/cli/report",
+      "lib/report",
       "mod.ts",
       ...studies,
       ...library,

@@ -2,7 +2,7 @@
 
 import { type Outcome, sawFuture } from "./outcome.ts";
 import { baselineOf, type Plan } from "./plan.ts";
-import { digits } from "./table.ts";
+import { digits } from "../report/numbers.ts";
 import { type Rung, type RungName, rungValue } from "./works.ts";
 
 /** Which rungs the runs of a study reached; those that see the future are not counted. */

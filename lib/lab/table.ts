@@ -297,11 +297,6 @@ function signed(value: number, places: number): string {
   return `${value >= 0 ? "+" : ""}${value.toFixed(places)}`;
 }
 
-/** Three digits, without needless ones. */
-export function digits(value: number): string {
-  return String(Number(value.toPrecision(3)));
-}
-
 /** The beginning of a text in one line, without what Markdown would read. */
 function excerpt(text: string): string {
   return text.slice(0, EXCERPT).replace(/\s*\n\s*/g, " / ")

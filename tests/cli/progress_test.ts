@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
-  duration,
   logText,
   secondsLeft,
   short,
   statusText,
 } from "../../lib/cli/terminal/progress.ts";
+import { duration } from "../../lib/report/numbers.ts";
 
 const progress = {
   step: 1250,

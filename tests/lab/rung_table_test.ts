@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { reachedSection } from "../../lib/cli/report/reached_section.ts";
-import { textOf } from "../../lib/cli/report/markup.ts";
+import { textOf } from "../../lib/report/markup.ts";
 import type { Plan } from "../../lib/lab/plan.ts";
 import {
   reachedRungs,

@@ -110,11 +110,11 @@ async function draw(
   found: Found,
   { path, rungs }: { readonly path: string; readonly rungs: readonly Rung[] },
 ): Promise<void> {
-  const { Plotter } = await import("../report/plotter.ts");
+  const { openPlotter } = await import("../report/open_plotter.ts");
   const { frontChart } = await import("../report/front_chart.ts");
   const { minimalPage } = await import("../report/minimal_page.ts");
-  const { picture } = await import("../report/picture.ts");
-  const plotter = await Plotter.open();
+  const { picture } = await import("../../report/picture.ts");
+  const plotter = await openPlotter();
   const { title, about } = headOf(found);
   const record = { ...found, title, about, rungs, targetText };
   await writeFile(join(path, files.page), await minimalPage(plotter, record));

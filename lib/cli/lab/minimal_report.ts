@@ -11,8 +11,8 @@ import {
 import type { Outcome } from "../../lab/outcome.ts";
 import { finished, paretoFront } from "../../lab/minimal/pareto.ts";
 import { estimate } from "../../lab/statistics.ts";
-import { describeChanges, digits, estimateText } from "../../lab/table.ts";
-import { duration } from "../terminal/progress.ts";
+import { describeChanges, estimateText } from "../../lab/table.ts";
+import { digits, duration } from "../../report/numbers.ts";
 
 /** A search, what others it is reported with, and what all of them found. */
 export interface Found extends Search {

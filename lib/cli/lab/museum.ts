@@ -19,7 +19,7 @@ import { ifThere, MadeDirectories } from "../run/files.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { nearest } from "../command/nearest.ts";
 import { placement } from "../verbs/placement.ts";
-import { duration } from "../terminal/progress.ts";
+import { duration } from "../../report/numbers.ts";
 import { program } from "../command/program.ts";
 import {
   canRedraw,
@@ -169,9 +169,9 @@ async function writeReports(
   const text = museumReport(shown, making);
   const [report, page] = [join(out, "report.md"), join(out, "report.html")];
   await writeFile(report, text);
-  const { Plotter } = await import("../report/plotter.ts");
+  const { openPlotter } = await import("../report/open_plotter.ts");
   const { museumPage } = await import("../report/museum_page.ts");
-  const plotter = await Plotter.open();
+  const plotter = await openPlotter();
   await writeFile(page, await museumPage(plotter, shown, making));
   writeError(`${report} has it all, ${page} with charts\n`);
   return text;

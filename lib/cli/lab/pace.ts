@@ -1,6 +1,6 @@
 /** How far a study or the museum is, and how long the rest takes at the pace so far. */
 
-import { duration } from "../terminal/progress.ts";
+import { duration } from "../../report/numbers.ts";
 
 /** Counts what has been done of a number of things that take about as long. */
 export class Pace {

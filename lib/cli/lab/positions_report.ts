@@ -45,9 +45,9 @@ export async function writePositionsReport(study: Study): Promise<string> {
     "",
   ].join("\n");
   await study.write(files.report, text);
-  const { Plotter } = await import("../report/plotter.ts");
+  const { openPlotter } = await import("../report/open_plotter.ts");
   const { positionsPage } = await import("../report/positions_page.ts");
-  const html = await positionsPage(await Plotter.open(), {
+  const html = await positionsPage(await openPlotter(), {
     title: plan.study,
     about: plan.about,
     findings,

@@ -2,7 +2,7 @@
 
 import type { Outcome } from "../../lab/outcome.ts";
 import { type Plan, trialsOf } from "../../lab/plan.ts";
-import { duration } from "../terminal/progress.ts";
+import { duration } from "../../report/numbers.ts";
 import { files } from "./study.ts";
 
 /** Seeds from which on a table is not called rough. */

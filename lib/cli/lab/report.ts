@@ -67,9 +67,9 @@ export async function writeReport(study: Study): Promise<string> {
   const rungs = plan.measure === "works" ? await rungsOf(study) : [];
   const text = studyReport(plan, { outcomes, rungs });
   await study.write(files.report, text);
-  const { Plotter } = await import("../report/plotter.ts");
+  const { openPlotter } = await import("../report/open_plotter.ts");
   const { studyPage } = await import("../report/study_page.ts");
-  const plotter = await Plotter.open();
+  const plotter = await openPlotter();
   const html = await studyPage(plotter, { plan, outcomes, rungs });
   await study.write(files.page, html);
   return text;

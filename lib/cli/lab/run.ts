@@ -11,7 +11,7 @@ import { deviceName } from "../verbs/device_name.ts";
 import { CommandError, exitCode, UsageError } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { placement } from "../verbs/placement.ts";
-import { duration } from "../terminal/progress.ts";
+import { duration } from "../../report/numbers.ts";
 import { program, VERSION } from "../command/program.ts";
 import { canRedraw, StatusLine, writeError } from "../terminal/terminal.ts";
 import { openExaminer } from "./ladder.ts";

@@ -2,7 +2,7 @@
 
 import { Dataset } from "../../text/dataset.ts";
 import { isCausal, measureOwnText } from "../../lab/own_text.ts";
-import { digits } from "../../lab/table.ts";
+import { digits } from "../../report/numbers.ts";
 import { splitsOf } from "../../lab/trial.ts";
 import { type Evidence, type Rung, rungValue } from "../../lab/works.ts";
 import { Model } from "../../model/model.ts";

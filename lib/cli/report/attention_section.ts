@@ -3,8 +3,8 @@
  * the plotting library: all cells of a shade are one path, a tenth of the size of a rectangle for each.
  */
 
-import { Markup, markup } from "./markup.ts";
-import { sideways } from "./page.ts";
+import { Markup, markup } from "../../report/markup.ts";
+import { sideways } from "../../report/page.ts";
 
 /** Shades of a cell, darkest last. They grow with the root of the probability, so that little is not nothing. */
 const SHADES = 14;

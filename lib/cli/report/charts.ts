@@ -1,52 +1,19 @@
 /** The charts of one run: losses, and what training was like. */
 
-import { type Content, type Markup, markup } from "./markup.ts";
-import { dodged, widthOf } from "./labels.ts";
-import { lineKey } from "./pens.ts";
-import type { PictureOptions, Plot, Plotter, ScaleOptions } from "./plotter.ts";
+import { type Content, type Markup, markup } from "../../report/markup.ts";
+import { axisMargin, countAxis, wideAndNarrow } from "../../report/charts.ts";
+import { dodged } from "../../report/labels.ts";
+import { count, short } from "../../report/numbers.ts";
+import { lineKey } from "../../report/pens.ts";
+import type { PictureOptions, Plot, Plotter } from "../../report/plotter.ts";
 import type { RunRecord } from "./run_record.ts";
-import { extremes, type Point, smoothed, thinned } from "./series.ts";
+import {
+  extremes,
+  type Point,
+  smoothed,
+  thinned,
+} from "../../report/series.ts";
 import type { Yardstick } from "./yardsticks.ts";
-
-/** A chart in two shapes: the page shows the one that suits its width. */
-export function wideAndNarrow(
-  draw: (size: { width: number; height: number }) => Markup,
-): Markup {
-  return markup`<div class="wide">${draw({ width: 1040, height: 440 })}</div>
-<div class="narrow">${draw({ width: 380, height: 380 })}</div>`;
-}
-
-/** Three digits, without needless ones. */
-export function short(value: number): string {
-  if (value === 0) return "0";
-  const size = Math.abs(value);
-  return size >= 1e4 || size < 1e-3
-    ? value.toExponential(1).replace("e+", "e").replace(".0e", "e")
-    : String(Number(value.toPrecision(3)));
-}
-
-/** An axis from 0 to a number, whose ticks are whole if it counts. */
-export function countAxis(
-  last: number,
-  { ticks, whole = true }: { readonly ticks: number; readonly whole?: boolean },
-): Pick<ScaleOptions, "domain" | "ticks" | "tickFormat"> {
-  return {
-    domain: [0, last],
-    ...whole
-      ? {
-        ticks: last <= ticks
-          ? Array.from({ length: Math.floor(last) + 1 }, (_, i) => i)
-          : ticks,
-        tickFormat: count,
-      }
-      : { ticks },
-  };
-}
-
-/** A step or another count. */
-export function count(value: number): string {
-  return value.toLocaleString("en");
-}
 
 /** The lines of a run's losses. */
 export const lossLines = {
@@ -147,14 +114,6 @@ export function lossChart(
       ],
     });
   });
-}
-
-/** Pixels that an axis of about seven ticks needs at its left for their labels. */
-export function axisMargin(low: number, high: number): number {
-  const step = (high - low) / 7 || 1;
-  const digits = Math.min(20, Math.max(0, Math.ceil(-Math.log10(step))));
-  const widest = high.toLocaleString("en", { minimumFractionDigits: digits });
-  return Math.max(40, 14 + widthOf(widest));
 }
 
 /** Invisible points along a curve that tell its values. */
@@ -315,10 +274,4 @@ function tick(value: number): string {
   return value >= 1000
     ? `${Number((value / 1000).toPrecision(3))}k`
     : short(value);
-}
-
-/** A colour between those of the first and the last layer, counted from 0. */
-export function layerColor(layer: number, layers: number): string {
-  const share = Math.round(100 * layer / Math.max(1, layers - 1));
-  return `color-mix(in oklab, var(--last) ${share}%, var(--first))`;
 }

@@ -1,20 +1,20 @@
 /** Validation losses of several runs in one picture, by step and by time. */
 
-import { duration } from "../terminal/progress.ts";
-import { axisMargin, count, countAxis, wideAndNarrow } from "./charts.ts";
+import { count, duration } from "../../report/numbers.ts";
+import { axisMargin, countAxis, wideAndNarrow } from "../../report/charts.ts";
 import {
   type DrawnRun,
   type Group,
   key,
   type Unit,
 } from "./comparison_groups.ts";
-import { dodged, widthOf } from "./labels.ts";
-import { type Markup, markup } from "./markup.ts";
-import type { Section } from "./page.ts";
-import { symbolOf } from "./pens.ts";
-import type { Plotter } from "./plotter.ts";
+import { dodged, widthOf } from "../../report/labels.ts";
+import { type Markup, markup } from "../../report/markup.ts";
+import type { Section } from "../../report/page.ts";
+import { symbolOf } from "../../report/pens.ts";
+import type { Plotter } from "../../report/plotter.ts";
 import { tokensPerStep } from "./run_header.ts";
-import { thinned } from "./series.ts";
+import { thinned } from "../../report/series.ts";
 
 /** A point of a validation curve. */
 interface CurvePoint {

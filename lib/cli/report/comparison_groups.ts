@@ -2,10 +2,10 @@
 
 import type { EvalEvent } from "../../train/events.ts";
 import { seesFuture } from "../../lab/plan.ts";
-import { count } from "./charts.ts";
-import { breakable, shortened } from "./labels.ts";
-import { type Markup, markup } from "./markup.ts";
-import { type Pen, penKey, penOf } from "./pens.ts";
+import { count } from "../../report/numbers.ts";
+import { breakable, shortened } from "../../report/labels.ts";
+import { type Markup, markup } from "../../report/markup.ts";
+import { type Pen, penKey, penOf } from "../../report/pens.ts";
 import { corpusName, type RunRecord } from "./run_record.ts";
 
 /** A run and how it is drawn. */

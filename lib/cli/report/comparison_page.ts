@@ -2,10 +2,10 @@
 
 import { modelFields } from "../../config/model.ts";
 import { trainFields } from "../../config/train.ts";
-import { duration, short as shortCount } from "../terminal/progress.ts";
+import { short as shortCount } from "../terminal/progress.ts";
+import { count, duration } from "../../report/numbers.ts";
 import { commandLine, program, VERSION } from "../command/program.ts";
 import type { EvalEvent } from "../../train/events.ts";
-import { count } from "./charts.ts";
 import { curveSection } from "./comparison_curves.ts";
 import {
   bestOf,
@@ -19,9 +19,9 @@ import {
   perToken,
 } from "./comparison_groups.ts";
 import { fieldText } from "./config_section.ts";
-import { type Content, type Markup, markup } from "./markup.ts";
-import { page, type Section, table } from "./page.ts";
-import type { Plotter } from "./plotter.ts";
+import { type Content, type Markup, markup } from "../../report/markup.ts";
+import { page, type Section, table } from "../../report/page.ts";
+import type { Plotter } from "../../report/plotter.ts";
 import {
   bestEval,
   type Fields,

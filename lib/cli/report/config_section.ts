@@ -2,9 +2,9 @@
 
 import { modelConfig, modelFields } from "../../config/model.ts";
 import { trainConfig, trainFields } from "../../config/train.ts";
-import { count } from "./charts.ts";
-import { type Markup, markup } from "./markup.ts";
-import type { Section } from "./page.ts";
+import { count } from "../../report/numbers.ts";
+import { type Markup, markup } from "../../report/markup.ts";
+import type { Section } from "../../report/page.ts";
 import { corpusName, type Fields, type RunRecord } from "./run_record.ts";
 
 /** All fields, those in bold that somebody chose. */

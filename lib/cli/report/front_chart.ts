@@ -7,10 +7,10 @@ import {
   finished,
   paretoFront,
 } from "../../lab/minimal/pareto.ts";
-import { count, short } from "./charts.ts";
-import { dodged, placed, type PointLabel } from "./labels.ts";
-import type { Markup } from "./markup.ts";
-import type { Plotter } from "./plotter.ts";
+import { count, short } from "../../report/numbers.ts";
+import { dodged, placed, type PointLabel } from "../../report/labels.ts";
+import type { Markup } from "../../report/markup.ts";
+import type { Plotter } from "../../report/plotter.ts";
 
 /** The colour of a round's points. */
 export const tint = (round: number): string =>

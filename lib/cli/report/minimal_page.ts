@@ -14,13 +14,18 @@ import {
 import { estimate } from "../../lab/statistics.ts";
 import { estimateText } from "../../lab/table.ts";
 import type { Rung } from "../../lab/works.ts";
-import { duration } from "../terminal/progress.ts";
+import { count, duration, short } from "../../report/numbers.ts";
+import { wideAndNarrow } from "../../report/charts.ts";
 import { VERSION } from "../command/program.ts";
-import { count, short, wideAndNarrow } from "./charts.ts";
 import { frontChart, tint } from "./front_chart.ts";
-import { coded, type Content, type Markup, markup } from "./markup.ts";
-import { page, type Section, table } from "./page.ts";
-import type { Plotter } from "./plotter.ts";
+import {
+  coded,
+  type Content,
+  type Markup,
+  markup,
+} from "../../report/markup.ts";
+import { page, type Section, table } from "../../report/page.ts";
+import type { Plotter } from "../../report/plotter.ts";
 import { ladderSection } from "./study_page.ts";
 
 /** What the page is made of. */

@@ -17,10 +17,16 @@ import {
   words,
 } from "../../lab/museum/report.ts";
 import { VERSION } from "../command/program.ts";
-import { count, wideAndNarrow } from "./charts.ts";
-import { coded, type Content, type Markup, markup } from "./markup.ts";
-import { page, type Section, table } from "./page.ts";
-import type { Plotter } from "./plotter.ts";
+import { count } from "../../report/numbers.ts";
+import { wideAndNarrow } from "../../report/charts.ts";
+import {
+  coded,
+  type Content,
+  type Markup,
+  markup,
+} from "../../report/markup.ts";
+import { page, type Section, table } from "../../report/page.ts";
+import type { Plotter } from "../../report/plotter.ts";
 
 /** The page as text. */
 export async function museumPage(

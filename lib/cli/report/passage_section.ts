@@ -1,7 +1,7 @@
 /** A passage of the text, each token shaded by how little the model expected it. */
 
 import type { Tokenizer } from "../../text/tokenizer.ts";
-import { escapeHtml, Markup, markup } from "./markup.ts";
+import { escapeHtml, Markup, markup } from "../../report/markup.ts";
 import type { ReadToken } from "./inspection.ts";
 import { isLineEnd, tokenLabel } from "./token_text.ts";
 

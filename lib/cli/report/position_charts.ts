@@ -7,9 +7,9 @@ import {
 } from "../../lab/positions/findings.ts";
 import { kinds, UNMASKED } from "../../lab/positions/plan.ts";
 import type { Estimate } from "../../lab/statistics.ts";
-import { layerColor, wideAndNarrow } from "./charts.ts";
-import { type Markup, markup } from "./markup.ts";
-import type { Plotter } from "./plotter.ts";
+import { layerColor, wideAndNarrow } from "../../report/charts.ts";
+import { type Markup, markup } from "../../report/markup.ts";
+import type { Plotter } from "../../report/plotter.ts";
 
 /** A point of a named curve. */
 interface CurvePoint {

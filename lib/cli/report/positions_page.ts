@@ -17,9 +17,14 @@ import {
   worthWords,
 } from "../../lab/positions/report.ts";
 import { VERSION } from "../command/program.ts";
-import { coded, type Content, type Markup, markup } from "./markup.ts";
-import { page, table } from "./page.ts";
-import type { Plotter } from "./plotter.ts";
+import {
+  coded,
+  type Content,
+  type Markup,
+  markup,
+} from "../../report/markup.ts";
+import { page, table } from "../../report/page.ts";
+import type { Plotter } from "../../report/plotter.ts";
 import {
   beyondChart,
   contextChart,

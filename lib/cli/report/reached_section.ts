@@ -4,9 +4,9 @@ import type { Outcome } from "../../lab/outcome.ts";
 import type { Plan } from "../../lab/plan.ts";
 import { reachedRungs, reachedText } from "../../lab/rung_table.ts";
 import type { Rung } from "../../lab/works.ts";
-import { breakable } from "./labels.ts";
-import { coded, markup } from "./markup.ts";
-import { type Section, table } from "./page.ts";
+import { breakable } from "../../report/labels.ts";
+import { coded, markup } from "../../report/markup.ts";
+import { type Section, table } from "../../report/page.ts";
 
 /** The section; nothing where no text was measured. */
 export function reachedSection(

@@ -1,10 +1,10 @@
 /** The head of a run's page: what it was, how it went, and the command that makes it again. */
 
 import { seesFuture } from "../../lab/plan.ts";
-import { duration, short as shortCount } from "../terminal/progress.ts";
+import { short as shortCount } from "../terminal/progress.ts";
+import { count, duration } from "../../report/numbers.ts";
 import { commandLine } from "../command/program.ts";
-import { count } from "./charts.ts";
-import { type Markup, markup } from "./markup.ts";
+import { type Markup, markup } from "../../report/markup.ts";
 import {
   bestEval,
   corpusName,

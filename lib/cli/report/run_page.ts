@@ -4,22 +4,22 @@ import { seesFuture } from "../../lab/plan.ts";
 import { VERSION } from "../command/program.ts";
 import { attentionSection } from "./attention_section.ts";
 import {
-  count,
   lossChart,
   lossLines,
   type SmallChart,
   trainingCharts,
 } from "./charts.ts";
+import { count } from "../../report/numbers.ts";
 import { configSection } from "./config_section.ts";
-import { type Markup, markup } from "./markup.ts";
+import { type Markup, markup } from "../../report/markup.ts";
 import type { Measurement } from "./measurement.ts";
-import { page, type Section, table } from "./page.ts";
-import { lineKey } from "./pens.ts";
+import { page, type Section, table } from "../../report/page.ts";
+import { lineKey } from "../../report/pens.ts";
 import { passageSection } from "./passage_section.ts";
-import type { Plotter } from "./plotter.ts";
+import type { Plotter } from "../../report/plotter.ts";
 import { runHeader } from "./run_header.ts";
 import type { RunRecord } from "./run_record.ts";
-import { thinned } from "./series.ts";
+import { thinned } from "../../report/series.ts";
 import { tokenLabel } from "./token_text.ts";
 import { updateCharts } from "./update_charts.ts";
 import { placeAmong, type Yardstick } from "./yardsticks.ts";

@@ -10,11 +10,12 @@ import {
   UNFITTED,
   verdictText,
 } from "../../lab/scaling/scaling.ts";
-import { count, wideAndNarrow } from "./charts.ts";
-import { coded, type Markup, markup } from "./markup.ts";
-import type { Section } from "./page.ts";
-import { penKey, penOf, symbolOf } from "./pens.ts";
-import type { Plotter } from "./plotter.ts";
+import { count } from "../../report/numbers.ts";
+import { wideAndNarrow } from "../../report/charts.ts";
+import { coded, type Markup, markup } from "../../report/markup.ts";
+import type { Section } from "../../report/page.ts";
+import { penKey, penOf, symbolOf } from "../../report/pens.ts";
+import type { Plotter } from "../../report/plotter.ts";
 
 /** A point of a fitted curve. */
 interface Fitted {

@@ -17,13 +17,18 @@ import {
 } from "../../lab/table.ts";
 import { type Rung, rungValue } from "../../lab/works.ts";
 import { isRough, roughness } from "../lab/provenance.ts";
-import { duration } from "../terminal/progress.ts";
+import { count, duration, short } from "../../report/numbers.ts";
+import { wideAndNarrow } from "../../report/charts.ts";
 import { VERSION } from "../command/program.ts";
-import { count, short, wideAndNarrow } from "./charts.ts";
-import { breakable, shortened, widthOf } from "./labels.ts";
-import { coded, type Content, type Markup, markup } from "./markup.ts";
-import { page, type Section, table } from "./page.ts";
-import type { Plotter } from "./plotter.ts";
+import { breakable, shortened, widthOf } from "../../report/labels.ts";
+import {
+  coded,
+  type Content,
+  type Markup,
+  markup,
+} from "../../report/markup.ts";
+import { page, type Section, table } from "../../report/page.ts";
+import type { Plotter } from "../../report/plotter.ts";
 import { reachedSection } from "./reached_section.ts";
 import { scalingResult } from "../../lab/scaling/scaling.ts";
 import { scalingSection } from "./scaling_section.ts";

@@ -1,17 +1,12 @@
 /** How far the weights moved: update-to-weight ratios, a small chart for each kind of matrix. */
 
-import {
-  count,
-  countAxis,
-  layerColor,
-  short,
-  SMALL,
-  type SmallChart,
-} from "./charts.ts";
-import { dashes, type LineStyle } from "./pens.ts";
-import type { Plotter } from "./plotter.ts";
+import { SMALL, type SmallChart } from "./charts.ts";
+import { count, short } from "../../report/numbers.ts";
+import { countAxis, layerColor } from "../../report/charts.ts";
+import { dashes, type LineStyle } from "../../report/pens.ts";
+import type { Plotter } from "../../report/plotter.ts";
 import type { RunRecord } from "./run_record.ts";
-import { thinned } from "./series.ts";
+import { thinned } from "../../report/series.ts";
 
 /** 1, 2 and 5 times powers of ten between two values; the powers alone where those are many. */
 function logTicks([low, high]: readonly [number, number]): number[] {

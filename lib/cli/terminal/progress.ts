@@ -1,5 +1,7 @@
 /** How far training is, in words: as wide as there is room for. Drawing is `terminal.ts`. */
 
+import { digits, duration } from "../../report/numbers.ts";
+
 /** What is known at some moment of training. */
 export interface Progress {
   readonly step: number;
@@ -77,8 +79,8 @@ export function logText(
   return [
     `step ${step}/${maxSteps}`,
     labelled("loss", loss),
-    `gradient norm ${significant(gradNorm)}`,
-    `learning rate ${significant(rate)}`,
+    `gradient norm ${digits(gradNorm)}`,
+    `learning rate ${digits(rate)}`,
     speed(progress),
     timeLeft(progress),
   ].filter((part) => part !== undefined).join(", ");
@@ -106,11 +108,6 @@ function timeLeft({ secondsLeft }: Progress): string | undefined {
     : `${duration(secondsLeft)} left`;
 }
 
-/** A number of three digits, as short as it gets. */
-export function significant(value: number): string {
-  return String(Number(value.toPrecision(3)));
-}
-
 /** A number in at most four characters and a letter: 950, 5.8k, 58k, 1.2M. */
 export function short(value: number): string {
   const [unit, letter] = value < 1e3
@@ -123,15 +120,4 @@ export function short(value: number): string {
   const scaled = value / unit;
   return (scaled < 10 && unit > 1 ? scaled.toFixed(1) : scaled.toFixed(0)) +
     letter;
-}
-
-/** Seconds as 0:42, 12:34 or 1:02:03. */
-export function duration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const parts = [Math.floor(whole / 60) % 60, whole % 60];
-  const hours = Math.floor(whole / 3600);
-  if (hours > 0) parts.unshift(hours);
-  return parts.map((part, place) =>
-    place === 0 ? String(part) : String(part).padStart(2, "0")
-  ).join(":");
 }

@@ -1,6 +1,6 @@
 /** What the user sees while a long text is read. */
 
-import { duration } from "./progress.ts";
+import { duration } from "../../report/numbers.ts";
 import { canRedraw, StatusLine, writeError } from "./terminal.ts";
 import type { TextSource } from "../text/text_source.ts";
 

@@ -8,7 +8,7 @@ import { Interrupt } from "../terminal/interrupt.ts";
 import { placement } from "./placement.ts";
 import { comparisonPage } from "../report/comparison_page.ts";
 import { measure } from "../report/measurement.ts";
-import { Plotter } from "../report/plotter.ts";
+import { openPlotter } from "../report/open_plotter.ts";
 import { readRun } from "../report/run_record.ts";
 import { runPage } from "../report/run_page.ts";
 import { files, hasCheckpoint } from "../run/directory.ts";
@@ -32,7 +32,7 @@ export async function report(
   const onStage = (doing: string) => status.show(() => doing, { now: true });
   try {
     onStage("loading what draws");
-    const plotter = await Plotter.open();
+    const plotter = await openPlotter();
     const several = runs.length > 1;
     let text: string;
     if (several) text = await comparisonPage(plotter, runs);

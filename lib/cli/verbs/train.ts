@@ -15,7 +15,7 @@ import { Interrupt } from "../terminal/interrupt.ts";
 import { deadlineOf, Limits, measuredTokens } from "../run/limits.ts";
 import { opening } from "../text/opening.ts";
 import { placement } from "./placement.ts";
-import { significant } from "../terminal/progress.ts";
+import { digits } from "../../report/numbers.ts";
 import { program, VERSION } from "../command/program.ts";
 import {
   files,
@@ -298,7 +298,7 @@ function stretchedText(
 ): string {
   const before = checkpoint.training!.config;
   const [was, is] = [before, train].map((config) =>
-    significant(learningRateAt(config, step))
+    digits(learningRateAt(config, step))
   );
   if (was === is) return "";
   return `the learning rate goes from ${was} to ${is}: the schedule that ended at step ${before.maxSteps} now ends at step ${train.maxSteps}\n`;

@@ -13,12 +13,12 @@ import type { Told } from "../run/board.ts";
 import { OutputClosedError } from "../command/errors.ts";
 import { deadlineOf, measuredTokens } from "../run/limits.ts";
 import {
-  duration,
   logText,
   type Progress,
   secondsLeft,
   statusText,
 } from "../terminal/progress.ts";
+import { duration } from "../../report/numbers.ts";
 import { LossPlot } from "../terminal/loss_plot.ts";
 import type { RunDirectory } from "../run/directory.ts";
 import { checkpointRecord, nothingTold } from "../run/history.ts";

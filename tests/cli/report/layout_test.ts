@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { modelFields } from "../../../lib/config/model.ts";
 import { trainFields } from "../../../lib/config/train.ts";
-import { Plotter } from "../../../lib/cli/report/plotter.ts";
+import { Plotter } from "../../../lib/report/plotter.ts";
 import { minimalPage } from "../../../lib/cli/report/minimal_page.ts";
 import { studyPage } from "../../../lib/cli/report/study_page.ts";
 import { answerTo } from "../../../lib/lab/minimal/search.ts";

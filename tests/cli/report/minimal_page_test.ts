@@ -1,6 +1,6 @@
 import { assertStringIncludes } from "@std/assert";
 import { frontChart } from "../../../lib/cli/report/front_chart.ts";
-import { Plotter } from "../../../lib/cli/report/plotter.ts";
+import { Plotter } from "../../../lib/report/plotter.ts";
 import { outcomeOf } from "../../lab/outcomes.ts";
 
 Deno.test("The front chart names the winners of losses, and what others reached", async () => {

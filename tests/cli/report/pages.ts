@@ -8,7 +8,7 @@ import { comparisonPage } from "../../../lib/cli/report/comparison_page.ts";
 import type { Measurement } from "../../../lib/cli/report/measurement.ts";
 import { minimalPage } from "../../../lib/cli/report/minimal_page.ts";
 import { museumPage } from "../../../lib/cli/report/museum_page.ts";
-import { Plotter } from "../../../lib/cli/report/plotter.ts";
+import { Plotter } from "../../../lib/report/plotter.ts";
 import { runPage } from "../../../lib/cli/report/run_page.ts";
 import { readRun, type RunRecord } from "../../../lib/cli/report/run_record.ts";
 import { answerTo } from "../../../lib/lab/minimal/search.ts";

@@ -4,9 +4,9 @@ import {
   assertEquals,
   assertGreaterOrEqual,
 } from "@std/assert";
-import { layerColor } from "../../../lib/cli/report/charts.ts";
-import { penKey, penOf } from "../../../lib/cli/report/pens.ts";
-import { colors } from "../../../lib/cli/report/style.ts";
+import { layerColor } from "../../../lib/report/charts.ts";
+import { penKey, penOf } from "../../../lib/report/pens.ts";
+import { colors } from "../../../lib/report/style.ts";
 import { outsideColor } from "../../../lib/cli/report/update_charts.ts";
 import {
   contrast,

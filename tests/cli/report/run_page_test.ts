@@ -6,7 +6,7 @@ import {
   assertMatch,
 } from "@std/assert";
 import { join } from "@std/path";
-import { Plotter } from "../../../lib/cli/report/plotter.ts";
+import { Plotter } from "../../../lib/report/plotter.ts";
 import { runPage } from "../../../lib/cli/report/run_page.ts";
 import { readRun } from "../../../lib/cli/report/run_record.ts";
 import { CounterRandom, Purpose } from "../../../kernels/random.ts";

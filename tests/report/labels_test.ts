@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
-import { dodged, placed, shortened } from "../../../lib/cli/report/labels.ts";
+import { dodged, placed, shortened } from "../../lib/report/labels.ts";
 
 Deno.test("Shortened names are distinct, fit, and keep their beginnings and ends", () => {
   assertEquals(shortened(["a", "b"], 24), ["a", "b"]);

@@ -2,7 +2,6 @@
 
 import type * as PlotModule from "@observablehq/plot";
 import type * as DomModule from "linkedom";
-import { CommandError } from "../command/errors.ts";
 import { Markup } from "./markup.ts";
 
 /** The library's functions. */
@@ -41,8 +40,8 @@ export interface Packages {
   readonly document: unknown;
 }
 
-/** As `deno.json` has them. */
-const packages = [
+/** Names and versions as `deno.json` has them. */
+export const packages = [
   "npm:@observablehq/plot@0.6.17",
   "npm:linkedom@0.18.12",
 ] as const;
@@ -69,26 +68,12 @@ export class Plotter {
     this.#document = document;
   }
 
-  /**
-   * Loads the packages.
-   *
-   * @throws {CommandError} if they are not here and cannot be fetched
-   */
+  /** Loads the packages; rejects if they are not cached and cannot be fetched. */
   static async open(
     load: () => Promise<Packages> = loadPackages,
   ): Promise<Plotter> {
-    try {
-      const { plot, document } = await load();
-      return new Plotter(plot, document);
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      throw new CommandError(
-        `Cannot draw: the packages ${
-          packages.map((name) => name.replace("npm:", "")).join(" and ")
-        } are not cached and cannot be downloaded (${message.split("\n")[0]})`,
-        `with a network, deno cache ${packages.join(" ")} downloads them once`,
-      );
-    }
+    const { plot, document } = await load();
+    return new Plotter(plot, document);
   }
 
   /** How a picture of these options with a domain for this axis turns values into pixels. */

@@ -4,7 +4,7 @@ import {
   type Point,
   smoothed,
   thinned,
-} from "../../../lib/cli/report/series.ts";
+} from "../../lib/report/series.ts";
 
 function curve(count: number, value: (step: number) => number): Point[] {
   return Array.from({ length: count }, (_, i) => ({

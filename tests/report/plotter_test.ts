@@ -1,17 +1,18 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { CommandError } from "../../../lib/cli/command/errors.ts";
-import { Plotter } from "../../../lib/cli/report/plotter.ts";
+import { CommandError } from "../../lib/cli/command/errors.ts";
+import { openPlotter } from "../../lib/cli/report/open_plotter.ts";
+import { Plotter } from "../../lib/report/plotter.ts";
 
 Deno.test("Plotter says how to get its packages, at the versions of deno.json, where they are missing", async () => {
   const { message, hint } = await assertRejects(
-    () => Plotter.open(() => Promise.reject(new TypeError("no network\n  at"))),
+    () => openPlotter(() => Promise.reject(new TypeError("no network\n  at"))),
     CommandError,
   );
   assertMatch(
     message,
     /^Cannot draw: the packages .* cannot be downloaded \(no network\)$/,
   );
-  const file = new URL("../../../deno.json", import.meta.url);
+  const file = new URL("../../deno.json", import.meta.url);
   const config = await Deno.readTextFile(file);
   const versions = ["@observablehq/plot", "linkedom"].map((name) =>
     new RegExp(`"${name}": "(.*)"`).exec(config)![1]

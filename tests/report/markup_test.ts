@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { markup } from "../../../lib/cli/report/markup.ts";
+import { markup } from "../../lib/report/markup.ts";
 
 Deno.test("Markup escapes what is put into it, and only once", () => {
   const name = `<a href="x">'&`;

@@ -1,0 +1,31 @@
+/** Numbers as they are shown to people. */
+
+/** A count: 1,200. */
+export function count(value: number): string {
+  return value.toLocaleString("en");
+}
+
+/** Three digits, without needless ones. */
+export function digits(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
+
+/** Three digits; very large and small numbers as 1.2e4. */
+export function short(value: number): string {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  return size >= 1e4 || size < 1e-3
+    ? value.toExponential(1).replace("e+", "e").replace(".0e", "e")
+    : digits(value);
+}
+
+/** Seconds as 0:42, 12:34 or 1:02:03. */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const parts = [Math.floor(whole / 60) % 60, whole % 60];
+  const hours = Math.floor(whole / 3600);
+  if (hours > 0) parts.unshift(hours);
+  return parts.map((part, place) =>
+    place === 0 ? String(part) : String(part).padStart(2, "0")
+  ).join(":");
+}
