@@ -173,12 +173,12 @@ function createBuffer(data: Float32Array<ArrayBuffer>): GPUBuffer {
 
 async function bind(
   { passes, scratch }: Lowering,
-  operands: readonly GPUBuffer[],
+  operands: Readonly<Record<string, GPUBuffer>>,
 ): Promise<Bound[]> {
-  const buffers = [
-    ...operands,
-    ...scratch.map((length) => createBuffer(new Float32Array(length))),
-  ];
+  const buffers = { ...operands };
+  for (const [name, length] of Object.entries(scratch)) {
+    buffers[name] = createBuffer(new Float32Array(length));
+  }
   return await Promise.all(
     passes.map(async ({ code, bindings, workgroups }) => {
       const pipeline = await pipelineOf(code);
@@ -239,8 +239,7 @@ interface Operands {
   readonly b: Float32Array<ArrayBuffer>;
   readonly bias: Float32Array<ArrayBuffer>;
   readonly residual: Float32Array<ArrayBuffer>;
-  /** In the vocabulary's order. */
-  readonly buffers: readonly GPUBuffer[];
+  readonly buffers: Readonly<Record<string, GPUBuffer>>;
 }
 
 function operandsOf(dims: MatmulDims): Operands {
@@ -251,12 +250,12 @@ function operandsOf(dims: MatmulDims): Operands {
   const [a, b, bias] = [numbers(M * K, 0), numbers(N * K, 1), numbers(N, 2)];
   const residual = numbers(M * N, 3);
   const y = createBuffer(new Float32Array(M * N));
-  const inputs = [
-    ...[a, b],
-    ...dims.bias ? [bias] : [],
-    ...dims.residual ? [residual] : [],
-  ];
-  return { y, a, b, bias, residual, buffers: [y, ...inputs.map(createBuffer)] };
+  const buffers = {
+    ...{ y, a: createBuffer(a), b: createBuffer(b) },
+    ...dims.bias && { bias: createBuffer(bias) },
+    ...dims.residual && { residual: createBuffer(residual) },
+  };
+  return { y, a, b, bias, residual, buffers };
 }
 
 /** Runs the passes once on y = 0 and compares elements all over y with float64. */
@@ -316,11 +315,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   const y = createBuffer(new Float32Array(4 * size * count));
   const pass = {
     code,
-    bindings: [{ operand: 0, access: "read_write", name: "y" }] as const,
+    bindings: [{ operand: "y", access: "read_write" }] as const,
   };
   const passes = await bind(
-    { passes: [{ ...pass, workgroups: [count, 1, 1] }], scratch: [] },
-    [y],
+    { passes: [{ ...pass, workgroups: [count, 1, 1] }], scratch: {} },
+    { y },
   );
   const [milliseconds] = await measure([passes]);
   return 2 * 4 * chains * links * turns * size * count / milliseconds! / 1e6;
@@ -388,7 +387,7 @@ for (const { dims, count } of productsOf(preset)) {
       operations: total.operations + count * 2 * M * N * K,
     };
   });
-  for (const buffer of operands.buffers) buffer.destroy();
+  for (const buffer of Object.values(operands.buffers)) buffer.destroy();
 }
 console.log(
   `products of a step: ${total.milliseconds.toFixed(0)} ms, ${

@@ -130,7 +130,7 @@ export const activation: Builder<KernelDims["activation"]> = (
   const lanes = lanesOf(n);
   return single(invocations({
     target,
-    parameters: [output(0, "y", "F"), input(1, "x", "F")],
+    parameters: [output("y", "F"), input("x", "F")],
     declarations: `alias F = ${vectorOf(lanes)};\n${texts[kind]}`,
     count: n / lanes,
     body: "y[i] = value(x[i]);",
@@ -145,7 +145,7 @@ export const activationBackward: Builder<KernelDims["activationBackward"]> = (
   const lanes = lanesOf(n);
   return single(invocations({
     target,
-    parameters: [output(0, "dx", "F"), input(1, "dy", "F"), input(2, "x", "F")],
+    parameters: [output("dx", "F"), input("dy", "F"), input("x", "F")],
     declarations: `alias F = ${vectorOf(lanes)};\n${texts[kind]}`,
     count: n / lanes,
     body: "dx[i] = dy[i] * slope(x[i]);",
@@ -158,9 +158,9 @@ export const swiglu: Builder<KernelDims["swiglu"]> = ({ n }, target) => {
   return single(invocations({
     target,
     parameters: [
-      output(0, "y", "F"),
-      input(1, "gate", "F"),
-      input(2, "x", "F"),
+      output("y", "F"),
+      input("gate", "F"),
+      input("x", "F"),
     ],
     declarations: `alias F = ${vectorOf(lanes)};\n${SIGMOID}`,
     count: n / lanes,
@@ -177,11 +177,11 @@ export const swigluBackward: Builder<KernelDims["swigluBackward"]> = (
   return single(invocations({
     target,
     parameters: [
-      output(0, "dgate", "F"),
-      output(1, "dx", "F"),
-      input(2, "dy", "F"),
-      input(3, "gate", "F"),
-      input(4, "x", "F"),
+      output("dgate", "F"),
+      output("dx", "F"),
+      input("dy", "F"),
+      input("gate", "F"),
+      input("x", "F"),
     ],
     declarations: `alias F = ${vectorOf(lanes)};\n${SIGMOID}`,
     count: n / lanes,
@@ -212,7 +212,7 @@ export const softcap: Builder<KernelDims["softcap"]> = ({ n, cap }, target) => {
   const lanes = lanesOf(n);
   return single(invocations({
     target,
-    parameters: [output(0, "y", "F"), input(1, "x", "F")],
+    parameters: [output("y", "F"), input("x", "F")],
     declarations: `alias F = ${vectorOf(lanes)};\n${TANH}`,
     count: n / lanes,
     body: `y[i] = ${f32(cap)} * tanhOf(x[i] / ${f32(cap)});`,
@@ -228,7 +228,7 @@ export const softcapBackward: Builder<KernelDims["softcapBackward"]> = (
   const F = vectorOf(lanes);
   return single(invocations({
     target,
-    parameters: [output(0, "dx", F), input(1, "dy", F), input(2, "y", F)],
+    parameters: [output("dx", F), input("dy", F), input("y", F)],
     count: n / lanes,
     body: `
 let t = y[i] / ${f32(cap)};

@@ -10,7 +10,7 @@ import {
   backwardQueryRows,
   forwardRows,
 } from "./attention_rows.ts";
-import { deltaOperand, layout } from "./attention_scores.ts";
+import { layout } from "./attention_scores.ts";
 import {
   backwardKeyValueTiles,
   backwardQueryTiles,
@@ -41,7 +41,7 @@ export const attentionBackward: Builder<KernelDims["attentionBackward"]> = (
     : [backwardQueryTiles, backwardKeyValueTiles];
   return {
     passes: [deltaPass, ...gradientPasses].map((pass) => pass(dims, target)),
-    scratch: [B * NH * T],
+    scratch: { delta: B * NH * T },
   };
 };
 
@@ -61,9 +61,9 @@ function deltaPass(dims: AttentionDropoutDims, target: Target): Pass {
   return invocations({
     target,
     parameters: [
-      output(deltaOperand(dims), "delta"),
-      input(1, "dy", element),
-      input(2, "y", element),
+      output("delta"),
+      input("dy", element),
+      input("y", element),
     ],
     count: B * NH * T,
     declarations: layout(dims, lanes),

@@ -16,7 +16,6 @@
 import type { AttentionDropoutDims } from "../vocabulary.ts";
 import {
   attended,
-  BACKWARD_KEY,
   backwardParameters,
   dropout,
   type ForwardDims,
@@ -65,7 +64,7 @@ export function forwardRows(dims: ForwardDims, target: Target): Pass {
   const scale = f32(dims.scale);
   const { rows, blocks, ragged } = cutRows(dims, FORWARD_ROWS);
   const { array, stride, ...keys } = attended(dims, 4);
-  const drop = dropout(dims, { operand: 3, pairs: 1 });
+  const drop = dropout(dims, 1);
   const each = (line: (d: number) => string) => repeat(HS / 4, line);
 
   const open = (r: number) => `
@@ -145,7 +144,7 @@ export function backwardQueryRows(
   const causal = mask === "causal";
   const scale = f32(dims.scale);
   const { rows, blocks, ragged } = cutRows(dims, BACKWARD_ROWS);
-  const drop = dropout(dims, { operand: BACKWARD_KEY, pairs: 1 });
+  const drop = dropout(dims, 1);
   const each = (line: (d: number) => string) => repeat(HS / 4, line);
 
   const open = (r: number) => `
@@ -175,10 +174,7 @@ ${each((d) => `dqkv[row${r} + ${d}u] = dq${r}_${d} * ${scale};`)}
 
   return invocations({
     target,
-    parameters: [
-      ...backwardParameters(dims, 4),
-      ...drop.parameters,
-    ],
+    parameters: [...backwardParameters(4), ...drop.parameters],
     count: B * NH * blocks,
     size: SIZE,
     declarations: backwardDeclarations(dims, drop.declarations),
@@ -213,7 +209,7 @@ export function backwardKeyValueRows(
   const causal = mask === "causal";
   const scale = f32(dims.scale);
   const { rows, blocks, ragged } = cutRows(dims, BACKWARD_ROWS);
-  const drop = dropout(dims, { operand: BACKWARD_KEY, pairs: 1 });
+  const drop = dropout(dims, 1);
   const each = (line: (d: number) => string) => repeat(HS / 4, line);
 
   const open = (r: number) => `
@@ -244,10 +240,7 @@ ${each((d) => `dqkv[row${r} + VALUES + ${d}u] = dv${r}_${d};`)}
 
   return invocations({
     target,
-    parameters: [
-      ...backwardParameters(dims, 4),
-      ...drop.parameters,
-    ],
+    parameters: [...backwardParameters(4), ...drop.parameters],
     count: B * NKV * blocks,
     size: SIZE,
     declarations: backwardDeclarations(dims, drop.declarations),

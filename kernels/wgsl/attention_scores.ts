@@ -60,9 +60,9 @@ export function attended(
   if (L === undefined) {
     return {
       parameters: [
-        output(0, "y", element),
-        output(1, "lse"),
-        input(2, "qkv", element),
+        output("y", element),
+        output("lse"),
+        input("qkv", element),
       ],
       declarations: "",
       opening: `
@@ -75,11 +75,11 @@ let keys = b * T * QKV + WIDTH + (h / GROUP) * D;`,
   }
   return {
     parameters: [
-      output(0, "y", element),
-      input(1, "qkv", element),
-      input(2, "cache", element),
-      input(3, "start", "u32"),
-      input(4, "count", "u32"),
+      output("y", element),
+      input("qkv", element),
+      input("cache", element),
+      input("start", "u32"),
+      input("count", "u32"),
     ],
     declarations: `
 const L = ${L}u;
@@ -94,28 +94,15 @@ let keys = b * L * CACHE + (h / GROUP) * D;`,
   };
 }
 
-/** The number of the operand `key`, if it has one, of `attentionBackward`. */
-export const BACKWARD_KEY = 5;
-
-/** The number of `delta`, which is scratch, after the operands of `attentionBackward`. */
-export function deltaOperand(
-  { dropout }: Pick<AttentionDropoutDims, "dropout">,
-): number {
-  return dropout === 0 ? BACKWARD_KEY : BACKWARD_KEY + 1;
-}
-
 /** What both passes that write gradients bind; dropout's `key` comes after it. */
-export function backwardParameters(
-  dims: Pick<AttentionDropoutDims, "dropout">,
-  lanes: 1 | 4,
-): readonly Parameter[] {
+export function backwardParameters(lanes: 1 | 4): readonly Parameter[] {
   const element = vectorOf(lanes);
   return [
-    output(0, "dqkv", element),
-    input(1, "dy", element),
-    input(3, "lse"),
-    input(4, "qkv", element),
-    input(deltaOperand(dims), "delta"),
+    output("dqkv", element),
+    input("dy", element),
+    input("lse"),
+    input("qkv", element),
+    input("delta"),
   ];
 }
 
@@ -184,14 +171,10 @@ export interface Dropout {
   times(x: string): string;
 }
 
-/**
- * Dropout of one pair, or of four at an index of type vec4u.
- *
- * @param options `operand` is the number of `key` among the operands
- */
+/** Dropout of one pair, or of four at an index of type vec4u. */
 export function dropout(
   { dropout: rate, site }: Pick<AttentionDropoutDims, "dropout" | "site">,
-  { operand, pairs }: { readonly operand: number; readonly pairs: 1 | 4 },
+  pairs: 1 | 4,
 ): Dropout {
   if (rate === 0) {
     return {
@@ -207,7 +190,7 @@ return vec4f(dropped(index.x), dropped(index.y), dropped(index.z), dropped(index
 }
 `;
   return {
-    parameters: [input(operand, "key", "u32")],
+    parameters: [input("key", "u32")],
     declarations: dropped({ rate, site }) + (pairs === 4 ? four : ""),
     kept: (index) =>
       `let kept = ${pairs === 4 ? "dropped4" : "dropped"}(${index});`,

@@ -5,7 +5,6 @@
 
 import type { AttentionDropoutDims } from "../vocabulary.ts";
 import {
-  BACKWARD_KEY,
   backwardParameters,
   dropout,
   layout,
@@ -54,7 +53,7 @@ export function backwardQueryTiles(
   const lanes = lanesOf(HS);
   const cut = cutHead(HS);
   const blocks = Math.ceil(T / 32);
-  const drop = dropout(dims, { operand: BACKWARD_KEY, pairs: 4 });
+  const drop = dropout(dims, 4);
 
   const open = (r: number) => `
 let t${r} = t + 4u * ty + ${r}u;
@@ -95,10 +94,7 @@ ${
 
   return groups({
     target,
-    parameters: [
-      ...backwardParameters(dims, lanes),
-      ...drop.parameters,
-    ],
+    parameters: [...backwardParameters(lanes), ...drop.parameters],
     count: B * NH * blocks * cut.shares,
     size: SIZE,
     declarations: declarations(dims, drop.declarations),
@@ -138,7 +134,7 @@ export function backwardKeyValueTiles(
   const lanes = lanesOf(HS);
   const cut = cutHead(HS);
   const blocks = Math.ceil(T / 32);
-  const drop = dropout(dims, { operand: BACKWARD_KEY, pairs: 4 });
+  const drop = dropout(dims, 4);
 
   const scores = products(cut, "s", {
     rows: heads("j", `${keys} * ${scale}`),
@@ -186,10 +182,7 @@ ${
 
   return groups({
     target,
-    parameters: [
-      ...backwardParameters(dims, lanes),
-      ...drop.parameters,
-    ],
+    parameters: [...backwardParameters(lanes), ...drop.parameters],
     count: B * NKV * blocks * cut.shares,
     size: SIZE,
     declarations: declarations(dims, drop.declarations),

@@ -39,7 +39,7 @@ export function forwardTiles(dims: ForwardDims, target: Target): Pass {
   const cut = cutHead(HS);
   const blocks = Math.ceil(T / 32);
   const { array, stride, ...keys } = attended(dims, lanes);
-  const drop = dropout(dims, { operand: 3, pairs: 4 });
+  const drop = dropout(dims, 4);
 
   // The keys in sight of a row are those before its limit.
   const open = (r: number) => `

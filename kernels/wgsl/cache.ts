@@ -39,10 +39,10 @@ export const cacheAppend: Builder<KernelDims["cacheAppend"]> = (
   return single(invocations({
     target,
     parameters: [
-      output(0, "cache", element),
-      input(1, "qkv", element),
-      input(2, "start", "u32"),
-      input(3, "count", "u32"),
+      output("cache", element),
+      input("qkv", element),
+      input("start", "u32"),
+      input("count", "u32"),
     ],
     count: B * T * 2 * NKV * HS / lanes,
     declarations: tidy(`

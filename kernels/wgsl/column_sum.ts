@@ -40,14 +40,11 @@ export function columnSums(
   const F = vectorOf(lanes);
   const width = N / lanes;
   const stretches = Math.ceil(rows / STRETCH);
-  const operands = outputs.length + inputs.length;
   const direct = stretches === 1;
   const gather = invocations({
     target,
     parameters: [
-      ...outputs.map((name, o) =>
-        direct ? output(o, name, F) : output(operands + o, `${name}Part`, F)
-      ),
+      ...outputs.map((name) => output(direct ? name : `${name}Part`, F)),
       ...inputs,
     ],
     count: stretches * width,
@@ -68,12 +65,12 @@ ${
           : `${outputs[o]}Part[i] = sum${o};`)
     }`,
   });
-  if (direct) return { passes: [gather], scratch: [] };
+  if (direct) return { passes: [gather], scratch: {} };
 
-  const add = outputs.map((name, o) =>
+  const add = outputs.map((name) =>
     invocations({
       target,
-      parameters: [output(o, name, F), input(operands + o, `${name}Part`, F)],
+      parameters: [output(name, F), input(`${name}Part`, F)],
       count: width,
       body: `
 var sum = ${F}();
@@ -85,7 +82,9 @@ ${name}[i] += sum;`,
   );
   return {
     passes: [gather, ...add],
-    scratch: outputs.map(() => stretches * N),
+    scratch: Object.fromEntries(
+      outputs.map((name) => [`${name}Part`, stretches * N]),
+    ),
   };
 }
 
@@ -98,6 +97,6 @@ export const columnSum: Builder<KernelDims["columnSum"]> = (
     rows,
     N,
     outputs: ["db"],
-    inputs: [input(1, "dy", vectorOf(lanesOf(N)))],
+    inputs: [input("dy", vectorOf(lanesOf(N)))],
     terms: ["dy[k]"],
   }, target);

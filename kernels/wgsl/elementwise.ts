@@ -21,7 +21,7 @@ export const add: Builder<KernelDims["add"]> = ({ n }, target) => {
   const F = vectorOf(lanes);
   return single(invocations({
     target,
-    parameters: [output(0, "y", F), input(1, "a", F), input(2, "b", F)],
+    parameters: [output("y", F), input("a", F), input("b", F)],
     count: n / lanes,
     body: "y[i] = a[i] + b[i];",
   }));
@@ -33,7 +33,7 @@ export const copy: Builder<KernelDims["copy"]> = ({ n }, target) => {
   const F = vectorOf(lanes);
   return single(invocations({
     target,
-    parameters: [output(0, "y", F), input(1, "x", F)],
+    parameters: [output("y", F), input("x", F)],
     count: n / lanes,
     body: "y[i] = x[i];",
   }));
@@ -52,7 +52,7 @@ let mask = vec4f(dropped(index), dropped(index + 1u), dropped(index + 2u), dropp
 y[i] = x[i] * mask;`;
   return single(invocations({
     target,
-    parameters: [output(0, "y", F), input(1, "x", F), input(2, "key", "u32")],
+    parameters: [output("y", F), input("x", F), input("key", "u32")],
     declarations: dropped({ rate, site }),
     count: n / lanes,
     body,

@@ -25,11 +25,11 @@ export const embedding: Builder<KernelDims["embedding"]> = (
   return single(invocations({
     target,
     parameters: [
-      output(0, "x", F),
-      input(1, "tokens", "i32"),
-      input(2, "wte", F),
-      ...positions ? [input(3, "table", F)] : [],
-      ...positions && start ? [input(4, "start", "i32")] : [],
+      output("x", F),
+      input("tokens", "i32"),
+      input("wte", F),
+      ...positions ? [input("table", F)] : [],
+      ...positions && start ? [input("start", "i32")] : [],
     ],
     count: B * T * width,
     body: `
@@ -65,9 +65,9 @@ export const embeddingBackward: Builder<KernelDims["embeddingBackward"]> = (
     invocations({
       target,
       parameters: [
-        output(3, "head", "u32"),
-        output(4, "next", "u32"),
-        input(2, "tokens", "i32"),
+        output("head", "u32"),
+        output("next", "u32"),
+        input("tokens", "i32"),
       ],
       count: V,
       body: `
@@ -88,10 +88,10 @@ for (var r = ${begin}u; r < ${end}u; r++) {
   const walk = invocations({
     target,
     parameters: [
-      output(0, "dwte", F),
-      input(1, "dx", F),
-      input(3, "head", "u32"),
-      input(4, "next", "u32"),
+      output("dwte", F),
+      input("dx", F),
+      input("head", "u32"),
+      input("next", "u32"),
     ],
     count: V * width,
     body: `
@@ -111,7 +111,7 @@ dwte[i] += sum;`,
     chain(part * MOST_ROWS, Math.min((part + 1) * MOST_ROWS, rows)),
     walk,
   ]);
-  return { passes: passes.flat(), scratch: [V, rows] };
+  return { passes: passes.flat(), scratch: { head: V, next: rows } };
 };
 
 /** dtable[t] += sum over b of dx[b, t]. */
@@ -124,7 +124,7 @@ export const positionBackward: Builder<KernelDims["positionBackward"]> = (
   const width = T * C / lanes;
   return single(invocations({
     target,
-    parameters: [output(0, "dtable", F), input(1, "dx", F)],
+    parameters: [output("dtable", F), input("dx", F)],
     count: width,
     body: `
 var sum = ${F}();
@@ -145,7 +145,7 @@ export const selectLast: Builder<KernelDims["selectLast"]> = (
   const width = C / lanes;
   return single(invocations({
     target,
-    parameters: [output(0, "y", F), input(1, "x", F), input(2, "count", "i32")],
+    parameters: [output("y", F), input("x", F), input("count", "i32")],
     count: B * width,
     body: `
 let b = i / ${width}u;

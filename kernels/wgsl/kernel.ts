@@ -29,14 +29,9 @@ export interface Range {
 
 /** How a pass uses one buffer. */
 export interface Binding {
-  /**
-   * Which operand of the dispatch, in vocabulary order (outputs, then inputs);
-   * numbers past the last operand name the scratch buffers in order.
-   */
-  readonly operand: number;
+  /** The name of the operand in the vocabulary, or of the scratch buffer. */
+  readonly operand: string;
   readonly access: "read" | "read_write";
-  /** The name in the vocabulary, for errors. */
-  readonly name: string;
   /** The part of the operand that is bound; all of it if left out. */
   readonly range?: Range | undefined;
 }
@@ -51,8 +46,8 @@ export interface Pass {
 /** A dispatch in WGSL: its passes, run in order. */
 export interface Lowering {
   readonly passes: readonly Pass[];
-  /** Lengths, in 32-bit words, of private buffers that the passes share. */
-  readonly scratch: readonly number[];
+  /** Lengths, in 32-bit words, of private buffers that the passes share, by name. */
+  readonly scratch: Readonly<Record<string, number>>;
 }
 
 /** A builder: dims in, passes out. */

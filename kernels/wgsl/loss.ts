@@ -18,7 +18,6 @@ export const crossEntropy: Builder<KernelDims["crossEntropy"]> = (
   const lanes = lanesOf(V);
   const F = vectorOf(lanes);
   const width = V / lanes;
-  const inputs = gradient ? 2 : 1;
   const hit = lanes === 1
     ? "logits[start + at]"
     : "logits[start + at / 4u][at % 4u]";
@@ -29,10 +28,10 @@ export const crossEntropy: Builder<KernelDims["crossEntropy"]> = (
   return single(rowPass({
     target,
     parameters: [
-      output(0, "rowLoss"),
-      ...gradient ? [output(1, "dlogits", F)] : [],
-      input(inputs, "logits", F),
-      input(inputs + 1, "targets", "i32"),
+      output("rowLoss"),
+      ...gradient ? [output("dlogits", F)] : [],
+      input("logits", F),
+      input("targets", "i32"),
     ],
     count: rows,
     width,
@@ -81,9 +80,9 @@ export const lossSum: Builder<KernelDims["lossSum"]> = (
   single(rowPass({
     target: { ...target, tiling: "workgroup" },
     parameters: [
-      output(0, "losses"),
-      input(1, "rowLoss"),
-      input(2, "key", "u32"),
+      output("losses"),
+      input("rowLoss"),
+      input("key", "u32"),
     ],
     count: 1,
     width: rows,

@@ -30,11 +30,11 @@ export function parametersOf(dims: MatmulDims): Parameter[] {
   const { a, b, y } = widthsOf(dims);
   const { bias, residual } = dims;
   return [
-    output(0, "y", vectorOf(y)),
-    input(1, "a", vectorOf(a)),
-    input(2, "b", vectorOf(b)),
-    ...bias ? [input(3, "bias", vectorOf(y))] : [],
-    ...residual ? [input(bias ? 4 : 3, "residual", vectorOf(y))] : [],
+    output("y", vectorOf(y)),
+    input("a", vectorOf(a)),
+    input("b", vectorOf(b)),
+    ...bias ? [input("bias", vectorOf(y))] : [],
+    ...residual ? [input("residual", vectorOf(y))] : [],
   ];
 }
 

@@ -44,10 +44,10 @@ export function inSlices(
 ): Lowering {
   const operands = parametersOf(dims);
   if (slices === 1) {
-    return { passes: [productPass(dims, operands)], scratch: [] };
+    return { passes: [productPass(dims, operands)], scratch: {} };
   }
   const [y, a, b, ...added] = operands as [Parameter, Parameter, Parameter];
-  const scratch: Parameter = { ...y, operand: operands.length };
+  const scratch: Parameter = { ...y, operand: "products" };
   const plain = { ...dims, bias: false, residual: false, accumulate: false };
   return {
     passes: [
@@ -58,7 +58,7 @@ export function inSlices(
         ...added,
       ]),
     ],
-    scratch: [slices * dims.M * dims.N],
+    scratch: { products: slices * dims.M * dims.N },
   };
 }
 

@@ -27,11 +27,11 @@ let mean = total(sum, local) / ${f32(C)};`;
   return single(rowPass({
     target,
     parameters: [
-      output(0, "y", F),
-      output(1, "stats", "vec2f"),
-      input(2, "x", F),
-      input(3, "weight", F),
-      ...bias ? [input(4, "bias", F)] : [],
+      output("y", F),
+      output("stats", "vec2f"),
+      input("x", F),
+      input("weight", F),
+      ...bias ? [input("bias", F)] : [],
     ],
     count: rows,
     width: C / lanes,
@@ -69,11 +69,11 @@ export const normBackward: Builder<KernelDims["normBackward"]> = (
   return single(rowPass({
     target,
     parameters: [
-      output(0, "dx", F),
-      input(1, "dy", F),
-      input(2, "x", F),
-      input(3, "weight", F),
-      input(4, "stats", "vec2f"),
+      output("dx", F),
+      input("dy", F),
+      input("x", F),
+      input("weight", F),
+      input("stats", "vec2f"),
     ],
     count: rows,
     width: C / lanes,
@@ -115,9 +115,9 @@ export const normBackwardWeights: Builder<KernelDims["normBackwardWeights"]> = (
     N: C,
     outputs,
     inputs: [
-      input(outputs.length, "dy", F),
-      input(outputs.length + 1, "x", F),
-      input(outputs.length + 2, "stats", "vec2f"),
+      input("dy", F),
+      input("x", F),
+      input("stats", "vec2f"),
     ],
     terms: ["dy[k] * (x[k] - stats[r].x) * stats[r].y", "dy[k]"],
   }, target);
@@ -132,7 +132,7 @@ export const qkNorm: Builder<QkNormDims> = (
   const F = vectorOf(lanes);
   return single(rowPass({
     target,
-    parameters: [output(0, "y", F), input(1, "qkv", F)],
+    parameters: [output("y", F), input("qkv", F)],
     count: rows * (NH + 2 * NKV),
     width: HS / lanes,
     lanes,
@@ -159,7 +159,7 @@ export const qkNormBackward: Builder<QkNormDims> = (
   const F = vectorOf(lanes);
   return single(rowPass({
     target,
-    parameters: [output(0, "dqkv", F), input(1, "dy", F), input(2, "qkv", F)],
+    parameters: [output("dqkv", F), input("dy", F), input("qkv", F)],
     count: rows * (NH + 2 * NKV),
     width: HS / lanes,
     lanes,

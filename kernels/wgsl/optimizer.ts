@@ -40,8 +40,8 @@ export const squareSum: Builder<KernelDims["squareSum"]> = (
     passes.push(rowPass({
       target,
       parameters: [
-        output(0, "partial"),
-        input(1, "grads", F, { offset, length }),
+        output("partial"),
+        input("grads", F, { offset, length }),
       ],
       count: next - part,
       skipped: (begin - offset) / lanes,
@@ -61,7 +61,7 @@ if (leader) {
     }));
     part = next;
   }
-  return { passes, scratch: [] };
+  return { passes, scratch: {} };
 };
 
 /**
@@ -75,11 +75,11 @@ export const clip: Builder<KernelDims["clip"]> = (
   single(rowPass({
     target: { ...target, tiling: "workgroup" },
     parameters: [
-      output(0, "clip"),
-      output(1, "metrics", "vec4f"),
-      output(2, "loss"),
-      input(3, "partial"),
-      input(4, "key", "u32"),
+      output("clip"),
+      output("metrics", "vec4f"),
+      output("loss"),
+      input("partial"),
+      input("key", "u32"),
     ],
     declarations: `
 fn finite(x: f32) -> bool {
@@ -133,12 +133,12 @@ export const adamw: Builder<KernelDims["adamw"]> = (
     invocations({
       target,
       parameters: [
-        output(0, "params", F, range),
-        output(1, "grads", F, range),
-        output(2, "m", F, range),
-        output(3, "v", F, range),
-        input(4, "clip"),
-        input(5, "schedule"),
+        output("params", F, range),
+        output("grads", F, range),
+        output("m", F, range),
+        output("v", F, range),
+        input("clip"),
+        input("schedule"),
       ],
       count: range.length / lanes,
       body: `
@@ -169,10 +169,10 @@ export const momentum: Builder<KernelDims["momentum"]> = (
     invocations({
       target,
       parameters: [
-        output(0, "direction", F, range),
-        output(1, "grads", F, range),
-        output(2, "m", F, range),
-        input(3, "clip"),
+        output("direction", F, range),
+        output("grads", F, range),
+        output("m", F, range),
+        input("clip"),
       ],
       count: range.length / lanes,
       body: `
@@ -198,9 +198,9 @@ export const normalize: Builder<KernelDims["normalize"]> = (
   return single(invocations({
     target,
     parameters: [
-      output(0, "y", F),
-      input(1, "x", F),
-      input(2, "partial"),
+      output("y", F),
+      input("x", F),
+      input("partial"),
     ],
     count: n / lanes,
     body: `
@@ -221,7 +221,7 @@ export const combine: Builder<KernelDims["combine"]> = (
   const F = vectorOf(lanes);
   return single(invocations({
     target,
-    parameters: [output(0, "y", F), input(1, "a", F), input(2, "b", F)],
+    parameters: [output("y", F), input("a", F), input("b", F)],
     count: n / lanes,
     body: `y[i] = ${f32(alpha)} * a[i] + ${f32(beta)} * b[i];`,
   }));
@@ -246,10 +246,10 @@ export const descend: Builder<KernelDims["descend"]> = (
     invocations({
       target,
       parameters: [
-        output(0, "params", F, range),
-        input(1, "direction", F, range),
-        input(2, "clip"),
-        input(3, "schedule"),
+        output("params", F, range),
+        input("direction", F, range),
+        input("clip"),
+        input("schedule"),
       ],
       count: range.length / lanes,
       body: `

@@ -6,30 +6,30 @@
 import type { Binding, Lowering, Pass, Range, Target } from "./kernel.ts";
 import { grid, indent } from "./text.ts";
 
-/** An operand as a pass sees it; its name in the text is that of the binding. */
+/** An operand or a scratch buffer as a pass sees it. */
 export interface Parameter extends Binding {
+  /** Its name in the text. */
+  readonly name: string;
   /** WGSL type of its elements. */
   readonly element: string;
 }
 
 /** An operand, or a range of it, that the pass writes (and may read). */
 export function output(
-  operand: number,
   name: string,
   element = "f32",
   range: Range | undefined = undefined,
 ): Parameter {
-  return { operand, name, element, range, access: "read_write" };
+  return { operand: name, name, element, range, access: "read_write" };
 }
 
 /** An operand, or a range of it, that the pass only reads. */
 export function input(
-  operand: number,
   name: string,
   element = "f32",
   range: Range | undefined = undefined,
 ): Parameter {
-  return { operand, name, element, range, access: "read" };
+  return { operand: name, name, element, range, access: "read" };
 }
 
 /** What a pass is made of. */
@@ -71,13 +71,9 @@ export function groups(parts: PassParts): Pass {
   ]);
 }
 
-/**
- * A dispatch of one pass.
- *
- * @param scratch lengths of private buffers, if it has any
- */
+/** A dispatch of one pass. */
 export function single(pass: Pass): Lowering {
-  return { passes: [pass], scratch: [] };
+  return { passes: [pass], scratch: {} };
 }
 
 /** Words between two offsets at which every adapter binds: 256 bytes. */
@@ -97,7 +93,7 @@ export function inRanges(
     const offset = i * most;
     return pass({ offset, length: Math.min(most, n - offset) });
   });
-  return { passes, scratch: [] };
+  return { passes, scratch: {} };
 }
 
 /** 4 if every one of these numbers is a multiple of 4, so that data can be taken four at a time; else 1. */
@@ -131,10 +127,9 @@ fn main(
 `;
   return {
     code,
-    bindings: parameters.map(({ operand, access, name, range }) => ({
+    bindings: parameters.map(({ operand, access, range }) => ({
       operand,
       access,
-      name,
       range,
     })),
     workgroups,

@@ -26,10 +26,10 @@ let b = a + ${half}u;`;
   return single(invocations({
     target,
     parameters: [
-      output(0, "y"),
-      input(1, "qkv"),
-      input(2, "table", "vec2f"),
-      ...start ? [input(3, "start", "i32")] : [],
+      output("y"),
+      input("qkv"),
+      input("table", "vec2f"),
+      ...start ? [input("start", "i32")] : [],
     ],
     count: B * T * pairs,
     body: `

@@ -4,7 +4,7 @@
  * is refused before anything is allocated.
  */
 
-import type { KernelDims } from "../../../kernels/vocabulary.ts";
+import { type KernelDims, operandShapes } from "../../../kernels/vocabulary.ts";
 import { builders } from "../../../kernels/wgsl/registry.ts";
 import type {
   Binding,
@@ -56,24 +56,30 @@ export function lowerPlan(
   const passes: BoundPass[] = [];
   const scratch: number[] = [];
   plan.dispatches.forEach((dispatch, index) => {
-    const operands = [...dispatch.outputs, ...dispatch.inputs];
+    const { outputs, inputs } = operandShapes(
+      dispatch.kernel,
+      dispatch.dims as never,
+    );
+    const placed = [...dispatch.outputs, ...dispatch.inputs];
+    const operands = new Map(
+      [...outputs, ...inputs].map(({ name }, i) => [name, placed[i]!]),
+    );
     // Layers repeat the same dims many times over.
     const key = dispatch.kernel + JSON.stringify(dispatch.dims);
     const lowering = known.get(key) ?? lower(dispatch, target);
     known.set(key, lowering);
 
-    lowering.scratch.forEach((length, i) => {
+    Object.entries(lowering.scratch).forEach(([name, length], i) => {
       scratch[i] = Math.max(scratch[i] ?? 0, length);
-      operands.push({ buffer: plan.buffers.length + i, offset: 0, length });
+      const buffer = plan.buffers.length + i;
+      operands.set(name, { buffer, offset: 0, length });
     });
     for (const pass of lowering.passes) {
       const stretches = pass.bindings.map(({ operand, range }) => {
-        const stretch = operands[operand];
+        const stretch = operands.get(operand);
         if (!stretch) {
           throw new Error(
-            `Cannot run ${
-              nameOf(dispatch)
-            }: it has ${operands.length} operands and the kernel wants number ${operand}`,
+            `Cannot run ${nameOf(dispatch)}: it has no operand ${operand}`,
           );
         }
         if (!range) return stretch;
@@ -118,7 +124,7 @@ function checkLimits(
       const spec = plan.buffers[buffer];
       const store = spec?.kind === "store" ? ` of ${spec.name}` : "";
       throw new RangeError(
-        `Cannot run ${nameOf(dispatch)}: its ${bindings[i]!.name} takes ${
+        `Cannot run ${nameOf(dispatch)}: its ${bindings[i]!.operand} takes ${
           length * 4
         } bytes${store}, more than the ${bindingSize} that this adapter binds`,
       );
