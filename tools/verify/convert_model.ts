@@ -165,6 +165,9 @@ function takeIds(source: Source, report: Report) {
   const [B = 0, P = 0] = prompt?.shape ?? [];
   const G = text?.shape[1] ?? 0;
   const recorded = source.take(["sequence"]).get("sequence");
+  if (generation.size === 1) {
+    throw new NotUnderstoodError("tensor prompt or generated is missing");
+  }
   const sequence = prompt && {
     dtype: "I32",
     shape: [1, B, P + G],
@@ -237,8 +240,11 @@ function takeNumbers(
 ): void {
   for (const key of source.keys) {
     const [, ref64 = "", mask = "", per, name = ""] = quantity.exec(key)!;
-    if (per !== undefined || !/^(loss|grad_norm)/.test(name)) continue;
-    const values = [source.json(key)].flat() as number[];
+    if (per !== undefined || !known.test(name)) continue;
+    const values = [source.json(key)].flat();
+    if (!values.every((value) => typeof value === "number")) {
+      throw new NotUnderstoodError(`metadata ${key} is not numbers`);
+    }
     const rounded = Float32Array.from(values);
     const tensor = groups.get(ref64 + mask)?.get(name);
     if (tensor !== undefined && tensor.data.join() !== rounded.join()) {

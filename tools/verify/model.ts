@@ -98,7 +98,10 @@ async function checkLeak(
   const { recording, report } = subject;
   if (!recording.has("leak")) return;
   const { vocabSize: V, mask } = model.config;
-  const shift = recording.json("leakShift", Number);
+  const shift = recording.json("leakShift", (value) => {
+    if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
+    throw new RangeError(`${value} is not an integer of at least 0`);
+  });
   const before = await model.forward(tokens(0), { B, T });
   const leak = new Float64Array(T * T);
   for (let j = 0; j < T; j++) {
@@ -197,21 +200,24 @@ async function train(
   const losses: number[] = [];
   const gradNorms: number[] = [];
   const parameters: Numbers[] = [];
-  for (let step = 0; step < Math.max(1, steps); step++) {
-    program.buffer("tokens").write(batches.tokens(step));
-    program.buffer("targets").write(batches.targets(step));
-    program.buffer("key").write([0, step, step % METRIC_SLOTS, 0]);
-    program.run(["gradient"]);
-    if (step === 0) gradients = await program.buffer("grads").read();
-    program.buffer("schedule").write(scheduleAt(optimizer, step));
-    program.run(["update"]);
-    const row = (step % METRIC_SLOTS) * METRIC_WIDTH;
-    const metrics = await program.buffer("metrics").read(row, 2);
-    losses.push(metrics[0]!);
-    gradNorms.push(metrics[1]!);
-    parameters.push(await program.buffer("params").read());
+  try {
+    for (let step = 0; step < Math.max(1, steps); step++) {
+      program.buffer("tokens").write(batches.tokens(step));
+      program.buffer("targets").write(batches.targets(step));
+      program.buffer("key").write([0, step, step % METRIC_SLOTS, 0]);
+      program.run(["gradient"]);
+      if (step === 0) gradients = await program.buffer("grads").read();
+      program.buffer("schedule").write(scheduleAt(optimizer, step));
+      program.run(["update"]);
+      const row = (step % METRIC_SLOTS) * METRIC_WIDTH;
+      const metrics = await program.buffer("metrics").read(row, 2);
+      losses.push(metrics[0]!);
+      gradNorms.push(metrics[1]!);
+      parameters.push(await program.buffer("params").read());
+    }
+  } finally {
+    program.destroy();
   }
-  program.destroy();
   return { gradients, losses, gradNorms, parameters };
 }
 

@@ -83,7 +83,7 @@ function readRotation(recording: Recording): Rotation {
   const [B = 0, H = 0, T = 0, D = 0, ...more] = recording.shape("q");
   const { interleaved, start, base, ...others } = recording.json(
     "config",
-    (value) => value as Partial<Rotation>,
+    (value) => ({ ...value as Partial<Rotation> }),
   );
   if (
     typeof interleaved !== "boolean" || !Number.isSafeInteger(start) ||

@@ -30,7 +30,7 @@ export interface Setting {
 export function checkSampling(recording: Recording, report: Report): void {
   const [rows = 0, V = 0] = recording.shape("logits");
   const { values: logits } = recording.floats("logits", [rows, V]);
-  const settings = recording.json("settings", (value) => value as Setting[]);
+  const settings = recording.json("settings", readSettings);
   for (const { tensor: name, options, tieRows = [] } of settings) {
     const { values, precision } = recording.floats(name, [rows, V]);
     const counts = recording.has(`${name}.count`)
@@ -43,7 +43,7 @@ export function checkSampling(recording: Recording, report: Report): void {
         of.subarray(row * V, (row + 1) * V);
       const computed = distribution(
         own(logits),
-        Array.isArray(options) ? options[row] : options,
+        Array.isArray(options) ? options[row] ?? {} : options,
         counts?.[row] ?? own(values).filter((p) => p > 0).length,
       );
       const order = (p: Float32Array | Float64Array) =>
@@ -63,6 +63,36 @@ export function checkSampling(recording: Recording, report: Report): void {
   }
 }
 
+/** @throws {TypeError} if this is not a list of settings, with options that are known */
+function readSettings(value: unknown): Setting[] {
+  if (!Array.isArray(value)) throw new TypeError("it is not a list");
+  for (const [i, setting] of value.entries()) {
+    const { tensor, options, tieRows = [], ...others } = Object(setting);
+    const unknown = [options].flat().map((row) =>
+      isObject(row)
+        ? Object.keys(row).find((key) =>
+          !known.includes(key)
+        )
+        : "this"
+    ).find((key) => key !== undefined) ?? Object.keys(others)[0];
+    if (unknown !== undefined) {
+      throw new TypeError(`entry ${i}: ${unknown} is not a known option`);
+    }
+    if (typeof tensor !== "string" || !Array.isArray(tieRows)) {
+      throw new TypeError(
+        `entry ${i} has no tensor, or its tieRows is no list`,
+      );
+    }
+  }
+  return value;
+}
+
+const known = ["temperature", "topK", "topP", "minP"];
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
 /** The sampler's distribution; where `topP` is a cumulative sum but for rounding, on the side that keeps as many as the record. */
 function distribution(
   logits: Float32Array | Float64Array,
@@ -70,14 +100,6 @@ function distribution(
   count: number,
 ): Float64Array {
   const sides = options.topP === undefined ? [0] : [0, -ROUNDING, ROUNDING];
-  const unknown = Object.keys(options).find((key) =>
-    !["temperature", "topK", "topP", "minP"].includes(key)
-  );
-  if (unknown !== undefined) {
-    throw new NotUnderstoodError(
-      `metadata settings: ${unknown} is not a known option`,
-    );
-  }
   try {
     const candidates = sides.map((side) =>
       new Sampler(
