@@ -3,7 +3,8 @@
  * that it would have to ignore.
  */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, fail } from "@std/assert";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { openReference } from "../../lib/backends/reference.ts";
 import { Model } from "../../lib/model/model.ts";
 import type { TensorData } from "../../lib/formats/safetensors.ts";
@@ -12,6 +13,7 @@ import {
   assertVerified,
   type Draft,
   goldenFile,
+  goldenNames,
   patch,
   rewritten,
 } from "../fixtures/golden_files.ts";
@@ -319,6 +321,64 @@ for (const [name, file, change, reason] of oddities) {
     assertEquals(backend.allocatedBytes, 0, "memory is left behind");
   });
 }
+
+/** Values that are of the wrong type, or out of range, almost everywhere. */
+const wrong = [null, "x", -1, 0, 1.5, 1e9, [], {}, true];
+
+/** Replaces or deletes what stands at a random place of a JSON value. */
+function disturb(value: unknown, random: () => number): unknown {
+  const pick = <Item>(items: readonly Item[]) =>
+    items[Math.floor(random() * items.length)];
+  const key = pick(Object.keys(Object(value)));
+  if (typeof value === "string" || key === undefined || random() < 0.3) {
+    return pick(wrong);
+  }
+  const { [key]: inner, ...others } = value as Record<string, unknown>;
+  const changed = random() < 0.2
+    ? others
+    : { ...others, [key]: disturb(inner, random) };
+  return Array.isArray(value) ? Object.values(changed) : changed;
+}
+
+Deno.test("Verify refuses by name, and leaves no memory behind, whatever stands in the place of metadata or a tensor", async () => {
+  const seed = Math.floor(Math.random() * 2 ** 32);
+  const generator = new CounterRandom(seed, Purpose.sample);
+  await using backend = openReference();
+  for (let trial = 0; trial < 400; trial++) {
+    let draws = 0;
+    const random = () => generator.uniform(trial, draws++);
+    const pick = <Item>(items: readonly Item[]) =>
+      items[Math.floor(random() * items.length)]!;
+    const name = pick(goldenNames);
+    let change = "";
+    const bytes = rewritten(name, ({ tensors, metadata }) => {
+      const [tensor, { shape, data }] = pick([...tensors]);
+      const key = pick(Object.keys(metadata));
+      change = pick([key, key, tensor]);
+      if (change === tensor) {
+        const others = pick([[...shape], [1, ...shape], [...shape, 1]]);
+        const numbers = Int32Array.from(data as Int32Array, (x) => x || 0);
+        if (random() < 0.3) tensors.delete(tensor);
+        else {tensors.set(tensor, {
+            dtype: "I32",
+            shape: others,
+            data: numbers,
+          });}
+      } else if (/^[[{\d]/.test(metadata[key]!)) {
+        const value = JSON.parse(metadata[key]!);
+        metadata[key] = JSON.stringify(disturb(value, random));
+      } else metadata[key] = String(pick(wrong));
+    });
+    const outcome = await verifyFile(bytes, backend).catch((error) =>
+      fail(`seed ${seed}, trial ${trial}: ${name}, ${change}: ${error.stack}`)
+    );
+    assertEquals(
+      backend.allocatedBytes,
+      0,
+      `seed ${seed}: memory is left behind by ${name}, ${change}: ${outcome.notUnderstood}`,
+    );
+  }
+});
 
 Deno.test("Verify refuses files of other kinds", async () => {
   await using backend = openReference();

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import torch
 
-from network import BASE, alibi_slopes, forward, gradients_of, parameter_shapes, rope, sinusoidal_table
+from network import BASE, alibi_slopes, forward, gradients_of, loss_of, parameter_shapes, rope, sinusoidal_table
 from optimizers import DEFAULTS, Optimizer
 from safetensors import save
 from sampling import sampler_case
@@ -221,6 +221,9 @@ def record_decoding(folder, name, changed, prompt_length=5, new=8):
     lead = (top[..., 0] - top[..., 1]).min().item()
     assert lead > 1e-3, (name, lead)
     tensors = {"prompt": int32(prompt), "generated": int32(sequence[:, prompt_length:]), **arrays(parameters)}
+    tokens, targets = sequence[None, :, :-1], sequence[None, :, 1:]
+    tensors.update(tokens=int32(tokens), targets=int32(targets))
+    tensors["loss"] = loss_of(config, doubles(parameters), tokens[0], targets[0])[1][None].numpy()
     tensors["step_logits"] = logits[:, prompt_length - 1 :].numpy()
     for layer, (k, v) in enumerate(caches):
         tensors.update({f"cache.{layer}.k": k.numpy(), f"cache.{layer}.v": v.numpy()})

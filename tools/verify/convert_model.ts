@@ -20,7 +20,7 @@ const ZEROED =
   "softmax((q @ k^T) * mask / sqrt(head_dim)) @ v, mask 1 at or below the diagonal, 0 above";
 
 /** A tensor: float64 or float32; with one of two masks; a parameter's gradient or value after a step, or what `name` says. */
-const quantity = /^(ref64\.)?(correct\.|bug\.)?(grad\.|step\d+\.)?(.+)$/;
+const quantity = /^(ref64\.)?(correct\.|bug\.)?(grad\.|step\d+\.)?(.*)$/s;
 
 const known =
   /^(logits|last_logits|loss|losses|grad_norm|grad_norms|grad_norms_per_param|leak|full_logits|step_logits|cache\.\d+\.[kv])$/;
@@ -74,12 +74,10 @@ export function convertModel(
     const has = (name: RegExp) =>
       [...group.keys()].some((key) => name.test(key));
     const full = group.get("full_logits");
-    group.delete("full_logits");
     if (full !== undefined && sequence !== undefined) {
-      const tensors = new Map([...parameters, ["tokens", sequence], [
-        "logits",
-        full,
-      ]]);
+      group.delete("full_logits");
+      const tensors = new Map(parameters).set("tokens", sequence)
+        .set("logits", full);
       recordings.push(recordingOf("model", computed, tensors, facts));
     }
     const decodes = key === "" || has(/^(step_logits|cache\.)/);

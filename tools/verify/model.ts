@@ -28,12 +28,11 @@ export async function checkModel(
   const subject = new Subject(recording, report, backend);
   await using model = await subject.model();
   const batches = readBatches(subject);
-  if (batches !== undefined) {
-    await checkLogits(subject, model, batches);
-    await checkLeak(subject, model, batches);
-    await checkTraining(subject, model, batches);
-  }
   await checkGeneration(subject, model);
+  if (batches === undefined) return;
+  await checkLogits(subject, model, batches);
+  await checkLeak(subject, model, batches);
+  await checkTraining(subject, model, batches); // last: it changes the parameters
 }
 
 /** Batches of token ids and their targets. */

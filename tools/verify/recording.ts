@@ -44,6 +44,14 @@ export class Recording {
       );
     }
     this.text("source");
+    const computed = this.text("computed") ?? "float32";
+    if (computed !== "float32" && computed !== "float64") {
+      throw new NotUnderstoodError(
+        `metadata computed is ${
+          JSON.stringify(computed)
+        }, not "float32" or "float64"`,
+      );
+    }
   }
 
   /** The number of tensors. */
@@ -90,13 +98,13 @@ export class Recording {
       );
     }
     this.#read.add(`tensor ${name}`);
-    const rounded = this.text("computed") === "float64";
-    const precision = dtype === "F64"
-      ? "float64"
-      : rounded
-      ? "rounded"
-      : "float32";
-    return { name, precision, values: data };
+    const inDouble = this.#metadata["computed"] === "float64";
+    const precision = inDouble ? "rounded" : "float32";
+    return {
+      name,
+      precision: dtype === "F64" ? "float64" : precision,
+      values: data,
+    };
   }
 
   /** An integer tensor with this many dimensions; each number from 0 to below `end`. */
