@@ -229,6 +229,19 @@ Deno.test("A table fits into narrow terminals, and hides nothing where there is 
   );
   const worse = await readRunSummary(here.file("worse"));
   assertEquals([worse.bestValLoss, worse.bestStep, worse.valLoss], [2, 2, 2]);
+  // A part of the split may be easier: its loss is not the lowest of a run that measured more.
+  const measured = [[64, 1], [128, 3], [128, 2], [64, 0.5]] as const;
+  await writeRun(
+    here,
+    "parts",
+    {},
+    measured.map(([tokens, loss], i) => ({
+      ...evaluation(i + 1, loss),
+      tokens,
+    })),
+  );
+  const parts = await readRunSummary(here.file("parts"));
+  assertEquals([parts.bestValLoss, parts.bestStep], [2, 3]);
   const whole = table([run], Infinity, "~");
   assertEquals(whole.split("\n").length, 3);
   assertStringIncludes(whole, "a name with a line end and more  custom");

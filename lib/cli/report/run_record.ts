@@ -16,6 +16,7 @@ import {
 import { CommandError, reasonOf } from "../command/errors.ts";
 import { program } from "../command/program.ts";
 import { readEventLines } from "../run/events.ts";
+import { isBetter } from "../run/history.ts";
 import { files, readRunConfig } from "../run/directory.ts";
 import { newestRun, RUNS } from "../run/folder.ts";
 
@@ -119,9 +120,13 @@ export function lastStep({ steps, evals, skips }: RunRecord): number {
   );
 }
 
-/** The evaluation with the lowest validation loss. */
+/** The evaluation with the lowest validation loss of those that measured most. */
 export function bestEval({ evals }: RunRecord): EvalEvent | undefined {
-  return evals.toSorted((a, b) => a.valLoss - b.valLoss)[0];
+  return evals.reduce(
+    (best: EvalEvent | undefined, event) =>
+      isBetter(event, best) ? event : best,
+    undefined,
+  );
 }
 
 /** What is known of a run's text; undefined if that is not enough to find it. */

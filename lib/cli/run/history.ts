@@ -47,6 +47,31 @@ export function lowestAfter(
     : { loss, evalsSince: evalsSince + 1 };
 }
 
+/**
+ * Whether an evaluation tells more of a run's best than another does: it measured more tokens, or has the lower loss
+ * on as many. Losses on different tokens do not compare.
+ */
+export function isBetter(
+  evaluation: Evaluation,
+  other: Evaluation | undefined,
+): boolean {
+  const tokens = ({ tokens }: Evaluation) =>
+    typeof tokens === "number" ? tokens : 0;
+  const loss = ({ valLoss }: Evaluation) =>
+    Number.isFinite(valLoss) ? Number(valLoss) : Infinity;
+  if (loss(evaluation) === Infinity) return false;
+  if (other === undefined) return true;
+  const more = tokens(evaluation) - tokens(other);
+  return more > 0 || (more === 0 && loss(evaluation) < loss(other));
+}
+
+/** An evaluation's event as a file holds it. */
+interface Evaluation {
+  readonly event: string;
+  readonly tokens?: unknown;
+  readonly valLoss?: unknown;
+}
+
 /** What is kept of a run that begins anew. */
 export const nothingTold: RunHistory = {
   step: 0,

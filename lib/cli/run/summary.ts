@@ -8,6 +8,7 @@ import { ifThere } from "./files.ts";
 import { commandLine } from "../command/program.ts";
 import { files, readRunConfig } from "./directory.ts";
 import { readEventLines } from "./events.ts";
+import { isBetter } from "./history.ts";
 
 /** How a run is, as far as its files say: `unknown` if it has no events. */
 export type RunState =
@@ -35,7 +36,7 @@ export interface RunSummary {
   readonly trainLoss: number | null;
   readonly valLoss: number | null;
   readonly evalStep: number | null;
-  /** The lowest validation loss, and its step. */
+  /** The lowest validation loss of the evaluations that measured most, and its step. */
   readonly bestValLoss: number | null;
   readonly bestStep: number | null;
   /** When it began, in ISO 8601. */
@@ -72,8 +73,7 @@ export async function readRunSummary(path: string): Promise<RunSummary> {
     if (event.event === "end") ended = event;
     if (event.event !== "eval") continue;
     lastEval = event;
-    const lowest = numberOf(best?.["valLoss"]) ?? Infinity;
-    if ((numberOf(event["valLoss"]) ?? Infinity) < lowest) best = event;
+    if (isBetter(event, best)) best = event;
   }
   const { train, command, began } = config;
   return {
@@ -101,7 +101,9 @@ export async function readRunSummary(path: string): Promise<RunSummary> {
 }
 
 /** An event, whose fields may be anything. */
-type Event = { readonly step: number } & Readonly<Record<string, unknown>>;
+type Event =
+  & { readonly event: string; readonly step: number }
+  & Readonly<Record<string, unknown>>;
 
 function numberOf(value: unknown): number | null {
   return typeof value === "number" ? value : null;
