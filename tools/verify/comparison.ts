@@ -122,6 +122,8 @@ function ratio(a: number, b: number): number {
 /** What came of one file: checks, and remarks on what was not checked. */
 export class Report {
   readonly checks: Check[] = [];
+  /** Stands before the quantities of the next checks. */
+  label = "";
   readonly remarks: string[] = [];
 
   /** Adds a line for a quantity that is made of these pairs; none if there are no pairs. */
@@ -132,7 +134,11 @@ export class Report {
   ): void {
     if (pairs.length === 0) return;
     const worst = worstDeviation(pairs, tolerance.measure);
-    this.checks.push({ quantity, tolerance, ...worst });
+    this.checks.push({
+      quantity: this.label + quantity,
+      tolerance,
+      ...worst,
+    });
   }
 
   /** Says what was not compared, and why. */

@@ -35,14 +35,15 @@ export function convert(file: Safetensors, report: Report): Safetensors[] {
   for (const [name, tensor] of source.rest) {
     recordings[0]?.tensors.set(name, tensor);
   }
-  for (const key of source.unread) {
-    report.remark(
-      `metadata ${key}: ${
-        descriptions.test(key)
-          ? "says how it was recorded"
-          : "nothing that is recorded depends on it, or it is not known"
-      }`,
-    );
+  const reasons = Map.groupBy(
+    source.unread,
+    (key) =>
+      descriptions.test(key)
+        ? "says how it was recorded"
+        : "nothing that is recorded depends on it, or it is not known",
+  );
+  for (const [reason, keys] of reasons) {
+    report.remark(`metadata ${keys.join(", ")}: ${reason}`);
   }
   return recordings;
 }
@@ -106,7 +107,11 @@ function convertRotation(source: Source): Safetensors[] {
         );
       const config = { interleaved: form === "interleaved", start, base };
       const tensors = new Map([...inputs, ...tables, ...results]);
-      return recordingOf("rotation", "float64", tensors, { config });
+      const origin = {
+        computed: "float64",
+        source: `${form} from ${start}: `,
+      } as const;
+      return recordingOf("rotation", origin, tensors, { config });
     });
   });
 }
@@ -158,5 +163,6 @@ function convertSampler(source: Source, report: Report): Safetensors[] {
   }
   const names = settings.flatMap(({ tensor }) => [tensor, `${tensor}.count`]);
   for (const [name, tensor] of source.take(names)) tensors.set(name, tensor);
-  return [recordingOf("sampler", "float64", tensors, { settings })];
+  const origin = { computed: "float64", source: "" } as const;
+  return [recordingOf("sampler", origin, tensors, { settings })];
 }

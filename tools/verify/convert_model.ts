@@ -68,7 +68,10 @@ export function convertModel(
   for (const group of groups.values()) splitNorms(source, group, theirs);
   const recordings: Safetensors[] = [];
   for (const [key, group] of groups) {
-    const computed = key.startsWith("ref64.") ? "float64" : "float32";
+    const origin = {
+      computed: key.startsWith("ref64.") ? "float64" : "float32",
+      source: key,
+    } as const;
     const mask = key.endsWith("bug.") ? { mask: "zeroed" } : {};
     const facts = { config: { ...config, ...mask } };
     const has = (name: RegExp) =>
@@ -78,7 +81,14 @@ export function convertModel(
       group.delete("full_logits");
       const tensors = new Map(parameters).set("tokens", sequence)
         .set("logits", full);
-      recordings.push(recordingOf("model", computed, tensors, facts));
+      recordings.push(
+        recordingOf(
+          "model",
+          { ...origin, source: `${key}full ` },
+          tensors,
+          facts,
+        ),
+      );
     }
     const decodes = key === "" || has(/^(step_logits|cache\.)/);
     const tensors = new Map([
@@ -87,7 +97,7 @@ export function convertModel(
       ...(decodes ? generation : []),
       ...group,
     ]);
-    recordings.push(recordingOf("model", computed, tensors, {
+    recordings.push(recordingOf("model", origin, tensors, {
       ...facts,
       ...(has(/^(losses|grad_norms|step\d+\.)/) && {
         training: {
@@ -146,12 +156,17 @@ function takeIds(source: Source, report: Report) {
   for (const name of ["tokens", "targets"]) {
     const taken = source.take([name, `batch.${name}`]);
     const first = taken.get(name);
-    const all = taken.get(`batch.${name}`) ??
-      (first && { ...first, shape: [1, ...first.shape] } as TensorData);
-    if (all !== undefined) batches.set(name, all);
+    const all = taken.get(`batch.${name}`);
+    if (all === undefined) {
+      if (first === undefined) continue;
+      const shape = [1, ...first.shape];
+      batches.set(name, { ...first, shape } as TensorData);
+      continue;
+    }
+    batches.set(name, all);
     compareIds(report, `batch.${name}[0] = ${name}`, first, {
-      shape: all?.shape.slice(1),
-      data: all?.data.slice(0, first?.data.length),
+      shape: all.shape.slice(1),
+      data: all.data.slice(0, first?.data.length),
     });
   }
   const generation = source.take(["prompt", "generated"]);
@@ -227,7 +242,9 @@ function takeConstants(source: Source, nHead: number): Safetensors[] {
     source.take([...names, ...others]),
     source.take([["slopes", `slopes.n${nHead}`]]), // apart, for slopes.nN may be there, too
   ].filter(({ size }) => size > 0)
-    .map((tensors) => recordingOf("constants", "float64", tensors));
+    .map((tensors) =>
+      recordingOf("constants", { computed: "float64", source: "" }, tensors)
+    );
 }
 
 /** Numbers in metadata become tensors; where there is a tensor already it must be the same number, rounded. */

@@ -6,16 +6,20 @@ import { NotUnderstoodError } from "./recording.ts";
 /** Arrays by name. */
 export type Tensors = Map<string, TensorData>;
 
-/** A recording of a kind, with metadata as JSON. */
+/**
+ * A recording of a kind, with metadata as JSON.
+ *
+ * @param options.source what stands before its quantities in the report
+ */
 export function recordingOf(
   kind: string,
-  computed: "float32" | "float64",
+  { computed, source }: { computed: "float32" | "float64"; source: string },
   tensors: Tensors,
   metadata: Readonly<Record<string, unknown>> = {},
 ): Safetensors {
   const texts = Object.entries(metadata)
     .map(([key, value]) => [key, JSON.stringify(value)]);
-  const head = { format: "lm recording", version: "1", kind, computed };
+  const head = { format: "lm recording", version: "1", kind, computed, source };
   return { tensors, metadata: { ...head, ...Object.fromEntries(texts) } };
 }
 

@@ -29,8 +29,10 @@ export async function verifyFile(
 ): Promise<Outcome> {
   const report = new Report();
   try {
-    for (const file of recordingsOf(bytes, report)) {
+    const files = recordingsOf(bytes, report);
+    for (const file of files) {
       const recording = new Recording(file);
+      report.label = files.length > 1 ? recording.text("source") ?? "" : "";
       await checkByKind(recording, report, backend);
       const [unread, ...others] = recording.unread;
       if (unread !== undefined) {
