@@ -15,8 +15,8 @@ import {
 } from "./codes.ts";
 import { bits, blocks, type Site, type Step } from "./step.ts";
 
-/** Room for a vector of each operand. */
-const SCRATCH_BYTES = 64;
+/** Room for a vector of each output. */
+const SCRATCH_BYTES = 32;
 
 /** The number of each kind. */
 const kinds: Readonly<Record<Activation, number>> = {

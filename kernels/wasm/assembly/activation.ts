@@ -56,8 +56,9 @@ function own(i: i32): v128 {
   return v128.load(table + (<usize> i << 4));
 }
 
-// First the kernels, then, in the same order, their loops. A loop computes whole vectors:
-// what is left at the end of an array is copied to the thread's scratch memory and back.
+// First the kernels, then, in the same order, their loops. A loop computes whole vectors. The
+// last one may reach past the end of an array: all may be read, but its result goes by way of
+// the thread's scratch memory, so that nothing behind the array is written.
 // Where there is little to do but an exponential, a loop's constants are loaded before it;
 // see power in math.ts.
 
@@ -66,15 +67,14 @@ export function activation(r: usize, from: i32, to: i32, scratch: usize): void {
   const begin = beginOf(from);
   const bytes = bytesOf(from, to, int(r, 2));
   const rest = bytes & 15;
+  const whole = bytes - rest;
   const kind = int(r, 3);
   const y = pointer(r, 0) + begin;
   const x = pointer(r, 1) + begin;
-  values(kind, y, x, bytes - rest);
+  values(kind, y, x, whole);
   if (rest === 0) return;
-  const end = bytes - rest;
-  memory.copy(scratch, x + end, rest);
-  values(kind, scratch, scratch, 16);
-  memory.copy(y + end, scratch, rest);
+  values(kind, scratch, x + whole, 16);
+  memory.copy(y + whole, scratch, rest);
 }
 
 /** dx, dy, x, n, kind */
@@ -87,17 +87,15 @@ export function activationBackward(
   const begin = beginOf(from);
   const bytes = bytesOf(from, to, int(r, 3));
   const rest = bytes & 15;
+  const whole = bytes - rest;
   const kind = int(r, 4);
   const dx = pointer(r, 0) + begin;
   const dy = pointer(r, 1) + begin;
   const x = pointer(r, 2) + begin;
-  gradients(kind, dx, dy, x, bytes - rest);
+  gradients(kind, dx, dy, x, whole);
   if (rest === 0) return;
-  const end = bytes - rest;
-  memory.copy(scratch, dy + end, rest);
-  memory.copy(scratch + 16, x + end, rest);
-  gradients(kind, scratch, scratch, scratch + 16, 16);
-  memory.copy(dx + end, scratch, rest);
+  gradients(kind, scratch, dy + whole, x + whole, 16);
+  memory.copy(dx + whole, scratch, rest);
 }
 
 /** y, gate, x, n */
@@ -105,16 +103,14 @@ export function swiglu(r: usize, from: i32, to: i32, scratch: usize): void {
   const begin = beginOf(from);
   const bytes = bytesOf(from, to, int(r, 3));
   const rest = bytes & 15;
+  const whole = bytes - rest;
   const y = pointer(r, 0) + begin;
   const gate = pointer(r, 1) + begin;
   const x = pointer(r, 2) + begin;
-  gated(y, gate, x, bytes - rest);
+  gated(y, gate, x, whole);
   if (rest === 0) return;
-  const end = bytes - rest;
-  memory.copy(scratch, gate + end, rest);
-  memory.copy(scratch + 16, x + end, rest);
-  gated(scratch, scratch, scratch + 16, 16);
-  memory.copy(y + end, scratch, rest);
+  gated(scratch, gate + whole, x + whole, 16);
+  memory.copy(y + whole, scratch, rest);
 }
 
 /** dgate, dx, dy, gate, x, n */
@@ -127,27 +123,17 @@ export function swigluBackward(
   const begin = beginOf(from);
   const bytes = bytesOf(from, to, int(r, 5));
   const rest = bytes & 15;
+  const whole = bytes - rest;
   const dgate = pointer(r, 0) + begin;
   const dx = pointer(r, 1) + begin;
   const dy = pointer(r, 2) + begin;
   const gate = pointer(r, 3) + begin;
   const x = pointer(r, 4) + begin;
-  gatedBackward(dgate, dx, dy, gate, x, bytes - rest);
+  gatedBackward(dgate, dx, dy, gate, x, whole);
   if (rest === 0) return;
-  const end = bytes - rest;
-  memory.copy(scratch, dy + end, rest);
-  memory.copy(scratch + 16, gate + end, rest);
-  memory.copy(scratch + 32, x + end, rest);
-  gatedBackward(
-    scratch + 48,
-    scratch,
-    scratch,
-    scratch + 16,
-    scratch + 32,
-    16,
-  );
-  memory.copy(dgate + end, scratch + 48, rest);
-  memory.copy(dx + end, scratch, rest);
+  gatedBackward(scratch, scratch + 16, dy + whole, gate + whole, x + whole, 16);
+  memory.copy(dgate + whole, scratch, rest);
+  memory.copy(dx + whole, scratch + 16, rest);
 }
 
 /** y, x, n, cap, 1 / cap */
@@ -155,16 +141,15 @@ export function softcap(r: usize, from: i32, to: i32, scratch: usize): void {
   const begin = beginOf(from);
   const bytes = bytesOf(from, to, int(r, 2));
   const rest = bytes & 15;
+  const whole = bytes - rest;
   const y = pointer(r, 0) + begin;
   const x = pointer(r, 1) + begin;
   const cap = float(r, 3);
   const inverse = float(r, 4);
-  capped(y, x, bytes - rest, cap, inverse);
+  capped(y, x, whole, cap, inverse);
   if (rest === 0) return;
-  const end = bytes - rest;
-  memory.copy(scratch, x + end, rest);
-  capped(scratch, scratch, 16, cap, inverse);
-  memory.copy(y + end, scratch, rest);
+  capped(scratch, x + whole, 16, cap, inverse);
+  memory.copy(y + whole, scratch, rest);
 }
 
 /** dx, dy, y, n, 1 / cap */
@@ -177,17 +162,15 @@ export function softcapBackward(
   const begin = beginOf(from);
   const bytes = bytesOf(from, to, int(r, 3));
   const rest = bytes & 15;
+  const whole = bytes - rest;
   const dx = pointer(r, 0) + begin;
   const dy = pointer(r, 1) + begin;
   const y = pointer(r, 2) + begin;
   const inverse = float(r, 4);
-  cappedBackward(dx, dy, y, bytes - rest, inverse);
+  cappedBackward(dx, dy, y, whole, inverse);
   if (rest === 0) return;
-  const end = bytes - rest;
-  memory.copy(scratch, dy + end, rest);
-  memory.copy(scratch + 16, y + end, rest);
-  cappedBackward(scratch, scratch, scratch + 16, 16, inverse);
-  memory.copy(dx + end, scratch, rest);
+  cappedBackward(scratch, dy + whole, y + whole, 16, inverse);
+  memory.copy(dx + whole, scratch, rest);
 }
 
 /** Where units from `from` on begin, in bytes. */

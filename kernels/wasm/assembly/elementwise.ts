@@ -3,7 +3,7 @@
 import { BLOCK } from "../codes";
 import { factors } from "./random";
 import { float, int, pointer } from "./record";
-import { loadFirst, storeFirst } from "./vector";
+import { storeFirst } from "./vector";
 
 /** y, a, b, n */
 export function add(r: usize, from: i32, to: i32): void {
@@ -41,9 +41,8 @@ export function dropout(r: usize, from: i32, to: i32): void {
   for (let i = from * BLOCK; i < end; i += 4) {
     const at = <usize> i << 2;
     const count = end - i;
-    const numbers = count < 4 ? loadFirst(x + at, count) : v128.load(x + at);
     const result = f32x4.mul(
-      numbers,
+      v128.load(x + at),
       factors(seed, purpose, counter, threshold, keep, i),
     );
     if (count < 4) storeFirst(y + at, result, count);

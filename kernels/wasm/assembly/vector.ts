@@ -1,15 +1,5 @@
 // Parts of vectors, and what is made of their four numbers.
 
-/** The 1 to 3 numbers at an address, with zeros behind them; reads nothing else. */
-// @ts-ignore: decorator
-@inline
-export function loadFirst(from: usize, count: i32): v128 {
-  let v = v128.load32_zero(from);
-  if (count > 1) v = f32x4.replace_lane(v, 1, load<f32>(from, 4));
-  if (count > 2) v = f32x4.replace_lane(v, 2, load<f32>(from, 8));
-  return v;
-}
-
 /** Stores the first 1 to 3 numbers. */
 // @ts-ignore: decorator
 @inline
