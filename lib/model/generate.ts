@@ -27,8 +27,8 @@ export const MAX_NEW_TOKENS = 256;
 
 /** How text is continued. */
 export interface GenerateOptions {
-  /** Chooses tokens; the default draws from the model's own distribution. */
-  readonly sampler?: Sampler | undefined;
+  /** Chooses tokens, or says how to; by default they are drawn from the model's own distribution. */
+  readonly sampler?: Sampler | SamplerOptions | undefined;
   /** Tokens to generate for each row; 256 if left out. */
   readonly maxNewTokens?: number | undefined;
   /** Ends the stream after the token at hand, without an error. */
@@ -54,8 +54,8 @@ export async function* generateBatch(
   prompts: readonly ArrayLike<number>[],
   options: GenerateOptions,
 ): AsyncGenerator<Int32Array, void> {
-  const { sampler = new Sampler(), maxNewTokens = MAX_NEW_TOKENS, signal } =
-    options;
+  const { maxNewTokens = MAX_NEW_TOKENS, signal } = options;
+  const sampler = samplerOf(options);
   checkGeneration(model, prompts, options);
   const rows = prompts.length;
   const histories = prompts.map((prompt) => Array.from(prompt));
@@ -80,6 +80,10 @@ export async function* generateBatch(
   }
 }
 
+function samplerOf({ sampler }: GenerateOptions): Sampler {
+  return sampler instanceof Sampler ? sampler : new Sampler(sampler);
+}
+
 /** How {@linkcode generateText} continues text. */
 export interface GenerateTextOptions extends GenerateOptions {
   /** A string, or several, that end the text; they are not part of it. */
@@ -94,7 +98,8 @@ export interface WriteOptions
  * Continues a text, piece by piece as it is generated. Text that may be the
  * beginning of a stop string is held back until that is decided.
  *
- * @throws {RangeError} if the tokenizer is another model's or does not know a character of the prompt, or the prompt is empty
+ * @throws {RangeError} if the tokenizer is another model's or does not know a character of the prompt, the prompt is
+ * empty, or an option is out of its range
  *
  * @example
  * ```ts
@@ -126,7 +131,9 @@ export function generateText(
   checkVocabulary("generate", tokenizer, model.config);
   const ids = tokenizer.encode(prompt);
   checkGeneration(model, [ids], options);
-  return pieces(model.generate(ids, options), stop, tokenizer.stream());
+  const sampler = samplerOf(options);
+  const tokens = model.generate(ids, { ...options, sampler });
+  return pieces(tokens, stop, tokenizer.stream());
 }
 
 /** The text of ids up to a stop string. */

@@ -181,7 +181,10 @@ Deno.test("Prompts side by side may differ by a thousandth from what each gets a
         const logits = new Float64Array(2 * prompts.length);
         if (prompts.length > 1) logits[2] = off; // of the second prompt's first token
         yield await Promise.resolve(
-          sampler!.sampleBatch(logits, { rows: prompts.length, step: 0 }),
+          (sampler as Sampler).sampleBatch(logits, {
+            rows: prompts.length,
+            step: 0,
+          }),
         );
       },
     );

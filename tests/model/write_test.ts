@@ -9,7 +9,7 @@ import {
 } from "@std/assert";
 import { decodeCheckpoint } from "../../lib/formats/checkpoint.ts";
 import { Dataset } from "../../lib/text/dataset.ts";
-import type { WriteOptions } from "../../lib/model/generate.ts";
+import { generateText, type WriteOptions } from "../../lib/model/generate.ts";
 import { type CreateOptions, Model } from "../../lib/model/model.ts";
 import { Sampler, type SamplerOptions } from "../../lib/text/sampler.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
@@ -122,8 +122,17 @@ Deno.test("Model.write chooses tokens as a Sampler with the same options does", 
       model.write("ab", { ...choice, maxNewTokens: 30 }),
     );
     assertEquals(text, chars.decode(await Array.fromAsync(ids)));
+    const byOptions = generateText(model, chars, "ab", {
+      ...{ sampler: choice, maxNewTokens: 30 },
+    });
+    assertEquals(await textOf(byOptions), text);
     texts.push(text);
   }
+  assertThrows(
+    () => generateText(model, chars, "ab", { sampler: { topK: 0 } }),
+    RangeError,
+    "topK",
+  );
   assertEquals(texts.at(-1), texts[0]);
   for (const text of texts.slice(1, -1)) assertNotEquals(text, texts[0]);
   // 256 tokens if nobody says how many.
