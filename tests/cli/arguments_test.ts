@@ -7,25 +7,31 @@ import {
 } from "../../lib/cli/command/arguments.ts";
 import { program } from "../../lib/cli/command/program.ts";
 import { UsageError } from "../../lib/cli/command/errors.ts";
-import { everyVerb } from "../../lib/cli/command/every_verb.ts";
+import { flagsOf } from "../../lib/cli/command/command.ts";
+import { commandNamed, commands } from "../../lib/cli/command/registry.ts";
 import { flagName } from "../../lib/cli/command/flag.ts";
-import { reportVerb } from "../../lib/cli/verbs/report_verb.ts";
 import {
-  infoVerb,
-  sampleVerb,
+  infoFlags,
+  reportFlags,
+  sampleFlags,
   type TrainFlags,
-  trainVerb,
-} from "../../lib/cli/command/verbs.ts";
+  trainFlags as flagsOfTrain,
+} from "../../lib/cli/verbs/flags.ts";
+
+const trainVerb = { ...commandNamed("train", false), flags: flagsOfTrain };
+const sampleVerb = { ...commandNamed("sample", false), flags: sampleFlags };
+const infoVerb = { ...commandNamed("info", false), flags: infoFlags };
+const reportVerb = { ...commandNamed("report", false), flags: reportFlags };
 
 function trainFlags(...args: string[]): Partial<TrainFlags> {
   return parseArguments(args, trainVerb).flags;
 }
 
 /** Checks that the arguments are refused, with these words in message or hint. */
-function assertRefused<Values>(
+function assertRefused(
   args: string[],
   words: string[],
-  syntax: Syntax<Values>,
+  syntax: Syntax,
 ): void {
   const { message, hint } = assertThrows(
     () => parseArguments(args, syntax),
@@ -35,7 +41,7 @@ function assertRefused<Values>(
 }
 
 Deno.test("Flags of every configuration field exist in kebab-case", () => {
-  const names = Object.keys(trainVerb.flags).map(flagName);
+  const names = Object.keys(flagsOf(trainVerb)).map(flagName);
   for (const field of [...modelFields.keys(), ...trainFields.keys()]) {
     const kebab = field === "maxSteps"
       ? "steps"
@@ -134,8 +140,8 @@ Deno.test("Flags that may be repeated keep all values, others the last", () => {
 });
 
 Deno.test("Every flag may be written with underscores", () => {
-  for (const verb of everyVerb) {
-    for (const [key, flag] of Object.entries(verb.flags)) {
+  for (const verb of commands) {
+    for (const [key, flag] of Object.entries(flagsOf(verb))) {
       const value = flag.words?.[0] ?? (flag.range ? "1" : "x");
       const name = flagName(key);
       const take = (name: string) => {
@@ -192,8 +198,8 @@ Deno.test("Names that other programs have for a flag mean that flag", () => {
 });
 
 Deno.test("No two flags of a command have a name in common", () => {
-  for (const verb of everyVerb) {
-    const names = Object.entries(verb.flags).flatMap((
+  for (const verb of commands) {
+    const names = Object.entries(flagsOf(verb)).flatMap((
       [key, { aliases = [] }],
     ) => [flagName(key), ...aliases]);
     assertEquals(names.length, new Set(names).size, verb.name);

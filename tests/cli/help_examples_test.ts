@@ -2,12 +2,12 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { parseArguments } from "../../lib/cli/command/arguments.ts";
-import { everyVerb } from "../../lib/cli/command/every_verb.ts";
+import { commands } from "../../lib/cli/command/registry.ts";
 import { program } from "../../lib/cli/command/program.ts";
-import { verbHelp } from "../../lib/cli/command/help.ts";
+import { commandHelp } from "../../lib/cli/command/help.ts";
 import { SMALL, TEXT, Workplace } from "./process.ts";
 
-const examples = everyVerb.flatMap((verb) =>
+const examples = commands.flatMap((verb) =>
   verb.examples.map(([line]) => ({ verb, line }))
 );
 
@@ -21,7 +21,7 @@ function wordsOf(line: string): string[] {
 
 Deno.test("Examples in help are shown with the command, and their flags are taken", () => {
   for (const { verb, line } of examples) {
-    assertStringIncludes(verbHelp(verb), `${program()} ${line}`);
+    assertStringIncludes(commandHelp(verb), `${program()} ${line}`);
     const args = wordsOf(line).slice(verb.name.split(" ").length);
     assert(line.startsWith(verb.name), line);
     parseArguments(args, verb);
@@ -29,9 +29,9 @@ Deno.test("Examples in help are shown with the command, and their flags are take
 });
 
 Deno.test("Help names no file that only a clone has", () => {
-  for (const verb of everyVerb) {
+  for (const verb of commands) {
     assertEquals(
-      /docs\/|tools\/|bench\//.exec(verbHelp(verb)),
+      /docs\/|tools\/|bench\//.exec(commandHelp(verb)),
       null,
       verb.name,
     );

@@ -1,11 +1,16 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { flagName } from "../../lib/cli/command/flag.ts";
-import { labHelp, programHelp, verbHelp } from "../../lib/cli/command/help.ts";
+import {
+  commandHelp,
+  labHelp,
+  programHelp,
+} from "../../lib/cli/command/help.ts";
 import { VERSION } from "../../lib/cli/command/program.ts";
-import { everyVerb } from "../../lib/cli/command/every_verb.ts";
+import { flagsOf } from "../../lib/cli/command/command.ts";
+import { commands } from "../../lib/cli/command/registry.ts";
 import { Workplace } from "./process.ts";
 
-const verbs = everyVerb.map((verb) => [verb, verbHelp(verb)] as const);
+const verbs = commands.map((verb) => [verb, commandHelp(verb)] as const);
 
 Deno.test("Help fits into 80 columns", () => {
   // Examples begin with the command, which is longer here than that of a user.
@@ -24,7 +29,7 @@ Deno.test("Help fits into 80 columns", () => {
 
 Deno.test("Help on a verb has every flag of it, once", () => {
   for (const [verb, text] of verbs) {
-    for (const key of Object.keys(verb.flags)) {
+    for (const key of Object.keys(flagsOf(verb))) {
       const line = new RegExp(
         `^  (-\\w, )?--(\\[no-\\])?${flagName(key)}\\b(?!-)`,
         "gm",

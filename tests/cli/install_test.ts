@@ -7,9 +7,9 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
-import { completions } from "../../lib/cli/command/completions.ts";
-import { shells } from "../../lib/cli/command/completions_verb.ts";
-import { everyVerb } from "../../lib/cli/command/every_verb.ts";
+import { completions, shells } from "../../lib/cli/command/completions.ts";
+import { flagsOf } from "../../lib/cli/command/command.ts";
+import * as registry from "../../lib/cli/command/registry.ts";
 import { flagName } from "../../lib/cli/command/flag.ts";
 import { commandOf } from "../../lib/cli/command/program.ts";
 import { Workplace } from "./process.ts";
@@ -113,7 +113,7 @@ Deno.test({
   ignore: !bash,
   fn: async () => {
     await using here = await Workplace.create();
-    await here.write("lm.bash", completions("bash"));
+    await here.write("lm.bash", completions("bash", registry));
     const complete = async (line: string) => {
       // What readline makes of a line that is completed at its end.
       const words = line.split(" ").flatMap((word) => word.split(/(=)/))
@@ -154,7 +154,7 @@ for (const shell of shells) {
     ignore: !ready,
     fn: async () => {
       await using here = await Workplace.create();
-      await here.write("script", completions(shell));
+      await here.write("script", completions(shell, registry));
       const { code, stderr } = await output(
         shell,
         ["-n", here.file("script")],
@@ -164,9 +164,9 @@ for (const shell of shells) {
   });
 
   Deno.test(`Completions of ${shell} have every flag of every command`, () => {
-    const script = completions(shell);
-    for (const verb of everyVerb) {
-      for (const key of Object.keys(verb.flags)) {
+    const script = completions(shell, registry);
+    for (const verb of registry.commands) {
+      for (const key of Object.keys(flagsOf(verb))) {
         const flag = shell === "fish"
           ? `-l ${flagName(key)}`
           : `--${flagName(key)}`;

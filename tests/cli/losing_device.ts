@@ -13,7 +13,7 @@
 import { DeviceLostError, NoAdapterError } from "../../lib/backends/backend.ts";
 import { parseArguments } from "../../lib/cli/command/arguments.ts";
 import { train } from "../../lib/cli/verbs/train.ts";
-import { trainVerb } from "../../lib/cli/command/verbs.ts";
+import { trainFlags } from "../../lib/cli/verbs/flags.ts";
 import { Model } from "../../lib/model/model.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { openFaulty } from "../fixtures/faulty_backend.ts";
@@ -46,7 +46,7 @@ function openFor(steps: number) {
 }
 
 const code = await train(
-  parseArguments(args, trainVerb),
+  parseArguments(args, { name: "train", flags: trainFlags }),
   ["train", ...args],
   async ({ model, train, resumed }, where) => {
     const opening = openings.shift();

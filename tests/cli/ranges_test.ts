@@ -12,7 +12,8 @@ import { modelConfig } from "../../lib/config/model.ts";
 import { trainConfig } from "../../lib/config/train.ts";
 import { parseArguments } from "../../lib/cli/command/arguments.ts";
 import { UsageError } from "../../lib/cli/command/errors.ts";
-import { everyVerb } from "../../lib/cli/command/every_verb.ts";
+import { flagsOf } from "../../lib/cli/command/command.ts";
+import { commandNamed, commands } from "../../lib/cli/command/registry.ts";
 import { flagName } from "../../lib/cli/command/flag.ts";
 import { Workplace } from "./process.ts";
 
@@ -82,8 +83,8 @@ const ofEval: Readonly<Record<string, Limits>> = {
   batchSize: atLeastOne,
 };
 
-for (const verb of everyVerb) {
-  const numeric = Object.entries(verb.flags)
+for (const verb of commands) {
+  const numeric = Object.entries(flagsOf(verb))
     .filter(([, { value = "" }]) => /^[NX](\||$)/.test(value));
   if (numeric.length === 0) continue;
   Deno.test(`Numbers of ${verb.name} are taken up to their limits and refused beyond`, () => {
@@ -114,7 +115,7 @@ for (const verb of everyVerb) {
 Deno.test("Flags refuse just the numbers that the library refuses", () => {
   const values = [-1, -1e-9, 0, 1e-9, 0.5, 1, 1.5, 1024, 1025, 2 ** 24];
   values.push(2 ** 24 + 1, 2 ** 31, 2 ** 31 + 1, 2 ** 32 - 1, 2 ** 32, 1e300);
-  const { flags } = everyVerb.find(({ name }) => name === "train")!;
+  const flags = flagsOf(commandNamed("train", false));
   const own = ["keep", "patience", "threads", "evalTokens"];
   for (const [key, { range }] of Object.entries(flags)) {
     if (range === undefined || own.includes(key)) continue;

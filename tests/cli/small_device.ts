@@ -9,13 +9,13 @@ import { openWasm } from "../../lib/backends/wasm/engine.ts";
 import { parseArguments } from "../../lib/cli/command/arguments.ts";
 import { explain } from "../../lib/cli/command/errors.ts";
 import { train } from "../../lib/cli/verbs/train.ts";
-import { trainVerb } from "../../lib/cli/command/verbs.ts";
+import { trainFlags } from "../../lib/cli/verbs/flags.ts";
 import { Model } from "../../lib/model/model.ts";
 
 const [pages, ...args] = Deno.args;
 try {
   const code = await train(
-    parseArguments(args, trainVerb),
+    parseArguments(args, { name: "train", flags: trainFlags }),
     ["train", ...args],
     async ({ model, train, resumed, initial }) => {
       const backend = await openWasm({ threads: 1, pages: Number(pages) });

@@ -2,20 +2,16 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { UsageError } from "./errors.ts";
-import { type Flag, flagName, type FlagsOf } from "./flag.ts";
+import { type Command, flagsOf } from "./command.ts";
+import { type Flag, flagName, type FlagTable, type ValuesOf } from "./flag.ts";
 import { nearest } from "./nearest.ts";
 import { program } from "./program.ts";
 
-/** What a verb takes. */
-export interface Syntax<Values> {
-  /** Its name, as in `lm NAME`. */
-  readonly name: string;
-  /** What the one argument without a dash is called; absent: there is none. */
-  readonly operand?: string;
-  /** Whether it may be given several times. */
-  readonly several?: boolean;
-  readonly flags: FlagsOf<Values>;
-}
+/** What a command takes. */
+export type Syntax<Table extends FlagTable = FlagTable> = Pick<
+  Command<Table>,
+  "name" | "operand" | "flags"
+>;
 
 /** What was given. */
 export interface Arguments<Values> {
@@ -28,15 +24,15 @@ export interface Arguments<Values> {
 }
 
 /**
- * Reads a verb's arguments. `--name value` and `--name=value` are the same; a value may
+ * Reads a command's arguments. `--name value` and `--name=value` are the same; a value may
  * begin with a dash (`-1`), with two only after `=`. The last of several values counts.
  *
  * @throws {UsageError} at the first argument that makes no sense
  */
-export function parseArguments<Values>(
+export function parseArguments<Table extends FlagTable>(
   args: readonly string[],
-  syntax: Syntax<Values>,
-): Arguments<Values> {
+  syntax: Syntax<Table>,
+): Arguments<ValuesOf<Table>> {
   const known = new Known(syntax);
   const found = parseArgs(known.attachValues(args), {
     string: [...known.names("value"), "_"],
@@ -64,7 +60,7 @@ export function parseArguments<Values>(
   const operands = found._.map(String);
   checkOperands(operands, syntax);
   return {
-    flags: flags as Partial<Values>,
+    flags: flags as Partial<ValuesOf<Table>>,
     operand: operands[0],
     operands,
   };
@@ -101,16 +97,13 @@ function read(
 
 function checkOperands(
   operands: readonly string[],
-  { name, operand, several = false }: Pick<
-    Syntax<never>,
-    "name" | "operand" | "several"
-  >,
+  { name, operand }: Syntax,
 ): void {
-  const most = operand === undefined ? 0 : several ? Infinity : 1;
+  const most = operand === undefined ? 0 : operand.several ? Infinity : 1;
   if (operands.length > most) {
     const reason = operand === undefined
       ? "takes flags only"
-      : `takes one ${operand}`;
+      : `takes one ${operand.name}`;
     throw new UsageError(
       `Cannot use the argument "${operands[most]}": ${name} ${reason}`,
       seeHelp(name),
@@ -118,19 +111,19 @@ function checkOperands(
   }
 }
 
-function seeHelp(verb: string): string {
-  return `${program()} ${verb} --help lists all flags`;
+function seeHelp(command: string): string {
+  return `${program()} ${command} --help lists all flags`;
 }
 
-/** The flags of a verb, by what the command line calls them. */
+/** The flags of a command, by what the command line calls them. */
 class Known {
   readonly flags: [key: string, flag: Flag<unknown>][];
-  readonly #verb: string;
+  readonly #command: string;
   readonly #byName = new Map<string, Flag<unknown> & { name: string }>();
 
-  constructor({ name, flags }: Syntax<unknown>) {
-    this.#verb = name;
-    this.flags = Object.entries(flags);
+  constructor(syntax: Syntax) {
+    this.#command = syntax.name;
+    this.flags = Object.entries(flagsOf(syntax));
     for (const [key, flag] of this.flags) {
       for (const name of [flagName(key), ...flag.aliases ?? []]) {
         this.#byName.set(name, { ...flag, name: flagName(key) });
@@ -206,8 +199,8 @@ class Known {
     ].filter((known) => known.length > 1);
     const near = nearest(name, names);
     return new UsageError(
-      `Cannot use ${arg.split("=")[0]}: ${this.#verb} has no such flag`,
-      near === undefined ? seeHelp(this.#verb) : `did you mean --${near}?`,
+      `Cannot use ${arg.split("=")[0]}: ${this.#command} has no such flag`,
+      near === undefined ? seeHelp(this.#command) : `did you mean --${near}?`,
     );
   }
 }

@@ -1,12 +1,22 @@
-/** Scripts that complete commands, flags and their words in a shell, made from the tables of verbs and flags. */
+/** Scripts that complete commands, flags and their words in a shell, made from the rows of `registry.ts`. */
 
+import { type Command, flagsOf } from "./command.ts";
 import { UsageError } from "./errors.ts";
-import { everyVerb, labNames, topNames } from "./every_verb.ts";
 import { type Flag, flagName } from "./flag.ts";
 import { nearest } from "./nearest.ts";
 import { program } from "./program.ts";
-import { shells } from "./completions_verb.ts";
-import type { AnyVerb } from "./verbs.ts";
+
+/** The shells whose completions can be written. */
+export const shells = ["bash", "zsh", "fish"] as const;
+
+/** What there is to complete. */
+export interface Known {
+  readonly commands: readonly Command[];
+  /** The commands that are one word. */
+  readonly topNames: readonly string[];
+  /** The lab's commands, without the word before them. */
+  readonly labNames: readonly string[];
+}
 
 /** A flag as it is typed. */
 interface Option {
@@ -19,18 +29,18 @@ interface Option {
 }
 
 /**
- * The completion script of a shell.
+ * Returns the completion script of a shell.
  *
  * @throws {UsageError} if there is none for it
  */
-export function completions(shell: string | undefined): string {
+export function completions(shell: string | undefined, known: Known): string {
   switch (shell) {
     case "bash":
-      return bash();
+      return bash(known);
     case "zsh":
-      return zsh();
+      return zsh(known);
     case "fish":
-      return fish();
+      return fish(known);
   }
   const near = nearest(shell ?? "", shells);
   throw new UsageError(
@@ -43,8 +53,8 @@ export function completions(shell: string | undefined): string {
   );
 }
 
-function optionsOf({ flags }: AnyVerb): Option[] {
-  return Object.entries(flags).flatMap(([key, flag]) => {
+function optionsOf(command: Command): Option[] {
+  return Object.entries(flagsOf(command)).flatMap(([key, flag]) => {
     const name = flagName(key);
     const option = {
       name,
@@ -62,11 +72,14 @@ function wordsOf({ words = [], value }: Flag<unknown>): readonly string[] {
   return words.length === 0 && value?.endsWith("|off") ? ["off"] : words;
 }
 
-/** What follows the words of a command line in bash and zsh: the case of each verb. */
-function cases(each: (options: readonly Option[]) => string[]): string[] {
-  return everyVerb.flatMap((verb) => [
-    `    "${verb.name}")`,
-    ...each(optionsOf(verb)).map((line) => `      ${line}`),
+/** What follows the words of a command line in bash and zsh: the case of each command. */
+function cases(
+  commands: readonly Command[],
+  each: (options: readonly Option[]) => string[],
+): string[] {
+  return commands.flatMap((command) => [
+    `    "${command.name}")`,
+    ...each(optionsOf(command)).map((line) => `      ${line}`),
     "      ;;",
   ]);
 }
@@ -85,7 +98,7 @@ function wordCases(options: readonly Option[]): string[] {
 }
 
 /** Sets `verb` and `choices` from `cur`, `prev` and the words typed, in bash and zsh alike. */
-function chooseWords(): string[] {
+function chooseWords({ commands, topNames, labNames }: Known): string[] {
   return [
     `  case "$first" in`,
     `    lab) verb="lab $second" ;;`,
@@ -105,7 +118,7 @@ function chooseWords(): string[] {
       shells.join(" ")
     }"`,
     `  else case "$verb" in`,
-    ...cases((options) => [
+    ...cases(commands, (options) => [
       'case "$cur" in',
       `  -*) choices="${options.map(({ name }) => `--${name}`).join(" ")}" ;;`,
       "esac",
@@ -115,7 +128,7 @@ function chooseWords(): string[] {
   ];
 }
 
-function bash(): string {
+function bash(known: Known): string {
   return [
     "# bash completion for lm, written by lm completions bash",
     "_lm() {",
@@ -126,7 +139,7 @@ function bash(): string {
     '  elif [ "$prev" = "=" ]; then prev="${COMP_WORDS[COMP_CWORD-2]}"; fi',
     '  first="${COMP_WORDS[1]-}" second="${COMP_WORDS[2]-}" at="$COMP_CWORD"',
     '  choices=""',
-    ...chooseWords(),
+    ...chooseWords(known),
     '  COMPREPLY=($(compgen -W "$choices" -- "$cur"))',
     "}",
     "complete -o default -F _lm lm",
@@ -134,7 +147,7 @@ function bash(): string {
   ].join("\n");
 }
 
-function zsh(): string {
+function zsh(known: Known): string {
   return [
     "#compdef lm",
     "# zsh completion for lm, written by lm completions zsh",
@@ -143,7 +156,7 @@ function zsh(): string {
     '  cur="${words[CURRENT]}" prev="${words[CURRENT-1]}"',
     '  first="${words[2]}" second="${words[3]}" at=$((CURRENT - 1))',
     '  choices=""',
-    ...chooseWords(),
+    ...chooseWords(known),
     '  if [ -n "$choices" ]; then compadd -- ${=choices}; else _files; fi',
     "}",
     'if [ "$funcstack[1]" = "_lm" ]; then _lm "$@"; else compdef _lm lm; fi',
@@ -151,21 +164,20 @@ function zsh(): string {
   ].join("\n");
 }
 
-function fish(): string {
+function fish({ commands, topNames, labNames }: Known): string {
   const quoted = (text: string) =>
     `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
-  const top = topNames;
-  const typed = `__fish_seen_subcommand_from ${top.join(" ")}`;
+  const typed = `__fish_seen_subcommand_from ${topNames.join(" ")}`;
   return [
     "# fish completion for lm, written by lm completions fish",
-    ...everyVerb.filter(({ name }) => !name.includes(" ")).map((verb) =>
-      `complete -c lm -f -n 'not ${typed}' -a ${verb.name} -d ${
-        quoted(verb.summary)
-      }`
+    ...commands.filter(({ name }) => topNames.includes(name)).map((
+      { name, summary },
+    ) =>
+      `complete -c lm -f -n 'not ${typed}' -a ${name} -d ${quoted(summary)}`
     ),
     `complete -c lm -f -n 'not ${typed}' -a 'lab help'`,
     `complete -c lm -f -n '__fish_seen_subcommand_from help' -a '${
-      top.join(" ")
+      topNames.join(" ")
     }'`,
     `complete -c lm -f -n '__fish_seen_subcommand_from completions' -a '${
       shells.join(" ")
@@ -173,14 +185,14 @@ function fish(): string {
     `complete -c lm -f -n '__fish_seen_subcommand_from lab; and not __fish_seen_subcommand_from ${
       labNames.join(" ")
     }' -a '${labNames.join(" ")}'`,
-    ...everyVerb.flatMap((verb) => {
-      const condition = verb.name.split(" ")
+    ...commands.flatMap((command) => {
+      const condition = command.name.split(" ")
         .map((word) => `__fish_seen_subcommand_from ${word}`).join("; and ");
       // `report` is a command and one of the lab's.
-      const only = verb.name.includes(" ")
+      const only = command.name.includes(" ")
         ? condition
         : `${condition}; and not __fish_seen_subcommand_from lab`;
-      return optionsOf(verb).map(({ name, help, words, takesValue }) =>
+      return optionsOf(command).map(({ name, help, words, takesValue }) =>
         [
           `complete -c lm -n '${only}' -l ${name}`,
           ...(takesValue ? [words.length > 0 ? "-x" : "-r"] : []),

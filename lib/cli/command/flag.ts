@@ -1,9 +1,9 @@
-/** What a flag is, and how its text becomes a value. The flags themselves stand in `verbs.ts` and `field_flags.ts`. */
+/** What a flag is, and how its text becomes a value. The flags themselves stand in `flags.ts` of the rooms, and in `field_flags.ts`. */
 
 import { isWithin, type Range, rangeName } from "../../config/field.ts";
 import { nearest } from "./nearest.ts";
 
-/** One flag of a verb. */
+/** One flag of a command. */
 export interface Flag<Value> {
   /** One line about it. */
   readonly help: string;
@@ -33,6 +33,19 @@ export interface Flag<Value> {
 export type FlagsOf<Values> = {
   readonly [Key in keyof Values]-?: Flag<Exclude<Values[Key], undefined>>;
 };
+
+/** Flags by their fields, under the titles that help puts over them. */
+export type FlagTable = Readonly<
+  Record<string, Readonly<Record<string, Flag<unknown>>>>
+>;
+
+/** The values of all flags of a table. */
+export type ValuesOf<Table extends FlagTable> = {
+  [Key in KeyOf<Table[keyof Table]>]: ValueOf<Table[keyof Table], Key>;
+};
+type KeyOf<Group> = Group extends unknown ? keyof Group : never;
+type ValueOf<Group, Key extends PropertyKey> = Group extends
+  Readonly<Record<Key, Flag<infer Value>>> ? Value : never;
 
 /** Help that stands beside a flag. */
 export type FlagText = Pick<Flag<unknown>, "help" | "without" | "aliases">;

@@ -1,10 +1,9 @@
-/** Help as text, from the tables of `verbs.ts`: examples first, at most 80 columns. */
+/** Help as text, from the rows of `registry.ts`: examples first, at most 80 columns. */
 
-import { everyVerb, topNames } from "./every_verb.ts";
+import type { Command } from "./command.ts";
 import { type Flag, flagName } from "./flag.ts";
 import { program, VERSION } from "./program.ts";
-import { labVerbs } from "../lab/verbs.ts";
-import type { AnyVerb } from "./verbs.ts";
+import { labCommands, topCommands } from "./registry.ts";
 
 const WIDTH = 80;
 /** Where the right column begins. */
@@ -16,11 +15,10 @@ export function programHelp(): string {
     `lm ${VERSION}: train, sample and take apart small language models`,
     "",
     "Commands:",
-    ...everyVerb.filter(({ name }) => topNames.includes(name))
-      .flatMap(summaryEntry),
+    ...topCommands.flatMap(summaryEntry),
     "",
     "Experiments:",
-    ...labVerbs.flatMap(summaryEntry),
+    ...labCommands.flatMap(summaryEntry),
     "",
     "First steps:",
     ...examples([
@@ -33,71 +31,43 @@ export function programHelp(): string {
   ].join("\n");
 }
 
-/** Help on `lab`: a line on each of its verbs, and an example of each. */
+/** Help on `lab`: a line on each of its commands, and an example of each. */
 export function labHelp(): string {
   return [
     "lab: experiments; each is planned in a file before it runs",
     "",
-    ...labVerbs.flatMap(summaryEntry),
+    ...labCommands.flatMap(summaryEntry),
     "",
-    ...examples(labVerbs.map(({ examples }) => examples[0]!)),
+    ...examples(labCommands.map(({ examples }) => examples[0]!)),
     "",
     `${program()} help lab COMMAND shows a command's flags and more examples.`,
   ].join("\n");
 }
 
-function summaryEntry({ name, summary }: AnyVerb): string[] {
+function summaryEntry({ name, summary }: Command): string[] {
   return entry(name, summary);
 }
 
-/** Help on a verb. */
-export function verbHelp(verb: AnyVerb): string {
-  const { name, summary, operand, several, sections } = verb;
+/** Help on a command. */
+export function commandHelp(command: Command): string {
+  const { name, summary, operand, flags } = command;
   const usage = [
     program(),
     name,
-    ...(operand ? [`[${operand}${several ? " ..." : ""}]`] : []),
+    ...(operand ? [`[${operand.name}${operand.several ? " ..." : ""}]`] : []),
   ];
   return [
     `${usage.join(" ")} [FLAG ...]`,
     ...wrap(`${name}: ${summary}`, WIDTH),
     "",
-    ...examples(verb.examples),
-    ...Object.entries(sections).flatMap(([title, keys]) => [
+    ...examples(command.examples),
+    ...Object.entries(flags).flatMap(([title, group]) => [
       "",
       `${title}:`,
-      ...keys.flatMap((key) => flagEntry(key, verb.flags[key]!)),
+      ...Object.entries(group).flatMap(([key, flag]) => flagEntry(key, flag)),
     ]),
-    ...(operand === undefined ? [] : ["", ...wrap(operandHelp(verb), WIDTH)]),
+    ...(operand === undefined ? [] : ["", ...wrap(operand.help, WIDTH)]),
   ].join("\n");
-}
-
-function operandHelp(
-  { name, operand }: AnyVerb,
-): string {
-  if (operand === "STUDY") {
-    return "STUDY is a directory with a plan.json, which lab plan writes.";
-  }
-  if (operand === "SHELL") return "SHELL is bash, zsh or fish.";
-  if (operand === "DIR") return "DIR is a folder of runs; runs/ if left out.";
-  if (operand === "EXHIBIT") {
-    return "EXHIBIT is a mistake's name; without one, lab museum lists them.";
-  }
-  if (operand === "EXPERIMENT") {
-    return "EXPERIMENT is ablate, scaling or positions.";
-  }
-  if (name === "lab works") {
-    return "RUN is a run's directory or a checkpoint file. Without it, lab works describes the text alone.";
-  }
-  if (name === "report") {
-    return "RUN is a run's directory; the newest run in runs/ if left out. Several are compared.";
-  }
-  if (name === "check") {
-    return "RUN is a run's directory or a checkpoint file. Without it, check tests the machine alone.";
-  }
-  return name === "info"
-    ? "RUN is a run's directory or a checkpoint file. Without RUN and flags, info describes the machine."
-    : "RUN is a run's directory or a checkpoint file; the newest run in runs/ if left out.";
 }
 
 function examples(list: readonly (readonly [string, string])[]): string[] {

@@ -1,16 +1,12 @@
-/** From arguments to an exit code. Verbs are loaded when they are needed, so that help and usage errors come at once. */
+/** From arguments to an exit code. A command's code is loaded when it is needed, so that help and usage errors come at once. */
 
-import { checkVerb } from "../verbs/check_verb.ts";
-import { completionsVerb } from "./completions_verb.ts";
-import { exitCode, explain } from "./errors.ts";
-import { everyVerb, unknownCommand } from "./every_verb.ts";
-import { labHelp, programHelp, verbHelp } from "./help.ts";
-import { listVerb } from "../verbs/list_verb.ts";
+import { type Arguments, parseArguments } from "./arguments.ts";
+import type { Command } from "./command.ts";
+import { exitCode, explain, UsageError } from "./errors.ts";
+import { commandHelp, labHelp, programHelp } from "./help.ts";
 import { VERSION } from "./program.ts";
-import { reportVerb } from "../verbs/report_verb.ts";
-import { run } from "./run_verb.ts";
+import { commandNamed } from "./registry.ts";
 import { visible, writeError, writeOutput } from "../terminal/terminal.ts";
-import { evalVerb, infoVerb, sampleVerb, trainVerb } from "./verbs.ts";
 
 /**
  * Runs the program.
@@ -36,81 +32,54 @@ function quietVulkan(): void {
   }
 }
 
-async function dispatch([name, ...args]: readonly string[]): Promise<number> {
+async function dispatch(words: readonly string[]): Promise<number> {
+  const inLab = words[0] === "lab";
+  const [name, ...args] = inLab ? words.slice(1) : words;
   switch (name) {
-    case "train":
-      return await run(trainVerb, args, async (given) => {
-        const { train } = await import("../verbs/train.ts");
-        return await train(given, [name, ...args]);
-      });
-    case "sample":
-      return await run(sampleVerb, args, async (given) => {
-        const { sample } = await import("../verbs/sample.ts");
-        return await sample(given);
-      });
-    case "eval":
-      return await run(evalVerb, args, async (given) => {
-        const { evaluate } = await import("../verbs/eval.ts");
-        return await evaluate(given);
-      });
-    case "info":
-      return await run(infoVerb, args, async (given) => {
-        const { info } = await import("../verbs/info.ts");
-        return await info(given);
-      });
-    case "list":
-      return await run(listVerb, args, async (given) => {
-        const { list } = await import("../verbs/list.ts");
-        return await list(given);
-      });
-    case "report":
-      return await run(reportVerb, args, async (given) => {
-        const { report } = await import("../verbs/report.ts");
-        return await report(given);
-      });
-    case "check":
-      return await run(checkVerb, args, async (given) => {
-        const { check } = await import("../verbs/check.ts");
-        return await check(given);
-      });
-    case "lab": {
-      const { lab } = await import("../lab/main.ts");
-      return await lab(args);
-    }
-    case "completions":
-      return await run(completionsVerb, args, async ({ operand }) => {
-        const { completions } = await import("./completions.ts");
-        await writeOutput(completions(operand));
-        return exitCode.ok;
-      });
+    case undefined:
+      writeError(`${inLab ? labHelp() : programHelp()}\n`);
+      return exitCode.usage;
     case "help":
-      return await help(args);
-    case "--version":
-    case "-V":
-      await writeOutput(`lm ${VERSION}\n`);
-      return exitCode.ok;
+      return await print(help(inLab ? ["lab", ...args] : args));
     case "--help":
     case "-h":
-      await writeOutput(`${programHelp()}\n`);
-      return exitCode.ok;
-    case undefined:
-      writeError(`${programHelp()}\n`);
-      return exitCode.usage;
-    default:
-      throw unknownCommand(name);
+      return await print(inLab ? labHelp() : programHelp());
   }
+  if (!inLab && /^(--version|-V)$/.test(name)) {
+    return await print(`lm ${VERSION}`);
+  }
+  return await run(commandNamed(name, inLab), args, words);
+}
+
+async function print(text: string): Promise<number> {
+  await writeOutput(`${text}\n`);
+  return exitCode.ok;
 }
 
 /** Help on the command that some words name; on the program without any. */
-async function help(words: readonly string[]): Promise<number> {
+function help(words: readonly string[]): string {
   const [first, second] = words.filter((word) => !/^(-h|--help)$/.test(word));
-  const name = first === "lab" && second ? `lab ${second}` : first;
-  const verb = everyVerb.find((verb) => verb.name === name);
-  if (verb !== undefined) await writeOutput(`${verbHelp(verb)}\n`);
-  else if (name === "lab") await writeOutput(`${labHelp()}\n`);
-  else if (name === undefined || name === "help") {
-    await writeOutput(`${programHelp()}\n`);
-  } else if (name.startsWith("lab ")) throw unknownCommand(second!, "lab");
-  else throw unknownCommand(name);
-  return exitCode.ok;
+  if (first === undefined || first === "help") return programHelp();
+  if (first !== "lab") return commandHelp(commandNamed(first, false));
+  return second ? commandHelp(commandNamed(second, true)) : labHelp();
+}
+
+/** Runs a command, or shows its help; gives the exit code. */
+async function run(
+  command: Command,
+  args: readonly string[],
+  words: readonly string[],
+): Promise<number> {
+  let given: Arguments<Record<string, unknown>> | undefined;
+  try {
+    given = parseArguments(args, command);
+  } catch (error) {
+    // Help is what someone with a wrong flag may need most.
+    if (!(error instanceof UsageError && args.includes("--help"))) throw error;
+  }
+  if (given === undefined || given.flags["help"]) {
+    return await print(commandHelp(command));
+  }
+  const action = await command.load();
+  return await action(given, words);
 }

@@ -17,7 +17,7 @@ import { writeError, writeOutput } from "../terminal/terminal.ts";
 import { writeReport } from "./report.ts";
 import { runStudy } from "./run.ts";
 import { Study } from "./study.ts";
-import type { AblationFlags, ExperimentName } from "./verbs.ts";
+import type { AblationFlags, ExperimentName } from "./flags.ts";
 
 /** What `lab ablate`, `lab scaling` and `lab plan` can be told. */
 type Given = Partial<AblationFlags>;

@@ -44,7 +44,7 @@ import {
 } from "./minimal_report.ts";
 import { files, Study, writeFile } from "./study.ts";
 import { exists } from "../run/files.ts";
-import type { LabMinimalFlags } from "./verbs.ts";
+import type { LabMinimalFlags } from "./flags.ts";
 
 /** What others reached on tiny Shakespeare, which is asked beside the rungs. */
 const KNOWN: readonly Known[] = [

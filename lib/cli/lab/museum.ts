@@ -27,7 +27,7 @@ import {
   writeError,
   writeOutput,
 } from "../terminal/terminal.ts";
-import type { LabMuseumFlags } from "./museum_verb.ts";
+import type { LabMuseumFlags } from "./flags.ts";
 import { Pace } from "./pace.ts";
 import { writeFile } from "./study.ts";
 

@@ -6,7 +6,7 @@ import { placement } from "../verbs/placement.ts";
 import { writeOutput } from "../terminal/terminal.ts";
 import { runAndMerge, startPositions } from "./experiment.ts";
 import { writeReport } from "./report.ts";
-import type { LabPositionsFlags } from "./positions_verb.ts";
+import type { LabPositionsFlags } from "./flags.ts";
 
 /** Does what is left of it; gives the exit code. */
 export async function labPositions(

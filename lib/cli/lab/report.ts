@@ -32,7 +32,7 @@ import { writePositionsReport } from "./positions_report.ts";
 import { isRough, provenance, roughness } from "./provenance.ts";
 import { openStudy } from "./run.ts";
 import { files, Study } from "./study.ts";
-import type { LabMergeFlags, LabReportFlags } from "./verbs.ts";
+import type { LabMergeFlags } from "./flags.ts";
 
 /** Gathers outcomes; gives the exit code. */
 export async function labMerge(
@@ -52,7 +52,7 @@ export async function labMerge(
 
 /** Writes the report; gives the exit code. */
 export async function labReport(
-  { operand }: Arguments<LabReportFlags>,
+  { operand }: Arguments<unknown>,
 ): Promise<number> {
   const text = operand && await reportMuseum(operand);
   await writeOutput(text || await writeReport(await openStudy(operand)));

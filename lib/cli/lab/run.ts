@@ -17,7 +17,7 @@ import { canRedraw, StatusLine, writeError } from "../terminal/terminal.ts";
 import { openExaminer } from "./ladder.ts";
 import { Pace } from "./pace.ts";
 import { files, Study } from "./study.ts";
-import type { LabRunFlags } from "./verbs.ts";
+import type { LabRunFlags } from "./flags.ts";
 
 /** Runs what is left of a study; gives the exit code. */
 export async function labRun(

@@ -18,7 +18,7 @@ import {
   type TrainedModel,
 } from "../verbs/trained_model.ts";
 import { openExaminer } from "./ladder.ts";
-import type { LabWorksFlags } from "./verbs.ts";
+import type { LabWorksFlags } from "./flags.ts";
 
 /** Rows of an evaluation's batch. */
 const ROWS = 16;

@@ -45,7 +45,7 @@ import {
   tokenizerOf,
   type TrainedModel,
 } from "./trained_model.ts";
-import type { CheckFlags } from "./check_verb.ts";
+import type { CheckFlags } from "./flags.ts";
 
 /** Checks the machine, and a run if one is named; gives the exit code. */
 export async function check(

@@ -28,7 +28,7 @@ import {
   tokenizerOf,
   type TrainedModel,
 } from "./trained_model.ts";
-import type { EvalFlags, EvalSplit } from "../command/verbs.ts";
+import type { EvalFlags, EvalSplit } from "./flags.ts";
 
 /** Evaluates; gives the exit code. */
 export async function evaluate(

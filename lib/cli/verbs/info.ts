@@ -35,7 +35,7 @@ import { readRunSummary, type RunSummary } from "../run/summary.ts";
 import { forOutput, writeOutput } from "../terminal/terminal.ts";
 import { readTrainedModel } from "./trained_model.ts";
 import { memoryOn } from "./training_memory.ts";
-import type { InfoFlags } from "../command/verbs.ts";
+import type { InfoFlags } from "./flags.ts";
 
 /** Says what is asked for; gives the exit code. */
 export async function info(

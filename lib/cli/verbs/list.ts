@@ -4,7 +4,7 @@ import { join } from "@std/path";
 import type { Arguments } from "../command/arguments.ts";
 import { CommandError, exitCode } from "../command/errors.ts";
 import { exists } from "../run/files.ts";
-import type { ListFlags } from "./list_verb.ts";
+import type { ListFlags } from "./flags.ts";
 import { bytes } from "./model_card.ts";
 import { program } from "../command/program.ts";
 import { files } from "../run/directory.ts";

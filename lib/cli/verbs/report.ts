@@ -18,7 +18,7 @@ import {
   warn,
   writeOutput,
 } from "../terminal/terminal.ts";
-import type { ReportFlags } from "./report_verb.ts";
+import type { ReportFlags } from "./flags.ts";
 
 /** Draws; gives the exit code. */
 export async function report(

@@ -14,7 +14,7 @@ import { placement } from "./placement.ts";
 import { readText, STDIN } from "../text/text_source.ts";
 import { forOutput, writeError, writeOutput } from "../terminal/terminal.ts";
 import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
-import type { SampleFlags } from "../command/verbs.ts";
+import type { SampleFlags } from "./flags.ts";
 
 /** Writes text; gives the exit code. */
 export async function sample(

@@ -39,7 +39,7 @@ import {
   resumable,
   type TrainingSetup,
 } from "./training_setup.ts";
-import type { TrainFlags } from "../command/verbs.ts";
+import type { TrainFlags } from "./flags.ts";
 
 /** How samples are made on the way: as in the study this grew from. */
 const SAMPLE = { maxNewTokens: SAMPLE_TOKENS, temperature: 0.9, topK: 10 };

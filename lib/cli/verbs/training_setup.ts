@@ -45,7 +45,7 @@ import {
 } from "../command/run_options.ts";
 import { newRunPath } from "../run/folder.ts";
 import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
-import type { TrainFlags } from "../command/verbs.ts";
+import type { TrainFlags } from "./flags.ts";
 
 /** What a run trains, on what, how, and where it is kept. */
 export interface TrainingSetup {

@@ -1,0 +1,41 @@
+/** What a command is: what it takes, what its help says, and where its code is. */
+
+import type { Arguments } from "./arguments.ts";
+import type { Flag, FlagTable, ValuesOf } from "./flag.ts";
+
+/** A command of `lm` or of `lm lab`. */
+export interface Command<Table extends FlagTable = FlagTable> {
+  /** Its words, as in `lm NAME`. */
+  readonly name: string;
+  /** One line about it. */
+  readonly summary: string;
+  /** The argument without a dash; absent: there is none. */
+  readonly operand?: Operand;
+  /** Argument lists to begin with, each with what it does. */
+  readonly examples: readonly (readonly [args: string, does: string])[];
+  readonly flags: Table;
+  /** Loads its code: help and usage errors come without it. */
+  load(): Promise<Action<ValuesOf<Table>>>;
+}
+
+/** An argument without a dash. */
+export interface Operand {
+  readonly name: string;
+  /** A sentence or two about it. */
+  readonly help: string;
+  /** Whether it may be given several times. */
+  readonly several?: boolean;
+}
+
+/** Does what a command is for; gives the exit code. `args` are the words after `lm` as they were typed. */
+export type Action<Values> = (
+  given: Arguments<Values>,
+  args: readonly string[],
+) => Promise<number>;
+
+/** All flags of a command, by their fields. */
+export function flagsOf(
+  { flags }: Pick<Command, "flags">,
+): Readonly<Record<string, Flag<unknown>>> {
+  return Object.assign({}, ...Object.values(flags));
+}

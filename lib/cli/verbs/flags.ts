@@ -1,0 +1,294 @@
+/**
+ * The flags of `lm`'s commands, in the order of help and under its titles. Each flag is one row: the casts repeat
+ * what its maker returns, as isolated declarations infer no call, and the types of the values are made from them.
+ */
+
+import { type Device, devices } from "../../backends/open.ts";
+import type { ModelConfig } from "../../config/model.ts";
+import {
+  DEFAULT_PRESET,
+  type PresetName,
+  presets,
+} from "../../config/presets.ts";
+import { type TrainConfig, trainFields } from "../../config/train.ts";
+import { EVAL_TOKENS } from "../../train/split_losses.ts";
+import type { TokenizerKind } from "../../text/tokenizer.ts";
+import { modelFlags, trainingFlags } from "../command/field_flags.ts";
+import {
+  atLeastOne,
+  choice,
+  cores,
+  countOrAll,
+  dataFlag,
+  type Flag,
+  type FlagsOf,
+  integer,
+  number,
+  numberOrOff,
+  optionalChoice,
+  spanOrOff,
+  text,
+  texts,
+  toggle,
+  type ValuesOf,
+} from "../command/flag.ts";
+
+/** `--device`. */
+export const deviceFlag: Flag<Device> = choice(devices, {
+  help: "where to compute; auto: the GPU if there is one, else the CPU",
+  without: "auto",
+});
+
+/** `--threads`. */
+export const threadsFlag: Flag<number> = integer({
+  help: "worker threads of the CPU engine, --device wasm",
+  without: "the machine's cores",
+}, cores);
+
+/** `--help`. */
+export const helpFlag: Flag<boolean> = toggle({
+  help: "show this help",
+  aliases: ["h"],
+});
+
+/** `--best`. */
+export const bestFlag: Flag<boolean> = toggle({
+  help: "use the weights with the lowest validation loss, not the last ones",
+});
+
+/** `--preset`, with the command's own help. */
+export function presetFlag(help: string): Flag<PresetName> {
+  const names = Object.keys(presets) as PresetName[];
+  return choice(names, { help, without: DEFAULT_PRESET });
+}
+
+const startingPreset = presetFlag(
+  "settings to start from; the other flags override them",
+);
+
+/** `train`. */
+export const trainFlags = {
+  "The run": {
+    preset: startingPreset as Flag<PresetName>,
+    data: dataFlag("tinyshakespeare") as Flag<readonly string[]>,
+    tokenizer: choice(["ascii", "chars", "bytes"], {
+      help:
+        "what a token is: an ASCII character, any character of the text, or a byte",
+      without: "the preset's",
+    }) as Flag<TokenizerKind>,
+    out: text("DIR", {
+      help: "the run's directory; it must be new or empty",
+      without: "runs/PRESET-DATE-TIME",
+    }) as Flag<string>,
+    resume: text("RUN", {
+      help:
+        "continue a run with its own settings; only --steps, --device and a few others can change",
+    }) as Flag<string>,
+    initFrom: text("RUN", {
+      help:
+        "start from the weights of a run or a checkpoint, with its architecture and tokenizer",
+    }) as Flag<string>,
+    maxTime: spanOrOff({
+      help:
+        "end the command after this time, such as 90s, 10m or 1h30m; the learning rate still follows --steps",
+    }) as Flag<number | null>,
+    evalTokens: countOrAll({
+      help:
+        "most validation tokens that an evaluation measures, spread evenly over the split; all or 0: the whole split",
+      without: String(EVAL_TOKENS),
+    }) as Flag<number>,
+    patience: numberOrOff({
+      help:
+        "stop after N evaluations in a row without a new lowest validation loss",
+    }, { least: 1, whole: true }) as Flag<number | null>,
+    keep: integer({
+      help: "number of earlier checkpoints to keep, besides the last",
+      without: "0",
+    }, { least: 0 }) as Flag<number>,
+    onNonfinite: choice(["stop", "skip"], {
+      help: "what to do when the loss or the gradient is not finite",
+      without: "stop",
+    }) as Flag<"stop" | "skip">,
+    device: deviceFlag as Flag<Device>,
+    threads: threadsFlag as Flag<number>,
+    json: toggle({ help: "print events as JSON, one a line" }) as Flag<boolean>,
+    help: helpFlag as Flag<boolean>,
+  },
+  "The model": modelFlags as FlagsOf<ModelConfig>,
+  "The training": trainingFlags as FlagsOf<TrainConfig>,
+};
+
+/** What `train` can be told. */
+export type TrainFlags = ValuesOf<typeof trainFlags>;
+
+/** `sample`. */
+export const sampleFlags = {
+  "The text": {
+    prompt: text("TEXT", {
+      help:
+        "text to continue, or - for standard input; printed before the continuation",
+      without: "a line end, not printed",
+    }) as Flag<string>,
+    promptFile: text("FILE", {
+      help: "file with the text to continue; a line end at its end counts",
+    }) as Flag<string>,
+    tokens: integer({
+      help: "most tokens to generate",
+      without: "500",
+      aliases: ["max-new-tokens"],
+    }, atLeastOne) as Flag<number>,
+    numSamples: integer({
+      help: "number of texts; each has the seed of the one before plus 1",
+      without: "1",
+    }, atLeastOne) as Flag<number>,
+    stop: texts("TEXT", {
+      help: "stop before this text; may be given several times",
+    }) as Flag<readonly string[]>,
+  },
+  "The choice of tokens": {
+    temperature: number({
+      help: "lower is safer, higher is wilder; 0: always the likeliest token",
+      without: "0.8",
+    }, { least: 0 }) as Flag<number>,
+    topK: integer(
+      { help: "choose among the N likeliest tokens", without: "all" },
+      atLeastOne,
+    ) as Flag<number>,
+    topP: number({
+      help: "choose among the likeliest tokens whose probabilities add up to X",
+    }, { least: 0, most: 1 }) as Flag<number>,
+    minP: number({
+      help: "choose among tokens at least X times as likely as the likeliest",
+    }, { least: 0, most: 1 }) as Flag<number>,
+    repetitionPenalty: number({
+      help: "above 1: tokens that already occurred become less likely",
+    }, { above: 0 }) as Flag<number>,
+    seed: integer({
+      help: "the same seed gives the same text",
+      without: "another each time",
+    }, trainFields.get("seed")!.range!) as Flag<number>,
+  },
+  "The rest": {
+    best: bestFlag as Flag<boolean>,
+    device: deviceFlag as Flag<Device>,
+    threads: threadsFlag as Flag<number>,
+    json: toggle({
+      help: "print each text as a JSON event when it is complete",
+    }) as Flag<boolean>,
+    help: helpFlag as Flag<boolean>,
+  },
+};
+
+/** What `sample` can be told. */
+export type SampleFlags = ValuesOf<typeof sampleFlags>;
+
+/** Parts of a text that `eval` measures. */
+export type EvalSplit = "val" | "train" | "all";
+
+/** `eval`. */
+export const evalFlags = {
+  Flags: {
+    data: dataFlag("the run's own") as Flag<readonly string[]>,
+    split: choice(["val", "train", "all"], {
+      help:
+        "val: the last tenth of the text; train: all before it; all: the whole text",
+      without: "val for the run's own text, all for another",
+    }) as Flag<EvalSplit>,
+    evalTokens: countOrAll({
+      help: "most tokens to measure, spread evenly over the split",
+      without: "all",
+    }) as Flag<number>,
+    blockSize: integer({
+      help: "tokens in a window, at most the model's block size",
+      without: "the model's",
+    }, atLeastOne) as Flag<number>,
+    batchSize: integer(
+      { help: "windows evaluated at a time", without: "16" },
+      atLeastOne,
+    ) as Flag<number>,
+    best: bestFlag as Flag<boolean>,
+    device: deviceFlag as Flag<Device>,
+    threads: threadsFlag as Flag<number>,
+    json: toggle({ help: "print the result as a JSON event" }) as Flag<boolean>,
+    help: helpFlag as Flag<boolean>,
+  },
+};
+
+/** What `eval` can be told. */
+export type EvalFlags = ValuesOf<typeof evalFlags>;
+
+/** A plan that `info` can print. */
+export type PlanName = "train" | "eval" | "prefill" | "decode";
+
+/** `info`. */
+export const infoFlags = {
+  "What to show": {
+    preset: startingPreset as Flag<PresetName>,
+    plan: optionalChoice(["train", "eval", "prefill", "decode"], {
+      help: "print a plan, kernel by kernel, in place of the model's card",
+    }) as Flag<PlanName>,
+    batchSize: trainingFlags.batchSize as Flag<number>,
+    json: toggle({
+      help: "one JSON object on standard output",
+    }) as Flag<boolean>,
+    help: helpFlag as Flag<boolean>,
+  },
+  "The device": {
+    device: deviceFlag as Flag<Device>,
+    threads: threadsFlag as Flag<number>,
+  },
+  "The model": modelFlags as FlagsOf<ModelConfig>,
+};
+
+/** What `info` can be told. */
+export type InfoFlags = ValuesOf<typeof infoFlags>;
+
+/** `list`. */
+export const listFlags = {
+  Flags: {
+    json: toggle({
+      help: "one JSON object per run; unknown values are null",
+    }) as Flag<boolean>,
+    help: helpFlag as Flag<boolean>,
+  },
+};
+
+/** What `list` can be told. */
+export type ListFlags = ValuesOf<typeof listFlags>;
+
+/** `report`. */
+export const reportFlags = {
+  Flags: {
+    out: text("FILE", {
+      help: "where to write it",
+      without: "RUN/report.html; of several, comparison.html in the first",
+    }) as Flag<string>,
+    device: deviceFlag as Flag<Device>,
+    threads: threadsFlag as Flag<number>,
+    help: helpFlag as Flag<boolean>,
+  },
+};
+
+/** What `report` can be told. */
+export type ReportFlags = ValuesOf<typeof reportFlags>;
+
+/** `check`. */
+export const checkFlags = {
+  Flags: {
+    machine: toggle({
+      help: "also check the machine; --no-machine: the run alone",
+      without: "on",
+    }, { negatable: true }) as Flag<boolean>,
+    data: dataFlag("the run's own") as Flag<readonly string[]>,
+    best: bestFlag as Flag<boolean>,
+    device: deviceFlag as Flag<Device>,
+    threads: threadsFlag as Flag<number>,
+    json: toggle({
+      help: "one JSON object a line on standard output",
+    }) as Flag<boolean>,
+    help: helpFlag as Flag<boolean>,
+  },
+};
+
+/** What `check` can be told. */
+export type CheckFlags = ValuesOf<typeof checkFlags>;
