@@ -1,7 +1,5 @@
 /** How far computed numbers are from recorded ones, and what is made of it. How far they may be is in `tolerances.ts`. */
 
-import { NotUnderstoodError } from "./recording.ts";
-
 /** Computed numbers beside recorded ones. */
 export interface Pair {
   /** What they are, e.g. the parameter whose gradient they are. */
@@ -13,7 +11,7 @@ export interface Pair {
 }
 
 /** An error and the place where it is largest. */
-export interface Deviation {
+interface Deviation {
   readonly error: number;
   readonly where: string;
 }
@@ -46,72 +44,38 @@ export function passes({ error, tolerance }: Check): boolean {
   return error <= tolerance.limit;
 }
 
-/** The error of one pair. An error that is not a number counts as infinite. */
-export function deviation(pair: Pair, measure: Measure): Deviation {
-  const { name, recorded, computed, only } = pair;
-  if (recorded.length !== computed.length) {
-    throw new NotUnderstoodError(
-      `${name} has ${recorded.length} numbers, and ${computed.length} were computed`,
-    );
-  }
-  let [worst, index, largest, sum, count, differing] = [0, -1, 0, 0, 0, 0];
-  for (let i = 0; i < recorded.length; i++) {
-    if (only !== undefined && !only(i)) continue;
-    const magnitude = Math.abs(recorded[i]!);
-    let difference = Math.abs(recorded[i]! - computed[i]!);
-    if (measure === "each") difference = ratio(difference, magnitude);
-    if (Number.isNaN(difference)) difference = Infinity;
-    if (difference > worst) [worst, index] = [difference, i];
-    if (difference !== 0) differing++;
-    largest = Math.max(largest, magnitude);
-    sum += difference;
-    count++;
-  }
-  const error = {
-    relative: ratio(worst, largest),
-    each: worst,
-    absolute: worst,
-    mean: ratio(sum, count),
-    count: differing,
-  }[measure];
-  const where = index < 0
-    ? name
-    : `${name}[${index}]: recorded ${recorded[index]}, computed ${
+/** The error of several pairs: the worst pair's, or for means and counts that of all numbers together. What is not a number counts as infinite. */
+function worstDeviation(pairs: readonly Pair[], measure: Measure): Deviation {
+  let worst = { error: 0, where: pairs[0]?.name ?? "" };
+  let [sum, count, differing] = [0, 0, 0];
+  for (const { name, recorded, computed, only } of pairs) {
+    if (recorded.length !== computed.length) {
+      throw new RangeError(
+        `Cannot compare ${name}: it has ${recorded.length} numbers, and ${computed.length} were computed`,
+      );
+    }
+    let [furthest, index, largest] = [0, -1, 0];
+    for (let i = 0; i < recorded.length; i++) {
+      if (only !== undefined && !only(i)) continue;
+      const magnitude = Math.abs(recorded[i]!);
+      let difference = Math.abs(recorded[i]! - computed[i]!);
+      if (measure === "each") difference = ratio(difference, magnitude);
+      if (Number.isNaN(difference)) difference = Infinity;
+      if (difference > furthest) [furthest, index] = [difference, i];
+      if (difference !== 0) differing++;
+      largest = Math.max(largest, magnitude);
+      sum += difference;
+      count++;
+    }
+    const error = measure === "relative" ? ratio(furthest, largest) : furthest;
+    if (error <= worst.error) continue;
+    const where = `${name}[${index}]: recorded ${recorded[index]}, computed ${
       computed[index]
     }`;
-  return { error: Number.isNaN(error) ? Infinity : error, where };
-}
-
-/** The error of several pairs: the worst one's, or for means and counts that of all numbers together. */
-export function worstDeviation(
-  pairs: readonly Pair[],
-  measure: Measure,
-): Deviation {
-  const deviations = pairs.map((pair) => deviation(pair, measure));
-  const worst = deviations.reduce(
-    (a, b) => b.error > a.error ? b : a,
-    { error: 0, where: pairs[0]?.name ?? "" },
-  );
-  if (measure === "count") {
-    return { ...worst, error: total(deviations.map(({ error }) => error)) };
+    worst = { error: Number.isNaN(error) ? Infinity : error, where };
   }
-  if (measure === "mean") {
-    const sizes = pairs.map(sizeOf);
-    const sums = deviations.map(({ error }, i) => error * sizes[i]!);
-    return { ...worst, error: ratio(total(sums), total(sizes)) };
-  }
-  return worst;
-}
-
-function sizeOf({ recorded, only }: Pair): number {
-  if (only === undefined) return recorded.length;
-  let size = 0;
-  for (let i = 0; i < recorded.length; i++) if (only(i)) size++;
-  return size;
-}
-
-function total(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0);
+  if (measure === "count") return { ...worst, error: differing };
+  return measure === "mean" ? { ...worst, error: ratio(sum, count) } : worst;
 }
 
 /** a / b, where nothing out of nothing is 0. */
@@ -119,7 +83,7 @@ function ratio(a: number, b: number): number {
   return a === 0 ? 0 : a / b;
 }
 
-/** What came of one file: checks, and remarks on what was not checked. */
+/** The checks of one file, and remarks on what was not checked. */
 export class Report {
   readonly checks: Check[] = [];
   /** Stands before the quantities of the next checks. */

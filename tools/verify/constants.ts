@@ -10,15 +10,13 @@ export function checkConstants(recording: Recording, report: Report): void {
   const compare = (
     name: string,
     shape: readonly number[],
-    computed: ArrayLike<number>,
-  ) => {
-    const { precision, values } = recording.floats(name, shape);
-    report.compare(
-      name,
-      [{ name, recorded: values, computed }],
-      exactTolerance(precision),
-    );
-  };
+    values: ArrayLike<number>,
+  ) =>
+    recording.compare(report, {
+      quantity: name,
+      computed: [{ name, shape, values }],
+      tolerance: exactTolerance,
+    });
   if (recording.has("sinusoidal")) {
     const [rows = 0, C = 0] = recording.shape("sinusoidal");
     compare("sinusoidal", [rows, C], sinusoidalTable(rows, C));

@@ -4,7 +4,6 @@ import type { Numbers } from "../../lib/backends/backend.ts";
 import { CachedRun } from "../../lib/checks/cached_run.ts";
 import type { Model } from "../../lib/model/model.ts";
 import { Sampler } from "../../lib/text/sampler.ts";
-import type { Pair } from "./comparison.ts";
 import { NotUnderstoodError } from "./recording.ts";
 import type { Subject } from "./subject.ts";
 
@@ -105,15 +104,15 @@ function checkStepLogits(
       `tensor ${name} has ${count} steps, and the text only ${steps.length}`,
     );
   }
-  const { values, precision } = recording.floats(name, [B, count, V]);
-  const computed = values.map((_, i) =>
-    steps[Math.floor(i / V) % count]![Math.floor(i / (count * V)) * V + i % V]!
-  );
-  report.compare(
-    `${name}, ${way}`,
-    [{ name, recorded: values, computed }],
-    tolerances.of("logits", precision),
-  );
+  const values = Float64Array.from({ length: B * count * V }, (_, i) => {
+    const [step, b] = [Math.floor(i / V) % count, Math.floor(i / (count * V))];
+    return steps[step]![b * V + i % V]!;
+  });
+  recording.compare(report, {
+    quantity: `${name}, ${way}`,
+    computed: [{ name, shape: [B, count, V], values }],
+    tolerance: (precision) => tolerances.of("logits", precision),
+  });
 }
 
 function checkCaches(
@@ -128,30 +127,23 @@ function checkCaches(
   const [B, HS] = [prompts.length, nEmbd / nHead];
   const length = prompts[0]!.length + texts[0]!.length;
   for (const [part, letter] of ["k", "v"].entries()) {
-    const pairs: Pair[] = [];
-    for (const [layer, cache] of caches.entries()) {
+    const computed = caches.flatMap((cache, layer) => {
       const name = `cache.${layer}.${letter}`;
-      if (!recording.has(name)) continue;
+      if (!recording.has(name)) return [];
       const T = Math.min(recording.shape(name)[2] ?? 0, length);
-      const { values } = recording.floats(name, [B, NKV, T, HS]);
-      const computed = values.map((_, i) => {
+      const values = Float64Array.from({ length: B * NKV * T * HS }, (_, i) => {
         const [d, t] = [i % HS, Math.floor(i / HS) % T];
         const row = Math.floor(i / (HS * T));
         const [b, head] = [Math.floor(row / NKV), row % NKV];
         return cache[(((b * L + t) * 2 + part) * NKV + head) * HS + d]!;
       });
-      pairs.push({ name, recorded: values, computed });
-    }
-    if (pairs.length === 0) continue;
-    const precision = recording.floats(
-      pairs[0]!.name,
-      recording.shape(pairs[0]!.name),
-    ).precision;
-    report.compare(
-      `cache.${letter}, ${way}`,
-      pairs,
-      tolerances.of("cache", precision),
-    );
+      return [{ name, shape: [B, NKV, T, HS], values }];
+    });
+    recording.compare(report, {
+      quantity: `cache.${letter}, ${way}`,
+      computed,
+      tolerance: (precision) => tolerances.of("cache", precision),
+    });
   }
 }
 

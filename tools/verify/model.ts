@@ -128,38 +128,28 @@ async function checkTraining(
 ): Promise<void> {
   const { recording, report, tolerances } = subject;
   const steps = recordedSteps(recording);
-  const norms = subject.recorded("grad_norm.");
-  const gradients = subject.recorded("grad.");
-  const any = gradients.length + norms.length > 0 ||
-    ["loss", "grad_norm"].some((name) => recording.has(name));
-  if (steps === 0 && !any) return;
+  const isNeeded = steps > 0 ||
+    recording.matching(/^(loss$|grad_norm$|grad\.|grad_norm\.)/).length > 0;
+  if (!isNeeded) return;
   const optimizer = steps > 0 ? readTraining(recording) : trainConfig();
   const run = await train(model, { batches, steps, optimizer });
   subject.compare("loss", run.losses.slice(0, 1), { kind: "loss", shape: [1] });
-  if (gradients.length > 0) {
-    const tolerance = tolerances.of("gradient", subject.precision("grad."));
-    report.compare("grad", subject.pairs("grad.", run.gradients), tolerance);
-  }
+  recording.compare(report, {
+    quantity: "grad",
+    computed: subject.partsOf(run.gradients, "grad."),
+    tolerance: (precision) => tolerances.of("gradient", precision),
+  });
   const normKind = { kind: "gradientNorms", shape: [1] } as const;
   subject.compare("grad_norm", run.gradNorms.slice(0, 1), normKind);
-  if (norms.length > 0) {
-    const tolerance = tolerances.of(
-      "gradientNorms",
-      subject.precision("grad_norm.", [1]),
-    );
-    report.compare(
-      "grad_norm of each parameter",
-      norms.map((parameter) => {
-        const name = `grad_norm.${parameter.name}`;
-        return {
-          name,
-          recorded: recording.floats(name, [1]).values,
-          computed: [norm(partOf(parameter, run.gradients))],
-        };
-      }),
-      tolerance,
-    );
-  }
+  recording.compare(report, {
+    quantity: "grad_norm of each parameter",
+    computed: subject.parameters.map((parameter) => ({
+      name: `grad_norm.${parameter.name}`,
+      shape: [1],
+      values: [norm(partOf(parameter, run.gradients))],
+    })),
+    tolerance: (precision) => tolerances.of("gradientNorms", precision),
+  });
   if (steps > 0) checkSteps(subject, run, optimizer);
 }
 

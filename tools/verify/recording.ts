@@ -3,6 +3,7 @@
  * checks have read. tools/record/README.md describes the format.
  */
 
+import type { Pair, Report, Tolerance } from "./comparison.ts";
 import type { Safetensors, TensorData } from "../../lib/formats/safetensors.ts";
 
 /** A file, or a part of one, that cannot be judged. The message says which part and why. */
@@ -18,6 +19,17 @@ export interface Floats {
   readonly name: string;
   readonly precision: Precision;
   readonly values: Float32Array | Float64Array;
+}
+
+/** Numbers computed for a record. */
+export interface Computed {
+  /** The record's tensor. */
+  readonly name: string;
+  /** The shape that the tensor must have. */
+  readonly shape: readonly number[];
+  readonly values: ArrayLike<number>;
+  /** Which of them to look at; all if left out. */
+  readonly only?: Pair["only"];
 }
 
 /** Integers with their shape. */
@@ -105,6 +117,26 @@ export class Recording {
       precision: dtype === "F64" ? "float64" : precision,
       values: data,
     };
+  }
+
+  /** Compares those of these numbers that are recorded, as one quantity. */
+  compare(
+    report: Report,
+    { quantity, computed, tolerance }: {
+      readonly quantity: string;
+      readonly computed: readonly Computed[];
+      readonly tolerance: (precision: Precision) => Tolerance;
+    },
+  ): void {
+    const pairs: Pair[] = [];
+    let allowed: Tolerance | undefined;
+    for (const { name, shape, values, only } of computed) {
+      if (!this.has(name)) continue;
+      const { precision, values: recorded } = this.floats(name, shape);
+      allowed ??= tolerance(precision);
+      pairs.push({ name, recorded, computed: values, only });
+    }
+    if (allowed !== undefined) report.compare(quantity, pairs, allowed);
   }
 
   /** An integer tensor with this many dimensions; each number from 0 to below `end`. */

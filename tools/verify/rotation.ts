@@ -69,13 +69,16 @@ export async function checkRotation(
     if (!recording.has(name)) continue;
     values(input); // refused where missing
     const isScores = name === "scores";
-    const { values: recorded, precision } = recording.floats(
-      name,
-      [B, H, T, isScores ? T : D],
-    );
-    const kind = isScores ? "rotatedScores" : "rotation";
-    const tolerance = tolerances.of(kind, precision);
-    report.compare(name, [{ name, recorded, computed }], tolerance);
+    recording.compare(report, {
+      quantity: name,
+      computed: [{
+        name,
+        shape: [B, H, T, isScores ? T : D],
+        values: computed,
+      }],
+      tolerance: (precision) =>
+        tolerances.of(isScores ? "rotatedScores" : "rotation", precision),
+    });
   }
 }
 
@@ -119,7 +122,7 @@ function checkTables(
   const rows = table.subarray(start * D);
   const next = tableOf(rotation, 2).subarray(D);
   for (
-    const [name, shape, computed] of [
+    const [name, shape, values] of [
       ["cos", [T, D / 2], rows.filter((_, i) => i % 2 === 0)],
       ["sin", [T, D / 2], rows.filter((_, i) => i % 2 === 1)],
       [
@@ -132,13 +135,11 @@ function checkTables(
       ],
     ] as const
   ) {
-    if (!recording.has(name)) continue;
-    const { values, precision } = recording.floats(name, shape);
-    report.compare(
-      name,
-      [{ name, recorded: values, computed }],
-      exactTolerance(precision),
-    );
+    recording.compare(report, {
+      quantity: name,
+      computed: [{ name, shape, values }],
+      tolerance: exactTolerance,
+    });
   }
 }
 

@@ -36,6 +36,11 @@ export function checkSampling(recording: Recording, report: Report): void {
     const counts = recording.has(`${name}.count`)
       ? recording.ids(`${name}.count`, 1, V + 1).data
       : undefined;
+    if ((counts?.length ?? rows) !== rows) {
+      throw new NotUnderstoodError(
+        `tensor ${name}.count has ${counts?.length} numbers, not ${rows}`,
+      );
+    }
     const pairs: Pair[] = [];
     const kept: number[] = [];
     for (let row = 0; row < rows; row++) {

@@ -67,20 +67,27 @@ function checkState(
   run: TrainingRun,
   { step, optimizer }: { step: number; optimizer: TrainConfig },
 ): void {
-  const { report, tolerances } = subject;
-  const prefix = `step${step}.`;
-  if (subject.recorded(prefix).length === 0) return;
-  const precision = subject.precision(prefix);
+  const { recording, report, tolerances } = subject;
   const compare = (
     what: string,
     tolerance: Tolerance,
     only?: (parameter: LayoutEntry) => Pair["only"],
   ) =>
-    report.compare(
-      `step${step}${what}`,
-      subject.pairs(prefix, run.parameters[step - 1]!, only),
-      tolerance,
-    );
+    recording.compare(report, {
+      quantity: `step${step}${what}`,
+      computed: subject.partsOf(
+        run.parameters[step - 1]!,
+        `step${step}.`,
+        only,
+      ),
+      tolerance: () => tolerance,
+    });
+  const [first] = subject.recorded(`step${step}.`);
+  if (first === undefined) return;
+  const { precision } = recording.floats(
+    `step${step}.${first.name}`,
+    first.shape,
+  );
   const later = tolerances.of("laterStep", precision);
   if (tolerances.isExact(precision)) return compare("", later);
   if (step === 1) {
@@ -98,7 +105,10 @@ function checkState(
   const rate = name === "muon"
     ? Math.max(learningRate, muonLearningRate)
     : learningRate;
-  compare(", any element", { measure: "absolute", limit: 2 * rate * step });
+  compare(
+    ", any element",
+    { measure: "absolute", limit: 2 * rate * step },
+  );
 }
 
 /** Where |c · gradient| >= 1e-5, a thousand times AdamW's usual ε: there the noise of a gradient stays noise. */

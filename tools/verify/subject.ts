@@ -10,8 +10,8 @@ import type { LayoutEntry } from "../../lib/graph/layout.ts";
 import { Model } from "../../lib/model/model.ts";
 import { parameterLayout } from "../../lib/model/plans.ts";
 import type { TensorData } from "../../lib/formats/safetensors.ts";
-import type { Pair, Report } from "./comparison.ts";
-import type { Precision, Recording } from "./recording.ts";
+import type { Report } from "./comparison.ts";
+import type { Computed, Recording } from "./recording.ts";
 import { type Kind, Tolerances } from "./tolerances.ts";
 
 /** A recorded model and what its checks need. */
@@ -54,17 +54,14 @@ export class Subject {
   /** Compares a quantity with its record, if there is one. */
   compare(
     name: string,
-    computed: ArrayLike<number>,
+    values: ArrayLike<number>,
     { kind, shape }: { kind: Kind; shape: readonly number[] },
   ): void {
-    if (!this.recording.has(name)) return;
-    const { values, precision } = this.recording.floats(name, shape);
-    const tolerance = this.tolerances.of(kind, precision);
-    this.report.compare(
-      name,
-      [{ name, recorded: values, computed }],
-      tolerance,
-    );
+    this.recording.compare(this.report, {
+      quantity: name,
+      computed: [{ name, shape, values }],
+      tolerance: (precision) => this.tolerances.of(kind, precision),
+    });
   }
 
   /** Which parameters have a record that begins with this prefix, e.g. `grad.`. */
@@ -74,30 +71,18 @@ export class Subject {
     );
   }
 
-  /** A prefix's records, each beside its part of a flat store. */
-  pairs(
-    prefix: string,
+  /** Parts of a flat store for the records that begin with a prefix. */
+  partsOf(
     flat: Numbers,
-    only?: (parameter: LayoutEntry) => Pair["only"],
-  ): Pair[] {
-    return this.recorded(prefix).map((parameter) => {
-      const { name, shape } = parameter;
-      return {
-        name: prefix + name,
-        recorded: this.recording.floats(prefix + name, shape).values,
-        computed: partOf(parameter, flat),
-        only: only?.(parameter),
-      };
-    });
-  }
-
-  /** The precision of a prefix's records, which have the parameters' shapes or this one. */
-  precision(prefix: string, shape?: readonly number[]): Precision {
-    const parameter = this.recorded(prefix)[0]!;
-    return this.recording.floats(
-      prefix + parameter.name,
-      shape ?? parameter.shape,
-    ).precision;
+    prefix: string,
+    only?: (parameter: LayoutEntry) => Computed["only"],
+  ): Computed[] {
+    return this.parameters.map((parameter) => ({
+      name: prefix + parameter.name,
+      shape: parameter.shape,
+      values: partOf(parameter, flat),
+      only: only?.(parameter),
+    }));
   }
 }
 

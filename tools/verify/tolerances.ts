@@ -58,11 +58,9 @@ const ROUNDED = 1.2e-7;
 const FLOAT64 = 1e-9;
 
 /** The tolerance between two float64 programs, against a record of this precision. */
-export function exactTolerance(
-  precision: Precision,
-  measure: "relative" | "each" = "relative",
-): Tolerance {
-  return { measure, limit: precision === "float64" ? FLOAT64 : ROUNDED };
+export function exactTolerance(precision: Precision): Tolerance {
+  const limit = precision === "float64" ? FLOAT64 : ROUNDED;
+  return { measure: "relative", limit };
 }
 
 /** The tolerances for one device and model. */
@@ -86,8 +84,9 @@ export class Tolerances {
     if (!this.isExact(precision)) {
       return this.#sharp ? sharp[kind] ?? float32[kind] : float32[kind];
     }
+    const exact = exactTolerance(precision);
     const each = float32[kind].measure === "each";
-    return exactTolerance(precision, each ? "each" : "relative");
+    return each ? { ...exact, measure: "each" } : exact;
   }
 
   /** Whether a record of this precision is free of float32's noise on this device. */
