@@ -1,4 +1,4 @@
-"""The GPT of every ModelConfig, in PyTorch, written from the equations in docs/design and the papers.
+"""The GPT of every ModelConfig, in PyTorch, written from the equations of the papers that lib/config/model.ts names.
 
 Letters: B batch, T positions, C nEmbd, V vocabSize, NH and NKV heads of HS numbers. Parameters have GPT-2's names, as
 in a checkpoint, and linear maps are stored (out, in).
