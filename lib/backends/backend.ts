@@ -27,7 +27,7 @@ export interface DeviceBuffer {
   /**
    * The elements [offset, offset + length) as they are after every run submitted so far.
    *
-   * @throws {RangeError} if the stretch is not inside the buffer
+   * @throws {RangeError} if they are not inside the buffer
    * @throws {DeviceLostError} if the device is gone
    */
   read(offset?: number, length?: number): Promise<Numbers>;

@@ -1,73 +1,7 @@
-/** What every backend refuses, in the same words: plans that do not keep to the vocabulary, stores that do not fit, stretches that reach out of a buffer. */
+/** Plans that every backend refuses, in the same words: those that do not keep to the vocabulary or reach out of a buffer. */
 
 import { type OperandShape, operandShapes } from "../../kernels/vocabulary.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
-import type { DeviceBuffer, Stores } from "./backend.ts";
-
-/**
- * The store that a plan names, if there is one.
- *
- * @param isOwn whether a buffer is the backend's own
- * @throws {TypeError} if it belongs to another backend
- * @throws {RangeError} if it has another length or dtype
- */
-export function knownStore<Own extends DeviceBuffer>(
-  spec: BufferSpec,
-  stores: Stores,
-  isOwn: (buffer: DeviceBuffer) => buffer is Own,
-): Own | undefined {
-  const known = stores.get(spec.name);
-  if (known === undefined) return undefined;
-  if (!isOwn(known)) {
-    throw new TypeError(
-      `Cannot use store ${spec.name}: it belongs to another backend`,
-    );
-  }
-  const { dtype, length } = known.spec;
-  if (dtype === spec.dtype && length === spec.length) return known;
-  throw new RangeError(
-    `Cannot use store ${spec.name}: it holds ${length} ${dtype} and the plan wants ${spec.length} ${spec.dtype}`,
-  );
-}
-
-/**
- * Returns the bytes that the buffers of plans take: each plan's own, and once each store that there is not yet.
- *
- * @param stores what there is; if left out, nothing
- */
-export function bufferBytes(
-  plans: readonly Plan[],
-  stores: Stores | undefined,
-  bytesOf: (spec: BufferSpec) => number,
-): number {
-  const missing = new Map<string, number>();
-  let own = 0;
-  for (const spec of plans.flatMap(({ buffers }) => buffers)) {
-    if (spec.kind !== "store") own += bytesOf(spec);
-    else if (!stores?.has(spec.name)) missing.set(spec.name, bytesOf(spec));
-  }
-  return missing.values().reduce((sum, bytes) => sum + bytes, own);
-}
-
-/**
- * Refuses elements of a buffer that it does not have.
- *
- * @param verb what is to be done with them
- * @throws {RangeError}
- */
-export function checkStretch(
-  verb: "read" | "write",
-  { name, length: whole }: BufferSpec,
-  offset: number,
-  length: number,
-): void {
-  if (offset >= 0 && length >= 0 && offset + length <= whole) return;
-  throw new RangeError(
-    `Cannot ${verb} ${name}: elements ${offset} to ${
-      offset + length
-    } are not within its ${whole}`,
-  );
-}
 
 /**
  * Refuses dispatches whose operands reach out of their buffers, or do not have the number, dtypes and lengths that their dims ask for.

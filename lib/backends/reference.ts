@@ -2,19 +2,27 @@
  * The reference executor: every plan in float64, one plain loop after another.
  * It is the oracle that the other backends and the gradients are tested against,
  * so it is written to be checked by eye, not to be fast. The kernels are in
- * `reference/`.
+ * `kernels/reference/`.
  */
 
 import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
 import {
-  type DeviceBuffer,
   type Executor,
   type Numbers,
   OutOfMemoryError,
   type Program,
   type Stores,
 } from "./backend.ts";
-import { bufferBytes, checkPlan, checkStretch, knownStore } from "./checks.ts";
+import { BoundBuffer } from "./buffer.ts";
+import { checkPlan } from "./checks.ts";
+import {
+  bindProgram,
+  BoundProgram,
+  bufferBytes,
+  type DispatchRange,
+  OpenBackend,
+  type ProgramMemory,
+} from "./program.ts";
 import type { F64, I32 } from "../../kernels/reference/kernel.ts";
 import { referenceKernels } from "../../kernels/reference/registry.ts";
 
@@ -34,182 +42,96 @@ export function openReference(): Executor {
   return new ReferenceBackend();
 }
 
-class ReferenceBackend implements Executor {
+class ReferenceBackend extends OpenBackend {
   readonly kind = "reference";
   readonly description = "reference: float64, one thread";
+  /** The engine does not say. */
+  readonly room = undefined;
+  protected readonly lost = undefined;
   readonly #buffers = new Set<ReferenceBuffer>();
 
   get allocatedBytes(): number {
-    let bytes = 0;
-    for (const { memory } of this.#buffers) bytes += memory.byteLength;
-    return bytes;
+    return this.#buffers.values()
+      .reduce((bytes, { memory }) => bytes + memory.byteLength, 0);
   }
 
-  /** The engine does not say. */
-  readonly room = undefined;
-
-  // deno-lint-ignore require-await
-  async createStore(spec: BufferSpec): Promise<DeviceBuffer> {
-    return this.#allocate(spec);
+  bytesOf({ dtype, length }: BufferSpec): number {
+    return (dtype === "f32" ? 8 : 4) * length;
   }
 
-  #allocate(spec: BufferSpec): ReferenceBuffer {
-    const buffer: ReferenceBuffer = new ReferenceBuffer(
-      spec,
-      () => this.#buffers.delete(buffer),
-    );
+  allocate(spec: BufferSpec): ReferenceBuffer {
+    const buffer = new ReferenceBuffer(spec, this);
     this.#buffers.add(buffer);
     return buffer;
   }
 
+  forget(buffer: ReferenceBuffer): void {
+    this.#buffers.delete(buffer);
+  }
+
   measure(plans: readonly Plan[], stores?: Stores): number {
-    return bufferBytes(plans, stores, bytesOf);
+    return bufferBytes(plans, stores, this);
   }
 
-  // deno-lint-ignore require-await
   async compile(plan: Plan, stores: Stores): Promise<Program> {
+    this.checkOpen(`compile ${plan.name}`);
     checkPlan(plan);
-    const own: ReferenceBuffer[] = [];
-    const release = () => {
-      for (const buffer of own) buffer.destroy();
-    };
-    try {
-      const buffers = plan.buffers.map((spec) => {
-        if (spec.kind === "store") return this.#share(spec, stores);
-        const buffer = this.#allocate(spec);
-        own.push(buffer);
-        return buffer;
-      });
-      return new ReferenceProgram(plan, buffers, release);
-    } catch (error) {
-      release();
-      throw error;
-    }
+    return await bindProgram(plan, stores, this, (memory) => {
+      memory.allocate();
+      return new ReferenceProgram(memory);
+    });
   }
 
-  /** The store of that name, made if there is none yet. */
-  #share(spec: BufferSpec, stores: Stores): ReferenceBuffer {
-    const known = knownStore(
-      spec,
-      stores,
-      (store) => store instanceof ReferenceBuffer,
-    );
-    if (known) return known;
-    const made = this.#allocate(spec);
-    stores.set(spec.name, made);
-    return made;
-  }
-
-  finish(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
+  protected close(): Promise<void> {
     this.#buffers.clear();
     return Promise.resolve();
   }
 }
 
-class ReferenceBuffer implements DeviceBuffer {
-  readonly spec: BufferSpec;
+class ReferenceBuffer extends BoundBuffer<ReferenceBackend> {
   readonly memory: F64 | I32;
-  readonly #release: () => void;
 
-  constructor(spec: BufferSpec, release: () => void) {
-    this.spec = spec;
-    this.#release = release;
-    this.memory = allocate(spec);
+  constructor(spec: BufferSpec, backend: ReferenceBackend) {
+    super(spec, backend);
+    const MemoryArray = spec.dtype === "f32" ? Float64Array : Int32Array;
+    try {
+      this.memory = new MemoryArray(spec.length);
+    } catch {
+      const sizes = { needed: backend.bytesOf(spec), room: undefined };
+      throw new OutOfMemoryError(`allocate ${spec.name}`, sizes);
+    }
     // What a plan reads before it was computed shall be seen.
     if (spec.kind === "slot" && spec.dtype === "f32") this.memory.fill(NaN);
   }
 
-  write(data: ArrayLike<number>, offset = 0): void {
-    checkStretch("write", this.spec, offset, data.length);
+  protected set(data: ArrayLike<number>, offset: number): void {
     this.memory.set(data, offset);
   }
 
-  // deno-lint-ignore require-await
-  async read(
-    offset = 0,
-    length: number = this.spec.length - offset,
-  ): Promise<Numbers> {
-    checkStretch("read", this.spec, offset, length);
+  protected get(offset: number, length: number): Numbers {
     return this.memory.slice(offset, offset + length);
   }
 
-  destroy(): void {
-    this.#release();
+  protected free(): void {
+    this.backend.forget(this);
   }
 }
 
-function bytesOf({ dtype, length }: BufferSpec): number {
-  return (dtype === "f32" ? 8 : 4) * length;
-}
+class ReferenceProgram extends BoundProgram<ReferenceBuffer> {
+  /** One for each dispatch. */
+  readonly #calls: readonly (() => void)[];
 
-/** Zeros; where there is no room, an error that says how many bytes were wanted. */
-function allocate(spec: BufferSpec): F64 | I32 {
-  const { name, dtype, length } = spec;
-  const MemoryArray = dtype === "f32" ? Float64Array : Int32Array;
-  try {
-    return new MemoryArray(length);
-  } catch {
-    const sizes = { needed: bytesOf(spec), room: undefined };
-    throw new OutOfMemoryError(`allocate ${name}`, sizes);
-  }
-}
-
-class ReferenceProgram implements Program {
-  readonly plan: Plan;
-  readonly bytes: number;
-  readonly #buffers: readonly ReferenceBuffer[];
-  readonly #steps: readonly (() => void)[];
-  readonly #release: () => void;
-
-  constructor(
-    plan: Plan,
-    buffers: readonly ReferenceBuffer[],
-    release: () => void,
-  ) {
-    this.plan = plan;
-    this.bytes = buffers.filter(({ spec }) => spec.kind !== "store")
-      .reduce((sum, { memory }) => sum + memory.byteLength, 0);
-    this.#buffers = buffers;
-    this.#release = release;
-    this.#steps = plan.dispatches.map((dispatch) => bind(dispatch, buffers));
-  }
-
-  buffer(name: string): DeviceBuffer {
-    const buffer = this.#buffers.find(({ spec }) =>
-      spec.name === name && spec.kind !== "slot"
+  constructor(memory: ProgramMemory<ReferenceBuffer>) {
+    super(memory);
+    this.#calls = this.plan.dispatches.map((dispatch) =>
+      bind(dispatch, memory.buffers)
     );
-    if (buffer === undefined) {
-      throw new RangeError(
-        `Cannot find buffer ${name}: plan ${this.plan.name} has none that the host can reach`,
-      );
-    }
-    return buffer;
   }
 
-  run(phases?: readonly string[]): void {
-    if (phases === undefined) {
-      for (const step of this.#steps) step();
-      return;
+  protected runRanges(ranges: readonly DispatchRange[]): void {
+    for (const [from, to] of ranges) {
+      for (const call of this.#calls.slice(from, to)) call();
     }
-    for (const phase of phases) {
-      const stretch = this.plan.phases[phase];
-      if (stretch === undefined) {
-        throw new RangeError(
-          `Cannot run phase ${phase}: plan ${this.plan.name} has only ${
-            Object.keys(this.plan.phases).join(", ")
-          }`,
-        );
-      }
-      for (const step of this.#steps.slice(...stretch)) step();
-    }
-  }
-
-  destroy(): void {
-    this.#release();
   }
 }
 

@@ -208,8 +208,8 @@ for (const optimizer of ["adamw", "sgd", "muon"] as const) {
     assert(4 * params.length > 2 ** 27);
     for (const tiling of tilings) {
       const { passes } = lowerPlan(plan, targetOf({ tiling }), modest);
-      for (const { stretches } of passes) {
-        for (const { offset } of stretches) assertEquals(offset % 64, 0);
+      for (const { operands } of passes) {
+        for (const { offset } of operands) assertEquals(offset % 64, 0);
       }
     }
   });

@@ -41,7 +41,7 @@ gpuTest("WebGPU runs dispatches in order and phases as asked", async () => {
   assertThrows(
     () => program.run(["backward"]),
     RangeError,
-    "Cannot run phase backward: sums has forward, learn, middle, z",
+    "Cannot run phase backward: plan sums has forward, learn, middle, z",
   );
 });
 

@@ -163,7 +163,7 @@ async function openLong() {
   const [x, y] = ["x", "y"].map((name) =>
     program.buffer(name) as WasmBuffer
   ) as [WasmBuffer, WasmBuffer];
-  const { memory } = x.context;
+  const { memory } = x.backend;
   const words = memory.i32(0, memory.i32(0, 1).buffer.byteLength / 4);
   const wanted = [y.at, x.at, LENGTH];
   const first = words.findIndex((_, i) =>
@@ -194,7 +194,7 @@ async function assertLost(
   await assertRejects(
     () => backend.createStore(buffer("s", "store")),
     DeviceLostError,
-    "Cannot create s",
+    "Cannot allocate s",
   );
   program.destroy();
   await backend[Symbol.asyncDispose]();

@@ -1,9 +1,9 @@
 /** Buffers of the wasm backend: what the host sees of them. */
 
 import type { BufferSpec } from "../../graph/plan.ts";
-import type { DeviceBuffer, Numbers } from "../backend.ts";
-import { checkStretch } from "../checks.ts";
-import type { WasmContext } from "./context.ts";
+import type { Numbers } from "../backend.ts";
+import { BoundBuffer } from "../buffer.ts";
+import type { WasmBackend } from "./engine.ts";
 
 /** A part of a buffer in another order, as a kernel wants it; the programs that read it share it. */
 export interface ReorderedCopy {
@@ -14,53 +14,41 @@ export interface ReorderedCopy {
   users: number;
 }
 
-/** A {@linkcode DeviceBuffer} in WebAssembly memory. */
-export class WasmBuffer implements DeviceBuffer {
-  readonly spec: BufferSpec;
-  readonly context: WasmContext;
+/** A buffer in WebAssembly memory. */
+export class WasmBuffer extends BoundBuffer<WasmBackend> {
   /** Byte address. */
   readonly at: number;
   /** Goes up with every change by the host or a program: what was derived from the content is then out of date. */
   version = 0;
   /** By the name of their order. */
   readonly #copies = new Map<string, ReorderedCopy>();
-  #destroyed = false;
 
   /** Allocates `spec.length` zeros. */
-  constructor(spec: BufferSpec, context: WasmContext) {
-    this.spec = spec;
-    this.context = context;
-    this.at = context.memory.allocate(4 * spec.length, spec.name);
-  }
-
-  write(data: ArrayLike<number>, offset = 0): void {
-    this.checkUsable(`write ${this.spec.name}`);
-    checkStretch("write", this.spec, offset, data.length);
-    this.version++;
-    this.#words(offset, data.length).set(data);
-  }
-
-  // deno-lint-ignore require-await
-  async read(
-    offset = 0,
-    length: number = this.spec.length - offset,
-  ): Promise<Numbers> {
-    this.checkUsable(`read ${this.spec.name}`);
-    checkStretch("read", this.spec, offset, length);
-    // A slice has memory of its own: the engine's may be shared, and goes on changing.
-    return this.#words(offset, length).slice();
+  constructor(spec: BufferSpec, backend: WasmBackend) {
+    super(spec, backend);
+    this.at = backend.memory.allocate(4 * spec.length, spec.name);
   }
 
   /** A view of the engine's memory. It is good until that grows: ask again each time. */
   get memory(): Float32Array | Int32Array {
-    this.checkUsable(`read ${this.spec.name}`);
+    const action = `read ${this.spec.name}`;
+    this.backend.checkOpen(action);
+    this.checkUsable(action);
     return this.#words(0, this.spec.length);
   }
 
-  destroy(): void {
-    if (this.#destroyed) return; // its address may be another's by now
-    this.#destroyed = true;
-    this.context.memory.free(this.at);
+  protected set(data: ArrayLike<number>, offset: number): void {
+    this.version++;
+    this.#words(offset, data.length).set(data);
+  }
+
+  protected get(offset: number, length: number): Numbers {
+    // A slice has memory of its own: the engine's may be shared, and goes on changing.
+    return this.#words(offset, length).slice();
+  }
+
+  protected free(): void {
+    this.backend.memory.free(this.at);
   }
 
   /** Whether there is a copy of this order. */
@@ -73,7 +61,7 @@ export class WasmBuffer implements DeviceBuffer {
     let copy = this.#copies.get(order);
     if (copy === undefined) {
       const what = `reordered ${this.spec.name}`;
-      const at = this.context.memory.allocate(bytes, what);
+      const at = this.backend.memory.allocate(bytes, what);
       copy = { at, version: -1, users: 0 };
       this.#copies.set(order, copy);
     }
@@ -86,22 +74,11 @@ export class WasmBuffer implements DeviceBuffer {
     const copy = this.#copies.get(order);
     if (copy === undefined || --copy.users > 0) return;
     this.#copies.delete(order);
-    this.context.memory.free(copy.at);
-  }
-
-  /**
-   * Refuses work on memory that may be another's by now.
-   *
-   * @param action what was asked for, e.g. `write wte`
-   */
-  checkUsable(action: string): void {
-    this.context.checkOpen(action);
-    if (!this.#destroyed) return;
-    throw new TypeError(`Cannot ${action}: ${this.spec.name} was destroyed`);
+    this.backend.memory.free(copy.at);
   }
 
   #words(offset: number, length: number): Float32Array | Int32Array {
-    const { memory } = this.context;
+    const { memory } = this.backend;
     const at = this.at + 4 * offset;
     return this.spec.dtype === "f32"
       ? memory.f32(at, length)

@@ -1,16 +1,21 @@
 /**
  * The wasm backend: executes plans on the CPU, with SIMD and with a thread for each
- * core, on any machine and with nothing installed. The parts are beside this file
- * (`wasm_*.ts`), the kernels in `kernels/wasm/`.
+ * core, on any machine and with nothing installed. The kernels are in `kernels/wasm/`.
  *
  * The calling thread computes too: `Program.run` returns when the work is done.
  */
 
+import {
+  CONTROL_MAY_SLEEP,
+  CONTROL_SCRATCH,
+  CONTROL_SCRATCH_BYTES,
+  HEAP,
+} from "../../../kernels/wasm/codes.ts";
 import type { BufferSpec, Plan } from "../../graph/plan.ts";
-import type { DeviceBuffer, Executor, Stores } from "../backend.ts";
+import type { Stores } from "../backend.ts";
+import { OpenBackend } from "../program.ts";
 import { WasmBuffer } from "./buffer.ts";
-import { type Engine, WasmContext } from "./context.ts";
-import { WasmMemory } from "./memory.ts";
+import { align, sizeOf, WasmMemory } from "./memory.ts";
 import { loadModule, type WasmBuild } from "./module.ts";
 import { compileProgram, measurePlans, type WasmProgram } from "./program.ts";
 import { WasmWorkers } from "./workers.ts";
@@ -25,16 +30,6 @@ export interface WasmOptions {
   readonly shared?: boolean | undefined;
   /** Pages of 64 KiB that the engine's memory may take; by default as many as the runtime gives, 65536 at most. */
   readonly pages?: number | undefined;
-}
-
-/** A {@linkcode Executor} on the CPU. */
-export interface WasmBackend extends Executor {
-  readonly kind: "wasm";
-  /** Threads that compute, the caller's included. */
-  readonly threads: number;
-  /** Which build of the kernels it runs. */
-  readonly build: WasmBuild;
-  compile(plan: Plan, stores: Stores): Promise<WasmProgram>;
 }
 
 /** The most memory that is asked for, in pages of 64 KiB; less where the runtime does not give it. */
@@ -75,12 +70,6 @@ export async function openWasm(
     { module, memory },
   );
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
-  const engine = exports as unknown as Engine;
-  const context = new WasmContext(
-    engine,
-    new WasmMemory(memory, pages),
-    workers,
-  );
   const reason = wanted === 1
     ? undefined
     : shared
@@ -88,7 +77,11 @@ export async function openWasm(
     : shareable
     ? "memory is not shared, as asked"
     : "this runtime shares no memory between threads";
-  return new OpenBackend(context, build, reason);
+  return new WasmBackend({
+    ...{ build, reason, workers },
+    exports: exports as unknown as Exports,
+    memory: new WasmMemory(memory, pages),
+  });
 }
 
 /** Whether memory can go to workers: not on a page without cross-origin isolation. */
@@ -114,60 +107,146 @@ function createMemory(
   throw refusal;
 }
 
-/** The one implementation of {@linkcode WasmBackend}. */
-class OpenBackend implements WasmBackend {
+/** What the module exports; see `kernels/wasm/assembly/run.ts`. */
+interface Exports {
+  run(from: number, to: number, workers: number): number;
+  work(): void;
+  fail(): void;
+}
+
+/** An executor on the CPU: an instance of the module with its memory and its threads. */
+export class WasmBackend extends OpenBackend {
   readonly kind = "wasm";
   readonly description: string;
+  /** Which build of the kernels it runs. */
   readonly build: WasmBuild;
-  readonly #context: WasmContext;
+  readonly memory: WasmMemory;
+  #exports: Exports | undefined;
+  readonly #workers: WasmWorkers;
+  #scratchBytes = 0;
+  #failure: string | undefined;
 
-  constructor(
-    context: WasmContext,
-    build: WasmBuild,
-    reason: string | undefined,
-  ) {
-    this.#context = context;
+  /** @param parts.reason why there are fewer threads than were wanted */
+  constructor({ build, reason, workers, exports, memory }: {
+    readonly build: WasmBuild;
+    readonly reason: string | undefined;
+    readonly workers: WasmWorkers;
+    readonly exports: Exports;
+    readonly memory: WasmMemory;
+  }) {
+    super();
     this.build = build;
-    const { threads } = context;
+    this.memory = memory;
+    this.#exports = exports;
+    this.#workers = workers;
+    const { threads } = this;
     const team = threads === 1 ? "1 thread" : `${threads} threads`;
     this.description = `CPU, ${team}${reason ? ` (${reason})` : ""}, ${
       build === "relaxed" ? "relaxed SIMD" : "SIMD"
     }`;
+    this.#control(CONTROL_MAY_SLEEP, threads > 1 && maySleep() ? 1 : 0);
   }
 
+  /** Threads that compute, the caller's included. */
   get threads(): number {
-    return this.#context.threads;
+    return this.#workers.count + 1;
   }
 
+  /** Bytes given out at present, but for the threads' scratch memory, which stays. */
   get allocatedBytes(): number {
-    return this.#context.allocatedBytes;
+    return this.memory.allocatedBytes - this.threads * this.#scratchBytes;
   }
 
   get room(): number {
-    return this.#context.memory.room;
+    return this.memory.room;
   }
 
-  // deno-lint-ignore require-await
-  async createStore(spec: BufferSpec): Promise<DeviceBuffer> {
-    this.#context.checkOpen(`create ${spec.name}`);
-    return new WasmBuffer(spec, this.#context);
+  protected get lost(): string | undefined {
+    return this.#failure ??= this.#workers.failure;
+  }
+
+  allocate(spec: BufferSpec): WasmBuffer {
+    return new WasmBuffer(spec, this);
+  }
+
+  bytesOf({ length }: BufferSpec): number {
+    return sizeOf(4 * length);
   }
 
   measure(plans: readonly Plan[], stores?: Stores): number {
-    return measurePlans(plans, stores, this.#context);
+    return measurePlans(plans, stores, this);
   }
 
-  // deno-lint-ignore require-await
-  async compile(plan: Plan, stores: Stores): Promise<WasmProgram> {
-    return compileProgram(plan, stores, this.#context);
+  compile(plan: Plan, stores: Stores): Promise<WasmProgram> {
+    return compileProgram(plan, stores, this);
   }
 
-  // deno-lint-ignore require-await
-  async finish(): Promise<void> {
-    this.#context.checkOpen("finish");
+  /** Bytes that {@linkcode WasmBackend.reserveScratch} takes for it: besides what there is, or on an empty device. */
+  bytesOfScratch(
+    bytes: number,
+    { isEmpty }: { readonly isEmpty: boolean },
+  ): number {
+    const before = isEmpty ? 0 : this.#scratchBytes;
+    return Math.max(0, this.threads * (align(bytes) - before));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#context.close();
+  /** Makes sure that every thread has that much scratch memory. Not to be called while a program runs. */
+  reserveScratch(bytes: number): void {
+    if (bytes <= this.#scratchBytes) return;
+    const each = align(bytes);
+    const at = this.memory.allocate(each * this.threads, "scratch memory");
+    // Only now that there is room: other programs go on with what there was.
+    const [old] = this.memory.i32(CONTROL_SCRATCH, 1);
+    if (old !== 0) this.memory.free(old! >>> 0);
+    this.#control(CONTROL_SCRATCH, at);
+    this.#control(CONTROL_SCRATCH_BYTES, each);
+    this.#scratchBytes = each;
+  }
+
+  /**
+   * Computes the records [from, to) and returns when all is done.
+   *
+   * @param parallel whether the workers help
+   * @throws {DeviceLostError} if a thread broke down
+   */
+  run(from: number, to: number, parallel: boolean, action: string): void {
+    this.checkOpen(action);
+    const exports = this.#exports!;
+    const workers = parallel ? this.#workers.count : 0;
+    try {
+      if (exports.run(from, to, workers) === 1) return;
+      this.#failure = "a thread of the wasm engine broke down";
+    } catch (error) {
+      exports.fail();
+      this.#failure = `the wasm engine broke down (${
+        (error as Error).message
+      })`;
+    }
+    this.checkOpen(action);
+  }
+
+  /** Lets the workers end, then lets go of all memory. */
+  protected async close(): Promise<void> {
+    if (this.threads > 1) {
+      if (this.#failure !== undefined) this.#exports!.fail();
+      await this.#workers.close(this.memory.i32(0, HEAP / 4));
+    }
+    this.memory.close();
+    this.#exports = undefined; // it holds the memory, too
+  }
+
+  #control(address: number, value: number): void {
+    this.memory.i32(address, 1)[0] = value;
+  }
+}
+
+/** Whether this thread may wait for others asleep: in a browser, not the window's. */
+function maySleep(): boolean {
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  try {
+    Atomics.wait(cell, 0, 1);
+    return true;
+  } catch {
+    return false;
   }
 }

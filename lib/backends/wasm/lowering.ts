@@ -4,24 +4,18 @@
  * plan's own buffers.
  */
 
-import {
-  RECORD_ARGUMENTS,
-  RECORD_GRAIN,
-  RECORD_KERNEL,
-  RECORD_UNITS,
-} from "../../../kernels/wasm/codes.ts";
 import { builders } from "../../../kernels/wasm/registry.ts";
-import {
-  type Address,
-  type Builder,
-  MOST_ARGUMENTS,
-  type Site,
-  type Step,
+import type {
+  Address,
+  Builder,
+  Site,
+  Step,
 } from "../../../kernels/wasm/step.ts";
 import type { KernelDims } from "../../../kernels/vocabulary.ts";
 import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
+import { align } from "./memory.ts";
 
-/** A stretch of dispatches that always run together: no phase begins or ends within it. */
+/** Dispatches that always run together: no phase begins or ends between them. */
 export interface Segment {
   /** Indices into {@linkcode Plan.dispatches}. */
   readonly from: number;
@@ -80,7 +74,7 @@ export interface Workspace {
 }
 
 /** A plan as steps, and the sizes of the workspace that they need, in bytes. */
-export interface Lowering {
+export interface LoweredPlan {
   readonly steps: readonly PlacedStep[];
   /** Numbers that never change, by their address. */
   readonly constants: ReadonlyMap<Address, readonly number[]>;
@@ -98,7 +92,7 @@ export interface Lowering {
 export function lowerPlan(
   plan: Plan,
   workspace: Workspace,
-): Lowering {
+): LoweredPlan {
   const steps: PlacedStep[] = [];
   const constants = new Map<Address, readonly number[]>();
   const copies = new Map<string, CopySpec>();
@@ -163,24 +157,6 @@ export function lowerPlan(
     ...{ steps, constants, keptBytes, sharedBytes, scratchBytes },
     copies: [...copies.values()],
   };
-}
-
-/** Writes a step as a record. */
-export function writeRecord(words: Int32Array, { step }: PlacedStep): void {
-  const { kernel, units, grain = 1, args } = step;
-  if (args.length > MOST_ARGUMENTS) {
-    throw new RangeError(
-      `Cannot make a record: kernel ${kernel} has ${args.length} arguments, more than ${MOST_ARGUMENTS}`,
-    );
-  }
-  words[RECORD_KERNEL / 4] = kernel;
-  words[RECORD_UNITS / 4] = units;
-  words[RECORD_GRAIN / 4] = grain;
-  words.set(args, RECORD_ARGUMENTS / 4);
-}
-
-function align(bytes: number): number {
-  return Math.ceil(bytes / 64) * 64;
 }
 
 function build(dispatch: Dispatch, site: Site): Step[] {

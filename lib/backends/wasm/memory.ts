@@ -1,5 +1,5 @@
 /**
- * Memory of the wasm backend: stretches of one WebAssembly memory, given out and
+ * Memory of the wasm backend: pieces of one WebAssembly memory, given out and
  * taken back. It grows as needed and never shrinks.
  */
 
@@ -9,21 +9,26 @@ import { OutOfMemoryError } from "../backend.ts";
 /** A page of WebAssembly. */
 const PAGE = 65536;
 
-/** Every stretch begins at a multiple of this: a cache line. */
+/** Every allocation begins at a multiple of this: a cache line. */
 const ALIGNMENT = 64;
 
 /** Kernels may read past the end of an operand, by less than this; so nothing is given out in the last page. */
 const MARGIN = PAGE;
 
-/** A stretch of memory: [at, at + bytes). */
-interface Stretch {
+/** A free piece of memory: [at, at + bytes). */
+interface Gap {
   readonly at: number;
   readonly bytes: number;
 }
 
+/** Rounds bytes up to whole cache lines. */
+export function align(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+}
+
 /** Bytes that an allocation takes. */
 export function sizeOf(bytes: number): number {
-  return Math.ceil(Math.max(bytes, 1) / ALIGNMENT) * ALIGNMENT;
+  return align(Math.max(bytes, 1));
 }
 
 /** Gives out the memory behind a {@linkcode WebAssembly.Memory}. */
@@ -32,8 +37,8 @@ export class WasmMemory {
   readonly capacity: number;
   #memory: WebAssembly.Memory | undefined;
   readonly #used = new Map<number, number>();
-  /** Gaps between used stretches, by address; no two touch. */
-  #free: Stretch[] = [];
+  /** Gaps between used pieces, by address; no two touch. */
+  #free: Gap[] = [];
   #end = HEAP;
   /** From here on all is 0 as it was in the beginning. */
   #fresh = HEAP;
@@ -73,13 +78,13 @@ export class WasmMemory {
    */
   allocate(bytes: number, what: string): number {
     const wanted = sizeOf(bytes);
-    const gap = this.#free.findIndex((stretch) => stretch.bytes >= wanted);
+    const index = this.#free.findIndex((gap) => gap.bytes >= wanted);
     let at: number;
-    if (gap >= 0) {
-      const stretch = this.#free[gap]!;
-      at = stretch.at;
-      const rest = { at: at + wanted, bytes: stretch.bytes - wanted };
-      this.#free.splice(gap, 1, ...(rest.bytes > 0 ? [rest] : []));
+    if (index >= 0) {
+      const gap = this.#free[index]!;
+      at = gap.at;
+      const rest = { at: at + wanted, bytes: gap.bytes - wanted };
+      this.#free.splice(index, 1, ...(rest.bytes > 0 ? [rest] : []));
     } else {
       at = this.#end;
       this.#grow(at + wanted, wanted, what);
@@ -99,16 +104,15 @@ export class WasmMemory {
     if (bytes === undefined) return;
     this.#used.delete(at);
     this.#allocatedBytes -= bytes;
-    const merged: Stretch[] = [];
-    const stretches = [...this.#free, { at, bytes }];
-    for (const stretch of stretches.sort((a, b) => a.at - b.at)) {
+    const merged: Gap[] = [];
+    for (
+      const gap of [...this.#free, { at, bytes }].sort((a, b) => a.at - b.at)
+    ) {
       const last = merged.at(-1);
-      if (last !== undefined && last.at + last.bytes === stretch.at) {
-        merged[merged.length - 1] = {
-          at: last.at,
-          bytes: last.bytes + stretch.bytes,
-        };
-      } else merged.push(stretch);
+      if (last !== undefined && last.at + last.bytes === gap.at) {
+        const bytes = last.bytes + gap.bytes;
+        merged[merged.length - 1] = { at: last.at, bytes };
+      } else merged.push(gap);
     }
     const last = merged.at(-1)!;
     if (last.at + last.bytes === this.#end) {
@@ -136,12 +140,9 @@ export class WasmMemory {
     if (missing <= 0) return;
     const limit = HEAP + this.capacity;
     if (end > limit) {
-      const { room } = this;
-      if (wanted > room) {
-        throw new OutOfMemoryError(`allocate ${what}`, {
-          needed: wanted,
-          room,
-        });
+      const sizes = { needed: wanted, room: this.room };
+      if (wanted > this.room) {
+        throw new OutOfMemoryError(`allocate ${what}`, sizes);
       }
       const gaps = this.#free.map(({ bytes }) => bytes);
       throw new OutOfMemoryError(`allocate ${what} in one piece`, {

@@ -1,34 +1,43 @@
 /** A plan bound to the wasm engine: its memory, and the records that the threads walk through. */
 
-import { RECORD_BYTES } from "../../../kernels/wasm/codes.ts";
-import type { BufferSpec, Plan } from "../../graph/plan.ts";
 import {
-  type DeviceBuffer,
+  RECORD_ARGUMENTS,
+  RECORD_BYTES,
+  RECORD_GRAIN,
+  RECORD_KERNEL,
+  RECORD_UNITS,
+} from "../../../kernels/wasm/codes.ts";
+import {
+  type Address,
+  MOST_ARGUMENTS,
+  type Step,
+} from "../../../kernels/wasm/step.ts";
+import type { Plan } from "../../graph/plan.ts";
+import {
   type DispatchTime,
   OutOfMemoryError,
-  type Program,
   type Stores,
 } from "../backend.ts";
-import { bufferBytes, checkPlan, knownStore } from "../checks.ts";
+import { checkPlan } from "../checks.ts";
+import {
+  bindProgram,
+  BoundProgram,
+  bufferBytes,
+  type DispatchRange,
+  type ProgramMemory,
+} from "../program.ts";
 import { type ReorderedCopy, WasmBuffer } from "./buffer.ts";
-import type { WasmContext } from "./context.ts";
+import type { WasmBackend } from "./engine.ts";
 import { sizeOf } from "./memory.ts";
 import {
   type CopySpec,
   keyOf,
-  type Lowering,
+  type LoweredPlan,
   lowerPlan,
   type PlacedStep,
   type Segment,
   segmentsOf,
-  writeRecord,
 } from "./lowering.ts";
-
-/** A {@linkcode Program} on the CPU. */
-export interface WasmProgram extends Program {
-  /** Runs the plan once, dispatch by dispatch, and gives the time of each in the order they ran. */
-  profile(): DispatchTime[];
-}
 
 /**
  * Multiplications and additions in a step, on average, from which on several threads share it. Handing
@@ -42,45 +51,29 @@ const WORTH_SHARING = 60_000;
  * @throws {RangeError} if the plan needs more memory than there is, or a store of another shape exists;
  *   nothing is left allocated then
  */
-export function compileProgram(
+export async function compileProgram(
   plan: Plan,
   stores: Stores,
-  context: WasmContext,
-): WasmProgram {
+  backend: WasmBackend,
+): Promise<WasmProgram> {
   const action = `compile ${plan.name}`;
-  context.checkOpen(action);
+  backend.checkOpen(action);
   checkPlan(plan);
-  const shared = plan.buffers.map((spec) =>
-    spec.kind === "store" ? sharedStore(spec, stores, context) : undefined
-  );
-  const sizes = sizesOf(plan);
-  const needed = bytesFor([[plan, sizes]], stores, context);
-  const { room } = context.memory;
-  if (needed > room) throw new OutOfMemoryError(action, { needed, room });
-  const undo: (() => void)[] = [];
-  const release = () => {
-    for (const free of undo.splice(0)) free();
-  };
-  const allocate = (bytes: number) => {
-    const at = context.memory.allocate(bytes, `workspace of ${plan.name}`);
-    undo.push(() => context.memory.free(at));
-    return at;
-  };
-  const added: WasmBuffer[] = [];
-  try {
-    const buffers = plan.buffers.map((spec, i) => {
-      if (shared[i]) return shared[i];
-      const buffer = new WasmBuffer(spec, context);
-      if (spec.kind === "store") {
-        stores.set(spec.name, buffer);
-        added.push(buffer);
-      } else undo.push(() => buffer.destroy());
-      return buffer;
-    });
+  return await bindProgram(plan, stores, backend, (memory) => {
+    const sizes = sizesOf(plan);
+    const needed = bytesFor([[plan, sizes]], stores, backend);
+    const { room } = backend;
+    if (needed > room) throw new OutOfMemoryError(action, { needed, room });
+    const buffers = memory.allocate();
+    const allocate = (bytes: number) => {
+      const at = backend.memory.allocate(bytes, `workspace of ${plan.name}`);
+      memory.own(sizeOf(bytes), () => backend.memory.free(at));
+      return at;
+    };
     const copies = new Map(sizes.copies.map((spec) => {
       const store = buffers[spec.buffer]!;
       const copy = store.shareCopy(spec.order, spec.bytes);
-      undo.push(() => store.leaveCopy(spec.order));
+      memory.own(0, () => store.leaveCopy(spec.order));
       return [keyOf(spec), copy];
     }));
     const copyOf = (spec: CopySpec) => copies.get(keyOf(spec))!;
@@ -90,31 +83,17 @@ export function compileProgram(
       kept: allocate(sizes.keptBytes),
       shared: allocate(sizes.sharedBytes),
     });
-    context.reserveScratch(sizes.scratchBytes);
+    backend.reserveScratch(sizes.scratchBytes);
     for (const [at, values] of constants) {
-      context.memory.f32(at, values.length).set(values);
+      backend.memory.f32(at, values.length).set(values);
     }
     const records = allocate(RECORD_BYTES * steps.length);
-    const own = plan.buffers.filter(({ kind }) => kind !== "store");
-    const bytes = own.reduce(
-      (sum, spec) => sum + bytesOf(spec),
-      workspaceBytes(sizes),
-    );
-    return new BoundProgram(plan, {
-      ...{ buffers, context, copyOf, bytes, release, records, steps },
-    });
-  } catch (error) {
-    release();
-    for (const store of added) {
-      stores.delete(store.spec.name);
-      store.destroy();
-    }
-    throw error;
-  }
+    return new WasmProgram(memory, { backend, copyOf, records, steps });
+  });
 }
 
 /** Lowers a plan to find out what it takes. */
-function sizesOf(plan: Plan): Lowering {
+function sizesOf(plan: Plan): LoweredPlan {
   const nowhere = () => 0;
   const workspace = { buffer: nowhere, copy: nowhere, kept: 0, shared: 0 };
   return lowerPlan(plan, workspace);
@@ -124,21 +103,24 @@ function sizesOf(plan: Plan): Lowering {
 export function measurePlans(
   plans: readonly Plan[],
   stores: Stores | undefined,
-  context: WasmContext,
+  backend: WasmBackend,
 ): number {
   const lowered = plans.map((plan) => [plan, sizesOf(plan)] as const);
-  return bytesFor(lowered, stores, context);
+  return bytesFor(lowered, stores, backend);
 }
 
 function bytesFor(
-  lowered: readonly (readonly [Plan, Lowering])[],
+  lowered: readonly (readonly [Plan, LoweredPlan])[],
   stores: Stores | undefined,
-  context: WasmContext,
+  backend: WasmBackend,
 ): number {
+  const plans = lowered.map(([plan]) => plan);
+  let bytes = bufferBytes(plans, stores, backend);
+  let scratch = 0;
   const copies = new Map<string, number>();
-  let [workspaces, scratch] = [0, 0];
-  for (const [plan, sizes] of lowered) {
-    workspaces += workspaceBytes(sizes);
+  for (const [plan, { steps, ...sizes }] of lowered) {
+    bytes += sizeOf(sizes.keptBytes) + sizeOf(sizes.sharedBytes) +
+      sizeOf(RECORD_BYTES * steps.length);
     scratch = Math.max(scratch, sizes.scratchBytes);
     for (const { buffer, order, bytes } of sizes.copies) {
       const { name } = plan.buffers[buffer]!;
@@ -147,43 +129,12 @@ function bytesFor(
       copies.set(`${name} ${order}`, sizeOf(bytes));
     }
   }
-  const isEmpty = stores === undefined;
-  const plans = lowered.map(([plan]) => plan);
-  return bufferBytes(plans, stores, bytesOf) + workspaces +
-    copies.values().reduce((sum, bytes) => sum + bytes, 0) +
-    context.bytesOfScratch(scratch, { isEmpty });
-}
-
-function bytesOf({ length }: BufferSpec): number {
-  return sizeOf(4 * length);
-}
-
-/** Bytes that a program has for itself besides its buffers. */
-function workspaceBytes(
-  { keptBytes, sharedBytes, steps }: Lowering,
-): number {
-  return [keptBytes, sharedBytes, RECORD_BYTES * steps.length]
-    .reduce((sum, bytes) => sum + sizeOf(bytes), 0);
-}
-
-/** The store of this name, if there is one. */
-function sharedStore(
-  spec: BufferSpec,
-  stores: Stores,
-  context: WasmContext,
-): WasmBuffer | undefined {
-  const known = knownStore(
-    spec,
-    stores,
-    (store): store is WasmBuffer =>
-      store instanceof WasmBuffer && store.context === context,
-  );
-  known?.checkUsable(`use store ${spec.name}`);
-  return known;
+  return copies.values().reduce((sum, bytes) => sum + bytes, bytes) +
+    backend.bytesOfScratch(scratch, { isEmpty: stores === undefined });
 }
 
 /** Records that are run in one go. */
-interface Stretch {
+interface RecordRange {
   /** Byte address of the first record, and of the end. */
   readonly from: number;
   readonly to: number;
@@ -195,73 +146,50 @@ interface Stretch {
 interface Preparation {
   readonly store: WasmBuffer;
   readonly copies: readonly ReorderedCopy[];
-  /** A record for each copy. */
-  readonly stretch: Stretch;
+  /** One for each copy. */
+  readonly records: RecordRange;
 }
 
 /** A segment of the plan, ready to run. */
 interface BoundSegment {
   readonly segment: Segment;
   readonly preparations: readonly Preparation[];
-  readonly stretch: Stretch;
+  readonly records: RecordRange;
 }
 
-/** Writes records one behind the other. */
-class RecordWriter {
-  readonly #words: Int32Array;
-  #at: number;
-
-  constructor(words: Int32Array, at: number) {
-    this.#words = words;
-    this.#at = at;
-  }
-
-  write(steps: readonly PlacedStep[]): Stretch {
-    const from = this.#at;
-    let work = 0;
-    for (const placed of steps) {
-      const word = (this.#at - this.#words.byteOffset) / 4;
-      writeRecord(this.#words.subarray(word), placed);
-      this.#at += RECORD_BYTES;
-      work += placed.step.work;
-    }
-    const parallel = work >= WORTH_SHARING * steps.length;
-    return { from, to: this.#at, parallel };
-  }
-}
-
-/** The one implementation of {@linkcode WasmProgram}. */
-class BoundProgram implements WasmProgram {
-  readonly plan: Plan;
-  readonly bytes: number;
+/** A program on the CPU. */
+export class WasmProgram extends BoundProgram<WasmBuffer> {
+  readonly #backend: WasmBackend;
   readonly #buffers: readonly WasmBuffer[];
-  readonly #context: WasmContext;
-  readonly #release: () => void;
   readonly #segments: readonly BoundSegment[];
   /** How many records each dispatch has besides preparations. */
   readonly #counts: readonly number[];
-  #destroyed = false;
 
+  /** @param parts.records where the steps' records go */
   constructor(
-    plan: Plan,
-    { buffers, copyOf, context, bytes, release, records, steps }: {
-      buffers: readonly WasmBuffer[];
-      copyOf: (spec: CopySpec) => ReorderedCopy;
-      context: WasmContext;
-      bytes: number;
-      release: () => void;
-      records: number;
-      steps: readonly PlacedStep[];
+    memory: ProgramMemory<WasmBuffer>,
+    { backend, copyOf, records, steps }: {
+      readonly backend: WasmBackend;
+      readonly copyOf: (spec: CopySpec) => ReorderedCopy;
+      readonly records: Address;
+      readonly steps: readonly PlacedStep[];
     },
   ) {
-    this.plan = plan;
-    this.bytes = bytes;
-    this.#buffers = buffers;
-    this.#context = context;
-    this.#release = release;
-    const words = context.memory.i32(records, RECORD_BYTES / 4 * steps.length);
-    const writer = new RecordWriter(words, records);
-    this.#segments = segmentsOf(plan).map((segment) => {
+    super(memory);
+    this.#backend = backend;
+    this.#buffers = memory.buffers;
+    let end = records;
+    const write = (placed: readonly PlacedStep[]): RecordRange => {
+      const from = end;
+      for (const { step } of placed) {
+        writeRecord(backend.memory.i32(end, RECORD_BYTES / 4), step);
+        end += RECORD_BYTES;
+      }
+      const work = placed.reduce((sum, { step }) => sum + step.work, 0);
+      const parallel = work >= WORTH_SHARING * placed.length;
+      return { from, to: end, parallel };
+    };
+    this.#segments = segmentsOf(this.plan).map((segment) => {
       const { from, to } = segment;
       const here = steps.filter(({ dispatch }) =>
         from <= dispatch && dispatch < to
@@ -270,64 +198,32 @@ class BoundProgram implements WasmProgram {
       const preparations: Preparation[] = [];
       for (const [index, group] of groups) {
         if (index === undefined) continue;
-        const [store, stretch] = [buffers[index]!, writer.write(group)];
         const copies = group.map(({ fills }) => copyOf(fills!));
-        preparations.push({ store, copies, stretch });
+        const [store, records] = [this.#buffers[index]!, write(group)];
+        preparations.push({ store, copies, records });
       }
-      const stretch = writer.write(groups.get(undefined) ?? []);
-      return { segment, preparations, stretch };
+      const records = write(groups.get(undefined) ?? []);
+      return { segment, preparations, records };
     });
-    this.#counts = plan.dispatches.map((_, index) =>
+    this.#counts = this.plan.dispatches.map((_, index) =>
       steps.filter(({ dispatch, fills }) =>
         dispatch === index && fills === undefined
       ).length
     );
   }
 
-  buffer(name: string): DeviceBuffer {
-    const buffer = this.#buffers.find(({ spec }) =>
-      spec.name === name && spec.kind !== "slot"
-    );
-    if (buffer) return buffer;
-    throw new RangeError(
-      `Cannot find buffer ${name}: plan ${this.plan.name} has none that the host can reach`,
-    );
-  }
-
-  run(phases?: readonly string[]): void {
-    this.#checkUsable();
-    if (phases === undefined) {
-      for (const segment of this.#segments) this.#runSegment(segment);
-      return;
-    }
-    for (const phase of phases) {
-      const dispatches = this.plan.phases[phase];
-      if (dispatches === undefined) {
-        throw new RangeError(
-          `Cannot run phase ${phase}: plan ${this.plan.name} has only ${
-            Object.keys(this.plan.phases).join(", ")
-          }`,
-        );
-      }
-      const [from, to] = dispatches;
-      for (const bound of this.#segments) {
-        const { segment } = bound;
-        if (from <= segment.from && segment.to <= to) this.#runSegment(bound);
-      }
-    }
-  }
-
+  /** Runs the plan once, dispatch by dispatch, and returns the time of each in the order they ran. */
   profile(): DispatchTime[] {
-    this.#checkUsable();
+    this.checkUsable("profile");
     const times: DispatchTime[] = [];
-    for (const { segment, preparations, stretch } of this.#segments) {
+    for (const { segment, preparations, records } of this.#segments) {
       this.#prepare(preparations);
-      let { from } = stretch;
+      let { from } = records;
       for (let index = segment.from; index < segment.to; index++) {
         const { kernel, label } = this.plan.dispatches[index]!;
         const to = from + RECORD_BYTES * this.#counts[index]!;
         const begun = performance.now();
-        this.#compute({ ...stretch, from, to });
+        this.#compute({ ...records, from, to });
         const nanoseconds = 1e6 * (performance.now() - begun);
         times.push({ kernel, label, nanoseconds });
         from = to;
@@ -337,27 +233,30 @@ class BoundProgram implements WasmProgram {
     return times;
   }
 
-  destroy(): void {
-    if (this.#destroyed) return;
-    this.#destroyed = true;
-    this.#release();
+  protected runRanges(ranges: readonly DispatchRange[]): void {
+    for (const [from, to] of ranges) {
+      for (const bound of this.#segments) {
+        const { segment } = bound;
+        if (from <= segment.from && segment.to <= to) this.#runSegment(bound);
+      }
+    }
   }
 
-  #runSegment({ segment, preparations, stretch }: BoundSegment): void {
+  #runSegment({ segment, preparations, records }: BoundSegment): void {
     this.#prepare(preparations);
-    this.#compute(stretch);
+    this.#compute(records);
     this.#changed(segment);
   }
 
   #prepare(preparations: readonly Preparation[]): void {
-    for (const { store: { version }, copies, stretch } of preparations) {
+    for (const { store: { version }, copies, records } of preparations) {
       const isStale = (copy: ReorderedCopy) => copy.version !== version;
-      if (copies.every(isStale)) this.#compute(stretch);
+      if (copies.every(isStale)) this.#compute(records);
       else {
         copies.forEach((copy, i) => {
-          const from = stretch.from + RECORD_BYTES * i;
+          const from = records.from + RECORD_BYTES * i;
           const to = from + RECORD_BYTES;
-          if (isStale(copy)) this.#compute({ ...stretch, from, to });
+          if (isStale(copy)) this.#compute({ ...records, from, to });
         });
       }
       for (const copy of copies) copy.version = version;
@@ -368,17 +267,24 @@ class BoundProgram implements WasmProgram {
     for (const index of changes) this.#buffers[index]!.version++;
   }
 
-  #compute({ from, to, parallel }: Stretch): void {
+  #compute({ from, to, parallel }: RecordRange): void {
     if (from === to) return;
-    this.#context.run(from, to, parallel, `run ${this.plan.name}`);
+    this.#backend.run(from, to, parallel, `run ${this.plan.name}`);
   }
+}
 
-  #checkUsable(): void {
-    const action = `run ${this.plan.name}`;
-    this.#context.checkOpen(action);
-    if (this.#destroyed) {
-      throw new TypeError(`Cannot ${action}: the program was destroyed`);
-    }
-    for (const buffer of this.#buffers) buffer.checkUsable(action);
+/** Writes a step as a record. */
+function writeRecord(
+  words: Int32Array,
+  { kernel, units, grain = 1, args }: Step,
+): void {
+  if (args.length > MOST_ARGUMENTS) {
+    throw new RangeError(
+      `Cannot make a record: kernel ${kernel} has ${args.length} arguments, more than ${MOST_ARGUMENTS}`,
+    );
   }
+  words[RECORD_KERNEL / 4] = kernel;
+  words[RECORD_UNITS / 4] = units;
+  words[RECORD_GRAIN / 4] = grain;
+  words.set(args, RECORD_ARGUMENTS / 4);
 }

@@ -4,23 +4,28 @@
  */
 
 import type { BufferSpec } from "../../graph/plan.ts";
-import type { DeviceBuffer, Numbers } from "../backend.ts";
-import { checkStretch } from "../checks.ts";
-import type { WebGpuContext } from "./context.ts";
+import type { Numbers } from "../backend.ts";
+import { BoundBuffer } from "../buffer.ts";
+import type { WebGpuBackend } from "./engine.ts";
 
 /** Free staging buffers longer than this many bytes are not kept: checkpoints are rare, losses are not. */
 const LARGEST_KEPT = 1 << 20;
+
+/** Bytes of a buffer of `length` 32-bit words: WebGPU binds nothing empty. */
+export function sizeOf(length: number): number {
+  return 4 * Math.max(1, length);
+}
 
 /**
  * Buffers that the host can map, kept for reuse. A read takes one for itself
  * until its numbers are copied out, so reads may overlap.
  */
 export class StagingPool {
-  readonly #context: WebGpuContext;
+  readonly #backend: WebGpuBackend;
   readonly #free: GPUBuffer[] = [];
 
-  constructor(context: WebGpuContext) {
-    this.#context = context;
+  constructor(backend: WebGpuBackend) {
+    this.#backend = backend;
   }
 
   /** Copies `size` bytes from `offset` on, as they are after everything submitted so far. */
@@ -29,9 +34,9 @@ export class StagingPool {
     offset: number,
     size: number,
   ): Promise<ArrayBuffer> {
-    const { device } = this.#context;
+    const { device } = this.#backend;
     const action = `read ${source.label}`;
-    const { result: { staging, mapped }, refusal } = this.#context.watch(
+    const { result: { staging, mapped }, refusal } = this.#backend.watch(
       action,
       size,
       () => {
@@ -50,7 +55,7 @@ export class StagingPool {
       this.#give(staging);
       return bytes;
     } catch (error) {
-      this.#context.destroyBuffer(staging);
+      this.#backend.destroyBuffer(staging);
       throw await refusal ?? error;
     }
   }
@@ -65,7 +70,7 @@ export class StagingPool {
     }
     const kept = size <= LARGEST_KEPT;
     const bytes = kept ? 2 ** Math.ceil(Math.log2(Math.max(size, 256))) : size;
-    return this.#context.createBuffer(
+    return this.#backend.createBuffer(
       "staging",
       bytes / 4,
       GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
@@ -74,23 +79,18 @@ export class StagingPool {
 
   #give(buffer: GPUBuffer): void {
     if (buffer.size <= LARGEST_KEPT) this.#free.push(buffer);
-    else this.#context.destroyBuffer(buffer);
+    else this.#backend.destroyBuffer(buffer);
   }
 }
 
-/** A {@linkcode DeviceBuffer} on a GPU. */
-export class WebGpuBuffer implements DeviceBuffer {
-  readonly spec: BufferSpec;
+/** A buffer on a GPU. */
+export class WebGpuBuffer extends BoundBuffer<WebGpuBackend> {
   readonly gpu: GPUBuffer;
-  readonly context: WebGpuContext;
-  readonly #staging: StagingPool;
 
   /** Allocates `spec.length` zeros. */
-  constructor(spec: BufferSpec, context: WebGpuContext, staging: StagingPool) {
-    this.spec = spec;
-    this.context = context;
-    this.#staging = staging;
-    this.gpu = context.createBuffer(
+  constructor(spec: BufferSpec, backend: WebGpuBackend) {
+    super(spec, backend);
+    this.gpu = backend.createBuffer(
       spec.name,
       spec.length,
       GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC |
@@ -98,38 +98,26 @@ export class WebGpuBuffer implements DeviceBuffer {
     );
   }
 
-  write(data: ArrayLike<number>, offset = 0): void {
-    this.context.checkOpen(`write ${this.spec.name}`);
-    checkStretch("write", this.spec, offset, data.length);
+  protected set(data: ArrayLike<number>, offset: number): void {
     if (data.length === 0) return;
-    this.context.device.queue.writeBuffer(
+    const { queue } = this.backend.device;
+    queue.writeBuffer(this.gpu, 4 * offset, words(data, this.spec.dtype));
+  }
+
+  protected async get(offset: number, length: number): Promise<Numbers> {
+    const { name, dtype } = this.spec;
+    if (length === 0) return words([], dtype);
+    const bytes = await this.backend.read(
+      `read ${name}`,
       this.gpu,
       4 * offset,
-      words(data, this.spec.dtype),
+      4 * length,
     );
+    return dtype === "f32" ? new Float32Array(bytes) : new Int32Array(bytes);
   }
 
-  async read(
-    offset = 0,
-    length: number = this.spec.length - offset,
-  ): Promise<Numbers> {
-    const action = `read ${this.spec.name}`;
-    this.context.checkOpen(action);
-    checkStretch("read", this.spec, offset, length);
-    if (length === 0) return words([], this.spec.dtype);
-    const bytes = await this.context.settle(
-      action,
-      this.context.hold(
-        this.#staging.read(this.gpu, 4 * offset, 4 * length),
-      ),
-    );
-    return this.spec.dtype === "f32"
-      ? new Float32Array(bytes)
-      : new Int32Array(bytes);
-  }
-
-  destroy(): void {
-    this.context.destroyBuffer(this.gpu);
+  protected free(): void {
+    this.backend.destroyBuffer(this.gpu);
   }
 }
 

@@ -1,26 +1,21 @@
 /**
  * The WebGPU backend: opens an adapter through the global `navigator.gpu`, in
- * Deno and in browsers alike, and executes plans on it. The parts are beside this
- * file (`webgpu_*.ts`), the kernels in `kernels/wgsl/`.
+ * Deno and in browsers alike, and executes plans on it. The kernels are in
+ * `kernels/wgsl/`.
  */
 
 import type { Target } from "../../../kernels/wgsl/kernel.ts";
 import type { BufferSpec, Plan } from "../../graph/plan.ts";
 import {
   type DeviceBuffer,
-  type Executor,
   NoAdapterError,
+  OutOfMemoryError,
   type Stores,
 } from "../backend.ts";
-import { StagingPool, WebGpuBuffer } from "./buffer.ts";
-import { sizeOf, WebGpuContext } from "./context.ts";
+import { OpenBackend } from "../program.ts";
+import { sizeOf, StagingPool, WebGpuBuffer } from "./buffer.ts";
 import { PipelineCache } from "./pipelines.ts";
-import {
-  compileProgram,
-  measurePlans,
-  type WebGpuProgram,
-  type Workshop,
-} from "./program.ts";
+import { compileProgram, measurePlans, type WebGpuProgram } from "./program.ts";
 
 /** How to open a WebGPU device. */
 export interface WebGpuOptions {
@@ -34,16 +29,6 @@ export interface WebGpuOptions {
   readonly tiling?: Target["tiling"] | undefined;
   /** Whether programs time their dispatches (see {@linkcode WebGpuProgram.profile}), which costs speed. */
   readonly profile?: boolean | undefined;
-}
-
-/** A {@linkcode Executor} on a GPU. */
-export interface WebGpuBackend extends Executor {
-  readonly kind: "webgpu";
-  /** Whether the adapter is software. */
-  readonly software: boolean;
-  /** The device itself, for those who put the buffers to a use of their own. */
-  readonly device: GPUDevice;
-  compile(plan: Plan, stores: Stores): Promise<WebGpuProgram>;
 }
 
 /**
@@ -89,9 +74,7 @@ export async function openWebGpu(
     );
   });
   const tiling = options.tiling ?? (software ? "register" : "workgroup");
-  const context = new WebGpuContext(device, target(device, tiling), profile);
-  const description = software ? `${name} (software)` : name;
-  return new OpenBackend(context, { description, software });
+  return new WebGpuBackend(device, { name, software, tiling, profile });
 }
 
 async function requestAdapter(
@@ -149,69 +132,219 @@ function target({ limits }: GPUDevice, tiling: Target["tiling"]): Target {
   };
 }
 
-/** The one implementation of {@linkcode WebGpuBackend}. */
-class OpenBackend implements WebGpuBackend {
+/**
+ * Milliseconds that the news of a lost device may take: work on it fails first, as an `OperationError` or
+ * an `AbortError`, and `device.lost` settles after that.
+ */
+const LOSS_MS = 1000;
+
+/** An executor on a GPU: its device, the record of how it failed, and the account of its memory. */
+export class WebGpuBackend extends OpenBackend {
   readonly kind = "webgpu";
   readonly description: string;
+  /** Whether the adapter is software. */
   readonly software: boolean;
-  readonly #workshop: Workshop;
-
-  constructor(
-    context: WebGpuContext,
-    { description, software }: { description: string; software: boolean },
-  ) {
-    this.description = description;
-    this.software = software;
-    this.#workshop = {
-      context,
-      pipelines: new PipelineCache(context.device),
-      staging: new StagingPool(context),
-    };
-  }
-
-  get device(): GPUDevice {
-    return this.#workshop.context.device;
-  }
-
-  get allocatedBytes(): number {
-    return this.#workshop.context.allocatedBytes;
-  }
-
+  /** The device itself, for those who put the buffers to a use of their own. */
+  readonly device: GPUDevice;
+  readonly target: Target;
+  /** Whether programs record GPU timestamps. */
+  readonly profile: boolean;
+  readonly pipelines: PipelineCache;
   /** WebGPU does not say. */
   readonly room = undefined;
+  allocatedBytes = 0;
+  protected lost: string | undefined;
+  #error: Error | undefined;
+  readonly #buffers = new Set<GPUBuffer>();
+  readonly #pending = new Set<Promise<unknown>>();
+  readonly #staging: StagingPool = new StagingPool(this);
 
-  async createStore(spec: BufferSpec): Promise<DeviceBuffer> {
-    const { context, staging } = this.#workshop;
+  constructor(device: GPUDevice, { name, software, tiling, profile }: {
+    readonly name: string;
+    readonly software: boolean;
+    readonly tiling: Target["tiling"];
+    readonly profile: boolean;
+  }) {
+    super();
+    this.description = software ? `${name} (software)` : name;
+    this.software = software;
+    this.device = device;
+    this.target = target(device, tiling);
+    this.profile = profile;
+    this.pipelines = new PipelineCache(device);
+    device.lost.then(({ reason, message }) => {
+      this.lost ??= `the WebGPU device was lost (${reason}): ${message}`;
+    });
+    device.addEventListener("uncapturederror", (event) => {
+      event.preventDefault();
+      const { error } = event as GPUUncapturedErrorEvent;
+      this.#error ??= new Error(`Cannot go on with WebGPU: ${error.message}`);
+    });
+  }
+
+  allocate(spec: BufferSpec): WebGpuBuffer {
+    return new WebGpuBuffer(spec, this);
+  }
+
+  bytesOf({ length }: BufferSpec): number {
+    return sizeOf(length);
+  }
+
+  override async createStore(spec: BufferSpec): Promise<DeviceBuffer> {
     const action = `allocate ${spec.name}`;
-    context.checkOpen(action);
-    context.checkSize(spec);
-    const { result: store, refusal } = context.watch(
+    this.checkOpen(action);
+    this.checkSize(spec);
+    const { result: store, refusal } = this.watch(
       action,
-      sizeOf(spec.length),
-      () => new WebGpuBuffer(spec, context, staging),
+      this.bytesOf(spec),
+      () => this.allocate(spec),
     );
-    const refused = await context.settle(action, refusal);
+    const refused = await this.settle(action, refusal);
     if (refused === undefined) return store;
     store.destroy();
     throw refused;
   }
 
   measure(plans: readonly Plan[], stores?: Stores): number {
-    return measurePlans(plans, stores, this.#workshop.context);
+    return measurePlans(plans, stores, this);
   }
 
   compile(plan: Plan, stores: Stores): Promise<WebGpuProgram> {
-    return compileProgram(plan, stores, this.#workshop);
+    return compileProgram(plan, stores, this);
   }
 
-  async finish(): Promise<void> {
-    const { context } = this.#workshop;
-    context.checkOpen("finish");
-    const done = context.device.queue.onSubmittedWorkDone();
-    await context.settle("finish", context.hold(done));
+  override async finish(): Promise<void> {
+    this.checkOpen("finish");
+    const done = this.device.queue.onSubmittedWorkDone();
+    await this.settle("finish", this.#hold(done));
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#workshop.context.close();
+  /** Copies `size` bytes of a buffer from `offset` on, as they are after everything submitted so far. */
+  async read(
+    action: string,
+    source: GPUBuffer,
+    offset: number,
+    size: number,
+  ): Promise<ArrayBuffer> {
+    const reading = this.#staging.read(source, offset, size);
+    return await this.settle(action, this.#hold(reading));
+  }
+
+  /**
+   * Awaits work on the device, and refuses results that are not to be trusted: the device is gone,
+   * or WebGPU reported an error outside every error scope.
+   *
+   * @throws {DeviceLostError} in place of any other error if the device is gone
+   */
+  async settle<T>(action: string, work: Promise<T>): Promise<T> {
+    let result: T;
+    try {
+      result = await work;
+    } catch (error) {
+      return await this.#fail(action, error);
+    }
+    this.checkAlive(action);
+    if (this.#error) await this.#fail(action, this.#error);
+    return result;
+  }
+
+  /** Throws what is behind an error: a loss of the device, else the first error that WebGPU reported, else the error itself. */
+  async #fail(action: string, error: unknown): Promise<never> {
+    await this.#newsOfLoss();
+    this.checkAlive(action);
+    throw this.#error ?? error;
+  }
+
+  /** Resolves when the device is known to be lost, or seems not to be. */
+  async #newsOfLoss(): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, LOSS_MS);
+    await Promise.race([this.device.lost, late]);
+    clearTimeout(timer);
+  }
+
+  /**
+   * Refuses buffers that the adapter cannot hold.
+   *
+   * @throws {RangeError} if one is longer than the adapter allows
+   */
+  checkSize({ name, length }: Pick<BufferSpec, "name" | "length">): void {
+    const { maxBufferSize } = this.device.limits;
+    if (length * 4 <= maxBufferSize) return;
+    throw new RangeError(
+      `Cannot allocate ${name}: ${
+        length * 4
+      } bytes are more than the ${maxBufferSize} that this adapter allows in one buffer`,
+    );
+  }
+
+  /** A buffer full of zeros, of `length` 32-bit words, one at least. */
+  createBuffer(
+    label: string,
+    length: number,
+    usage: GPUBufferUsageFlags,
+  ): GPUBuffer {
+    const size = sizeOf(length);
+    const buffer = this.device.createBuffer({ label, size, usage });
+    this.#buffers.add(buffer);
+    this.allocatedBytes += size;
+    return buffer;
+  }
+
+  /** Frees a buffer. Twice is once. */
+  destroyBuffer(buffer: GPUBuffer): void {
+    if (!this.#buffers.delete(buffer)) return;
+    this.allocatedBytes -= buffer.size;
+    buffer.destroy();
+  }
+
+  /**
+   * Makes what `work` makes on the device.
+   *
+   * @param action what was asked for, e.g. `compile train`
+   * @param needed bytes that it takes
+   * @returns its result, and why WebGPU refuses it, if it does: an {@linkcode OutOfMemoryError} where memory is what lacks
+   */
+  watch<T>(action: string, needed: number, work: () => T): {
+    readonly result: T;
+    readonly refusal: Promise<Error | undefined>;
+  } {
+    const { device } = this;
+    device.pushErrorScope("validation");
+    device.pushErrorScope("out-of-memory");
+    let result: T;
+    let scopes: Promise<GPUError | null>[];
+    try {
+      result = work();
+    } finally {
+      scopes = [device.popErrorScope(), device.popErrorScope()];
+    }
+    const refusal = Promise.all(scopes).then(async ([memory, validation]) => {
+      if (memory ?? validation) await this.#newsOfLoss();
+      if (memory) {
+        return new OutOfMemoryError(action, { needed, room: undefined });
+      }
+      return validation
+        ? new Error(`Cannot ${action}: ${validation.message}`)
+        : undefined;
+    });
+    return { result, refusal };
+  }
+
+  /** Keeps the device open until `work` has settled. */
+  async #hold<T>(work: Promise<T>): Promise<T> {
+    this.#pending.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#pending.delete(work);
+    }
+  }
+
+  /** Lets reads in flight finish, then frees everything. */
+  protected async close(): Promise<void> {
+    await Promise.allSettled(this.#pending);
+    for (const buffer of [...this.#buffers]) this.destroyBuffer(buffer);
+    this.device.destroy();
   }
 }

@@ -16,8 +16,8 @@ import type {
 import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
 import { nameOf } from "../checks.ts";
 
-/** A pass with the stretch of memory for each of its bindings. */
-export interface BoundPass {
+/** A pass and where the memory of its bindings lies. */
+export interface PlacedPass {
   readonly pass: Pass;
   /** Index into {@linkcode Plan.dispatches}. */
   readonly dispatch: number;
@@ -25,12 +25,12 @@ export interface BoundPass {
    * In the order of the pass's bindings. `buffer` indexes {@linkcode Plan.buffers}; numbers past
    * its end name {@linkcode LoweredPlan.scratch} in order.
    */
-  readonly stretches: readonly Operand[];
+  readonly operands: readonly Operand[];
 }
 
 /** What a plan is on this target. */
 export interface LoweredPlan {
-  readonly passes: readonly BoundPass[];
+  readonly passes: readonly PlacedPass[];
   /** Lengths, in 32-bit words, of buffers private to the program. Passes of one dispatch share them; dispatches reuse them. */
   readonly scratch: readonly number[];
 }
@@ -53,7 +53,7 @@ export function lowerPlan(
   limits: BindingLimits,
 ): LoweredPlan {
   const known = new Map<string, Lowering>();
-  const passes: BoundPass[] = [];
+  const passes: PlacedPass[] = [];
   const scratch: number[] = [];
   plan.dispatches.forEach((dispatch, index) => {
     const { outputs, inputs } = operandShapes(
@@ -75,20 +75,20 @@ export function lowerPlan(
       operands.set(name, { buffer, offset: 0, length });
     });
     for (const pass of lowering.passes) {
-      const stretches = pass.bindings.map(({ operand, range }) => {
-        const stretch = operands.get(operand);
-        if (!stretch) {
+      const bound = pass.bindings.map(({ operand, range }) => {
+        const whole = operands.get(operand);
+        if (!whole) {
           throw new Error(
             `Cannot run ${nameOf(dispatch)}: it has no operand ${operand}`,
           );
         }
-        if (!range) return stretch;
-        const { buffer, offset } = stretch;
+        if (!range) return whole;
+        const { buffer, offset } = whole;
         return { ...range, buffer, offset: offset + range.offset };
       });
-      checkLimits(stretches, pass.bindings, { plan, dispatch, target, limits });
-      checkAliasing(stretches, pass.bindings, plan, dispatch);
-      passes.push({ pass, dispatch: index, stretches });
+      checkLimits(bound, pass.bindings, { plan, dispatch, target, limits });
+      checkAliasing(bound, pass.bindings, plan, dispatch);
+      passes.push({ pass, dispatch: index, operands: bound });
     }
   });
   return { passes, scratch };
@@ -103,7 +103,7 @@ function lower(dispatch: Dispatch, target: Target): Lowering {
 }
 
 function checkLimits(
-  stretches: readonly Operand[],
+  operands: readonly Operand[],
   bindings: readonly Binding[],
   { plan, dispatch, target: { bindingSize }, limits }: {
     readonly plan: Plan;
@@ -112,14 +112,14 @@ function checkLimits(
     readonly limits: BindingLimits;
   },
 ): void {
-  if (stretches.length > limits.maxStorageBuffersPerShaderStage) {
+  if (operands.length > limits.maxStorageBuffersPerShaderStage) {
     throw new RangeError(
       `Cannot run ${
         nameOf(dispatch)
-      }: it binds ${stretches.length} buffers and this adapter allows ${limits.maxStorageBuffersPerShaderStage}`,
+      }: it binds ${operands.length} buffers and this adapter allows ${limits.maxStorageBuffersPerShaderStage}`,
     );
   }
-  for (const [i, { buffer, offset, length }] of stretches.entries()) {
+  for (const [i, { buffer, offset, length }] of operands.entries()) {
     if (length * 4 > bindingSize) {
       const spec = plan.buffers[buffer];
       const store = spec?.kind === "store" ? ` of ${spec.name}` : "";
@@ -139,15 +139,15 @@ function checkLimits(
   }
 }
 
-/** Within a pass WebGPU wants each buffer either only read, or written on stretches that do not meet. */
+/** Within a pass WebGPU wants each buffer either only read, or written where no other binding reaches. */
 function checkAliasing(
-  stretches: readonly Operand[],
+  operands: readonly Operand[],
   bindings: readonly Binding[],
   plan: Plan,
   dispatch: Dispatch,
 ): void {
-  stretches.forEach((a, i) => {
-    stretches.slice(0, i).forEach((b, j) => {
+  operands.forEach((a, i) => {
+    operands.slice(0, i).forEach((b, j) => {
       if (a.buffer !== b.buffer) return;
       const [first, second] = [bindings[j]!.access, bindings[i]!.access];
       const apart = a.offset + a.length <= b.offset ||

@@ -5,8 +5,7 @@
 
 import type { Plan } from "../../graph/plan.ts";
 import type { DispatchTime } from "../backend.ts";
-import type { StagingPool } from "./buffer.ts";
-import type { WebGpuContext } from "./context.ts";
+import type { WebGpuBackend } from "./engine.ts";
 
 /** WebGPU's limit on the queries of one set; a pass takes two. */
 const MOST_QUERIES = 4096;
@@ -15,19 +14,17 @@ const MOST_QUERIES = 4096;
 export class PassTimer {
   readonly #queries: GPUQuerySet;
   readonly #stamps: GPUBuffer;
-  readonly #context: WebGpuContext;
-  readonly #staging: StagingPool;
+  readonly #backend: WebGpuBackend;
   /** The dispatch that each timed pass belongs to. */
   #passes: number[] = [];
 
-  constructor(context: WebGpuContext, staging: StagingPool) {
-    this.#context = context;
-    this.#staging = staging;
-    this.#queries = context.device.createQuerySet({
+  constructor(backend: WebGpuBackend) {
+    this.#backend = backend;
+    this.#queries = backend.device.createQuerySet({
       type: "timestamp",
       count: MOST_QUERIES,
     });
-    this.#stamps = context.createBuffer(
+    this.#stamps = backend.createBuffer(
       "timestamps",
       2 * MOST_QUERIES,
       GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
@@ -72,11 +69,11 @@ export class PassTimer {
     const passes = this.#passes;
     if (passes.length === 0) return [];
     const stamps = new BigUint64Array(
-      await this.#context.settle(
+      await this.#backend.read(
         `profile ${plan.name}`,
-        this.#context.hold(
-          this.#staging.read(this.#stamps, 0, 16 * passes.length),
-        ),
+        this.#stamps,
+        0,
+        16 * passes.length,
       ),
     );
     const times: { dispatch: number; nanoseconds: number }[] = [];
@@ -95,6 +92,6 @@ export class PassTimer {
   /** Frees the queries. */
   destroy(): void {
     this.#queries.destroy();
-    this.#context.destroyBuffer(this.#stamps);
+    this.#backend.destroyBuffer(this.#stamps);
   }
 }

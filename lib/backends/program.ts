@@ -1,0 +1,273 @@
+/**
+ * What all backends share: how they are closed, how a plan gets its buffers, and
+ * how a program finds a buffer, runs a phase and ends. A backend adds how memory
+ * is allocated and how dispatches run.
+ */
+
+import type { BufferSpec, Plan } from "../graph/plan.ts";
+import {
+  type BackendKind,
+  type DeviceBuffer,
+  DeviceLostError,
+  type Executor,
+  type Program,
+  type Stores,
+} from "./backend.ts";
+import { BoundBuffer } from "./buffer.ts";
+
+/** An {@linkcode Executor} from its opening to its end. By default, work is done when the call returns. */
+export abstract class OpenBackend implements Executor {
+  abstract readonly kind: BackendKind;
+  abstract readonly description: string;
+  abstract readonly allocatedBytes: number;
+  abstract readonly room: number | undefined;
+  /** Why the device is gone, if it is. */
+  protected abstract readonly lost: string | undefined;
+  #closing: Promise<void> | undefined;
+
+  abstract compile(plan: Plan, stores: Stores): Promise<Program>;
+  abstract measure(plans: readonly Plan[], stores?: Stores): number;
+
+  /** Makes a buffer, filled with zeros. */
+  abstract allocate(spec: BufferSpec): BoundBuffer;
+
+  /** Returns the bytes that a buffer takes. */
+  abstract bytesOf(spec: BufferSpec): number;
+
+  /** Frees everything. Called once. */
+  protected abstract close(): Promise<void>;
+
+  // deno-lint-ignore require-await
+  async createStore(spec: BufferSpec): Promise<DeviceBuffer> {
+    this.checkOpen(`allocate ${spec.name}`);
+    return this.allocate(spec);
+  }
+
+  // deno-lint-ignore require-await
+  async finish(): Promise<void> {
+    this.checkOpen("finish");
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closing ??= this.close();
+  }
+
+  /**
+   * Refuses work on a backend that is gone.
+   *
+   * @param action what was asked for, e.g. `run train`
+   */
+  checkOpen(action: string): void {
+    if (this.#closing) {
+      throw new DeviceLostError(`Cannot ${action}: the backend was disposed`);
+    }
+    this.checkAlive(action);
+  }
+
+  /** Refuses work on a device that is gone; on a backend that is closing, work goes on. */
+  protected checkAlive(action: string): void {
+    const { lost } = this;
+    if (lost !== undefined) {
+      throw new DeviceLostError(`Cannot ${action}: ${lost}`);
+    }
+  }
+}
+
+/** A backend that allocates one kind of buffers. */
+type BackendOf<Own extends BoundBuffer> =
+  & Pick<
+    OpenBackend,
+    "bytesOf" | "checkOpen"
+  >
+  & { allocate(spec: BufferSpec): Own };
+
+/**
+ * Returns the bytes that the buffers of plans take: each plan's own, and once each store that there is not yet.
+ *
+ * @param stores what there is; if left out, nothing
+ */
+export function bufferBytes(
+  plans: readonly Plan[],
+  stores: Stores | undefined,
+  backend: Pick<OpenBackend, "bytesOf">,
+): number {
+  const missing = new Map<string, number>();
+  let own = 0;
+  for (const spec of plans.flatMap(({ buffers }) => buffers)) {
+    const bytes = backend.bytesOf(spec);
+    if (spec.kind !== "store") own += bytes;
+    else if (!stores?.has(spec.name)) missing.set(spec.name, bytes);
+  }
+  return missing.values().reduce((sum, bytes) => sum + bytes, own);
+}
+
+/** The memory of a program. */
+export class ProgramMemory<Own extends BoundBuffer> {
+  /** In the order of {@linkcode Plan.buffers}; none before {@linkcode ProgramMemory.allocate}. */
+  readonly buffers: Own[] = [];
+  /** Bytes that belong to the program alone. */
+  bytes = 0;
+  readonly plan: Plan;
+  readonly backend: BackendOf<Own>;
+  readonly #stores: Stores;
+  readonly #known: readonly (Own | undefined)[];
+  /** Stores that were not there before. */
+  readonly #made: Own[] = [];
+  readonly #frees: (() => void)[] = [];
+
+  /**
+   * Finds the stores that the plan names, and allocates nothing.
+   *
+   * @throws {TypeError} if one was destroyed or belongs to another backend
+   * @throws {RangeError} if one has another length or dtype
+   */
+  constructor(plan: Plan, stores: Stores, backend: BackendOf<Own>) {
+    this.plan = plan;
+    this.backend = backend;
+    this.#stores = stores;
+    this.#known = plan.buffers.map((spec) =>
+      spec.kind === "store" ? knownStore(spec, stores, backend) : undefined
+    );
+  }
+
+  /** Makes the plan's buffers and the stores that there are not yet. */
+  allocate(): readonly Own[] {
+    for (const [i, spec] of this.plan.buffers.entries()) {
+      const buffer = this.#known[i] ?? this.backend.allocate(spec);
+      this.buffers.push(buffer);
+      if (spec.kind !== "store") {
+        this.own(this.backend.bytesOf(spec), () => buffer.destroy());
+      } else if (!this.#known[i]) {
+        this.#stores.set(spec.name, buffer);
+        this.#made.push(buffer);
+      }
+    }
+    return this.buffers;
+  }
+
+  /** Takes charge of what `free` gives back. */
+  own(bytes: number, free: () => void): void {
+    this.bytes += bytes;
+    this.#frees.push(free);
+  }
+
+  /** Frees what belongs to the program alone. */
+  release(): void {
+    for (const free of this.#frees.splice(0)) free();
+  }
+
+  /** Frees that and the stores that were made. */
+  undo(): void {
+    this.release();
+    for (const store of this.#made) {
+      this.#stores.delete(store.spec.name);
+      store.destroy();
+    }
+  }
+}
+
+function knownStore<Own extends BoundBuffer>(
+  { name, dtype, length }: BufferSpec,
+  stores: Stores,
+  backend: BackendOf<Own>,
+): Own | undefined {
+  const known = stores.get(name);
+  if (known === undefined) return undefined;
+  if (!(known instanceof BoundBuffer) || known.backend !== backend) {
+    throw new TypeError(
+      `Cannot use store ${name}: it belongs to another backend`,
+    );
+  }
+  known.checkUsable(`use store ${name}`);
+  const { spec } = known;
+  if (spec.dtype === dtype && spec.length === length) return known as Own;
+  throw new RangeError(
+    `Cannot use store ${name}: it holds ${spec.length} ${spec.dtype} and the plan wants ${length} ${dtype}`,
+  );
+}
+
+/**
+ * Makes a program. If `make` refuses, neither memory nor stores are left behind.
+ *
+ * @throws {TypeError} if a store was destroyed or belongs to another backend
+ * @throws {RangeError} if a store has another length or dtype
+ */
+export async function bindProgram<Own extends BoundBuffer, Made>(
+  plan: Plan,
+  stores: Stores,
+  backend: BackendOf<Own>,
+  make: (memory: ProgramMemory<Own>) => Made | Promise<Made>,
+): Promise<Made> {
+  const memory = new ProgramMemory(plan, stores, backend);
+  try {
+    return await make(memory);
+  } catch (error) {
+    memory.undo();
+    throw error;
+  }
+}
+
+/** A stretch [from, to) of a plan's dispatches. */
+export type DispatchRange = Plan["phases"][string];
+
+/** A {@linkcode Program} of one backend. */
+export abstract class BoundProgram<Own extends BoundBuffer> implements Program {
+  readonly plan: Plan;
+  readonly bytes: number;
+  readonly #memory: ProgramMemory<Own>;
+  readonly #named: ReadonlyMap<string, Own>;
+  #destroyed = false;
+
+  /** @param memory all that the program takes, allocated */
+  constructor(memory: ProgramMemory<Own>) {
+    this.plan = memory.plan;
+    this.bytes = memory.bytes;
+    this.#memory = memory;
+    this.#named = new Map(
+      memory.buffers.filter(({ spec }) => spec.kind !== "slot")
+        .map((buffer) => [buffer.spec.name, buffer]),
+    );
+  }
+
+  buffer(name: string): DeviceBuffer {
+    return this.#named.get(name) ??
+      this.#refuse(`find buffer ${name}`, [...this.#named.keys()]);
+  }
+
+  run(phases?: readonly string[]): void {
+    this.checkUsable("run");
+    const { dispatches, phases: known } = this.plan;
+    this.runRanges(
+      phases?.map((phase) =>
+        known[phase] ?? this.#refuse(`run phase ${phase}`, Object.keys(known))
+      ) ?? [[0, dispatches.length]],
+    );
+  }
+
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    this.#memory.release();
+  }
+
+  /** Runs these dispatches, in this order, as one submission. */
+  protected abstract runRanges(ranges: readonly DispatchRange[]): void;
+
+  /** Refuses work that takes memory or a device that is gone. */
+  protected checkUsable(verb: "run" | "profile"): void {
+    const action = `${verb} ${this.plan.name}`;
+    this.#memory.backend.checkOpen(action);
+    if (this.#destroyed) {
+      throw new TypeError(`Cannot ${action}: the program was destroyed`);
+    }
+    for (const buffer of this.#memory.buffers) buffer.checkUsable(action);
+  }
+
+  #refuse(action: string, names: readonly string[]): never {
+    throw new RangeError(
+      `Cannot ${action}: plan ${this.plan.name} has ${
+        names.join(", ") || "none"
+      }`,
+    );
+  }
+}
