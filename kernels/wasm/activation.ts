@@ -13,7 +13,7 @@ import {
   SWIGLU,
   SWIGLU_BACKWARD,
 } from "./codes.ts";
-import { bits, blocks, type Site, type Step } from "./step.ts";
+import { bits, elementwise, type Site, type Step } from "./step.ts";
 
 /** Room for a vector of each output. */
 const SCRATCH_BYTES = 32;
@@ -34,61 +34,61 @@ function cost(kind: Activation): number {
 /** See {@linkcode signatures.activation}. */
 export function activation(
   { kind, n }: KernelDims["activation"],
-  { outputs, inputs, scratch }: Site,
+  site: Site,
 ): Step[] {
-  scratch(SCRATCH_BYTES);
-  const args = [...outputs, ...inputs, n, kinds[kind]];
+  site.scratch(SCRATCH_BYTES);
   const work = cost(kind) * n;
-  return [{ kernel: ACTIVATION, units: blocks(n), args, work }];
+  return elementwise(ACTIVATION, site, { n, work, dims: [kinds[kind]] });
 }
 
 /** See {@linkcode signatures.activationBackward}. */
 export function activationBackward(
   { kind, n }: KernelDims["activationBackward"],
-  { outputs, inputs, scratch }: Site,
+  site: Site,
 ): Step[] {
-  scratch(SCRATCH_BYTES);
-  const args = [...outputs, ...inputs, n, kinds[kind]];
+  site.scratch(SCRATCH_BYTES);
   const work = (cost(kind) + 6) * n;
-  return [{ kernel: ACTIVATION_BACKWARD, units: blocks(n), args, work }];
+  return elementwise(ACTIVATION_BACKWARD, site, {
+    n,
+    work,
+    dims: [kinds[kind]],
+  });
 }
 
 /** See {@linkcode signatures.swiglu}. */
-export function swiglu(
-  { n }: KernelDims["swiglu"],
-  { outputs, inputs, scratch }: Site,
-): Step[] {
-  scratch(SCRATCH_BYTES);
-  const args = [...outputs, ...inputs, n];
-  return [{ kernel: SWIGLU, units: blocks(n), args, work: 20 * n }];
+export function swiglu({ n }: KernelDims["swiglu"], site: Site): Step[] {
+  site.scratch(SCRATCH_BYTES);
+  return elementwise(SWIGLU, site, { n, work: 20 * n });
 }
 
 /** See {@linkcode signatures.swigluBackward}. */
 export function swigluBackward(
   { n }: KernelDims["swigluBackward"],
-  { outputs, inputs, scratch }: Site,
+  site: Site,
 ): Step[] {
-  scratch(SCRATCH_BYTES);
-  const args = [...outputs, ...inputs, n];
-  return [{ kernel: SWIGLU_BACKWARD, units: blocks(n), args, work: 26 * n }];
+  site.scratch(SCRATCH_BYTES);
+  return elementwise(SWIGLU_BACKWARD, site, { n, work: 26 * n });
 }
 
 /** See {@linkcode signatures.softcap}. */
-export function softcap(
-  { n, cap }: KernelDims["softcap"],
-  { outputs, inputs, scratch }: Site,
-): Step[] {
-  scratch(SCRATCH_BYTES);
-  const args = [...outputs, ...inputs, n, bits(cap), bits(1 / cap)];
-  return [{ kernel: SOFTCAP, units: blocks(n), args, work: 30 * n }];
+export function softcap({ n, cap }: KernelDims["softcap"], site: Site): Step[] {
+  site.scratch(SCRATCH_BYTES);
+  return elementwise(SOFTCAP, site, {
+    n,
+    work: 30 * n,
+    dims: [bits(cap), bits(1 / cap)],
+  });
 }
 
 /** See {@linkcode signatures.softcapBackward}. */
 export function softcapBackward(
   { n, cap }: KernelDims["softcapBackward"],
-  { outputs, inputs, scratch }: Site,
+  site: Site,
 ): Step[] {
-  scratch(SCRATCH_BYTES);
-  const args = [...outputs, ...inputs, n, bits(1 / cap)];
-  return [{ kernel: SOFTCAP_BACKWARD, units: blocks(n), args, work: 4 * n }];
+  site.scratch(SCRATCH_BYTES);
+  return elementwise(SOFTCAP_BACKWARD, site, {
+    n,
+    work: 4 * n,
+    dims: [bits(1 / cap)],
+  });
 }

@@ -3,31 +3,21 @@
 import type { KernelDims } from "../vocabulary.ts";
 import { ADD, COPY, DROPOUT } from "./codes.ts";
 import { maskArguments } from "./random.ts";
-import { blocks, type Site, type Step } from "./step.ts";
+import { elementwise, type Site, type Step } from "./step.ts";
 
 /** See {@linkcode signatures.add}. */
-export function add(
-  { n }: KernelDims["add"],
-  { outputs, inputs }: Site,
-): Step[] {
-  const args = [...outputs, ...inputs, n];
-  return [{ kernel: ADD, units: blocks(n), args, work: n }];
+export function add({ n }: KernelDims["add"], site: Site): Step[] {
+  return elementwise(ADD, site, { n, work: n });
 }
 
 /** See {@linkcode signatures.copy}. */
-export function copy(
-  { n }: KernelDims["copy"],
-  { outputs, inputs }: Site,
-): Step[] {
-  const args = [...outputs, ...inputs, n];
-  return [{ kernel: COPY, units: blocks(n), args, work: n }];
+export function copy({ n }: KernelDims["copy"], site: Site): Step[] {
+  return elementwise(COPY, site, { n, work: n });
 }
 
 /** See {@linkcode signatures.dropout}. */
-export function dropout(
-  { n, rate, site }: KernelDims["dropout"],
-  { outputs, inputs }: Site,
-): Step[] {
-  const args = [...outputs, ...inputs, n, ...maskArguments({ rate, site })];
-  return [{ kernel: DROPOUT, units: blocks(n), args, work: 50 * n }];
+export function dropout(dims: KernelDims["dropout"], site: Site): Step[] {
+  const { n } = dims;
+  const mask = maskArguments(dims);
+  return elementwise(DROPOUT, site, { n, work: 50 * n, dims: mask });
 }

@@ -10,7 +10,7 @@ import {
   NORMALIZE,
   SQUARE_SUM,
 } from "./codes.ts";
-import { bits, blocks, type Site, type Step } from "./step.ts";
+import { bits, elementwise, type Site, type Step } from "./step.ts";
 
 /** See {@linkcode signatures.squareSum}. */
 export function squareSum(
@@ -39,71 +39,60 @@ export function clip(
 }
 
 /** See {@linkcode signatures.adamw}. */
-export function adamw(
-  dims: KernelDims["adamw"],
-  { outputs, inputs }: Site,
-): Step[] {
+export function adamw(dims: KernelDims["adamw"], site: Site): Step[] {
   const { n, decayed, beta1, beta2, eps, weightDecay } = dims;
   const numbers = [beta1, 1 - beta1, beta2, 1 - beta2, eps, weightDecay];
-  return [{
-    kernel: ADAMW,
-    units: blocks(n),
-    args: [...outputs, ...inputs, n, decayed, ...numbers.map(bits)],
-    work: 12 * n, // a root and a division, at the price of a few products
-  }];
+  // A root and a division, at the price of a few products.
+  return elementwise(ADAMW, site, {
+    n,
+    work: 12 * n,
+    dims: [decayed, ...numbers.map(bits)],
+  });
 }
 
 /** See {@linkcode signatures.momentum}. */
 export function momentum(
   { n, momentum, nesterov }: KernelDims["momentum"],
-  { outputs, inputs }: Site,
+  site: Site,
 ): Step[] {
   // direction = fresh · g + kept · m, m being the new one.
   const [fresh, kept] = nesterov ? [1, momentum] : [0, 1];
-  return [{
-    kernel: MOMENTUM,
-    units: blocks(n),
-    args: [...outputs, ...inputs, n, bits(momentum), bits(fresh), bits(kept)],
+  return elementwise(MOMENTUM, site, {
+    n,
     work: 3 * n,
-  }];
+    dims: [bits(momentum), bits(fresh), bits(kept)],
+  });
 }
 
 /** See {@linkcode signatures.normalize}. */
 export function normalize(
   { n, parts, eps }: KernelDims["normalize"],
-  { outputs, inputs }: Site,
+  site: Site,
 ): Step[] {
-  return [{
-    kernel: NORMALIZE,
-    units: blocks(n),
-    args: [...outputs, ...inputs, n, parts, bits(eps)],
-    work: n,
-  }];
+  return elementwise(NORMALIZE, site, { n, work: n, dims: [parts, bits(eps)] });
 }
 
 /** See {@linkcode signatures.combine}. */
 export function combine(
   { n, alpha, beta }: KernelDims["combine"],
-  { outputs, inputs }: Site,
+  site: Site,
 ): Step[] {
-  return [{
-    kernel: COMBINE,
-    units: blocks(n),
-    args: [...outputs, ...inputs, n, bits(alpha), bits(beta)],
+  return elementwise(COMBINE, site, {
+    n,
     work: n,
-  }];
+    dims: [bits(alpha), bits(beta)],
+  });
 }
 
 /** See {@linkcode signatures.descend}. */
 export function descend(
   { n, decayed, rate, scale, weightDecay }: KernelDims["descend"],
-  { outputs, inputs }: Site,
+  site: Site,
 ): Step[] {
   const numbers = [rate, scale, weightDecay];
-  return [{
-    kernel: DESCEND,
-    units: blocks(n),
-    args: [...outputs, ...inputs, n, decayed, ...numbers.map(bits)],
+  return elementwise(DESCEND, site, {
+    n,
     work: 2 * n,
-  }];
+    dims: [decayed, ...numbers.map(bits)],
+  });
 }

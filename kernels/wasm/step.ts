@@ -3,6 +3,7 @@
  * its arguments and the number of units that threads share out among themselves.
  */
 
+import type { KernelDims, KernelName } from "../vocabulary.ts";
 import { BLOCK, RECORD_ARGUMENTS, RECORD_BYTES } from "./codes.ts";
 
 /** A byte address in the engine's memory, a multiple of 64. */
@@ -44,7 +45,10 @@ export interface Site {
 }
 
 /** How one kernel of the vocabulary becomes steps. */
-export type Builder<Dims> = (dims: Dims, site: Site) => Step[];
+export type Builder<Name extends KernelName> = (
+  dims: KernelDims[Name],
+  site: Site,
+) => Step[];
 
 const word = new DataView(new ArrayBuffer(4));
 
@@ -54,9 +58,18 @@ export function bits(value: number): number {
   return word.getInt32(0);
 }
 
-/** Units of an elementwise kernel. */
-export function blocks(n: number): number {
-  return Math.ceil(n / BLOCK);
+/** The step of a kernel that treats each of n elements alone. Its arguments are the operands, n and then `dims`. */
+export function elementwise(
+  kernel: number,
+  { outputs, inputs }: Site,
+  { n, work, dims = [] }: {
+    readonly n: number;
+    readonly work: number;
+    readonly dims?: readonly number[];
+  },
+): Step[] {
+  const args = [...outputs, ...inputs, n, ...dims];
+  return [{ kernel, units: Math.ceil(n / BLOCK), args, work }];
 }
 
 /** Rows of `length` elements that make about a block; at least one. */

@@ -1,15 +1,8 @@
 /** The MLP's activations and the logit softcap, with their derivatives: elementwise, no more. */
 
-import type { Activation, KernelDims } from "../vocabulary.ts";
+import type { Activation } from "../vocabulary.ts";
 import type { Builder } from "./kernel.ts";
-import {
-  input,
-  invocations,
-  lanesOf,
-  output,
-  single,
-  vectorOf,
-} from "./pass.ts";
+import { elementwise } from "./pass.ts";
 import { f32 } from "./text.ts";
 
 /**
@@ -123,75 +116,38 @@ function horner(coefficients: readonly number[], x: string): string {
 }
 
 /** y = value(x). */
-export const activation: Builder<KernelDims["activation"]> = (
-  { kind, n },
-  target,
-) => {
-  const lanes = lanesOf(n);
-  return single(invocations({
-    target,
-    parameters: [output("y", "F"), input("x", "F")],
-    declarations: `alias F = ${vectorOf(lanes)};\n${texts[kind]}`,
-    count: n / lanes,
-    body: "y[i] = value(x[i]);",
-  }));
-};
+export const activation: Builder<"activation"> = elementwise(
+  "activation",
+  ({ kind }) => ({ declarations: texts[kind], body: "y[i] = value(x[i]);" }),
+);
 
 /** dx = dy · slope(x). */
-export const activationBackward: Builder<KernelDims["activationBackward"]> = (
-  { kind, n },
-  target,
-) => {
-  const lanes = lanesOf(n);
-  return single(invocations({
-    target,
-    parameters: [output("dx", "F"), input("dy", "F"), input("x", "F")],
-    declarations: `alias F = ${vectorOf(lanes)};\n${texts[kind]}`,
-    count: n / lanes,
+export const activationBackward: Builder<"activationBackward"> = elementwise(
+  "activationBackward",
+  ({ kind }) => ({
+    declarations: texts[kind],
     body: "dx[i] = dy[i] * slope(x[i]);",
-  }));
-};
+  }),
+);
 
 /** y = silu(gate) · x. */
-export const swiglu: Builder<KernelDims["swiglu"]> = ({ n }, target) => {
-  const lanes = lanesOf(n);
-  return single(invocations({
-    target,
-    parameters: [
-      output("y", "F"),
-      input("gate", "F"),
-      input("x", "F"),
-    ],
-    declarations: `alias F = ${vectorOf(lanes)};\n${SIGMOID}`,
-    count: n / lanes,
-    body: "y[i] = gate[i] * sigmoid(gate[i]) * x[i];",
-  }));
-};
+export const swiglu: Builder<"swiglu"> = elementwise("swiglu", () => ({
+  declarations: SIGMOID,
+  body: "y[i] = gate[i] * sigmoid(gate[i]) * x[i];",
+}));
 
 /** dgate = dy · x · silu'(gate), dx = dy · silu(gate); silu' = sigmoid + gate · sigmoid'. */
-export const swigluBackward: Builder<KernelDims["swigluBackward"]> = (
-  { n },
-  target,
-) => {
-  const lanes = lanesOf(n);
-  return single(invocations({
-    target,
-    parameters: [
-      output("dgate", "F"),
-      output("dx", "F"),
-      input("dy", "F"),
-      input("gate", "F"),
-      input("x", "F"),
-    ],
-    declarations: `alias F = ${vectorOf(lanes)};\n${SIGMOID}`,
-    count: n / lanes,
+export const swigluBackward: Builder<"swigluBackward"> = elementwise(
+  "swigluBackward",
+  () => ({
+    declarations: SIGMOID,
     body: `
 let g = gate[i];
 let s = sigmoid(g);
 dgate[i] = dy[i] * x[i] * (s + g * sigmoidSlope(g));
 dx[i] = dy[i] * g * s;`,
-  }));
-};
+  }),
+);
 
 /**
  * tanh by exponentials, which neither overflows nor, near 0, loses digits: below 0.5 it is
@@ -208,30 +164,20 @@ fn tanhOf(x: F) -> F {
 }`;
 
 /** y = cap · tanh(x / cap). */
-export const softcap: Builder<KernelDims["softcap"]> = ({ n, cap }, target) => {
-  const lanes = lanesOf(n);
-  return single(invocations({
-    target,
-    parameters: [output("y", "F"), input("x", "F")],
-    declarations: `alias F = ${vectorOf(lanes)};\n${TANH}`,
-    count: n / lanes,
+export const softcap: Builder<"softcap"> = elementwise(
+  "softcap",
+  ({ cap }) => ({
+    declarations: TANH,
     body: `y[i] = ${f32(cap)} * tanhOf(x[i] / ${f32(cap)});`,
-  }));
-};
+  }),
+);
 
 /** dx = dy · (1 - (y / cap)²). */
-export const softcapBackward: Builder<KernelDims["softcapBackward"]> = (
-  { n, cap },
-  target,
-) => {
-  const lanes = lanesOf(n);
-  const F = vectorOf(lanes);
-  return single(invocations({
-    target,
-    parameters: [output("dx", F), input("dy", F), input("y", F)],
-    count: n / lanes,
+export const softcapBackward: Builder<"softcapBackward"> = elementwise(
+  "softcapBackward",
+  ({ cap }) => ({
     body: `
 let t = y[i] / ${f32(cap)};
 dx[i] = dy[i] * (1.0f - t) * (1.0f + t);`,
-  }));
-};
+  }),
+);

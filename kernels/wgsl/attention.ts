@@ -4,7 +4,7 @@
  * added up by chance. No T×T array is stored: both make the probabilities again from lse.
  */
 
-import type { AttentionDropoutDims, KernelDims } from "../vocabulary.ts";
+import type { AttentionDropoutDims } from "../vocabulary.ts";
 import {
   backwardKeyValueRows,
   backwardQueryRows,
@@ -27,11 +27,11 @@ import {
 } from "./pass.ts";
 
 /** y = softmax(scores) · v, and lse. */
-export const attention: Builder<KernelDims["attention"]> = (dims, target) =>
+export const attention: Builder<"attention"> = (dims, target) =>
   single((byRows(dims, target) ? forwardRows : forwardTiles)(dims, target));
 
 /** The gradients of the queries, and those of the keys and values, both from delta. */
-export const attentionBackward: Builder<KernelDims["attentionBackward"]> = (
+export const attentionBackward: Builder<"attentionBackward"> = (
   dims,
   target,
 ) => {

@@ -4,7 +4,6 @@
  * in which a workgroup shares the keys of a single query among its invocations.
  */
 
-import type { KernelDims } from "../vocabulary.ts";
 import { byRows } from "./attention.ts";
 import { forwardRows } from "./attention_rows.ts";
 import {
@@ -29,10 +28,7 @@ import {
 import { f32 } from "./text.ts";
 
 /** cache[b, start[b] + t] = the keys and values of qkv[b, t], for t < count[b]. */
-export const cacheAppend: Builder<KernelDims["cacheAppend"]> = (
-  dims,
-  target,
-) => {
+export const cacheAppend: Builder<"cacheAppend"> = (dims, target) => {
   const { B, T, NKV, HS } = dims;
   const lanes = lanesOf(HS);
   const element = vectorOf(lanes);
@@ -60,7 +56,7 @@ cache[(b * L + position) * CACHE + c] = qkv[(b * T + t) * QKV + WIDTH + c];
 };
 
 /** y = softmax(scores) · v over the positions of the cache in sight of each query. */
-export const attentionCached: Builder<KernelDims["attentionCached"]> = (
+export const attentionCached: Builder<"attentionCached"> = (
   cacheDims,
   target,
 ) => {

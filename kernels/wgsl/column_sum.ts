@@ -4,7 +4,6 @@
  * norm weights are such sums.
  */
 
-import type { KernelDims } from "../vocabulary.ts";
 import type { Builder, Lowering, Target } from "./kernel.ts";
 import {
   input,
@@ -89,10 +88,7 @@ ${name}[i] += sum;`,
 }
 
 /** db += sum over rows of dy. */
-export const columnSum: Builder<KernelDims["columnSum"]> = (
-  { rows, N },
-  target,
-) =>
+export const columnSum: Builder<"columnSum"> = ({ rows, N }, target) =>
   columnSums({
     rows,
     N,

@@ -1,6 +1,5 @@
 /** Rows of tables, chosen by token and by position, the gradients that flow back into them, and the last row of each sequence. */
 
-import type { KernelDims } from "../vocabulary.ts";
 import type { Builder } from "./kernel.ts";
 import {
   input,
@@ -12,7 +11,7 @@ import {
 } from "./pass.ts";
 
 /** x[b, t] = wte[tokens[b, t]] + table[t + start[b]]. */
-export const embedding: Builder<KernelDims["embedding"]> = (
+export const embedding: Builder<"embedding"> = (
   { B, T, C, V, L, positions, start },
   target,
 ) => {
@@ -53,7 +52,7 @@ const MOST_ROWS = 32768;
  * chains the rows of each token, a second walks the chains. That costs V·rows comparisons
  * and rows·C additions, and needs no atomics.
  */
-export const embeddingBackward: Builder<KernelDims["embeddingBackward"]> = (
+export const embeddingBackward: Builder<"embeddingBackward"> = (
   { rows, C, V },
   target,
 ) => {
@@ -115,7 +114,7 @@ dwte[i] += sum;`,
 };
 
 /** dtable[t] += sum over b of dx[b, t]. */
-export const positionBackward: Builder<KernelDims["positionBackward"]> = (
+export const positionBackward: Builder<"positionBackward"> = (
   { B, T, C },
   target,
 ) => {
@@ -136,10 +135,7 @@ dtable[i] += sum;`,
 };
 
 /** y[b] = x[b, count[b] - 1], or 0 where a row is empty. */
-export const selectLast: Builder<KernelDims["selectLast"]> = (
-  { B, T, C },
-  target,
-) => {
+export const selectLast: Builder<"selectLast"> = ({ B, T, C }, target) => {
   const lanes = lanesOf(C);
   const F = vectorOf(lanes);
   const width = C / lanes;

@@ -3,6 +3,8 @@
  * text and numbers. The builders beside this file touch no device.
  */
 
+import type { KernelDims, KernelName } from "../vocabulary.ts";
+
 /** Facts about the adapter that decide between variants of a kernel. */
 export interface Target {
   /**
@@ -51,4 +53,7 @@ export interface Lowering {
 }
 
 /** A builder: dims in, passes out. */
-export type Builder<Dims> = (dims: Dims, target: Target) => Lowering;
+export type Builder<Name extends KernelName> = (
+  dims: KernelDims[Name],
+  target: Target,
+) => Lowering;

@@ -1,6 +1,5 @@
 /** From logits to a number: cross-entropy with its gradient, and the sum over rows. */
 
-import type { KernelDims } from "../vocabulary.ts";
 import type { Builder } from "./kernel.ts";
 import { input, lanesOf, output, single, vectorOf } from "./pass.ts";
 import { EACH, rowPass } from "./rows.ts";
@@ -11,7 +10,7 @@ import { f32 } from "./text.ts";
  * rowLoss = log(sum of exp x) - (1 - s) · x[target] - s · mean(x),
  * dlogits = gradientScale · (p - (1 - s) · 1 - s / V). A target of -1 makes both 0.
  */
-export const crossEntropy: Builder<KernelDims["crossEntropy"]> = (
+export const crossEntropy: Builder<"crossEntropy"> = (
   { rows, V, smoothing, gradient, gradientScale },
   target,
 ) => {
@@ -72,8 +71,8 @@ ${EACH} {
   }));
 };
 
-/** total[key[3]] = (or +=) scale · sum of rowLoss: one workgroup, as a tree. */
-export const lossSum: Builder<KernelDims["lossSum"]> = (
+/** losses[key[3]] = (or +=) scale · sum of rowLoss: one workgroup, as a tree. */
+export const lossSum: Builder<"lossSum"> = (
   { rows, scale, slots, accumulate },
   target,
 ) =>

@@ -3,7 +3,6 @@
  * themselves are in the files beside this one.
  */
 
-import type { KernelDims } from "../vocabulary.ts";
 import type { Builder } from "./kernel.ts";
 import { registerMatmul } from "./matmul_register.ts";
 import { FEW_ROWS, fewRowsMatmul } from "./matmul_rows.ts";
@@ -12,7 +11,7 @@ import { workgroupMatmul } from "./matmul_workgroup.ts";
 import { single } from "./pass.ts";
 
 /** y (+)= a · b (+ bias) (+ residual), in the three forms of {@linkcode signatures.matmul}. */
-export const matmul: Builder<KernelDims["matmul"]> = (dims, target) => {
+export const matmul: Builder<"matmul"> = (dims, target) => {
   if (target.tiling === "register") return registerMatmul(dims, target);
   if (dims.form === "nt" && dims.M <= FEW_ROWS && fewestSlices(dims.K) === 1) {
     return single(fewRowsMatmul(dims, target));

@@ -4,7 +4,6 @@
  * norm of query and key heads.
  */
 
-import type { KernelDims, QkNormDims } from "../vocabulary.ts";
 import { columnSums } from "./column_sum.ts";
 import type { Builder } from "./kernel.ts";
 import { input, lanesOf, output, single, vectorOf } from "./pass.ts";
@@ -12,10 +11,7 @@ import { EACH, rowPass } from "./rows.ts";
 import { f32 } from "./text.ts";
 
 /** y = (x - mean) · scale · weight + bias; stats = (mean, scale). */
-export const norm: Builder<KernelDims["norm"]> = (
-  { kind, rows, C, eps, bias },
-  target,
-) => {
+export const norm: Builder<"norm"> = ({ kind, rows, C, eps, bias }, target) => {
   const lanes = lanesOf(C);
   const F = vectorOf(lanes);
   const mean = kind === "rmsnorm" ? "let mean = 0.0f;" : `
@@ -59,7 +55,7 @@ if (leader) {
  * With g = dy · weight and n = (x - mean) · scale, over the channels of a row:
  * dx = scale · (g - mean(g) - n · mean(g · n)), where RMS norm has no mean(g).
  */
-export const normBackward: Builder<KernelDims["normBackward"]> = (
+export const normBackward: Builder<"normBackward"> = (
   { kind, rows, C, accumulate },
   target,
 ) => {
@@ -104,7 +100,7 @@ ${EACH} {
 };
 
 /** dweight += sum over rows of dy · (x - mean) · scale; dbias += sum over rows of dy. */
-export const normBackwardWeights: Builder<KernelDims["normBackwardWeights"]> = (
+export const normBackwardWeights: Builder<"normBackwardWeights"> = (
   { rows, C, bias },
   target,
 ) => {
@@ -124,7 +120,7 @@ export const normBackwardWeights: Builder<KernelDims["normBackwardWeights"]> = (
 };
 
 /** Each query and key head divided by sqrt(mean of its squares + eps); a "row" is a head, values pass. */
-export const qkNorm: Builder<QkNormDims> = (
+export const qkNorm: Builder<"qkNorm"> = (
   { rows, NH, NKV, HS, eps },
   target,
 ) => {
@@ -151,7 +147,7 @@ ${EACH} {
 };
 
 /** With r = 1 / sqrt(mean(x²) + eps): dx = r · (dy - x · r² · mean(dy · x)) for queries and keys, dy for values. */
-export const qkNormBackward: Builder<QkNormDims> = (
+export const qkNormBackward: Builder<"qkNormBackward"> = (
   { rows, NH, NKV, HS, eps },
   target,
 ) => {

@@ -1,9 +1,9 @@
 /** The end of a training step: global gradient norm, clipping, AdamW, and the parts of SGD and Muon. */
 
-import type { KernelDims } from "../vocabulary.ts";
 import type { Builder, Pass } from "./kernel.ts";
 import {
   ALIGNMENT,
+  elementwise,
   input,
   inRanges,
   invocations,
@@ -19,10 +19,7 @@ import { f32 } from "./text.ts";
  * partial[p] = sum of squares of the p-th stretch; a "row" is a stretch, the last may be short or empty. A pass takes
  * as many whole stretches as the adapter binds, so that the sums are the same wherever it is cut.
  */
-export const squareSum: Builder<KernelDims["squareSum"]> = (
-  { n, parts },
-  target,
-) => {
+export const squareSum: Builder<"squareSum"> = ({ n, parts }, target) => {
   const stretch = Math.ceil(n / parts);
   const lanes = lanesOf(n, stretch);
   const F = vectorOf(lanes);
@@ -68,10 +65,7 @@ if (leader) {
  * clip = (min(1, maxNorm / (norm + 1e-6)), 1 where norm and loss are finite), metrics[key[2]] = (loss, norm, finite, 0),
  * loss = 0, or stays what is not finite. Finite is tested by exponent bits, since WGSL may assume that there is no NaN.
  */
-export const clip: Builder<KernelDims["clip"]> = (
-  { parts, maxNorm, slots },
-  target,
-) =>
+export const clip: Builder<"clip"> = ({ parts, maxNorm, slots }, target) =>
   single(rowPass({
     target: { ...target, tiling: "workgroup" },
     parameters: [
@@ -114,7 +108,7 @@ function isBefore(end: number, offset: number, lanes: 1 | 4): string {
 }
 
 /** AdamW (arXiv 1711.05101, algorithm 2), with eps outside the root and the gradient cleared at the end. */
-export const adamw: Builder<KernelDims["adamw"]> = (
+export const adamw: Builder<"adamw"> = (
   { n, decayed, beta1, beta2, eps, weightDecay },
   target,
 ) => {
@@ -158,7 +152,7 @@ grads[i] = ${F}();`,
 };
 
 /** m = momentum · m + g; the direction is m or, by Nesterov, g + momentum · m. Gradients are cleared. */
-export const momentum: Builder<KernelDims["momentum"]> = (
+export const momentum: Builder<"momentum"> = (
   { n, momentum, nesterov },
   target,
 ) => {
@@ -189,10 +183,7 @@ grads[i] = ${F}();`,
 };
 
 /** y = x / (√Σ partial + eps). There are few parts, and every invocation adds them up. */
-export const normalize: Builder<KernelDims["normalize"]> = (
-  { n, parts, eps },
-  target,
-) => {
+export const normalize: Builder<"normalize"> = ({ n, parts, eps }, target) => {
   const lanes = lanesOf(n);
   const F = vectorOf(lanes);
   return single(invocations({
@@ -213,22 +204,15 @@ y[i] = x[i] / (sqrt(square) + ${f32(eps)});`,
 };
 
 /** y = alpha · a + beta · b. */
-export const combine: Builder<KernelDims["combine"]> = (
-  { n, alpha, beta },
-  target,
-) => {
-  const lanes = lanesOf(n);
-  const F = vectorOf(lanes);
-  return single(invocations({
-    target,
-    parameters: [output("y", F), input("a", F), input("b", F)],
-    count: n / lanes,
+export const combine: Builder<"combine"> = elementwise(
+  "combine",
+  ({ alpha, beta }) => ({
     body: `y[i] = ${f32(alpha)} * a[i] + ${f32(beta)} * b[i];`,
-  }));
-};
+  }),
+);
 
 /** p -= lr · (weightDecay · p + scale · direction), the decay for the first `decayed` elements. */
-export const descend: Builder<KernelDims["descend"]> = (
+export const descend: Builder<"descend"> = (
   { n, decayed, rate, scale, weightDecay },
   target,
 ) => {

@@ -3,7 +3,20 @@
  * the grid. Builders write what one invocation does, one workgroup, or one row.
  */
 
-import type { Binding, Lowering, Pass, Range, Target } from "./kernel.ts";
+import {
+  type KernelDims,
+  type KernelName,
+  type OperandShape,
+  operandShapes,
+} from "../vocabulary.ts";
+import type {
+  Binding,
+  Builder,
+  Lowering,
+  Pass,
+  Range,
+  Target,
+} from "./kernel.ts";
 import { grid, indent } from "./text.ts";
 
 /** An operand or a scratch buffer as a pass sees it. */
@@ -74,6 +87,37 @@ export function groups(parts: PassParts): Pass {
 /** A dispatch of one pass. */
 export function single(pass: Pass): Lowering {
   return { passes: [pass], scratch: {} };
+}
+
+/**
+ * The builder of a kernel that treats each element alone. Its text finds every operand under its name, the `f32` ones
+ * as arrays of `F`, which are `lanes` numbers.
+ */
+export function elementwise<Name extends KernelName>(
+  kernel: Name,
+  textOf: (
+    dims: KernelDims[Name],
+    lanes: 1 | 4,
+  ) => Pick<PassParts, "declarations" | "body">,
+): Builder<Name> {
+  return (dims, target) => {
+    const { outputs, inputs } = operandShapes(kernel, dims);
+    const n = outputs[0]!.length;
+    const lanes = lanesOf(n);
+    const { declarations = "", body } = textOf(dims, lanes);
+    const elementOf = ({ dtype }: OperandShape) =>
+      dtype === "f32" ? "F" : "u32";
+    return single(invocations({
+      target,
+      parameters: [
+        ...outputs.map((shape) => output(shape.name, elementOf(shape))),
+        ...inputs.map((shape) => input(shape.name, elementOf(shape))),
+      ],
+      declarations: `alias F = ${vectorOf(lanes)};\n${declarations}`,
+      count: n / lanes,
+      body,
+    }));
+  };
 }
 
 /** Words between two offsets at which every adapter binds: 256 bytes. */

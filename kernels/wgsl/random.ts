@@ -38,7 +38,7 @@ function fourRounds(group: number): string {
 
 /**
  * `fn dropped(index: u32) -> f32`: what dropout multiplies element `index` by, 0 or 1 / (1 - rate);
- * see `KernelDims.dropout`. It reads the dispatch's operand `key`, which the kernel declares as
+ * see `signatures.dropout`. It reads the dispatch's operand `key`, which the kernel declares as
  * `var<storage, read> key: array<u32>` (the plan's i32 bits, read as unsigned).
  *
  * @param options `rate` in [0, 1); `site` the place in the network, an integer in [0, 2^24)

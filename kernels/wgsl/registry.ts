@@ -1,6 +1,6 @@
 /** The WGSL builder of each kernel, by its name in the vocabulary. */
 
-import type { KernelDims, KernelName } from "../vocabulary.ts";
+import type { KernelName } from "../vocabulary.ts";
 import * as activation from "./activation.ts";
 import * as attention from "./attention.ts";
 import * as cache from "./cache.ts";
@@ -16,7 +16,7 @@ import * as rope from "./rope.ts";
 
 /** What makes each kernel, by its name, among other exports of the topics. */
 export const builders: {
-  readonly [Name in KernelName]: Builder<KernelDims[Name]>;
+  readonly [Name in KernelName]: Builder<Name>;
 } = {
   ...activation,
   ...attention,

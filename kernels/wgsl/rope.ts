@@ -1,6 +1,5 @@
 /** The rotation of query and key heads by their positions. */
 
-import type { KernelDims } from "../vocabulary.ts";
 import type { Builder } from "./kernel.ts";
 import { input, invocations, output, single } from "./pass.ts";
 
@@ -8,7 +7,7 @@ import { input, invocations, output, single } from "./pass.ts";
  * (x, y) → (x cos − y sin, y cos + x sin) for each pair of a query or key head (arXiv 2104.09864,
  * eq. 34); the inverse turns the other way. An invocation for each pair of numbers in `qkv`.
  */
-export const rope: Builder<KernelDims["rope"]> = (
+export const rope: Builder<"rope"> = (
   { B, T, NH, NKV, HS, L, interleaved, inverse, start },
   target,
 ) => {

@@ -11,7 +11,7 @@ import type {
   Site,
   Step,
 } from "../../../kernels/wasm/step.ts";
-import type { KernelDims } from "../../../kernels/vocabulary.ts";
+import type { KernelName } from "../../../kernels/vocabulary.ts";
 import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
 import { align } from "./memory.ts";
 
@@ -161,8 +161,6 @@ export function lowerPlan(
 
 function build(dispatch: Dispatch, site: Site): Step[] {
   // The record pairs each name with its own dims, as Dispatch does; the compiler cannot follow a union through it.
-  const builder = builders[dispatch.kernel] as Builder<
-    KernelDims[Dispatch["kernel"]]
-  >;
+  const builder = builders[dispatch.kernel] as Builder<KernelName>;
   return builder(dispatch.dims, site);
 }

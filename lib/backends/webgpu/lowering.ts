@@ -4,7 +4,7 @@
  * is refused before anything is allocated.
  */
 
-import { type KernelDims, operandShapes } from "../../../kernels/vocabulary.ts";
+import { type KernelName, operandShapes } from "../../../kernels/vocabulary.ts";
 import { builders } from "../../../kernels/wgsl/registry.ts";
 import type {
   Binding,
@@ -96,9 +96,7 @@ export function lowerPlan(
 
 function lower(dispatch: Dispatch, target: Target): Lowering {
   // The record pairs each name with its own dims, as Dispatch does; the compiler cannot follow a union through it.
-  const build = builders[dispatch.kernel] as Builder<
-    KernelDims[Dispatch["kernel"]]
-  >;
+  const build = builders[dispatch.kernel] as Builder<KernelName>;
   return build(dispatch.dims, target);
 }
 
