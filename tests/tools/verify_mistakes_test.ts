@@ -112,7 +112,8 @@ const traps: readonly Trap[] = [
     file: "rotation-half",
     shows: "q_out",
     mistake: {
-      write: (name, data) => name === "start" ? [0, 0] : data,
+      write: (name, data) =>
+        name === "start" ? Array.from(data, () => 0) : data,
     },
   },
   {

@@ -24,7 +24,7 @@ import { exactTolerance, Tolerances } from "./tolerances.ts";
 
 const LIBRARY_BASE = 10000;
 
-/** A rotation of B rows of H heads of D numbers at T positions from `start`. */
+/** A rotation of B·H rows of D numbers at T positions from `start`. */
 interface Rotation {
   readonly B: number;
   readonly H: number;
@@ -51,7 +51,7 @@ export async function checkRotation(
     recording.has(name) ? values(name) : new Float32Array(B * H * T * D);
   const { y, dqkv } = await run(rotation, backend, {
     rope: table,
-    start: new Int32Array(B).fill(start),
+    start: new Int32Array(B * H).fill(start),
     qkv: pack(rotation, values("q"), values("k")),
     dy: pack(rotation, optional("dq_out"), optional("dk_out")),
   });
@@ -143,7 +143,7 @@ function checkTables(
   }
 }
 
-/** Rotates rows (B, T, QKV), and their cotangents `dy` backwards. */
+/** Rotates `qkv` (rows, T, QKV), and the cotangents `dy` backwards. */
 async function run(
   rotation: Rotation,
   backend: Backend,
@@ -168,11 +168,11 @@ async function run(
 /** One rotation and the rule of its derivative. */
 function rotationPlan({ B, H, T, D, interleaved, start: L }: Rotation): Plan {
   const graph = new Graph();
-  const heads = { NH: H, NKV: H, HS: D };
-  const shape = [B, T, qkvWidth(heads)];
+  const heads = { NH: 1, NKV: 1, HS: D };
+  const shape = [B * H, T, qkvWidth(heads)];
   const qkv = graph.input("qkv", shape, "f32");
   const dy = graph.input("dy", shape, "f32");
-  const start = graph.input("start", [B], "i32");
+  const start = graph.input("start", [B * H], "i32");
   const table = graph.store("rope", [L + T, D / 2, 2]);
   const y = rope(qkv, { heads, table, interleaved, start });
   const dqkv = graph.activation(shape);
@@ -193,54 +193,31 @@ function rotationPlan({ B, H, T, D, interleaved, start: L }: Rotation): Plan {
   });
 }
 
-/** Queries and keys (B, H, T, D) as rows (B, T, QKV); values are 0. */
-function pack(
-  { B, H, T, D }: Rotation,
-  ...parts: readonly Float32Array[]
-): Float32Array {
-  const rows = new Float32Array(B * T * 3 * H * D);
-  for (const [part, values] of parts.entries()) {
-    values.forEach((value, i) => rows[rowIndex({ H, T, D }, part, i)] = value);
-  }
-  return rows;
+/** Queries and keys (rows, T, D) as one head each of (rows, T, QKV), QKV = 3 D; values are 0. */
+function pack({ D }: Rotation, q: Float32Array, k: Float32Array): Float32Array {
+  return Float32Array.from({ length: 3 * q.length }, (_, i) => {
+    const [at, part, d] = [
+      Math.floor(i / (3 * D)),
+      Math.floor(i / D) % 3,
+      i % D,
+    ];
+    return [q, k][part]?.[at * D + d] ?? 0;
+  });
 }
 
-/** Queries (part 0) or keys (part 1) of rows (B, T, QKV) as (B, H, T, D). */
-function unpack(
-  { B, H, T, D }: Rotation,
-  rows: Numbers,
-  part: number,
-): Float64Array {
-  return Float64Array.from(
-    { length: B * H * T * D },
-    (_, i) => rows[rowIndex({ H, T, D }, part, i)]!,
-  );
+/** Queries (part 0) or keys (part 1) of (rows, T, QKV). */
+function unpack({ D }: Rotation, packed: Numbers, part: number): Numbers {
+  return packed.filter((_, i) => Math.floor(i / D) % 3 === part);
 }
 
-/** Where element i of queries or keys (B, H, T, D) lies in rows (B, T, 3, H, D). */
-function rowIndex(
-  { H, T, D }: Pick<Rotation, "H" | "T" | "D">,
-  part: number,
-  i: number,
-): number {
-  const [d, t] = [i % D, Math.floor(i / D) % T];
-  const row = Math.floor(i / (D * T));
-  const [b, h] = [Math.floor(row / H), row % H];
-  return (((b * T + t) * 3 + part) * H + h) * D + d;
-}
-
-/** q kᵀ of each row and head, not scaled: (B, H, T, T). */
-function scoresOf(
-  { B, H, T, D }: Rotation,
-  q: Float64Array,
-  k: Float64Array,
-): Float64Array {
-  return Float64Array.from({ length: B * H * T * T }, (_, index) => {
-    const head = Math.floor(index / (T * T)) * T;
-    const [i, j] = [Math.floor(index / T) % T, index % T];
+/** q kᵀ of each row, not scaled: (rows, T, T). */
+function scoresOf({ T, D }: Rotation, q: Numbers, k: Numbers): Float64Array {
+  return Float64Array.from({ length: q.length / D * T }, (_, index) => {
+    const [i, j] = [Math.floor(index / T), index % T];
+    const first = Math.floor(i / T) * T; // of the row's keys
     let score = 0;
     for (let d = 0; d < D; d++) {
-      score += q[(head + i) * D + d]! * k[(head + j) * D + d]!;
+      score += q[i * D + d]! * k[(first + j) * D + d]!;
     }
     return score;
   });
