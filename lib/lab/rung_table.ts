@@ -2,7 +2,8 @@
 
 import { type Outcome, sawFuture } from "./outcome.ts";
 import { baselineOf, type Plan } from "./plan.ts";
-import { digits } from "../report/numbers.ts";
+import type { Section } from "../report/document.ts";
+import { short } from "../report/numbers.ts";
 import { type Rung, type RungName, rungValue } from "./works.ts";
 
 /** Which rungs the runs of a study reached; those that see the future are not counted. */
@@ -96,32 +97,56 @@ export function reachedText(
   ].join(" ");
 }
 
-/** Which rungs were reached, in Markdown. */
-export function reachedTable(reached: ReachedRungs): string {
-  const { some, cells } = reached;
-  if (some.length === 0) return reachedText(reached);
-  return [
-    reachedText(reached),
-    "",
-    `| cell | ${some.join(" | ")} |`,
-    `| --- |${" ---: |".repeat(some.length)}`,
-    ...cells.map(({ cell, runs, reached }) =>
-      `| \`${cell}\` | ${
-        reached.map((count) => `${count} of ${runs}`).join(" | ")
-      } |`
-    ),
-  ].join("\n");
+/** Which rungs the runs of a study reached; undefined where no text was measured. */
+export function reachedSection(
+  plan: Plan,
+  outcomes: readonly Outcome[],
+  rungs: readonly Rung[],
+): Section | undefined {
+  if (rungs.length === 0 || outcomes.length === 0) return undefined;
+  const found = reachedRungs(plan, outcomes, rungs);
+  const { some, cells } = found;
+  return {
+    id: "reached",
+    title: "Which rungs they reach",
+    about: reachedText(found),
+    blocks: some.length === 0 ? [] : [{
+      kind: "table",
+      caption: "How many runs of a cell reached a rung",
+      head: ["cell", ...some],
+      rows: cells.map(({ cell, runs, reached }) => [
+        `\`${cell}\``,
+        ...reached.map((count) =>
+          `${count === runs ? count : `**${count}**`} of ${runs}`
+        ),
+      ]),
+    }],
+  };
 }
 
-/** The rungs and what they ask for, in Markdown. */
-export function ladderTable(rungs: readonly Rung[]): string {
-  return [
-    "| rung | a model on it … | its number is | what the 5-gram model's text scores |",
-    "| --- | --- | --- | ---: |",
-    ...rungs.map(({ name, claim, relation, threshold, fiveGram }) =>
-      `| ${name} | ${claim} | ${relation} ${digits(threshold)} | ${
-        fiveGram === undefined ? "" : digits(fiveGram)
-      } |`
-    ),
-  ].join("\n");
+/** The rungs and what they ask for; undefined where no text was measured. */
+export function ladderSection(rungs: readonly Rung[]): Section | undefined {
+  if (rungs.length === 0) return undefined;
+  return {
+    id: "ladder",
+    title: "The ladder",
+    about:
+      "What a model has to score to work. The text itself sets the thresholds: the worst of five parts of its held-out tenth.",
+    blocks: [{
+      kind: "table",
+      caption: "Rungs with their thresholds",
+      head: [
+        "rung",
+        "its number is",
+        "a model that reaches it",
+        "a 5-gram's text",
+      ],
+      rows: rungs.map(({ name, claim, relation, threshold, fiveGram }) => [
+        name,
+        `${relation} ${short(threshold)}`,
+        claim,
+        fiveGram === undefined ? "" : short(fiveGram),
+      ]),
+    }],
+  };
 }

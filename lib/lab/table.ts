@@ -1,5 +1,7 @@
 /** A study's outcomes as a table: one line a cell. */
 
+import type { Block, Text } from "../report/document.ts";
+import { count, short } from "../report/numbers.ts";
 import type { Outcome } from "./outcome.ts";
 import {
   baselineOf,
@@ -15,7 +17,7 @@ import {
   missesText,
   pairedDifference,
 } from "./statistics.ts";
-import type { OwnText } from "./works.ts";
+import { type OwnText, type Rung, rungValue } from "./works.ts";
 
 /** What a study says of a cell. */
 export interface CellResult {
@@ -178,89 +180,63 @@ function averageText(texts: readonly OwnText[]): OwnText | undefined {
   };
 }
 
-/** Characters of a sample in a table. */
-const EXCERPT = 60;
-
 /** A column of the table. */
 interface Column {
   readonly title: string;
-  readonly number: boolean;
-  readonly of: (result: CellResult) => string;
+  readonly of: (result: CellResult) => Text;
 }
 
-/** The column of changes that a cell's name does not tell. */
-const ALSO = "also changed";
-
-/** The column of differences from the baseline. */
-export const LESS = "less the baseline";
-
-/** Columns that are left out where no cell has anything in them. */
-const optional: readonly string[] = [ALSO, LESS];
-
-const always: readonly Column[] = [
+const columns: readonly Column[] = [
   {
     title: "cell",
-    number: false,
     of: ({ cell, leaks }) => `\`${cell.name}\`${leaks ? ` **${SEES}**` : ""}`,
   },
-  { title: ALSO, number: false, of: ({ cell }) => untold(cell) },
+  { title: "validation loss", of: ({ valLoss }) => estimateText(valLoss) },
   {
-    title: "parameters",
-    number: true,
-    of: ({ parameters }) => parameters?.toLocaleString("en") ?? "",
-  },
-  {
-    title: "validation loss",
-    number: true,
-    of: ({ valLoss }) => estimateText(valLoss),
-  },
-  {
-    title: LESS,
-    number: true,
+    title: "less the baseline",
     of: ({ difference }) => estimateText(difference, true),
   },
-  { title: "runs", number: false, of: remark },
+  {
+    title: "parameters",
+    of: ({ parameters }) => parameters === undefined ? "" : count(parameters),
+  },
+  { title: "also changed", of: ({ cell }) => untold(cell) },
 ];
 
-const ofText: readonly Column[] = [
-  {
-    title: "spells",
-    number: true,
-    of: ({ own }) => own?.spells.toFixed(2) ?? "",
-  },
-  {
-    title: "formats",
-    number: true,
-    of: ({ own }) => own?.formats.toFixed(2) ?? "",
-  },
-  {
-    title: "honest: gap",
-    number: true,
-    of: ({ own }) => own === undefined ? "" : signed(own.gap, 2),
-  },
-];
+/** Columns that are left out where no cell has anything in them. */
+const optional: readonly string[] = ["less the baseline", "also changed"];
 
-const ofSamples: Column = {
-  title: "it writes",
-  number: false,
-  of: ({ sample }) => sample === undefined ? "" : `\`${excerpt(sample)}\``,
-};
-
-/** The table in Markdown, with columns for what was measured. */
-export function markdownTable(results: readonly CellResult[]): string {
-  const columns = [
-    ...always.filter(({ title, of }) =>
+/** The table, with a column for each of these rungs that text is scored by, bold where it is reached. */
+export function cellTable(
+  results: readonly CellResult[],
+  rungs: readonly Rung[] = [],
+): Block {
+  const scored = rungs.filter(({ fiveGram, name }) =>
+    fiveGram !== undefined || name === "honest"
+  );
+  const shown: readonly Column[] = [
+    ...columns.filter(({ title, of }) =>
       !optional.includes(title) || results.some(of)
     ),
-    ...results.some(({ own }) => own !== undefined) ? ofText : [],
-    ...results.some(({ sample }) => sample !== undefined) ? [ofSamples] : [],
+    ...scored.map((rung) => ({
+      title: rung.name,
+      of: (result: CellResult) => score(rung, result),
+    })),
+    { title: "runs", of: remark },
   ];
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [
-    line(columns.map(({ title }) => title)),
-    line(columns.map(({ number }) => number ? "---:" : "---")),
-    ...results.map((result) => line(columns.map(({ of }) => of(result)))),
-  ].join("\n");
+  return {
+    kind: "table",
+    caption: "Cells with their losses and scores",
+    head: shown.map(({ title }) => title),
+    rows: results.map((result) => shown.map(({ of }) => of(result))),
+  };
+}
+
+function score(rung: Rung, { own, valLoss }: CellResult): Text {
+  if (own === undefined || valLoss === undefined) return "";
+  const { value, reached } = rungValue(rung, { valLoss: valLoss.mean, own });
+  if (value === undefined) return "";
+  return reached ? `**${short(value)}**` : short(value);
 }
 
 /** `nLayer 2, learningRate 0.006`; what no field differs in is the base. */
@@ -290,21 +266,16 @@ export function estimateText(
   if (estimate === undefined) return "";
   const { mean, margin } = estimate;
   const interval = Number.isNaN(margin) ? "" : ` ± ${margin.toFixed(4)}`;
-  return `${withSign ? signed(mean, 4) : mean.toFixed(4)}${interval}`;
+  return `${withSign ? signed(mean) : mean.toFixed(4)}${interval}`;
 }
 
-function signed(value: number, places: number): string {
-  return `${value >= 0 ? "+" : ""}${value.toFixed(places)}`;
-}
-
-/** The beginning of a text in one line, without what Markdown would read. */
-function excerpt(text: string): string {
-  return text.slice(0, EXCERPT).replace(/\s*\n\s*/g, " / ")
-    .replaceAll("`", "'").replaceAll("|", "¦").trim();
+/** A difference, with its sign. */
+export function signed(value: number): string {
+  return `${value >= 0 ? "+" : ""}${value.toFixed(4)}`;
 }
 
 /** How many trials of a cell ended well, and what became of the others. */
-export function remark({ done, diverged, missing }: CellResult): string {
+function remark({ done, diverged, missing }: CellResult): string {
   const steps = diverged.map(({ diverged }) => diverged!.step);
   return [
     String(done),

@@ -29,3 +29,8 @@ export function duration(seconds: number): string {
     place === 0 ? String(part) : String(part).padStart(2, "0")
   ).join(":");
 }
+
+/** Whether a text is a number or nothing: 1,200, 3e-4, 46k, 1:02:03, +0.31 ± 0.02. */
+export function isNumber(text: string): boolean {
+  return /^([-+\d][\d.,:e-]*[kMG]?(\s±\s[\d.]+)?)?$/.test(text);
+}

@@ -1,6 +1,7 @@
 /** The document around a report's sections. It loads nothing, and its policy says so to the browser. */
 
 import { type Content, Markup, markup, textOf } from "./markup.ts";
+import { isNumber } from "./numbers.ts";
 import { script } from "./script.ts";
 import { style } from "./style.ts";
 
@@ -90,7 +91,9 @@ export function table(
   const loss = head.findIndex((cell) => /\bloss\b/.test(textOf(cell)));
   const kinds = head.map((_, column) => {
     const names = [
-      ...rows.every((cells) => isNumber(cells[column])) ? ["number"] : [],
+      ...rows.every((cells) => isNumber(plain(cells[column])))
+        ? ["number"]
+        : [],
       ...column === loss ? ["kept"] : [],
     ];
     return names.length > 0
@@ -112,6 +115,11 @@ ${
   }</tbody></table></div>`;
 }
 
+/** A cell without its tags. */
+function plain(cell: Content): string {
+  return textOf(cell).replace(/<[^>]*>/g, "");
+}
+
 /** A number and its margin, which stay on one line. */
 function unbroken(cell: Content): Content {
   return typeof cell === "string"
@@ -123,9 +131,3 @@ function unbroken(cell: Content): Content {
 export const sideways: Markup =
   markup`<p class="sideways" hidden>more at the side: scroll ⇄</p>
 `;
-
-/** Whether a cell holds a number or nothing: 1,200, 3e-4, 46k, 1:02:03. */
-function isNumber(cell: Content): boolean {
-  const text = textOf(cell).replace(/<[^>]*>/g, "");
-  return /^([-\d][\d.,:e-]*[kMG]?)?$/.test(text);
-}

@@ -115,6 +115,6 @@ ${shades}${losses}
 .scroll th:first-child,.scroll td:first-child,.kept{position:static}
 th,td{white-space:normal;padding-right:8px;font-size:11px;line-height:16px}td:first-child,.told td{min-width:0}
 td:first-child>code,td:first-child>.run{width:auto}td.number{white-space:nowrap}
-tr:has(>:nth-child(13))>*{white-space:normal;overflow-wrap:anywhere;padding-right:4px;font-size:9px}
+tr:has(>:nth-child(11))>*{white-space:normal;overflow-wrap:anywhere;padding-right:4px;font-size:9px}
 tr,figure,.tiles,.wide{break-inside:avoid}h2,h3,.about,.legend{break-after:avoid}}
 `;

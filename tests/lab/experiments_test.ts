@@ -23,10 +23,12 @@ import {
   verdictText,
 } from "../../lib/lab/scaling/scaling.ts";
 import {
+  type CellResult,
   cellResults,
+  cellTable,
   incomparable,
-  markdownTable,
 } from "../../lib/lab/table.ts";
+import { markdownBlock } from "../../lib/report/markdown.ts";
 import { parameterLayout } from "../../lib/model/plans.ts";
 import { type PresetName, presets } from "../../lib/config/presets.ts";
 import { outcomeOf } from "./outcomes.ts";
@@ -48,6 +50,11 @@ function complete({ setting }: Trial) {
     dataShare,
   };
   return JSON.stringify(Object.entries(whole).toSorted());
+}
+
+/** The table of cells as Markdown. */
+function tableText(results: readonly CellResult[]): string {
+  return markdownBlock(cellTable(results)).join("\n");
 }
 
 Deno.test("Ablations of every preset can be run, and no two are the same", () => {
@@ -114,7 +121,7 @@ Deno.test("Ablations of some parts are those cells of the whole, and all parts a
 
 Deno.test("A table tells each change once: in the cell's name or beside it", () => {
   const tableOf = (cells: Plan["cells"]) =>
-    markdownTable(cellResults({
+    tableText(cellResults({
       ...{ study: "s", about: "a", data: "d", tokenizer: "chars" },
       ...{ base: {}, seeds: [1], cells },
     }, []));
@@ -128,9 +135,13 @@ Deno.test("A table tells each change once: in the cell's name or beside it", () 
     train: { schedule: "constant" as const },
   }];
   const [head, , first, second] = tableOf(more).split("\n");
-  assert(head!.startsWith("| cell | also changed |"));
-  assert(first!.startsWith("| `nEmbd=32` | nHidden 128 |"), first);
-  assert(second!.startsWith("| `flat` | schedule constant |"), second);
+  const ends = (line: string) => line.replaceAll(/ \|(?: {2}\|)+/g, " |");
+  assertEquals(
+    ends(head!),
+    "| cell | validation loss | parameters | also changed | runs |",
+  );
+  assert(ends(first!).startsWith("| `nEmbd=32` | nHidden 128 |"), first);
+  assert(ends(second!).startsWith("| `flat` | schedule constant |"), second);
 });
 
 Deno.test("Cells stand by their losses; after them those that see the future, and last those without a loss", () => {
@@ -186,7 +197,7 @@ Deno.test("The mask says which cells see the future where nobody measured it", (
     causal: !["strong", "none", "zeroed"].includes(outcome.cell),
   }));
   assertEquals(seeing(measured), ["none", "strong", "zeroed"]);
-  const table = markdownTable(cellResults(plan, outcomes)).split("\n").slice(2);
+  const table = tableText(cellResults(plan, outcomes)).split("\n").slice(2);
   assertEquals(
     table.map((line) => line.includes("**sees the future**")),
     [false, false, false, false, true, true, true, true],
@@ -248,7 +259,7 @@ Deno.test("A study says why nothing is compared with its baseline", () => {
   ];
   for (const [plan, outcomes, reason] of cases) {
     assertEquals(why(plan, outcomes), reason);
-    const table = markdownTable(cellResults(plan, outcomes));
+    const table = tableText(cellResults(plan, outcomes));
     assertEquals(table.includes("less the baseline"), false, table);
   }
   // One pair suffices.

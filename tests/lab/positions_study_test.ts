@@ -8,7 +8,8 @@ import {
 } from "../../lib/lab/positions/measure.ts";
 import { orderResults } from "../../lib/lab/positions/order.ts";
 import { positionsPlan } from "../../lib/lab/positions/plan.ts";
-import { answer, positionsText } from "../../lib/lab/positions/report.ts";
+import { answer, positionsDocument } from "../../lib/lab/positions/document.ts";
+import { markdown } from "../../lib/report/markdown.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 
 const text = "the cat sat on the mat\nand that was that, said the hat.\n"
@@ -74,7 +75,9 @@ Deno.test("The study of positions measures every cell and sums up its seeds", as
 
   await using reference = await openBackend("reference");
   const orders = await orderResults(reference);
-  const report = positionsText(findings, orders);
+  const report = markdown(
+    positionsDocument({ plan, outcomes: kept, orders, command: "again" }),
+  );
   assert(!/NaN|undefined|Infinity/.test(report), report);
   assertStringIncludes(report, `| none | ${none!.valLoss.mean.toFixed(3)} ± `);
   assertStringIncludes(report, "impossible");
@@ -91,7 +94,9 @@ Deno.test("An unfinished study of positions reports what there is", async () => 
     seeds: [1],
     cells: plan.cells.filter(({ name }) => name === "none"),
   });
-  const report = positionsText(positionFindings(plan, some), []);
+  const report = markdown(
+    positionsDocument({ plan, outcomes: some, orders: [], command: "again" }),
+  );
   assert(!/NaN|undefined|Infinity/.test(report), report);
 });
 

@@ -9,8 +9,9 @@ import { openBackend } from "../../lib/backends/open.ts";
 import { evalWindows } from "../../lib/text/dataset.ts";
 import { mergeOutcomes, type Outcome } from "../../lib/lab/outcome.ts";
 import { checkPlan, type Plan, trialsOf } from "../../lib/lab/plan.ts";
-import { cellResults, markdownTable } from "../../lib/lab/table.ts";
+import { cellResults, cellTable } from "../../lib/lab/table.ts";
 import { runTrial, splitsOf } from "../../lib/lab/trial.ts";
+import { markdownBlock } from "../../lib/report/markdown.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 
 const text = "the cat sat on the mat\nand that was that.\n".repeat(20);
@@ -55,8 +56,8 @@ Deno.test("Trials say what they reached, and diverging is an outcome", async () 
   // Other windows are drawn from less text, and the same ones validate.
   assert(little!.valLoss !== null && little!.valLoss !== base!.valLoss);
 
-  const table = markdownTable(cellResults(plan, all));
-  const lines = table.split("\n").slice(2);
+  const [table] = markdownBlock(cellTable(cellResults(plan, all)));
+  const lines = table!.split("\n").slice(2);
   assertEquals(lines.length, 3, table);
   assert(lines[2]!.includes("`hot`"), "what has no loss stands last");
   assert(lines[2]!.includes("2 diverged at step"), lines[2]);

@@ -18,10 +18,11 @@ import {
   type Target,
   together,
 } from "../../lab/minimal/search.ts";
+import { type Found, minimalDocument } from "../../lab/minimal/document.ts";
+import { frontChart } from "../../lab/minimal/front_chart.ts";
 import type { Outcome } from "../../lab/outcome.ts";
 import { finished, survivors } from "../../lab/minimal/pareto.ts";
 import type { Cell, Plan } from "../../lab/plan.ts";
-import type { Rung } from "../../lab/works.ts";
 import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
 import type { Arguments } from "../command/arguments.ts";
 import {
@@ -36,13 +37,8 @@ import { placement } from "../verbs/placement.ts";
 import { writeError, writeOutput } from "../terminal/terminal.ts";
 import { runAndMerge } from "./experiment.ts";
 import { ladderOf } from "./ladder.ts";
-import {
-  type Found,
-  headOf,
-  minimalReport,
-  targetText,
-} from "./minimal_report.ts";
-import { files, Study, writeFile } from "./study.ts";
+import { Study, writeFile } from "./study.ts";
+import { writeDocument } from "./write_document.ts";
 import { exists } from "../run/files.ts";
 import type { LabMinimalFlags } from "./flags.ts";
 
@@ -95,31 +91,17 @@ export async function labMinimal(
   const answers = targets.map((target) => answerTo(target, all));
   const found: Found = {
     ...all,
-    ...{ options, own, answers, known },
+    ...{ options, own, answers, known, rungs },
     others: others.map((dir) => relative(path, dir) || "."),
   };
-  const report = minimalReport(found);
-  await writeFile(join(path, files.report), report);
-  await draw(found, { path, rungs });
+  const report = await writeDocument(path, minimalDocument(found));
+  const { openPlotter } = await import("../report/open_plotter.ts");
+  const { picture } = await import("../../report/picture.ts");
+  const size = { width: 840, height: 420 };
+  const chart = frontChart(await openPlotter(), found, size);
+  await writeFile(join(path, "front.svg"), picture(chart));
   await writeOutput(report);
   return exitCode.ok;
-}
-
-/** Writes the page, and its first chart as a picture. */
-async function draw(
-  found: Found,
-  { path, rungs }: { readonly path: string; readonly rungs: readonly Rung[] },
-): Promise<void> {
-  const { openPlotter } = await import("../report/open_plotter.ts");
-  const { frontChart } = await import("../report/front_chart.ts");
-  const { minimalPage } = await import("../report/minimal_page.ts");
-  const { picture } = await import("../../report/picture.ts");
-  const plotter = await openPlotter();
-  const { title, about } = headOf(found);
-  const record = { ...found, title, about, rungs, targetText };
-  await writeFile(join(path, files.page), await minimalPage(plotter, record));
-  const chart = frontChart(plotter, record, { width: 840, height: 420 });
-  await writeFile(join(path, "front.svg"), picture(chart));
 }
 
 async function ladder(data: string, tokenizer: "ascii" | "chars" | "bytes") {

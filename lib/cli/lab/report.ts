@@ -1,37 +1,23 @@
 /** `lab merge` and `lab report`: what became of a study. */
 
-import type { Outcome } from "../../lab/outcome.ts";
-import { type Plan, trialsOf } from "../../lab/plan.ts";
-import {
-  ladderTable,
-  reachedRungs,
-  reachedTable,
-} from "../../lab/rung_table.ts";
-import {
-  scalingResult,
-  scalingText,
-  UNFITTED,
-  verdictText,
-} from "../../lab/scaling/scaling.ts";
-import {
-  baselineText,
-  cellResults,
-  describeChanges,
-  incomparable,
-  markdownTable,
-  tableNotes,
-} from "../../lab/table.ts";
+import { openBackend } from "../../backends/open.ts";
+import { studyDocument } from "../../lab/document.ts";
+import { trialsOf } from "../../lab/plan.ts";
+import { positionsDocument } from "../../lab/positions/document.ts";
+import type { PositionOutcome } from "../../lab/positions/measure.ts";
+import { type OrderResult, orderResults } from "../../lab/positions/order.ts";
 import type { Rung } from "../../lab/works.ts";
+import type { Document } from "../../report/document.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { exitCode } from "../command/errors.ts";
+import { program } from "../command/program.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { writeError, writeOutput } from "../terminal/terminal.ts";
 import { ladderOf } from "./ladder.ts";
 import { reportMuseum } from "./museum.ts";
-import { writePositionsReport } from "./positions_report.ts";
-import { isRough, provenance, roughness } from "./provenance.ts";
 import { openStudy } from "./run.ts";
 import { files, Study } from "./study.ts";
+import { writeDocument } from "./write_document.ts";
 import type { LabMergeFlags } from "./flags.ts";
 
 /** Gathers outcomes; gives the exit code. */
@@ -59,20 +45,22 @@ export async function labReport(
   return exitCode.ok;
 }
 
-/** Writes a study's report, as Markdown and as a page; gives the Markdown. */
+/** Writes a study's report, as Markdown and as a page; returns the Markdown. */
 export async function writeReport(study: Study): Promise<string> {
+  return await writeDocument(study.path, await documentOf(study));
+}
+
+async function documentOf(study: Study): Promise<Document> {
   const { plan } = study;
-  if (plan.measure === "positions") return await writePositionsReport(study);
+  if (plan.measure === "positions") {
+    const outcomes: PositionOutcome[] = await study.outcomes();
+    const command = `${program()} lab positions`;
+    const orders = await ordersOf(study);
+    return positionsDocument({ plan, outcomes, orders, command });
+  }
   const outcomes = await study.outcomes();
   const rungs = plan.measure === "works" ? await rungsOf(study) : [];
-  const text = studyReport(plan, { outcomes, rungs });
-  await study.write(files.report, text);
-  const { openPlotter } = await import("../report/open_plotter.ts");
-  const { studyPage } = await import("../report/study_page.ts");
-  const plotter = await openPlotter();
-  const html = await studyPage(plotter, { plan, outcomes, rungs });
-  await study.write(files.page, html);
-  return text;
+  return studyDocument({ plan, outcomes, rungs });
 }
 
 /** The rungs of a study's text, which are kept once they are found. */
@@ -87,55 +75,16 @@ async function rungsOf(study: Study): Promise<readonly Rung[]> {
   return rungs;
 }
 
-/** A study's report in Markdown. */
-function studyReport(
-  plan: Plan,
-  { outcomes, rungs }: {
-    readonly outcomes: readonly Outcome[];
-    readonly rungs: readonly Rung[];
-  },
-): string {
-  const order = plan.experiment === "ablate" ? "worst" : "best";
-  const results = cellResults(plan, outcomes, order);
-  const scaling = plan.experiment === "scaling"
-    ? scalingResult(plan, outcomes)
-    : undefined;
-  const alone = incomparable(plan, results);
-  return [
-    `# ${plan.study}`,
-    "",
-    plan.about,
-    "",
-    ...isRough(plan) ? [`**Rough**: ${roughness(plan)}.`, ""] : [],
-    `Losses are nats per token of ${plan.data} (${plan.tokenizer}), on the whole`,
-    "validation split after the last step; ± is a 95 % confidence interval over seeds" +
-    (alone === undefined
-      ? `, of a difference over pairs of the same seed. ${
-        baselineText(plan, results)
-      }`
-      : "."),
-    "",
-    ...alone === undefined ? [] : [`**${alone}**`, ""],
-    `The base: ${describeChanges(plan.base)}.`,
-    "",
-    ...plan.experiment !== "scaling"
-      ? []
-      : scaling === undefined
-      ? [`**${UNFITTED}**`, ""]
-      : [scalingText(scaling), "", `**${verdictText(scaling)}**`, ""],
-    markdownTable(results),
-    "",
-    ...tableNotes(results, scaling && [scaling.predicted, scaling.difference])
-      .flatMap((note) => [note, ""]),
-    ...rungs.length === 0 ? [] : [
-      "What a model has to score to work, which the text itself sets (docs/works.md):",
-      "",
-      ladderTable(rungs),
-      "",
-      reachedTable(reachedRungs(plan, outcomes, rungs)),
-      "",
-    ],
-    provenance(plan, outcomes),
-    "",
-  ].join("\n");
+/** What each backend says of the order of tokens; WebGPU where `auto` takes it. Kept once it is found. */
+async function ordersOf(study: Study): Promise<readonly OrderResult[]> {
+  const kept = await study.orders();
+  if (kept !== undefined) return kept;
+  const results: OrderResult[] = [];
+  for (const device of ["reference", "wasm", "auto"] as const) {
+    await using backend = await openBackend(device);
+    if (device === "auto" && backend.kind !== "webgpu") continue;
+    results.push(...await orderResults(backend));
+  }
+  await study.write(files.orders, `${JSON.stringify(results, null, 2)}\n`);
+  return results;
 }

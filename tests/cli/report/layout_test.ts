@@ -3,9 +3,9 @@
 import { assertEquals } from "@std/assert";
 import { modelFields } from "../../../lib/config/model.ts";
 import { trainFields } from "../../../lib/config/train.ts";
-import { Plotter } from "../../../lib/report/plotter.ts";
-import { minimalPage } from "../../../lib/cli/report/minimal_page.ts";
-import { studyPage } from "../../../lib/cli/report/study_page.ts";
+import { pageOf as documentPage } from "../../../lib/cli/lab/write_document.ts";
+import { studyDocument } from "../../../lib/lab/document.ts";
+import { minimalDocument } from "../../../lib/lab/minimal/document.ts";
 import { answerTo } from "../../../lib/lab/minimal/search.ts";
 import type { Outcome } from "../../../lib/lab/outcome.ts";
 import type { Plan } from "../../../lib/lab/plan.ts";
@@ -15,6 +15,7 @@ import { browserTest, faultsOf, type Showing } from "./browser.ts";
 import {
   comparisonOf,
   pageOf,
+  searchOptions,
   studyPages,
   syntheticMeasurement,
 } from "./pages.ts";
@@ -210,13 +211,12 @@ browserTest("Pages of studies are laid out without faults", async () => {
 browserTest(
   "Pages of studies with odd names, without losses and with models that see the future are laid out without faults",
   async () => {
-    const plotter = await Plotter.open();
     const pageOf = (
       cells: Plan["cells"],
       loss: (place: number) => number | null,
       changes: Partial<Plan> = {},
     ) =>
-      studyPage(plotter, {
+      documentPage(studyDocument({
         plan: {
           ...{ study: "A study", about: "Of odd names.", data: "text.txt" },
           ...{ tokenizer: "chars", base: {}, seeds: [1, 2], cells },
@@ -237,7 +237,7 @@ browserTest(
           })
         ),
         rungs: [],
-      });
+      }));
     const long = Array.from({ length: 30 }, (_, i) => ({
       name: `${"long-name+".repeat(7)}last=${i}`.slice(-80),
       ...i % 7 === 3 && { model: { mask: "zeroed" as const } },
@@ -258,7 +258,6 @@ browserTest(
 browserTest(
   "Searches for the smallest model are laid out without faults, wherever their points lie",
   async () => {
-    const plotter = await Plotter.open();
     const pageOf = async (count: number, seed: number) => {
       const random = new CounterRandom(seed, Purpose.init);
       const round = (steps: number, kept: number) =>
@@ -278,11 +277,11 @@ browserTest(
       const again = [11, 12, 13].flatMap((seed) =>
         rounds[2]!.slice(0, 3).map((outcome) => ({ ...outcome, seed }))
       );
-      const search = { rounds, confirmed: again };
+      const search = { cells: [], rounds, confirmed: again };
       const targets = [2.6, 2.59, 2.58, 2.4, 2.2];
-      return await minimalPage(plotter, {
-        ...{ ...search, title: "The smallest", about: "Of a test.", rungs: [] },
-        targetText: String,
+      return await documentPage(minimalDocument({
+        ...{ ...search, options: searchOptions, own: search },
+        ...{ others: [], rungs: [] },
         answers: targets.map((target) => answerTo(target, search)),
         known: [
           {
@@ -292,7 +291,7 @@ browserTest(
           },
           { name: "one beside it", parameters: 9500, loss: 2.41 },
         ],
-      });
+      }));
     };
     await assertSound({
       few: await pageOf(1, 1),

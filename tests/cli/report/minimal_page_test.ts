@@ -1,5 +1,5 @@
 import { assertStringIncludes } from "@std/assert";
-import { frontChart } from "../../../lib/cli/report/front_chart.ts";
+import { frontChart } from "../../../lib/lab/minimal/front_chart.ts";
 import { Plotter } from "../../../lib/report/plotter.ts";
 import { outcomeOf } from "../../lab/outcomes.ts";
 

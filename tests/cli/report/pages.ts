@@ -2,15 +2,18 @@
 
 import { dirname, fromFileUrl, join } from "@std/path";
 import { writeReport } from "../../../lib/cli/lab/report.ts";
-import { targetText } from "../../../lib/cli/lab/minimal_report.ts";
+import { pageOf as documentPage } from "../../../lib/cli/lab/write_document.ts";
 import { Study } from "../../../lib/cli/lab/study.ts";
 import { comparisonPage } from "../../../lib/cli/report/comparison_page.ts";
 import type { Measurement } from "../../../lib/cli/report/measurement.ts";
-import { minimalPage } from "../../../lib/cli/report/minimal_page.ts";
 import { museumPage } from "../../../lib/cli/report/museum_page.ts";
 import { Plotter } from "../../../lib/report/plotter.ts";
 import { runPage } from "../../../lib/cli/report/run_page.ts";
 import { readRun, type RunRecord } from "../../../lib/cli/report/run_record.ts";
+import {
+  type Found,
+  minimalDocument,
+} from "../../../lib/lab/minimal/document.ts";
 import { answerTo } from "../../../lib/lab/minimal/search.ts";
 import { exhibits } from "../../../lib/lab/museum/exhibits.ts";
 import type { Outcome } from "../../../lib/lab/outcome.ts";
@@ -151,6 +154,12 @@ async function museumAgain(): Promise<string> {
   return await museumPage(await Plotter.open(), shown, making);
 }
 
+/** What a search for the smallest model was asked for. */
+export const searchOptions: Found["options"] = {
+  ...{ name: "default", data: "a text", steps: 6000 },
+  ...{ least: 1000, most: 100_000 },
+};
+
 async function minimalAgain(): Promise<string> {
   const path = join(docs, "lab/minimal");
   const read = async (name: string) =>
@@ -162,13 +171,12 @@ async function minimalAgain(): Promise<string> {
   const ladder = join(docs, "lab/ablate/ladder.json");
   const rungs: Rung[] = JSON.parse(await Deno.readTextFile(ladder));
   const search = { cells: [], rounds, confirmed };
-  return await minimalPage(await Plotter.open(), {
-    ...{ ...search, title: "The smallest", about: "About it.", rungs },
-    targetText,
+  return await documentPage(minimalDocument({
+    ...{ ...search, options: searchOptions, own: search, others: [], rungs },
     answers: [1.88, 1.732, ...rungs].map((target) => answerTo(target, search)),
     known: [
       { name: "nanoGPT for a CPU", parameters: 804_096, loss: 1.88 },
       { name: "the original", parameters: 826_240, loss: 1.732 },
     ],
-  });
+  }));
 }

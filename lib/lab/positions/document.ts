@@ -1,25 +1,44 @@
-/** The study of positions in words and tables, as Markdown. */
+/** The report of the study of positions. */
 
+import {
+  type Block,
+  type Document,
+  present,
+  type Section,
+  type Table,
+} from "../../report/document.ts";
+import type { Markup } from "../../report/markup.ts";
+import { count } from "../../report/numbers.ts";
+import type { Plotter } from "../../report/plotter.ts";
+import type { Plan } from "../plan.ts";
+import { provenance, trialNotes } from "../provenance.ts";
 import { type Estimate, missesText } from "../statistics.ts";
-import { SEES } from "../table.ts";
+import { cellResults, cellTable, describeChanges, SEES } from "../table.ts";
+import {
+  beyondChart,
+  contextChart,
+  depthChart,
+  probeChart,
+  readingChart,
+  spreadChart,
+} from "./charts.ts";
 import {
   bestPart,
   type CellFinding,
   type Findings,
   meanOver,
+  positionFindings,
   type WorthFinding,
 } from "./findings.ts";
+import type { PositionOutcome } from "./measure.ts";
 import type { OrderResult } from "./order.ts";
 import { LONGER, UNMASKED } from "./plan.ts";
 
-/** A table: its head, which columns are numbers, and its rows. */
-export interface Table {
-  readonly head: readonly string[];
-  readonly rows: readonly (readonly string[])[];
-}
+/** A table without its caption. */
+type Columns = Pick<Table, "head" | "rows">;
 
 /** `0.1503 ± 0.0062`; with a sign where asked for. */
-export function pm(
+function pm(
   { mean, margin }: Estimate,
   { digits = 3, sign = false }: {
     readonly digits?: number;
@@ -50,14 +69,14 @@ export function answer(
 }
 
 /** Says why no kind of positions is compared with having none; undefined where one is. */
-export function unlikeNone({ cells }: Findings): string | undefined {
+function unlikeNone({ cells }: Findings): string | undefined {
   return cells.some(({ worth }) => worth !== undefined)
     ? undefined
     : "Nothing is compared with `none`, the model without positions: there are no two losses of the same seed.";
 }
 
 /** What stands above the first table, and what chance does to the intervals of all. */
-export function worthWords(findings: Findings): string {
+function worthWords(findings: Findings): string {
   const intervals = [worthTable, depthTable, probeTable, beyondTable]
     .flatMap((table) => table(findings).rows.flat())
     .filter((cell) => cell.includes(" ± "));
@@ -177,12 +196,8 @@ function beyondAnswer({ T, cells }: Findings): string {
   }; learned positions have nothing to offer there.`;
 }
 
-function count(value: number): string {
-  return value.toLocaleString("en");
-}
-
 /** Validation losses, and what positions are worth. */
-export function worthTable({ cells }: Findings): Table {
+function worthTable({ cells }: Findings): Columns {
   return {
     head: [
       "positions",
@@ -205,7 +220,7 @@ export function worthTable({ cells }: Findings): Table {
 }
 
 /** What rope is worth at each depth, and after longer training. */
-export function depthTable({ depths, trainings }: Findings): Table {
+function depthTable({ depths, trainings }: Findings): Columns {
   return {
     head: ["layers", "tokens of training", "none", "rope", "rope is worth"],
     rows: [...depths, ...trainings.slice(1)].map((finding) => [
@@ -219,7 +234,7 @@ export function depthTable({ depths, trainings }: Findings): Table {
 }
 
 /** How well probes read positions, by part: of the cell without positions, with its controls. */
-export function probeTable({ cells }: Findings): Table {
+function probeTable({ cells }: Findings): Columns {
   const none = cells.find(({ name }) => name === "none");
   const unmasked = cells.find(({ name }) => name === UNMASKED);
   return {
@@ -247,7 +262,7 @@ export function probeTable({ cells }: Findings): Table {
 }
 
 /** R² by part, of all cells. */
-export function partTable({ cells }: Findings): Table {
+function partTable({ cells }: Findings): Columns {
   return {
     head: ["after", ...cells.map(shownName)],
     rows: (cells[0]?.parts ?? []).map(({ part }, i) => [
@@ -258,7 +273,7 @@ export function partTable({ cells }: Findings): Table {
 }
 
 /** Losses by how many tokens have been seen. */
-export function contextTable({ T, cells }: Findings): Table {
+function contextTable({ T, cells }: Findings): Columns {
   const bounds = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256].filter((at) => at < T);
   const ranges = bounds.map((from, i) => [from, bounds[i + 1] ?? T] as const);
   return {
@@ -271,7 +286,7 @@ export function contextTable({ T, cells }: Findings): Table {
 }
 
 /** Losses beyond the trained context. */
-export function beyondTable({ T, cells }: Findings): Table {
+function beyondTable({ T, cells }: Findings): Columns {
   const stretches = Array.from({ length: LONGER - 1 }, (_, i) => i);
   return {
     head: [
@@ -295,7 +310,7 @@ export function beyondTable({ T, cells }: Findings): Table {
 }
 
 /** What each backend says of other orders. */
-export function orderTable(results: readonly OrderResult[]): Table {
+function orderTable(results: readonly OrderResult[]): Columns {
   const backends = [...new Set(results.map(({ backend }) => backend))];
   const cases = Map.groupBy(results, ({ what }) => what);
   const on = (rows: readonly OrderResult[], backend: string) =>
@@ -319,8 +334,8 @@ function small(value: number | undefined): string {
   return value === 0 ? "0" : value.toPrecision(2);
 }
 
-/** What stands above and below each table. */
-export const words = {
+/** What stands above each table. */
+const words = {
   worth:
     "Losses are nats per token of the validation split, ± 95 % confidence intervals over seeds; differences are of pairs with the same seed, which saw the same batches. `rope-half` is not here: it is `rope` with the channels of each head in another order. `unmasked` sees the tokens that it is to predict, if in no order: its loss does not compare.",
   depths:
@@ -337,47 +352,101 @@ export const words = {
     "The variance over windows of what the first attention gives, at each position. An average over t values that have nothing to do with each other scatters as 1/t; attention that prefers some tokens averages over fewer.",
 } as const;
 
-/** The whole report but for its title and provenance. */
-export function positionsText(
-  findings: Findings,
-  orders: readonly OrderResult[],
-): string {
-  const section = (title: string, about: string, table: Table) => [
-    `## ${title}`,
-    "",
-    about,
-    "",
-    markdown(table),
-    "",
-  ];
-  return [
-    ...answer(findings, orders).flatMap((paragraph) => [paragraph, ""]),
-    ...section(
-      "What positions are worth",
-      worthWords(findings),
-      worthTable(findings),
-    ),
-    ...section("How deep, and how long", words.depths, depthTable(findings)),
-    ...section("Where position is", words.probes, probeTable(findings)),
-    "R² by part, of all cells:",
-    "",
-    markdown(partTable(findings)),
-    "",
-    ...section("Who knows the order", words.order, orderTable(orders)),
-    ...section("Within the context", words.context, contextTable(findings)),
-    ...section("Beyond it", words.beyond, beyondTable(findings)),
-  ].join("\n");
+/** What the report is made of. */
+export interface PositionsRecord {
+  readonly plan: Plan;
+  readonly outcomes: readonly PositionOutcome[];
+  readonly orders: readonly OrderResult[];
+  /** The command that repeats the study. */
+  readonly command: string;
 }
 
-/** Stands where a table would have no row. */
-export const NOTHING = "No trial shows this yet.";
+/** The report. */
+export function positionsDocument(
+  { plan, outcomes, orders, command }: PositionsRecord,
+): Document {
+  const findings = positionFindings(plan, outcomes);
+  const paragraphs = answer(findings, orders);
+  const notes = [...trialNotes(plan, outcomes), unlikeNone(findings)];
+  const section = (
+    id: string,
+    title: string,
+    about: string,
+    ...blocks: readonly Block[]
+  ): Section => ({ id, title, about, blocks });
+  const figure = (
+    chart: (plotter: Plotter, findings: Findings) => Markup,
+  ): Block => ({ kind: "figure", draw: (plotter) => chart(plotter, findings) });
+  return {
+    title: plan.study,
+    lead: paragraphs.length > 0 ? paragraphs : [plan.about],
+    blocks: present(notes).map((text) => ({ kind: "note", text })),
+    sections: [
+      section(
+        "worth",
+        "What positions are worth",
+        worthWords(findings),
+        shown(worthTable(findings)),
+      ),
+      section(
+        "depth",
+        "How deep, and how long",
+        words.depths,
+        figure(depthChart),
+        shown(depthTable(findings)),
+      ),
+      section(
+        "probes",
+        "Where position is",
+        words.probes,
+        figure(probeChart),
+        shown(probeTable(findings)),
+        { kind: "heading", text: "What the probes read, by true position" },
+        figure(readingChart),
+        { kind: "heading", text: "R² by part, of all cells" },
+        shown(partTable(findings)),
+      ),
+      section(
+        "spread",
+        "What the mask leaves behind",
+        words.spread,
+        figure(spreadChart),
+      ),
+      section(
+        "order",
+        "Who knows the order",
+        words.order,
+        shown(orderTable(orders)),
+      ),
+      section(
+        "context",
+        "Within the context",
+        words.context,
+        figure(contextChart),
+        shown(contextTable(findings)),
+      ),
+      section(
+        "beyond",
+        "Beyond it",
+        words.beyond,
+        figure(beyondChart),
+        shown(beyondTable(findings)),
+      ),
+      section(
+        "trials",
+        "The trials",
+        `The base: ${describeChanges(plan.base)}.`,
+        cellTable(cellResults(plan, outcomes)),
+      ),
+    ],
+    source: `${
+      provenance(plan, outcomes)
+    } To repeat the study: \`${command}\`.`,
+  };
+}
 
-function markdown({ head, rows }: Table): string {
-  if (rows.length === 0) return NOTHING;
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [
-    line(head),
-    line(head.map((_, i) => i === 0 ? "---" : "---:")),
-    ...rows.map(line),
-  ].join("\n");
+function shown(table: Columns): Block {
+  return table.rows.length === 0
+    ? { kind: "text", text: "No trial shows this yet." }
+    : { kind: "table", caption: table.head.join(", "), ...table };
 }

@@ -1,12 +1,8 @@
 /** The chart of a search for the smallest model: all that was trained, by size and loss. */
 
-import type { Answer, Known } from "../../lab/minimal/search.ts";
-import type { Outcome } from "../../lab/outcome.ts";
-import {
-  type Finished,
-  finished,
-  paretoFront,
-} from "../../lab/minimal/pareto.ts";
+import type { Answer, Known } from "./search.ts";
+import type { Outcome } from "../outcome.ts";
+import { type Finished, finished, paretoFront } from "./pareto.ts";
 import { count, short } from "../../report/numbers.ts";
 import { dodged, placed, type PointLabel } from "../../report/labels.ts";
 import type { Markup } from "../../report/markup.ts";

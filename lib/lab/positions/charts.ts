@@ -1,12 +1,8 @@
 /** The charts of the study of positions. */
 
-import {
-  type CellFinding,
-  type Findings,
-  meanOver,
-} from "../../lab/positions/findings.ts";
-import { kinds, UNMASKED } from "../../lab/positions/plan.ts";
-import type { Estimate } from "../../lab/statistics.ts";
+import { type CellFinding, type Findings, meanOver } from "./findings.ts";
+import { kinds, UNMASKED } from "./plan.ts";
+import type { Estimate } from "../statistics.ts";
 import { layerColor, wideAndNarrow } from "../../report/charts.ts";
 import { type Markup, markup } from "../../report/markup.ts";
 import type { Plotter } from "../../report/plotter.ts";

@@ -1,21 +1,21 @@
 /** Losses against size and training, the law fitted to them, and what it said of the next size. */
 
-import type { Outcome } from "../../lab/outcome.ts";
-import { type Finished, finished } from "../../lab/minimal/pareto.ts";
-import type { Plan } from "../../lab/plan.ts";
-import { type PowerLaw, predictedLoss } from "../../lab/scaling/power_law.ts";
+import { wideAndNarrow } from "../../report/charts.ts";
+import type { Section } from "../../report/document.ts";
+import { type Markup, markup } from "../../report/markup.ts";
+import { count } from "../../report/numbers.ts";
+import { penKey, penOf, symbolOf } from "../../report/pens.ts";
+import type { Plotter } from "../../report/plotter.ts";
+import { type Finished, finished } from "../minimal/pareto.ts";
+import type { Outcome } from "../outcome.ts";
+import type { Plan } from "../plan.ts";
+import { type PowerLaw, predictedLoss } from "./power_law.ts";
 import {
   type ScalingResult,
   scalingText,
   UNFITTED,
   verdictText,
-} from "../../lab/scaling/scaling.ts";
-import { count } from "../../report/numbers.ts";
-import { wideAndNarrow } from "../../report/charts.ts";
-import { coded, type Markup, markup } from "../../report/markup.ts";
-import type { Section } from "../../report/page.ts";
-import { penKey, penOf, symbolOf } from "../../report/pens.ts";
-import type { Plotter } from "../../report/plotter.ts";
+} from "./scaling.ts";
 
 /** A point of a fitted curve. */
 interface Fitted {
@@ -26,19 +26,13 @@ interface Fitted {
 
 /** The section, which says so as long as nothing is fitted. */
 export function scalingSection(
-  plotter: Plotter,
-  { plan, outcomes, scaling }: {
-    readonly plan: Plan;
-    readonly outcomes: readonly Outcome[];
-    readonly scaling: ScalingResult | undefined;
-  },
+  plan: Plan,
+  outcomes: readonly Outcome[],
+  scaling: ScalingResult | undefined,
 ): Section {
   const section = { id: "scaling", title: "Loss against size" };
   if (scaling === undefined) {
-    return {
-      ...section,
-      content: markup`<p class="note">${UNFITTED}</p>`,
-    };
+    return { ...section, blocks: [{ kind: "note", text: UNFITTED }] };
   }
   const onPart = new Set(
     plan.cells.filter(({ dataShare }) => dataShare !== undefined)
@@ -47,9 +41,14 @@ export function scalingSection(
   const points = finished(outcomes).filter(({ cell }) => !onPart.has(cell));
   return {
     ...section,
-    about: coded(scalingText(scaling)),
-    content: markup`<p class="note">${verdictText(scaling)}</p>
-${scalingChart(plotter, { points, ...scaling })}`,
+    about: scalingText(scaling),
+    blocks: [
+      { kind: "note", text: verdictText(scaling) },
+      {
+        kind: "figure",
+        draw: (plotter) => scalingChart(plotter, { points, ...scaling }),
+      },
+    ],
   };
 }
 

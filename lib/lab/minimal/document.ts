@@ -1,0 +1,355 @@
+/** The report of a search for the smallest model: size against loss and abilities, and who won. */
+
+import { wideAndNarrow } from "../../report/charts.ts";
+import { type Document, present, type Section } from "../../report/document.ts";
+import { type Markup, markup } from "../../report/markup.ts";
+import { count, digits, duration, short } from "../../report/numbers.ts";
+import type { Plotter } from "../../report/plotter.ts";
+import type { Outcome } from "../outcome.ts";
+import { provenanceOf } from "../provenance.ts";
+import { ladderSection } from "../rung_table.ts";
+import { estimate } from "../statistics.ts";
+import { describeChanges, estimateText } from "../table.ts";
+import type { Rung } from "../works.ts";
+import { frontChart, tint } from "./front_chart.ts";
+import { type Finished, finished, paretoFront } from "./pareto.ts";
+import {
+  type Answer,
+  type Known,
+  type Search,
+  searchNotes,
+  type SearchOptions,
+  type Target,
+} from "./search.ts";
+
+/** A search with others that it is reported with, and what all of them found. */
+export interface Found extends Search {
+  readonly options: Pick<
+    SearchOptions,
+    "name" | "data" | "steps" | "least" | "most"
+  >;
+  /** The search by itself. */
+  readonly own: Search;
+  /** Directories of the other searches, as seen from that of the report. */
+  readonly others: readonly string[];
+  readonly answers: readonly Answer[];
+  /** What other programs reached. */
+  readonly known: readonly Known[];
+  readonly rungs: readonly Rung[];
+}
+
+/** The report. */
+export function minimalDocument(found: Found): Document {
+  const { options, own: { cells, rounds }, others, rungs, answers } = found;
+  const { name, data, steps, least, most } = options;
+  const all = trialsIn(found);
+  return {
+    title: `The smallest ${name}`,
+    lead: [
+      `The search for the smallest model that reaches a target on ${data}: ${
+        count(rounds[0]!.length)
+      } configurations of ${count(least)} to ${
+        count(most)
+      } parameters were trained briefly and the best of their size for longer, in ${rounds.length} rounds, the last ${cells.length} for ${
+        count(steps)
+      } steps. The smallest that then reached a target was trained again with three new seeds and counts only if all of them reached it.${
+        others.length === 0
+          ? ""
+          : ` Searches of other sizes are included: ${others.join(", ")}.`
+      }`,
+    ],
+    blocks: [],
+    sections: present([
+      answerSection(found),
+      frontSection(found),
+      costSection(found),
+      abilitySection(found),
+      ladderSection(rungs),
+      sampleSection(answers),
+    ]),
+    source: provenanceOf(all, {
+      trials: `${all.length} trials`,
+      files: "`round-*/trials.jsonl` and `confirmation/trials.jsonl`",
+    }),
+  };
+}
+
+/** All that was trained. */
+function trialsIn({ rounds, confirmed }: Found): readonly Outcome[] {
+  return [...rounds, confirmed].flat();
+}
+
+function answerSection(found: Found): Section {
+  const least = Math.min(
+    ...trialsIn(found).map(({ parameters }) => parameters),
+  );
+  return {
+    id: "answers",
+    title: "The smallest model for each target",
+    about: [
+      "Losses are nats per token on the whole validation split, ± a 95 % confidence interval over the new seeds; computing is the time of the fastest seed, with all measurements.",
+      `Nothing below ${
+        count(least)
+      } parameters was tried: what that size reaches, a smaller one may reach too.`,
+      ...searchNotes(found),
+    ].join(" "),
+    blocks: [{
+      kind: "table",
+      caption: "The smallest model for each target",
+      head: [
+        "target",
+        "validation loss",
+        "parameters",
+        "training FLOPs",
+        "computing",
+        "configuration",
+      ],
+      rows: found.answers.map(({ target, winner, found }) => {
+        const [first] = winner;
+        if (first === undefined) {
+          const none = found === undefined
+            ? "none"
+            : `none; \`${found.cell}\` (${count(found.parameters)}) did once`;
+          return [targetText(target), "", "", "", "", none];
+        }
+        return [
+          targetText(target),
+          estimateText(estimate(winner.map(({ valLoss }) => valLoss!))),
+          count(first.parameters),
+          flopsText(first),
+          duration(Math.min(...winner.map(({ seconds }) => seconds))),
+          `\`${first.cell}\``,
+        ];
+      }),
+    }],
+  };
+}
+
+/** `loss ≤ 1.88`, `spells: its words are words (≥ 0.916)`. */
+function targetText(target: Target): string {
+  if (typeof target === "number") return `loss ≤ ${target}`;
+  const sign = { below: "<", "at least": "≥", "at most": "≤" }[target.relation];
+  return `${target.name}: ${target.claim} (${sign} ${
+    digits(target.threshold)
+  })`;
+}
+
+function flopsText({ flops }: Outcome): string {
+  return flops === undefined ? "" : flops.toExponential(1).replace("e+", "e");
+}
+
+function frontSection(found: Found): Section {
+  const { cells, rounds } = found;
+  return {
+    id: "front",
+    title: "Size against loss",
+    about:
+      "Each point of the chart is a model. The line joins the models of the last round that have a lower loss than every smaller one; the table lists them. Rings are models trained again with new seeds, diamonds are what others reached.",
+    blocks: [{
+      kind: "figure",
+      draw: (plotter) =>
+        markup`${roundLegend(found)}
+${wideAndNarrow((size) => frontChart(plotter, found, size))}`,
+    }, {
+      kind: "table",
+      caption: "Models with a lower loss than every smaller one",
+      head: [
+        "configuration",
+        "validation loss",
+        "parameters",
+        "training FLOPs",
+        "what is changed",
+      ],
+      rows: paretoFront(finished(rounds.at(-1)!)).map((outcome) => [
+        `\`${outcome.cell}\``,
+        outcome.valLoss.toFixed(4),
+        count(outcome.parameters),
+        flopsText(outcome),
+        describeChanges(cells.find(({ name }) => name === outcome.cell) ?? {}),
+      ]),
+      prose: true,
+    }],
+  };
+}
+
+function roundLegend({ rounds, known }: Found): Markup {
+  return markup`<div class="legend">${
+    rounds.map((outcomes, round) =>
+      markup`<span><i class="key" style="--c:${tint(round)}"></i>round ${
+        round + 1
+      }: ${count(outcomes[0]?.steps ?? 0)} steps</span>`
+    )
+  }</div>
+<div class="narrow"><div class="legend">${
+    known.map(({ name, parameters, loss }) =>
+      markup`<span><svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:var(--run2)"><polygon points="15,0 20,6 15,12 10,6"/></svg>${name}: ${
+        count(parameters)
+      } parameters, ${loss}</span>`
+    )
+  }</div></div>`;
+}
+
+function costSection(found: Found): Section {
+  return {
+    id: "cost",
+    title: "Training against loss",
+    about:
+      "The chart shows the same models by the floating point operations of their training; the line joins those that have a lower loss than every cheaper one. The table has, for each target, the cheapest training of all rounds that reached it, with one seed.",
+    blocks: [
+      { kind: "figure", draw: (plotter) => costChart(plotter, found) },
+      {
+        kind: "table",
+        caption: "The cheapest training for each target",
+        head: [
+          "target",
+          "validation loss",
+          "parameters",
+          "training FLOPs",
+          "steps",
+          "configuration",
+        ],
+        rows: found.answers.flatMap(({ target, cheapest }) =>
+          cheapest === undefined ? [] : [[
+            targetText(target),
+            cheapest.valLoss!.toFixed(4),
+            count(cheapest.parameters),
+            flopsText(cheapest),
+            count(cheapest.steps),
+            `\`${cheapest.cell}\``,
+          ]]
+        ),
+      },
+    ],
+  };
+}
+
+function costChart(plotter: Plotter, found: Found): Markup {
+  const { plot } = plotter;
+  const cost = ({ flops = NaN }: Outcome) => flops / 1e12;
+  const points = finished(trialsIn(found))
+    .filter(({ flops }) => flops !== undefined);
+  return wideAndNarrow((size) =>
+    plotter.draw({
+      ...size,
+      marginLeft: 40,
+      marginRight: 16,
+      ariaLabel:
+        "Chart of validation losses by floating point operations of training",
+      x: {
+        type: "log",
+        label: "training, 10¹² floating point operations",
+        ticks: size.width < 500 ? 3 : 8,
+        tickFormat: short,
+      },
+      y: { label: "nats per token", grid: true, nice: true },
+      marks: [
+        plot.line(paretoFront(points, cost), {
+          ...{ x: cost, y: "valLoss", stroke: "var(--val)" },
+          strokeWidth: 1.6,
+        }),
+        plot.dot(points, {
+          ...{ x: cost, y: "valLoss", r: 3.2, fill: "var(--val)" },
+          fillOpacity: 0.6,
+          title: ({ id, parameters, valLoss, steps }: Finished) =>
+            `${id}: ${count(parameters)} parameters, ${count(steps)} steps, ${
+              valLoss.toFixed(4)
+            }`,
+        }),
+      ],
+    })
+  );
+}
+
+/** What text is scored by, with a chart for each. */
+const abilities = ["spells", "formats", "pairs", "triples"] as const;
+
+function abilitySection(
+  { rounds, confirmed, rungs }: Found,
+): Section | undefined {
+  const measured = finished([...rounds.at(-1) ?? [], ...confirmed])
+    .filter(({ own }) => own !== undefined);
+  if (measured.length === 0) return undefined;
+  return {
+    id: "abilities",
+    title: "Size against abilities",
+    about:
+      "Scores of 20,000 characters that each model of the last round wrote, and of those with new seeds. The line is what the rung asks for, the dotted one what a 5-gram model scores.",
+    blocks: [{
+      kind: "figures",
+      figures: abilities.map((name) => ({
+        caption: name,
+        draw: (plotter) =>
+          abilityChart(plotter, {
+            ...{ measured, name },
+            rung: rungs.find((rung) => rung.name === name),
+          }),
+      })),
+    }],
+  };
+}
+
+function abilityChart(
+  plotter: Plotter,
+  { measured, name, rung }: {
+    readonly measured: readonly Finished[];
+    readonly name: (typeof abilities)[number];
+    readonly rung: Rung | undefined;
+  },
+): Markup {
+  const { plot } = plotter;
+  const score = ({ own }: Finished) => own![name];
+  return plotter.draw({
+    width: 460,
+    height: 220,
+    marginLeft: 48,
+    marginRight: 14,
+    marginTop: 14,
+    ariaLabel: `Chart of the score ${name} by parameters`,
+    x: {
+      type: "log",
+      label: "parameters",
+      ticks: 4,
+      tickFormat: (value: number) => `${short(value / 1000)}k`,
+    },
+    y: { label: null, grid: true, zero: true, ticks: 5, tickFormat: short },
+    marks: [
+      plot.ruleY(rung === undefined ? [] : [rung.threshold], {
+        stroke: "var(--train)",
+      }),
+      plot.ruleY(rung?.fiveGram === undefined ? [] : [rung.fiveGram], {
+        stroke: "currentColor",
+        strokeDasharray: "2 4",
+      }),
+      plot.dot(measured, {
+        ...{ x: "parameters", y: score, r: 3.5, fill: "var(--val)" },
+        title: (outcome: Finished) =>
+          `${outcome.id}: ${count(outcome.parameters)} parameters, ${
+            short(score(outcome))
+          }`,
+      }),
+    ],
+  });
+}
+
+function sampleSection(answers: readonly Answer[]): Section | undefined {
+  const winners = new Map(
+    answers.flatMap(({ winner: [first] }) => first ?? [])
+      .map((first) => [first.cell, first]),
+  );
+  if (winners.size === 0) return undefined;
+  return {
+    id: "samples",
+    title: "What they write",
+    blocks: [{
+      kind: "samples",
+      samples: Array.from(
+        winners.values(),
+        ({ cell, parameters, sample = "" }) => ({
+          title: cell,
+          about: `${count(parameters)} parameters`,
+          text: sample,
+        }),
+      ),
+    }],
+  };
+}
