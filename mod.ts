@@ -1,11 +1,11 @@
 /**
- * Train, sample and take apart small GPT-style language models, on WebGPU or
- * the CPU, with nothing installed.
+ * Trains, samples and inspects small GPT-style language models on WebGPU or the
+ * CPU, without native dependencies.
  *
  * A {@linkcode Tokenizer} turns text into ids, a {@linkcode Dataset} cuts them into
  * batches, a {@linkcode Trainer} fits a {@linkcode Model} to them, and a
- * {@linkcode Sampler} chooses the ids that the model generates. The library touches no
- * files and no console, so that it runs in a browser as it does in Deno.
+ * {@linkcode Sampler} chooses the ids that the model generates. The library uses no
+ * files and no console, so it runs in a browser as well as in Deno.
  *
  * @example
  * ```ts

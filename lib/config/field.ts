@@ -1,45 +1,45 @@
-/** What a configuration field is: its type, its limits, its default and one line of help, from which checks and flags are made. */
+/** Configuration fields: the type, limits, default and one-line help that validation and command-line flags derive from. */
 
 /** One field of a configuration. */
 export interface Field<Value = unknown> {
-  /** What the field holds. */
+  /** Kind of value. */
   readonly type: "integer" | "number" | "number or off" | "boolean" | "choice";
-  /** One line about it. */
+  /** One-line description. */
   readonly help: string;
-  /** Its value if none is given; undefined where it has to be given or depends on other fields. */
+  /** Default value; undefined if the field is required or its default depends on other fields. */
   readonly usual: Value | undefined;
-  /** The limits of a number. */
+  /** Limits of a number. */
   readonly range?: Range;
-  /** The words of a choice. */
+  /** Allowed values of a choice. */
   readonly choices?: readonly Value[];
-  /** What other programs call it, as flags. */
+  /** Flag names that other programs use for the field. */
   readonly synonyms: readonly string[];
 }
 
-/** Limits of a number, each of them included unless it says otherwise. */
+/** Limits of a number. `least` and `most` are inclusive, `above` and `below` exclusive. */
 export interface Range {
   readonly least?: number;
   readonly most?: number;
-  /** What it has to be above. */
+  /** Exclusive lower limit. */
   readonly above?: number;
-  /** What it has to be below. */
+  /** Exclusive upper limit. */
   readonly below?: number;
-  /** Whether it has to be an integer. */
+  /** Whether the number must be an integer. */
   readonly whole?: boolean;
 }
 
-/** A size of a model. */
+/** Range of a model dimension. */
 export const size: Range = { least: 1, most: 2 ** 24, whole: true };
-/** A count of at least one. */
+/** Range of a count that is at least 1. */
 export const count: Range = { least: 1, most: 2 ** 31, whole: true };
-/** A count of steps, or 0. */
+/** Range of a number of steps, 0 included. */
 export const interval: Range = { least: 0, most: 2 ** 31, whole: true };
-/** A share or a decay: in [0, 1). */
+/** Range of a fraction or decay: [0, 1). */
 export const share: Range = { least: 0, below: 1 };
-/** A number that is not negative. */
+/** Range of a non-negative number. */
 export const rate: Range = { least: 0 };
 
-/** A field with an integer. */
+/** Returns an integer field. */
 export function integer(
   range: Range,
   usual: number | undefined,
@@ -49,7 +49,7 @@ export function integer(
   return { ...number(range, usual, help, synonyms), type: "integer" };
 }
 
-/** A field with a number. */
+/** Returns a number field. */
 export function number(
   range: Range,
   usual: number | undefined,
@@ -59,7 +59,7 @@ export function number(
   return { type: "number", range, usual, help, synonyms };
 }
 
-/** A field with a number or `null`, its default, which means off. */
+/** Returns a field that holds a number or `null`. `null` means off and is the default. */
 export function numberOrOff(
   range: Range,
   help: string,
@@ -68,7 +68,7 @@ export function numberOrOff(
   return { type: "number or off", range, usual: null, help, synonyms };
 }
 
-/** A field that is true or false. */
+/** Returns a boolean field. */
 export function toggle(
   usual: boolean | undefined,
   help: string,
@@ -76,7 +76,7 @@ export function toggle(
   return { type: "boolean", usual, help, synonyms: [] };
 }
 
-/** A field with one of a few words, the first of which is its default. */
+/** Returns a field that takes one of the given words; the first word is the default. */
 export function choice<Word extends string>(
   choices: readonly Word[],
   help: string,
@@ -85,7 +85,7 @@ export function choice<Word extends string>(
   return { type: "choice", choices, usual, help, synonyms: [] };
 }
 
-/** The fields of a configuration, in the order of the object; one that is missing does not compile. */
+/** Returns the fields of a configuration as a map, in the object's order. A missing field is a compile-time error. */
 export function fieldsOf<Config>(
   fields: { readonly [Name in keyof Config]-?: Field<Config[Name]> },
 ): ReadonlyMap<keyof Config & string, Field> {
@@ -95,9 +95,9 @@ export function fieldsOf<Config>(
 }
 
 /**
- * Returns a configuration: the options that are given, and the defaults of the others.
+ * Returns a complete configuration: the given options, and defaults for the rest.
  *
- * @throws {RangeError} naming the field and its limits, if a value is none that the field takes
+ * @throws {RangeError} if a field does not accept its value; the message names the field and its limits
  */
 export function complete<Config>(
   what: string,
@@ -122,7 +122,7 @@ export function complete<Config>(
   return config as Config;
 }
 
-/** Why a field does not take a value; undefined if it does. */
+/** Returns why a field rejects a value; undefined if the field accepts it. */
 function objection(
   name: string,
   { type, range = {}, choices }: Field,
@@ -145,7 +145,7 @@ function objection(
   }
 }
 
-/** Whether a value is a finite number in a range. */
+/** Returns whether a value is a finite number within a range. */
 export function isWithin(value: unknown, range: Range): boolean {
   const { least = -Infinity, most = Infinity } = range;
   const { above = -Infinity, below = Infinity, whole = false } = range;
@@ -154,7 +154,7 @@ export function isWithin(value: unknown, range: Range): boolean {
     (!whole || Number.isSafeInteger(value));
 }
 
-/** Names what a range takes, as `an integer from 1 to 1024`. */
+/** Describes a range in words, e.g. `an integer from 1 to 1024`. */
 export function rangeName(range: Range): string {
   const { least, most, above, below, whole = false } = range;
   const noun = whole ? "an integer" : "a number";

@@ -1,4 +1,4 @@
-/** What a model can be, as plain data: every field of the architecture with its default and its limits. */
+/** Model configuration as plain data: every architecture field with its default and limits. */
 
 import {
   choice,
@@ -13,7 +13,7 @@ import {
   toggle,
 } from "./field.ts";
 
-/** How a model learns of positions. */
+/** Position encoding of a model. */
 export type Position =
   | "none"
   | "learned"
@@ -22,7 +22,7 @@ export type Position =
   | "rope-half"
   | "alibi";
 
-/** The architecture. Letters: B batch, T positions, C = `nEmbd`. */
+/** Architecture of a model. Dimensions: B batch, T positions, C = `nEmbd`. */
 export interface ModelConfig {
   /** Number of tokens, V. */
   readonly vocabSize: number;
@@ -30,64 +30,67 @@ export interface ModelConfig {
   readonly blockSize: number;
   /** Number of blocks. */
   readonly nLayer: number;
-  /** Query heads, NH. Divides `nEmbd`; the head size HS is their quotient. */
+  /** Number of query heads, NH. Must divide `nEmbd`; the head size is HS = `nEmbd` / `nHead`. */
   readonly nHead: number;
-  /** Key/value heads, NKV. Divides `nHead`; fewer than `nHead` is grouped-query attention (arXiv 2305.13245). */
+  /** Number of key/value heads, NKV. Must divide `nHead`; fewer than `nHead` is grouped-query attention (arXiv 2305.13245). */
   readonly nKvHead: number;
   /** Width of the residual stream, C. */
   readonly nEmbd: number;
   /** Width of the MLP. */
   readonly nHidden: number;
   /**
-   * `learned`: a trained table. `sinusoidal`: a fixed one (arXiv 1706.03762). `rope`: queries and keys rotated,
-   * pairing neighbouring dims (arXiv 2104.09864); `rope-half`: pairing dim i with i + HS/2. `alibi`: a bias that
-   * falls with distance (arXiv 2108.12409).
+   * Position encoding. `none`: no encoding. `learned`: a trained table. `sinusoidal`: a fixed table (arXiv
+   * 1706.03762). `rope`: rotated queries and keys, with neighbouring dimensions paired (arXiv 2104.09864).
+   * `rope-half`: `rope` with dimension i paired with i + HS/2. `alibi`: an attention bias that decreases with
+   * distance (arXiv 2108.12409).
    */
   readonly position: Position;
-  /** What normalizes: layer norm (arXiv 1607.06450), RMS norm (arXiv 1910.07467) or nothing. ε is 1e-5. */
+  /** Normalization: layer norm (arXiv 1607.06450), RMS norm (arXiv 1910.07467) or none. ε is 1e-5. */
   readonly norm: "layernorm" | "rmsnorm" | "none";
-  /** `pre`: x + f(norm(x)), and one more norm before the head. `post`: norm(x + f(x)). */
+  /** Placement of the norm. `pre`: x + f(norm(x)), with a final norm before the head. `post`: norm(x + f(x)). */
   readonly normPlacement: "pre" | "post";
-  /** The MLP's activation; `swiglu` adds a gate; `none`: blocks have no MLP. */
+  /** Activation of the MLP. `swiglu` adds a gate; `none` leaves out the MLP. */
   readonly mlp: "geluTanh" | "gelu" | "relu" | "relu2" | "swiglu" | "none";
-  /** False: blocks have no attention. */
+  /** Whether blocks have attention. */
   readonly attention: boolean;
-  /** Queries and keys divided by the root of their mean square. */
+  /** Whether queries and keys are divided by their root mean square. */
   readonly qkNorm: boolean;
-  /** False: scores are not divided by sqrt(HS). */
+  /** Whether attention scores are divided by sqrt(HS). */
   readonly attentionScale: boolean;
   /**
-   * What happens to scores of future keys. `causal` is the only one to build on; `none`, `zeroed` (multiplied
-   * by 0, so that they keep weight exp(0)) and `finite` (set to `maskValue`) are specimens for study.
+   * Treatment of the scores of future keys. Use `causal` for real models. The other masks are known mistakes, kept
+   * for study: `none` leaves the scores alone, `zeroed` multiplies them by 0 (so each keeps weight exp(0)), `finite`
+   * sets them to `maskValue`.
    */
   readonly mask: "causal" | "none" | "zeroed" | "finite";
-  /** The score that `mask: "finite"` writes. */
+  /** Score of future keys under `mask: "finite"`. */
   readonly maskValue: number;
-  /** False: x = f(norm(x)). */
+  /** Whether blocks have residual connections; without them x = f(norm(x)). */
   readonly residual: boolean;
-  /** Biases in linear maps and layer norms (not in the head: see `headBias`). */
+  /** Whether linear maps and layer norms have biases. The head's bias is `headBias`. */
   readonly bias: boolean;
-  /** The head's matrix is the token embedding: one tensor, both gradients. */
+  /** Whether the head shares the token embedding's matrix; the shared tensor accumulates both gradients. */
   readonly tiedHead: boolean;
-  /** A bias on the logits. */
+  /** Whether the logits have a bias. */
   readonly headBias: boolean;
-  /** Rate, in [0, 1), after the embedding, on attention probabilities and after both output projections. */
+  /** Dropout rate, in [0, 1): after the embedding, on attention probabilities, and after both output projections. */
   readonly dropout: number;
-  /** Share of the training target spread evenly over the vocabulary, in [0, 1). */
+  /** Label smoothing: the fraction of the training target spread evenly over the vocabulary, in [0, 1). */
   readonly labelSmoothing: number;
-  /** c: logits become c·tanh(logits / c) (arXiv 2408.00118). `null`: off. */
+  /** Cap c on the logits, which become c·tanh(logits / c) (arXiv 2408.00118); `null` for no cap. */
   readonly logitSoftcap: number | null;
   /**
-   * Initial values. `gpt2`: normal, sd 0.02, output projections divided by sqrt(2·nLayer), biases 0 (GPT-2, nanoGPT).
-   * `torch`: PyTorch's defaults: embeddings standard normal, linear maps uniform in ±1/sqrt(fan in), biases too.
+   * Initial values. `gpt2`: normal with standard deviation 0.02, output projections divided by sqrt(2·nLayer),
+   * biases 0 (GPT-2, nanoGPT). `torch`: PyTorch's defaults: embeddings standard normal, weights and biases of linear
+   * maps uniform in ±1/sqrt(fan in).
    */
   readonly init: "gpt2" | "torch";
 }
 
 /**
- * The fields without which there is no model, and the others. Left out they are: 4 layers, 4 heads and key/value
- * heads, width 128, an MLP of 4 times the width, context 128; no positions, layer norm before each part, GELU by
- * tanh, biases, an untied head (with a bias, unless tied); no dropout, smoothing or softcap; GPT-2's initial values.
+ * Options of a model. Only `vocabSize` is required. Defaults: 4 layers, 4 heads and key/value heads, width 128, an
+ * MLP of 4 times the width, context 128; no position encoding, layer norm before each part, tanh GELU, biases, an
+ * untied head (with a bias, unless tied); no dropout, label smoothing or softcap; GPT-2's initial values.
  */
 export type ModelOptions =
   & Pick<ModelConfig, "vocabSize">
@@ -103,7 +106,7 @@ export const modelFields: ReadonlyMap<keyof ModelConfig, Field> = fieldsOf<
     "number of tokens; must be the tokenizer's",
   ),
   blockSize: integer(size, 128, "longest context, in tokens"),
-  // Plans grow with the layers: more of them are hardly a small language model.
+  // The size of a plan grows with the number of layers; a small language model has far fewer than 1024.
   nLayer: integer({ least: 1, most: 1024, whole: true }, 4, "number of blocks"),
   nHead: integer(size, 4, "query heads; --n-embd must be a multiple of it"),
   nKvHead: integer(
@@ -162,9 +165,9 @@ export const modelFields: ReadonlyMap<keyof ModelConfig, Field> = fieldsOf<
 });
 
 /**
- * Completes and checks a model's configuration. `nHidden` defaults to 4·nEmbd, `nKvHead` to `nHead`.
+ * Completes and validates a model configuration. `nHidden` defaults to 4·nEmbd, `nKvHead` to `nHead`.
  *
- * @throws {RangeError} naming the field and both numbers, if the model cannot be built
+ * @throws {RangeError} if the configuration is invalid; the message names the field and both numbers
  *
  * @example
  * ```ts
@@ -188,10 +191,10 @@ export function modelConfig(options: ModelOptions): ModelConfig {
   return config;
 }
 
-/** Numbers in a table of positions, which no file has to hold: a wrong `blockSize` shall not take all memory. */
+/** Most numbers in a position table. Files do not store the table, so a wrong `blockSize` could otherwise exhaust memory. */
 const MAX_TABLE = 2 ** 24;
 
-/** Checks the rules that concern several fields at once. */
+/** Checks the rules that involve several fields. */
 function checkModel(config: ModelConfig): void {
   const check = (condition: boolean, reason: string) => {
     if (!condition) throw new RangeError(`Cannot create Model: ${reason}`);
@@ -228,7 +231,7 @@ function checkModel(config: ModelConfig): void {
   );
 }
 
-/** Numbers for each position in the constant table that a model keeps, if it keeps one. */
+/** Returns the numbers per position in the model's constant position table; 0 if it has no table. */
 function tableWidth({ position, nEmbd, nHead }: ModelConfig): number {
   if (position === "sinusoidal") return nEmbd;
   return position.startsWith("rope") ? nEmbd / nHead : 0;

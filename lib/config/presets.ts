@@ -1,21 +1,21 @@
-/** Named configurations: complete recipes from tokenizer to learning-rate schedule. */
+/** Named presets: complete recipes, from tokenizer to learning-rate schedule. */
 
 import type { ModelConfig } from "./model.ts";
 import type { TrainConfig } from "./train.ts";
 
-/** A recipe. What it leaves out has the defaults of `model.ts` and `train.ts`. */
+/** A recipe. Omitted fields take the defaults of `model.ts` and `train.ts`. */
 export interface Preset {
-  /** One line for people. */
+  /** One-line description. */
   readonly about: string;
-  /** The kind of tokenizer. */
+  /** Kind of tokenizer. */
   readonly tokenizer: "ascii" | "chars" | "bytes";
-  /** The architecture. */
+  /** Architecture of the model. */
   readonly model: Partial<Omit<ModelConfig, "vocabSize">>;
-  /** How it is trained. */
+  /** Training configuration. */
   readonly train: Partial<TrainConfig>;
 }
 
-/** nanoGPT's character-level Shakespeare recipe, but for its size (karpathy/nanoGPT, config/train_shakespeare_char.py). */
+/** nanoGPT's character-level Shakespeare recipe at another size (karpathy/nanoGPT, config/train_shakespeare_char.py). */
 const nano = {
   model: {
     position: "learned",
@@ -47,7 +47,7 @@ export type PresetName =
   | "nano-gpu"
   | "tiny";
 
-/** What the command line trains if it is told nothing. */
+/** Preset that the command line trains by default. */
 export const DEFAULT_PRESET: PresetName = "default";
 
 /** The presets, by name. */

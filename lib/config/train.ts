@@ -1,4 +1,4 @@
-/** How a model is trained, as plain data: every field with its default and its limits. */
+/** Training configuration as plain data: every field with its default and limits. */
 
 import {
   choice,
@@ -14,30 +14,30 @@ import {
   share,
 } from "./field.ts";
 
-/** How a model is trained. {@linkcode trainConfig} without arguments gives the defaults. */
+/** Training configuration. {@linkcode trainConfig} without arguments returns the defaults. */
 export interface TrainConfig {
   /** Sequences per micro-batch, B. */
   readonly batchSize: number;
-  /** Micro-batches whose gradients are averaged in one step. */
+  /** Micro-batches per step; their gradients are averaged. */
   readonly gradAccumulation: number;
-  /** Optimizer steps. */
+  /** Number of optimizer steps. */
   readonly maxSteps: number;
-  /** The highest learning rate. */
+  /** Peak learning rate. */
   readonly learningRate: number;
-  /** Where `cosine` and `linear` end. */
+  /** Final learning rate of the `cosine` and `linear` schedules. */
   readonly minLearningRate: number;
-  /** Steps of linear warm-up; 0: none. */
+  /** Steps of linear warm-up; 0 for none. */
   readonly warmupSteps: number;
-  /** The step at which `cosine` and `linear` reach `minLearningRate`; `null`: `maxSteps`. */
+  /** Step at which `cosine` and `linear` reach `minLearningRate`; `null` means `maxSteps`. */
   readonly decaySteps: number | null;
-  /** How the learning rate falls after the warm-up: not, along half a cosine, or along a line. */
+  /** Learning-rate schedule after the warm-up: constant, half a cosine, or a straight line. */
   readonly schedule: "constant" | "cosine" | "linear";
   /**
-   * What turns gradients into updates: AdamW (arXiv 1711.05101), SGD with momentum, or Muon (Jordan 2024,
-   * kellerjordan.github.io/posts/muon) for the blocks' matrices with AdamW for all else.
+   * Optimizer: AdamW (arXiv 1711.05101), SGD with momentum, or Muon (Jordan 2024,
+   * kellerjordan.github.io/posts/muon) for the matrices of the blocks and AdamW for all other parameters.
    */
   readonly optimizer: "adamw" | "muon" | "sgd";
-  /** Muon's highest learning rate; it follows the same schedule. */
+  /** Peak learning rate of Muon; it follows the same schedule. */
   readonly muonLearningRate: number;
   /** Decay of the momentum of Muon and SGD, in [0, 1). */
   readonly momentum: number;
@@ -47,26 +47,26 @@ export interface TrainConfig {
   readonly beta2: number;
   /** AdamW's ε. */
   readonly eps: number;
-  /** Decoupled weight decay, times the learning rate in each step (arXiv 1711.05101). */
+  /** Decoupled weight decay; each step multiplies it by the learning rate (arXiv 1711.05101). */
   readonly weightDecay: number;
-  /** Which parameters decay: those with two dimensions, or all. */
+  /** Parameters that weight decay applies to: those with two dimensions, or all. */
   readonly decay: "matrices" | "all";
-  /** Largest global gradient norm; 0: no clipping. */
+  /** Largest global gradient norm; 0 for no clipping. */
   readonly gradClip: number;
   /**
-   * Seeds dropout; an integer in [0, 2^32). In the library each part has a seed of its own: initial values
-   * that of `Model.create`, batches that of `Dataset`, drawn tokens that of `Sampler`. The command's `--seed` sets all four.
+   * Seed of dropout, an integer in [0, 2^32). The library has four separate seeds: this one, and those of
+   * `Model.create` (initial values), `Dataset` (batches) and `Sampler` (drawn tokens). The flag `--seed` sets all four.
    */
   readonly seed: number;
-  /** Steps between evaluations; 0: only at the end. */
+  /** Steps between evaluations; 0 to evaluate only at the end. */
   readonly evalInterval: number;
-  /** Steps between text samples; 0: only at the end. */
+  /** Steps between text samples; 0 to sample only at the end. */
   readonly sampleInterval: number;
-  /** Steps between checkpoints; 0: only at the end. */
+  /** Steps between checkpoints; 0 to save only at the end. */
   readonly checkpointInterval: number;
 }
 
-/** Fields of {@linkcode TrainConfig}; what is left out or undefined has its default. */
+/** Fields of {@linkcode TrainConfig}; omitted or undefined fields take their defaults. */
 export type TrainOptions = {
   readonly [Field in keyof TrainConfig]?: TrainConfig[Field] | undefined;
 };
@@ -149,9 +149,9 @@ export const trainFields: ReadonlyMap<keyof TrainConfig, Field> = fieldsOf<
 });
 
 /**
- * Completes and checks how to train.
+ * Completes and validates a training configuration.
  *
- * @throws {RangeError} naming the field and its limits
+ * @throws {RangeError} if a value is out of range; the message names the field and its limits
  */
 export function trainConfig(options: TrainOptions = {}): TrainConfig {
   const config = complete("Trainer", trainFields, options);

@@ -1,7 +1,7 @@
-/** Characters of text: which ones it has, and where in it one stands. */
+/** Characters of a text: the set of distinct characters, and the line and column of a character. */
 
 /**
- * Collects the characters of a text that arrives in pieces, as a vocabulary, and counts them.
+ * Collects the distinct characters of a text that arrives in pieces, and counts its characters and bytes.
  *
  * @example
  * ```ts
@@ -16,26 +16,26 @@
  * ```
  */
 export class CharacterSet {
-  /** By code point: 1 if the text has it. */
+  /** 1 at each code point that occurs in the text. */
   readonly #present = new Uint8Array(0x110000);
   #held = "";
   #count = 0;
   #bytes = 0;
 
-  /** Characters (code points) so far: the tokens of an `ascii` or `chars` tokenizer. */
+  /** Number of characters (code points) so far, which is the number of tokens of an `ascii` or `chars` tokenizer. */
   get count(): number {
     return this.#count;
   }
 
-  /** Bytes in UTF-8 so far: the tokens of a `bytes` tokenizer. */
+  /** Number of UTF-8 bytes so far, which is the number of tokens of a `bytes` tokenizer. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * Takes the next piece. Half a surrogate pair at its end waits for the next one.
+   * Adds the next piece. Half a surrogate pair at its end is held until the next piece.
    *
-   * @throws {RangeError} if the piece holds half a surrogate pair elsewhere
+   * @throws {RangeError} if the piece has half a surrogate pair elsewhere
    */
   add(piece: string): void {
     const [text, half] = wholeCharacters(this.#held + piece);
@@ -57,7 +57,7 @@ export class CharacterSet {
   }
 
   /**
-   * The characters, each once, in the order of their code points.
+   * Distinct characters, in the order of their code points.
    *
    * @throws {RangeError} if the text ends with half a surrogate pair
    */
@@ -71,14 +71,14 @@ export class CharacterSet {
   }
 }
 
-/** Cuts off the half of a surrogate pair that ends a piece of text. */
+/** Splits half a surrogate pair off the end of a piece of text. */
 export function wholeCharacters(piece: string): [whole: string, half: string] {
   const last = piece.charCodeAt(piece.length - 1);
   const end = last >= 0xd800 && last < 0xdc00 ? piece.length - 1 : piece.length;
   return [piece.slice(0, end), piece.slice(end)];
 }
 
-/** Refuses half a surrogate pair, which is no character. */
+/** Throws if a text contains half a surrogate pair, which is not a character. */
 export function checkWellFormed(
   text: string,
   task: string,
@@ -91,13 +91,13 @@ export function checkWellFormed(
   );
 }
 
-/** Where a character is; both count from 1, columns in characters. */
+/** Line and column of a character, both counted from 1; columns count characters. */
 export interface Place {
   readonly line: number;
   readonly column: number;
 }
 
-/** Where the character at an index of a piece is, if the piece begins at a place. */
+/** Returns the place of the character at an index of a piece that begins at a given place. */
 export function placeOf(
   text: string,
   index: number,
@@ -114,7 +114,7 @@ export function placeOf(
   return { line, column: column + [...text.slice(lineStart, index)].length };
 }
 
-/** As in `character "é" (U+00E9) at line 3, column 14`. */
+/** Describes a character and its place, e.g. `character "é" (U+00E9) at line 3, column 14`. */
 export function describeCharacter(
   text: string,
   index: number,
@@ -125,7 +125,7 @@ export function describeCharacter(
   return `character ${quoted(char)} at line ${line}, column ${column}`;
 }
 
-/** As in `"é" (U+00E9)`. */
+/** Quotes a character with its code point, e.g. `"é" (U+00E9)`. */
 export function quoted(char: string): string {
   const code = char.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
   return `${JSON.stringify(char)} (U+${code})`;

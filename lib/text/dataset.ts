@@ -1,9 +1,9 @@
 /**
- * Token ids as training and evaluation batches: the split, the random windows of
- * a training step, the exhaustive windows of an evaluation. Every batch is a pure
- * function of its arguments; there is no iterator state to save or restore.
+ * Training and evaluation batches of token ids: the split of a text, random
+ * windows for training steps, and exhaustive windows for evaluations. Every batch
+ * is a pure function of its arguments, so there is no iterator state to save.
  *
- * Text and its encoding are the tokenizer's, reading files is the program's.
+ * The tokenizer encodes text, and the program reads files.
  */
 
 import { checkSeed, CounterRandom, Purpose } from "../../kernels/random.ts";
@@ -12,15 +12,15 @@ import type { Tokens } from "./tokens.ts";
 /** The two parts of a {@linkcode Dataset}. */
 export type Split = "train" | "val";
 
-/** Rows of a batch and positions in a row. */
+/** Shape of a batch. */
 export interface BatchShape {
-  /** Rows. */
+  /** Number of rows. */
   readonly B: number;
-  /** Positions in a row. */
+  /** Number of positions in a row. */
   readonly T: number;
 }
 
-/** Windows of tokens, (B, T), and for each token the one that follows it. */
+/** A batch of token windows, with the next token at each position. */
 export interface Batch extends BatchShape {
   /** Inputs, shape (B, T) row-major. */
   readonly tokens: Int32Array;
@@ -28,35 +28,35 @@ export interface Batch extends BatchShape {
   readonly targets: Int32Array;
 }
 
-/** A batch of an evaluation, where some positions may have nothing to predict. */
+/** A batch of an evaluation; some positions may have no target. */
 export interface EvalBatch extends Batch {
   /**
-   * Next tokens, shape (B, T) row-major; -1, which the loss ignores, where the
-   * split has no more. The token at such a place is 0.
+   * Next tokens, shape (B, T) row-major. Positions past the end of the split have
+   * target -1, which the loss ignores, and token 0.
    */
   readonly targets: Int32Array;
-  /** How many targets are real, from 1 to B·T: the weight of this batch's mean loss. */
+  /** Number of targets other than -1, from 1 to B·T: the weight of this batch's mean loss. */
   readonly count: number;
 }
 
-/** What a {@linkcode Dataset} is made with. */
+/** Options of a {@linkcode Dataset}. */
 export interface DatasetOptions {
-  /** T, the tokens of a window; at least 1. */
+  /** Tokens per window, T; at least 1. */
   readonly blockSize: number;
-  /** B, the windows of a batch; at least 1. */
+  /** Windows per batch, B; at least 1. */
   readonly batchSize: number;
-  /** Chooses the training windows; an integer in [0, 2^32), 0 if left out. */
+  /** Seed of the training windows, an integer in [0, 2^32); 0 by default. */
   readonly seed?: number | undefined;
-  /** The share of tokens to train on, the first ones; in (0, 1), 0.9 if left out. */
+  /** Fraction of the tokens, from the start of the text, to train on; in (0, 1), 0.9 by default. */
   readonly trainFraction?: number | undefined;
 }
 
-/** No target: the value the loss ignores. */
+/** Target that the loss ignores. */
 const IGNORED = -1;
 
 /**
- * A text's tokens, split once: the first floor(n · trainFraction) to train on and
- * the rest to validate on, as nanoGPT does.
+ * Tokens of a text, split as in nanoGPT: the first floor(n · trainFraction) are the
+ * training split, the rest the validation split.
  *
  * @example
  * ```ts
@@ -71,11 +71,11 @@ const IGNORED = -1;
  * ```
  */
 export class Dataset {
-  /** T, the tokens of a window. */
+  /** Tokens per window, T. */
   readonly blockSize: number;
-  /** B, the windows of a batch. */
+  /** Windows per batch, B. */
   readonly batchSize: number;
-  /** The largest token of the text: a model that is to learn it has a `vocabSize` above. */
+  /** Largest token of the text; a model trained on the text needs a larger `vocabSize`. */
   readonly largestToken: number;
   readonly #splits: Readonly<Record<Split, Tokens>>;
   readonly #random: CounterRandom;
@@ -83,10 +83,10 @@ export class Dataset {
   /**
    * Splits the tokens.
    *
-   * @param tokens the whole text, shape (N); kept, not copied
+   * @param tokens the whole text, shape (N); not copied
    * @throws {RangeError} if an option is out of range, if a token is negative, or
    * if the text is too short for one training window (T + 1 tokens) and one
-   * validation target (2)
+   * validation target (2 tokens)
    */
   constructor(tokens: Tokens, options: DatasetOptions) {
     const { blockSize, batchSize, seed = 0, trainFraction = 0.9 } = options;
@@ -116,20 +116,20 @@ export class Dataset {
     this.#random = new CounterRandom(seed, Purpose.batch);
   }
 
-  /** The number of tokens in a split; it has one target fewer. */
+  /** Returns the number of tokens in a split. A split has one target fewer than tokens. */
   size(split: Split): number {
     return this.#splits[split].length;
   }
 
   /**
-   * The random windows of one training step, drawn with replacement. A pure
-   * function of (seed, step, microStep); the micro-batches of a step are, one
-   * after the other, the rows of one larger batch with the same seed.
+   * Returns the random windows of one training step, drawn with replacement. The
+   * result is a pure function of (seed, step, microStep). The micro-batches of a
+   * step, concatenated, equal one larger batch with the same seed.
    *
    * @param step an integer in [0, 2^32)
-   * @param microStep which part of an accumulated gradient; an integer from 0
-   * @returns tokens and targets, both (B, T), all targets real
-   * @throws {RangeError} if step or microStep is not such an integer
+   * @param microStep index of the micro-batch in the step, an integer from 0
+   * @returns tokens and targets, both (B, T); no target is -1
+   * @throws {RangeError} if step or microStep is out of range
    */
   batch(step: number, microStep = 0): Batch {
     checkCounter("Cannot draw a batch: step", step, 2 ** 32);
@@ -155,12 +155,12 @@ export class Dataset {
   }
 
   /**
-   * A split cut into windows that don't overlap, in order: each of its targets
-   * exactly once, so that an evaluation is exhaustive and repeatable.
+   * Cuts a split into consecutive windows that do not overlap. Each target of the
+   * split occurs exactly once, so an evaluation is exhaustive and repeatable.
    *
-   * @param options.maxBatches take only so many batches of windows, evenly spread
-   * over the split and always the same ones; at least 1
-   * @returns batches of (B, T); the last may have rows or row ends without targets
+   * @param options.maxBatches largest number of batches, at least 1; their windows
+   * are spread evenly over the split and are the same at each call
+   * @returns batches of (B, T); rows or row ends of the last batch may have no targets
    * @throws {RangeError} if maxBatches is not a positive integer
    */
   evalBatches(
@@ -177,17 +177,17 @@ export class Dataset {
 }
 
 /**
- * Cuts all of a text into windows that don't overlap, in order: each token but the first is a
- * target exactly once. For a text that is measured and not trained on;
- * {@linkcode Dataset.evalBatches} cuts a split the same way.
+ * Cuts a whole text into consecutive windows that do not overlap. Each token but the first is a
+ * target exactly once. Use it to measure a text that is not trained on;
+ * {@linkcode Dataset.evalBatches} cuts a split in the same way.
  *
  * @param tokens the text, shape (N)
- * @param options.blockSize T, the tokens of a window; at least 1
- * @param options.batchSize B, the windows of a batch; at least 1
- * @param options.maxBatches take only so many batches of windows, evenly spread over the text
- * and always the same ones; at least 1
- * @returns batches of (B, T); the last may have rows or row ends without targets
- * @throws {RangeError} if an option is no such integer, or if the text has fewer than 2 tokens
+ * @param options.blockSize tokens per window, T; at least 1
+ * @param options.batchSize windows per batch, B; at least 1
+ * @param options.maxBatches largest number of batches, at least 1; their windows are spread
+ * evenly over the text and are the same at each call
+ * @returns batches of (B, T); rows or row ends of the last batch may have no targets
+ * @throws {RangeError} if an option is out of range, or if the text has fewer than 2 tokens
  */
 export function evalWindows(
   tokens: Tokens,
@@ -240,8 +240,8 @@ export function evalWindows(
 }
 
 /**
- * How many batches of {@linkcode evalWindows} measure at most `limit` of a text's tokens: at least one, and
- * all if the text has no more.
+ * Returns how many batches of {@linkcode evalWindows} measure at most `limit` tokens of a text: at least one, and
+ * all batches if the text has no more than `limit` tokens.
  */
 export function batchesWithin(
   limit: number,
@@ -256,7 +256,7 @@ export function batchesWithin(
     : Math.max(1, Math.floor(limit / (batchSize * blockSize)));
 }
 
-/** How many of a text's tokens the batches of {@linkcode batchesWithin} measure. */
+/** Returns how many tokens of a text the batches of {@linkcode batchesWithin} measure. */
 export function tokensWithin(
   limit: number,
   text: { readonly length: number },
@@ -267,15 +267,15 @@ export function tokensWithin(
   return Math.min(text.length - 1, most);
 }
 
-/** How many windows a text of so many tokens is cut into; the first token is no target. */
+/** Returns the number of windows of a text with `tokens` tokens, the first of which is not a target. */
 function windowCount(tokens: number, blockSize: number): number {
   return Math.ceil((tokens - 1) / blockSize);
 }
 
-/** The largest token; refuses negative ones, since -1 means that there is no target. */
+/** Returns the largest token. Throws if a token is negative, since -1 means "no target". */
 function largestToken(tokens: Tokens): number {
   let largest = 0;
-  // By index: an iterator takes four times as long, which is seconds for a gigabyte.
+  // A loop over indices: an iterator takes four times as long, which is seconds for a gigabyte.
   for (let at = 0; at < tokens.length; at++) {
     const token = tokens[at]!;
     if (token < 0) {
@@ -288,7 +288,7 @@ function largestToken(tokens: Tokens): number {
   return largest;
 }
 
-/** How many of a text's tokens are the training split: the first ones, nine of ten if nothing else is said. */
+/** Returns the number of tokens in the training split, which comes first in the text. */
 export function trainSize(length: number, trainFraction = 0.9): number {
   return Math.floor(length * trainFraction);
 }
@@ -302,7 +302,7 @@ function suffices(
   return size >= blockSize + 1 && length - size >= 2;
 }
 
-/** The smallest length that suffices; the quotients may be off by one, the search is not. */
+/** Returns the smallest sufficient length. The quotients may be off by one, so a search corrects them. */
 function fewestTokens(blockSize: number, trainFraction: number): number {
   const quotient = Math.max(
     (blockSize + 1) / trainFraction,

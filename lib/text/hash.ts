@@ -1,6 +1,6 @@
 /** Hashing for tables in typed arrays. */
 
-/** Returns 32 bits, as a signed integer, that depend on all bits of both numbers (the finalizer of MurmurHash3). */
+/** Returns a 32-bit hash of two numbers as a signed integer (the finalizer of MurmurHash3). */
 export function hash(beginning: number, token: number): number {
   let h = Math.imul(beginning, 0x9e3779b1) ^ Math.imul(token, 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);

@@ -1,22 +1,22 @@
 /**
- * N-gram models: what can be said of a token from the few before it. They are the
- * yardsticks that a trained model has to beat to have learned more than counts.
+ * N-gram models, which predict a token from the few tokens before it. They are
+ * baselines: a model that learned more than counts has a lower loss.
  */
 
 import { hash } from "./hash.ts";
 import { TooLargeError } from "./too_large.ts";
 import { type Tokens, tokensOf } from "./tokens.ts";
 
-/** The most different n-grams, of all lengths together, that a model counts: they take about 3 GB. */
+/** Most distinct n-grams, over all lengths, in a model; they take about 3 GB. */
 export const MOST_NGRAMS: number = 2 ** 27;
 
-/** How an n-gram model is made. */
+/** Options of {@linkcode NgramModel.fit}. */
 export interface NgramOptions {
-  /** Tokens that count: 1 is a unigram model, which looks at no context. From 1 to 16. */
+  /** Longest n-gram, from 1 to 16; 1 is a unigram model, which ignores the context. */
   readonly order: number;
-  /** Number of tokens there can be, V. */
+  /** Number of possible tokens, V. */
   readonly vocabSize: number;
-  /** Ends the count when its `throwIfAborted`, called every 65,536 tokens, throws. */
+  /** Signal that aborts the count; checked every 65,536 tokens. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -26,8 +26,9 @@ export interface NgramOptions {
  *
  *     p(w | h) = (count(h w) + kinds(h) · p(w | h')) / (count(h) + kinds(h))
  *
- * where kinds(h) is how many different tokens followed the context h, and h' is h without
- * its oldest token. Below the empty context all tokens are equally likely.
+ * where kinds(h) is the number of distinct tokens that followed the context h, and h' is h
+ * without its oldest token. The recursion ends below the empty context, with all tokens
+ * equally likely.
  *
  * @example
  * ```ts
@@ -44,18 +45,18 @@ export interface NgramOptions {
  * ```
  */
 export class NgramModel {
-  /** Tokens that count. */
+  /** Longest n-gram. */
   readonly order: number;
-  /** Number of tokens there can be. */
+  /** Number of possible tokens. */
   readonly vocabSize: number;
-  /** Every n-gram of the text, up to `order` tokens, under the number of its beginning and its last token. */
+  /** Every n-gram of the text, up to `order` tokens, keyed by the number of its prefix and its last token. */
   readonly #ngrams: NgramTable;
   /**
-   * The n-gram of each length at the end of the text, the empty one first. Nothing follows its
-   * last occurrence.
+   * N-grams of each length at the end of the text, the empty one first. No token follows
+   * their last occurrence.
    */
   readonly #end: Int32Array;
-  /** The contexts of the last call of `probability`, and the tokens that they are of. */
+  /** Tokens of the last call of `probability`, and their contexts. */
   #near: number[] = [];
   readonly #contexts: Int32Array;
 
@@ -68,7 +69,7 @@ export class NgramModel {
   }
 
   /**
-   * Counts a text.
+   * Counts the n-grams of a text.
    *
    * @param tokens the text, each in [0, V)
    * @throws {RangeError} if an option or a token is out of range, or if the text has more than
@@ -106,9 +107,9 @@ export class NgramModel {
   }
 
   /**
-   * The probability of a token after others, above 0.
+   * Returns the probability of a token after a context; always above 0.
    *
-   * @param context the tokens before it; only the last `order` - 1 matter
+   * @param context tokens before `token`; only the last `order` - 1 matter
    * @throws {RangeError} if a token is out of range
    */
   probability(context: ArrayLike<number>, token: number): number {
@@ -120,11 +121,11 @@ export class NgramModel {
   }
 
   /**
-   * Mean cross-entropy in nats per token of a text: of each token but the first, given those
-   * before it.
+   * Returns the mean cross-entropy of a text in nats per token, over each token but the first
+   * given the tokens before it.
    *
-   * @param options.signal ends the work when its `throwIfAborted`, called every 65,536 tokens, throws
-   * @throws {RangeError} if a token is out of range, or there are fewer than two
+   * @param options.signal aborts the work; checked every 65,536 tokens
+   * @throws {RangeError} if a token is out of range, or if there are fewer than two tokens
    */
   loss(
     tokens: Tokens,
@@ -159,7 +160,7 @@ export class NgramModel {
     }
   }
 
-  /** Looks up the contexts that end a text, unless the call before had the same ones. */
+  /** Looks up the contexts at the end of a text, unless the previous call had the same ones. */
   #move(text: ArrayLike<number>, first: number): void {
     const near = this.#near;
     let same = near.length === text.length - first;
@@ -177,7 +178,7 @@ export class NgramModel {
     }
   }
 
-  /** The probability of a token after contexts: from the empty one to the longest that is known. */
+  /** Returns the probability of a token, interpolated from the empty context to the longest known one. */
   #after(contexts: Int32Array, token: number): number {
     const ngrams = this.#ngrams;
     let probability = 1 / this.vocabSize;
@@ -185,7 +186,7 @@ export class NgramModel {
       const context = contexts[length]!;
       if (context === NONE) break;
       const kinds = ngrams.kinds(context);
-      // A context that nothing followed says nothing; so does an empty text.
+      // No token followed this context (or the text is empty), so it gives no estimate.
       if (kinds === 0) break;
       const followed = ngrams.occurrences(context) -
         (length > 0 && context === this.#end[length] ? 1 : 0);
@@ -197,19 +198,19 @@ export class NgramModel {
   }
 }
 
-/** No n-gram. */
+/** Number that stands for no n-gram. */
 const NONE = -1;
 
-/** The number of the empty n-gram. */
+/** Number of the empty n-gram. */
 const EMPTY = 0;
 
-/** After so many tokens a signal is asked again. */
+/** Tokens between two checks of a signal. */
 const ASKED = 2 ** 16;
 
-/** Counts are 32-bit integers. */
+/** Longest text; counts are 32-bit integers. */
 const MOST_TOKENS = 2 ** 31 - 2;
 
-/** For each length below `order` the n-gram at the end of a text, where the text is still empty. */
+/** Returns the contexts of an empty text: the empty n-gram, and no n-gram for each longer length below `order`. */
 function contextsOf(order: number): Int32Array {
   const contexts = new Int32Array(order).fill(NONE);
   contexts[0] = EMPTY;
@@ -217,20 +218,20 @@ function contextsOf(order: number): Int32Array {
 }
 
 /**
- * N-grams with their counts, in typed arrays: a `Map` holds 2^24 entries at most. An n-gram is
- * found by hashing the number of the n-gram that it begins with and its last token (open addressing).
+ * N-grams and their counts in typed arrays, since a `Map` holds at most 2^24 entries. The hash key of
+ * an n-gram is the number of its prefix and its last token; collisions use open addressing.
  */
 class NgramTable {
   readonly #vocabSize: number;
-  /** One more than an n-gram's number, by hash; 0 where there is none. At most 3 of 4 places are taken. */
+  /** Hash table of n-gram numbers plus 1; 0 marks a free place. At most 3 of 4 places are taken. */
   #places = new Int32Array(1 << 10);
-  /** Number of the n-gram without its last token. */
+  /** Number of each n-gram's prefix: the n-gram without its last token. */
   #beginnings = new Int32Array(1 << 8);
   #lastTokens: Tokens;
   #occurrences = new Int32Array(1 << 8);
-  /** How many different tokens follow. */
+  /** Number of distinct tokens that follow each n-gram. */
   #kinds = new Int32Array(1 << 8);
-  /** How many n-grams there are; the first is the empty one. */
+  /** Number of n-grams; the first is the empty one. */
   #size = 1;
 
   constructor(vocabSize: number) {
@@ -246,7 +247,7 @@ class NgramTable {
     return this.#kinds[ngram]!;
   }
 
-  /** The number of the n-gram that goes on with a token; NONE if the text has none. */
+  /** Returns the number of the n-gram that extends a prefix by a token; NONE if the text does not contain it. */
   find(beginning: number, token: number): number {
     const mask = this.#places.length - 1;
     let place = hash(beginning, token) & mask;
@@ -260,10 +261,10 @@ class NgramTable {
     }
   }
 
-  /** Counts a token after each context, and moves the contexts on to it. */
+  /** Counts a token after each context, and advances the contexts past the token. */
   count(contexts: Int32Array, token: number, signal?: AbortSignal): void {
     this.#occurrences[EMPTY]!++;
-    // The longest first: each one's successor is one longer.
+    // The longest first: the successor of each context is one token longer.
     for (let length = contexts.length - 1; length >= 0; length--) {
       const context = contexts[length]!;
       if (context === NONE) continue;
@@ -277,7 +278,7 @@ class NgramTable {
     }
   }
 
-  /** Moves contexts on to the next token of a text; those that were never counted become NONE. */
+  /** Advances contexts past the next token of a text; contexts that were never counted become NONE. */
   advance(contexts: Int32Array, token: number): void {
     for (let length = contexts.length - 2; length >= 0; length--) {
       const context = contexts[length]!;
@@ -303,7 +304,7 @@ class NgramTable {
     this.#places[place] = ngram + 1;
   }
 
-  /** Makes room for half as many again, and for twice as many places where they are needed. */
+  /** Grows the arrays by half, and doubles the hash table if needed. */
   #grow(signal?: AbortSignal): void {
     if (this.#size >= MOST_NGRAMS) {
       throw new TooLargeError(

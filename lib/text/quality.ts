@@ -1,23 +1,23 @@
 /**
- * Measures of what a model learned, taken on tokens and text alone: how its own text does under
- * an n-gram model of the training text, and how much of it is copied. docs/check.md has the reasons.
+ * Quality measures of a model's text, computed from tokens and text alone: the score of the text under
+ * an n-gram model of the training text, and the longest copied span. docs/check.md explains both.
  */
 
 import type { NgramModel } from "./ngram.ts";
 import { longestSharedSpan } from "./shared_span.ts";
 import type { Tokens } from "./tokens.ts";
 
-/** The scores of some texts under an n-gram model. */
+/** Scores of several texts under an n-gram model. */
 export interface Score {
-  /** Mean nats per token, over all tokens that were scored. */
+  /** Mean over all scored tokens, in nats per token. */
   readonly mean: number;
-  /** Standard deviation of the texts' own means; NaN for fewer than two. */
+  /** Standard deviation of the means of the texts; NaN for fewer than two texts. */
   readonly deviation: number;
-  /** Tokens that were scored. */
+  /** Number of scored tokens. */
   readonly tokens: number;
 }
 
-/** As many stretches of a text as asked for, evenly spread over it; they may overlap. */
+/** Returns a given number of windows, spread evenly over a text; they may overlap. */
 export function spreadWindows(
   tokens: Tokens,
   { count, length }: { readonly count: number; readonly length: number },
@@ -31,9 +31,9 @@ export function spreadWindows(
 }
 
 /**
- * Scores texts: each token but the first, given those before it.
+ * Scores each token of the texts but the first, given the tokens before it.
  *
- * @param texts each of at least 2 tokens
+ * @param texts token ids; at least 2 in each text
  */
 export function scoreTexts(
   scorer: NgramModel,
@@ -48,9 +48,9 @@ export function scoreTexts(
 }
 
 /**
- * Scores what was predicted for the places of texts, given what really stands before them.
+ * Scores predicted tokens, each given the true tokens before its position.
  *
- * @param predictions for each text what was drawn in place of its second token, its third, …
+ * @param predictions for each text, the tokens drawn for its second position, its third, …
  */
 export function scorePredictions(
   scorer: NgramModel,
@@ -85,28 +85,28 @@ function gathered(
   };
 }
 
-/** What free running adds to a model's mistakes. All scores are in nats per token under one n-gram model. */
+/** Comparison of a model's free-running text with its one-step predictions. All scores are in nats per token under one n-gram model. */
 export interface Drift {
-  /** Of text that the model wrote on its own. */
+  /** Score of text that the model generated from its own past. */
   readonly own: Score;
-  /** Of what it draws for each place of held-out text, given what really stands before it. */
+  /** Score of the tokens that the model draws at each position of held-out text, given the true tokens before it. */
   readonly predicted: Score;
-  /** Of the held-out text. */
+  /** Score of the held-out text. */
   readonly heldOut: Score;
-  /** `own` - `predicted`: what its own past costs it. */
+  /** `own` - `predicted`: the loss added by free running. */
   readonly gap: number;
-  /** The most that the gap may be: see {@linkcode driftOf}. */
+  /** Largest acceptable gap: see {@linkcode driftOf}. */
   readonly allowed: number;
 }
 
 /**
- * Compares what a model writes with what it predicts.
+ * Compares the free-running text of a model with its one-step predictions.
  *
- * A model that learned to predict from the past does about as well on a past of its own:
- * the gap is near or below 0, since after a slip of its own the n-gram model expects less.
- * One that saw what it was to predict does well with the true text before it, which tells it
- * what follows, and badly without. The gap may be one standard deviation of the score among windows
- * of the held-out text: so much do texts differ that are all right.
+ * A model that learned to predict from the past does about as well on its own past: the gap is
+ * near 0, or below 0 because the n-gram model expects less after a mistake. A model that saw its
+ * targets in training does well on true text, which reveals the next token, and badly on its own
+ * text. The gap may be as large as the standard deviation of the score over windows of held-out
+ * text, since correct texts differ by that much.
  */
 export function driftOf(
   { own, predicted, heldOut }: Pick<Drift, "own" | "predicted" | "heldOut">,
@@ -115,15 +115,15 @@ export function driftOf(
   return { own, predicted, heldOut, gap, allowed: heldOut.deviation };
 }
 
-/** What a text has copied. */
+/** Copied spans of a text. */
 export interface Copying {
-  /** The longest stretch of it that stands in the training text. */
+  /** Longest span of the text that also occurs in the training text. */
   readonly longest: string;
-  /** The length of the longest stretch that the held-out text has in common with the training text. */
+  /** Length of the longest span that the held-out text shares with the training text. */
   readonly natural: number;
 }
 
-/** Compares what a text shares with the training text with what the held-out text shares with it anyway. */
+/** Returns the longest span that a text shares with the training text, and the length of the one that held-out text shares with it. */
 export function copyingOf(
   text: string,
   { training, heldOut, signal }: {

@@ -1,35 +1,35 @@
 /**
- * From logits to a token: the distribution that temperature, top-k, top-p, min-p
- * and repetition penalty leave, and a repeatable draw from it. Float64 throughout.
+ * Sampling: turns logits into a distribution (temperature, top-k, top-p, min-p,
+ * repetition penalty) and draws a token from it repeatably. All arithmetic is float64.
  *
- * An excluded token has logit -inf and so probability exactly 0; it is never
- * given logit 0, which would leave it a share. Rows of a batch never meet: each
- * is reduced and drawn by itself. Nothing here knows a model or a tokenizer.
+ * An excluded token gets logit -inf and therefore probability 0. Logit 0 would
+ * leave the token a share. Rows of a batch are sampled independently. This file
+ * does not depend on a model or a tokenizer.
  */
 
 import { checkSeed, CounterRandom, Purpose } from "../../kernels/random.ts";
 
-/** How a {@linkcode Sampler} chooses. What is left out does not act. */
+/** Options of a {@linkcode Sampler}. An omitted option has no effect. */
 export interface SamplerOptions {
-  /** Divides the logits; above 0, or 0 for the most probable token (greedy). 1 if left out. */
+  /** Divisor of the logits, above 0; or 0 to pick the most probable token (greedy). 1 by default. */
   readonly temperature?: number | undefined;
-  /** Keep the k largest logits, ties by index; an integer of at least 1, above V keeps all. */
+  /** Number of largest logits to keep, an integer of at least 1; ties go to the smaller id, and values above V keep all. */
   readonly topK?: number | undefined;
   /**
-   * Keep the most probable tokens until their sum reaches p, the one that
-   * crosses included (Holtzman et al., arXiv 1904.09751); 1 or more keeps all,
-   * 0 or less the first.
+   * Probability mass to keep: the most probable tokens until their sum reaches p,
+   * including the token that crosses p (Holtzman et al., arXiv 1904.09751). 1 or
+   * more keeps all tokens; 0 or less keeps only the most probable one.
    */
   readonly topP?: number | undefined;
-  /** Keep tokens with at least minP of the largest probability (arXiv 2407.01082); in [0, 1]. */
+  /** Smallest probability to keep, as a fraction of the largest one (arXiv 2407.01082); in [0, 1]. */
   readonly minP?: number | undefined;
   /**
-   * Makes tokens of the history less likely: positive logits are divided by it,
-   * negative ones multiplied (Keskar et al., arXiv 1909.05858, section 4.1).
-   * Above 0; 1 changes nothing.
+   * Penalty on tokens of the history: their positive logits are divided by it, their
+   * negative logits multiplied (Keskar et al., arXiv 1909.05858, section 4.1).
+   * Above 0; 1 has no effect.
    */
   readonly repetitionPenalty?: number | undefined;
-  /** Chooses the draws; an integer in [0, 2^32), 0 if left out. */
+  /** Seed of the draws, an integer in [0, 2^32); 0 by default. */
   readonly seed?: number | undefined;
 }
 
@@ -37,9 +37,9 @@ export interface SamplerOptions {
 export type Logits = Float32Array | Float64Array;
 
 /**
- * Chooses tokens. The order is: repetition penalty, temperature, top-k, top-p
- * (of what top-k left), min-p. A draw is a pure function of the distribution and
- * of (seed, step, row).
+ * Draws tokens from logits. The options apply in this order: repetition penalty,
+ * temperature, top-k, top-p (on the tokens that top-k kept), min-p. A draw is a
+ * pure function of the distribution and (seed, step, row).
  *
  * @example
  * ```ts
@@ -65,7 +65,7 @@ export class Sampler {
   #copy = new Float64Array();
 
   /**
-   * Fixes how tokens are chosen.
+   * Creates a sampler.
    *
    * @throws {RangeError} if an option is out of its range
    */
@@ -80,7 +80,7 @@ export class Sampler {
   }
 
   /**
-   * The distribution a token is drawn from.
+   * Returns the distribution that tokens are drawn from.
    *
    * @param logits shape (V); -inf excludes a token
    * @param history ids in [0, V) that the repetition penalty acts on; each counts once
@@ -92,7 +92,7 @@ export class Sampler {
     return this.#distribution(logits, history).slice();
   }
 
-  /** {@linkcode Sampler.probabilities}, in memory that the next call uses again. */
+  /** Computes {@linkcode Sampler.probabilities} in memory that the next call overwrites. */
   #distribution(logits: Logits, history: ArrayLike<number>): Float64Array {
     if (this.#scores.length !== logits.length) {
       this.#scores = new Float64Array(logits.length);
@@ -119,8 +119,8 @@ export class Sampler {
    * Draws one token.
    *
    * @param logits shape (V); -inf excludes a token
-   * @param options.step the token's number in its text, an integer in [0, 2^32)
-   * @param options.row its row in a batch; an integer in [0, 2^32), 0 if left out
+   * @param options.step index of the token in its text, an integer in [0, 2^32)
+   * @param options.row row of the token in its batch, an integer in [0, 2^32); 0 by default
    * @param options.history ids that the repetition penalty acts on
    * @returns an id in [0, V) whose probability is above 0
    * @throws {RangeError} as {@linkcode Sampler.probabilities} does
@@ -141,15 +141,15 @@ export class Sampler {
   }
 
   /**
-   * Draws one token for each row, the one {@linkcode Sampler.sample} draws for
-   * that row alone.
+   * Draws one token for each row: the token that {@linkcode Sampler.sample} draws
+   * for that row alone.
    *
    * @param logits shape (rows, V) row-major
    * @param options.rows the number of rows, at least 1
-   * @param options.step the number of these tokens in their texts
-   * @param options.histories for each row the ids that the repetition penalty acts on
+   * @param options.step index of these tokens in their texts
+   * @param options.histories for each row, the ids that the repetition penalty acts on
    * @returns shape (rows), ids in [0, V)
-   * @throws {RangeError} if the logits or histories are not so many rows, or as
+   * @throws {RangeError} if the logits or histories do not have `rows` rows, or as
    * {@linkcode Sampler.probabilities} does
    */
   sampleBatch(
@@ -197,7 +197,7 @@ export class Sampler {
     }
   }
 
-  /** Gives the tokens that top-k, top-p and min-p leave out the score -inf. */
+  /** Sets the scores of tokens that top-k, top-p and min-p exclude to -inf. */
   #exclude(scores: Float64Array, max: number): void {
     if (this.#topK !== undefined) this.#keepLargest(scores, this.#topK);
     if (this.#topP !== undefined && this.#topP < 1) {
@@ -217,12 +217,12 @@ export class Sampler {
     }
   }
 
-  /** Gives all but the `count` largest scores -inf; of equal ones the first are kept. */
+  /** Sets all but the `count` largest scores to -inf; of equal scores the first are kept. */
   #keepLargest(scores: Float64Array, count: number): void {
     if (count >= scores.length) return;
     this.#copy.set(scores);
     const least = nthSmallest(this.#copy, scores.length - count);
-    let equals = count; // that are kept of those equal to the least
+    let equals = count; // how many scores equal to the smallest kept one are kept
     for (let id = 0; id < scores.length; id++) {
       if (scores[id]! > least) equals--;
     }
@@ -240,7 +240,7 @@ export class Sampler {
     }
   }
 
-  /** A probability before all are divided by their sum. Only differences matter to the softmax. */
+  /** Returns the unnormalized probability of a score. The softmax depends only on differences of scores. */
   #weight(score: number, max: number): number {
     return score === -Infinity
       ? 0
@@ -248,17 +248,17 @@ export class Sampler {
   }
 }
 
-/** How many weights it takes for their sum to reach `enough`. */
+/** Returns how many weights it takes for their sum to reach `enough`. */
 function reach(weights: Float64Array, enough: number): number {
   let cumulative = 0;
   for (let rank = 0; rank < weights.length; rank++) {
     cumulative += weights[rank]!;
     if (cumulative >= enough) return rank + 1;
   }
-  return weights.length; // enough so near to all that rounding kept the sum below it
+  return weights.length; // rounding kept the sum of all weights just below `enough`
 }
 
-/** What stands at `n`, counted from 0, once the values are sorted; they are only partly so after it (Hoare's selection). */
+/** Returns the `n`-th smallest value, counted from 0, by Hoare's selection. The values are partly sorted afterwards. */
 function nthSmallest(values: Float64Array, n: number): number {
   let low = 0;
   let high = values.length - 1;
@@ -281,7 +281,7 @@ function nthSmallest(values: Float64Array, n: number): number {
   return values[n]!;
 }
 
-/** The first id of the largest score, after a check that a softmax is possible. */
+/** Returns the first id with the largest score. Throws if a softmax of the scores is undefined. */
 function checkedArgmax(scores: Float64Array): number {
   let best = 0;
   for (let id = 0; id < scores.length; id++) {
@@ -302,7 +302,7 @@ function checkedArgmax(scores: Float64Array): number {
   return best;
 }
 
-/** The first id at which the cumulative probability exceeds u, u in [0, 1). */
+/** Returns the first id at which the cumulative probability exceeds u, u in [0, 1). */
 function inverseCumulative(probabilities: Float64Array, u: number): number {
   let cumulative = 0;
   let possible = 0;
@@ -313,7 +313,7 @@ function inverseCumulative(probabilities: Float64Array, u: number): number {
     cumulative += probability;
     if (u < cumulative) break;
   }
-  return possible; // if rounding left the sum at or below u: the last possible one
+  return possible; // rounding left the sum at or below u: the last token of nonzero probability
 }
 
 function sum(values: Float64Array): number {

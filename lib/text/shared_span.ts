@@ -1,23 +1,23 @@
-/** What a text has copied from another. */
+/** The longest span that two texts share. */
 
 import { hash } from "./hash.ts";
 import { TooLargeError } from "./too_large.ts";
 
-/** A stretch of a text, in UTF-16 units. */
+/** A span of a text, in UTF-16 units. */
 export interface Span {
-  /** Where it begins. */
+  /** Index of its first unit. */
   readonly start: number;
-  /** How long it is. */
+  /** Number of units. */
   readonly length: number;
 }
 
 /**
- * Returns the longest stretch of a text that also stands in another one; the first of several
- * that are equally long. A suffix automaton of the shorter one (Blumer et al. 1985) reads the
- * other: the time grows with the sum of both lengths, and so do the up to 60 bytes that each
- * UTF-16 unit of the shorter one takes.
+ * Returns the longest span of a text that also occurs in another text; the first one if several
+ * are equally long. A suffix automaton of the shorter text (Blumer et al. 1985) reads the longer
+ * one. Time is linear in the sum of both lengths; memory is up to 60 bytes per UTF-16 unit of the
+ * shorter text.
  *
- * @param options.signal ends the work when its `throwIfAborted`, called every 65,536 characters, throws
+ * @param options.signal aborts the work; checked every 65,536 characters
  * @throws {RangeError} if the shorter text has more than 2^29 UTF-16 units
  *
  * @example
@@ -45,37 +45,38 @@ export function longestSharedSpan(
   return best;
 }
 
-/** After so many characters a signal is asked again. */
+/** Characters between two checks of a signal. */
 const ASKED = 2 ** 16;
 
-/** No state. */
+/** Number that stands for no state. */
 const NONE = -1;
 
 /**
- * Accepts the substrings of a text, each state being those that end at the same places. All of
- * it is in typed arrays: a `Map` holds 2^24 entries at most. Most states lead on by one code,
- * which is kept with the state; the others' further codes are found by hashing (open addressing).
+ * Suffix automaton of a text. A state stands for the substrings that end at the same positions.
+ * States and edges are in typed arrays, since a `Map` holds at most 2^24 entries. Most states have
+ * one outgoing edge, which is stored with the state; further edges are in a hash table (open
+ * addressing).
  */
 class SuffixAutomaton {
-  /** The state of the longest suffix that ends at more places; NONE at the start. */
+  /** Suffix link of each state: the state of its longest suffix that ends at more positions; NONE for the start. */
   readonly #link: Int32Array;
-  /** The longest substring of each state. */
+  /** Length of the longest substring of each state. */
   readonly #length: Int32Array;
-  /** Where each state's substrings end first. */
+  /** First position at which the substrings of each state end. */
   readonly #end: Int32Array;
-  /** The first code that leads on from each state, and where to; NONE if nothing does. */
+  /** First outgoing edge of each state: its code and its target, NONE if there is no edge. */
   readonly #firstCode: Uint16Array;
   readonly #firstTarget: Int32Array;
-  /** The last further edge of each state; NONE if there is none. */
+  /** Last further edge of each state; NONE if there is none. */
   readonly #lastEdge: Int32Array;
   #states = 0;
-  /** Further edges: from which state, by which code, where to, and the edge before of the same state. */
+  /** Further edges: source, code, target, and the previous further edge of the same state. */
   #source = new Int32Array(1 << 8);
   #code = new Uint16Array(1 << 8);
   #target = new Int32Array(1 << 8);
   #before = new Int32Array(1 << 8);
   #edges = 0;
-  /** One more than an edge's number, by hash; 0 where there is none. At most 3 of 4 places are taken. */
+  /** Hash table of edge numbers plus 1; 0 marks a free place. At most 3 of 4 places are taken. */
   #places = new Int32Array(1 << 9);
   readonly #signal: AbortSignal | undefined;
 
@@ -86,7 +87,7 @@ class SuffixAutomaton {
         `Cannot compare texts: both have more than ${2 ** 29} characters`,
       );
     }
-    // A text of n characters has at most 2n - 1 states, and one at its start.
+    // A text of n characters has at most 2n - 1 states and a start state.
     const most = Math.max(2, 2 * text.length);
     this.#link = new Int32Array(most);
     this.#length = new Int32Array(most);
@@ -103,8 +104,8 @@ class SuffixAutomaton {
   }
 
   /**
-   * Calls back for each place of another text with the longest stretch up to there that this one
-   * has, where it first ends in this text, and where in the other.
+   * Calls back at each position of another text with the length of the longest shared span that
+   * ends there, its first end in this text, and its end in the other text.
    */
   read(
     other: string,
@@ -170,7 +171,7 @@ class SuffixAutomaton {
     return this.#states++;
   }
 
-  /** Where a code leads from a state; NONE if nowhere. */
+  /** Returns the target of the edge with a code; NONE if there is no such edge. */
   #next(state: number, code: number): number {
     const first = this.#firstTarget[state]!;
     if (first === NONE || this.#firstCode[state] === code) return first;
@@ -221,7 +222,7 @@ class SuffixAutomaton {
     this.#places[place] = edge + 1;
   }
 
-  /** Makes room for half as many edges again, and for twice as many places where they are needed. */
+  /** Grows the edge arrays by half, and doubles the hash table if needed. */
   #grow(): void {
     const length = this.#edges + (this.#edges >> 1);
     const grown = <Numbers extends Int32Array | Uint16Array>(

@@ -1,11 +1,11 @@
 /**
- * Text to token ids and back: three vocabularies, each fixed once it is made.
+ * Tokenizers: text to token ids and back, with three kinds of fixed vocabulary.
  *
- * Every text that a tokenizer accepts comes back from it unchanged,
- * `decode(encode(text)) === text`; what it cannot hold it refuses with the place.
- * Nothing here learns merges or knows of special tokens, and nothing reads files or changes
- * text: a byte order mark and CR LF are characters like any other. The command line leaves out
- * the one and reads the other as LF, before it encodes.
+ * Encoding is lossless: `decode(encode(text)) === text` for every accepted text. An error names
+ * the line and column of a character outside the vocabulary. There are no learned merges and no
+ * special tokens. This file reads no files and changes no text: a byte order mark and CR LF are
+ * ordinary characters. (The command line drops a byte order mark and reads CR LF as LF before it
+ * encodes.)
  */
 
 import {
@@ -19,7 +19,7 @@ import {
 } from "./characters.ts";
 import { type Tokens, tokensOf } from "./tokens.ts";
 
-/** Which vocabulary: 128 ASCII codes, the characters of one text, or 256 bytes. */
+/** Kind of vocabulary: the 128 ASCII codes, the characters of one text, or the 256 bytes. */
 export type TokenizerKind = "ascii" | "chars" | "bytes";
 
 /** The plain-data form of a {@linkcode Tokenizer}, as a checkpoint stores it. */
@@ -27,27 +27,27 @@ export type TokenizerJSON =
   | { readonly kind: "ascii" | "bytes" }
   | {
     readonly kind: "chars";
-    /** Each character of the vocabulary once; a character's place is its id. */
+    /** Characters of the vocabulary, each once, in the order of their ids. */
     readonly chars: string;
   };
 
 /** Decodes ids one by one; see {@linkcode Tokenizer.stream}. */
 export interface DecodeStream {
   /**
-   * Takes the next id and gives the text that is complete with it, maybe none.
+   * Takes the next id and returns the text that the id completes, possibly none.
    *
    * @throws {RangeError} if the id is not in the vocabulary
    */
   push(id: number): string;
-  /** Ends the text: a character cut short becomes U+FFFD. */
+  /** Ends the text and returns the rest; an incomplete character becomes U+FFFD. */
   flush(): string;
 }
 
 /** Encodes text that arrives in pieces; see {@linkcode Tokenizer.encoder}. */
 export interface EncodeStream {
   /**
-   * Takes the next piece and returns the ids of the characters that are complete with it. Half a
-   * surrogate pair at the end of a piece waits for the next one.
+   * Takes the next piece and returns the ids of the characters that the piece completes. Half a
+   * surrogate pair at the end of a piece is held until the next piece.
    *
    * @throws {RangeError} if a character is not in the vocabulary: names it, its line and column
    */
@@ -78,13 +78,13 @@ const BYTE_SIZE = 256;
  * ```
  */
 export class Tokenizer {
-  /** Which of the three vocabularies this is. */
+  /** Kind of vocabulary. */
   readonly kind: TokenizerKind;
-  /** How many ids there are: an id is an integer in [0, vocabSize). */
+  /** Number of ids; an id is an integer in [0, vocabSize). */
   readonly vocabSize: number;
-  /** Id to character; empty for bytes, whose ids are no characters. */
+  /** Id to character; empty for `bytes`, whose ids are not characters. */
   readonly #chars: readonly string[];
-  /** Code point to id, -1 where there is none; empty for bytes. */
+  /** Code point to id, -1 if it has none; empty for `bytes`. */
   readonly #ids: Int32Array;
 
   private constructor(kind: TokenizerKind, chars: readonly string[]) {
@@ -94,7 +94,7 @@ export class Tokenizer {
     this.#ids = idsByCodePoint(chars);
   }
 
-  /** The 128 ASCII codes; a character's id is its code. */
+  /** Returns a tokenizer for the 128 ASCII codes; the id of a character is its code. */
   static ascii(): Tokenizer {
     const codes = Array.from({ length: ASCII_SIZE }, (_, code) => code);
     return new Tokenizer(
@@ -104,10 +104,10 @@ export class Tokenizer {
   }
 
   /**
-   * The distinct characters (Unicode code points) of a text, numbered by code
-   * point from 0, as nanoGPT's character-level data sets are.
+   * Returns a tokenizer for the distinct characters (Unicode code points) of a
+   * text, numbered from 0 by code point, as in nanoGPT's character-level data sets.
    *
-   * @param text what the vocabulary is taken from; 65 ids for tiny Shakespeare
+   * @param text source of the vocabulary; tiny Shakespeare gives 65 ids
    * @throws {RangeError} if the text is empty or holds half a surrogate pair
    */
   static chars(text: string | CharacterSet): Tokenizer {
@@ -122,13 +122,13 @@ export class Tokenizer {
     return new Tokenizer("chars", [...chars]);
   }
 
-  /** The 256 bytes of UTF-8: holds any text, several ids for a character beyond ASCII. */
+  /** Returns a tokenizer for UTF-8 bytes: it accepts any text, and characters beyond ASCII take several ids. */
   static bytes(): Tokenizer {
     return new Tokenizer("bytes", []);
   }
 
   /**
-   * The tokenizer that {@linkcode Tokenizer.toJSON} described.
+   * Returns the tokenizer that {@linkcode Tokenizer.toJSON} described.
    *
    * @param json a parsed JSON value, not its text
    * @throws {SyntaxError} if it does not describe a tokenizer
@@ -154,7 +154,7 @@ export class Tokenizer {
     }
   }
 
-  /** Plain data that {@linkcode Tokenizer.fromJSON} takes; `JSON.stringify` calls it. */
+  /** Returns plain data for {@linkcode Tokenizer.fromJSON}; `JSON.stringify` calls this method. */
   toJSON(): TokenizerJSON {
     return this.kind === "chars"
       ? { kind: this.kind, chars: this.#chars.join("") }
@@ -162,7 +162,7 @@ export class Tokenizer {
   }
 
   /**
-   * The ids of a text, in order.
+   * Returns the ids of a text, in order.
    *
    * @returns shape (N), each in [0, vocabSize); N is the number of characters
    * (code points), or of UTF-8 bytes for `bytes`
@@ -176,8 +176,8 @@ export class Tokenizer {
   }
 
   /**
-   * Encodes a text of any length as its pieces arrive. The ids put together are those that
-   * {@linkcode Tokenizer.encode} returns at once, in the smallest elements that hold the
+   * Returns a stream that encodes a text of any length as its pieces arrive. The concatenated ids
+   * equal those of {@linkcode Tokenizer.encode}, in the smallest element type that holds the
    * vocabulary ({@linkcode tokensOf}).
    *
    * @example
@@ -218,7 +218,7 @@ export class Tokenizer {
     };
   }
 
-  /** Writes the ids of a text and returns how many there are. */
+  /** Writes the ids of a text into an array and returns their number. */
   #encodeInto(text: string, ids: Tokens, from?: Place): number {
     let count = 0;
     for (let i = 0; i < text.length; i++) {
@@ -226,7 +226,7 @@ export class Tokenizer {
       const id = this.#ids[code] ?? -1;
       if (id < 0) throw this.#unknownCharacter(text, i, from);
       ids[count++] = id;
-      if (code > 0xffff) i++; // a surrogate pair takes two places of the string
+      if (code > 0xffff) i++; // a surrogate pair is two units of the string
     }
     return count;
   }
@@ -248,11 +248,11 @@ export class Tokenizer {
   }
 
   /**
-   * The text of some ids. With `bytes`, what is not UTF-8 becomes U+FFFD; for ids
+   * Returns the text of some ids. With `bytes`, invalid UTF-8 becomes U+FFFD. For ids
    * that arrive one by one use {@linkcode Tokenizer.stream}.
    *
    * @param ids integers in [0, vocabSize)
-   * @param options.signal ends the work when its `throwIfAborted`, called every 4,096 ids, throws
+   * @param options.signal aborts the work; checked every 4,096 ids
    * @throws {RangeError} if an id is not in the vocabulary
    */
   decode(
@@ -277,9 +277,9 @@ export class Tokenizer {
   }
 
   /**
-   * Decodes ids as they come. With `bytes`, the bytes of a character are held
-   * back until it is complete; bytes that cannot be UTF-8 become U+FFFD. The
-   * parts put together are what {@linkcode Tokenizer.decode} gives at once.
+   * Returns a stream that decodes ids as they arrive. With `bytes`, the bytes of a
+   * character are held until the character is complete, and invalid UTF-8 becomes
+   * U+FFFD. The concatenated parts equal the result of {@linkcode Tokenizer.decode}.
    *
    * @example
    * ```ts
@@ -320,10 +320,10 @@ export class Tokenizer {
 }
 
 /**
- * Refuses a tokenizer whose ids are not those of a model.
+ * Throws if the vocabulary of a tokenizer does not fit a model.
  *
- * @param task what cannot be done otherwise, as in `write checkpoint`
- * @throws {RangeError} with both sizes
+ * @param task the task that would fail, e.g. `write checkpoint`
+ * @throws {RangeError} if the sizes differ; the message names both
  */
 export function checkVocabulary(
   task: string,
@@ -337,9 +337,10 @@ export function checkVocabulary(
 }
 
 /**
- * Returns how many characters the predicted tokens begin: one each, but for bytes, where several may make one.
+ * Returns the number of characters that the predicted tokens begin. It is one per token, except with `bytes`,
+ * where a character may take several tokens.
  *
- * @param targets -1 where none is predicted
+ * @param targets token ids; -1 where no token is predicted
  */
 export function charactersIn(
   tokenizer: Tokenizer | undefined,
@@ -354,7 +355,7 @@ export function charactersIn(
   return count;
 }
 
-/** Table from code point to id: one array look-up a character, up to 4.5 MB if emoji occur. */
+/** Returns a table from code point to id: encoding takes one array look-up per character. Up to 4.5 MB with emoji. */
 function idsByCodePoint(chars: readonly string[]): Int32Array {
   const codes = chars.map((char) => char.codePointAt(0)!);
   const size = codes.reduce((most, code) => Math.max(most, code + 1), 0);
@@ -364,12 +365,12 @@ function idsByCodePoint(chars: readonly string[]): Int32Array {
 }
 
 function encodeBytes(text: string, from?: Place): Uint8Array {
-  // TextEncoder would write U+FFFD for half a pair, and the text would not come back.
+  // TextEncoder would write U+FFFD for half a surrogate pair, and decoding would not restore the text.
   checkWellFormed(text, "Cannot encode text", from);
   return new TextEncoder().encode(text);
 }
 
-/** Keeps a leading U+FEFF, which is a character like any other here. */
+/** Returns a decoder that keeps a leading U+FEFF, which is an ordinary character here. */
 function utf8Decoder(): TextDecoder {
   return new TextDecoder("utf-8", { ignoreBOM: true });
 }

@@ -1,15 +1,15 @@
-/** Arrays of token ids, no wider than their vocabulary asks for. */
+/** Arrays of token ids in the smallest element type that holds the vocabulary. */
 
-/** Token ids, shape (N), in an array whose elements hold the vocabulary: see {@linkcode tokensOf}. */
+/** Token ids, shape (N); {@linkcode tokensOf} chooses the element type. */
 export type Tokens = Uint8Array | Uint16Array | Int32Array;
 
 /**
- * Makes room for tokens in the smallest elements that hold every id of a vocabulary: 1 byte
- * up to 256 ids, 2 bytes up to 65,536, else 4.
+ * Returns an array of zeros for token ids, in the smallest element type that holds the vocabulary:
+ * 1 byte up to 256 ids, 2 bytes up to 65,536, else 4.
  *
- * @param vocabSize ids are integers in [0, vocabSize)
- * @param length how many tokens
- * @throws {RangeError} if the engine has no arrays of that length
+ * @param vocabSize number of ids, each an integer in [0, vocabSize)
+ * @param length number of tokens
+ * @throws {RangeError} if the engine cannot allocate an array of that length
  */
 export function tokensOf(vocabSize: number, length: number): Tokens {
   const Elements = vocabSize <= 2 ** 8

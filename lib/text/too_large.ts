@@ -1,7 +1,7 @@
-/** Refusals of what is sound but too large. */
+/** The error for valid inputs that are too large. */
 
-/** Thrown where a text or a table is larger than what is computed here; the message has both numbers. */
+/** Error thrown if a text or a table exceeds a limit; the message names the size and the limit. */
 export class TooLargeError extends RangeError {
-  /** The class's name. */
+  /** Name of the class. */
   override readonly name = "TooLargeError";
 }
