@@ -1,7 +1,7 @@
-/** Numbers that the pages in docs/ repeat from the data beside them. */
+/** That the documents repeat the numbers of the data beside them, and that their links and paths exist. */
 
-import { assertEquals, assertMatch } from "@std/assert";
-import { fromFileUrl, join } from "@std/path";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { dirname, fromFileUrl, join } from "@std/path";
 
 const root = fromFileUrl(new URL("../", import.meta.url));
 
@@ -69,4 +69,51 @@ Deno.test("No page has a placeholder left", async () => {
       page,
     );
   }
+});
+
+/** Paths of all files below a folder of the repository, from its root. */
+async function* filesIn(folder: string): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(join(root, folder))) {
+    const path = folder === "" ? name : `${folder}/${name}`;
+    if (!isDirectory) yield path;
+    else if (!["node_modules", "shared", "runs"].includes(name)) {
+      if (name !== ".git") yield* filesIn(path);
+    }
+  }
+}
+
+Deno.test("Every link and every path in the documents leads to a file of the repository", async () => {
+  const files = await Array.fromAsync(filesIn(""));
+  const names = new Set(files.map((path) => path.split("/").at(-1)));
+  const isThere = (path: string) =>
+    Deno.stat(path).then(() => true, (error) => {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw error;
+    });
+  const missing: string[] = [];
+  let checked = 0;
+  for (const page of files.filter((path) => path.endsWith(".md"))) {
+    const text = await read(page);
+    const paths: string[] = [];
+    for (const [, link] of text.matchAll(/\]\(([^)#\s]+)[^)]*\)/g)) {
+      if (!/^\w+:/.test(link!)) paths.push(join(root, dirname(page), link!));
+    }
+    const fromRoot =
+      /(?<![\w./-])(?:bench|data|docs|kernels|lib|tests|tools)\/(?:[\w.-]+\/)*[\w.-]*/g;
+    for (const { 0: path, index } of text.matchAll(fromRoot)) {
+      // Of `tools/mutations/*.txt` the folder, of "in docs/lab." the path.
+      const isPart = /[*$…{]/.test(text[index + path.length] ?? "");
+      const whole = path.replace(isPart ? /[^/]*$/ : /\.+$/, "");
+      paths.push(join(root, whole));
+    }
+    for (const path of paths) {
+      if (!await isThere(path)) missing.push(`${page}: ${path}`);
+    }
+    for (const [, name] of text.matchAll(/`([\w.-]+\.(?:ts|py))`/g)) {
+      if (!names.has(name!)) missing.push(`${page}: ${name}`);
+    }
+    checked += paths.length;
+  }
+  assertEquals(missing, []);
+  assert(checked > 500, `only ${checked} paths were found`);
 });
