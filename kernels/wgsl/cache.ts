@@ -18,10 +18,9 @@ import { forwardTiles } from "./attention_tiles_forward.ts";
 import type { Builder, Pass, Target } from "./kernel.ts";
 import {
   groups,
-  input,
   invocations,
   lanesOf,
-  output,
+  operandsOf,
   single,
   vectorOf,
 } from "./pass.ts";
@@ -34,12 +33,7 @@ export const cacheAppend: Builder<"cacheAppend"> = (dims, target) => {
   const element = vectorOf(lanes);
   return single(invocations({
     target,
-    parameters: [
-      output("cache", element),
-      input("qkv", element),
-      input("start", "u32"),
-      input("count", "u32"),
-    ],
+    parameters: operandsOf("cacheAppend", dims, { f32: element, i32: "u32" }),
     count: B * T * 2 * NKV * HS / lanes,
     declarations: tidy(`
 ${layout(dims, lanes)}

@@ -5,16 +5,15 @@ import {
   input,
   invocations,
   lanesOf,
+  operandsOf,
   output,
   single,
   vectorOf,
 } from "./pass.ts";
 
 /** x[b, t] = wte[tokens[b, t]] + table[t + start[b]]. */
-export const embedding: Builder<"embedding"> = (
-  { B, T, C, V, L, positions, start },
-  target,
-) => {
+export const embedding: Builder<"embedding"> = (dims, target) => {
+  const { B, T, C, V, L, positions, start } = dims;
   const lanes = lanesOf(C);
   const F = vectorOf(lanes);
   const width = C / lanes;
@@ -23,13 +22,7 @@ export const embedding: Builder<"embedding"> = (
     : `row % ${T}u`;
   return single(invocations({
     target,
-    parameters: [
-      output("x", F),
-      input("tokens", "i32"),
-      input("wte", F),
-      ...positions ? [input("table", F)] : [],
-      ...positions && start ? [input("start", "i32")] : [],
-    ],
+    parameters: operandsOf("embedding", dims, { f32: F }),
     count: B * T * width,
     body: `
 let row = i / ${width}u; // b · T + t

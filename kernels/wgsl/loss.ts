@@ -1,7 +1,7 @@
 /** From logits to a number: cross-entropy with its gradient, and the sum over rows. */
 
 import type { Builder } from "./kernel.ts";
-import { input, lanesOf, output, single, vectorOf } from "./pass.ts";
+import { lanesOf, operandsOf, single, vectorOf } from "./pass.ts";
 import { EACH, rowPass } from "./rows.ts";
 import { f32 } from "./text.ts";
 
@@ -10,10 +10,8 @@ import { f32 } from "./text.ts";
  * rowLoss = log(sum of exp x) - (1 - s) · x[target] - s · mean(x),
  * dlogits = gradientScale · (p - (1 - s) · 1 - s / V). A target of -1 makes both 0.
  */
-export const crossEntropy: Builder<"crossEntropy"> = (
-  { rows, V, smoothing, gradient, gradientScale },
-  target,
-) => {
+export const crossEntropy: Builder<"crossEntropy"> = (dims, target) => {
+  const { rows, V, smoothing, gradient, gradientScale } = dims;
   const lanes = lanesOf(V);
   const F = vectorOf(lanes);
   const width = V / lanes;
@@ -26,12 +24,7 @@ export const crossEntropy: Builder<"crossEntropy"> = (
   const smooth = smoothing > 0;
   return single(rowPass({
     target,
-    parameters: [
-      output("rowLoss"),
-      ...gradient ? [output("dlogits", F)] : [],
-      input("logits", F),
-      input("targets", "i32"),
-    ],
+    parameters: operandsOf("crossEntropy", dims, { f32: F, rowLoss: "f32" }),
     count: rows,
     width,
     lanes,
@@ -72,17 +65,11 @@ ${EACH} {
 };
 
 /** losses[key[3]] = (or +=) scale · sum of rowLoss: one workgroup, as a tree. */
-export const lossSum: Builder<"lossSum"> = (
-  { rows, scale, slots, accumulate },
-  target,
-) =>
-  single(rowPass({
+export const lossSum: Builder<"lossSum"> = (dims, target) => {
+  const { rows, scale, slots, accumulate } = dims;
+  return single(rowPass({
     target: { ...target, tiling: "workgroup" },
-    parameters: [
-      output("losses"),
-      input("rowLoss"),
-      input("key", "u32"),
-    ],
+    parameters: operandsOf("lossSum", dims, { key: "u32" }),
     count: 1,
     width: rows,
     lanes: 1,
@@ -97,3 +84,4 @@ if (leader) {
   losses[min(key[3], ${slots - 1}u)] ${accumulate ? "+=" : "="} loss;
 }`,
   }));
+};

@@ -4,7 +4,7 @@
  */
 
 import type { KernelDims } from "../vocabulary.ts";
-import { input, lanesOf, output, type Parameter, vectorOf } from "./pass.ts";
+import { lanesOf, operandsOf, type Parameter, vectorOf } from "./pass.ts";
 
 /** Dims of a product. */
 export type MatmulDims = KernelDims["matmul"];
@@ -28,14 +28,8 @@ export function widthsOf({ form, M, N, K }: MatmulDims): Widths {
 /** The operands of a product, in the vocabulary's order. */
 export function parametersOf(dims: MatmulDims): Parameter[] {
   const { a, b, y } = widthsOf(dims);
-  const { bias, residual } = dims;
-  return [
-    output("y", vectorOf(y)),
-    input("a", vectorOf(a)),
-    input("b", vectorOf(b)),
-    ...bias ? [input("bias", vectorOf(y))] : [],
-    ...residual ? [input("residual", vectorOf(y))] : [],
-  ];
+  const elements = { f32: vectorOf(y), a: vectorOf(a), b: vectorOf(b) };
+  return operandsOf("matmul", dims, elements);
 }
 
 /** ` + bias[column] + residual[element]`: what an element of y has besides its sum. */

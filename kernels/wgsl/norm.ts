@@ -6,12 +6,20 @@
 
 import { columnSums } from "./column_sum.ts";
 import type { Builder } from "./kernel.ts";
-import { input, lanesOf, output, single, vectorOf } from "./pass.ts";
+import {
+  input,
+  lanesOf,
+  operandsOf,
+  output,
+  single,
+  vectorOf,
+} from "./pass.ts";
 import { EACH, rowPass } from "./rows.ts";
 import { f32 } from "./text.ts";
 
 /** y = (x - mean) · scale · weight + bias; stats = (mean, scale). */
-export const norm: Builder<"norm"> = ({ kind, rows, C, eps, bias }, target) => {
+export const norm: Builder<"norm"> = (dims, target) => {
+  const { kind, rows, C, eps, bias } = dims;
   const lanes = lanesOf(C);
   const F = vectorOf(lanes);
   const mean = kind === "rmsnorm" ? "let mean = 0.0f;" : `
@@ -22,13 +30,7 @@ ${EACH} {
 let mean = total(sum, local) / ${f32(C)};`;
   return single(rowPass({
     target,
-    parameters: [
-      output("y", F),
-      output("stats", "vec2f"),
-      input("x", F),
-      input("weight", F),
-      ...bias ? [input("bias", F)] : [],
-    ],
+    parameters: operandsOf("norm", dims, { f32: F, stats: "vec2f" }),
     count: rows,
     width: C / lanes,
     lanes,
@@ -55,22 +57,14 @@ if (leader) {
  * With g = dy · weight and n = (x - mean) · scale, over the channels of a row:
  * dx = scale · (g - mean(g) - n · mean(g · n)), where RMS norm has no mean(g).
  */
-export const normBackward: Builder<"normBackward"> = (
-  { kind, rows, C, accumulate },
-  target,
-) => {
+export const normBackward: Builder<"normBackward"> = (dims, target) => {
+  const { kind, rows, C, accumulate } = dims;
   const lanes = lanesOf(C);
   const F = vectorOf(lanes);
   const centred = kind === "layernorm";
   return single(rowPass({
     target,
-    parameters: [
-      output("dx", F),
-      input("dy", F),
-      input("x", F),
-      input("weight", F),
-      input("stats", "vec2f"),
-    ],
+    parameters: operandsOf("normBackward", dims, { f32: F, stats: "vec2f" }),
     count: rows,
     width: C / lanes,
     lanes,

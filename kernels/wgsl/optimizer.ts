@@ -8,6 +8,7 @@ import {
   inRanges,
   invocations,
   lanesOf,
+  operandsOf,
   output,
   single,
   vectorOf,
@@ -65,16 +66,11 @@ if (leader) {
  * clip = (min(1, maxNorm / (norm + 1e-6)), 1 where norm and loss are finite), metrics[key[2]] = (loss, norm, finite, 0),
  * loss = 0, or stays what is not finite. Finite is tested by exponent bits, since WGSL may assume that there is no NaN.
  */
-export const clip: Builder<"clip"> = ({ parts, maxNorm, slots }, target) =>
-  single(rowPass({
+export const clip: Builder<"clip"> = (dims, target) => {
+  const { parts, maxNorm, slots } = dims;
+  return single(rowPass({
     target: { ...target, tiling: "workgroup" },
-    parameters: [
-      output("clip"),
-      output("metrics", "vec4f"),
-      output("loss"),
-      input("partial"),
-      input("key", "u32"),
-    ],
+    parameters: operandsOf("clip", dims, { metrics: "vec4f", key: "u32" }),
     declarations: `
 fn finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
@@ -100,6 +96,7 @@ if (leader) {
   loss[0] = select(loss[0] + square, 0.0f, sound == 1.0f);
 }`,
   }));
+};
 
 /** Whether element i of a range that begins at `offset` is one of the first `end` numbers of the whole. */
 function isBefore(end: number, offset: number, lanes: 1 | 4): string {
@@ -183,16 +180,13 @@ grads[i] = ${F}();`,
 };
 
 /** y = x / (√Σ partial + eps). There are few parts, and every invocation adds them up. */
-export const normalize: Builder<"normalize"> = ({ n, parts, eps }, target) => {
+export const normalize: Builder<"normalize"> = (dims, target) => {
+  const { n, parts, eps } = dims;
   const lanes = lanesOf(n);
   const F = vectorOf(lanes);
   return single(invocations({
     target,
-    parameters: [
-      output("y", F),
-      input("x", F),
-      input("partial"),
-    ],
+    parameters: operandsOf("normalize", dims, { f32: F, partial: "f32" }),
     count: n / lanes,
     body: `
 var square = 0.0f;

@@ -45,6 +45,25 @@ export function input(
   return { operand: name, name, element, range, access: "read" };
 }
 
+/**
+ * Returns all operands of a dispatch, as a pass sees them.
+ *
+ * @param elements the types of elements that are not what the dtype says, by the operand's name or else by dtype
+ */
+export function operandsOf<Name extends KernelName>(
+  kernel: Name,
+  dims: KernelDims[Name],
+  elements: Readonly<Record<string, string>>,
+): Parameter[] {
+  const { outputs, inputs } = operandShapes(kernel, dims);
+  const elementOf = ({ name, dtype }: OperandShape) =>
+    elements[name] ?? elements[dtype] ?? dtype;
+  return [
+    ...outputs.map((shape) => output(shape.name, elementOf(shape))),
+    ...inputs.map((shape) => input(shape.name, elementOf(shape))),
+  ];
+}
+
 /** What a pass is made of. */
 export interface PassParts {
   readonly target: Target;
@@ -90,7 +109,7 @@ export function single(pass: Pass): Lowering {
 }
 
 /**
- * The builder of a kernel that treats each element alone. Its text finds every operand under its name, the `f32` ones
+ * Returns the builder of a kernel that treats each element alone. Its text finds every operand under its name, the `f32` ones
  * as arrays of `F`, which are `lanes` numbers.
  */
 export function elementwise<Name extends KernelName>(
@@ -101,18 +120,12 @@ export function elementwise<Name extends KernelName>(
   ) => Pick<PassParts, "declarations" | "body">,
 ): Builder<Name> {
   return (dims, target) => {
-    const { outputs, inputs } = operandShapes(kernel, dims);
-    const n = outputs[0]!.length;
+    const n = operandShapes(kernel, dims).outputs[0]!.length;
     const lanes = lanesOf(n);
     const { declarations = "", body } = textOf(dims, lanes);
-    const elementOf = ({ dtype }: OperandShape) =>
-      dtype === "f32" ? "F" : "u32";
     return single(invocations({
       target,
-      parameters: [
-        ...outputs.map((shape) => output(shape.name, elementOf(shape))),
-        ...inputs.map((shape) => input(shape.name, elementOf(shape))),
-      ],
+      parameters: operandsOf(kernel, dims, { f32: "F", i32: "u32" }),
       declarations: `alias F = ${vectorOf(lanes)};\n${declarations}`,
       count: n / lanes,
       body,

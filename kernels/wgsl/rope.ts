@@ -1,16 +1,14 @@
 /** The rotation of query and key heads by their positions. */
 
 import type { Builder } from "./kernel.ts";
-import { input, invocations, output, single } from "./pass.ts";
+import { invocations, operandsOf, single } from "./pass.ts";
 
 /**
  * (x, y) → (x cos − y sin, y cos + x sin) for each pair of a query or key head (arXiv 2104.09864,
  * eq. 34); the inverse turns the other way. An invocation for each pair of numbers in `qkv`.
  */
-export const rope: Builder<"rope"> = (
-  { B, T, NH, NKV, HS, L, interleaved, inverse, start },
-  target,
-) => {
+export const rope: Builder<"rope"> = (dims, target) => {
+  const { B, T, NH, NKV, HS, L, interleaved, inverse, start } = dims;
   const pairs = (NH + 2 * NKV) * HS / 2; // in a row
   const turned = (NH + NKV) * HS / 2;
   const half = HS / 2;
@@ -24,12 +22,7 @@ let b = a + 1u;`
 let b = a + ${half}u;`;
   return single(invocations({
     target,
-    parameters: [
-      output("y"),
-      input("qkv"),
-      input("table", "vec2f"),
-      ...start ? [input("start", "i32")] : [],
-    ],
+    parameters: operandsOf("rope", dims, { table: "vec2f" }),
     count: B * T * pairs,
     body: `
 let row = i / ${pairs}u; // b · T + t
