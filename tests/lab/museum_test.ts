@@ -15,8 +15,9 @@ import { variant } from "../../lib/checks/variants.ts";
 import { type Finding, rang } from "../../lib/lab/museum/exhibit.ts";
 import { exhibits } from "../../lib/lab/museum/exhibits.ts";
 import { lateMask } from "../../lib/lab/museum/masks.ts";
-import { exhibitSection } from "../../lib/lab/museum/report.ts";
+import { exhibitSection } from "../../lib/lab/museum/document.ts";
 import { Room } from "../../lib/lab/museum/room.ts";
+import { markdownSection } from "../../lib/report/markdown.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { syllables } from "./museum_text.ts";
 
@@ -165,7 +166,7 @@ Deno.test("Museum", async (t) => {
     const { name, rings } = exhibit;
     await t.step(`${name} shows its symptom, and its checks ring`, async () => {
       const finding = await exhibit.run(room);
-      const section = exhibitSection({ exhibit, finding });
+      const section = markdownSection(exhibitSection({ exhibit, finding }));
       symptoms[name]!(valuesOf(finding));
       const { bells } = finding;
       const rung = bells.filter(rang).map(({ check }) => check);

@@ -7,10 +7,11 @@ import { exhibits } from "../../lab/museum/exhibits.ts";
 import {
   exhibitSection,
   type Making,
-  museumReport,
+  museumDocument,
   type Shown,
-} from "../../lab/museum/report.ts";
+} from "../../lab/museum/document.ts";
 import { Room } from "../../lab/museum/room.ts";
+import { markdownSection } from "../../report/markdown.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { loadCorpus } from "../text/corpus.ts";
 import { deviceName } from "../verbs/device_name.ts";
@@ -29,7 +30,8 @@ import {
 } from "../terminal/terminal.ts";
 import type { LabMuseumFlags } from "./flags.ts";
 import { Pace } from "./pace.ts";
-import { writeFile } from "./study.ts";
+import { files, writeFile } from "./study.ts";
+import { writeDocument } from "./write_document.ts";
 
 /** Lists the exhibits, or makes some of them; gives the exit code. */
 export async function labMuseum(
@@ -70,7 +72,7 @@ export async function labMuseum(
     // What an interrupted check says does not count.
     signal.throwIfAborted();
     shown.push({ exhibit, finding });
-    await writeOutput(exhibitSection({ exhibit, finding }));
+    await writeOutput(markdownSection(exhibitSection({ exhibit, finding })));
     const seconds = (performance.now() - begun) / 1000;
     writeError(
       `${exhibit.name}: ${duration(seconds)}; ${pace.text(shown.length)}\n`,
@@ -160,19 +162,14 @@ async function keep(
   await writeReports(out, shown, { about, command });
 }
 
-/** Writes the report, and then the page, which needs packages that may not be here; gives the report. */
+/** Writes both reports; returns the Markdown. */
 async function writeReports(
   out: string,
   shown: readonly Shown[],
   making: Making,
 ): Promise<string> {
-  const text = museumReport(shown, making);
-  const [report, page] = [join(out, "report.md"), join(out, "report.html")];
-  await writeFile(report, text);
-  const { openPlotter } = await import("../report/open_plotter.ts");
-  const { museumPage } = await import("../report/museum_page.ts");
-  const plotter = await openPlotter();
-  await writeFile(page, await museumPage(plotter, shown, making));
+  const text = await writeDocument(out, museumDocument(shown, making));
+  const [report, page] = [join(out, files.report), join(out, files.page)];
   writeError(`${report} has it all, ${page} with charts\n`);
   return text;
 }

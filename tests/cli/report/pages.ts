@@ -6,7 +6,6 @@ import { pageOf as documentPage } from "../../../lib/cli/lab/write_document.ts";
 import { Study } from "../../../lib/cli/lab/study.ts";
 import { comparisonPage } from "../../../lib/cli/report/comparison_page.ts";
 import type { Measurement } from "../../../lib/cli/report/measurement.ts";
-import { museumPage } from "../../../lib/cli/report/museum_page.ts";
 import { Plotter } from "../../../lib/report/plotter.ts";
 import { runPage } from "../../../lib/cli/report/run_page.ts";
 import { readRun, type RunRecord } from "../../../lib/cli/report/run_record.ts";
@@ -15,6 +14,7 @@ import {
   minimalDocument,
 } from "../../../lib/lab/minimal/document.ts";
 import { answerTo } from "../../../lib/lab/minimal/search.ts";
+import { museumDocument } from "../../../lib/lab/museum/document.ts";
 import { exhibits } from "../../../lib/lab/museum/exhibits.ts";
 import type { Outcome } from "../../../lib/lab/outcome.ts";
 import type { Rung } from "../../../lib/lab/works.ts";
@@ -151,7 +151,7 @@ async function museumAgain(): Promise<string> {
     exhibit: exhibits.find(({ name }) => name === finding.name)!,
     finding: finding as never,
   }));
-  return await museumPage(await Plotter.open(), shown, making);
+  return await documentPage(museumDocument(shown, making));
 }
 
 /** What a search for the smallest model was asked for. */

@@ -1,0 +1,330 @@
+/** The report of the museum: nothing in it that is not in an exhibit or a finding. */
+
+import type { Verdict } from "../../checks/verdict.ts";
+import { wideAndNarrow } from "../../report/charts.ts";
+import type {
+  Block,
+  Document,
+  Sample,
+  Section,
+  Text,
+} from "../../report/document.ts";
+import { type Markup, markup } from "../../report/markup.ts";
+import { count } from "../../report/numbers.ts";
+import type { Plotter } from "../../report/plotter.ts";
+import {
+  type Curve,
+  type Exhibit,
+  type Figure,
+  type Finding,
+  isLoud,
+  rang,
+} from "./exhibit.ts";
+
+/** An exhibit and what came of it. */
+export interface Shown {
+  readonly exhibit: Exhibit;
+  readonly finding: Finding;
+}
+
+/** How the exhibits were made. */
+export interface Making {
+  /** The text and the device, in a sentence or two. */
+  readonly about: string;
+  /** What makes the report again. */
+  readonly command: string;
+}
+
+/** The report. */
+export function museumDocument(
+  shown: readonly Shown[],
+  { about, command }: Making,
+): Document {
+  return {
+    title: "The museum of mistakes",
+    lead: [
+      "Famous mistakes of training language models, each made on purpose and beside it the same without it: what the loss said, what the text said, and which check rang.",
+      about,
+    ],
+    blocks: [{ kind: "code", text: command, language: "sh" }],
+    sections: [overview(shown), ...shown.map(exhibitSection)],
+    source: "`findings.json` has the numbers.",
+  };
+}
+
+/** The questions that the overview asks of each exhibit. */
+const questions = [
+  { tells: "loss", name: "the loss", color: "var(--val)" },
+  { tells: "text", name: "the text", color: "var(--train)" },
+] as const;
+
+function overview(shown: readonly Shown[]): Section {
+  return {
+    id: "overview",
+    title: "What the loss said, and what the text",
+    about:
+      "The loss is that of the validation split, as whoever made the mistake is told it; the text is scored by a 5-gram model of the training text. Lower is better for both.",
+    blocks: [
+      { kind: "figure", draw: (plotter) => differenceChart(plotter, shown) },
+      {
+        kind: "table",
+        caption: "Exhibits, what loss and text said of each, and what rang",
+        head: [
+          "exhibit",
+          ...questions.map(({ name }) => `${name}: right, mistake`),
+          "the mistake",
+          "what rang",
+        ],
+        rows: shown.map(({ exhibit: { name, title }, finding }) => [
+          `[${name}](#${name})`,
+          ...questions.map(({ tells }) => pairOf(finding, tells)),
+          title,
+          finding.bells.filter(rang).map(({ check }) => check).join("; "),
+        ]),
+        prose: true,
+      },
+    ],
+  };
+}
+
+/** A dot of the overview. */
+interface Difference {
+  readonly exhibit: string;
+  readonly name: string;
+  readonly color: string;
+  readonly value: number;
+}
+
+function differenceChart(plotter: Plotter, shown: readonly Shown[]): Markup {
+  const { plot } = plotter;
+  const dots = shown.flatMap(({ exhibit, finding }) =>
+    questions.flatMap(({ tells, name, color }): Difference[] => {
+      const [right, mistake] = figureOf(finding, tells)?.values ?? [];
+      if (typeof right !== "number" || typeof mistake !== "number") return [];
+      return [{ exhibit: exhibit.name, name, color, value: mistake - right }];
+    })
+  );
+  const place = { x: "value", y: "exhibit" } as const;
+  return markup`<div class="legend">${
+    questions.map(({ name, color }) => key(color, name))
+  }<span>nats, the mistake's less the right one's: to the left looks better, to the right worse</span></div>
+${
+    wideAndNarrow(({ width }) =>
+      plotter.draw({
+        width,
+        height: 60 + 22 * shown.length,
+        marginLeft: width < 500 ? 112 : 140,
+        marginRight: 20,
+        marginTop: 30,
+        ariaLabel:
+          "Dot chart of how loss and text change by each mistake, a row for each; the numbers are in the table below it",
+        x: {
+          label: null,
+          grid: true,
+          axis: "top",
+          ticks: width < 500 ? 5 : 9,
+        },
+        y: {
+          domain: shown.map(({ exhibit }) => exhibit.name),
+          label: null,
+          tickSize: 0,
+        },
+        marks: [
+          plot.ruleX([0], { stroke: "currentColor" }),
+          plot.ruleY(dots, {
+            ...{ y: "exhibit", x1: 0, x2: "value", stroke: "color" },
+            strokeWidth: 2,
+            strokeOpacity: 0.5,
+          }),
+          plot.dot(dots, {
+            ...place,
+            fill: "color",
+            r: 5,
+            title: ({ exhibit, name, value }: Difference) =>
+              `${exhibit}: ${name} ${value >= 0 ? "+" : ""}${value.toFixed(3)}`,
+          }),
+        ],
+        color: { type: "identity" },
+      })
+    )
+  }`;
+}
+
+/** Of the columns of an exhibit, in their order. */
+const columnColors = [
+  "var(--val)",
+  "var(--train)",
+  "var(--run2)",
+  "var(--run3)",
+];
+
+/** One exhibit. */
+export function exhibitSection({ exhibit, finding }: Shown): Section {
+  const { name, title, claim, see, deceives, catches, repair, source } =
+    exhibit;
+  const { setup, columns, figures, curve, text, bells } = finding;
+  const silent = bells.filter((bell) => !rang(bell)).map(({ check }) => check);
+  return {
+    id: name,
+    title,
+    about: `\`lab museum ${name}\`: ${claim}.`,
+    blocks: [
+      part("What you see", see),
+      {
+        kind: "beside",
+        blocks: [
+          ...curve === undefined ? [] : [curveFigure(columns, curve)],
+          {
+            kind: "table",
+            caption: "What was measured",
+            head: ["", ...columns],
+            rows: figures.map((figure) => [
+              figure.what,
+              ...columns.map((_, i) => numberOf(figure.values[i], figure)),
+            ]),
+          },
+        ],
+      },
+      { kind: "text", text: `${setup}.` },
+      ...text === undefined ? [] : samples(columns, text),
+      part("Why it deceives", deceives),
+      part("What catches it", catches),
+      {
+        kind: "table",
+        caption: "What rang",
+        head: ["what rang", ...columns],
+        rows: bells.filter(rang).map(({ check, verdicts }) => [
+          check,
+          ...columns.map((_, i) => told(verdicts[i])),
+        ]),
+        prose: true,
+      },
+      ...silent.length === 0
+        ? []
+        : [{ kind: "text", text: `Silent: ${silent.join("; ")}.` } as const],
+      part("The repair", repair),
+      ...source === undefined ? [] : [part("Known from", source)],
+    ],
+  };
+}
+
+function part(title: string, text: Text): Block {
+  return { kind: "text", text: `**${title}.** ${text}` };
+}
+
+function told(verdict: Verdict | undefined): Text {
+  if (verdict === undefined) return "";
+  const { status, found } = verdict;
+  return isLoud(verdict) ? `**${status}**: ${found}` : found;
+}
+
+function samples(
+  columns: readonly string[],
+  { prompt, texts }: NonNullable<Finding["text"]>,
+): Block[] {
+  return [
+    {
+      kind: "heading",
+      text: `What each writes after ${JSON.stringify(prompt)}`,
+    },
+    {
+      kind: "samples",
+      samples: texts.map((text, i): Sample => {
+        const [title, first] = [columns[i]!, texts.indexOf(text)];
+        return first < i
+          ? { title, about: `the same as ${columns[first]}` }
+          : { title, text: visible(text) };
+      }),
+    },
+  ];
+}
+
+function curveFigure(columns: readonly string[], curve: Curve): Block {
+  return {
+    kind: "figure",
+    caption: curve.what,
+    draw: (plotter) => curveChart(plotter, columns, curve),
+  };
+}
+
+function curveChart(
+  plotter: Plotter,
+  columns: readonly string[],
+  { what, steps, values }: Curve,
+): Markup {
+  const points = values.flatMap((column, of) =>
+    column.map((value, i) => ({
+      step: Math.round((i + 0.5) * steps / column.length),
+      value,
+      color: columnColors[of],
+      name: columns[of],
+    }))
+  );
+  const place = { x: "step", y: "value", z: "name" } as const;
+  const picture = plotter.draw({
+    ...{ width: 480, height: 260 },
+    marginLeft: 36,
+    marginRight: 8,
+    marginTop: 12,
+    ariaLabel: `Line chart of the ${what}, by step, a line for each column`,
+    x: { label: "step", domain: [0, steps], ticks: 5 },
+    y: { label: null, grid: true, zero: true, ticks: 5 },
+    marks: [
+      plotter.plot.line(points, {
+        ...{ ...place, stroke: "color" },
+        strokeWidth: 1.8,
+      }),
+      plotter.plot.dot(points, {
+        ...{ ...place, fill: "color", fillOpacity: 0, r: 5 },
+        title: ({ step, value, name }: typeof points[number]) =>
+          `${name}, step ${count(step)}: ${value.toFixed(3)}`,
+      }),
+    ],
+    color: { type: "identity" },
+  });
+  return markup`<div class="legend">${
+    columns.map((name, i) => key(columnColors[i]!, name))
+  }</div>${picture}`;
+}
+
+function key(color: string, name: string): Markup {
+  return markup`<span><i class="key" style="--c:${color}"></i>${name}</span>`;
+}
+
+/** What the right one and the mistake have to say to one of the page's questions. */
+function pairOf(finding: Finding, question: Figure["tells"]): string {
+  const figure = figureOf(finding, question);
+  if (figure === undefined) return "";
+  return figure.values.slice(0, 2).map((value) => numberOf(value, figure))
+    .join(", ");
+}
+
+/** The figure that answers one of the page's questions. */
+function figureOf(
+  { figures }: Finding,
+  question: Figure["tells"],
+): Figure | undefined {
+  return figures.find(({ tells }) => tells === question);
+}
+
+/** A figure's number as it is shown; nothing where there is none. */
+function numberOf(
+  value: number | null | undefined,
+  { digits = 3 }: Figure,
+): string {
+  return value === null || value === undefined
+    ? ""
+    : grouped(value.toFixed(digits));
+}
+
+/** The integer part of a number in groups of three. */
+function grouped(digits: string): string {
+  return digits.replace(/\B(?<!\.\d*)(?=(\d{3})+(?!\d))/g, ",");
+}
+
+/** A text whose many spaces and line ends are signs. */
+function visible(text: string): string {
+  return text
+    .replaceAll(/\n{3,}/g, (ends) => "\u23ce".repeat(ends.length))
+    .replaceAll(/ {3,}/g, (spaces) => "\u2423".repeat(spaces.length));
+}
