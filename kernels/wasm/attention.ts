@@ -12,6 +12,7 @@ import {
   QUERIES,
   STRETCH,
 } from "./codes.ts";
+import { maskArguments } from "./random.ts";
 import { bits, type Site, type Step } from "./step.ts";
 
 const masks: Readonly<Record<Mask, number>> = {
@@ -36,8 +37,7 @@ export function scoreArgs(
   return [
     ...[T, NH, NKV, HS, bits(scale), masks[mask], bits(maskValue)],
     slopes.length > 0 ? constants(slopes) : NOTHING,
-    ...[key, Math.floor(dropout * 2 ** 32), bits(1 / (1 - dropout))],
-    3 | (site << 8), // purposeKey(Purpose.dropout, site) of kernels/random.ts
+    ...[key, ...maskArguments({ rate: dropout, site })],
   ];
 }
 

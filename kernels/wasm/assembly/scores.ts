@@ -2,7 +2,7 @@
 // q·k of one query with keys j = 0, 1, …
 //
 // The dims are arguments in a row: T, NH, NKV, HS, scale, mask, maskValue, slopes (NOTHING:
-// none), key (NOTHING: no dropout), threshold, 1 / (1 - rate), purpose. `dims` is the record
+// none), key (NOTHING: no dropout), purpose and site, threshold, 1 / (1 - rate). `dims` is the record
 // moved on, so that they count from 0. A row is as long as `width`, a multiple of 8.
 
 import { MASK_FINITE, MASK_ZEROED, NOTHING } from "../codes";
@@ -83,9 +83,9 @@ export function drop(dims: usize, row: usize, first: i32, width: i32): void {
   const key = pointer(dims, KEY);
   const seed = load<i32>(key);
   const counter = load<i32>(key, 4);
-  const threshold = int(dims, 9);
-  const keep = float(dims, 10);
-  const purpose = int(dims, 11);
+  const purpose = int(dims, 9);
+  const threshold = int(dims, 10);
+  const keep = float(dims, 11);
   for (let j = 0, at = row; j < width; j += 4, at += 16) {
     const f = factors(seed, purpose, counter, threshold, keep, first + j);
     v128.store(at, f32x4.mul(v128.load(at), f));
