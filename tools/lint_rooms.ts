@@ -165,6 +165,14 @@ const rooms: readonly Room[] = [
     globals: onDeno,
   },
   {
+    // They import the library as a user's program does.
+    name: "examples",
+    files: /^examples\//,
+    imports: [],
+    packages: /^@lm\/core$/,
+    globals: onDeno,
+  },
+  {
     name: "tests, bench and tools",
     files: /^(tests|bench|tools)\//,
     imports: [

@@ -37,6 +37,7 @@ function assertAllowed(path: string, source: string): void {
 
 /** Every pair of rooms that are not to know each other: importer, imported. */
 const refusedImports: [string, string][] = [
+  ["examples/train.ts", "../lib/model/model.ts"],
   ["mod.ts", "./lib/cli/verbs/train.ts"],
   ["mod.ts", "./lib/lab/trial.ts"],
   ["mod.ts", "./data/datasets.ts"],
@@ -156,6 +157,7 @@ Deno.test("Rooms keep packages out of the library", () => {
     ["lib/cli/verbs/train.ts", "npm:chalk@5"],
     ["lib/cli/verbs/train.ts", "@observablehq/plot"],
     ["lib/report/page.ts", "npm:linkedom@0.18.12"],
+    ["examples/train.ts", "@std/path"],
   ] as const;
   for (const [path, name] of refused) {
     assertRefused(path, `import { a } from "${name}"; a();`, {
@@ -173,6 +175,8 @@ Deno.test("Rooms keep packages out of the library", () => {
   );
   assertAllowed("data/moby_dick.ts", `await import("npm:@stdlib/x@1.0.0");`);
   assertAllowed("tests/model_test.ts", `import { a } from "npm:a@1"; a();`);
+  const program = `import { Model } from "@lm/core"; console.log(Model);`;
+  assertAllowed("examples/train.ts", program);
 });
 
 Deno.test("Rooms keep Deno and the console to programs", () => {

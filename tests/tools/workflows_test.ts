@@ -7,6 +7,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
+import { VERSION } from "../../lib/cli/command/program.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
 
@@ -72,6 +73,38 @@ Deno.test("What is published was tested, where there was no identity token", () 
   assertMatch(published, /needs: test[^]*id-token: write[^]*download-artifact/);
   // It runs no code of the repository or of npm.
   assert(!/checkout|deno (run|task|test)|npm|npx|use_jsr/.test(published));
+});
+
+Deno.test("Versions stand in one place: Deno's in .tool-versions, lm's in deno.json", async () => {
+  const deno = /^deno (\d+\.\d+\.\d+)\n$/.exec(
+    await read(".tool-versions"),
+  )![1]!;
+  // These read it. A number of their own would be a second place.
+  const readers = [
+    [".ci", "run"],
+    [".github", "actions", "setup", "action.yml"],
+    [".github", "workflows", "ci.yml"],
+    [".github", "workflows", "publish.yml"],
+  ];
+  for (const path of readers) {
+    const text = await read(...path);
+    assert(!text.includes(deno), path.join("/"));
+    const setups = text.split("setup-deno@").length - 1;
+    const reads = text.split("deno-version-file: .tool-versions").length - 1;
+    assertEquals(reads, setups, path.join("/"));
+  }
+  assertMatch(
+    await read(".ci", "run"),
+    /^read -r _ deno_version <\.tool-versions$/m,
+  );
+  // These have to say it.
+  const said = [...(await read("README.md")).matchAll(/\bdeno@([\w.]+)/g)];
+  assert(said.length > 0);
+  for (const [words, version] of said) assertEquals(version, deno, words);
+  const { version } = JSON.parse(
+    (await read("deno.json")).replaceAll(/^ *\/\/.*$/gm, ""),
+  );
+  assertEquals(VERSION, version);
 });
 
 const stands = await Deno.stat(join(root, "tools", "std"))
