@@ -28,15 +28,6 @@ export function markup(
   return new Markup(text);
 }
 
-/** Text in which `code` stands between backticks. */
-export function coded(text: string): Markup {
-  return markup`${
-    text.split("`").map((piece, i) =>
-      i % 2 === 0 ? piece : markup`<code>${piece}</code>`
-    )
-  }`;
-}
-
 /** What is shown of something, as HTML. */
 export function textOf(value: Content): string {
   if (value === undefined || value === false) return "";

@@ -108,7 +108,7 @@ export function table(
 ${
     rows.map((cells) =>
       markup`<tr>${
-        cells.map((cell, i) => markup`<td${kinds[i]}>${unbroken(cell)}</td>`)
+        cells.map((cell, i) => markup`<td${kinds[i]}>${cell}</td>`)
       }</tr>
 `
     )
@@ -118,13 +118,6 @@ ${
 /** A cell without its tags. */
 function plain(cell: Content): string {
   return textOf(cell).replace(/<[^>]*>/g, "");
-}
-
-/** A number and its margin, which stay on one line. */
-function unbroken(cell: Content): Content {
-  return typeof cell === "string"
-    ? cell.replaceAll(" ± ", "\u00a0±\u00a0")
-    : cell;
 }
 
 /** Stands before a box that may scroll; the page's script shows it where the box does. */
