@@ -110,34 +110,33 @@ export class ProgramMemory<Own extends BoundBuffer> {
   readonly plan: Plan;
   readonly backend: BackendOf<Own>;
   readonly #stores: Stores;
-  readonly #known: readonly (Own | undefined)[];
   /** Stores that were not there before. */
   readonly #made: Own[] = [];
   readonly #frees: (() => void)[] = [];
 
-  /**
-   * Finds the stores that the plan names, and allocates nothing.
-   *
-   * @throws {TypeError} if one was destroyed or belongs to another backend
-   * @throws {RangeError} if one has another length or dtype
-   */
   constructor(plan: Plan, stores: Stores, backend: BackendOf<Own>) {
     this.plan = plan;
     this.backend = backend;
     this.#stores = stores;
-    this.#known = plan.buffers.map((spec) =>
-      spec.kind === "store" ? knownStore(spec, stores, backend) : undefined
-    );
   }
 
-  /** Makes the plan's buffers and the stores that there are not yet. */
+  /**
+   * Makes the plan's buffers and the stores that there are not yet.
+   *
+   * @throws {TypeError} if a store was destroyed or belongs to another backend
+   * @throws {RangeError} if a store has another length or dtype
+   */
   allocate(): readonly Own[] {
-    for (const [i, spec] of this.plan.buffers.entries()) {
-      const buffer = this.#known[i] ?? this.backend.allocate(spec);
+    const { plan: { buffers }, backend } = this;
+    const stores = buffers.map((spec) =>
+      spec.kind === "store" ? this.#knownStore(spec) : undefined
+    );
+    for (const [i, spec] of buffers.entries()) {
+      const buffer = stores[i] ?? backend.allocate(spec);
       this.buffers.push(buffer);
       if (spec.kind !== "store") {
-        this.own(this.backend.bytesOf(spec), () => buffer.destroy());
-      } else if (!this.#known[i]) {
+        this.own(backend.bytesOf(spec), () => buffer.destroy());
+      } else if (!stores[i]) {
         this.#stores.set(spec.name, buffer);
         this.#made.push(buffer);
       }
@@ -164,34 +163,24 @@ export class ProgramMemory<Own extends BoundBuffer> {
       store.destroy();
     }
   }
-}
 
-function knownStore<Own extends BoundBuffer>(
-  { name, dtype, length }: BufferSpec,
-  stores: Stores,
-  backend: BackendOf<Own>,
-): Own | undefined {
-  const known = stores.get(name);
-  if (known === undefined) return undefined;
-  if (!(known instanceof BoundBuffer) || known.backend !== backend) {
-    throw new TypeError(
-      `Cannot use store ${name}: it belongs to another backend`,
+  #knownStore({ name, dtype, length }: BufferSpec): Own | undefined {
+    const known = this.#stores.get(name);
+    if (known === undefined) return undefined;
+    const action = `use store ${name}`;
+    if (!(known instanceof BoundBuffer) || known.backend !== this.backend) {
+      throw new TypeError(`Cannot ${action}: it belongs to another backend`);
+    }
+    known.checkUsable(action);
+    const { spec } = known;
+    if (spec.dtype === dtype && spec.length === length) return known as Own;
+    throw new RangeError(
+      `Cannot ${action}: it holds ${spec.length} ${spec.dtype} and the plan wants ${length} ${dtype}`,
     );
   }
-  known.checkUsable(`use store ${name}`);
-  const { spec } = known;
-  if (spec.dtype === dtype && spec.length === length) return known as Own;
-  throw new RangeError(
-    `Cannot use store ${name}: it holds ${spec.length} ${spec.dtype} and the plan wants ${length} ${dtype}`,
-  );
 }
 
-/**
- * Makes a program. If `make` refuses, neither memory nor stores are left behind.
- *
- * @throws {TypeError} if a store was destroyed or belongs to another backend
- * @throws {RangeError} if a store has another length or dtype
- */
+/** Makes a program. If `make` throws, neither memory nor stores are left behind. */
 export async function bindProgram<Own extends BoundBuffer, Made>(
   plan: Plan,
   stores: Stores,

@@ -7,7 +7,6 @@
 
 import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
 import {
-  type Executor,
   type Numbers,
   OutOfMemoryError,
   type Program,
@@ -38,7 +37,7 @@ import { referenceKernels } from "../../kernels/reference/registry.ts";
  * assertEquals(Array.from(await store.read()), [0, 1.5, 2.5]);
  * ```
  */
-export function openReference(): Executor {
+export function openReference(): OpenBackend {
   return new ReferenceBackend();
 }
 
@@ -48,10 +47,10 @@ class ReferenceBackend extends OpenBackend {
   /** The engine does not say. */
   readonly room = undefined;
   protected readonly lost = undefined;
-  readonly #buffers = new Set<ReferenceBuffer>();
+  readonly buffers = new Set<ReferenceBuffer>();
 
   get allocatedBytes(): number {
-    return this.#buffers.values()
+    return this.buffers.values()
       .reduce((bytes, { memory }) => bytes + memory.byteLength, 0);
   }
 
@@ -60,13 +59,7 @@ class ReferenceBackend extends OpenBackend {
   }
 
   allocate(spec: BufferSpec): ReferenceBuffer {
-    const buffer = new ReferenceBuffer(spec, this);
-    this.#buffers.add(buffer);
-    return buffer;
-  }
-
-  forget(buffer: ReferenceBuffer): void {
-    this.#buffers.delete(buffer);
+    return new ReferenceBuffer(spec, this);
   }
 
   measure(plans: readonly Plan[], stores?: Stores): number {
@@ -83,7 +76,7 @@ class ReferenceBackend extends OpenBackend {
   }
 
   protected close(): Promise<void> {
-    this.#buffers.clear();
+    this.buffers.clear();
     return Promise.resolve();
   }
 }
@@ -100,6 +93,7 @@ class ReferenceBuffer extends BoundBuffer<ReferenceBackend> {
       const sizes = { needed: backend.bytesOf(spec), room: undefined };
       throw new OutOfMemoryError(`allocate ${spec.name}`, sizes);
     }
+    backend.buffers.add(this);
     // What a plan reads before it was computed shall be seen.
     if (spec.kind === "slot" && spec.dtype === "f32") this.memory.fill(NaN);
   }
@@ -113,7 +107,7 @@ class ReferenceBuffer extends BoundBuffer<ReferenceBackend> {
   }
 
   protected free(): void {
-    this.backend.forget(this);
+    this.backend.buffers.delete(this);
   }
 }
 

@@ -13,8 +13,14 @@ import {
 } from "@std/assert";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { PipelineCache } from "../../lib/backends/webgpu/pipelines.ts";
-import { gpuTest } from "./adapter.ts";
+import { gpuTest, skipped, suffix } from "./adapter.ts";
 import { buffer, filled, n, sums } from "../fixtures/sums.ts";
+import { registerExecutor } from "../suites/executor.ts";
+
+registerExecutor(`WebGPU${suffix}`, {
+  open: () => openWebGpu({ adapter: "any" }),
+  ignore: skipped,
+});
 
 gpuTest(
   "WebGPU says which adapter it uses and whether it is software",
@@ -79,7 +85,7 @@ gpuTest(
 );
 
 gpuTest(
-  "WebGPU shares stores between programs and refuses misfits",
+  "WebGPU shares stores between programs",
   async () => {
     await using backend = await openWebGpu({ adapter: "any" });
     const stores = new Map();
@@ -88,22 +94,6 @@ gpuTest(
     first.buffer("b").write(filled(5));
     second.run(["forward"]);
     assertEquals([...await second.buffer("z").read()], filled(10));
-
-    const longer = await backend.createStore(buffer("b", "store", n + 1));
-    const before = backend.allocatedBytes;
-    await assertRejects(
-      () => backend.compile(sums, new Map([["b", longer]])),
-      RangeError,
-      "it holds 9 f32 and the plan wants 8 f32",
-    );
-    assertEquals(backend.allocatedBytes, before, "a refused plan keeps memory");
-
-    await using other = await openWebGpu({ adapter: "any" });
-    await assertRejects(
-      () => other.compile(sums, stores),
-      TypeError,
-      "Cannot use store b: it belongs to another backend",
-    );
   },
 );
 

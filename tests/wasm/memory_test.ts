@@ -18,7 +18,7 @@ import { Model } from "../../lib/model/model.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { Trainer } from "../../lib/train/trainer.ts";
 import { randomIds } from "../../lib/checks/variants.ts";
-import { add, buffer, filled, n, sums } from "../fixtures/sums.ts";
+import { add, buffer, filled, sums } from "../fixtures/sums.ts";
 
 /** Pages of 64 KiB of the small memory. */
 const PAGES = 8;
@@ -155,37 +155,6 @@ for (const threads of [1, 2]) {
     assert(z.every((value) => value === 3));
   });
 }
-
-Deno.test("Destroyed memory of the CPU engine is out of reach", async () => {
-  await using backend = await openWasm({ threads: 1 });
-  const stores: Stores = new Map();
-  const program = await backend.compile(sums, stores);
-  const a = program.buffer("a");
-  const b = stores.get("b")!;
-  b.destroy();
-  assertThrows(
-    () => program.run(),
-    TypeError,
-    "Cannot run sums: b was destroyed",
-  );
-  await assertRejects(
-    () => backend.compile(sums, stores),
-    TypeError,
-    "Cannot use store b: b was destroyed",
-  );
-  program.destroy();
-  const other = await backend.createStore(buffer("other", "store"));
-  b.destroy();
-  const before = backend.allocatedBytes;
-  assertEquals(before, 4 * Math.max(n, 16), "other still has its memory");
-  for (const gone of [a, b]) {
-    const { name } = gone.spec;
-    const message = `${name} was destroyed`;
-    assertThrows(() => gone.write([7]), TypeError, message);
-    await assertRejects(() => gone.read(), TypeError, message);
-  }
-  assertEquals([...await other.read()], filled(0));
-});
 
 /** A training with evaluations and samples, on a model of about 0.4 MB. */
 async function train(pages: number): Promise<TrainEvent["event"][]> {

@@ -99,11 +99,6 @@ export function lowerPlan(
   let keptBytes = 0;
   let sharedBytes = 0;
   let scratchBytes = 0;
-  const keep = (bytes: number) => {
-    const at = workspace.kept + keptBytes;
-    keptBytes += align(bytes);
-    return at;
-  };
   for (const { from, to, changes } of segmentsOf(plan)) {
     const filled = new Set<CopySpec>();
     plan.dispatches.slice(from, to).forEach((dispatch, i) => {
@@ -121,7 +116,8 @@ export function lowerPlan(
         outputs: dispatch.outputs.map(place),
         inputs: dispatch.inputs.map(place),
         constants: (values) => {
-          const at = keep(4 * values.length);
+          const at = workspace.kept + keptBytes;
+          keptBytes += align(4 * values.length);
           constants.set(at, values);
           return at;
         },

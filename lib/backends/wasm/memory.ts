@@ -17,8 +17,8 @@ const MARGIN = PAGE;
 
 /** A free piece of memory: [at, at + bytes). */
 interface Gap {
-  readonly at: number;
-  readonly bytes: number;
+  at: number;
+  bytes: number;
 }
 
 /** Rounds bytes up to whole cache lines. */
@@ -83,8 +83,9 @@ export class WasmMemory {
     if (index >= 0) {
       const gap = this.#free[index]!;
       at = gap.at;
-      const rest = { at: at + wanted, bytes: gap.bytes - wanted };
-      this.#free.splice(index, 1, ...(rest.bytes > 0 ? [rest] : []));
+      gap.at += wanted;
+      gap.bytes -= wanted;
+      if (gap.bytes === 0) this.#free.splice(index, 1);
     } else {
       at = this.#end;
       this.#grow(at + wanted, wanted, what);
@@ -104,22 +105,17 @@ export class WasmMemory {
     if (bytes === undefined) return;
     this.#used.delete(at);
     this.#allocatedBytes -= bytes;
-    const merged: Gap[] = [];
-    for (
-      const gap of [...this.#free, { at, bytes }].sort((a, b) => a.at - b.at)
-    ) {
-      const last = merged.at(-1);
-      if (last !== undefined && last.at + last.bytes === gap.at) {
-        const bytes = last.bytes + gap.bytes;
-        merged[merged.length - 1] = { at: last.at, bytes };
-      } else merged.push(gap);
+    const gaps = [...this.#free, { at, bytes }].sort((a, b) => a.at - b.at);
+    this.#free = [];
+    for (const gap of gaps) {
+      const last = this.#free.at(-1);
+      if (last && last.at + last.bytes === gap.at) last.bytes += gap.bytes;
+      else this.#free.push(gap);
     }
-    const last = merged.at(-1)!;
-    if (last.at + last.bytes === this.#end) {
-      this.#end = last.at;
-      merged.pop();
-    }
-    this.#free = merged;
+    const last = this.#free.at(-1)!;
+    if (last.at + last.bytes !== this.#end) return;
+    this.#end = last.at;
+    this.#free.pop();
   }
 
   /** Lets go of all memory. Nothing is given out afterwards, and nothing is in use. */
@@ -140,15 +136,11 @@ export class WasmMemory {
     if (missing <= 0) return;
     const limit = HEAP + this.capacity;
     if (end > limit) {
-      const sizes = { needed: wanted, room: this.room };
-      if (wanted > this.room) {
-        throw new OutOfMemoryError(`allocate ${what}`, sizes);
-      }
+      const isSplit = wanted <= this.room;
       const gaps = this.#free.map(({ bytes }) => bytes);
-      throw new OutOfMemoryError(`allocate ${what} in one piece`, {
-        needed: wanted,
-        room: Math.max(limit - this.#end, ...gaps),
-      });
+      const room = isSplit ? Math.max(limit - this.#end, ...gaps) : this.room;
+      const action = `allocate ${what}${isSplit ? " in one piece" : ""}`;
+      throw new OutOfMemoryError(action, { needed: wanted, room });
     }
     try {
       this.#open.grow(Math.ceil(missing / PAGE));

@@ -61,7 +61,7 @@ export async function compileProgram(
   checkPlan(plan);
   return await bindProgram(plan, stores, backend, (memory) => {
     const sizes = sizesOf(plan);
-    const needed = bytesFor([[plan, sizes]], stores, backend);
+    const needed = measurePlans([plan], stores, backend, [sizes]);
     const { room } = backend;
     if (needed > room) throw new OutOfMemoryError(action, { needed, room });
     const buffers = memory.allocate();
@@ -99,31 +99,26 @@ function sizesOf(plan: Plan): LoweredPlan {
   return lowerPlan(plan, workspace);
 }
 
-/** Returns the bytes that compiling plans allocates, all of them together; see `Executor.measure`. */
+/**
+ * Returns the bytes that compiling plans allocates, all of them together; see `Executor.measure`.
+ *
+ * @param lowered the plans, lowered
+ */
 export function measurePlans(
   plans: readonly Plan[],
   stores: Stores | undefined,
   backend: WasmBackend,
+  lowered: readonly LoweredPlan[] = plans.map(sizesOf),
 ): number {
-  const lowered = plans.map((plan) => [plan, sizesOf(plan)] as const);
-  return bytesFor(lowered, stores, backend);
-}
-
-function bytesFor(
-  lowered: readonly (readonly [Plan, LoweredPlan])[],
-  stores: Stores | undefined,
-  backend: WasmBackend,
-): number {
-  const plans = lowered.map(([plan]) => plan);
   let bytes = bufferBytes(plans, stores, backend);
   let scratch = 0;
   const copies = new Map<string, number>();
-  for (const [plan, { steps, ...sizes }] of lowered) {
+  for (const [i, { steps, ...sizes }] of lowered.entries()) {
     bytes += sizeOf(sizes.keptBytes) + sizeOf(sizes.sharedBytes) +
       sizeOf(RECORD_BYTES * steps.length);
     scratch = Math.max(scratch, sizes.scratchBytes);
     for (const { buffer, order, bytes } of sizes.copies) {
-      const { name } = plan.buffers[buffer]!;
+      const { name } = plans[i]!.buffers[buffer]!;
       const store = stores?.get(name);
       if (store instanceof WasmBuffer && store.hasCopy(order)) continue;
       copies.set(`${name} ${order}`, sizeOf(bytes));
@@ -162,8 +157,7 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
   readonly #backend: WasmBackend;
   readonly #buffers: readonly WasmBuffer[];
   readonly #segments: readonly BoundSegment[];
-  /** How many records each dispatch has besides preparations. */
-  readonly #counts: readonly number[];
+  readonly #steps: readonly PlacedStep[];
 
   /** @param parts.records where the steps' records go */
   constructor(
@@ -178,6 +172,7 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
     super(memory);
     this.#backend = backend;
     this.#buffers = memory.buffers;
+    this.#steps = steps;
     let end = records;
     const write = (placed: readonly PlacedStep[]): RecordRange => {
       const from = end;
@@ -205,11 +200,6 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
       const records = write(groups.get(undefined) ?? []);
       return { segment, preparations, records };
     });
-    this.#counts = this.plan.dispatches.map((_, index) =>
-      steps.filter(({ dispatch, fills }) =>
-        dispatch === index && fills === undefined
-      ).length
-    );
   }
 
   /** Runs the plan once, dispatch by dispatch, and returns the time of each in the order they ran. */
@@ -221,7 +211,10 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
       let { from } = records;
       for (let index = segment.from; index < segment.to; index++) {
         const { kernel, label } = this.plan.dispatches[index]!;
-        const to = from + RECORD_BYTES * this.#counts[index]!;
+        const steps = this.#steps.filter(({ dispatch, fills }) =>
+          dispatch === index && !fills
+        );
+        const to = from + RECORD_BYTES * steps.length;
         const begun = performance.now();
         this.#compute({ ...records, from, to });
         const nanoseconds = 1e6 * (performance.now() - begun);

@@ -30,12 +30,12 @@ export class StagingPool {
 
   /** Copies `size` bytes from `offset` on, as they are after everything submitted so far. */
   async read(
+    action: string,
     source: GPUBuffer,
     offset: number,
     size: number,
   ): Promise<ArrayBuffer> {
     const { device } = this.#backend;
-    const action = `read ${source.label}`;
     const { result: { staging, mapped }, refusal } = this.#backend.watch(
       action,
       size,

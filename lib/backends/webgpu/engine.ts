@@ -31,6 +31,19 @@ export interface WebGpuOptions {
   readonly profile?: boolean | undefined;
 }
 
+/** Limits that kernels want as high as the adapter has them; a device gets the modest defaults otherwise. */
+const WANTED_LIMITS = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+  "maxComputeWorkgroupSizeY",
+  "maxComputeWorkgroupSizeZ",
+  "maxComputeWorkgroupsPerDimension",
+] as const;
+
 /**
  * Opens a WebGPU device.
  *
@@ -64,7 +77,9 @@ export async function openWebGpu(
     throw new TypeError(`Cannot profile: ${name} has no timestamp-query`);
   }
   const device = await adapter.requestDevice({
-    requiredLimits: limitsOf(adapter),
+    requiredLimits: Object.fromEntries(
+      WANTED_LIMITS.map((name) => [name, adapter.limits[name]]),
+    ),
     requiredFeatures: profile ? ["timestamp-query"] : [],
   }).catch((error: Error) => {
     // A driver that has just broken down may still name its adapter.
@@ -105,21 +120,6 @@ function describe(info: GPUAdapterInfo): string {
   return description ||
     [vendor, architecture, device].filter(Boolean).join(" ") ||
     "an unnamed adapter";
-}
-
-/** Everything that the adapter has of what kernels use; a device gets the modest defaults otherwise. */
-function limitsOf({ limits }: GPUAdapter): Record<string, number> {
-  return {
-    maxBufferSize: limits.maxBufferSize,
-    maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
-    maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
-    maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
-    maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
-    maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
-    maxComputeWorkgroupSizeY: limits.maxComputeWorkgroupSizeY,
-    maxComputeWorkgroupSizeZ: limits.maxComputeWorkgroupSizeZ,
-    maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
-  };
 }
 
 function target({ limits }: GPUDevice, tiling: Target["tiling"]): Target {
@@ -215,8 +215,7 @@ export class WebGpuBackend extends OpenBackend {
 
   override async finish(): Promise<void> {
     this.checkOpen("finish");
-    const done = this.device.queue.onSubmittedWorkDone();
-    await this.settle("finish", this.#hold(done));
+    await this.settle("finish", this.device.queue.onSubmittedWorkDone());
   }
 
   /** Copies `size` bytes of a buffer from `offset` on, as they are after everything submitted so far. */
@@ -226,22 +225,27 @@ export class WebGpuBackend extends OpenBackend {
     offset: number,
     size: number,
   ): Promise<ArrayBuffer> {
-    const reading = this.#staging.read(source, offset, size);
-    return await this.settle(action, this.#hold(reading));
+    return await this.settle(
+      action,
+      this.#staging.read(action, source, offset, size),
+    );
   }
 
   /**
-   * Awaits work on the device, and refuses results that are not to be trusted: the device is gone,
+   * Awaits work on the device, which stays open until then, and refuses results that are not to be trusted: the device is gone,
    * or WebGPU reported an error outside every error scope.
    *
    * @throws {DeviceLostError} in place of any other error if the device is gone
    */
   async settle<T>(action: string, work: Promise<T>): Promise<T> {
+    this.#pending.add(work);
     let result: T;
     try {
       result = await work;
     } catch (error) {
       return await this.#fail(action, error);
+    } finally {
+      this.#pending.delete(work);
     }
     this.checkAlive(action);
     if (this.#error) await this.#fail(action, this.#error);
@@ -331,17 +335,7 @@ export class WebGpuBackend extends OpenBackend {
     return { result, refusal };
   }
 
-  /** Keeps the device open until `work` has settled. */
-  async #hold<T>(work: Promise<T>): Promise<T> {
-    this.#pending.add(work);
-    try {
-      return await work;
-    } finally {
-      this.#pending.delete(work);
-    }
-  }
-
-  /** Lets reads in flight finish, then frees everything. */
+  /** Lets work in flight settle, then frees everything. */
   protected async close(): Promise<void> {
     await Promise.allSettled(this.#pending);
     for (const buffer of [...this.#buffers]) this.destroyBuffer(buffer);

@@ -7,7 +7,6 @@
 import { type KernelName, operandShapes } from "../../../kernels/vocabulary.ts";
 import { builders } from "../../../kernels/wgsl/registry.ts";
 import type {
-  Binding,
   Builder,
   Lowering,
   Pass,
@@ -74,21 +73,19 @@ export function lowerPlan(
       const buffer = plan.buffers.length + i;
       operands.set(name, { buffer, offset: 0, length });
     });
+    const problem = `Cannot run ${nameOf(dispatch)}:`;
     for (const pass of lowering.passes) {
       const bound = pass.bindings.map(({ operand, range }) => {
         const whole = operands.get(operand);
-        if (!whole) {
-          throw new Error(
-            `Cannot run ${nameOf(dispatch)}: it has no operand ${operand}`,
-          );
-        }
+        if (!whole) throw new Error(`${problem} it has no operand ${operand}`);
         if (!range) return whole;
         const { buffer, offset } = whole;
         return { ...range, buffer, offset: offset + range.offset };
       });
-      checkLimits(bound, pass.bindings, { plan, dispatch, target, limits });
-      checkAliasing(bound, pass.bindings, plan, dispatch);
-      passes.push({ pass, dispatch: index, operands: bound });
+      const placed = { pass, dispatch: index, operands: bound };
+      checkLimits(placed, plan, limits, target.bindingSize, problem);
+      checkAliasing(placed, plan, problem);
+      passes.push(placed);
     }
   });
   return { passes, scratch };
@@ -100,38 +97,36 @@ function lower(dispatch: Dispatch, target: Target): Lowering {
   return build(dispatch.dims, target);
 }
 
+/** @param problem how errors begin */
 function checkLimits(
-  operands: readonly Operand[],
-  bindings: readonly Binding[],
-  { plan, dispatch, target: { bindingSize }, limits }: {
-    readonly plan: Plan;
-    readonly dispatch: Dispatch;
-    readonly target: Target;
-    readonly limits: BindingLimits;
-  },
+  { pass: { bindings }, operands }: PlacedPass,
+  { buffers }: Plan,
+  limits: BindingLimits,
+  bindingSize: number,
+  problem: string,
 ): void {
-  if (operands.length > limits.maxStorageBuffersPerShaderStage) {
+  const most = limits.maxStorageBuffersPerShaderStage;
+  if (operands.length > most) {
     throw new RangeError(
-      `Cannot run ${
-        nameOf(dispatch)
-      }: it binds ${operands.length} buffers and this adapter allows ${limits.maxStorageBuffersPerShaderStage}`,
+      `${problem} it binds ${operands.length} buffers and this adapter allows ${most}`,
     );
   }
   for (const [i, { buffer, offset, length }] of operands.entries()) {
-    if (length * 4 > bindingSize) {
-      const spec = plan.buffers[buffer];
+    if (4 * length > bindingSize) {
+      const spec = buffers[buffer];
       const store = spec?.kind === "store" ? ` of ${spec.name}` : "";
       throw new RangeError(
-        `Cannot run ${nameOf(dispatch)}: its ${bindings[i]!.operand} takes ${
-          length * 4
+        `${problem} its ${bindings[i]!.operand} takes ${
+          4 * length
         } bytes${store}, more than the ${bindingSize} that this adapter binds`,
       );
     }
-    if (offset * 4 % limits.minStorageBufferOffsetAlignment !== 0) {
+    const alignment = limits.minStorageBufferOffsetAlignment;
+    if (4 * offset % alignment !== 0) {
       throw new RangeError(
-        `Cannot run ${nameOf(dispatch)}: byte offset ${
-          offset * 4
-        } is not a multiple of ${limits.minStorageBufferOffsetAlignment}`,
+        `${problem} byte offset ${
+          4 * offset
+        } is not a multiple of ${alignment}`,
       );
     }
   }
@@ -139,10 +134,9 @@ function checkLimits(
 
 /** Within a pass WebGPU wants each buffer either only read, or written where no other binding reaches. */
 function checkAliasing(
-  operands: readonly Operand[],
-  bindings: readonly Binding[],
-  plan: Plan,
-  dispatch: Dispatch,
+  { pass: { bindings }, operands }: PlacedPass,
+  { buffers }: Plan,
+  problem: string,
 ): void {
   operands.forEach((a, i) => {
     operands.slice(0, i).forEach((b, j) => {
@@ -151,11 +145,9 @@ function checkAliasing(
       const apart = a.offset + a.length <= b.offset ||
         b.offset + b.length <= a.offset;
       if (first === second && (first === "read" || apart)) return;
-      const name = plan.buffers[a.buffer]?.name ?? "scratch";
+      const name = buffers[a.buffer]?.name ?? "scratch";
       throw new Error(
-        `Cannot run ${
-          nameOf(dispatch)
-        }: it binds ${name} twice (${first}, ${second})`,
+        `${problem} it binds ${name} twice (${first}, ${second})`,
       );
     });
   });

@@ -46,7 +46,7 @@ export async function compileProgram(
   );
   backend.checkOpen(action);
   return await bindProgram(plan, stores, backend, async (memory) => {
-    const needed = bytesOf([plan], scratch, stores, backend);
+    const needed = measurePlans([plan], stores, backend, scratch);
     const { result: program, refusal } = backend.watch(action, needed, () => {
       memory.allocate();
       return new WebGpuProgram(memory, { backend, passes, pipelines, scratch });
@@ -64,27 +64,21 @@ function lower(plan: Plan, backend: WebGpuBackend): LoweredPlan {
   return lowerPlan(plan, backend.target, backend.device.limits);
 }
 
-/** Returns the bytes that compiling plans allocates, all of them together; see `Executor.measure`. */
+/**
+ * Returns the bytes that compiling plans allocates, all of them together; see `Executor.measure`.
+ *
+ * @param scratch lengths of the plans' scratch buffers, in 32-bit words
+ */
 export function measurePlans(
   plans: readonly Plan[],
   stores: Stores | undefined,
   backend: WebGpuBackend,
+  scratch: readonly number[] = plans.flatMap((plan) =>
+    lower(plan, backend).scratch
+  ),
 ): number {
-  const scratch = plans.flatMap((plan) => lower(plan, backend).scratch);
-  return bytesOf(plans, scratch, stores, backend);
-}
-
-/** @param scratch lengths of the plans' scratch buffers, in 32-bit words */
-function bytesOf(
-  plans: readonly Plan[],
-  scratch: readonly number[],
-  stores: Stores | undefined,
-  backend: WebGpuBackend,
-): number {
-  return scratch.reduce(
-    (sum, length) => sum + sizeOf(length),
-    bufferBytes(plans, stores, backend),
-  );
+  const buffers = bufferBytes(plans, stores, backend);
+  return scratch.reduce((sum, length) => sum + sizeOf(length), buffers);
 }
 
 /** One pass, ready to be encoded. */
@@ -150,11 +144,25 @@ export class WebGpuProgram extends BoundProgram<WebGpuBuffer> {
     const passes = ranges.flatMap(([from, to]) =>
       this.#passes.filter(({ dispatch }) => from <= dispatch && dispatch < to)
     );
+    const timer = this.#timer;
+    timer?.start(passes.map(({ dispatch }) => dispatch));
+    // WebGPU orders the dispatches of a pass by what they read and write: one is enough, except for a clock.
+    const groups = timer ? passes.map((bound) => [bound]) : [passes];
     const encoder = this.#device.createCommandEncoder({
       label: this.plan.name,
     });
-    if (this.#timer) encodeTimed(passes, encoder, this.#timer);
-    else encode(passes, encoder);
+    for (const [i, group] of groups.entries()) {
+      const pass = encoder.beginComputePass(
+        timer && { timestampWrites: timer.writes(i) },
+      );
+      for (const { pipeline, bindGroup, workgroups: [x, y, z] } of group) {
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, bindGroup);
+        pass.dispatchWorkgroups(x, y, z);
+      }
+      pass.end();
+    }
+    timer?.resolve(encoder);
     this.#device.queue.submit([encoder.finish()]);
   }
 
@@ -177,37 +185,4 @@ export class WebGpuProgram extends BoundProgram<WebGpuBuffer> {
     });
     return { pipeline, bindGroup, workgroups, dispatch };
   }
-}
-
-/** All passes as one of WebGPU's, which orders their dispatches by what they read and write. */
-function encode(
-  passes: readonly BoundPass[],
-  encoder: GPUCommandEncoder,
-): void {
-  const pass = encoder.beginComputePass();
-  for (const bound of passes) dispatch(bound, pass);
-  pass.end();
-}
-
-function encodeTimed(
-  passes: readonly BoundPass[],
-  encoder: GPUCommandEncoder,
-  timer: PassTimer,
-): void {
-  timer.start(passes.map(({ dispatch }) => dispatch));
-  passes.forEach((bound, i) => {
-    const pass = encoder.beginComputePass({ timestampWrites: timer.writes(i) });
-    dispatch(bound, pass);
-    pass.end();
-  });
-  timer.resolve(encoder);
-}
-
-function dispatch(
-  { pipeline, bindGroup, workgroups: [x, y, z] }: BoundPass,
-  pass: GPUComputePassEncoder,
-): void {
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(0, bindGroup);
-  pass.dispatchWorkgroups(x, y, z);
 }
