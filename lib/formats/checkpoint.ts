@@ -1,12 +1,12 @@
 /**
- * What a checkpoint says: a model's weights with the tokenizer that its ids
- * belong to and, where training may go on, the optimizer's state. The bytes are
- * safetensors, so that other tools can read them.
+ * Checkpoints: the weights of a model, its tokenizer and, if training can be
+ * resumed, the optimizer state. The file format is safetensors, so other tools
+ * can read checkpoints.
  *
  * Tensors: every parameter under its own name; the optimizer's moments as `optimizer.m.NAME` and
- * `optimizer.v.NAME`. Metadata: `format` "lm", `version`, and as JSON `config`,
- * `tokenizer`, `training`; and `digest`, a checksum of all these. Random numbers are counter-based: seed and step are
- * the generator's whole state.
+ * `optimizer.v.NAME`. Metadata: `format` "lm"; `version`; `config`, `tokenizer` and
+ * `training` as JSON; and `digest`, a checksum of the tensors and the JSON. Random
+ * numbers are counter-based, so seed and step are the whole state of the generator.
  */
 
 import {
@@ -23,36 +23,36 @@ import {
 } from "./safetensors.ts";
 import { checkVocabulary, Tokenizer } from "../text/tokenizer.ts";
 
-/** How far training has come. */
+/** Progress and configuration of a training run. */
 export interface TrainingState {
   /** Optimizer steps done. */
   readonly step: number;
-  /** How it is trained. */
+  /** Training configuration. */
   readonly config: TrainConfig;
 }
 
 /** The content of a checkpoint. */
 export interface Checkpoint {
-  /** What the model is. */
+  /** Architecture of the model. */
   readonly config: ModelConfig;
-  /** Parameters by name, and moments by name with `optimizer.m.` or `optimizer.v.` before it. */
+  /** Tensors by name: parameters, and moments with the prefix `optimizer.m.` or `optimizer.v.`. */
   readonly tensors: ReadonlyMap<string, TensorData>;
-  /** What the model's ids mean. */
+  /** Tokenizer of the model. */
   readonly tokenizer?: Tokenizer | undefined;
-  /** Absent where only the weights were saved. */
+  /** Training state; absent if only the weights were saved. */
   readonly training?: TrainingState | undefined;
 }
 
-/** A checkpoint's content is not what was written. */
+/** Error thrown if the content of a checkpoint differs from what was written. */
 export class DamagedCheckpointError extends SyntaxError {}
 
 const FORMAT = "lm";
 const VERSION = "1";
 
 /**
- * Writes a checkpoint. The same content gives the same bytes.
+ * Encodes a checkpoint. The same content gives the same bytes.
  *
- * @throws {RangeError} if the tokenizer is not for a model of this vocabulary, or a tensor's shape does not fit its data
+ * @throws {RangeError} if the tokenizer's vocabulary does not fit the model, or a tensor's shape does not fit its data
  */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   const { config, tensors, tokenizer, training } = checkpoint;
@@ -71,9 +71,9 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
 }
 
 /**
- * Reads a checkpoint and checks all it says.
+ * Decodes and validates a checkpoint.
  *
- * @throws {SyntaxError} if the bytes are not a checkpoint, with the reason
+ * @throws {SyntaxError} if the bytes are not a valid checkpoint; the message gives the reason
  *
  * @example
  * ```ts
@@ -107,7 +107,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   );
   const config = part("config", () => {
     const options = object(metadata["config"]) as unknown as ModelOptions;
-    // A layer has parameters: a number of layers beyond that of tensors is a lie that would cost memory.
+    // Every layer has parameters. A file that claims more layers than tensors is invalid, and building them would exhaust memory.
     const nLayer = Number(options.nLayer);
     if (nLayer > tensors.size) {
       throw new RangeError(
@@ -127,7 +127,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   const training = metadata["training"] === undefined
     ? undefined
     : part("training", () => trainingState(object(metadata.training)));
-  // Last, so that what can be named is. Files from before there was a digest have none.
+  // The digest comes last: the checks above give more specific errors. Older files have no digest.
   const { digest } = metadata;
   if (digest !== undefined) {
     const found = digestOf(stored, metadata);
@@ -167,7 +167,7 @@ function digestOf(
   return hash.toString(16).padStart(8, "0");
 }
 
-/** Files from when AdamW was the only optimizer call its moments `adamw.m.NAME` and `adamw.v.NAME`. */
+/** Returns the present name of a tensor. Older files, from when AdamW was the only optimizer, call moments `adamw.m.NAME` and `adamw.v.NAME`. */
 function presentName(name: string): string {
   return name.replace(/^adamw\.(?=[mv]\.)/, "optimizer.");
 }
@@ -200,7 +200,7 @@ function part<Value>(name: string, read: () => Value): Value {
   }
 }
 
-/** Characters of a reason, which can quote what the file says. */
+/** Most characters of a reason, which may quote the file. */
 const MOST_SAID = 300;
 
 function refuse(reason: string): never {

@@ -1,8 +1,8 @@
 /**
- * A checksum that shows whether bytes were damaged: XXH32, 32 bits
- * (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md). It finds
- * accidents, a flipped bit or a block of zeros, but 1 in 2^32 of them; it is no
- * protection against anyone who wants to deceive.
+ * A checksum that detects damaged bytes: XXH32, 32 bits
+ * (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md). It misses 1 in
+ * 2^32 accidental changes, such as a flipped bit or a block of zeros. It is not
+ * cryptographic and gives no protection against deliberate changes.
  */
 
 const P1 = 0x9e3779b1;
@@ -24,7 +24,7 @@ const STRIPE = 16;
 export function xxh32(bytes: Uint8Array, seed = 0): number {
   const { length } = bytes;
   const words = wordsOf(bytes);
-  let at = 0; // in words
+  let at = 0; // index in words
   let hash: number;
   if (length >= STRIPE) {
     let a = (seed + P1 + P2) | 0;
@@ -55,13 +55,13 @@ export function xxh32(bytes: Uint8Array, seed = 0): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-/** The whole 32-bit words of bytes, in the machine's order: little-endian, as `safetensors.ts` has it. */
+/** Returns the complete 32-bit words of bytes, in the machine's byte order (little-endian; see `safetensors.ts`). */
 function wordsOf(bytes: Uint8Array): Uint32Array {
   const { buffer, byteOffset } = aligned(bytes);
   return new Uint32Array(buffer, byteOffset, Math.floor(bytes.length / 4));
 }
 
-/** The bytes, or a copy of them where a word would not begin at a multiple of 4. */
+/** Returns the bytes, copied if their offset is not a multiple of 4. */
 function aligned(bytes: Uint8Array): Uint8Array {
   return bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
 }

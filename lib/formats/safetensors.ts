@@ -1,16 +1,15 @@
 /**
- * The safetensors format, read strictly and written canonically: named arrays
- * and string metadata in one run of bytes
- * (https://huggingface.co/docs/safetensors/index).
+ * A strict reader and canonical writer of the safetensors format, which stores
+ * named arrays and string metadata (https://huggingface.co/docs/safetensors/index).
  *
  *     8 bytes   N, the length of the header, unsigned little-endian
  *     N bytes   the header, a JSON object: name → {dtype, shape, data_offsets},
  *               and "__metadata__" → {string: string}; padded with spaces
  *     the rest  the arrays, row-major little-endian, without gaps
  *
- * What the names and metadata mean is the checkpoint's; files are the program's.
- * Arrays are viewed in the machine's byte order, which is little-endian wherever
- * WebGPU or WebAssembly runs.
+ * `checkpoint.ts` gives names and metadata their meaning; the program reads and
+ * writes the files. Arrays use the machine's byte order, which is little-endian
+ * wherever WebGPU or WebAssembly runs.
  */
 
 import {
@@ -21,7 +20,7 @@ import {
   unreadable,
 } from "./safetensors_header.ts";
 
-/** The typed array of each element type. */
+/** Typed array of each element type. */
 export interface DtypeArrays {
   /** 64-bit floats. */
   F64: Float64Array;
@@ -45,30 +44,30 @@ export interface DtypeArrays {
   U8: Uint8Array;
 }
 
-/** An element type, as the format names it. */
+/** Name of an element type in the format. */
 export type Dtype = keyof DtypeArrays;
 
-/** One array: its element type, its shape, and its elements row-major. */
+/** One array: element type, shape, and elements in row-major order. */
 export type TensorData = {
   [D in Dtype]: {
-    /** The element type. */
+    /** Element type. */
     readonly dtype: D;
     /** Lengths of the dimensions; [] for a scalar. */
     readonly shape: readonly number[];
-    /** The elements, as many as the product of the shape. */
+    /** Elements in row-major order; their number is the product of the shape. */
     readonly data: DtypeArrays[D];
   };
 }[Dtype];
 
-/** What a safetensors file holds. */
+/** Content of a safetensors file. */
 export interface Safetensors {
-  /** The arrays, in the order of their data. */
+  /** Arrays by name, in the order of their data. */
   readonly tensors: Map<string, TensorData>;
-  /** The file's `__metadata__`; it has no prototype, so any key is just a key. */
+  /** `__metadata__` of the file; an object without prototype, so every key is an ordinary key. */
   readonly metadata: Record<string, string>;
 }
 
-/** Headers may be this long, in bytes; the format's own limit. */
+/** Longest header in bytes, a limit of the format. */
 const MAX_HEADER = 100_000_000;
 const LENGTH_BYTES = 8;
 const METADATA = "__metadata__";
@@ -93,14 +92,14 @@ const ARRAYS: { readonly [D in Dtype]: ArrayConstructor<DtypeArrays[D]> } = {
 };
 
 /**
- * Writes arrays and metadata as a safetensors file. The same input gives the
- * same bytes: wide elements first, so that each array is aligned, otherwise the
- * map's order.
+ * Encodes arrays and metadata as a safetensors file. The same input gives the
+ * same bytes. Wider elements come first, so that each array is aligned; arrays
+ * of equal element width keep the order of the map.
  *
- * @param tensors arrays by name; a name may be anything but `__metadata__`
+ * @param tensors arrays by name; the name `__metadata__` is reserved
  * @param metadata strings by name
- * @returns the file's bytes
- * @throws {TypeError} if data is not the dtype's array or metadata is not a string
+ * @returns the bytes of the file
+ * @throws {TypeError} if data is not a typed array of its dtype, or metadata is not a string
  * @throws {RangeError} if a shape does not fit its data, a name is `__metadata__`,
  * a string holds half a surrogate pair, or the header is longer than 100 MB
  *
@@ -153,9 +152,9 @@ export function encodeSafetensors(
   return bytes;
 }
 
-/** The header's bytes, padded so that the data begins at a multiple of 8. */
+/** Returns the bytes of the header, padded so that the data begins at a multiple of 8. */
 function paddedHeader(entries: [string, unknown][]): Uint8Array {
-  // fromEntries defines properties, so that a tensor named __proto__ is one too.
+  // fromEntries defines own properties, so a tensor may be named __proto__.
   const json = new TextEncoder().encode(
     JSON.stringify(Object.fromEntries(entries)),
   );
@@ -222,16 +221,15 @@ function checkWellFormed(text: string): void {
 }
 
 /**
- * Reads a safetensors file. Strict: whatever is not exactly the format is
- * refused with the reason, and what a file claims to hold takes no memory: only
- * what it does hold, a small multiple of its own size at the very worst.
+ * Decodes a safetensors file. Any deviation from the format is an error. A file
+ * cannot claim more memory than its content needs: decoding takes at most a small
+ * multiple of the file's size.
  *
  * @param bytes the whole file
- * @returns arrays and metadata. An array is a view of `bytes` where its
- * alignment allows (it does in files that {@linkcode encodeSafetensors} wrote)
- * and a copy where not
+ * @returns arrays and metadata. An array is a view of `bytes` if it is aligned, as
+ * in files from {@linkcode encodeSafetensors}, and otherwise a copy
  * @throws {SyntaxError} `Cannot read safetensors: <reason>` if the file is
- * truncated, corrupt, of another kind, or has an element type not in {@linkcode Dtype}
+ * truncated, corrupt, not safetensors, or has an element type not in {@linkcode Dtype}
  */
 export function decodeSafetensors(bytes: Uint8Array): Safetensors {
   const headerLength = readHeaderLength(bytes);
@@ -271,7 +269,7 @@ function readHeaderLength(bytes: Uint8Array): number {
   return Number(length);
 }
 
-/** The arrays, by begin, must fill the data exactly: no overlap, no hole, nothing after. */
+/** Throws unless the arrays, sorted by offset, fill the data exactly: no overlap, no gap, no trailing bytes. */
 function checkLayout(
   ordered: readonly (readonly [string, HeaderEntry])[],
   size: number,

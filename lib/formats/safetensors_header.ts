@@ -1,38 +1,38 @@
 /**
- * The JSON header of a safetensors file, by a parser of exactly that shape:
- * name → {dtype, shape, data_offsets}, and "__metadata__" → {string: string}.
+ * A parser for the JSON header of a safetensors file, which has exactly this
+ * shape: name → {dtype, shape, data_offsets}, and "__metadata__" → {string: string}.
  *
- * `JSON.parse` would do for good files. Of bad ones it keeps the last of two
- * equal keys without a word, rounds large integers, and builds whatever the
- * bytes describe before anyone can object. Element types are checked, and
- * offsets compared with the data, by `safetensors.ts`.
+ * `JSON.parse` would suffice for valid files. In invalid files it silently keeps
+ * the last of two equal keys, rounds large integers, and builds arbitrary objects
+ * before they can be checked. `safetensors.ts` checks element types and compares
+ * offsets with the data.
  */
 
-/** What the header says of one array. */
+/** Header entry of one array. */
 export interface HeaderEntry {
-  /** The element type's name, not yet known to be one. */
+  /** Name of the element type, not yet validated. */
   readonly dtype: string;
   /** Lengths of the dimensions, at least 0; their product is a safe integer. */
   readonly shape: readonly number[];
-  /** The first byte of the array's data, counted from the end of the header. */
+  /** Offset of the first byte of the array's data, from the end of the header. */
   readonly begin: number;
-  /** The byte after its last. */
+  /** Offset of the byte after the last. */
   readonly end: number;
 }
 
-/** A header's arrays and metadata. */
+/** Arrays and metadata of a header. */
 export interface Header {
-  /** The arrays by name, in the order of the header. */
+  /** Arrays by name, in the order of the header. */
   readonly entries: ReadonlyMap<string, HeaderEntry>;
-  /** `__metadata__`, empty if there is none; without a prototype. */
+  /** `__metadata__`, an object without prototype; empty if the header has none. */
   readonly metadata: Record<string, string>;
 }
 
 /**
  * Parses a header.
  *
- * @param bytes the header alone
- * @throws {SyntaxError} `Cannot read safetensors: <reason>` if it is not one
+ * @param bytes the bytes of the header only
+ * @throws {SyntaxError} `Cannot read safetensors: <reason>` if the header is invalid
  */
 export function parseHeader(bytes: Uint8Array): Header {
   const reader = new HeaderReader(decodeUtf8(bytes));
@@ -76,7 +76,7 @@ function readEntry(reader: HeaderReader, name: string): HeaderEntry {
   return { dtype, shape, begin, end };
 }
 
-/** Refuses too large a product, also before a 0 in the shape, as the format's own reader does. */
+/** Throws if the product of a shape is too large, even before a 0 in the shape, as the reference reader of the format does. */
 function checkCountable(name: string, shape: readonly number[]): void {
   let count = 1;
   for (const length of shape) {
@@ -91,18 +91,18 @@ function checkCountable(name: string, shape: readonly number[]): void {
   }
 }
 
-/** Reads values off a JSON text from left to right; never deeper than it is asked to. */
+/** Reads values from a JSON text from left to right; nesting is only as deep as the caller asks for. */
 class HeaderReader {
   readonly #text: string;
   #at = 0;
 
   constructor(text: string) {
     this.#text = text;
-    // The format wants the brace first, without space before it.
+    // The format requires the brace as the first character, without space before it.
     if (text[0] !== "{") throw this.#unexpected('"{"');
   }
 
-  /** Reads an object; `readValue` is called at each value and must read it. */
+  /** Reads an object. Calls `readValue` at each value, and `readValue` must read the value. */
   object(readValue: (key: string) => void): void {
     const seen = new Set<string>();
     this.#expect("{");
@@ -145,7 +145,7 @@ class HeaderReader {
     return value;
   }
 
-  /** Refuses anything but space in what is left. */
+  /** Throws if anything but space is left. */
   end(): void {
     this.#space();
     if (this.#at < this.#text.length) {
@@ -173,7 +173,7 @@ class HeaderReader {
     this.#space();
     const digits = /(?:0|[1-9][0-9]{0,15})(?![0-9])/y;
     digits.lastIndex = this.#at;
-    const value = Number(digits.exec(this.#text)?.[0]); // NaN where nothing matches
+    const value = Number(digits.exec(this.#text)?.[0]); // NaN if nothing matches
     if (!Number.isSafeInteger(value)) {
       throw this.#unexpected("an integer from 0 to 2^53 - 1");
     }
@@ -205,7 +205,7 @@ class HeaderReader {
   }
 }
 
-/** The value of a JSON string with its quotes; undefined if it is not one of whole characters. */
+/** Returns the value of a quoted JSON string; undefined if it is invalid or has half a surrogate pair. */
 function parseString(json: string): string | undefined {
   try {
     const value: string = JSON.parse(json);
@@ -227,17 +227,17 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-/** A text for a message, which a hostile file could make very long. */
+/** Shortens a text for a message, since a hostile file could make it very long. */
 export function clip(text: string): string {
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
-/** A name for a message, in quotes. */
+/** Quotes a name for a message. */
 export function quote(name: string): string {
   return JSON.stringify(clip(name));
 }
 
-/** The one way in which a file is refused. */
+/** Returns the error for an invalid file. */
 export function unreadable(reason: string): SyntaxError {
   return new SyntaxError(`Cannot read safetensors: ${reason}`);
 }

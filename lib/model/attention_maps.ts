@@ -1,8 +1,8 @@
 /**
- * What each attention head looks at. The backends compute attention fused and keep no
- * probabilities; here they are computed once more, from the queries and keys of a
- * full pass and by the reference's own formulas, so that they are those of every
- * position, mask, norm and sharing of heads there is.
+ * Attention maps. The backends fuse attention and do not keep its probabilities. This
+ * file computes the probabilities again on the host, from the queries and keys of a
+ * full pass and with the formulas of the reference kernels, so they hold for every
+ * position encoding, mask, norm and head sharing.
  */
 
 import type { Numbers } from "../backends/backend.ts";
@@ -20,13 +20,13 @@ import { network } from "./network.ts";
 import { internalsOf } from "./internals.ts";
 
 /**
- * The attention probabilities of a text: for each layer and head, how much the token at
- * position i takes from the one at j. A row adds up to 1; with a causal mask what lies
- * after i is exactly 0.
+ * Returns the attention probabilities of a text: for each layer and head, the weight with
+ * which position i attends to position j. Each row i sums to 1; with a causal mask the
+ * weights of positions j > i are exactly 0.
  *
- * @param tokens ids of one text, from 1 to `blockSize` of them, T
- * @returns one array for each layer, (NH, T, T) row-major; none if the model has no attention
- * @throws {RangeError} if there are too few or too many ids, or one is not in the vocabulary
+ * @param tokens T ids of one text, T from 1 to `blockSize`
+ * @returns one array for each layer, (NH, T, T) row-major; an empty list if the model has no attention
+ * @throws {RangeError} if there are too few or too many ids, or an id is not in the vocabulary
  *
  * @example
  * ```ts
@@ -42,7 +42,7 @@ import { internalsOf } from "./internals.ts";
  * assertEquals(layers.map(({ length }) => length), [3 * T * T, 3 * T * T]);
  * const [first] = layers;
  * assertEquals(first![1], 0); // head 0: position 0 sees nothing of position 1
- * const row = first!.subarray(2 * T, 3 * T); // of position 2
+ * const row = first!.subarray(2 * T, 3 * T); // head 0, position 2
  * assertAlmostEquals(row.reduce((a, b) => a + b), 1, 1e-12);
  * ```
  */
@@ -72,10 +72,10 @@ export async function attentionMaps(
 }
 
 /**
- * A full pass over one row whose attentions can be looked into.
+ * Returns the plan of a full pass over one row whose attention inputs and outputs stay readable.
  *
- * Input: tokens (1, T). Outputs, for each attention: LABEL.qkv (1, T, QKV), what goes into it,
- * and LABEL.y (1, T, NH·HS), what comes out.
+ * Input: tokens (1, T). Outputs of each attention layer: LABEL.qkv (1, T, QKV), its input, and
+ * LABEL.y (1, T, NH·HS), its output.
  */
 export function attentionPlan(
   config: ModelConfig,
@@ -98,7 +98,7 @@ export function attentionPlan(
   return { plan, sites };
 }
 
-/** (NH, T, T), from queries and keys (1, T, QKV). */
+/** Returns attention probabilities (NH, T, T) from queries and keys (1, T, QKV). */
 function probabilities(
   qkv: Numbers,
   { dims }: AttentionSite,

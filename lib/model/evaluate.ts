@@ -1,6 +1,6 @@
 /**
- * Whole sequences through a model, without gradients: the logits after every token,
- * and the loss of a split. One token at a time is `generate.ts`.
+ * Full passes of a model over whole sequences, without gradients: the logits after
+ * every token, and the loss of a split. `generate.ts` runs one token at a time.
  */
 
 import type { Numbers } from "../backends/backend.ts";
@@ -8,22 +8,22 @@ import type { ModelConfig } from "../config/model.ts";
 import type { BatchShape, EvalBatch } from "../text/dataset.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Model } from "./model.ts";
-import { breathe } from "./parts.ts";
+import { yieldIfDue } from "./parts.ts";
 import { cutPlan, PartRunner } from "./parts.ts";
 import { flopsPerToken } from "./parameters.ts";
 import { EVAL_SLOTS, evalPlan, parameterLayout } from "./plans.ts";
 import { internalsOf } from "./internals.ts";
 
-/** How far the device may run ahead, in milliseconds. */
+/** Most work queued on the device ahead of the host, in milliseconds. */
 const AHEAD_MS = 100;
 
-/** How a split is evaluated. */
+/** Options of an evaluation. */
 export interface EvaluateOptions {
-  /** Ends the evaluation, which then rejects with the signal's reason. */
+  /** Signal that aborts the evaluation, which then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Returns the plan of an evaluation's batch, cut where it is long. */
+/** Returns the plan of one evaluation batch, split into parts if it is long. */
 export function evaluationPlan(
   model: ModelConfig,
   { B, T }: BatchShape,
@@ -32,13 +32,13 @@ export function evaluationPlan(
   return cutPlan(evalPlan(model, { B, T }), "eval", trainFlops / 3);
 }
 
-/** Runs a model's eval plans. They share the store of losses, and so take turns. */
+/** Runs the eval plans of a model, one at a time since they share the store of losses. */
 export class Evaluator {
   readonly #model: Model;
-  /** Settled when all that was asked for is done. */
+  /** Promise that settles when all requested work is done. */
   #last: Promise<void> = Promise.resolve();
 
-  /** Nothing is compiled yet. */
+  /** Creates an evaluator; plans are compiled on first use. */
   constructor(model: Model) {
     this.#model = model;
   }
@@ -46,7 +46,7 @@ export class Evaluator {
   /** See `Model.forward`. */
   forward(tokens: Int32Array, shape: BatchShape): Promise<Numbers> {
     return this.#inTurn(async () => {
-      await breathe();
+      await yieldIfDue();
       checkTokens(tokens, shape, this.#model.config);
       return await this.#use(shape, async ({ program }) => {
         program.buffer("tokens").write(tokens);
@@ -72,7 +72,7 @@ export class Evaluator {
     let total = 0;
     let count = 0;
     let filled = 0;
-    /** Batches until the next read, the time of the last read, and of a batch. */
+    /** Batches until the next read, the time of the last read, and the milliseconds per batch. */
     let most = 1;
     let collected = performance.now();
     let msPerBatch = 0;
@@ -83,7 +83,7 @@ export class Evaluator {
       filled = 0;
     };
     for (const batch of batches) {
-      await breathe();
+      await yieldIfDue();
       signal?.throwIfAborted();
       checkTokens(batch.tokens, batch, this.#model.config);
       checkTargets(batch, this.#model.config);
@@ -98,7 +98,7 @@ export class Evaluator {
       signal?.throwIfAborted();
       count += batch.count;
       filled++;
-      // A device that works by itself is not to run far ahead: what is queued cannot be called back.
+      // The device must not run far ahead of the host, since queued work cannot be cancelled.
       if (filled >= most) {
         await collect();
         msPerBatch = (performance.now() - collected) / most;
@@ -120,7 +120,7 @@ export class Evaluator {
     return result;
   }
 
-  /** Works with the program of a shape. */
+  /** Runs `work` with the program for a batch shape. */
   #use<Value>(
     { B, T }: BatchShape,
     work: (runner: PartRunner) => Promise<Value>,
@@ -136,9 +136,9 @@ export class Evaluator {
 }
 
 /**
- * Refuses ids that a model cannot run on.
+ * Throws if a model cannot run on the given ids.
  *
- * @throws {RangeError} if they are not (B, T), too many for a row, or not in the vocabulary
+ * @throws {RangeError} if their number is not B·T, T is above `blockSize`, or an id is not in the vocabulary
  */
 export function checkTokens(
   tokens: Int32Array,

@@ -1,18 +1,18 @@
 /**
- * Free-running text: prefill the prompt, then one token at a time from the
+ * Text generation: prefills the prompt, then decodes one token at a time with the
  * key/value cache.
  *
- * When a text outgrows the model's context, the window slides: the newest half of
- * `blockSize` tokens is encoded anew from position 0 and the rest is forgotten;
- * `onSlide` is told. A model whose mask is not causal has no valid cache, since
- * old positions depend on new ones: its whole window is encoded for every token.
+ * When a text outgrows the model's context, the window slides: the newest
+ * `blockSize` / 2 tokens are encoded again from position 0, older tokens are dropped,
+ * and `onSlide` is called. If the mask is not causal, old positions depend on new
+ * ones and the cache is never valid: each token encodes the whole window again.
  */
 
 import type { DeviceBuffer, Program, Stores } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Model } from "./model.ts";
-import { breathe } from "./parts.ts";
+import { yieldIfDue } from "./parts.ts";
 import { cachedPlan } from "./plans.ts";
 import { type Logits, Sampler, type SamplerOptions } from "../text/sampler.ts";
 import {
@@ -22,18 +22,18 @@ import {
 } from "../text/tokenizer.ts";
 import { internalsOf } from "./internals.ts";
 
-/** Tokens to generate for each row, if nothing else is said. */
+/** Default number of tokens to generate for each row. */
 export const MAX_NEW_TOKENS = 256;
 
-/** How text is continued. */
+/** Options of a generation. */
 export interface GenerateOptions {
-  /** Chooses tokens, or says how to; by default they are drawn from the model's own distribution. */
+  /** Sampler or its options; by default tokens are drawn from the model's own distribution. */
   readonly sampler?: Sampler | SamplerOptions | undefined;
-  /** Tokens to generate for each row; 256 if left out. */
+  /** Tokens to generate for each row; 256 by default. */
   readonly maxNewTokens?: number | undefined;
-  /** Ends the stream after the token at hand, without an error. */
+  /** Signal that ends the stream after the current token, without an error. */
   readonly signal?: AbortSignal | undefined;
-  /** Called when a row's window slides, with the number of tokens that it forgets. */
+  /** Callback for a slide of a row's window; `forgotten` is the number of dropped tokens. */
   readonly onSlide?:
     | ((slide: { row: number; forgotten: number }) => void)
     | undefined;
@@ -61,14 +61,14 @@ export async function* generateBatch(
   const histories = prompts.map((prompt) => Array.from(prompt));
   const promptLength = Math.max(...prompts.map(({ length }) => length));
   const sizes = { rows, promptLength, maxNewTokens };
-  // Not in the middle of a text, when its window slides for the first time.
+  // Checks all plans now: memory must not run out when a window slides for the first time.
   const plans = generationPlans(model.config, sizes);
   internalsOf(model).checkRoom("generate", [...plans.values()]);
   const { onSlide } = options;
   const context = new Context(model, { rows, plans, onSlide });
   try {
     for (let step = 0; step < maxNewTokens && !signal?.aborted; step++) {
-      await breathe();
+      await yieldIfDue();
       const logits = await context.advance(histories);
       if (signal?.aborted) return;
       const ids = sampler.sampleBatch(logits, { rows, step, histories });
@@ -84,22 +84,22 @@ function samplerOf({ sampler }: GenerateOptions): Sampler {
   return sampler instanceof Sampler ? sampler : new Sampler(sampler);
 }
 
-/** How {@linkcode generateText} continues text. */
+/** Options of {@linkcode generateText}. */
 export interface GenerateTextOptions extends GenerateOptions {
-  /** A string, or several, that end the text; they are not part of it. */
+  /** Strings that end the text; they are not part of the result. */
   readonly stop?: string | readonly string[] | undefined;
 }
 
-/** How {@linkcode Model.write} chooses tokens, and when it ends. */
+/** Options of {@linkcode Model.write}: how tokens are chosen and when the text ends. */
 export interface WriteOptions
   extends SamplerOptions, Omit<GenerateTextOptions, "sampler"> {}
 
 /**
- * Continues a text, piece by piece as it is generated. Text that may be the
- * beginning of a stop string is held back until that is decided.
+ * Continues a text and yields the pieces as they are generated. Text that may begin
+ * a stop string is held until the next tokens decide.
  *
- * @throws {RangeError} if the tokenizer is another model's or does not know a character of the prompt, the prompt is
- * empty, or an option is out of its range
+ * @throws {RangeError} if the tokenizer does not fit the model, the prompt is empty or has a character outside the
+ * vocabulary, or an option is out of range
  *
  * @example
  * ```ts
@@ -136,7 +136,7 @@ export function generateText(
   return pieces(tokens, stop, tokenizer.stream());
 }
 
-/** The text of ids up to a stop string. */
+/** Yields the text of ids up to a stop string. */
 async function* pieces(
   ids: AsyncIterable<number>,
   stop: readonly string[],
@@ -160,13 +160,13 @@ async function* pieces(
   if (held !== "") yield held;
 }
 
-/** Where the first stop string in `text` begins; -1 if there is none. */
+/** Returns the index of the first stop string in `text`; -1 if there is none. */
 function firstOf(stop: readonly string[], text: string): number {
   const places = stop.map((word) => text.indexOf(word)).filter((at) => at >= 0);
   return places.length === 0 ? -1 : Math.min(...places);
 }
 
-/** The length of the longest end of `text` that begins a stop string. */
+/** Returns the length of the longest suffix of `text` that is a prefix of a stop string. */
 function longestBeginning(stop: readonly string[], text: string): number {
   let longest = 0;
   for (const word of stop) {
@@ -178,7 +178,7 @@ function longestBeginning(stop: readonly string[], text: string): number {
   return longest;
 }
 
-/** A generation, as far as its plans depend on it. */
+/** Sizes of a generation, which determine its plans. */
 export interface GenerationSizes {
   readonly rows: number;
   /** Tokens of the longest prompt. */
@@ -186,7 +186,7 @@ export interface GenerationSizes {
   readonly maxNewTokens: number;
 }
 
-/** Returns the plans that a generation may run, by the padded length T of what it encodes at a time. */
+/** Returns the plans that a generation may run, keyed by T, the padded number of tokens encoded per run. */
 export function generationPlans(
   config: ModelConfig,
   { rows: B, promptLength, maxNewTokens }: GenerationSizes,
@@ -208,30 +208,30 @@ export function generationPlans(
   );
 }
 
-/** Returns one of few lengths, so that each is compiled once. */
+/** Returns a padded length. There are few such lengths, so few plans are compiled. */
 function paddedLength(length: number, blockSize: number): number {
   let T = 1;
   while (T < length) T *= T === 1 ? 16 : 4;
   return Math.min(T, blockSize);
 }
 
-/** Returns the tokens that stay when a window slides. */
+/** Returns the number of tokens kept when a window slides. */
 function halfOf(blockSize: number): number {
   return Math.max(1, Math.floor(blockSize / 2));
 }
 
-/** What the device holds of the texts at hand: one cache row each. */
+/** Device state of the generated texts: one cache row for each text. */
 class Context {
   readonly #model: Model;
   readonly #rows: number;
-  /** By padded length. */
+  /** Plans by padded length. */
   readonly #plans: ReadonlyMap<number, Plan>;
   readonly #onSlide: GenerateOptions["onSlide"];
   readonly #stores: Stores;
-  /** Those of the stores that are the model's own. */
+  /** Stores that belong to the model. */
   readonly #shared: ReadonlySet<DeviceBuffer>;
   readonly #programs = new Map<number, Program>();
-  /** For each row, where in its history the window begins, and how many tokens of it are cached. */
+  /** For each row, where the window begins in the history, and how many tokens of the window are cached. */
   readonly #window: { begin: number; cached: number }[];
 
   constructor(model: Model, { rows, plans, onSlide }: {
@@ -251,7 +251,7 @@ class Context {
     );
   }
 
-  /** Brings the cache up to the histories; gives the logits (rows, V) after each one's last token. */
+  /** Extends the cache to the given histories and returns the logits (rows, V) after the last token of each history. */
   async advance(histories: readonly number[][]): Promise<Logits> {
     const causal = isCausal(this.#model.config);
     const pending = histories.map((history, row) => {
@@ -277,8 +277,8 @@ class Context {
     const { blockSize } = this.#model.config;
     const window = this.#window[row]!;
     if (length - window.begin <= blockSize) return;
-    // A prompt fills the whole window; a text that grows leaves half of it free, so that
-    // encoding anew is paid once for many tokens.
+    // A prompt may fill the whole window. A growing text keeps half of it free, so that
+    // one encoding of the window serves many tokens.
     const kept = window.cached === 0 ? blockSize : halfOf(blockSize);
     const begin = length - kept;
     this.#onSlide?.({ row, forgotten: begin - window.begin });
@@ -304,8 +304,8 @@ class Context {
 }
 
 /**
- * Whether no position depends on later ones, so that what was cached stays true. A finite
- * mask promises nothing: scores far above its value make it transparent.
+ * Returns whether no position depends on later ones, so that cached keys and values stay valid.
+ * A finite mask gives no guarantee: it has no effect on scores far above its value.
  */
 function isCausal({ attention, mask }: ModelConfig): boolean {
   return !attention || mask === "causal";

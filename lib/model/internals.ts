@@ -1,6 +1,6 @@
 /**
- * What the library needs of a model and its users do not: parameters as they lie on the device.
- * `Model` creates it; `mod.ts` does not export it.
+ * Internal state of a model: its parameters on the device and its compiled programs. `Model`
+ * creates the internals; `mod.ts` does not export them.
  */
 
 import {
@@ -22,21 +22,21 @@ export function internalsOf(model: Model): ModelInternals {
   return known.get(model)!;
 }
 
-/** A model's buffers and the programs bound to them. */
+/** Buffers of a model and the programs bound to them. */
 export class ModelInternals {
-  /** What computes the model. */
+  /** Backend that runs the model. */
   readonly executor: Executor;
-  /** Where each parameter lies in the stores. */
+  /** Offset of each parameter in the stores. */
   readonly layout: ParameterLayout;
-  /** Programs that evaluate, by the shape of their batches. They share the store of losses, so only one runs at a time. */
+  /** Evaluation programs, by batch shape. They share the store of losses, so only one runs at a time. */
   readonly evaluations: Programs = new Programs({ count: 8, bytes: 2 ** 26 });
-  /** The program that trains, by its trainer: one trainer's at a time. */
+  /** Training program, by trainer; only one trainer's program is kept. */
   readonly trainings: Programs = new Programs({ count: 1 });
   readonly #stores: Stores = new Map();
   readonly #programs: Promise<Program>[] = [];
   #disposed = false;
 
-  /** Stores nothing yet. */
+  /** Creates internals without stores. */
   constructor(model: Model, executor: Executor, layout: ParameterLayout) {
     this.executor = executor;
     this.layout = layout;
@@ -44,7 +44,7 @@ export class ModelInternals {
   }
 
   /**
-   * Parameters (and, once trained, gradients and moments) and constants on the device, by name.
+   * Stores of the model on the device, by name: parameters, constants and, once trained, gradients and moments.
    *
    * @throws {TypeError} if the model was disposed
    */
@@ -53,7 +53,7 @@ export class ModelInternals {
     throw new TypeError("Cannot use model: it was disposed");
   }
 
-  /** Makes a store. */
+  /** Creates a store. */
   async store(name: string, length: number): Promise<DeviceBuffer> {
     const spec = { name, kind: "store", dtype: "f32", length } as const;
     const store = await this.executor.createStore(spec);
@@ -69,9 +69,9 @@ export class ModelInternals {
   }
 
   /**
-   * Compiles a plan for a caller that destroys the program. What the model keeps compiled makes room for it, if need be.
+   * Compiles a plan for a caller that destroys the program. If memory is short, idle programs of the model are freed.
    *
-   * @param stores the model's, if left out
+   * @param stores the model's stores by default
    */
   async bind(plan: Plan, stores: Stores = this.stores): Promise<Program> {
     try {
@@ -83,11 +83,11 @@ export class ModelInternals {
   }
 
   /**
-   * Refuses plans that do not fit all at once, with what the model keeps compiled freed for them, if need be.
+   * Throws if the plans do not all fit at once. If memory is short, idle programs of the model are freed.
    *
-   * @param action what they are for, e.g. `train`
-   * @throws {OutOfMemoryError} with all that they take, and all that there is for them
-   * @throws {RangeError} if the device cannot run one of them, however much memory there is
+   * @param action purpose of the plans, e.g. `train`
+   * @throws {OutOfMemoryError} with the memory that the plans need, and the memory available to them
+   * @throws {RangeError} if the device cannot run one of the plans with any amount of memory
    */
   checkRoom(action: string, plans: readonly Plan[]): void {
     const { executor, stores } = this;
@@ -99,7 +99,7 @@ export class ModelInternals {
     throw new OutOfMemoryError(action, { needed, room });
   }
 
-  /** Frees the programs that nobody uses at present; returns whether there were any. */
+  /** Frees all idle programs; returns whether there were any. */
   freeIdle(): boolean {
     return [this.evaluations, this.trainings]
       .map((programs) => programs.freeIdle()).includes(true);
@@ -108,7 +108,7 @@ export class ModelInternals {
   /** Frees programs and stores. */
   async dispose(): Promise<void> {
     this.#disposed = true;
-    // The caller of `compile` got the error of a program that did not compile.
+    // If a program did not compile, the caller of `compile` has received its error.
     const programs = await Promise.allSettled(this.#programs);
     await this.evaluations.dispose();
     await this.trainings.dispose();

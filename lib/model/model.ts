@@ -1,7 +1,7 @@
 /**
- * A model with its weights on a device: made, loaded, run, saved. The network
- * itself is described in `model.ts`, its losses are `evaluator.ts`, training is
- * `trainer.ts`, text is `generate.ts`.
+ * A model with its weights on a device: creates, loads, runs and saves it. The
+ * network is in `network.ts`, evaluation in `evaluate.ts`, text generation in
+ * `generate.ts`, training in `train/trainer.ts`.
  */
 
 import { type Backend, executorOf, type Numbers } from "../backends/backend.ts";
@@ -44,19 +44,19 @@ import type { TensorData } from "../formats/safetensors.ts";
 import { Sampler } from "../text/sampler.ts";
 import { checkVocabulary, type Tokenizer } from "../text/tokenizer.ts";
 
-/** Where a model lives and how it starts. */
+/** Device of a model. */
 export interface ModelPlacement extends DeviceOptions {
-  /** The device to open; `auto` if left out. The model closes it. */
+  /** Device to open; `auto` by default. The model closes it. */
   readonly device?: Device | undefined;
-  /** A backend that is open already, in place of `device`. The model leaves it open. */
+  /** Open backend to use in place of `device`. The model does not close it. */
   readonly backend?: Backend | undefined;
 }
 
-/** Where a new model lives, and what it starts with. */
+/** Options of {@linkcode Model.create}. */
 export interface CreateOptions extends ModelPlacement {
-  /** Chooses the initial weights; an integer in [0, 2^32), 1 if left out. */
+  /** Seed of the initial weights, an integer in [0, 2^32); 1 by default. */
   readonly seed?: number | undefined;
-  /** What the model's ids mean; see {@linkcode Model.tokenizer}. */
+  /** Tokenizer of the model; see {@linkcode Model.tokenizer}. */
   readonly tokenizer?: Tokenizer | undefined;
 }
 
@@ -79,9 +79,9 @@ export interface CreateOptions extends ModelPlacement {
  * ```
  */
 export class Model implements AsyncDisposable {
-  /** What the model is. */
+  /** Architecture of the model. */
   readonly config: ModelConfig;
-  /** What computes it. */
+  /** Backend that runs the model. */
   readonly backend: Backend;
   readonly #internals: ModelInternals;
   readonly #ownsBackend: boolean;
@@ -101,13 +101,13 @@ export class Model implements AsyncDisposable {
   }
 
   /**
-   * Makes a model with random weights.
+   * Creates a model with random weights.
    *
-   * @param options the architecture; what is left out has its default
-   * @param start where it lives, what chooses its weights, and its tokenizer
-   * @throws {RangeError} if the architecture is impossible, or the tokenizer's size is not `vocabSize`
+   * @param options the architecture; omitted fields take their defaults
+   * @param start the device, the seed of the weights, and the tokenizer
+   * @throws {RangeError} if the architecture is invalid, or the tokenizer's size is not `vocabSize`
    * @throws {NoAdapterError} if the device cannot be opened
-   * @throws {OutOfMemoryError} if it lacks the memory for the weights
+   * @throws {OutOfMemoryError} if the device lacks memory for the weights
    */
   static async create(
     options: ModelOptions,
@@ -123,11 +123,11 @@ export class Model implements AsyncDisposable {
   }
 
   /**
-   * Loads a model, with its tokenizer, from a checkpoint or from one's bytes.
+   * Loads a model and its tokenizer from a checkpoint or the bytes of a checkpoint.
    *
    * @throws {SyntaxError} if the bytes are not a checkpoint
    * @throws {RangeError} if the tensors do not fit the configuration
-   * @throws {OutOfMemoryError} if the device lacks the memory for them
+   * @throws {OutOfMemoryError} if the device lacks memory for the tensors
    */
   static async load(
     source: Uint8Array | Checkpoint,
@@ -168,10 +168,10 @@ export class Model implements AsyncDisposable {
     return model;
   }
 
-  /** Makes the stores that a model has from the beginning. */
+  /** Creates the stores that every model has: parameters and position tables. */
   async #fill(parameters: () => Float32Array | Float64Array): Promise<void> {
     const internals = this.#internals;
-    // There is room for them before they are drawn, which may take long.
+    // Allocates the store before drawing the values, which may take long.
     const store = await internals.store("params", internals.layout.length);
     store.write(parameters());
     const { blockSize, nEmbd, nHead, position } = this.config;
@@ -185,8 +185,8 @@ export class Model implements AsyncDisposable {
   }
 
   /**
-   * What the model's ids mean; undefined if nobody said. {@linkcode Model.save} stores it, {@linkcode Model.load}
-   * brings it back, and a {@linkcode Trainer} that is given one sets it.
+   * Tokenizer of the model; undefined if none was set. {@linkcode Model.save} stores the tokenizer,
+   * {@linkcode Model.load} restores it, and a {@linkcode Trainer} with a tokenizer sets it.
    */
   get tokenizer(): Tokenizer | undefined {
     return this.#tokenizer;
@@ -198,39 +198,39 @@ export class Model implements AsyncDisposable {
     this.#tokenizer = tokenizer;
   }
 
-  /** Trainable numbers. */
+  /** Number of trainable parameters. */
   get parameterCount(): number {
     return this.#internals.layout.count;
   }
 
   /**
-   * Floating point operations to train on one token, by the rule of PaLM
-   * (arXiv 2204.02311, appendix B): 6 for each number in a matrix that the token
-   * is multiplied with, and 12·C·T for each layer's attention.
+   * Floating-point operations to train on one token, by PaLM's rule (arXiv
+   * 2204.02311, appendix B): 6 for each number of a matrix that the token is
+   * multiplied with, and 12·C·T for the attention of each layer.
    */
   get flopsPerToken(): number {
     return flopsPerToken(this.config, this.#internals.layout);
   }
 
   /**
-   * Logits after every token.
+   * Returns the logits after every token.
    *
-   * @param tokens (B, T), row-major ids
-   * @param shape B and T, T at most `blockSize`
-   * @returns (B, T, V), row-major
-   * @throws {RangeError} if the ids are not (B, T) or out of range
+   * @param tokens ids, shape (B, T) row-major
+   * @param shape B and T; T is at most `blockSize`
+   * @returns logits, shape (B, T, V) row-major
+   * @throws {RangeError} if the number of ids is not B·T, or an id is out of range
    */
   forward(tokens: Int32Array, shape: BatchShape): Promise<Numbers> {
     return this.#evaluator.forward(tokens, shape);
   }
 
   /**
-   * The mean loss of batches: plain cross-entropy in nats per token, without
+   * Returns the mean loss of batches: cross-entropy in nats per token, without
    * label smoothing and dropout.
    *
-   * @param batches as {@linkcode Dataset.evalBatches} gives them, each with its own B and T. With a T below
-   * `blockSize` the result is the loss of a model that sees at most T tokens
-   * @throws {RangeError} if there is nothing to predict, a T is above `blockSize`, or a batch is not (B, T) or has ids out of range
+   * @param batches batches as from {@linkcode Dataset.evalBatches}; each may have its own B and T. With T below
+   * `blockSize` the result is the loss with a context of at most T tokens
+   * @throws {RangeError} if no batch has a target, a T is above `blockSize`, a batch is not (B, T), or an id is out of range
    */
   evaluate(
     batches: Iterable<EvalBatch>,
@@ -240,10 +240,10 @@ export class Model implements AsyncDisposable {
   }
 
   /**
-   * Continues a prompt, one id at a time; see {@linkcode GenerateOptions}.
+   * Continues a prompt and yields one id at a time; see {@linkcode GenerateOptions}.
    *
-   * @param prompt ids, at least one
-   * @throws {RangeError} if the prompt is empty or has an id that the model does not know
+   * @param prompt at least one id
+   * @throws {RangeError} if the prompt is empty or has an id outside the vocabulary
    */
   generate(
     prompt: ArrayLike<number>,
@@ -253,9 +253,9 @@ export class Model implements AsyncDisposable {
   }
 
   /**
-   * Continues several prompts of any lengths side by side; rows do not disturb each other.
+   * Continues several prompts of any lengths in one batch; rows are independent of each other.
    *
-   * @returns one id for each row at a time, shape (rows)
+   * @returns one id for each row at each step, shape (rows)
    */
   generateBatch(
     prompts: readonly ArrayLike<number>[],
@@ -265,15 +265,15 @@ export class Model implements AsyncDisposable {
   }
 
   /**
-   * Continues a text, piece by piece as it is generated; the prompt is not repeated. Breaking off the
-   * iteration, or cancelling a stream made of it, ends the generation and frees its memory.
+   * Continues a text and yields the pieces as they are generated, without the prompt. Leaving the
+   * iteration early, or cancelling a stream made from it, ends the generation and frees its memory.
    *
-   * @param prompt the text to continue, at least one character
-   * @param options how tokens are chosen, as for {@linkcode Sampler}, and when the text ends
+   * @param prompt text to continue, at least one character
+   * @param options options of the {@linkcode Sampler}, and conditions that end the text
    * @throws {TypeError} if the model has no {@linkcode Model.tokenizer}
-   * @throws {RangeError} if the prompt is empty or has a character that the tokenizer does not know, or an option is out of range
+   * @throws {RangeError} if the prompt is empty or has a character outside the vocabulary, or an option is out of range
    *
-   * @example The answer of a web server
+   * @example The response of a web server
    * ```ts
    * import { assertEquals } from "@std/assert";
    * import { Model, Tokenizer } from "@lm/core";
@@ -303,7 +303,7 @@ export class Model implements AsyncDisposable {
     return generateText(this, tokenizer, prompt, { ...options, sampler });
   }
 
-  /** The parameters as they are now, by name. */
+  /** Returns a copy of the current parameters, by name. */
   async parameters(): Promise<Map<string, TensorData>> {
     return await readParameters(
       this.#internals.stores.get("params")!,
@@ -314,7 +314,7 @@ export class Model implements AsyncDisposable {
   /**
    * Replaces all parameters.
    *
-   * @throws {RangeError} if one is missing or has another shape
+   * @throws {RangeError} if a parameter is missing or has the wrong shape
    */
   setParameters(tensors: ReadonlyMap<string, TensorData>): void {
     const values = flatParameters(this.#internals.layout, { tensors });
@@ -322,9 +322,9 @@ export class Model implements AsyncDisposable {
   }
 
   /**
-   * Returns the model as the bytes of a checkpoint: safetensors, with configuration and tokenizer in its metadata.
+   * Encodes the model as a checkpoint: safetensors, with configuration and tokenizer in the metadata.
    *
-   * @param options.tokenizer stored in place of {@linkcode Model.tokenizer}
+   * @param options.tokenizer tokenizer to store in place of {@linkcode Model.tokenizer}
    * @throws {RangeError} if the tokenizer's size is not the model's `vocabSize`
    */
   async save(
@@ -336,7 +336,7 @@ export class Model implements AsyncDisposable {
     return encodeCheckpoint({ config: this.config, tensors, tokenizer });
   }
 
-  /** Frees the model's memory, and the device if the model opened it. */
+  /** Frees the memory of the model, and closes the device if the model opened it. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#internals.dispose();
     if (this.#ownsBackend) await this.backend[Symbol.asyncDispose]();

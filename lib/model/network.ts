@@ -1,10 +1,10 @@
 /**
- * The network, from tokens to logits, in the order in which a token meets its
- * parts. This one description serves training, evaluation, prefill and decoding
- * (`plans.ts`); `Model` (`model.ts`) holds its weights.
+ * The network, from tokens to logits, in the order of the forward pass. Training,
+ * evaluation, prefill and decoding share this one description (`plans.ts`,
+ * `train/plan.ts`); `Model` (`model.ts`) holds the weights.
  *
- * Shapes: B batch, T positions, C `nEmbd`, V vocabulary, NH and NKV heads of HS
- * numbers, QKV = (NH + 2·NKV)·HS, H `nHidden`. Names are GPT-2's.
+ * Shapes: B batch, T positions, C `nEmbd`, V vocabulary, NH query heads and NKV
+ * key/value heads of HS numbers, QKV = (NH + 2·NKV)·HS, H `nHidden`. Names are GPT-2's.
  */
 
 import type { ModelConfig } from "../config/model.ts";
@@ -23,18 +23,18 @@ import type { Graph, Init, Tensor } from "../graph/tensor.ts";
 import { initialValues, ONE, ZERO } from "./init.ts";
 import { alibiSlopes } from "./positions.ts";
 
-/** The inputs of a network; which of them exist makes the difference between its plans. */
+/** Inputs of a network. Training has a `key`, generation has a `cache`, evaluation has neither. */
 export interface Pass {
   readonly graph: Graph;
-  /** (B, T), i32. */
+  /** Token ids, (B, T), i32. */
   readonly tokens: Tensor;
-  /** In training: the random generator's key, for dropout. */
+  /** Key of the random generator, for dropout in training. */
   readonly key?: Tensor;
-  /** In generation: each row continues `start` cached tokens with `count` new ones, (B) both, i32. */
+  /** Sizes for generation, each (B), i32: row b continues `start[b]` cached tokens with `count[b]` new ones. */
   readonly cache?: { readonly start: Tensor; readonly count: Tensor };
 }
 
-/** Describes a configuration's network; returns its logits (B, T, V), or with a cache (B, V) after each row's last token. */
+/** Adds a network to a graph and returns its logits (B, T, V); with a cache, the logits (B, V) after the last token of each row. */
 export function network(
   config: ModelConfig,
   { graph, tokens, key, cache }: Pass,
@@ -73,7 +73,7 @@ export function network(
     return x;
   }
 
-  /** A part of a block with its output projection, its norm and its residual connection. */
+  /** Applies a part of a block with its norm, output projection and residual connection. */
   function part(
     ln: string,
     name: string,
@@ -123,7 +123,7 @@ export function network(
       );
   }
 
-  /** The output projection of a part, dropout, and the sum with the residual stream. */
+  /** Applies the output projection of a part and dropout, and adds the residual stream. */
   function project(x: Tensor, residual?: Tensor): Tensor {
     const site = dropoutSite();
     if (!site) return linearOf("c_proj", x, nEmbd, residual); // (B, T, C)
@@ -176,7 +176,7 @@ export function network(
     });
   }
 
-  /** A parameter of the layer that is being described. */
+  /** Returns a parameter of the current layer. */
   function own(name: string, shape: number[], init: Init): Tensor {
     return graph.parameter(`${graph.path}.${name}`, shape, init);
   }
@@ -186,7 +186,7 @@ export function network(
     return site ? dropout(x, site) : x;
   }
 
-  /** One use of dropout, with random numbers of its own; none outside training. */
+  /** Returns the arguments of a new dropout, whose site gives it its own random numbers; undefined outside training. */
   function dropoutSite() {
     const { dropout: rate } = config;
     return rate > 0 && key ? { rate, site: dropouts++, key } : undefined;

@@ -1,4 +1,4 @@
-/** A model's numbers on the host: how they start, how they go to and from the flat stores, and what they cost to use. */
+/** Parameters on the host: initial values, copies to and from the flat stores, and floating-point operations per token. */
 
 import type { DeviceBuffer, Numbers } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
@@ -7,12 +7,12 @@ import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import type { TensorData } from "../formats/safetensors.ts";
 
 /**
- * Initial values of all parameters, in the layout's order; the padding is 0.
+ * Returns the initial values of all parameters, in the order of the layout; padding is 0.
  *
- * A parameter's values depend on the seed, its name and its shape alone, so
- * variants of a model start alike where they have the same parts.
+ * The values of a parameter depend only on the seed, its name and its shape, so
+ * variants of a model start with the same values in the parts they share.
  *
- * @throws {RangeError} if they are more than memory can hold
+ * @throws {RangeError} if the parameters do not fit in memory
  */
 export function initialParameters(
   layout: ParameterLayout,
@@ -41,7 +41,7 @@ export function initialParameters(
   return flat;
 }
 
-/** Room for all parameters; says how much is wanted where that is more than there can be. */
+/** Allocates an array for all parameters; the error names the size if it is too large. */
 function allocate({ length, count }: ParameterLayout): Float32Array {
   try {
     return new Float32Array(length);
@@ -54,7 +54,7 @@ function allocate({ length, count }: ParameterLayout): Float32Array {
   }
 }
 
-/** FNV-1a, 32 bits (draft-eastlake-fnv). */
+/** Returns the 32-bit FNV-1a hash of a text (draft-eastlake-fnv). */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(text)) {
@@ -63,7 +63,7 @@ function hash(text: string): number {
   return value >>> 0;
 }
 
-/** The tensors of a flat store, by name with `prefix` before it. */
+/** Reads the tensors of a flat store; their names get `prefix`. */
 export async function readParameters(
   store: DeviceBuffer,
   layout: ParameterLayout,
@@ -88,9 +88,9 @@ function tensorOf(
 }
 
 /**
- * Tensors as one flat array, in the layout's order; the padding is 0.
+ * Returns tensors as one flat array, in the order of the layout; padding is 0.
  *
- * @throws {RangeError} if one is missing, or has another shape or not floating point numbers
+ * @throws {RangeError} if a tensor is missing, has the wrong shape, or is not floating point
  */
 export function flatParameters(
   layout: ParameterLayout,
@@ -119,8 +119,8 @@ export function flatParameters(
 }
 
 /**
- * Refuses tensors that cannot be all that a layout asks for, before memory is taken
- * for what a configuration only claims.
+ * Throws if tensors cannot cover a layout, before memory is allocated for parameters
+ * that a configuration claims and the file does not have.
  *
  * @throws {RangeError} with both counts
  */
@@ -137,7 +137,7 @@ export function checkCount(
   }
 }
 
-/** See `Model.flopsPerToken`. */
+/** Computes `Model.flopsPerToken`. */
 export function flopsPerToken(
   config: ModelConfig,
   layout: ParameterLayout,

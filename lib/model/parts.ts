@@ -1,21 +1,21 @@
 /**
- * Long runs of a program, cut into parts: between two parts signals and timers are
- * looked at, so that a step that takes a minute can be left in a fraction of a second.
+ * Long runs of a program, split into parts. Signals and timers run between two parts,
+ * so a step that takes a minute can be aborted within a fraction of a second.
  */
 
 import type { Backend, Program } from "../backends/backend.ts";
 import type { Plan } from "../graph/plan.ts";
 
-/** Floating point operations from which on a part of its own is worth the call: some 20 ms of a processor. */
+/** Floating-point operations of a part: about 20 ms on a CPU, which outweighs the overhead of the call. */
 const PART_FLOPS = 2 ** 31;
 
-/** Milliseconds of a run from which on a device that works by itself is waited for after each part. */
+/** Duration of a run, in milliseconds, from which the host waits for a queueing device after each part. */
 const SLOW_MS = 1000;
 
 /**
- * The plan, with a phase `NAME/I` for each part of its phase NAME; the plan itself if the phase is short.
+ * Splits a phase NAME of a plan into phases `NAME/I`; returns the plan unchanged if the phase is short.
  *
- * @param flops floating point operations of a run of the phase
+ * @param flops floating-point operations of one run of the phase
  */
 export function cutPlan(plan: Plan, phase: string, flops: number): Plan {
   const [from, to] = plan.phases[phase]!;
@@ -32,15 +32,15 @@ export function cutPlan(plan: Plan, phase: string, flops: number): Plan {
   return { ...plan, phases: { ...plan.phases, ...Object.fromEntries(parts) } };
 }
 
-/** Runs a program whose plan may be cut. */
+/** Runs a program whose plan may be split into parts. */
 export class PartRunner {
-  /** What is run. */
+  /** Program to run. */
   readonly program: Program;
   readonly #backend: Backend;
   readonly #phase: string;
   readonly #parts: readonly string[];
 
-  /** @param phase the phase that may be cut */
+  /** @param phase the phase that may be split */
   constructor(program: Program, backend: Backend, phase: string) {
     this.program = program;
     this.#backend = backend;
@@ -51,11 +51,11 @@ export class PartRunner {
   }
 
   /**
-   * Runs the phase, and then at one go those that follow it.
+   * Runs the phase, then the phases `after` it in one call.
    *
-   * @param options.isOver asked between two parts
-   * @param options.lastMs how long the last run took, in milliseconds, if that is known
-   * @returns whether all was run; if not, some parts of the phase were, and nothing of what follows
+   * @param options.isOver called after each part; true ends the run
+   * @param options.lastMs duration of the last run in milliseconds, 0 if unknown
+   * @returns whether everything ran; if false, some parts of the phase ran and the phases `after` it did not
    */
   async run({ isOver, after = [], lastMs = 0 }: {
     readonly isOver: () => boolean;
@@ -70,7 +70,7 @@ export class PartRunner {
     for (const part of this.#parts) {
       this.program.run([part]);
       if (isQueue) await this.#backend.finish();
-      await breathe();
+      await yieldIfDue();
       if (isOver()) return false;
     }
     if (after.length > 0) this.program.run(after);
@@ -78,21 +78,21 @@ export class PartRunner {
   }
 }
 
-/** Lets timers, signals and device callbacks run. */
-export function breath(): Promise<void> {
+/** Yields to the event loop, so that timers, signals and device callbacks run. */
+export function yieldToEvents(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-/** How long timers and signals may wait, in milliseconds. */
-const BREATH_MS = 100;
-let breathed = performance.now();
+/** Longest time between two yields to the event loop, in milliseconds. */
+const YIELD_MS = 100;
+let lastYield = performance.now();
 
 /**
- * Lets timers, signals and device callbacks run, if they have not for a while. For every loop that may take
- * long: on the CPU its promises are settled at once, and nothing else would get in.
+ * Yields to the event loop if the last yield was more than 100 ms ago. Every long loop needs it: on the CPU
+ * all promises of the loop settle at once, so timers, signals and callbacks would never run.
  */
-export async function breathe(): Promise<void> {
-  if (performance.now() - breathed < BREATH_MS) return;
-  await breath();
-  breathed = performance.now();
+export async function yieldIfDue(): Promise<void> {
+  if (performance.now() - lastYield < YIELD_MS) return;
+  await yieldToEvents();
+  lastYield = performance.now();
 }

@@ -1,6 +1,6 @@
 /**
- * The plans of a model: evaluate, and continue a cache (prefill with many tokens,
- * decode with one), from the one description in `network.ts`. Training's is `train/plan.ts`.
+ * Plans of a model, from the network in `network.ts`: evaluation, and generation with
+ * a cache (prefill with many tokens, decode with one). The training plan is `train/plan.ts`.
  */
 
 import type { ModelConfig } from "../config/model.ts";
@@ -13,10 +13,10 @@ import type { Plan } from "../graph/plan.ts";
 import { Graph } from "../graph/tensor.ts";
 import { network } from "./network.ts";
 
-/** Batches whose losses an evaluation leaves on the device before the host reads them. */
+/** Most batches whose losses stay on the device before the host reads them. */
 export const EVAL_SLOTS = 16;
 
-/** Where a configuration's parameters lie. */
+/** Returns the parameter layout of a configuration. */
 export function parameterLayout(config: ModelConfig): ParameterLayout {
   const graph = new Graph();
   network(config, { graph, tokens: graph.input("tokens", [1, 1], "i32") });
@@ -24,9 +24,9 @@ export function parameterLayout(config: ModelConfig): ParameterLayout {
 }
 
 /**
- * Loss without gradient, plain cross-entropy in nats.
+ * Returns the plan of an evaluation: cross-entropy in nats, without gradient.
  *
- * Inputs: tokens, targets (B, T), targets -1 where there is none; key (4), its fourth number
+ * Inputs: tokens (B, T); targets (B, T), -1 for no target; key (4), whose fourth number is
  * the slot of the store `losses` that receives the sum of the batch's losses.
  * Output: logits (B, T, V).
  */
@@ -50,7 +50,7 @@ export function evalPlan(config: ModelConfig, { B, T }: BatchShape): Plan {
 }
 
 /**
- * Each row continues its `start` cached tokens with `count` ≤ T new ones.
+ * Returns the plan that continues row b of a cache, with `start[b]` cached tokens, by `count[b]` ≤ T new ones.
  *
  * Inputs: tokens (B, T), start (B), count (B). Output: logits (B, V) after each row's last token.
  */

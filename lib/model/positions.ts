@@ -1,10 +1,10 @@
-/** The constants behind positions: sine tables, rotation tables, ALiBi's slopes. */
+/** Constants of position encodings: sine tables, rotation tables, ALiBi's slopes. */
 
 /**
- * The sinusoidal table (arXiv 1706.03762, section 3.5):
+ * Returns the sinusoidal position table (arXiv 1706.03762, section 3.5):
  * [t, 2i] = sin(t / 10000^(2i/C)), [t, 2i+1] = cos of the same.
  *
- * @returns (L, C), C even
+ * @returns table, shape (L, C); C is even
  */
 export function sinusoidalTable(L: number, C: number): Float64Array {
   const table = new Float64Array(L * C);
@@ -19,10 +19,10 @@ export function sinusoidalTable(L: number, C: number): Float64Array {
 }
 
 /**
- * Rotary angles as cosine and sine (arXiv 2104.09864, section 3.2.2): pair i of
- * position t turns by t · 10000^(-2i/HS).
+ * Returns the cosines and sines of rotary angles (arXiv 2104.09864, section 3.2.2):
+ * pair i at position t is rotated by t · 10000^(-2i/HS).
  *
- * @returns (L, HS/2, 2), HS even
+ * @returns table, shape (L, HS/2, 2); HS is even
  */
 export function ropeTable(L: number, HS: number): Float64Array {
   const table = new Float64Array(L * HS);
@@ -37,9 +37,9 @@ export function ropeTable(L: number, HS: number): Float64Array {
 }
 
 /**
- * ALiBi's slopes (arXiv 2108.12409, section 3): head h of n, counted from 1, has
- * 2^(-8h/n). For n that is no power of two: those of the next lower power p, then
- * every other one of 2p.
+ * Returns ALiBi's slopes (arXiv 2108.12409, section 3): head h of n, counted from 1,
+ * has slope 2^(-8h/n). If n is not a power of two, the slopes are those for the next
+ * lower power p, followed by every other slope for 2p.
  */
 export function alibiSlopes(n: number): number[] {
   const geometric = (heads: number) =>

@@ -1,39 +1,39 @@
-/** The programs that a model keeps compiled: those of its latest shapes, so that new shapes do not fill the device. */
+/** Cache of a model's compiled programs. It keeps those used last, so that new shapes do not fill the device. */
 
 import type { Program } from "../backends/backend.ts";
 
-/** How many programs are kept while nobody uses them. The one used last is always kept. */
+/** Limits on idle programs. The program used last is always kept. */
 export interface ProgramLimits {
-  /** At most this many, at least 1. */
+  /** Most programs, at least 1. */
   readonly count: number;
-  /** At most this many bytes of their own, all together; no limit if left out. */
+  /** Most bytes that the programs occupy together; no limit by default. */
   readonly bytes?: number | undefined;
 }
 
-/** A program, and how many work with it. */
+/** A cached program and the number of its users. */
 interface Kept {
   readonly compiling: Promise<Program>;
-  /** Absent until it is compiled. */
+  /** Compiled program; absent until compilation ends. */
   program?: Program;
   users: number;
 }
 
-/** Compiles programs when they are first used, and frees those that were not used for longest. */
+/** Compiles programs on first use, and frees the least recently used ones. */
 export class Programs {
   readonly #limits: ProgramLimits;
-  /** By key, in the order of their last use. */
+  /** Programs by key, in the order of their last use. */
   readonly #kept = new Map<unknown, Kept>();
 
-  /** Nothing is compiled yet. */
+  /** Creates an empty cache. */
   constructor(limits: ProgramLimits) {
     this.#limits = limits;
   }
 
   /**
-   * Runs `work` with a program, which is not freed before `work` has settled.
+   * Runs `work` with a program, which is not freed before `work` settles.
    *
-   * @param key says which program: the same key, the same program for as long as it is kept
-   * @param compile makes it; called again after it was freed or could not be made
+   * @param key key of the program in the cache
+   * @param compile compiles the program if it is not in the cache
    */
   async use<Value>(
     key: unknown,
@@ -55,22 +55,22 @@ export class Programs {
     }
   }
 
-  /** Frees all programs that nobody uses; returns whether there were any. */
+  /** Frees all idle programs; returns whether there were any. */
   freeIdle(): boolean {
     return this.#free({ count: 0 });
   }
 
-  /** Frees all programs, those included that are compiling at present. */
+  /** Frees all programs, including those that are still compiling. */
   async dispose(): Promise<void> {
     const all = [...this.#kept.values()].map(({ compiling }) => compiling);
     this.#kept.clear();
-    // The caller of `use` got the error of a program that did not compile.
+    // If a program did not compile, the caller of `use` has received its error.
     for (const result of await Promise.allSettled(all)) {
       if (result.status === "fulfilled") result.value.destroy();
     }
   }
 
-  /** Makes room for a program, and begins to compile it. */
+  /** Frees a place for a program, and starts to compile it. */
   #begin(compile: () => Promise<Program>): Kept {
     this.#free({ ...this.#limits, count: this.#limits.count - 1 });
     return { compiling: compile(), users: 0 };

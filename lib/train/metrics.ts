@@ -6,7 +6,7 @@
 import type { Program } from "../backends/backend.ts";
 import type { TrainConfig } from "../config/train.ts";
 import type { StepEvent } from "./events.ts";
-import { breathe } from "../model/parts.ts";
+import { yieldIfDue } from "../model/parts.ts";
 import { learningRateAt, METRIC_SLOTS, METRIC_WIDTH } from "./optimizer.ts";
 
 /**
@@ -90,7 +90,7 @@ export class MetricsReader {
       this.#reading ??= this.#fetch();
       await this.#reading;
     }
-    await breathe();
+    await yieldIfDue();
     return this.#take();
   }
 

@@ -6,7 +6,7 @@ import type { TrainConfig } from "../config/train.ts";
 import type { BatchShape, Dataset } from "../text/dataset.ts";
 import type { Inputs } from "./diagnosis.ts";
 import type { Model } from "../model/model.ts";
-import { breath } from "../model/parts.ts";
+import { yieldToEvents } from "../model/parts.ts";
 import type { Plan } from "../graph/plan.ts";
 import { METRIC_SLOTS, momentsOf, scheduleAt } from "./optimizer.ts";
 import { cutPlan, PartRunner } from "../model/parts.ts";
@@ -114,7 +114,7 @@ export class TrainStep {
         const last = --left === 0;
         const after = last ? ["update"] : [];
         const isWhole = await runner.run({ isOver, after, lastMs });
-        if (!last) await breath();
+        if (!last) await yieldToEvents();
         if (isWhole && (last || !isOver())) continue;
         const { stores, layout } = internalsOf(this.#model);
         stores.get("grads")!.write(new Float32Array(layout.length));

@@ -10,7 +10,7 @@ import { crossEntropy } from "../../graph/ops/loss.ts";
 import type { Plan } from "../../graph/plan.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
 import type { Model } from "../../model/model.ts";
-import { breathe } from "../../model/parts.ts";
+import { yieldIfDue } from "../../model/parts.ts";
 import { network } from "../../model/network.ts";
 import type { BatchShape } from "../../text/dataset.ts";
 import type { Windows } from "./windows.ts";
@@ -120,7 +120,7 @@ export async function* innerValues(
   );
   try {
     for (let first = 0; first < all; first += B) {
-      await breathe();
+      await yieldIfDue();
       signal?.throwIfAborted();
       const count = Math.min(B, all - first);
       for (const input of ["tokens", "targets"] as const) {
