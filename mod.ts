@@ -55,6 +55,7 @@ export {
   type ModelOptions,
   type Position,
 } from "./lib/config/model.ts";
+export { isRefusal, type Refusal } from "./lib/refusal.ts";
 export {
   type TrainConfig,
   trainConfig,

@@ -29,7 +29,13 @@ const kernels = [
   "kernels/wgsl",
   "kernels/wasm",
 ];
-const data = ["lib/config", "lib/text", "lib/formats", "kernels/random.ts"];
+const data = [
+  "lib/refusal.ts",
+  "lib/config",
+  "lib/text",
+  "lib/formats",
+  "kernels/random.ts",
+];
 const engine = ["lib/graph", "lib/backends"];
 const library = [...data, ...engine, "lib/model", "lib/train"];
 const studies = ["lib/checks", "lib/lab"];
@@ -98,13 +104,13 @@ const rooms: readonly Room[] = [
   {
     name: "lib/formats",
     files: /^lib\/formats\//,
-    imports: ["lib/config", "lib/text"],
+    imports: ["lib/refusal.ts", "lib/config", "lib/text"],
     globals: [],
   },
   {
     name: "lib/text",
     files: /^lib\/text\//,
-    imports: ["kernels/random.ts"],
+    imports: ["lib/refusal.ts", "kernels/random.ts"],
     globals: [],
   },
   {
@@ -123,6 +129,12 @@ const rooms: readonly Room[] = [
     // What a model and a training are, as plain data.
     name: "lib/config",
     files: /^lib\/config\//,
+    imports: ["lib/refusal.ts"],
+    globals: [],
+  },
+  {
+    name: "lib/refusal.ts",
+    files: /^lib\/refusal\.ts$/,
     imports: [],
     globals: [],
   },

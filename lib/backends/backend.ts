@@ -171,16 +171,20 @@ function gigabytes(bytes: number, round: (value: number) => number): string {
 export class NoAdapterError extends Error {
   /** The name of the class. */
   override readonly name = "NoAdapterError";
-  /** What may help. */
+  /** What may help, as a sentence. */
   readonly hint: string;
+  /** Returns the hint with devices called as the program calls them. */
+  readonly hintFor: (device: (name: string) => string) => string;
 
   /**
    * Makes the error.
    *
-   * @param hint what may help, as a sentence
+   * @param hintFor what may help, given what a device is called: a sentence, which may begin with that
    */
-  constructor(message: string, hint: string) {
+  constructor(message: string, hintFor: NoAdapterError["hintFor"]) {
     super(message);
-    this.hint = hint;
+    const hint = hintFor((name) => `the device "${name}"`);
+    this.hint = hint.replace(/^t/, "T");
+    this.hintFor = hintFor;
   }
 }

@@ -2,6 +2,7 @@
 
 import { DeviceLostError } from "../backends/backend.ts";
 import { TooLargeError } from "../text/too_large.ts";
+import { isFailure, withoutHint } from "../refusal.ts";
 
 /**
  * How a check ended. A warning is about what may have reasons of its own, such as a busy machine.
@@ -34,15 +35,10 @@ export interface CheckGroup {
 /** What a check gives beside its name. */
 export type Finding = Omit<Verdict, "check">;
 
-/** Words that the engine begins with, where the program has made a mistake. */
-const engineWords =
-  /^Cannot (read|set) propert|^Cannot (access|assign|convert|destructure|mix|redefine) /;
-
 /** Whether an error comes from the engine, as a full `Map` or a call of undefined, and not from what is checked. */
 function isBreakdown(error: Error): boolean {
   return (error instanceof TypeError || error instanceof ReferenceError ||
-    error instanceof RangeError) &&
-    (!error.message.startsWith("Cannot ") || engineWords.test(error.message));
+    error instanceof RangeError) && !isFailure(error);
 }
 
 /**
@@ -75,6 +71,6 @@ export async function verdict(
         hint: "this says nothing about what was checked; please report it",
       };
     }
-    return { check, status: "failed", found: error.message, ...hint };
+    return { check, status: "failed", found: withoutHint(error), ...hint };
   }
 }

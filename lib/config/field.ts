@@ -1,5 +1,7 @@
 /** Configuration fields: the type, limits, default and one-line help that validation and command-line flags derive from. */
 
+import { refusal } from "../refusal.ts";
+
 /** One field of a configuration. */
 export interface Field<Value = unknown> {
   /** Kind of value. */
@@ -104,8 +106,8 @@ export function complete<Config>(
   fields: ReadonlyMap<keyof Config & string, Field>,
   options: { readonly [Name in keyof Config]?: Config[Name] | undefined },
 ): Config {
-  const refuse = (reason: string) =>
-    new RangeError(`Cannot create ${what}: ${reason}`);
+  const refuse = (reason: string, fields: readonly string[] = []) =>
+    refusal(RangeError, `create ${what}`, reason, { fields });
   const config: Record<string, unknown> = {};
   for (const [name, { usual }] of fields) config[name] = usual;
   for (const [name, value] of Object.entries(options)) {
@@ -117,7 +119,7 @@ export function complete<Config>(
   }
   for (const [name, field] of fields) {
     const reason = objection(name, field, config[name]);
-    if (reason !== undefined) throw refuse(reason);
+    if (reason !== undefined) throw refuse(reason, [name]);
   }
   return config as Config;
 }

@@ -12,6 +12,7 @@ import {
   size,
   toggle,
 } from "./field.ts";
+import { refusal } from "../refusal.ts";
 
 /** Position encoding of a model. */
 export type Position =
@@ -196,27 +197,36 @@ const MAX_TABLE = 2 ** 24;
 
 /** Checks the rules that involve several fields. */
 function checkModel(config: ModelConfig): void {
-  const check = (condition: boolean, reason: string) => {
-    if (!condition) throw new RangeError(`Cannot create Model: ${reason}`);
+  const check = (
+    condition: boolean,
+    reason: string,
+    ...fields: (keyof ModelConfig)[]
+  ) => {
+    if (condition) return;
+    throw refusal(RangeError, "create Model", reason, { fields });
   };
   const { nEmbd, nHead, nKvHead } = config;
   check(
     nEmbd % nHead === 0,
     `nEmbd (${nEmbd}) is not a multiple of nHead (${nHead})`,
+    ...["nEmbd", "nHead"] as const,
   );
   check(
     nHead % nKvHead === 0,
     `nHead (${nHead}) is not a multiple of nKvHead (${nKvHead})`,
+    ...["nHead", "nKvHead"] as const,
   );
   check(
     !config.position.startsWith("rope") || (nEmbd / nHead) % 2 === 0,
     `position "${config.position}" needs an even head size, and nEmbd / nHead is ${
       nEmbd / nHead
     }`,
+    ...["position", "nEmbd", "nHead"] as const,
   );
   check(
     config.position !== "sinusoidal" || nEmbd % 2 === 0,
     `position "sinusoidal" needs an even nEmbd, and it is ${nEmbd}`,
+    ...["position", "nEmbd"] as const,
   );
   const width = tableWidth(config);
   check(
@@ -224,10 +234,12 @@ function checkModel(config: ModelConfig): void {
     `position "${config.position}" with blockSize (${config.blockSize}) would take ${
       config.blockSize * width
     } angles, the limit is ${MAX_TABLE}`,
+    ...["position", "blockSize"] as const,
   );
   check(
     config.attention || config.mlp !== "none",
     `attention is off and mlp is "none", so its blocks are empty`,
+    ...["attention", "mlp"] as const,
   );
 }
 

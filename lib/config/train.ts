@@ -13,6 +13,7 @@ import {
   rate,
   share,
 } from "./field.ts";
+import { refusal } from "../refusal.ts";
 
 /** Training configuration. {@linkcode trainConfig} without arguments returns the defaults. */
 export interface TrainConfig {
@@ -156,8 +157,11 @@ export const trainFields: ReadonlyMap<keyof TrainConfig, Field> = fieldsOf<
 export function trainConfig(options: TrainOptions = {}): TrainConfig {
   const config = complete("Trainer", trainFields, options);
   if (config.optimizer === "muon" && config.learningRate === 0) {
-    throw new RangeError(
-      `Cannot create Trainer: optimizer "muon" follows learningRate, and it is 0`,
+    throw refusal(
+      RangeError,
+      "create Trainer",
+      'optimizer "muon" follows learningRate, and it is 0',
+      { fields: ["optimizer", "learningRate"] },
     );
   }
   return config;

@@ -22,6 +22,7 @@ import {
   type TensorData,
 } from "./safetensors.ts";
 import { checkVocabulary, Tokenizer } from "../text/tokenizer.ts";
+import { refusal } from "../refusal.ts";
 
 /** Progress and configuration of a training run. */
 export interface TrainingState {
@@ -132,8 +133,10 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   if (digest !== undefined) {
     const found = digestOf(stored, metadata);
     if (found !== digest) {
-      throw new DamagedCheckpointError(
-        `Cannot read checkpoint: it is damaged: the digest of its content is ${found}, and it was written with ${digest}`,
+      throw refusal(
+        DamagedCheckpointError,
+        "read checkpoint",
+        `it is damaged: the digest of its content is ${found}, and it was written with ${digest}`,
       );
     }
   }
@@ -207,5 +210,5 @@ function refuse(reason: string): never {
   const said = reason.length > MOST_SAID
     ? `${reason.slice(0, MOST_SAID)}...`
     : reason;
-  throw new SyntaxError(`Cannot read checkpoint: ${said}`);
+  throw refusal(SyntaxError, "read checkpoint", said);
 }

@@ -8,6 +8,8 @@
  * offsets with the data.
  */
 
+import { refusal } from "../refusal.ts";
+
 /** Header entry of one array. */
 export interface HeaderEntry {
   /** Name of the element type, not yet validated. */
@@ -239,5 +241,5 @@ export function quote(name: string): string {
 
 /** Returns the error for an invalid file. */
 export function unreadable(reason: string): SyntaxError {
-  return new SyntaxError(`Cannot read safetensors: ${reason}`);
+  return refusal(SyntaxError, "read safetensors", reason);
 }

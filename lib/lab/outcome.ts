@@ -2,6 +2,7 @@
 
 import { type Plan, seesFuture, type Setting, trialsOf } from "./plan.ts";
 import type { OwnText } from "./works.ts";
+import { refusal } from "../refusal.ts";
 
 /** What came of a trial. Losses are plain cross-entropy in nats per token. */
 export interface Outcome {
@@ -80,8 +81,10 @@ function checkSetting({ id, setting }: Outcome, planned: Setting): void {
   for (const field of new Set([...ran.keys(), ...now.keys()])) {
     const [before, after] = [ran, now].map((of) => of.get(field) ?? "none");
     if (before === after) continue;
-    throw new RangeError(
-      `Cannot use this outcome: ${id} ran with ${field} ${before}, and the plan has ${after}`,
+    throw refusal(
+      RangeError,
+      "use this outcome",
+      `${id} ran with ${field} ${before}, and the plan has ${after}`,
     );
   }
 }

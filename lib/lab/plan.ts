@@ -9,6 +9,7 @@
 import { type ModelConfig, modelConfig } from "../config/model.ts";
 import { type TrainConfig, trainConfig } from "../config/train.ts";
 import type { TokenizerKind } from "../text/tokenizer.ts";
+import { reasonGiven, refusal } from "../refusal.ts";
 
 /** Fields that differ from what they are without. */
 export interface Changes {
@@ -92,7 +93,7 @@ const cellName = /^[A-Za-z0-9][A-Za-z0-9.+=_-]{0,79}$/;
  */
 export function checkPlan(value: unknown): Plan {
   const that = (condition: boolean, reason: string) => {
-    if (!condition) throw new RangeError(`Cannot use this plan: ${reason}`);
+    if (!condition) throw refusal(RangeError, "use this plan", reason);
   };
   const isRecord = (item: unknown): item is Record<string, unknown> =>
     typeof item === "object" && item !== null && !Array.isArray(item);
@@ -179,11 +180,8 @@ function checkTrial({ id, setting }: Trial): void {
       );
     }
   } catch (error) {
-    throw new RangeError(
-      `Cannot use this plan: trial ${id}: ${
-        (error as Error).message.replace(/^Cannot (create|use) \w+: /, "")
-      }`,
-    );
+    const reason = `trial ${id}: ${reasonGiven(error)}`;
+    throw refusal(RangeError, "use this plan", reason);
   }
 }
 

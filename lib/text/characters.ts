@@ -1,5 +1,7 @@
 /** Characters of a text: the set of distinct characters, and the line and column of a character. */
 
+import { refusal } from "../refusal.ts";
+
 /**
  * Collects the distinct characters of a text that arrives in pieces, and counts its characters and bytes.
  *
@@ -40,7 +42,7 @@ export class CharacterSet {
   add(piece: string): void {
     const [text, half] = wholeCharacters(this.#held + piece);
     this.#held = half;
-    checkWellFormed(text, "Cannot create Tokenizer");
+    checkWellFormed(text, "create Tokenizer");
     for (let i = 0; i < text.length; i++) {
       let code = text.charCodeAt(i);
       if (code >= 0xd800 && code < 0xe000) code = text.codePointAt(i++)!;
@@ -81,13 +83,15 @@ export function wholeCharacters(piece: string): [whole: string, half: string] {
 /** Throws if a text contains half a surrogate pair, which is not a character. */
 export function checkWellFormed(
   text: string,
-  task: string,
+  action: string,
   from?: Place,
 ): void {
   if (text.isWellFormed()) return;
   const index = text.search(/\p{Surrogate}/u);
-  throw new RangeError(
-    `${task}: ${describeCharacter(text, index, from)} is half a surrogate pair`,
+  throw refusal(
+    RangeError,
+    action,
+    `${describeCharacter(text, index, from)} is half a surrogate pair`,
   );
 }
 

@@ -8,6 +8,7 @@
 
 import { checkSeed, CounterRandom, Purpose } from "../../kernels/random.ts";
 import type { Tokens } from "./tokens.ts";
+import { refusal } from "../refusal.ts";
 
 /** The two parts of a {@linkcode Dataset}. */
 export type Split = "train" | "val";
@@ -99,10 +100,13 @@ export class Dataset {
       );
     }
     if (!suffices(tokens.length, blockSize, trainFraction)) {
-      throw new RangeError(
-        `Cannot create Dataset: the text has ${tokens.length} tokens, blockSize ${blockSize} ` +
+      throw refusal(
+        RangeError,
+        "create Dataset",
+        `the text has ${tokens.length} tokens, blockSize ${blockSize} ` +
           `needs at least ${fewestTokens(blockSize, trainFraction)} ` +
           `(${blockSize + 1} to train on and 2 to validate on)`,
+        { fields: ["blockSize"] },
       );
     }
     this.blockSize = blockSize;

@@ -8,6 +8,7 @@
  */
 
 import { checkSeed, CounterRandom, Purpose } from "../../kernels/random.ts";
+import { refusal } from "../refusal.ts";
 
 /** Options of a {@linkcode Sampler}. An omitted option has no effect. */
 export interface SamplerOptions {
@@ -331,26 +332,33 @@ function checkOptions(options: SamplerOptions): void {
     repetitionPenalty = 1,
     seed = 0,
   } = options;
-  const refuse = (reason: string) =>
-    new RangeError(`Cannot create Sampler: ${reason}`);
+  const refuse = (field: string, complaint: string, hint?: string) =>
+    refusal(RangeError, "create Sampler", `${field} ${complaint}`, {
+      hint,
+      fields: [field],
+    });
   if (!(temperature >= 0 && temperature < Infinity)) {
     throw refuse(
-      `temperature (${temperature}) is not a number of at least 0\n` +
-        "hint: 0 always takes the most probable token",
+      "temperature",
+      `(${temperature}) is not a number of at least 0`,
+      "0 always takes the most probable token",
     );
   }
   if (!Number.isInteger(topK) || topK < 1) {
     throw refuse(
-      `topK (${topK}) is not an integer of at least 1\nhint: leave it out to keep all tokens`,
+      "topK",
+      `(${topK}) is not an integer of at least 1`,
+      "leave it out to keep all tokens",
     );
   }
-  if (Number.isNaN(topP)) throw refuse("topP is NaN");
+  if (Number.isNaN(topP)) throw refuse("topP", "is NaN");
   if (!(minP >= 0 && minP <= 1)) {
-    throw refuse(`minP (${minP}) is not between 0 and 1`);
+    throw refuse("minP", `(${minP}) is not between 0 and 1`);
   }
   if (!(repetitionPenalty > 0 && repetitionPenalty < Infinity)) {
     throw refuse(
-      `repetitionPenalty (${repetitionPenalty}) is not a number above 0`,
+      "repetitionPenalty",
+      `(${repetitionPenalty}) is not a number above 0`,
     );
   }
   checkSeed(seed);

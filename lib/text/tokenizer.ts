@@ -18,6 +18,7 @@ import {
   wholeCharacters,
 } from "./characters.ts";
 import { type Tokens, tokensOf } from "./tokens.ts";
+import { refusal } from "../refusal.ts";
 
 /** Kind of vocabulary: the 128 ASCII codes, the characters of one text, or the 256 bytes. */
 export type TokenizerKind = "ascii" | "chars" | "bytes";
@@ -234,16 +235,23 @@ export class Tokenizer {
   #unknownCharacter(text: string, index: number, from?: Place): RangeError {
     const place = describeCharacter(text, index, from);
     if (this.kind === "ascii") {
-      return new RangeError(
-        `Cannot encode text: ${place} is not one of the ${ASCII_SIZE} ASCII codes\n` +
-          "hint: the tokenizers chars and bytes hold it",
+      return refusal(
+        RangeError,
+        "encode text",
+        `${place} is not one of the ${ASCII_SIZE} ASCII codes`,
+        { hint: "the tokenizers chars and bytes hold it" },
       );
     }
     const known = JSON.stringify(this.#chars.slice(0, 100).join(""));
     const more = this.vocabSize > 100 ? " ..." : "";
-    return new RangeError(
-      `Cannot encode text: ${place} is not one of the ${this.vocabSize} characters known\n` +
-        `hint: the text that the tokenizer was made from has these: ${known}${more}`,
+    return refusal(
+      RangeError,
+      "encode text",
+      `${place} is not one of the ${this.vocabSize} characters known`,
+      {
+        hint:
+          `the text that the tokenizer was made from has these: ${known}${more}`,
+      },
     );
   }
 
@@ -366,7 +374,7 @@ function idsByCodePoint(chars: readonly string[]): Int32Array {
 
 function encodeBytes(text: string, from?: Place): Uint8Array {
   // TextEncoder would write U+FFFD for half a surrogate pair, and decoding would not restore the text.
-  checkWellFormed(text, "Cannot encode text", from);
+  checkWellFormed(text, "encode text", from);
   return new TextEncoder().encode(text);
 }
 

@@ -51,7 +51,10 @@ const code = await train(
   async ({ model, train, resumed }, where) => {
     const opening = openings.shift();
     if (opening === "none") {
-      throw new NoAdapterError("Cannot open WebGPU: there is no adapter", "");
+      throw new NoAdapterError(
+        "Cannot open WebGPU: there is no adapter",
+        () => "",
+      );
     }
     const [at, call] = opening?.split(":") ?? [];
     const place = at === undefined ? where : {

@@ -36,7 +36,10 @@ export async function loadModule(
       // It is valid: only a page's policy refuses it.
       throw new NoAdapterError(
         `Cannot open device wasm: ${error.message}`,
-        `A page's Content-Security-Policy needs 'wasm-unsafe-eval'; the device "reference" runs anywhere, slowly.`,
+        (device) =>
+          `A page's Content-Security-Policy needs 'wasm-unsafe-eval'; ${
+            device("reference")
+          } runs anywhere, slowly.`,
       );
     });
     return { build: name, module };
@@ -59,7 +62,10 @@ const simdProbe = Uint8Array.of(
 function missing(what: string): NoAdapterError {
   return new NoAdapterError(
     `Cannot open device wasm: this runtime has no ${what}`,
-    'Deno 2.9 and current browsers have it; the device "reference" runs anywhere, slowly.',
+    (device) =>
+      `Deno 2.9 and current browsers have it; ${
+        device("reference")
+      } runs anywhere, slowly.`,
   );
 }
 

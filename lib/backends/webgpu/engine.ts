@@ -70,7 +70,7 @@ export async function openWebGpu(
   if (software && wanted === "hardware") {
     throw new NoAdapterError(
       `Cannot open a GPU: the only WebGPU adapter is ${name}, which is software`,
-      'Open it with adapter "any" to run on the software adapter.',
+      () => 'Open it with adapter "any" to run on the software adapter.',
     );
   }
   if (profile && !adapter.features.has("timestamp-query")) {
@@ -85,7 +85,7 @@ export async function openWebGpu(
     // A driver that has just broken down may still name its adapter.
     throw new NoAdapterError(
       `Cannot open ${name}: ${error.message}`,
-      'The device "wasm" computes on the CPU.',
+      (device) => `${device("wasm")} computes on the CPU.`,
     );
   });
   const tiling = options.tiling ?? (software ? "register" : "workgroup");
@@ -100,7 +100,10 @@ async function requestAdapter(
   if (!gpu) {
     throw new NoAdapterError(
       "Cannot open WebGPU: this runtime has none",
-      'Deno 2.9 and current browsers have it; the device "wasm" computes on the CPU.',
+      (device) =>
+        `Deno 2.9 and current browsers have it; ${
+          device("wasm")
+        } computes on the CPU.`,
     );
   }
   const adapter = await gpu.requestAdapter({ powerPreference }) ??
@@ -110,7 +113,10 @@ async function requestAdapter(
   if (adapter) return adapter;
   throw new NoAdapterError(
     "Cannot open WebGPU: there is no adapter",
-    'Install a graphics driver with Vulkan; the device "wasm" computes on the CPU.',
+    (device) =>
+      `Install a graphics driver with Vulkan; ${
+        device("wasm")
+      } computes on the CPU.`,
   );
 }
 

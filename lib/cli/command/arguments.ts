@@ -3,7 +3,13 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { UsageError } from "./errors.ts";
 import { type Command, flagsOf } from "./command.ts";
-import { type Flag, flagName, type FlagTable, type ValuesOf } from "./flag.ts";
+import {
+  type Flag,
+  flagName,
+  type FlagTable,
+  ValueError,
+  type ValuesOf,
+} from "./flag.ts";
 import { nearest } from "./nearest.ts";
 import { program } from "./program.ts";
 
@@ -85,11 +91,10 @@ function read(
   try {
     return flag.read(texts);
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    const [complaint, hint] = error.message.split("\nhint: ");
-    const text = String(error.cause ?? texts.at(-1));
+    if (!(error instanceof ValueError)) throw error;
+    const { message, hint, text = texts.at(-1)! } = error;
     throw new UsageError(
-      `Cannot use --${name} ${text}: ${JSON.stringify(text)} ${complaint}`,
+      `Cannot use --${name} ${text}: ${JSON.stringify(text)} ${message}`,
       hint,
     );
   }

@@ -3,9 +3,8 @@
  * mistake never shows a stack; a mistake of the program always does.
  */
 
-import { OutOfMemoryError } from "../../backends/backend.ts";
-import { modelFields } from "../../config/model.ts";
-import { trainFields } from "../../config/train.ts";
+import { NoAdapterError, OutOfMemoryError } from "../../backends/backend.ts";
+import { isFailure, isRefusal, withoutHint } from "../../refusal.ts";
 import { flagName } from "./flag.ts";
 
 /** What the program's exit codes mean. */
@@ -66,16 +65,6 @@ export interface Explanation {
   readonly code: number;
 }
 
-/** Words that the engine begins with, where the program has made a mistake. */
-const engineWords =
-  /^Cannot (read|set) propert|^Cannot (access|assign|convert|destructure|mix|redefine) /;
-
-/** Whether an error says what could not be done, as all that are meant for people do. */
-export function isFailure(error: unknown): error is Error {
-  return error instanceof Error && error.message.startsWith("Cannot ") &&
-    !engineWords.test(error.message);
-}
-
 /** Puts any error into words. */
 export function explain(error: unknown): Explanation {
   if (error instanceof OutputClosedError) return { text: "", code: 0 };
@@ -96,15 +85,22 @@ export function explain(error: unknown): Explanation {
       code: exitCode.failure,
     };
   }
-  const hint = "hint" in error && error.hint
-    ? `\nhint: ${withDeviceFlag(String(error.hint))}`
-    : error instanceof OutOfMemoryError
-    ? "\nhint: another --device may have more memory"
-    : "";
+  const hint = hintOf(error);
   return {
-    text: `error: ${error.message}${hint}`,
+    text: `error: ${withoutHint(error)}${hint ? `\nhint: ${hint}` : ""}`,
     code: error instanceof UsageError ? exitCode.usage : exitCode.failure,
   };
+}
+
+/** Returns what may help against an error, with flags in place of the library's options. */
+export function hintOf(error: Error): string | undefined {
+  if (error instanceof NoAdapterError) {
+    return error.hintFor((device) => `--device ${device}`);
+  }
+  if (error instanceof OutOfMemoryError) {
+    return "another --device may have more memory";
+  }
+  return "hint" in error && error.hint ? String(error.hint) : undefined;
 }
 
 /**
@@ -116,32 +112,26 @@ export function checkUsage<Value>(check: () => Value, hint?: string): Value {
     return check();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new UsageError(withFlagNames(error.message), hint);
+    throw new UsageError(
+      withFlagNames(error),
+      hint ?? hintOf(error),
+    );
   }
 }
 
-/** The fields whose names a message may hold. */
-const fields = [
-  ...modelFields.keys(),
-  ...trainFields.keys(),
-  "topK",
-  "topP",
-  "minP",
-  "repetitionPenalty",
-  "temperature",
-];
-
-const fieldName = new RegExp(`\\b(${fields.join("|")})\\b`, "g");
-
-/** `nEmbd (100)` becomes `--n-embd (100)`, and `null`, which a flag calls off, `off`. */
-export function withFlagNames(message: string): string {
-  return message.replace(fieldName, (field) => `--${flagName(field)}`)
-    .replace(/\bnull\b/, "off");
-}
-
-/** The library's `the device "reference"` becomes `--device reference`. */
-function withDeviceFlag(hint: string): string {
-  return hint.replace(/\b(?:the )?device "(\w+)"/gi, "--device $1");
+/**
+ * Returns an error's message without its hint, with flags in place of the fields that it names: `--n-embd (100)`.
+ *
+ * @param action what could not be done, if the program has a better word for it
+ */
+export function withFlagNames(error: Error, action?: string): string {
+  if (!isRefusal(error)) return error.message;
+  const named = error.fields.reduce(
+    (reason, field) =>
+      reason.replace(new RegExp(`\\b${field}\\b`), `--${flagName(field)}`),
+    error.reason,
+  );
+  return `Cannot ${action ?? error.action}: ${named}`;
 }
 
 /** What the system says about a failed file operation, without the path that the message names anyway. */

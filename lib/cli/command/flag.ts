@@ -24,9 +24,28 @@ export interface Flag<Value> {
   /**
    * The value of all the texts given, at least one; those of a switch are `true` and `false`.
    *
-   * @throws {RangeError} saying what the text is not, as `is not an integer`; its cause is the text, unless that is the last
+   * @throws {ValueError} if a text is none that the flag takes
    */
   read(texts: readonly string[]): Value;
+}
+
+/** Says what a text is not, as `is not an integer`. */
+export class ValueError extends RangeError {
+  /** The text, unless it is the last one given. */
+  readonly text: string | undefined;
+  readonly hint: string | undefined;
+
+  constructor(
+    complaint: string,
+    { text, hint }: {
+      readonly text?: string;
+      readonly hint?: string | undefined;
+    } = {},
+  ) {
+    super(complaint);
+    this.text = text;
+    this.hint = hint;
+  }
 }
 
 /** The flags that give an object of these values. */
@@ -105,10 +124,9 @@ export function choice<Word extends string>(
     const word = words.find((word) => word === given);
     if (word !== undefined) return word;
     const near = nearest(given, words);
-    throw new RangeError(
-      `is none of ${words.join(", ")}` +
-        (near === undefined ? "" : `\nhint: did you mean ${near}?`),
-    );
+    throw new ValueError(`is none of ${words.join(", ")}`, {
+      hint: near && `did you mean ${near}?`,
+    });
   };
   return { ...text, value: words.join("|"), words, read };
 }
@@ -179,7 +197,7 @@ export function spanOrOff(text: FlagText): Flag<number | null> {
     const total = 3600 * Number(hours ?? 0) + 60 * Number(minutes ?? 0) +
       Number(seconds ?? 0);
     if (!(total > 0 && Number.isSafeInteger(total))) {
-      throw new RangeError(complaint);
+      throw new ValueError(complaint);
     }
     return total;
   };
@@ -190,5 +208,5 @@ function toNumber(text: string, range: Range, or = ""): number {
   // Number() also takes "", " 1 " and "0x10".
   const isNumber = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text);
   if (isNumber && isWithin(Number(text), range)) return Number(text);
-  throw new RangeError(`is not ${rangeName(range)}${or}`, { cause: text });
+  throw new ValueError(`is not ${rangeName(range)}${or}`, { text });
 }

@@ -16,6 +16,7 @@ import {
   text,
   texts,
   toggle,
+  ValueError,
   type ValuesOf,
 } from "../command/flag.ts";
 import { STDIN } from "../text/text_source.ts";
@@ -52,8 +53,9 @@ const studyData: Flag<string> = {
   }),
   read: (texts) => {
     if (texts.at(-1) !== STDIN) return texts.at(-1)!;
-    throw new RangeError(
-      "is standard input, which can be read only once; every process of a study reads its text\nhint: name a file",
+    throw new ValueError(
+      "is standard input, which can be read only once; every process of a study reads its text",
+      { hint: "name a file" },
     );
   },
 };
@@ -199,7 +201,7 @@ const shardFlag: Flag<string> = {
     const given = texts.at(-1)!;
     const [, index, count] = /^(\d+)\/(\d+)$/.exec(given) ?? [];
     if (Number(index) >= 1 && Number(index) <= Number(count)) return given;
-    throw new RangeError("is not I/N with I from 1 to N, such as 2/4");
+    throw new ValueError("is not I/N with I from 1 to N, such as 2/4");
   },
 };
 

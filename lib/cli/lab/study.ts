@@ -27,6 +27,7 @@ import {
   readLines,
   replaceFile,
 } from "../run/files.ts";
+import { reasonGiven } from "../../refusal.ts";
 
 /** Names of the files. */
 export const files = {
@@ -69,9 +70,7 @@ export class Study {
     try {
       plan = checkPlan(JSON.parse(text));
     } catch (error) {
-      const reason = (error as Error).message
-        .replace(/^Cannot use this plan: /, "");
-      throw new CommandError(`Cannot use ${file}: ${reason}`);
+      throw new CommandError(`Cannot use ${file}: ${reasonGiven(error)}`);
     }
     if (plan.data === STDIN) {
       throw new CommandError(
@@ -131,10 +130,8 @@ export class Study {
     try {
       return mergeOutcomes(this.plan, lists);
     } catch (error) {
-      const reason = (error as Error).message
-        .replace(/^Cannot use this outcome: /, "");
       throw new CommandError(
-        `Cannot use the outcomes of ${this.path}: ${reason}`,
+        `Cannot use the outcomes of ${this.path}: ${reasonGiven(error)}`,
         "give a changed cell a new name, and put a changed base into a new study",
       );
     }

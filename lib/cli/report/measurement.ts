@@ -6,7 +6,7 @@ import { Model, type ModelPlacement } from "../../model/model.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import type { Tokens } from "../../text/tokens.ts";
 import { loadRecorded } from "../text/corpus.ts";
-import { isFailure } from "../command/errors.ts";
+import { isFailure, withoutHint } from "../../refusal.ts";
 import { exists } from "../run/files.ts";
 import { files } from "../run/directory.ts";
 import { readTrainedModel, type TrainedModel } from "../verbs/trained_model.ts";
@@ -92,7 +92,7 @@ async function attempt<Value>(
     return { value: await action() };
   } catch (error) {
     if (!isFailure(error)) throw error;
-    return { problem: error.message.split("\n")[0]! };
+    return { problem: withoutHint(error) };
   }
 }
 

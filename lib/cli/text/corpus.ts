@@ -32,6 +32,7 @@ import {
   type TextSource,
   unreadable,
 } from "./text_source.ts";
+import { isRefusal, refusal } from "../../refusal.ts";
 
 /** What a run's `config.json` says of its text, so that it can be found again. */
 export interface CorpusRecord {
@@ -326,11 +327,8 @@ function namingSource<Value>(
   try {
     return action();
   } catch (error) {
-    if (name === undefined || !(error instanceof RangeError)) throw error;
-    throw new RangeError(
-      error.message.replace("Cannot encode text", `Cannot encode ${name}`),
-      { cause: error },
-    );
+    if (name === undefined || !isRefusal(error)) throw error;
+    throw refusal(RangeError, `encode ${name}`, error.reason, error);
   }
 }
 

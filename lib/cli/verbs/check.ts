@@ -29,12 +29,7 @@ import {
   loadRecorded,
 } from "../text/corpus.ts";
 import { deviceName } from "./device_name.ts";
-import {
-  CommandError,
-  exitCode,
-  isFailure,
-  UsageError,
-} from "../command/errors.ts";
+import { CommandError, exitCode, UsageError } from "../command/errors.ts";
 import { exists } from "../run/files.ts";
 import { describeAdapter, describeCpu } from "./info.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
@@ -46,6 +41,7 @@ import {
   type TrainedModel,
 } from "./trained_model.ts";
 import type { CheckFlags } from "./flags.ts";
+import { isFailure, withoutHint } from "../../refusal.ts";
 
 /** Checks the machine, and a run if one is named; gives the exit code. */
 export async function check(
@@ -185,7 +181,9 @@ async function runChecks(
 
 /** What stands where a model or its text cannot be had. */
 function untried(error: Error): CheckGroup {
-  const hint = "hint" in error ? { hint: String(error.hint) } : {};
+  const hint = "hint" in error && error.hint
+    ? { hint: String(error.hint) }
+    : {};
   return {
     name: "the model",
     meaning: "it sees no future, and its text is not copied.",
@@ -193,7 +191,7 @@ function untried(error: Error): CheckGroup {
       yield {
         check: "text or model",
         status: "failed",
-        found: error.message,
+        found: withoutHint(error),
         ...hint,
       };
     },

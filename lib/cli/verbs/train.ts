@@ -10,7 +10,7 @@ import { Trainer } from "../../train/trainer.ts";
 import { type Arguments, given } from "../command/arguments.ts";
 import { corpusName } from "../text/corpus.ts";
 import { deviceName } from "./device_name.ts";
-import { CommandError, exitCode, isFailure } from "../command/errors.ts";
+import { CommandError, exitCode } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { deadlineOf, Limits, measuredTokens } from "../run/limits.ts";
 import { opening } from "../text/opening.ts";
@@ -40,6 +40,7 @@ import {
   type TrainingSetup,
 } from "./training_setup.ts";
 import type { TrainFlags } from "./flags.ts";
+import { isFailure } from "../../refusal.ts";
 
 /** How samples are made on the way: as in the study this grew from. */
 const SAMPLE = { maxNewTokens: SAMPLE_TOKENS, temperature: 0.9, topK: 10 };

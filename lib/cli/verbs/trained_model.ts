@@ -13,6 +13,7 @@ import { exists } from "../run/files.ts";
 import { program } from "../command/program.ts";
 import { DamagedConfigError, files, readRunConfig } from "../run/directory.ts";
 import { newestRun, RUNS } from "../run/folder.ts";
+import { reasonGiven } from "../../refusal.ts";
 
 /** A checkpoint and where it came from. */
 export interface TrainedModel {
@@ -42,7 +43,7 @@ export async function readTrainedModel(
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new CommandError(
-      error.message.replace(/^Cannot read \w+/, `Cannot read ${path}`),
+      `Cannot read ${path}: ${reasonGiven(error)}`,
       error instanceof DamagedCheckpointError
         ? `the run's other checkpoints may be whole: ${files.best}, and those that --keep kept`
         : "expected a run's directory or a checkpoint that train wrote",

@@ -83,7 +83,7 @@ export function withMemoryHint(
   const smaller = model && smallerBatch(setup, model);
   const isLack = error instanceof OutOfMemoryError;
   if (!isLack && smaller === undefined) return error;
-  return new CommandError(withFlagNames(error.message), hint(setup, smaller));
+  return new CommandError(withFlagNames(error), hint(setup, smaller));
 }
 
 function hint(

@@ -46,6 +46,7 @@ import {
 import { newRunPath } from "../run/folder.ts";
 import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
 import type { TrainFlags } from "./flags.ts";
+import { isRefusal, withoutHint } from "../../refusal.ts";
 
 /** What a run trains, on what, how, and where it is kept. */
 export interface TrainingSetup {
@@ -240,7 +241,7 @@ async function load(question: TextQuestion): Promise<Corpus> {
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new CommandError(
-      error.message.split("\nhint: ")[0]!,
+      withoutHint(error),
       tokenizer === "ascii"
         ? "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any text"
         : `the tokenizer came with the weights of ${
@@ -288,12 +289,9 @@ function prepareText(
   try {
     dataset = new Dataset(tokens, { blockSize, batchSize, seed });
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+    if (!isRefusal(error)) throw error;
     throw new CommandError(
-      withFlagNames(error.message).replace(
-        "Cannot create Dataset",
-        `Cannot train on ${corpusName(record)}`,
-      ),
+      withFlagNames(error, `train on ${corpusName(record)}`),
       "a smaller --block-size needs less text",
     );
   }

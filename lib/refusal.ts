@@ -1,0 +1,59 @@
+/**
+ * Errors whose message comes in parts, so that programs that say it in words of their own need not take it apart:
+ * the command line names flags in place of fields, and files in place of texts.
+ */
+
+/** The parts of the message `Cannot ACTION: REASON`, and of a line `hint: HINT` below it. */
+export interface Refusal {
+  /** What could not be done, as `create Model`. */
+  readonly action: string;
+  /** Why not, with the numbers. */
+  readonly reason: string;
+  /** What may help. */
+  readonly hint: string | undefined;
+  /** The configuration fields that the reason names. */
+  readonly fields: readonly string[];
+}
+
+/**
+ * Makes an error that has its message in parts.
+ *
+ * @param Kind the error's class
+ */
+export function refusal<Kind extends Error>(
+  Kind: new (message: string) => Kind,
+  action: string,
+  reason: string,
+  { hint, fields = [] }: Partial<Refusal> = {},
+): Kind & Refusal {
+  const help = hint === undefined ? "" : `\nhint: ${hint}`;
+  const error = new Kind(`Cannot ${action}: ${reason}${help}`);
+  return Object.assign(error, { action, reason, hint, fields });
+}
+
+/** Whether an error has its message in parts. */
+export function isRefusal(error: unknown): error is Error & Refusal {
+  return error instanceof Error && "action" in error && "reason" in error;
+}
+
+/** Returns the reason of a refusal, and the message of any other error. */
+export function reasonGiven(error: unknown): string {
+  return isRefusal(error) ? error.reason : (error as Error).message;
+}
+
+/** Returns an error's message, but for the hint of a refusal. */
+export function withoutHint(error: Error): string {
+  return isRefusal(error)
+    ? `Cannot ${error.action}: ${error.reason}`
+    : error.message;
+}
+
+/** Words that the engine begins with, where the program has made a mistake. */
+const engineWords =
+  /^Cannot (read|set) propert|^Cannot (access|assign|convert|destructure|mix|redefine) /;
+
+/** Whether an error says what could not be done, as all that are meant for people do. */
+export function isFailure(error: unknown): error is Error {
+  return error instanceof Error && error.message.startsWith("Cannot ") &&
+    !engineWords.test(error.message);
+}
