@@ -26,12 +26,13 @@ export abstract class BoundBuffer<Backend extends Owner = Owner>
     this.set(data, offset);
   }
 
+  // deno-lint-ignore require-await
   async read(
     offset = 0,
     length: number = this.spec.length - offset,
   ): Promise<Numbers> {
     this.#checkElements("read", offset, length);
-    return await this.get(offset, length);
+    return this.get(offset, length); // awaited, it would come a turn later, and training be a step further on
   }
 
   destroy(): void {
