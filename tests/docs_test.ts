@@ -117,3 +117,29 @@ Deno.test("Every link and every path in the documents leads to a file of the rep
   assertEquals(missing, []);
   assert(checked > 500, `only ${checked} paths were found`);
 });
+
+Deno.test("Functions and types that the pages for contributors place in a file are in it", async () => {
+  let places = 0;
+  for (const page of ["CONTRIBUTING.md", "docs/design.md"]) {
+    const text = await read(page);
+    const items = text.matchAll(
+      /^\d\. `(\w+\/[\w/]+\.ts)`:([^]*?)(?=^\d\. |\n\n)/gm,
+    );
+    const claims = [
+      // `symbol` in `file` and `symbol` (`file`)
+      ...text.matchAll(/`([\w.#]+)`\s+(?:in\s+|\()`(\w+\/[\w/]+\.ts)`/g),
+      // an item of a list: `file`: … `symbol` …
+      ...[...items].flatMap(([, path, words]) =>
+        [...words!.matchAll(/`([\w.#]+)`/g)].map(([, name]) => ["", name, path])
+      ),
+    ];
+    for (const [, symbol, path] of claims) {
+      const file = await read(path!);
+      for (const name of symbol!.split(".")) {
+        assert(RegExp(`${name}\\b`).test(file), `${page}: ${name} in ${path}`);
+        places++;
+      }
+    }
+  }
+  assert(places > 50, `${places} places`);
+});
