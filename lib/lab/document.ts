@@ -1,10 +1,7 @@
 /** The report of a study: what each change does to the loss, in a chart and a table, with a sample of each. */
 
-import { wideAndNarrow } from "../report/charts.ts";
+import { dotChart, type RowDot } from "../report/charts.ts";
 import { type Document, present, type Section } from "../report/document.ts";
-import { shortened, widthOf } from "../report/labels.ts";
-import type { Markup } from "../report/markup.ts";
-import type { Plotter } from "../report/plotter.ts";
 import type { Outcome } from "./outcome.ts";
 import { baselineOf, type Plan } from "./plan.ts";
 import { provenance, trialNotes } from "./provenance.ts";
@@ -89,32 +86,25 @@ export function studyDocument(
   };
 }
 
-/** A cell in the chart. */
-interface Bar {
-  readonly name: string;
-  readonly mean: number;
-  readonly low: number;
-  readonly high: number;
-  readonly sure: boolean;
-}
-
 function differenceSection(
   plan: Plan,
   results: readonly CellResult[],
 ): Section | undefined {
-  const bars = results.flatMap(({ cell, leaks, difference }): Bar[] => {
+  const dots = results.flatMap(({ cell, leaks, difference }): RowDot[] => {
     if (leaks || difference === undefined) return [];
     const { mean, margin } = difference;
     const reach = Number.isNaN(margin) ? 0 : margin;
+    const [from, to] = [mean - reach, mean + reach];
     return [{
-      name: cell.name,
-      mean,
-      low: mean - reach,
-      high: mean + reach,
-      sure: Math.abs(mean) > margin,
+      ...{ row: cell.name, value: mean, from, to },
+      color: mean > 0 ? "var(--train)" : "var(--val)",
+      pale: !(Math.abs(mean) > margin),
+      title: `${cell.name}: ${signed(mean)}, from ${signed(from)} to ${
+        signed(to)
+      }`,
     }];
   });
-  if (bars.length === 0) return undefined;
+  if (dots.length === 0) return undefined;
   const leaking = results.filter(({ leaks }) => leaks);
   return {
     id: "differences",
@@ -130,57 +120,14 @@ function differenceSection(
     }`,
     blocks: [{
       kind: "figure",
-      draw: (plotter) => differenceChart(plotter, bars),
+      draw: (plotter) =>
+        dotChart(plotter, dots, {
+          rows: dots.map(({ row }) => row),
+          about:
+            "Dot chart of differences in validation loss, a row for each change; the numbers are in the table below it",
+        }),
     }],
   };
-}
-
-function differenceChart(plotter: Plotter, bars: readonly Bar[]): Markup {
-  const { plot } = plotter;
-  const names = bars.map(({ name }) => name);
-  return wideAndNarrow(({ width }) => {
-    const isNarrow = width < 500;
-    const labels = shortened(names, isNarrow ? 24 : 40);
-    const label = new Map(names.map((name, i) => [name, labels[i]!]));
-    const longest = Math.max(...labels.map(widthOf));
-    return plotter.draw({
-      width,
-      height: 60 + 17 * bars.length,
-      marginLeft: Math.ceil(longest) + 20,
-      marginRight: 20,
-      marginTop: 30,
-      ariaLabel:
-        "Dot chart of differences in validation loss, a row for each change; the numbers are in the table below it",
-      x: { label: null, grid: true, axis: "top", ticks: isNarrow ? 3 : 5 },
-      y: {
-        domain: names,
-        label: null,
-        tickSize: 0,
-        tickFormat: (name: string) => label.get(name)!,
-      },
-      marks: [
-        plot.ruleX([0], { stroke: "currentColor" }),
-        plot.ruleY(bars, {
-          ...{ y: "name", x1: "low", x2: "high" },
-          stroke: ({ mean }: Bar) => color(mean),
-          strokeWidth: 2,
-          strokeOpacity: 0.6,
-        }),
-        plot.dot(bars, {
-          ...{ y: "name", x: "mean", r: 4 },
-          fill: ({ mean }: Bar) => color(mean),
-          fillOpacity: ({ sure }: Bar) => sure ? 1 : 0.4,
-          title: ({ name, mean, low, high }: Bar) =>
-            `${name}: ${signed(mean)}, from ${signed(low)} to ${signed(high)}`,
-        }),
-      ],
-      color: { type: "identity" },
-    });
-  });
-}
-
-function color(difference: number): string {
-  return difference > 0 ? "var(--train)" : "var(--val)";
 }
 
 function sampleSection(results: readonly CellResult[]): Section | undefined {

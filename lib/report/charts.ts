@@ -1,9 +1,10 @@
 /** What charts have in common: their shapes, axes and shades. */
 
-import { widthOf } from "./labels.ts";
+import { shortened, widthOf } from "./labels.ts";
 import { type Markup, markup } from "./markup.ts";
 import { count } from "./numbers.ts";
-import type { ScaleOptions } from "./plotter.ts";
+import { lineKey } from "./pens.ts";
+import type { Plotter, ScaleOptions } from "./plotter.ts";
 
 /** A chart in two shapes: the page shows the one that suits its width. */
 export function wideAndNarrow(
@@ -43,4 +44,158 @@ export function axisMargin(low: number, high: number): number {
 export function layerColor(layer: number, layers: number): string {
   const share = Math.round(100 * layer / Math.max(1, layers - 1));
   return `color-mix(in oklab, var(--last) ${share}%, var(--first))`;
+}
+
+/** A line of a chart, as its legend names it. */
+export interface Line {
+  readonly name: string;
+  readonly color: string;
+  /** Lengths of strokes and gaps, for SVG; a whole line if left out. */
+  readonly dash?: string;
+}
+
+/** What the lines of a chart are, and what else is to be said of it. */
+export function legend(lines: readonly Line[], note?: string): Markup {
+  return markup`<div class="legend">${
+    lines.map(({ name, color, dash = "none" }) =>
+      markup`<span>${lineKey({ color, dash })}${name}</span>
+`
+    )
+  }${note !== undefined && markup`<span>${note}</span>`}</div>
+`;
+}
+
+/** A point of a named line. */
+export interface LinePoint {
+  readonly name: string;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** Numbers as they are. */
+const plain = { tickFormat: String };
+
+/** Lines with their legend; nothing where there is no point. */
+export function lineChart(
+  plotter: Plotter,
+  points: readonly LinePoint[],
+  { lines, about, x, y, limit, shares, dots = false, size, marginRight = 14 }: {
+    readonly lines: readonly Line[];
+    /** What the chart is called for those who do not see it. */
+    readonly about: string;
+    readonly x: ScaleOptions;
+    readonly y: string | null;
+    /** A vertical line. */
+    readonly limit?: { readonly at: number; readonly text: string };
+    /** Ticks of a logarithmic y axis; a linear one has its own. */
+    readonly shares?: readonly number[];
+    /** Whether points are seen. */
+    readonly dots?: boolean;
+    /** Its only size; two for pages of any width if left out. */
+    readonly size?: { readonly width: number; readonly height: number };
+    readonly marginRight?: number;
+  },
+): Markup {
+  if (points.length === 0) return markup``;
+  const { plot } = plotter;
+  const byName = Map.groupBy(points, ({ name }) => name);
+  const limits = limit === undefined ? [] : [limit];
+  const draw = ({ width, height }: { width: number; height: number }) =>
+    plotter.draw({
+      ...{ width, height, marginLeft: 44, marginRight, ariaLabel: about },
+      x: width < 400 && typeof x.ticks === "number" ? { ...x, ticks: 4 } : x,
+      y: {
+        ...{ label: y, grid: true, nice: true, zero: size !== undefined },
+        ...shares && { type: "log", ticks: shares, ...plain },
+      },
+      marks: [
+        plot.ruleX(limits, {
+          x: "at",
+          stroke: "currentColor",
+          strokeDasharray: "2 4",
+        }),
+        plot.text(limits, {
+          ...{ x: "at", text: "text", frameAnchor: "top" },
+          ...{ textAnchor: "start", dx: 5, fill: "var(--dim)" },
+        }),
+        ...lines.flatMap(({ name, color, dash = "none" }) => [
+          plot.line(byName.get(name) ?? [], {
+            ...{ x: "x", y: "y", stroke: color, strokeDasharray: dash },
+            strokeWidth: 2,
+          }),
+          plot.dot(byName.get(name) ?? [], {
+            ...{ x: "x", y: "y", fill: color, r: dots ? 4 : 6 },
+            fillOpacity: dots ? 1 : 0,
+            title: ({ x: at, y }: LinePoint) =>
+              `${name}, ${x.label ?? "at"} ${count(Number(at.toFixed(1)))}: ${
+                y.toFixed(3)
+              }`,
+          }),
+        ]),
+      ],
+    });
+  return markup`${legend(lines)}${
+    size === undefined
+      ? wideAndNarrow(({ width, height }) =>
+        draw({ width, height: height - 60 })
+      )
+      : draw(size)
+  }`;
+}
+
+/** A dot on the row of its name, on a line. */
+export interface RowDot {
+  readonly row: string;
+  readonly value: number;
+  /** Where its line begins and ends. */
+  readonly from: number;
+  readonly to: number;
+  readonly color: string;
+  readonly pale?: boolean;
+  readonly title: string;
+}
+
+/** Dots in named rows, to the left and to the right of 0. */
+export function dotChart(
+  plotter: Plotter,
+  dots: readonly RowDot[],
+  { rows, about }: {
+    readonly rows: readonly string[];
+    /** What the chart is called for those who do not see it. */
+    readonly about: string;
+  },
+): Markup {
+  const { plot } = plotter;
+  return wideAndNarrow(({ width }) => {
+    const isNarrow = width < 500;
+    const labels = shortened(rows, isNarrow ? 24 : 40);
+    const label = new Map(rows.map((name, i) => [name, labels[i]!]));
+    return plotter.draw({
+      width,
+      height: 60 + 17 * rows.length,
+      marginLeft: Math.ceil(Math.max(...labels.map(widthOf))) + 20,
+      marginRight: 20,
+      marginTop: 30,
+      ariaLabel: about,
+      x: { label: null, grid: true, axis: "top", ticks: isNarrow ? 3 : 5 },
+      y: {
+        domain: rows,
+        label: null,
+        tickSize: 0,
+        tickFormat: (name: string) => label.get(name)!,
+      },
+      marks: [
+        plot.ruleX([0], { stroke: "currentColor" }),
+        plot.ruleY(dots, {
+          ...{ y: "row", x1: "from", x2: "to", stroke: "color" },
+          ...{ strokeWidth: 2, strokeOpacity: 0.6 },
+        }),
+        plot.dot(dots, {
+          ...{ y: "row", x: "value", r: 4, fill: "color", title: "title" },
+          fillOpacity: ({ pale }: RowDot) => pale ? 0.4 : 1,
+        }),
+      ],
+      color: { type: "identity" },
+    });
+  });
 }

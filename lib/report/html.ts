@@ -37,13 +37,11 @@ function blockMarkup(plotter: Plotter, block: Block): Markup {
     case "text":
       return markup`<p class="prose">${inline(block.text)}</p>`;
     case "note":
-      return markup`<p class="note">${inline(block.text)}</p>`;
+      return note(block.text);
     case "code":
       return markup`<pre class="command">${block.text}</pre>`;
     case "samples":
-      return markup`<div class="samples">${
-        block.samples.map(sampleMarkup)
-      }</div>`;
+      return samples(block.samples);
     case "table": {
       const { caption, head, rows, prose } = block;
       const shown = table({
@@ -76,12 +74,24 @@ function figureMarkup(plotter: Plotter, { caption, draw }: Figure): Markup {
   }</figure>`;
 }
 
-function sampleMarkup({ title, about, text }: Sample): Markup {
-  return markup`<figure><figcaption><b>${title}</b>${
-    about !== undefined && markup`<span>${about}</span>`
-  }</figcaption>${
-    text !== undefined && markup`<pre>${text.trim()}</pre>`
-  }</figure>`;
+/** Something to know before the rest. */
+export function note(text: Text): Markup {
+  return markup`<p class="note">${inline(text)}</p>
+`;
+}
+
+/** What models wrote, side by side. */
+export function samples(all: readonly Sample[]): Markup {
+  return markup`<div class="samples">${
+    all.map(({ title, about, text }) =>
+      markup`<figure><figcaption><b>${title}</b>${
+        about !== undefined && markup`<span>${about}</span>`
+      }</figcaption>${
+        text !== undefined && markup`<pre>${text.trim()}</pre>`
+      }</figure>
+`
+    )
+  }</div>`;
 }
 
 /** Text with its code, its bold words and its links; a number and its margin stay on one line. */

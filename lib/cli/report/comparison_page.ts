@@ -19,6 +19,7 @@ import {
   perToken,
 } from "./comparison_groups.ts";
 import { fieldText } from "./config_section.ts";
+import { note, samples } from "../../report/html.ts";
 import { type Content, type Markup, markup } from "../../report/markup.ts";
 import { page, type Section, table } from "../../report/page.ts";
 import type { Plotter } from "../../report/plotter.ts";
@@ -118,11 +119,6 @@ function resultSection(
   };
 }
 
-function note(text: string): Markup {
-  return markup`<p class="note">${text}</p>
-`;
-}
-
 function resultTable(group: Group, fields: readonly Field[]): Markup {
   const { runs, unit } = group;
   const best = bestOf(group);
@@ -199,21 +195,14 @@ function sampleSection(drawn: readonly DrawnRun[]): Section | undefined {
   return {
     id: "samples",
     title: "Last samples",
-    content: markup`<div class="samples">${
-      wrote.map((one) => {
-        const { step, prompt, text } = one.run.samples.at(-1)!;
-        return markup`
-          <figure>
-            <figcaption><b>${one.label}</b><span>step ${
-          count(
-            step,
-          )
-        }</span></figcaption>
-            <pre>${`${prompt}${text}`.trim()}</pre>
-          </figure>
-        `;
-      })
-    }</div>`,
+    content: samples(wrote.map(({ label, run }) => {
+      const { step, prompt, text } = run.samples.at(-1)!;
+      return {
+        title: label,
+        about: `step ${count(step)}`,
+        text: `${prompt}${text}`,
+      };
+    })),
   };
 }
 

@@ -14,7 +14,8 @@ import { configSection } from "./config_section.ts";
 import { type Markup, markup } from "../../report/markup.ts";
 import type { Measurement } from "./measurement.ts";
 import { page, type Section, table } from "../../report/page.ts";
-import { lineKey } from "../../report/pens.ts";
+import { legend } from "../../report/charts.ts";
+import { note, samples as samplesMarkup } from "../../report/html.ts";
 import { passageSection } from "./passage_section.ts";
 import type { Plotter } from "../../report/plotter.ts";
 import { runHeader } from "./run_header.ts";
@@ -84,26 +85,27 @@ function lossSection(
   };
 }
 
-function note(text: string): Markup {
-  return markup`<p class="note">${text}</p>`;
-}
-
 function lossLegend(
   { evals }: RunRecord,
   yardsticks: readonly Yardstick[],
 ): Markup {
-  const key = (line: keyof typeof lossLines, name: string) =>
-    markup`<span>${lineKey(lossLines[line])}${name}</span>
-`;
-  return markup`<div class="legend">${
-    key("batch", "training batches, smoothed")
-  }${
-    evals.length > 0 &&
-    [key("train", "training split"), key("val", "validation split")]
-  }${
-    yardsticks.length > 0 &&
-    markup`<span><i class="key dotted"></i>n-gram models of the same text, interpolated (Witten-Bell)</span>`
-  }</div>`;
+  const { batch, train, val } = lossLines;
+  return legend([
+    { name: "training batches, smoothed", ...batch },
+    ...evals.length > 0
+      ? [
+        { name: "training split", ...train },
+        { name: "validation split", ...val },
+      ]
+      : [],
+    ...yardsticks.length > 0
+      ? [{
+        name: "n-gram models of the same text, interpolated (Witten-Bell)",
+        color: "var(--dim)",
+        dash: "2 4",
+      }]
+      : [],
+  ]);
 }
 
 function evalTable({ evals }: RunRecord): Markup {
@@ -181,16 +183,15 @@ function sampleSection({ samples, evals }: RunRecord): Section | undefined {
     id: "samples",
     title: "Samples",
     about: `What the model wrote on the way.${more}`,
-    content: markup`<div class="samples">${
-      shown.map(({ step, prompt, text }) => {
-        const loss = evals.find((event) => event.step === step)?.valLoss;
-        return markup`<figure><figcaption><b>step ${count(step)}</b>${
-          loss !== undefined &&
-          markup`<span>validation loss ${loss.toFixed(3)}</span>`
-        }</figcaption><pre>${`${prompt}${text}`.trim()}</pre></figure>
-`;
-      })
-    }</div>`,
+    content: samplesMarkup(shown.map(({ step, prompt, text }) => {
+      const loss = evals.find((event) => event.step === step)?.valLoss;
+      return {
+        title: `step ${count(step)}`,
+        ...loss !== undefined &&
+          { about: `validation loss ${loss.toFixed(3)}` },
+        text: `${prompt}${text}`,
+      };
+    })),
   };
 }
 
@@ -217,9 +218,7 @@ function updateSection(
     title: "Update sizes",
     about:
       "How far the step after each evaluation moved a weight matrix: ‖Δw‖ / ‖w‖. The dotted line is 1/1000, a common rule of thumb for AdamW.",
-    content: markup`<div class="legend">${
-      lines.map((line) => markup`<span>${lineKey(line)}${line.name}</span>`)
-    }</div>${smallCharts(charts)}`,
+    content: markup`${legend(lines)}${smallCharts(charts)}`,
   };
 }
 

@@ -1,6 +1,6 @@
 /** The report of a search for the smallest model: size against loss and abilities, and who won. */
 
-import { wideAndNarrow } from "../../report/charts.ts";
+import { legend, wideAndNarrow } from "../../report/charts.ts";
 import { type Document, present, type Section } from "../../report/document.ts";
 import { type Markup, markup } from "../../report/markup.ts";
 import { count, digits, duration, short } from "../../report/numbers.ts";
@@ -173,14 +173,12 @@ ${wideAndNarrow((size) => frontChart(plotter, found, size))}`,
 }
 
 function roundLegend({ rounds, known }: Found): Markup {
-  return markup`<div class="legend">${
-    rounds.map((outcomes, round) =>
-      markup`<span><i class="key" style="--c:${tint(round)}"></i>round ${
-        round + 1
-      }: ${count(outcomes[0]?.steps ?? 0)} steps</span>`
-    )
-  }</div>
-<div class="narrow"><div class="legend">${
+  return markup`${
+    legend(rounds.map((outcomes, round) => ({
+      name: `round ${round + 1}: ${count(outcomes[0]?.steps ?? 0)} steps`,
+      color: tint(round),
+    })))
+  }<div class="narrow"><div class="legend">${
     known.map(({ name, parameters, loss }) =>
       markup`<span><svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:var(--run2)"><polygon points="15,0 20,6 15,12 10,6"/></svg>${name}: ${
         count(parameters)

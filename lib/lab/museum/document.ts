@@ -1,7 +1,12 @@
 /** The report of the museum: nothing in it that is not in an exhibit or a finding. */
 
 import type { Verdict } from "../../checks/verdict.ts";
-import { wideAndNarrow } from "../../report/charts.ts";
+import {
+  dotChart,
+  legend,
+  lineChart,
+  type RowDot,
+} from "../../report/charts.ts";
 import type {
   Block,
   Document,
@@ -10,7 +15,6 @@ import type {
   Text,
 } from "../../report/document.ts";
 import { type Markup, markup } from "../../report/markup.ts";
-import { count } from "../../report/numbers.ts";
 import type { Plotter } from "../../report/plotter.ts";
 import {
   type Curve,
@@ -87,66 +91,29 @@ function overview(shown: readonly Shown[]): Section {
   };
 }
 
-/** A dot of the overview. */
-interface Difference {
-  readonly exhibit: string;
-  readonly name: string;
-  readonly color: string;
-  readonly value: number;
-}
-
 function differenceChart(plotter: Plotter, shown: readonly Shown[]): Markup {
-  const { plot } = plotter;
   const dots = shown.flatMap(({ exhibit, finding }) =>
-    questions.flatMap(({ tells, name, color }): Difference[] => {
+    questions.flatMap(({ tells, name, color }): RowDot[] => {
       const [right, mistake] = figureOf(finding, tells)?.values ?? [];
       if (typeof right !== "number" || typeof mistake !== "number") return [];
-      return [{ exhibit: exhibit.name, name, color, value: mistake - right }];
+      const value = mistake - right;
+      const title = `${exhibit.name}: ${name} ${value >= 0 ? "+" : ""}${
+        value.toFixed(3)
+      }`;
+      return [{ row: exhibit.name, value, from: 0, to: value, color, title }];
     })
   );
-  const place = { x: "value", y: "exhibit" } as const;
-  return markup`<div class="legend">${
-    questions.map(({ name, color }) => key(color, name))
-  }<span>nats, the mistake's less the right one's: to the left looks better, to the right worse</span></div>
-${
-    wideAndNarrow(({ width }) =>
-      plotter.draw({
-        width,
-        height: 60 + 22 * shown.length,
-        marginLeft: width < 500 ? 112 : 140,
-        marginRight: 20,
-        marginTop: 30,
-        ariaLabel:
-          "Dot chart of how loss and text change by each mistake, a row for each; the numbers are in the table below it",
-        x: {
-          label: null,
-          grid: true,
-          axis: "top",
-          ticks: width < 500 ? 5 : 9,
-        },
-        y: {
-          domain: shown.map(({ exhibit }) => exhibit.name),
-          label: null,
-          tickSize: 0,
-        },
-        marks: [
-          plot.ruleX([0], { stroke: "currentColor" }),
-          plot.ruleY(dots, {
-            ...{ y: "exhibit", x1: 0, x2: "value", stroke: "color" },
-            strokeWidth: 2,
-            strokeOpacity: 0.5,
-          }),
-          plot.dot(dots, {
-            ...place,
-            fill: "color",
-            r: 5,
-            title: ({ exhibit, name, value }: Difference) =>
-              `${exhibit}: ${name} ${value >= 0 ? "+" : ""}${value.toFixed(3)}`,
-          }),
-        ],
-        color: { type: "identity" },
-      })
+  return markup`${
+    legend(
+      questions,
+      "nats, the mistake's less the right one's: to the left looks better, to the right worse",
     )
+  }${
+    dotChart(plotter, dots, {
+      rows: shown.map(({ exhibit }) => exhibit.name),
+      about:
+        "Dot chart of how loss and text change by each mistake, a row for each; the numbers are in the table below it",
+    })
   }`;
 }
 
@@ -239,56 +206,29 @@ function samples(
   ];
 }
 
-function curveFigure(columns: readonly string[], curve: Curve): Block {
-  return {
-    kind: "figure",
-    caption: curve.what,
-    draw: (plotter) => curveChart(plotter, columns, curve),
-  };
-}
-
-function curveChart(
-  plotter: Plotter,
+function curveFigure(
   columns: readonly string[],
   { what, steps, values }: Curve,
-): Markup {
+): Block {
   const points = values.flatMap((column, of) =>
-    column.map((value, i) => ({
-      step: Math.round((i + 0.5) * steps / column.length),
-      value,
-      color: columnColors[of],
-      name: columns[of],
+    column.map((y, i) => ({
+      name: columns[of]!,
+      x: Math.round((i + 0.5) * steps / column.length),
+      y,
     }))
   );
-  const place = { x: "step", y: "value", z: "name" } as const;
-  const picture = plotter.draw({
-    ...{ width: 480, height: 260 },
-    marginLeft: 36,
-    marginRight: 8,
-    marginTop: 12,
-    ariaLabel: `Line chart of the ${what}, by step, a line for each column`,
-    x: { label: "step", domain: [0, steps], ticks: 5 },
-    y: { label: null, grid: true, zero: true, ticks: 5 },
-    marks: [
-      plotter.plot.line(points, {
-        ...{ ...place, stroke: "color" },
-        strokeWidth: 1.8,
+  return {
+    kind: "figure",
+    caption: what,
+    draw: (plotter) =>
+      lineChart(plotter, points, {
+        lines: columns.map((name, i) => ({ name, color: columnColors[i]! })),
+        about: `Line chart of the ${what}, by step, a line for each column`,
+        x: { label: "step", domain: [0, steps], ticks: 5 },
+        y: null,
+        size: { width: 480, height: 260 },
       }),
-      plotter.plot.dot(points, {
-        ...{ ...place, fill: "color", fillOpacity: 0, r: 5 },
-        title: ({ step, value, name }: typeof points[number]) =>
-          `${name}, step ${count(step)}: ${value.toFixed(3)}`,
-      }),
-    ],
-    color: { type: "identity" },
-  });
-  return markup`<div class="legend">${
-    columns.map((name, i) => key(columnColors[i]!, name))
-  }</div>${picture}`;
-}
-
-function key(color: string, name: string): Markup {
-  return markup`<span><i class="key" style="--c:${color}"></i>${name}</span>`;
+  };
 }
 
 /** What the right one and the mistake have to say to one of the page's questions. */

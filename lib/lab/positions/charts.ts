@@ -3,27 +3,14 @@
 import { type CellFinding, type Findings, meanOver } from "./findings.ts";
 import { kinds, UNMASKED } from "./plan.ts";
 import type { Estimate } from "../statistics.ts";
-import { layerColor, wideAndNarrow } from "../../report/charts.ts";
+import { layerColor, type Line, lineChart } from "../../report/charts.ts";
 import { type Markup, markup } from "../../report/markup.ts";
 import type { Plotter } from "../../report/plotter.ts";
 
-/** A point of a named curve. */
-interface CurvePoint {
-  readonly x: number;
-  readonly y: number;
-  readonly name: string;
-}
-
-/** How a curve is drawn. */
-interface Pen {
-  readonly color: string;
-  readonly dash?: string;
-}
-
 /** The colour of a kind of positions, everywhere the same. */
-function penOf(name: string): Pen {
+function lineOf(name: string): Line {
   const place = [...kinds, UNMASKED].indexOf(name as typeof kinds[number]);
-  return { color: `var(--run${place < 0 ? 6 : place})` };
+  return { name, color: `var(--run${place < 0 ? 6 : place})` };
 }
 
 /** Losses at each position of the trained context. */
@@ -36,8 +23,8 @@ export function contextChart(plotter: Plotter, { T, cells }: Findings): Markup {
       y: meanOver(losses, from, to),
     }))
   );
-  return curves(plotter, points, {
-    pens: new Map(shown.map(({ name }) => [name, penOf(name)])),
+  return lineChart(plotter, points, {
+    lines: shown.map(({ name }) => lineOf(name)),
     about:
       "Line chart of the loss by tokens seen, a line for each kind of positions; the numbers are in the table below it",
     x: { type: "log", label: "tokens seen", ...doublings(T) },
@@ -69,8 +56,8 @@ export function beyondChart(plotter: Plotter, { T, cells }: Findings): Markup {
       y: meanOver(curve, i * step, (i + 1) * step),
     }));
   });
-  return curves(plotter, points, {
-    pens: new Map(shown.map(({ name }) => [name, penOf(name)])),
+  return lineChart(plotter, points, {
+    lines: shown.map(({ name }) => lineOf(name)),
     about:
       "Line chart of the loss by position up to four times the trained context, a line for each kind of positions; the numbers are in the table below it",
     x: { label: "position", ticks: 8 },
@@ -103,14 +90,14 @@ export function probeChart(plotter: Plotter, { cells }: Findings): Markup {
     ...curve(names.unmasked, unmasked, ({ r2 }) => r2),
   ];
   const parts = none?.parts.map(({ part }) => part) ?? [];
-  return curves(plotter, points, {
-    pens: new Map([
-      [names.trained, { color: "var(--run0)" }],
-      [names.random, { color: "var(--run0)", dash: "3 3" }],
-      [names.untrained, { color: "var(--run1)" }],
-      [names.shuffled, { color: "var(--run6)", dash: "2 4" }],
-      [names.unmasked, { color: "var(--run3)" }],
-    ]),
+  return lineChart(plotter, points, {
+    lines: [
+      { name: names.trained, color: "var(--run0)" },
+      { name: names.random, color: "var(--run0)", dash: "3 3" },
+      { name: names.untrained, color: "var(--run1)" },
+      { name: names.shuffled, color: "var(--run6)", dash: "2 4" },
+      { name: names.unmasked, color: "var(--run3)" },
+    ],
     about:
       "Line chart of R² of the probes by part of the model; the numbers are in the table below it",
     x: {
@@ -134,13 +121,14 @@ export function readingChart(plotter: Plotter, { T, cells }: Findings): Markup {
     ),
     ...[1, T].map((x) => ({ name: "the truth", x, y: x })),
   ];
-  return curves(plotter, points, {
-    pens: new Map([
-      ...parts.map(({ part }, i): [string, Pen] => [part, {
+  return lineChart(plotter, points, {
+    lines: [
+      ...parts.map(({ part }, i) => ({
+        name: part,
         color: layerColor(i, parts.length),
-      }]),
-      ["the truth", { color: "var(--dim)", dash: "2 4" }],
-    ]),
+      })),
+      { name: "the truth", color: "var(--dim)", dash: "2 4" },
+    ],
     about:
       "Line chart of the position that probes read on average, by the true position, a line for each part of the model",
     x: { label: "position", ticks: 8 },
@@ -163,15 +151,15 @@ export function spreadChart(plotter: Plotter, { T, cells }: Findings): Markup {
       y: 1 / (t + 1),
     })),
   ];
-  return curves(plotter, points, {
-    pens: new Map([
-      ["trained", { color: "var(--run0)" }],
-      ["before training", { color: "var(--run1)" }],
-      ["1/t", { color: "var(--dim)", dash: "2 4" }],
-    ]),
+  return lineChart(plotter, points, {
+    lines: [
+      { name: "trained", color: "var(--run0)" },
+      { name: "before training", color: "var(--run1)" },
+      { name: "1/t", color: "var(--dim)", dash: "2 4" },
+    ],
     about:
       "Line chart of the variance of what the first attention gives by position, as a share of that at the first",
-    x: { type: "log", label: "tokens seen, t", ...doublings(T) },
+    x: { type: "log", label: "tokens seen", ...doublings(T) },
     y: "variance, as a share of the first",
     shares: [1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01],
   });
@@ -183,8 +171,8 @@ export function depthChart(plotter: Plotter, { depths }: Findings): Markup {
     { name: "none", x: nLayer, y: none.mean },
     { name: "rope", x: nLayer, y: rope.mean },
   ]);
-  return curves(plotter, bars, {
-    pens: new Map(["none", "rope"].map((name) => [name, penOf(name)])),
+  return lineChart(plotter, bars, {
+    lines: ["none", "rope"].map(lineOf),
     about:
       "Line chart of the loss by layers, with rope and without positions; the numbers are in the table below it",
     x: { label: "layers", ticks: depths.map(({ nLayer }) => nLayer), ...plain },
@@ -203,81 +191,4 @@ function doublings(T: number) {
     (_, i) => 2 ** i,
   );
   return { base: 2, ticks, domain: [1, T], ...plain };
-}
-
-function curves(
-  plotter: Plotter,
-  points: readonly CurvePoint[],
-  { pens, about, x, y, limit, shares, dots = false, marginRight = 14 }: {
-    /** By the curve's name. */
-    readonly pens: ReadonlyMap<string, Pen>;
-    readonly about: string;
-    readonly x: Readonly<Record<string, unknown>>;
-    readonly y: string;
-    /** A vertical line. */
-    readonly limit?: { readonly at: number; readonly text: string };
-    /** Values that stand at a logarithmic axis; a linear one has its own. */
-    readonly shares?: readonly number[];
-    /** Whether points are seen. */
-    readonly dots?: boolean;
-    readonly marginRight?: number;
-  },
-): Markup {
-  if (points.length === 0) return markup``;
-  const { plot } = plotter;
-  const byName = Map.groupBy(points, ({ name }) => name);
-  const limits = limit === undefined ? [] : [limit];
-  return markup`<div class="legend">${
-    Array.from(pens, ([name, { color, dash }]) =>
-      markup`<span>${key(color, dash !== undefined)}${name}</span>`)
-  }</div>
-${
-    wideAndNarrow(({ width, height }) =>
-      plotter.draw({
-        width,
-        height: height - 60,
-        marginLeft: 44,
-        marginRight,
-        ariaLabel: about,
-        x: width < 500 && typeof x["ticks"] === "number"
-          ? { ...x, ticks: 4 }
-          : x,
-        y: {
-          label: y,
-          grid: true,
-          nice: true,
-          ...(shares && { type: "log", ticks: shares, ...plain }),
-        },
-        marks: [
-          plot.ruleX(limits, {
-            x: "at",
-            stroke: "currentColor",
-            strokeDasharray: "2 4",
-          }),
-          plot.text(limits, {
-            ...{ x: "at", text: "text", frameAnchor: "top" },
-            ...{ textAnchor: "start", dx: 5, fill: "var(--dim)" },
-          }),
-          ...Array.from(pens).flatMap(([name, { color, dash = "none" }]) => [
-            plot.line(byName.get(name) ?? [], {
-              ...{ x: "x", y: "y", stroke: color, strokeDasharray: dash },
-              strokeWidth: 2,
-            }),
-            plot.dot(byName.get(name) ?? [], {
-              ...{ x: "x", y: "y", fill: color, r: dots ? 4 : 6 },
-              fillOpacity: dots ? 1 : 0,
-              title: ({ x, y }: CurvePoint) =>
-                `${name}, ${Number(x.toFixed(1))}: ${y.toFixed(3)}`,
-            }),
-          ]),
-        ],
-      })
-    )
-  }`;
-}
-
-function key(color: string, dashed: boolean): Markup {
-  return dashed
-    ? markup`<i class="key dotted" style="border-color:${color}"></i>`
-    : markup`<i class="key" style="--c:${color}"></i>`;
 }
