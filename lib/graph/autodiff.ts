@@ -1,7 +1,8 @@
 /**
- * Reverse-mode differentiation: walks the nodes backwards and lets each op's
- * derivative rule emit its dispatches. Decides who stores a gradient first and
- * who adds to it, and copies only where sharing would corrupt.
+ * Reverse-mode differentiation: visits the nodes backwards and lets the derivative
+ * rule of each op emit its dispatches. The first contribution to a gradient is
+ * stored and later ones are added. A gradient is copied only where sharing its
+ * array would corrupt another tensor's gradient.
  */
 
 import {
@@ -13,10 +14,10 @@ import {
   type TensorDispatch,
 } from "./tensor.ts";
 
-/** A dispatch and the part of the model it belongs to. */
+/** A dispatch, labelled with its part of the model. */
 export type LabelledDispatch = TensorDispatch & { readonly label: string };
 
-/** The dispatches of a graph's nodes, in order. */
+/** Returns the dispatches of a graph's nodes, in order. */
 export function forward(graph: Graph): LabelledDispatch[] {
   const dispatches: LabelledDispatch[] = [];
   for (const node of graph.nodes) {
@@ -29,10 +30,10 @@ export function forward(graph: Graph): LabelledDispatch[] {
 }
 
 /**
- * The dispatches that add the gradient of every loss in the graph to the gradients of its parameters.
+ * Returns the dispatches that add the gradients of all losses in a graph to the gradients of its parameters.
  *
- * Losses are the nodes that give their own gradient (cross-entropy); everything else gets one from
- * the nodes that read it.
+ * Losses are nodes that compute their own gradient (cross-entropy). Every other node receives its gradient
+ * from the nodes that read its output.
  */
 export function backward(graph: Graph): LabelledDispatch[] {
   return new BackwardPass(graph).run();
@@ -41,12 +42,12 @@ export function backward(graph: Graph): LabelledDispatch[] {
 class BackwardPass implements Gradients {
   readonly #graph: Graph;
   readonly #dispatches: LabelledDispatch[] = [];
-  /** The gradient of each tensor so far; one tensor may serve several owners. */
+  /** Gradient of each tensor so far; several tensors may share one gradient. */
   readonly #gradients = new Map<Tensor, Tensor>();
-  /** The number of the node that computes each activation. */
+  /** Index of the node that computes each activation. */
   readonly #producer = new Map<Tensor, number>();
   readonly #needed = new Set<Tensor>();
-  /** Contributions of the present node that must be added to earlier ones. */
+  /** Contributions of the current node that must be added to earlier contributions. */
   #pending: { input: Tensor; contribution: Tensor }[] = [];
   #position = 0;
   #emit: Emit = () => {};
@@ -92,11 +93,11 @@ class BackwardPass implements Gradients {
   }
 
   needs(input: Tensor): boolean {
-    return input.home.kind === "parameter" || this.#needed.has(input);
+    return input.storage.kind === "parameter" || this.#needed.has(input);
   }
 
   into(input: Tensor): { gradient: Tensor; accumulate: boolean } {
-    if (input.home.kind === "parameter") {
+    if (input.storage.kind === "parameter") {
       return { gradient: this.#graph.gradient(input), accumulate: true };
     }
     const known = this.#gradients.get(input);
@@ -108,7 +109,7 @@ class BackwardPass implements Gradients {
     if (!this.#isStillRead(known, input)) {
       return { gradient: known, accumulate: true };
     }
-    // Another tensor's derivative rule has yet to read this array: leave it alone.
+    // The derivative rule of another tensor has yet to read this array, so it must not change.
     const gradient = this.#graph.activation(input.shape);
     const n = sizeOf(input.shape);
     this.#emit({
@@ -132,7 +133,7 @@ class BackwardPass implements Gradients {
   }
 
   #sum(input: Tensor, contribution: Tensor): void {
-    if (input.home.kind === "parameter") {
+    if (input.storage.kind === "parameter") {
       throw new Error(
         `Cannot add to the gradient of ${input.name}: its op must accumulate`,
       );
@@ -152,7 +153,7 @@ class BackwardPass implements Gradients {
     this.#gradients.set(input, sum);
   }
 
-  /** Whether a node that has yet to run backwards will read `gradient` as that of a tensor other than `owner`. */
+  /** Returns whether a node still to be visited will read `gradient` as the gradient of a tensor other than `owner`. */
   #isStillRead(gradient: Tensor, owner: Tensor): boolean {
     for (const [tensor, known] of this.#gradients) {
       if (known !== gradient || tensor === owner) continue;

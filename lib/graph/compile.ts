@@ -1,32 +1,32 @@
 /**
- * From dispatches on tensors to a Plan: finds out how long each activation lives
- * and lets those that never live at the same time share a slot.
+ * Compiles dispatches on tensors to a Plan: determines the lifetime of each
+ * activation, and lets activations with disjoint lifetimes share a slot.
  */
 
 import type { LabelledDispatch } from "./autodiff.ts";
 import type { LayoutEntry, ParameterLayout } from "./layout.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "./plan.ts";
-import { type Home, sizeOf, type Tensor } from "./tensor.ts";
+import { sizeOf, type Storage, type Tensor } from "./tensor.ts";
 
-/** What {@linkcode compile} makes a plan from. */
+/** Input of {@linkcode compile}. */
 export interface PlanSource {
   readonly name: string;
   /** Dispatches by phase; the phases run in this order. */
   readonly phases: Readonly<Record<string, readonly LabelledDispatch[]>>;
   readonly layout: ParameterLayout;
-  /** Inputs that the host may write even where nothing reads them. */
+  /** Inputs that the host may write even if no dispatch reads them. */
   readonly inputs?: readonly Tensor[];
-  /** Activations that stay readable after a run, by the name they get. */
+  /** Activations that stay readable after a run, by output name. */
   readonly outputs?: Readonly<Record<string, Tensor>>;
 }
 
-/** Plans memory and freezes the result. */
+/** Compiles dispatches to a frozen plan with its memory layout. */
 export function compile(source: PlanSource): Plan {
   const dispatches = Object.values(source.phases).flat();
   const place = new Placement(source, lifetimes(dispatches));
   for (const input of source.inputs ?? []) place.operand(input);
   const placed = dispatches.map((dispatch, step) => {
-    // Outputs first: an output may not take over the slot of an input of its own dispatch.
+    // Outputs first: an output must not reuse the slot of an input of its own dispatch.
     const outputs = dispatch.outputs.map((tensor) => place.operand(tensor));
     const inputs = dispatch.inputs.map((tensor) => place.operand(tensor));
     place.release(step);
@@ -46,7 +46,7 @@ export function compile(source: PlanSource): Plan {
   });
 }
 
-/** The last dispatch that touches each tensor. */
+/** Returns the index of the last dispatch that uses each tensor. */
 function lifetimes(
   dispatches: readonly LabelledDispatch[],
 ): Map<Tensor, number> {
@@ -61,7 +61,7 @@ type Buffer = { -readonly [Key in keyof BufferSpec]: BufferSpec[Key] };
 
 class Placement {
   readonly #source: PlanSource;
-  /** The tensors that each dispatch is the last to touch. */
+  /** Tensors whose last use is each dispatch. */
   readonly #ends: Map<number, Tensor[]>;
   readonly #entries: ReadonlyMap<string, LayoutEntry>;
   readonly #buffers: Buffer[] = [];
@@ -90,21 +90,21 @@ class Placement {
 
   operand(tensor: Tensor): Operand {
     const length = sizeOf(tensor.shape);
-    const home: Home = tensor.home;
-    switch (home.kind) {
+    const storage: Storage = tensor.storage;
+    switch (storage.kind) {
       case "parameter":
         return this.#parameter("params", tensor.name, length);
       case "gradient":
-        return this.#parameter("grads", home.of.name, length);
-      case "stretch": {
+        return this.#parameter("grads", storage.of.name, length);
+      case "range": {
         const whole = this.#source.layout.length;
-        const buffer = this.#add(home.store, "store", "f32", whole);
-        return { buffer, offset: home.offset, length };
+        const buffer = this.#add(storage.store, "store", "f32", whole);
+        return { buffer, offset: storage.offset, length };
       }
       case "input":
       case "store":
         return {
-          buffer: this.#named(tensor.name, home.kind, tensor, length),
+          buffer: this.#named(tensor.name, storage.kind, tensor, length),
           offset: 0,
           length,
         };
@@ -118,11 +118,11 @@ class Placement {
     }
   }
 
-  /** Gives back the slots of tensors that nothing touches after `step`. */
+  /** Frees the slots of tensors whose last use is dispatch `step`. */
   release(step: number): void {
     for (const tensor of this.#ends.get(step) ?? []) {
       const slot = this.#slotOf.get(tensor);
-      if (slot === undefined) continue; // it lives in a store, an input or an output
+      if (slot === undefined) continue; // the tensor is in a store, an input or an output
       this.#slotOf.delete(tensor);
       this.#free.push(slot);
     }
@@ -157,7 +157,7 @@ class Placement {
     return index;
   }
 
-  /** The free slot that fits best: the smallest that is large enough, else the largest, grown. */
+  /** Returns the slot of a tensor: its own, else the smallest free slot that is large enough, else the largest free slot, grown. */
   #slot(tensor: Tensor, length: number): number {
     const known = this.#slotOf.get(tensor);
     if (known !== undefined) return known;
@@ -178,7 +178,7 @@ class Placement {
   }
 }
 
-/** A plan as text, one dispatch a line: for people. */
+/** Formats a plan as text for people, one dispatch per line. */
 export function formatPlan(plan: Plan): string {
   const operand = ({ buffer, offset, length }: Operand) => {
     const { name, kind } = plan.buffers[buffer]!;

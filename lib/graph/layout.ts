@@ -1,32 +1,32 @@
 /**
- * Where each parameter lies in the flat stores `params`, `grads`, `m` and `v`,
- * which the optimizer walks as one array each.
+ * Offsets of parameters in the flat stores `params`, `grads`, `m` and `v`, each of
+ * which the optimizer processes as one array.
  */
 
 import { type Graph, type Init, sizeOf } from "./tensor.ts";
 
-/** One parameter's place. */
+/** Position of one parameter in the stores. */
 export interface LayoutEntry {
   readonly name: string;
   readonly shape: readonly number[];
-  /** In elements; a multiple of {@linkcode ALIGNMENT}. */
+  /** Offset in elements, a multiple of {@linkcode ALIGNMENT}. */
   readonly offset: number;
   readonly length: number;
   readonly init: Init;
 }
 
-/** The places of all parameters: matrices first, then vectors, each in order of declaration. */
+/** Positions of all parameters: matrices first, then vectors, each in order of declaration. */
 export interface ParameterLayout {
   readonly entries: readonly LayoutEntry[];
-  /** Elements in the store, padding included. */
+  /** Elements in a store, including padding. */
   readonly length: number;
-  /** Elements of the leading stretch that holds the matrices. */
+  /** Elements of the leading range that contains the matrices. */
   readonly matrices: number;
   /** Elements without padding: the model's number of parameters. */
   readonly count: number;
 }
 
-/** WebGPU binds storage at multiples of 256 bytes. */
+/** Alignment of parameters in elements: WebGPU binds storage at multiples of 256 bytes. */
 export const ALIGNMENT = 64;
 
 /** Lays out the parameters that a graph declares. */
@@ -37,10 +37,10 @@ export function layoutParameters(graph: Graph): ParameterLayout {
   let offset = 0;
   let matrixEnd = 0;
   let count = 0;
-  for (const { name, shape, home } of [...matrices, ...vectors]) {
-    if (home.kind !== "parameter") continue;
+  for (const { name, shape, storage } of [...matrices, ...vectors]) {
+    if (storage.kind !== "parameter") continue;
     const length = sizeOf(shape);
-    entries.push({ name, shape, offset, length, init: home.init });
+    entries.push({ name, shape, offset, length, init: storage.init });
     offset += Math.ceil(length / ALIGNMENT) * ALIGNMENT;
     count += length;
     if (shape.length >= 2) matrixEnd = offset;

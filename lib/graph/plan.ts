@@ -1,7 +1,7 @@
 /**
- * A Plan: what to compute, as frozen plain data. Buffers by name and size, and a
- * flat list of dispatches in the order they run. How a dispatch is computed is a
- * backend's business; what it means is written in `kernels/vocabulary.ts`.
+ * Plans: computations as frozen plain data. A plan has buffers with names and sizes,
+ * and a flat list of dispatches in the order they run. `kernels/vocabulary.ts`
+ * defines what a dispatch computes; each backend decides how.
  */
 
 import type { KernelDims, KernelName } from "../../kernels/vocabulary.ts";
@@ -10,19 +10,19 @@ import type { KernelDims, KernelName } from "../../kernels/vocabulary.ts";
 export type DType = "f32" | "i32";
 
 /**
- * What a buffer is for.
+ * Purpose of a buffer.
  *
- * - `slot`: transient memory, reused within one run by several tensors in turn.
- * - `store`: outlives the plan and is shared between plans by its name: parameters,
+ * - `slot`: transient memory, reused by several tensors within one run.
+ * - `store`: memory that outlives the plan and that plans share by name: parameters,
  *   gradients, moments, caches, constants, losses.
- * - `input`: written by the host before a run; keeps its content between runs.
- * - `output`: computed by a run and readable after it, until the next run.
+ * - `input`: memory that the host writes before a run; it keeps its content between runs.
+ * - `output`: memory that a run writes, readable until the next run.
  */
 export type BufferKind = "slot" | "store" | "input" | "output";
 
 /** One buffer of a plan. */
 export interface BufferSpec {
-  /** Unique within the plan. */
+  /** Name, unique within the plan. */
   readonly name: string;
   readonly kind: BufferKind;
   readonly dtype: DType;
@@ -30,35 +30,35 @@ export interface BufferSpec {
   readonly length: number;
 }
 
-/** A stretch of a buffer. Offsets into stores are multiples of 64 elements (256 bytes, WebGPU's alignment). */
+/** A range of a buffer. Offsets into stores are multiples of 64 elements (256 bytes, WebGPU's alignment). */
 export interface Operand {
   /** Index into {@linkcode Plan.buffers}. */
   readonly buffer: number;
-  /** In elements. */
+  /** Offset in elements. */
   readonly offset: number;
-  /** In elements. */
+  /** Length in elements. */
   readonly length: number;
 }
 
-/** One kernel to run, on which operands. Operands follow the order of the vocabulary. */
+/** One kernel and its operands, in the order of the vocabulary. */
 export type Dispatch = {
   readonly [Name in KernelName]: {
     readonly kernel: Name;
     readonly outputs: readonly Operand[];
     readonly inputs: readonly Operand[];
     readonly dims: KernelDims[Name];
-    /** Which part of the model this belongs to, e.g. `h.0.attn.c_attn`; for people and profiles. */
+    /** Part of the model, e.g. `h.0.attn.c_attn`; for messages and profiles. */
     readonly label: string;
   };
 }[KernelName];
 
 /** A compiled graph. */
 export interface Plan {
-  /** `train`, `eval`, `prefill` or `decode`, or what a test calls it. */
+  /** Name of the plan: `train`, `eval`, `prefill`, `decode`, or any name in tests. */
   readonly name: string;
   readonly buffers: readonly BufferSpec[];
   readonly dispatches: readonly Dispatch[];
-  /** Named stretches [from, to) of `dispatches` that can be run apart. */
+  /** Named ranges [from, to) of `dispatches` that can be run separately. */
   readonly phases: Readonly<
     Record<string, readonly [from: number, to: number]>
   >;

@@ -1,29 +1,28 @@
 /**
- * The graph under construction: tensors (names for arrays, no data), nodes (ops
- * applied to tensors), and the contract every op fulfils. Shapes are static.
+ * Computation graphs: tensors (names for arrays, without data), nodes (ops applied
+ * to tensors), and the interface of ops. Shapes are static.
  *
- * The ops themselves stand in `ops/`, derivatives are put together in
- * `autodiff.ts`, memory is planned in `compile.ts`.
+ * The ops are in `ops/`; `autodiff.ts` derives gradients, and `compile.ts` plans memory.
  */
 
 import type { KernelDims, KernelName } from "../../kernels/vocabulary.ts";
 import type { DType } from "./plan.ts";
 
-/** How a parameter starts: a normal or uniform draw, or a constant. */
+/** Initial values of a parameter: a normal or uniform draw, or a constant. */
 export type Init =
   | { readonly kind: "normal"; readonly sd: number }
   | { readonly kind: "uniform"; readonly bound: number }
   | { readonly kind: "constant"; readonly value: number };
 
-/** Where a tensor's numbers live. See `BufferKind` in `plan.ts`. */
-export type Home =
+/** Memory of a tensor. See `BufferKind` in `plan.ts`. */
+export type Storage =
   | { readonly kind: "slot" }
   | { readonly kind: "input" }
   | { readonly kind: "store" }
   | { readonly kind: "parameter"; readonly init: Init }
   | { readonly kind: "gradient"; readonly of: Tensor }
   | {
-    readonly kind: "stretch";
+    readonly kind: "range";
     readonly store: string;
     readonly offset: number;
   };
@@ -33,20 +32,20 @@ export interface Tensor {
   readonly graph: Graph;
   /** Position in {@linkcode Graph.tensors}. */
   readonly id: number;
-  /** For parameters, GPT-2's name; unique among parameters, inputs and stores. */
+  /** Name, unique among parameters, inputs and stores; for parameters it is GPT-2's name. */
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: DType;
-  readonly home: Home;
+  readonly storage: Storage;
 }
 
-/** One op applied: plain data, so that a graph can be printed. */
+/** An op applied to tensors, as plain data, so that a graph can be printed. */
 export interface Node<Attrs = unknown> {
   readonly op: Op<Attrs>;
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
   readonly attrs: Attrs;
-  /** The part of the model that was being described. */
+  /** Part of the model that the node belongs to. */
   readonly label: string;
 }
 
@@ -60,42 +59,42 @@ export type TensorDispatch = {
   };
 }[KernelName];
 
-/** Takes the dispatches that an op makes, in order. */
+/** Callback for the dispatches that an op emits, in order. */
 export type Emit = (dispatch: TensorDispatch) => void;
 
-/** An op: what it computes, and what its derivative is, in kernels. */
+/** An op: emits the dispatches of its result and of its derivative. */
 export interface Op<Attrs = unknown> {
   readonly name: string;
   forward(node: Node<Attrs>, emit: Emit): void;
-  /** Absent where nothing upstream needs a gradient. */
+  /** Emits the derivative; absent if the op is never differentiated. */
   backward?(node: Node<Attrs>, gradients: Gradients, emit: Emit): void;
 }
 
 /**
- * Gradients during a backward pass; what an op's derivative rule may ask for.
+ * Gradients during a backward pass, for the derivative rule of an op.
  *
- * The contract: parameter gradients accumulate. An activation gradient is stored by
- * its first writer and added to by later ones; `into` says which the caller is.
+ * Parameter gradients always accumulate. The first contribution to an activation
+ * gradient is stored, and later contributions are added; `into` returns which applies.
  */
 export interface Gradients {
-  /** The complete gradient of a node's output. */
+  /** Returns the complete gradient of an output of the node. */
   of(output: Tensor): Tensor;
-  /** Whether anything depends on this input's gradient. */
+  /** Returns whether the gradient of an input is needed. */
   needs(input: Tensor): boolean;
-  /** Where to put a contribution, for kernels that can both store and accumulate. */
+  /** Returns the tensor for a contribution, for kernels that can both store and accumulate. */
   into(input: Tensor): { gradient: Tensor; accumulate: boolean };
-  /** Where to put a contribution, for kernels that only store. It is added to earlier ones. */
+  /** Returns a new tensor for a contribution, for kernels that only store. The contribution is added to earlier ones. */
   fresh(input: Tensor): Tensor;
-  /** Contributes a gradient that exists already, without copying it. */
+  /** Contributes an existing gradient without copying it. */
   share(input: Tensor, gradient: Tensor): void;
 }
 
-/** Elements of a shape. */
+/** Returns the number of elements of a shape. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1);
 }
 
-/** A description of one computation. */
+/** A computation: tensors and the nodes that compute them. */
 export class Graph {
   readonly #tensors: Tensor[] = [];
   readonly #nodes: Node[] = [];
@@ -114,40 +113,42 @@ export class Graph {
 
   /** Parameters, in order of declaration. */
   get parameters(): readonly Tensor[] {
-    return this.#tensors.filter((tensor) => tensor.home.kind === "parameter");
+    return this.#tensors.filter((tensor) =>
+      tensor.storage.kind === "parameter"
+    );
   }
 
-  /** A trainable tensor. Asking twice for one name gives the same tensor: that is how a head is tied. */
+  /** Declares a trainable tensor. A second call with the same name returns the same tensor, as a tied head does. */
   parameter(name: string, shape: readonly number[], init: Init): Tensor {
     return this.#once(name, shape, "f32", { kind: "parameter", init });
   }
 
-  /** A tensor that the host writes before a run. */
+  /** Declares a tensor that the host writes before a run. */
   input(name: string, shape: readonly number[], dtype: DType): Tensor {
     return this.#once(name, shape, dtype, { kind: "input" });
   }
 
-  /** A tensor that outlives the plan, shared by name with other plans. */
+  /** Declares a tensor that outlives the plan and is shared with other plans by name. */
   store(name: string, shape: readonly number[]): Tensor {
     return this.#once(name, shape, "f32", { kind: "store" });
   }
 
-  /** A stretch of a store that holds one number per parameter, where the layout puts it. */
-  stretch(
+  /** Declares a range of a flat store that has one number per parameter. */
+  range(
     store: string,
     { offset, length }: { readonly offset: number; readonly length: number },
   ): Tensor {
-    const home = { kind: "stretch", store, offset } as const;
+    const storage = { kind: "range", store, offset } as const;
     const name = `${store}+${offset}[${length}]`;
-    return this.#once(name, [length], "f32", home);
+    return this.#once(name, [length], "f32", storage);
   }
 
-  /** A tensor computed by a dispatch. */
+  /** Creates a tensor that a dispatch computes. */
   activation(shape: readonly number[]): Tensor {
     return this.#create("", shape, "f32", { kind: "slot" });
   }
 
-  /** The gradient of a parameter. */
+  /** Returns the gradient of a parameter. */
   gradient(of: Tensor): Tensor {
     return this.#once(`d ${of.name}`, of.shape, "f32", {
       kind: "gradient",
@@ -155,7 +156,7 @@ export class Graph {
     });
   }
 
-  /** Adds a node and gives its outputs. */
+  /** Adds a node and returns its outputs. */
   apply<Attrs>(
     op: Op<Attrs>,
     { inputs, outputs, attrs }: {
@@ -177,12 +178,12 @@ export class Graph {
     return results;
   }
 
-  /** Where in the model the description is, e.g. `h.0.attn`. Parameters take their names from it. */
+  /** Current part of the model, e.g. `h.0.attn`; it prefixes parameter names. */
   get path(): string {
     return this.#path;
   }
 
-  /** Describes a part of the model: `path` is one name longer meanwhile. */
+  /** Runs `describe` with the name of a part appended to `path`. */
   within<Result>(part: string, describe: () => Result): Result {
     const outer = this.#path;
     this.#path = outer === "" ? part : `${outer}.${part}`;
@@ -197,20 +198,20 @@ export class Graph {
     name: string,
     shape: readonly number[],
     dtype: DType,
-    home: Home,
+    storage: Storage,
   ): Tensor {
     const known = this.#named.get(name);
     if (known === undefined) {
-      const tensor = this.#create(name, shape, dtype, home);
+      const tensor = this.#create(name, shape, dtype, storage);
       this.#named.set(name, tensor);
       return tensor;
     }
     if (
-      known.home.kind !== home.kind || known.dtype !== dtype ||
+      known.storage.kind !== storage.kind || known.dtype !== dtype ||
       known.shape.join() !== shape.join()
     ) {
       throw new RangeError(
-        `Cannot declare ${name} as ${home.kind} [${shape}]: it is ${known.home.kind} [${known.shape}] already`,
+        `Cannot declare ${name} as ${storage.kind} [${shape}]: it is ${known.storage.kind} [${known.shape}] already`,
       );
     }
     return known;
@@ -220,19 +221,19 @@ export class Graph {
     name: string,
     shape: readonly number[],
     dtype: DType,
-    home: Home,
+    storage: Storage,
   ): Tensor {
     const id = this.#tensors.length;
-    const tensor: Tensor = { graph: this, id, name, shape, dtype, home };
+    const tensor: Tensor = { graph: this, id, name, shape, dtype, storage };
     this.#tensors.push(tensor);
     return tensor;
   }
 }
 
 /**
- * Refuses a shape that an op cannot take.
+ * Throws if a tensor does not have the shape that an op expects.
  *
- * @throws {RangeError} with both shapes
+ * @throws {RangeError} if the shapes differ; the message names both
  */
 export function expectShape(
   what: string,

@@ -1,7 +1,7 @@
 /**
- * Where a training step stopped being finite: the step is run once more, one dispatch
- * at a time, and what each computes is looked at. Any backend can do it, as all it takes
- * is a plan whose intermediate results can be read.
+ * Diagnosis of a training step that is not finite: the step runs again, one dispatch at a
+ * time, and the outputs of each dispatch are checked. It works on every backend, since it
+ * needs only a plan whose intermediate results can be read.
  */
 
 import {
@@ -14,17 +14,17 @@ import { parameterStores } from "./optimizer.ts";
 import type { Dispatch, Plan } from "../graph/plan.ts";
 import { internalsOf } from "../model/internals.ts";
 
-/** What the host writes before a run, by the buffer's name. */
+/** Inputs that the host writes before a run, by buffer name. */
 export type Inputs = Readonly<Record<string, ArrayLike<number>>>;
 
 /**
- * The first thing in a step's gradient that is not finite, in words; undefined if all is, or there is
- * no memory to find out.
+ * Describes the first parameter or result in the gradient of a step that is not finite; undefined if everything
+ * is finite, or if memory for the check is lacking.
  *
- * Weights stay as they are. Gradients and the loss, of which a failed step leaves nothing, end as 0.
+ * Weights do not change. Gradients and the loss are set to 0, since a failed step discards them anyway.
  *
- * @param plan a train plan
- * @param microBatches the inputs of the step's runs, in order
+ * @param plan a training plan
+ * @param microBatches inputs of each micro-batch of the step, in order
  */
 export async function firstNonFinite(
   model: Model,
@@ -61,7 +61,7 @@ export async function firstNonFinite(
   }
 }
 
-/** The gradient of a plan with a phase for each dispatch, and with slots that can be read. */
+/** Returns the gradient phase of a plan, with a phase for each dispatch and readable slots. */
 function stepwise(plan: Plan): Plan {
   const dispatches = plan.dispatches.slice(...plan.phases["gradient"]!);
   return {
@@ -89,7 +89,7 @@ async function firstIn(program: Program): Promise<Dispatch | undefined> {
   return undefined;
 }
 
-/** `matmul nt in h.0.mlp.c_fc` */
+/** Names a dispatch, e.g. `matmul nt in h.0.mlp.c_fc`. */
 function nameOf({ kernel, dims, label }: Dispatch): string {
   const form = "form" in dims ? ` ${dims.form}` : "";
   return `${kernel}${form} in ${label}`;

@@ -1,94 +1,94 @@
-/** What training tells, as plain data: one object an event, ready for JSON (but for a checkpoint's bytes). */
+/** Training events as plain data: one object per event, ready for JSON (except the bytes of a checkpoint). */
 
-/** One optimizer step was done. */
+/** Event of a completed optimizer step. */
 export interface StepEvent {
   /** Which event this is. */
   readonly event: "step";
-  /** Steps done, from 1. */
+  /** Number of the step, from 1. */
   readonly step: number;
-  /** Mean training loss of the step's batch in nats per token, with label smoothing if the model has it. */
+  /** Mean training loss of the step's batch in nats per token, including label smoothing. */
   readonly loss: number;
   /** Global gradient norm before clipping. */
   readonly gradNorm: number;
-  /** The rate that the step was taken with. */
+  /** Learning rate of the step. */
   readonly learningRate: number;
-  /** Training tokens per second, over the steps whose metrics came together. */
+  /** Training tokens per second, over the steps whose metrics were read together. */
   readonly tokensPerSecond: number;
 }
 
-/** The model was evaluated after `step` steps: plain cross-entropy in nats per token, no smoothing, no dropout. */
+/** Event of an evaluation. Losses are cross-entropy in nats per token, without label smoothing and dropout. */
 export interface EvalEvent {
   /** Which event this is. */
   readonly event: "eval";
   /** Steps done. */
   readonly step: number;
-  /** On windows spread evenly over the training split. */
+  /** Loss on windows spread evenly over the training split. */
   readonly trainLoss: number;
-  /** On the validation split, or on windows spread evenly over it: see `tokens`. */
+  /** Loss on the validation split, or on windows spread evenly over it: see `tokens`. */
   readonly valLoss: number;
   /** `valLoss` in bits per character. */
   readonly bitsPerChar: number;
-  /** Tokens of the validation split that were predicted. */
+  /** Number of validation tokens that were predicted. */
   readonly tokens: number;
-  /** Tokens of the validation split that can be predicted: the same number if all of it was measured. */
+  /** Number of validation tokens that can be predicted; equals `tokens` if the whole split was measured. */
   readonly ofTokens: number;
 }
 
-/** How far the first step after an evaluation moved the weights. */
+/** Event that gives the size of the first weight update after an evaluation. */
 export interface UpdateEvent {
   /** Which event this is. */
   readonly event: "update";
-  /** Steps done, that step included. */
+  /** Steps done, including the measured step. */
   readonly step: number;
-  /** ‖Δw‖₂ / ‖w‖₂ of each weight matrix, by name, w as it was before the step; without those that were zero. */
+  /** ‖Δw‖₂ / ‖w‖₂ of each weight matrix by name, where w is the matrix before the step. All-zero matrices are left out. */
   readonly ratios: Readonly<Record<string, number>>;
 }
 
-/** Text that the model wrote after `step` steps. */
+/** Event of a text sample. */
 export interface SampleEvent {
   /** Which event this is. */
   readonly event: "sample";
   /** Steps done. */
   readonly step: number;
-  /** What the text continues. */
+  /** Prompt of the sample. */
   readonly prompt: string;
-  /** The text, without the prompt. */
+  /** Generated text, without the prompt. */
   readonly text: string;
 }
 
-/** The state after `step` steps, ready to be written to a file. */
+/** Event with a checkpoint, ready to be written to a file. */
 export interface CheckpointEvent {
   /** Which event this is. */
   readonly event: "checkpoint";
   /** Steps done. */
   readonly step: number;
-  /** What `Trainer.save` gives: safetensors. */
+  /** Bytes of the checkpoint, as from `Trainer.save`. */
   readonly bytes: Uint8Array;
 }
 
-/** A step was left out: its loss or gradient was not finite, and the weights are those from before. */
+/** Event of a skipped step: its loss or gradient was not finite, and the weights did not change. */
 export interface SkipEvent {
   /** Which event this is. */
   readonly event: "skip";
-  /** The step, from 1; it counts as done. */
+  /** Number of the skipped step, from 1; the step counts as done. */
   readonly step: number;
-  /** What was not finite, and where it began. */
+  /** Description of the first value that was not finite. */
   readonly message: string;
 }
 
-/** Training is over. Always the last event. */
+/** Event of the end of training; always the last event. */
 export interface EndEvent {
   /** Which event this is. */
   readonly event: "end";
   /** Steps done. */
   readonly step: number;
-  /** Whether `maxSteps` was reached, or the signal or `Trainer.stop` came first. */
+  /** Reason of the end: `maxSteps` was reached, the signal aborted, or `Trainer.stop` or the deadline ended the run. */
   readonly reason: "done" | "aborted" | "stopped";
-  /** Wall time of this run. */
+  /** Wall time of the run in seconds. */
   readonly seconds: number;
 }
 
-/** What happens in training, in order. */
+/** Any event of {@linkcode Trainer.run}. */
 export type TrainEvent =
   | StepEvent
   | EvalEvent

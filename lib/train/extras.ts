@@ -1,4 +1,4 @@
-/** What a trainer does besides training, and whether it all fits together. */
+/** Options of a trainer besides the training configuration, and checks that they fit together. */
 
 import type { ModelConfig } from "../config/model.ts";
 import type { TrainConfig } from "../config/train.ts";
@@ -6,38 +6,38 @@ import type { BatchShape, Dataset } from "../text/dataset.ts";
 import type { GenerateTextOptions } from "../model/generate.ts";
 import { checkVocabulary, type Tokenizer } from "../text/tokenizer.ts";
 
-/** How samples are made on the way. They end with the signal that training ends with. */
+/** Options of the text samples during training. The signal of the run also ends samples. */
 export interface SampleRecipe extends Omit<GenerateTextOptions, "signal"> {
-  /** What the text continues; at least one character. */
+  /** Prompt of the sample; at least one character. */
   readonly prompt: string;
 }
 
-/** What a {@linkcode Trainer} does besides training. */
+/** Options of a {@linkcode Trainer} besides the training configuration. */
 export interface TrainerExtras {
-  /** Becomes the model's, goes into checkpoints and makes samples possible; the model's own if left out. */
+  /** Tokenizer to set on the model, for checkpoints and samples; by default the model keeps its own. */
   readonly tokenizer?: Tokenizer | undefined;
-  /** How samples are made; needs a tokenizer. Absent: none are. */
+  /** Options of the samples, which need a tokenizer; no samples by default. */
   readonly sample?: SampleRecipe | undefined;
-  /** Batches of the training split in an evaluation, at least 1; 16 if left out. */
+  /** Batches of the training split in an evaluation, at least 1; 16 by default. */
   readonly trainEvalBatches?: number | undefined;
   /**
-   * Tokens of the validation split that an evaluation measures at most, at least 1; 2^18 if left out. Of a longer
-   * split it measures windows spread evenly over it, the same ones each time. Infinity measures all.
+   * Most validation tokens in an evaluation, at least 1; 2^18 by default. If the split is longer, an evaluation
+   * measures the same evenly spread windows each time. Infinity measures the whole split.
    */
   readonly evalTokens?: number | undefined;
   /**
-   * Characters per token, above 0, for `bitsPerChar`. If left out, the characters of the measured tokens are counted
-   * with the tokenizer; without one each token is a character.
+   * Characters per token, above 0, for `bitsPerChar`. By default the characters of the measured tokens are counted
+   * with the tokenizer; without a tokenizer each token counts as one character.
    */
   readonly charsPerToken?: number | undefined;
   /**
-   * What happens at a step whose loss or gradient is not finite: `stop`, as if left out, throws;
-   * `skip` leaves the weights as they are, tells it and goes on with the next batch.
+   * Action after a step whose loss or gradient is not finite. `stop` (the default) throws; `skip` keeps the
+   * weights, emits a {@linkcode SkipEvent} and continues with the next batch.
    */
   readonly onNonFinite?: "stop" | "skip" | undefined;
 }
 
-/** Refuses a dataset that does not fit the model or the training. */
+/** Throws if a dataset does not fit the model or the training configuration. */
 export function checkDataset(
   dataset: Dataset,
   { batchSize }: TrainConfig,
@@ -62,7 +62,7 @@ export function checkDataset(
   }
 }
 
-/** Refuses a batch that is not what the training step was compiled for, as a subclass of {@linkcode Dataset} may draw it. */
+/** Throws if a batch has not the shape that the training step was compiled for, as a subclass of {@linkcode Dataset} may return. */
 export function checkBatchShape(
   { B, T }: BatchShape,
   { batchSize, blockSize }: Dataset,
@@ -73,7 +73,7 @@ export function checkBatchShape(
   );
 }
 
-/** Refuses extras that do not fit the model or each other. */
+/** Throws if options do not fit the model or each other. */
 export function checkExtras(
   {
     tokenizer,

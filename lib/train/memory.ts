@@ -1,4 +1,4 @@
-/** How much of a device's memory a model and its training take, known before any of it is taken. */
+/** Checks that a training fits in device memory before any memory is allocated. */
 
 import type { ModelConfig } from "../config/model.ts";
 import type { TrainConfig } from "../config/train.ts";
@@ -16,17 +16,17 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { stepPlan } from "./step.ts";
 import type { SampleRecipe } from "./extras.ts";
 
-/** A training, as far as its plans depend on it. */
+/** Sizes of a training, which determine its plans. */
 export interface TrainingSizes {
   readonly model: ModelConfig;
   readonly train: TrainConfig;
-  /** T of the batches. */
+  /** Positions per row of the batches, T. */
   readonly blockSize: number;
-  /** The samples on the way; absent if there are none. */
+  /** Sizes of the samples; absent if there are no samples. */
   readonly sample?: Omit<GenerationSizes, "rows"> | undefined;
 }
 
-/** Returns the plans that a training runs: its step, its evaluations and its samples. */
+/** Returns the plans that a training runs: steps, evaluations and samples. */
 export function trainingPlans(
   { model, train, blockSize: T, sample }: TrainingSizes,
 ): Plan[] {
@@ -39,10 +39,10 @@ export function trainingPlans(
 }
 
 /**
- * Refuses a training that would fail at its first evaluation or sample, hours after it began.
+ * Throws if a training would run out of memory, possibly hours later at its first evaluation or sample.
  *
- * @throws {OutOfMemoryError} if the device lacks the memory
- * @throws {RangeError} if the device cannot run such a model
+ * @throws {OutOfMemoryError} if the device lacks memory
+ * @throws {RangeError} if the device cannot run the model
  */
 export function checkMemory(
   model: Model,

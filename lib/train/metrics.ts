@@ -1,6 +1,6 @@
 /**
- * Losses and gradient norms on their way from the device to the host, without
- * making the device wait: they are read a few steps at a time while later steps run.
+ * Reads losses and gradient norms from the device without making it wait: the metrics
+ * of several steps are read at a time while later steps run.
  */
 
 import type { Program } from "../backends/backend.ts";
@@ -10,26 +10,26 @@ import { yieldIfDue } from "../model/parts.ts";
 import { learningRateAt, METRIC_SLOTS, METRIC_WIDTH } from "./optimizer.ts";
 
 /**
- * The loss or the gradient stopped being a number. The parameters are those from
- * before the step: an update that is not finite is not applied.
+ * Error thrown if the loss or the gradient of a step is not finite. The parameters
+ * are those before the step, since the update is not applied.
  */
 export class NonFiniteError extends Error {
-  /** The name of the class. */
+  /** Name of the class. */
   override readonly name = "NonFiniteError";
-  /** The step that went wrong, from 1. */
+  /** Number of the failed step, from 1. */
   readonly step: number;
-  /** Its mean loss in nats per token. */
+  /** Mean loss of the step in nats per token. */
   readonly loss: number;
-  /** Its gradient norm before clipping. */
+  /** Gradient norm of the step before clipping. */
   readonly gradNorm: number;
 
   /**
-   * Makes the error.
+   * Creates the error.
    *
-   * @param step the step that went wrong, from 1
-   * @param loss its mean loss in nats per token
-   * @param gradNorm its gradient norm before clipping
-   * @param first what in the step was not finite first, in words, where that is known
+   * @param step number of the failed step, from 1
+   * @param loss mean loss of the step in nats per token
+   * @param gradNorm gradient norm of the step before clipping
+   * @param first description of the first value that was not finite, if known
    */
   constructor(step: number, loss: number, gradNorm: number, first?: string) {
     super(
@@ -43,12 +43,12 @@ export class NonFiniteError extends Error {
   }
 }
 
-/** Most steps that run ahead of the host; fewer where steps are slow. */
+/** Most steps queued ahead of the host; fewer if steps are slow. */
 const MOST_IN_FLIGHT = METRIC_SLOTS / 2;
-/** How far the device may run ahead, in milliseconds. A read takes about 10 on Deno, which polls its device. */
+/** Most work queued ahead of the host, in milliseconds. A read takes about 10 ms in Deno, which polls its device. */
 const AHEAD_MS = 100;
 
-/** Fetches the metrics of steps while later ones run, and keeps the device from running too far ahead. */
+/** Reads the metrics of steps while later steps run, and limits how far the device runs ahead. */
 export class MetricsReader {
   readonly #program: Program;
   readonly #config: TrainConfig;
@@ -57,7 +57,7 @@ export class MetricsReader {
   #read: number;
   #reading: Promise<void> | undefined;
   #arrived: StepEvent[] = [];
-  /** Why a read failed. Nobody may be waiting for that read, so whoever asks next is told. */
+  /** Reason of a failed read. It is kept for the next caller, since no one may be awaiting the read. */
   #failure: { readonly reason: unknown } | undefined;
   #limit = 1;
   #msPerStep = 0;
@@ -72,17 +72,17 @@ export class MetricsReader {
     this.#read = step;
   }
 
-  /** Milliseconds of a step, over the steps whose metrics came together last; 0 before the first. */
+  /** Milliseconds per step, over the steps whose metrics were last read together; 0 before the first read. */
   get msPerStep(): number {
     return this.#msPerStep;
   }
 
-  /** Milliseconds until all submitted steps and one more should be done. */
+  /** Estimated milliseconds until all submitted steps and one further step are done. */
   get msToNextStep(): number {
     return (this.#submitted - this.#read + 1) * this.#msPerStep;
   }
 
-  /** Notes a submitted step; gives what has arrived, after waiting if too much is under way. */
+  /** Records a submitted step, waits if the device is too far ahead, and returns the events that have arrived. */
   async submitted(): Promise<StepEvent[]> {
     this.#submitted++;
     if (!this.#failure) this.#reading ??= this.#fetch();
@@ -94,7 +94,7 @@ export class MetricsReader {
     return this.#take();
   }
 
-  /** Waits for the metrics of every step. */
+  /** Waits for the metrics of all submitted steps, and returns their events. */
   async drain(): Promise<StepEvent[]> {
     while (!this.#failure && this.#read < this.#submitted) {
       this.#reading ??= this.#fetch();
@@ -103,12 +103,12 @@ export class MetricsReader {
     return this.#take();
   }
 
-  /** Starts the clock again after a pause. */
+  /** Restarts the clock after a pause. */
   resume(): void {
     this.#clock = performance.now();
   }
 
-  /** Throws what made a read fail, once all that arrived before it was taken. */
+  /** Throws the reason of a failed read. Call it after taking the events that arrived before the failure. */
   throwIfFailed(): void {
     if (this.#failure) throw this.#failure.reason;
   }

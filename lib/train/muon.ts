@@ -1,36 +1,35 @@
 /**
- * Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon): the momentum of a matrix's
- * gradient, made nearly orthogonal before the step. All of it in products that the model is
- * made of anyway.
+ * Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon): orthogonalizes the momentum
+ * of each matrix approximately before the step. It uses the same matrix products as the model.
  */
 
 import type { TrainConfig } from "../config/train.ts";
 import type { LayoutEntry } from "../graph/layout.ts";
 import type { Graph, Tensor, TensorDispatch } from "../graph/tensor.ts";
 
-/** Whether a parameter is one of the blocks' matrices, which are what Muon is for. */
+/** Returns whether Muon updates a parameter: whether it is a matrix of a block. */
 export function isHiddenMatrix({ name, shape }: LayoutEntry): boolean {
   return shape.length === 2 && name.startsWith("h.");
 }
 
-/** What an update reads besides gradients. */
+/** Inputs of an update besides gradients. */
 export interface UpdateInputs {
   readonly clip: Tensor;
   readonly schedule: Tensor;
 }
 
-/** Steps of the iteration: singular values end between about 0.7 and 1.2. */
+/** Steps of the iteration, after which singular values are between about 0.7 and 1.2. */
 const ITERATIONS = 5;
 
-/** Of X ← aX + (bA + cA²)X, A = XXᵀ: chosen for their slope at 0, not for a limit of 1. */
+/** Coefficients of X ← aX + (bA + cA²)X, A = XXᵀ, chosen for a steep slope at 0 rather than convergence to 1. */
 const [a, b, c] = [3.4445, -4.775, 2.0315] as const;
 
-/** Keeps the norm of a gradient that is all zeros from dividing by 0. */
+/** Added to the norm, so that an all-zero gradient does not divide by 0. */
 const EPS = 1e-7;
 
 /**
- * One matrix's update: W -= lr (weightDecay · W + √max(1, rows / columns) · orthogonal(momentum)).
- * `c_attn`, which holds queries, keys and values, is one matrix here.
+ * Returns the update of one matrix: W -= lr (weightDecay · W + √max(1, rows / columns) · orthogonal(momentum)).
+ * `c_attn`, which contains queries, keys and values, counts as one matrix.
  */
 export function muon(
   graph: Graph,
@@ -40,7 +39,7 @@ export function muon(
   const [rows, columns] = entry.shape as [number, number];
   const n = entry.length;
   const [params, grads, m] = ["params", "grads", "m"].map((store) =>
-    graph.stretch(store, entry)
+    graph.range(store, entry)
   ) as [Tensor, Tensor, Tensor];
   const direction = graph.activation([rows, columns]);
   const { momentum, weightDecay, learningRate, muonLearningRate } = config;
@@ -69,7 +68,7 @@ export function muon(
 }
 
 /**
- * UVᵀ, roughly, where the matrix is UΣVᵀ: a Newton-Schulz iteration on the Gram matrix of its
+ * Approximates UVᵀ for a matrix UΣVᵀ with a Newton-Schulz iteration on the Gram matrix of the
  * shorter side.
  */
 export function orthogonalize(
@@ -105,7 +104,7 @@ export function orthogonalize(
     const product = graph.activation([rows, columns]);
     const next = graph.activation([rows, columns]);
     dispatches.push(
-      // XXᵀ, or XᵀX where that is smaller.
+      // XXᵀ or XᵀX, whichever is smaller.
       multiply(wide ? "nt" : "tn", gram, [x, x], Math.max(rows, columns)),
       multiply("nn", square, [gram, gram], side),
       combine(factor, [b, gram], [c, square]),

@@ -1,7 +1,6 @@
 /**
- * What happens to parameters once their gradients are complete: the global norm,
- * clipping, the optimizer (Muon's own part is `muon.ts`), and the learning-rate schedule
- * that drives it.
+ * The update of parameters from complete gradients: the global norm, clipping, the
+ * optimizer (Muon's part is in `muon.ts`), and the learning-rate schedule.
  */
 
 import type { TrainConfig } from "../config/train.ts";
@@ -10,24 +9,24 @@ import { ALIGNMENT, type ParameterLayout } from "../graph/layout.ts";
 import type { Graph, TensorDispatch } from "../graph/tensor.ts";
 import { isHiddenMatrix, muon, type UpdateInputs } from "./muon.ts";
 
-/** Steps whose metrics the device keeps until the host reads them. */
+/** Number of steps whose metrics the device keeps until the host reads them. */
 export const METRIC_SLOTS = 64;
 
 /** Numbers per step in `metrics`: loss, gradient norm before clipping, 1 if both are finite, unused. */
 export const METRIC_WIDTH = 4;
 
-/** The flat stores that an optimizer keeps from step to step. */
+/** Returns the flat stores that an optimizer keeps between steps. */
 export function momentsOf(
   { optimizer }: Pick<TrainConfig, "optimizer">,
 ): readonly string[] {
   return optimizer === "sgd" ? ["m"] : ["m", "v"];
 }
 
-/** Names of the flat stores that hold one number per parameter. */
+/** Names of the flat stores that have one number per parameter. */
 export const parameterStores = ["params", "grads", "m", "v"] as const;
 
 /**
- * The update: clip[0] = min(1, gradClip / norm), then the optimizer, then gradients = 0.
+ * Returns the dispatches of an update: clip[0] = min(1, gradClip / norm), then the optimizer, then gradients = 0.
  *
  * Inputs written per step: `key` (4) i32 = (seed, micro-batch counter, metrics slot, 0) and
  * `schedule` (3) = (learning rate, 1 - beta1^t, 1 - beta2^t), t counted from 1.
@@ -51,7 +50,7 @@ export function update(
     {
       kernel: "squareSum",
       outputs: [partial],
-      inputs: [graph.stretch("grads", whole)],
+      inputs: [graph.range("grads", whole)],
       dims: { n, parts },
     },
     {
@@ -65,15 +64,15 @@ export function update(
   return dispatches.map((dispatch) => ({ label: "optimizer", ...dispatch }));
 }
 
-/** What an optimizer makes its dispatches from. */
+/** Arguments of an optimizer. */
 interface Step extends UpdateInputs {
   readonly graph: Graph;
   readonly layout: ParameterLayout;
   readonly config: TrainConfig;
 }
 
-/** A part of the stores, in elements. */
-interface Stretch {
+/** A range of the stores, in elements. */
+interface Range {
   readonly offset: number;
   readonly length: number;
 }
@@ -87,56 +86,56 @@ const optimizers: Readonly<
     ...step.layout.entries.filter(isHiddenMatrix).flatMap((entry) =>
       muon(step.graph, entry, step)
     ),
-    ...others(step.layout).map((stretch) => adamw(step, stretch)),
+    ...others(step.layout).map((range) => adamw(step, range)),
   ],
 };
 
-/** AdamW (arXiv 1711.05101). */
+/** Returns the dispatch of AdamW (arXiv 1711.05101). */
 function adamw(
   { graph, layout, config, clip, schedule }: Step,
-  stretch: Stretch,
+  range: Range,
 ): TensorDispatch {
   const { beta1, beta2, eps, weightDecay } = config;
   return {
     kernel: "adamw",
     outputs: ["params", "grads", "m", "v"].map((store) =>
-      graph.stretch(store, stretch)
+      graph.range(store, range)
     ),
     inputs: [clip, schedule],
     dims: {
-      n: stretch.length,
-      decayed: decayed(layout, config, stretch),
+      n: range.length,
+      decayed: decayed(layout, config, range),
       ...{ beta1, beta2, eps, weightDecay },
     },
   };
 }
 
-/** SGD with momentum, as PyTorch has it, but with decoupled weight decay. */
+/** Returns the dispatches of SGD with momentum as in PyTorch, but with decoupled weight decay. */
 function sgd(
   { graph, layout, config, clip, schedule }: Step,
-  stretch: Stretch,
+  range: Range,
 ): TensorDispatch[] {
   const { momentum, weightDecay } = config;
-  const n = stretch.length;
+  const n = range.length;
   const direction = graph.activation([n]);
   return [
     {
       kernel: "momentum",
       outputs: [
         direction,
-        graph.stretch("grads", stretch),
-        graph.stretch("m", stretch),
+        graph.range("grads", range),
+        graph.range("m", range),
       ],
       inputs: [clip],
       dims: { n, momentum, nesterov: false },
     },
     {
       kernel: "descend",
-      outputs: [graph.stretch("params", stretch)],
+      outputs: [graph.range("params", range)],
       inputs: [direction, clip, schedule],
       dims: {
         n,
-        decayed: decayed(layout, config, stretch),
+        decayed: decayed(layout, config, range),
         rate: 1,
         scale: 1,
         weightDecay,
@@ -145,34 +144,34 @@ function sgd(
   ];
 }
 
-/** How many of a stretch's leading elements decay. */
+/** Returns how many leading elements of a range decay. */
 function decayed(
   { matrices }: ParameterLayout,
   { decay }: TrainConfig,
-  { offset, length }: Stretch,
+  { offset, length }: Range,
 ): number {
   return decay === "all"
     ? length
     : Math.max(0, Math.min(length, matrices - offset));
 }
 
-/** What lies between Muon's matrices, in as few stretches as there are. */
-function others({ entries, length }: ParameterLayout): Stretch[] {
+/** Returns the ranges between Muon's matrices. */
+function others({ entries, length }: ParameterLayout): Range[] {
   const hidden = entries.filter(isHiddenMatrix);
   const begins = [0, ...hidden.map((entry) => entry.offset + entry.length)];
   const ends = [...hidden.map(({ offset }) => offset), length];
   return begins.map((begin, i) => {
-    // Padding between two matrices is nobody's.
+    // Skips the padding between two matrices.
     const offset = Math.ceil(begin / ALIGNMENT) * ALIGNMENT;
     return { offset, length: ends[i]! - offset };
   }).filter(({ length }) => length > 0);
 }
 
 /**
- * The learning rate of an optimizer step, counted from 0: nanoGPT's schedule.
+ * Returns the learning rate of an optimizer step, counted from 0, by nanoGPT's schedule.
  *
- * Warm-up: learningRate · (step + 1) / (warmupSteps + 1). Then `constant`, or down to `minLearningRate`
- * at `decaySteps` along half a cosine or a line, and flat from there.
+ * Warm-up: learningRate · (step + 1) / (warmupSteps + 1). After the warm-up the rate is constant, or falls to
+ * `minLearningRate` at `decaySteps` along half a cosine or a line and stays there.
  */
 export function learningRateAt(config: TrainConfig, step: number): number {
   const { learningRate, minLearningRate, warmupSteps, schedule } = config;
@@ -189,7 +188,7 @@ export function learningRateAt(config: TrainConfig, step: number): number {
   return minLearningRate + share * (learningRate - minLearningRate);
 }
 
-/** The numbers of `schedule` for an optimizer step, counted from 0. */
+/** Returns the input `schedule` of an optimizer step, counted from 0. */
 export function scheduleAt(
   config: TrainConfig,
   step: number,

@@ -1,4 +1,4 @@
-/** The plan of a training step: loss, gradient and update of the network that `model/network.ts` describes. */
+/** The plan of a training step: loss, gradient and update of the network in `model/network.ts`. */
 
 import type { ModelConfig } from "../config/model.ts";
 import type { TrainConfig } from "../config/train.ts";
@@ -13,12 +13,13 @@ import type { BatchShape } from "../text/dataset.ts";
 import { update } from "./optimizer.ts";
 
 /**
- * One step of training in two phases: `gradient` adds a micro-batch's gradient and
- * loss to what is there, `update` clips, applies AdamW, records the metrics and clears.
+ * Returns the plan of a training step. It has two phases: `gradient` accumulates the
+ * gradient and loss of a micro-batch; `update` clips the gradient, applies the
+ * optimizer, records the metrics and clears gradient and loss.
  *
  * Inputs: tokens, targets (B, T); key and schedule as in `optimizer.ts`.
  *
- * @param options.logits whether logits stay readable, as output `logits` (B, T, V)
+ * @param options.logits whether the plan has an output `logits` (B, T, V)
  */
 export function trainPlan(
   config: ModelConfig,

@@ -1,17 +1,17 @@
-/** Training that goes on after a step whose loss or gradient is not finite. */
+/** Training that continues after a step whose loss or gradient is not finite. */
 
 import type { TrainEvent } from "./events.ts";
 import { NonFiniteError } from "./metrics.ts";
 
-/** Steps in a row that may be skipped. */
+/** Number of consecutive skipped steps that ends training. */
 const MOST_SKIPS = 10;
 
 /**
- * Runs a training loop again after each step that was not finite: that step counts, and changed nothing.
+ * Restarts a training loop after each step that is not finite. The skipped step counts as done and changes no weight.
  *
- * @param loop begins or continues training
- * @param skip receives the step that is skipped, before the loop continues
- * @throws {NonFiniteError} at the tenth such step in a row
+ * @param loop starts or continues training
+ * @param skip called with the skipped step before the loop continues
+ * @throws {NonFiniteError} at the tenth consecutive step that is not finite
  */
 export async function* skippingNonFinite(
   loop: () => AsyncGenerator<TrainEvent>,

@@ -1,6 +1,6 @@
 /**
- * The losses of both splits of a dataset, as training measures them: of windows spread evenly over
- * a split, the same ones each time, as many as were asked for and as there is time for.
+ * Losses of both splits of a dataset during training. An evaluation measures the same evenly spread
+ * windows of a split each time, fewer if time is short.
  */
 
 import {
@@ -13,22 +13,22 @@ import type { Model } from "../model/model.ts";
 import { charactersIn } from "../text/tokenizer.ts";
 import type { TrainerExtras } from "./extras.ts";
 
-/** Tokens of the validation split that an evaluation measures at most, if nothing else is said. */
+/** Default for the most validation tokens in an evaluation. */
 export const EVAL_TOKENS: number = 2 ** 18;
 
-/** The share of the time left that an evaluation is planned to take. */
+/** Fraction of the remaining time that an evaluation is planned to take. */
 const PLANNED = 0.8;
 
-/** The share of the time left from which on an evaluation is timed before it is planned. */
+/** Fraction of the remaining time above which a batch is timed before an evaluation is planned. */
 const PROBED = 0.1;
 
-/** How much longer a batch may take that has begun, in milliseconds. */
+/** Time that a started batch may run past the limit, in milliseconds. */
 const LATE_MS = 500;
 
-/** The longest that a timer can wait, in milliseconds. */
+/** Longest delay of a timer, in milliseconds. */
 const MOST_MS = 2 ** 31 - 1;
 
-/** What an evaluation found. */
+/** Results of an evaluation. */
 export type SplitLosses = Omit<EvalEvent, "event" | "step">;
 
 /** Evaluates a model on both splits of a dataset. */
@@ -36,7 +36,7 @@ export class SplitLossMeter {
   readonly #model: Model;
   readonly #dataset: Dataset;
   readonly #charsPerToken: number | undefined;
-  /** Batches of a whole evaluation. */
+  /** Number of batches in a full evaluation. */
   readonly #batches: { readonly val: number; readonly train: number };
   #msPerBatch: number | undefined;
 
@@ -58,9 +58,9 @@ export class SplitLossMeter {
   }
 
   /**
-   * Milliseconds that an evaluation should take.
+   * Returns the estimated duration of a full evaluation in milliseconds.
    *
-   * @param guess milliseconds of a batch, for as long as none was measured
+   * @param guess milliseconds per batch, used until a batch has been measured
    */
   expectedMs(guess: number): number {
     const { val, train } = this.#batches;
@@ -70,11 +70,11 @@ export class SplitLossMeter {
   /**
    * Measures both losses.
    *
-   * @param options.until when it has to be over, on the clock of `performance.now()`: fewer windows are
-   * measured if there is no time for all
+   * @param options.until time limit on the clock of `performance.now()`; fewer windows are measured if
+   * time is short
    * @param options.guess as in {@linkcode SplitLossMeter.expectedMs}
-   * @returns undefined if there was no time for a batch of each split
-   * @throws the signal's reason if that is aborted
+   * @returns undefined if time did not suffice for one batch of each split
+   * @throws the reason of the signal if it is aborted
    */
   async measure({ signal, until = Infinity, guess = 0 }: {
     readonly signal?: AbortSignal | undefined;
@@ -97,7 +97,7 @@ export class SplitLossMeter {
     }
   }
 
-  /** Finds out how long a batch takes: the second one, as the first waits for the compiler. */
+  /** Measures the duration of a batch. Two batches run, since the first includes compilation. */
   async #probe(options: Limit): Promise<void> {
     for (let time = 0; time < 2 && this.#msPerBatch === undefined; time++) {
       const begun = performance.now();
@@ -132,7 +132,7 @@ export class SplitLossMeter {
     };
   }
 
-  /** The loss of so many batches, or of as many as there is time for. */
+  /** Evaluates at most `maxBatches` batches, fewer if time is short. */
   async #evaluate(
     split: "val" | "train",
     maxBatches: number,
@@ -155,22 +155,22 @@ export class SplitLossMeter {
   }
 }
 
-/** What ends an evaluation. */
+/** Conditions that end an evaluation. */
 interface Limit {
   readonly signal: AbortSignal;
-  /** When no batch is begun any more, on the clock of `performance.now()`. */
+  /** Time after which no batch starts, on the clock of `performance.now()`. */
   readonly until: number;
 }
 
-/** What an evaluation measured. */
+/** Counts of an evaluation. */
 interface Seen {
   batches: number;
   tokens: number;
-  /** Of the tokens. */
+  /** Characters that the measured tokens begin. */
   characters: number;
 }
 
-/** Yields batches while there is time, at least one. */
+/** Yields batches until a time limit, at least one batch. */
 function* inTime(
   batches: Iterable<EvalBatch>,
   until: number,

@@ -1,4 +1,4 @@
-/** What of a training run a checkpoint keeps: weights, the optimizer's moments, the step. */
+/** Training state in checkpoints: weights, moments of the optimizer, and the step. */
 
 import type { Numbers } from "../backends/backend.ts";
 import {
@@ -13,7 +13,7 @@ import { internalsOf } from "../model/internals.ts";
 import { momentsOf } from "./optimizer.ts";
 import { flatParameters, readParameters } from "../model/parameters.ts";
 
-/** The stores that are kept, each with what stands before its tensors' names. */
+/** Returns the stores to save, each with the name prefix of its tensors. */
 function kept(config: TrainConfig): [store: string, prefix: string][] {
   const moments = momentsOf(config).map((store): [string, string] => [
     store,
@@ -23,9 +23,9 @@ function kept(config: TrainConfig): [store: string, prefix: string][] {
 }
 
 /**
- * Everything needed to go on after `step`, as the bytes of a checkpoint.
+ * Encodes everything needed to resume after `step` as a checkpoint.
  *
- * @throws {RangeError} if a number in it is not finite
+ * @throws {RangeError} if a number in the checkpoint is not finite
  */
 export async function encodeTraining(
   model: Model,
@@ -33,7 +33,7 @@ export async function encodeTraining(
 ): Promise<Uint8Array> {
   const { config: modelConfig, tokenizer } = model;
   const { layout, stores } = internalsOf(model);
-  // All reads begin at once, so that no step comes between them.
+  // All reads start together, so that no step runs between them.
   const parts = await Promise.all(
     kept(config).map(([store, prefix]) =>
       readParameters(stores.get(store)!, layout, prefix)
@@ -57,9 +57,9 @@ export async function encodeTraining(
 }
 
 /**
- * The step of a checkpoint, and what its stores hold.
+ * Returns the step of a checkpoint and the content of its stores.
  *
- * @throws {RangeError} if it has no training state, is of another optimizer or does not fit the layout
+ * @throws {RangeError} if the checkpoint has no training state, has another optimizer, or does not fit the layout
  */
 export function decodeTraining(
   { tensors, training }: Checkpoint,
@@ -75,7 +75,7 @@ export function decodeTraining(
   }
   const { optimizer } = training.config;
   if (optimizer !== config.optimizer) {
-    // Moments have the same names and shapes in all, and another meaning in each.
+    // Moments have the same names and shapes with every optimizer, but different meanings.
     throw new RangeError(
       `Cannot restore training: the checkpoint was trained with optimizer ${optimizer}, this training has ${config.optimizer}`,
     );

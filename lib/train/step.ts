@@ -1,4 +1,4 @@
-/** One optimizer step: what it reads, and how it is queued. */
+/** One optimizer step: its plan, its inputs, and how it is queued. */
 
 import type { Program } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
@@ -16,7 +16,7 @@ import { parameterLayout } from "../model/plans.ts";
 import { checkBatchShape } from "./extras.ts";
 import { internalsOf } from "../model/internals.ts";
 
-/** Returns the plan of a training step, cut where it is long. */
+/** Returns the plan of a training step, split into parts if it is long. */
 export function stepPlan(
   model: ModelConfig,
   train: TrainConfig,
@@ -26,33 +26,33 @@ export function stepPlan(
   return cutPlan(trainPlan(model, train, { B, T }), "gradient", flops);
 }
 
-/** The training step of a model. It is compiled when it is first used, and again if it was freed meanwhile. */
+/** The training step of a model, compiled on first use and again if the program was freed. */
 export class TrainStep {
   readonly #model: Model;
   readonly #dataset: Dataset;
   readonly #config: TrainConfig;
-  /** Whether the stores hold this training's moments. */
+  /** Whether the stores contain the moments of this training. */
   #isBegun = false;
 
-  /** Nothing is compiled yet. */
+  /** Creates a training step; the plan is compiled on first use. */
   constructor(model: Model, dataset: Dataset, config: TrainConfig) {
     this.#model = model;
     this.#dataset = dataset;
     this.#config = config;
   }
 
-  /** What is compiled. */
+  /** Plan of the step. */
   get plan(): Plan {
     const { batchSize: B, blockSize: T } = this.#dataset;
     return stepPlan(this.#model.config, this.#config, { B, T });
   }
 
-  /** Makes sure that gradients and moments exist; at first they are zeros. */
+  /** Ensures that gradients and moments exist; they start as zeros. */
   async prepare(): Promise<void> {
     if (!this.#isBegun) await this.use(() => {});
   }
 
-  /** Works with the compiled step. */
+  /** Runs `work` with the compiled step. */
   use<Value>(
     work: (runner: PartRunner) => Value | Promise<Value>,
   ): Promise<Value> {
@@ -70,7 +70,7 @@ export class TrainStep {
     const hadTrainer = stores.has("m");
     const program = await internals.bind(this.plan);
     if (hadTrainer && !this.#isBegun) {
-      // The moments are those of another training, and belong to its steps.
+      // The stores may contain moments of another training.
       const zeros = new Float32Array(layout.length);
       for (const name of ["grads", ...momentsOf(this.#config)]) {
         stores.get(name)!.write(zeros);
@@ -80,7 +80,7 @@ export class TrainStep {
     return program;
   }
 
-  /** Yields what the runs of a step read: one micro-batch after the other. */
+  /** Yields the inputs of a step, one micro-batch at a time. */
   *inputs(step: number): Generator<Inputs> {
     const { gradAccumulation, seed } = this.#config;
     for (let micro = 0; micro < gradAccumulation; micro++) {
@@ -95,9 +95,9 @@ export class TrainStep {
   /**
    * Queues one step.
    *
-   * @param options.isOver asked before the step changes any weight
+   * @param options.isOver called before the step changes any weight; true ends the step
    * @param options.lastMs milliseconds of the last step, 0 if there was none
-   * @returns whether the step is taken; if it is over before, nothing of it stays
+   * @returns whether the whole step was queued; if false, the step has no effect
    */
   take(step: number, { isOver, lastMs }: {
     readonly isOver: () => boolean;

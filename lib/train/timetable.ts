@@ -1,40 +1,40 @@
-/** Whether a training run has the time for another step, and for the evaluation and the checkpoint that end it. */
+/** Time limits of a training run: whether another step, and the final evaluation and checkpoint, fit before the deadline. */
 
 import type { TrainConfig } from "../config/train.ts";
 import type { MetricsReader } from "./metrics.ts";
 import type { SplitLossMeter } from "./split_losses.ts";
 
-/** The largest share of a run's time that is left for the last evaluation. */
+/** Largest fraction of a run's time that is reserved for the last evaluation. */
 const CLOSING = 0.25;
 
-/** How long after the deadline an evaluation or a sample may still take, in milliseconds. */
+/** Time after the deadline in which evaluations and samples may still run, in milliseconds. */
 const GRACE_MS = 1000;
 
-/** The times of one run, in milliseconds on the clock of `performance.now()`. */
+/** Times of one run, in milliseconds on the clock of `performance.now()`. */
 export class Timetable {
-  /** How long the last checkpoint took. */
+  /** Duration of the last checkpoint. */
   savingMs = 0;
   readonly #begun: number;
   readonly #deadline: number;
   #batchMs = 0;
 
-  /** @param deadline when the run has to be over; Infinity if it need not be */
+  /** @param deadline time at which the run must be over; Infinity for no deadline */
   constructor(begun: number, deadline: number) {
     this.#begun = begun;
     this.#deadline = deadline;
   }
 
-  /** How long a batch of an evaluation should take, as far as steps tell. */
+  /** Duration of an evaluation batch, estimated from the duration of steps. */
   get batchMs(): number {
     return this.#batchMs;
   }
 
-  /** Notes how long steps take. */
+  /** Records the duration of steps. */
   measured(
     { msPerStep }: MetricsReader,
     { gradAccumulation }: TrainConfig,
   ): void {
-    // A third of the work of a micro-batch.
+    // An evaluation batch is a third of the work of a micro-batch.
     this.#batchMs = msPerStep / 3 / gradAccumulation;
   }
 
@@ -43,17 +43,17 @@ export class Timetable {
     return performance.now() > this.#deadline;
   }
 
-  /** When evaluations and samples have to be over. */
+  /** Time at which evaluations and samples must be over. */
   get graceEnd(): number {
     return this.#deadline + GRACE_MS;
   }
 
-  /** Whether evaluations and samples have to be over now. */
+  /** Whether evaluations and samples must be over. */
   get isPastGrace(): boolean {
     return performance.now() > this.graceEnd;
   }
 
-  /** Whether another step would end after the deadline, or leave too little time for what comes last. */
+  /** Returns whether another step would end after the deadline, or leave too little time for the last checkpoint and evaluation. */
   isLate(metrics: MetricsReader, meter: SplitLossMeter): boolean {
     const evaluation = meter.expectedMs(this.#batchMs);
     const last = this.savingMs +

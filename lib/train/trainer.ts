@@ -1,7 +1,7 @@
 /**
- * The training loop: batches in, events out. It never waits for a single step:
- * the device keeps the metrics of recent steps, and they are read a few at a time
- * while later steps run.
+ * The training loop, which takes batches and yields events. It does not wait for
+ * single steps: the device keeps the metrics of recent steps, and the host reads
+ * several at a time while later steps run.
  */
 
 import type { DeviceBuffer, Numbers } from "../backends/backend.ts";
@@ -62,7 +62,7 @@ import { internalsOf } from "../model/internals.ts";
  * ```
  */
 export class Trainer {
-  /** How the model is trained, with all defaults. */
+  /** Complete training configuration. */
   readonly config: TrainConfig;
   readonly #model: Model;
   readonly #dataset: Dataset;
@@ -71,21 +71,21 @@ export class Trainer {
   readonly #trainStep: TrainStep;
   #timetable = new Timetable(0, Infinity);
   #step = 0;
-  /** How the run is to end at the next step. */
+  /** Options of a requested stop. */
   #stopping: { readonly evaluate: boolean } | undefined;
-  /** The step of the last checkpoint, evaluation and sample. */
+  /** Steps of the last checkpoint, evaluation and sample. */
   #savedAt = -1;
   #evaluatedAt = -1;
   #sampledAt = -1;
 
   /**
-   * Prepares training; nothing runs yet.
+   * Creates a trainer and checks its options; nothing runs yet.
    *
-   * @param options how to train; what is left out has its default
-   * @throws {OutOfMemoryError} if the device lacks the memory for a step, an evaluation or a sample
+   * @param options training configuration; omitted fields take their defaults
+   * @throws {OutOfMemoryError} if the device lacks memory for a step, an evaluation or a sample
    * @throws {RangeError} if an option is out of range, model, dataset and tokenizer do not fit each other, or the
-   * device cannot run such a model
-   * @throws {TypeError} if samples are asked for without a tokenizer
+   * device cannot run the model
+   * @throws {TypeError} if `sample` is given without a tokenizer
    */
   constructor(
     model: Model,
@@ -109,16 +109,16 @@ export class Trainer {
     this.#meter = new SplitLossMeter(model, dataset, measured);
   }
 
-  /** Optimizer steps done, those included that the device has yet to finish. */
+  /** Number of optimizer steps done, including queued steps. */
   get step(): number {
     return this.#step;
   }
 
   /**
-   * Ends {@linkcode Trainer.run} after the step under way, with a checkpoint, an evaluation and a sample.
+   * Ends {@linkcode Trainer.run} after the current step, with a checkpoint, an evaluation and a sample.
    *
-   * @param options.evaluate false for a pause of milliseconds: without evaluation and sample; those that are due
-   * at this step are made up for when `run` is called again
+   * @param options.evaluate false to stop quickly, without evaluation and sample; if they are due at this step,
+   * the next call of `run` starts with them
    */
   stop(
     { evaluate = true }: { readonly evaluate?: boolean | undefined } = {},
@@ -129,17 +129,18 @@ export class Trainer {
   /**
    * Trains until `maxSteps`, {@linkcode Trainer.stop}, the signal or the deadline.
    *
-   * At the signal the step under way is left, unless the device has it whole; a checkpoint of the last whole step
-   * and the end are still emitted. The deadline leaves time for the last checkpoint and evaluation, which measures
-   * as many tokens as there is time for: none, if one batch takes too long. After {@linkcode Trainer.restore} the
-   * run begins with the evaluation and the sample that are due at the restored step.
+   * The signal discards the current step, unless the device has the whole step queued; a checkpoint of the last
+   * complete step and the end event are still emitted. The deadline reserves time for the last checkpoint and the
+   * last evaluation. The last evaluation measures fewer tokens if time is short, and is left out if one batch takes
+   * too long. After {@linkcode Trainer.restore} the run starts with the evaluation and the sample that are due at
+   * the restored step.
    *
-   * While the consumer holds an eval, update, sample or checkpoint event, the model is exactly as it was after `step` steps.
+   * While the consumer handles an eval, update, sample or checkpoint event, the model has the weights after `step` steps.
    *
-   * @param options.deadline when the run has to be over, on the clock of `performance.now()`; Infinity if left out
-   * @throws {NonFiniteError} when the loss or a gradient is not finite and `onNonFinite` is not `skip`, or
-   * when that happens in 10 steps on end
-   * @throws {DeviceLostError} when the device goes away
+   * @param options.deadline time at which the run must be over, on the clock of `performance.now()`; Infinity by default
+   * @throws {NonFiniteError} if the loss or a gradient is not finite and `onNonFinite` is not `skip`, or if 10
+   * consecutive steps are not finite
+   * @throws {DeviceLostError} if the device is lost
    */
   async *run(
     { signal, deadline = Infinity }: {
@@ -163,7 +164,7 @@ export class Trainer {
     yield { event: "end", step: this.#step, reason, seconds };
   }
 
-  /** What is due, then a step, until the run is over. */
+  /** Repeats until the run is over: yields due checkpoints, evaluations and samples, then takes a step. */
   async *#loop(signal: AbortSignal | undefined): AsyncGenerator<TrainEvent> {
     await this.#trainStep.prepare();
     this.#store("loss").write([0]);
@@ -208,13 +209,13 @@ export class Trainer {
     return this.#trainStep.take(this.#step, { isOver, lastMs });
   }
 
-  /** The steps that the device had yet to finish. */
+  /** Waits for all queued steps and yields their events. */
   async *#finished(metrics: MetricsReader): AsyncGenerator<TrainEvent> {
     yield* await metrics.drain();
     await this.#check(metrics);
   }
 
-  /** Throws if a step failed; `step` is then that of the weights, which the device has left alone since. */
+  /** Throws if a step failed, and sets `step` to the last good step; the weights have not changed since. */
   async #check(metrics: MetricsReader): Promise<void> {
     try {
       metrics.throwIfFailed();
@@ -229,7 +230,7 @@ export class Trainer {
     }
   }
 
-  /** Whether this step is one after which something may be due. */
+  /** Returns whether a checkpoint, an evaluation or a sample may be due after this step. */
   #isDue(): boolean {
     const { evalInterval, sampleInterval, checkpointInterval } = this.config;
     return [evalInterval, sampleInterval, checkpointInterval].some((interval) =>
@@ -241,7 +242,7 @@ export class Trainer {
     return interval > 0 && this.#step > 0 && this.#step % interval === 0;
   }
 
-  /** The checkpoint, the evaluation and the sample that are due, or that end a run. */
+  /** Yields the checkpoint, the evaluation and the sample that are due or that end a run. */
   async *#due(
     isOver: boolean,
     signal: AbortSignal | undefined,
@@ -249,7 +250,7 @@ export class Trainer {
     const { checkpointInterval, evalInterval, sampleInterval } = this.config;
     const isDue = (interval: number, doneAt: number) =>
       doneAt !== this.#step && (isOver || this.#isMultiple(interval));
-    // What can be lost comes first.
+    // The checkpoint comes first: an evaluation or a sample may fail, and the state would be lost.
     if (isDue(checkpointInterval, this.#savedAt)) yield* this.#checkpoint();
     if (this.#stopping?.evaluate === false || signal?.aborted) return;
     if (isDue(evalInterval, this.#evaluatedAt)) {
@@ -264,7 +265,7 @@ export class Trainer {
     }
   }
 
-  /** The checkpoint of this step; what the consumer does with it counts as its time. */
+  /** Yields the checkpoint of this step; its measured duration includes the consumer's time to write it. */
   async *#checkpoint(): AsyncGenerator<CheckpointEvent> {
     const begun = performance.now();
     const bytes = await this.save();
@@ -306,7 +307,7 @@ export class Trainer {
     return { event: "sample", step, prompt, text };
   }
 
-  /** The weights, if they are those of an evaluation: the next step's update is measured against them. */
+  /** Returns the weights if an evaluation is due at this step, for the update ratio of the next step; else undefined. */
   async #evaluatedWeights(): Promise<Numbers | undefined> {
     return this.#isMultiple(this.config.evalInterval)
       ? await this.#store("params").read()
@@ -321,9 +322,9 @@ export class Trainer {
   }
 
   /**
-   * Everything needed to go on, as the bytes of a checkpoint: weights, moments, step, configuration, tokenizer.
+   * Encodes everything needed to resume as a checkpoint: weights, moments, step, configuration, tokenizer.
    *
-   * @throws {RangeError} if a number in it is not finite, so that it takes no good checkpoint's place
+   * @throws {RangeError} if a number is not finite, so that it never replaces a good checkpoint
    */
   async save(): Promise<Uint8Array> {
     await this.#trainStep.prepare();
@@ -332,10 +333,10 @@ export class Trainer {
   }
 
   /**
-   * Takes up the state that {@linkcode Trainer.save} wrote: weights, moments and step. With the same
-   * dataset, options and backend, training goes on as if it had never stopped, bit for bit.
+   * Restores the state from {@linkcode Trainer.save}: weights, moments and step. With the same dataset,
+   * options and backend, a resumed run gives the same bits as an uninterrupted one.
    *
-   * @throws {RangeError} if the checkpoint has no training state, is of another optimizer or does not fit the model
+   * @throws {RangeError} if the checkpoint has no training state, has another optimizer, or does not fit the model
    */
   async restore(checkpoint: Checkpoint): Promise<void> {
     const { layout } = internalsOf(this.#model);

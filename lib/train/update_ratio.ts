@@ -1,17 +1,17 @@
 /**
- * How far one optimizer step moves each weight matrix, against how large the matrix
- * is: the step's size as the weights see it, whatever the gradient's.
+ * Update ratios: the size of an optimizer step relative to the size of each weight
+ * matrix, independent of the scale of the gradient.
  */
 
 import type { Numbers } from "../backends/backend.ts";
 import type { ParameterLayout } from "../graph/layout.ts";
 
 /**
- * ‖after - before‖₂ / ‖before‖₂ of each matrix (a parameter of two dimensions), in float64. A matrix
- * of zeros, which any step changes infinitely, is left out.
+ * Returns ‖after - before‖₂ / ‖before‖₂ of each matrix (a parameter with two dimensions), in float64. All-zero
+ * matrices are left out, since their ratio is infinite.
  *
- * @param options.before the store of parameters, in the layout's order
- * @param options.after the same, later
+ * @param options.before the store of parameters before the step, in the order of the layout
+ * @param options.after the store of parameters after the step
  */
 export function updateRatios(
   { entries }: ParameterLayout,

@@ -49,7 +49,7 @@ async function gradients(
   const outputs: Record<string, Tensor> = { rowLoss };
   if (!shareSlots) {
     for (const tensor of graph.tensors) {
-      if (tensor.home.kind === "slot") outputs[`all ${tensor.id}`] = tensor;
+      if (tensor.storage.kind === "slot") outputs[`all ${tensor.id}`] = tensor;
     }
     delete outputs[`all ${rowLoss.id}`];
   }

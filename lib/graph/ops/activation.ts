@@ -1,4 +1,4 @@
-/** The MLP's activations, elementwise. */
+/** Elementwise activations of the MLP. */
 
 import type { Activation } from "../../../kernels/vocabulary.ts";
 import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
@@ -44,7 +44,7 @@ const swigluOp: Op<{ n: number }> = {
   },
 };
 
-/** silu(gate) · x, elementwise (arXiv 2002.05202). */
+/** Computes silu(gate) · x, elementwise (arXiv 2002.05202). */
 export function swiglu(gate: Tensor, x: Tensor): Tensor {
   expectShape("swiglu", gate, x.shape);
   return x.graph.apply(swigluOp, {

@@ -1,4 +1,4 @@
-/** Attention: fused over a whole sequence for training, and over a key/value cache for generation. */
+/** Attention ops: fused over whole sequences for training, and over a key/value cache for generation. */
 
 import type {
   AttentionDims,
@@ -8,7 +8,7 @@ import type {
 import { expectShape, type Graph, type Op, type Tensor } from "../tensor.ts";
 import { type Heads, qkvWidth } from "./heads.ts";
 
-/** How queries meet keys; see `AttentionDims` in the kernel vocabulary. */
+/** Scale, mask and bias of attention scores; see `AttentionDims` in the kernel vocabulary. */
 export type Scores = Pick<
   AttentionDims,
   "scale" | "mask" | "maskValue" | "slopes"
@@ -19,7 +19,7 @@ const attentionOp: Op<AttentionDropoutDims> = {
   forward({ inputs, outputs, attrs }, emit) {
     emit({ kernel: "attention", outputs, inputs, dims: attrs });
   },
-  // Probabilities are computed again from lse, so nothing of size T×T is kept
+  // Probabilities are recomputed from lse, so no T×T array is kept
   // (FlashAttention, arXiv 2205.14135, section 3.1 and appendix B).
   backward({ inputs, outputs, attrs }, gradients, emit) {
     const [qkv, ...key] = inputs as [Tensor, ...Tensor[]];
@@ -35,10 +35,10 @@ const attentionOp: Op<AttentionDropoutDims> = {
 };
 
 /**
- * Softmax attention of every position over its own sequence.
+ * Computes softmax attention of every position over its own sequence.
  *
  * @param qkv (B, T, QKV)
- * @param options.dropout on the probabilities; absent: none
+ * @param options.dropout dropout on the probabilities; none by default
  * @returns (B, T, NH·HS)
  */
 export function attention(
@@ -66,18 +66,18 @@ export function attention(
   })[0]!;
 }
 
-/** One attention of a network: what goes in, what comes out, and how queries meet keys. */
+/** Input, output and dims of one attention layer of a network. */
 export interface AttentionSite {
-  /** The part of the model it is, e.g. `h.0.attn`. */
+  /** Part of the model, e.g. `h.0.attn`. */
   readonly label: string;
-  /** (B, T, QKV): queries and keys as they meet, after rotation and norm, and values. */
+  /** Queries and keys after norm and rotation, and values: (B, T, QKV). */
   readonly qkv: Tensor;
-  /** (B, T, NH·HS). */
+  /** Output, (B, T, NH·HS). */
   readonly y: Tensor;
   readonly dims: AttentionDims;
 }
 
-/** The attentions over whole sequences of a network that was described, in order. */
+/** Returns the attention layers over whole sequences in a graph, in order. */
 export function attentionSites({ nodes }: Graph): AttentionSite[] {
   return nodes.filter(({ op }) => op === attentionOp).map((node) => ({
     label: node.label,
@@ -113,12 +113,12 @@ const cachedAttentionOp: Op<CacheDims & AttentionDims> = {
 };
 
 /**
- * Appends keys and values to a cache, then lets the new queries look at all of it.
+ * Appends keys and values to a cache, then computes attention of the new queries over the whole cache.
  *
  * @param qkv (B, T, QKV): the new tokens
  * @param options.cache (B, L, 2·NKV·HS)
  * @param options.start (B), i32: tokens in the cache before this call
- * @param options.count (B), i32: how many of the T are real; the rest is padding
+ * @param options.count (B), i32: how many of the T tokens are new; the rest is padding
  * @returns (B, T, NH·HS)
  */
 export function cachedAttention(
@@ -151,10 +151,10 @@ const selectLastOp: Op<{ B: number; T: number; C: number }> = {
 };
 
 /**
- * The last real position of each row.
+ * Selects the last position of each row that is not padding.
  *
  * @param x (B, T, C)
- * @param count (B), i32: real positions in each row
+ * @param count (B), i32: positions in each row that are not padding
  * @returns (B, C)
  */
 export function selectLast(x: Tensor, count: Tensor): Tensor {

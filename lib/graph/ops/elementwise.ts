@@ -1,4 +1,4 @@
-/** Sum, dropout and softcap. */
+/** Elementwise ops: sum, dropout and softcap. */
 
 import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
 
@@ -15,7 +15,7 @@ const addOp: Op<{ n: number }> = {
   },
 };
 
-/** a + b, of one shape. */
+/** Computes a + b; both have the same shape. */
 export function add(a: Tensor, b: Tensor): Tensor {
   expectShape("add", b, a.shape);
   return a.graph.apply(addOp, {
@@ -41,7 +41,7 @@ const dropoutOp: Op<{ n: number; rate: number; site: number }> = {
   },
 };
 
-/** Zeroes elements at `rate` and divides the others by 1 - rate. `site` keeps the masks of one network apart. */
+/** Zeroes elements with probability `rate` and divides the others by 1 - rate. Each dropout of a network has its own `site`, so masks differ. */
 export function dropout(
   x: Tensor,
   { rate, site, key }: { rate: number; site: number; key: Tensor },
@@ -69,7 +69,7 @@ const softcapOp: Op<{ n: number; cap: number }> = {
   },
 };
 
-/** cap · tanh(x / cap). */
+/** Computes cap · tanh(x / cap). */
 export function softcap(x: Tensor, cap: number): Tensor {
   return x.graph.apply(softcapOp, {
     inputs: [x],

@@ -29,12 +29,12 @@ const embeddingOp: Op<KernelDims["embedding"]> = {
 };
 
 /**
- * x[b,t] = weight[tokens[b,t]] (+ table[start[b] + t]).
+ * Computes x[b,t] = weight[tokens[b,t]] (+ table[start[b] + t]).
  *
  * @param tokens (B, T), i32
  * @param weight (V, C)
  * @param options.table (L, C), a parameter or a constant
- * @param options.start (B), i32: the position of each row's first token; 0 where absent
+ * @param options.start (B), i32: the position of each row's first token; 0 by default
  * @returns (B, T, C)
  */
 export function embedding(

@@ -1,17 +1,17 @@
-/** What is done to query and key heads before they meet: query-key norm and rotary positions. */
+/** Ops on query and key heads before attention: query-key norm and rotary positions. */
 
 import type { KernelDims, QkNormDims } from "../../../kernels/vocabulary.ts";
 import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
 import { NORM_EPS } from "./norm.ts";
 
-/** How a row of `qkv` is packed: NH query heads, NKV key heads, NKV value heads of HS numbers. */
+/** Layout of a row of `qkv`: NH query heads, NKV key heads, NKV value heads, each of HS numbers. */
 export interface Heads {
   readonly NH: number;
   readonly NKV: number;
   readonly HS: number;
 }
 
-/** Numbers in one row of `qkv`. */
+/** Returns the number of elements in one row of `qkv`. */
 export function qkvWidth({ NH, NKV, HS }: Heads): number {
   return (NH + 2 * NKV) * HS;
 }
@@ -33,7 +33,7 @@ const qkNormOp: Op<QkNormDims> = {
 };
 
 /**
- * Divides each query and key head by the root of its mean square; values pass.
+ * Divides each query and key head by its root mean square; values are unchanged.
  *
  * @param qkv (B, T, QKV)
  */
@@ -70,7 +70,7 @@ const ropeOp: Op<KernelDims["rope"]> = {
  * @param qkv (B, T, QKV)
  * @param options.table (L, HS/2, 2): cosine and sine of each position and pair
  * @param options.interleaved pairs dims (2i, 2i+1), else (i, i + HS/2)
- * @param options.start (B), i32: the position of each row's first token; 0 where absent
+ * @param options.start (B), i32: the position of each row's first token; 0 by default
  */
 export function rope(
   qkv: Tensor,

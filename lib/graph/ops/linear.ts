@@ -1,4 +1,4 @@
-/** A linear map, y = x Wᵀ + b, and its sum with a residual stream. */
+/** The linear map y = x Wᵀ + b, optionally added to a residual stream. */
 
 import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
 
@@ -6,7 +6,7 @@ interface LinearAttrs {
   readonly rows: number;
   readonly nIn: number;
   readonly nOut: number;
-  /** Whether inputs go on, after the weight, with these. */
+  /** Whether the inputs after the weight include a bias and a residual. */
   readonly bias: boolean;
   readonly residual: boolean;
 }
@@ -76,12 +76,12 @@ const linearOp: Op<LinearAttrs> = {
 };
 
 /**
- * y = x Wᵀ + b + residual.
+ * Computes y = x Wᵀ + b + residual.
  *
  * @param x (…, nIn)
  * @param weight (nOut, nIn)
- * @param options.bias (nOut); absent: none
- * @param options.residual (…, nOut); absent: none
+ * @param options.bias (nOut); none by default
+ * @param options.residual (…, nOut); none by default
  * @returns (…, nOut)
  */
 export function linear(

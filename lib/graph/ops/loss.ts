@@ -1,4 +1,4 @@
-/** Cross-entropy, fused with its gradient, and its sum over a batch. */
+/** Cross-entropy, fused with its gradient, and the sum of losses over a batch. */
 
 import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
 
@@ -25,13 +25,13 @@ const crossEntropyOp: Op<CrossEntropyAttrs> = {
 };
 
 /**
- * The loss of each row, in nats: -(1 - s) log p[target] - (s / V) Σ log p.
+ * Computes the loss of each row in nats: -(1 - s) log p[target] - (s / V) Σ log p.
  *
  * @param logits (…, V)
- * @param targets i32, one per row; -1: the row has no target and no loss
- * @param options.smoothing s
- * @param options.gradientScale the loss's weight in what is minimized; absent: no gradient is computed
- * @returns one number per row
+ * @param targets i32, one per row; a row with target -1 has loss 0
+ * @param options.smoothing label smoothing s
+ * @param options.gradientScale weight of the loss in the objective; without it no gradient is computed
+ * @returns one loss per row
  */
 export function crossEntropy(
   logits: Tensor,
@@ -66,7 +66,7 @@ const lossSumOp: Op<LossSumAttrs> = {
 };
 
 /**
- * Sums row losses into one slot of `total`, which `key` names.
+ * Adds up row losses into the slot of `total` that `key` selects.
  *
  * @param rowLoss (rows)
  * @param options.total a store (slots)

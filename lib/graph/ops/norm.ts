@@ -1,4 +1,4 @@
-/** Layer norm and RMS norm over the last dimension. */
+/** Layer norm and RMS norm over the last dimension of a tensor. */
 
 import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
 
@@ -45,7 +45,7 @@ const normOp: Op<NormAttrs> = {
 };
 
 /**
- * Normalizes each row; see `norm` in the kernel vocabulary for the formulas.
+ * Normalizes each row. The kernel vocabulary gives the formulas under `norm`.
  *
  * @param x (…, C)
  * @param weight (C)
