@@ -4,8 +4,8 @@
  *     plan.json        what is to be run (lib/lab/plan.ts)
  *     trials/ID.json   what came of each trial, written when it ends
  *     trials.jsonl     all outcomes in the plan's order, one a line, by `lab merge`
- *     report.md        the table, by `lab report`
- *     report.html      the same with charts and samples
+ *     report.md        the report, by `lab report`
+ *     report.html      the same with charts
  *     ladder.json      what the text asks of a model that works, by `lab report`
  *     orders.json      what depends on the order of tokens, by the report of `lab positions`
  *
