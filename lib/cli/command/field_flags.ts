@@ -53,7 +53,7 @@ function flagOf(
   const text = { help, without: inWords(usual), aliases };
   switch (type) {
     case "boolean":
-      return toggle(text, { negatable: true });
+      return toggle(help, { ...text, negatable: true });
     case "integer":
       return integer(text, range);
     case "number":

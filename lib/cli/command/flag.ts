@@ -84,10 +84,10 @@ export function flagName(field: string): string {
 
 /** A flag that is there or not; `negatable` ones may also be denied. */
 export function toggle(
-  text: FlagText,
-  options: { readonly negatable?: boolean } = {},
+  help: string,
+  options: Pick<Flag<boolean>, "without" | "aliases" | "negatable"> = {},
 ): Flag<boolean> {
-  return { ...text, ...options, read: (texts) => texts.at(-1) !== "false" };
+  return { ...options, help, read: (texts) => texts.at(-1) !== "false" };
 }
 
 /** Any count of things. */

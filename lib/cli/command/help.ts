@@ -1,5 +1,6 @@
 /** Help as text, from the rows of `registry.ts`: examples first, at most 80 columns. */
 
+import { wrap } from "../terminal/terminal.ts";
 import type { Command } from "./command.ts";
 import { type Flag, flagName } from "./flag.ts";
 import { program, VERSION } from "./program.ts";
@@ -106,16 +107,4 @@ function entry(left: string, right: string): string[] {
   if (head.length + 2 > COLUMN) return [head, ...lines];
   const [first = "", ...rest] = lines;
   return [head + first.slice(head.length), ...rest];
-}
-
-function wrap(text: string, width: number): string[] {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const line = lines.at(-1)!;
-    if (line === "") lines[lines.length - 1] = word;
-    else if (line.length + 1 + word.length <= width) {
-      lines[lines.length - 1] = `${line} ${word}`;
-    } else lines.push(word);
-  }
-  return lines;
 }

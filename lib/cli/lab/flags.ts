@@ -76,9 +76,7 @@ const theExperiment = {
       "what to measure: the loss; a sample too; or also every rung of lab works",
     without: "works; sample with --quick",
   }) as Flag<Measure>,
-  quick: toggle({
-    help: "few steps and one seed, for a rough result",
-  }) as Flag<boolean>,
+  quick: toggle("few steps and one seed, for a rough result") as Flag<boolean>,
   out: text("DIR", {
     help:
       "the study's directory; an existing study with the same plan is resumed",
@@ -158,9 +156,9 @@ export type LabMinimalFlags = ValuesOf<typeof minimalFlags>;
 /** `lab positions`. */
 export const positionsFlags = {
   "The experiment": {
-    quick: toggle({
-      help: "one seed and shorter training: a rough answer",
-    }) as Flag<boolean>,
+    quick: toggle("one seed and shorter training: a rough answer") as Flag<
+      boolean
+    >,
     out: text("DIR", {
       help: "directory of the plan, the outcomes and the reports",
       without: "studies/positions, or positions-quick",
@@ -179,9 +177,7 @@ export const worksFlags = {
       readonly string[]
     >,
     best: bestFlag as Flag<boolean>,
-    json: toggle({
-      help: "print the result as one JSON object",
-    }) as Flag<boolean>,
+    json: toggle("print the result as one JSON object") as Flag<boolean>,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
     help: helpFlag as Flag<boolean>,
@@ -238,7 +234,7 @@ export type LabMergeFlags = ValuesOf<typeof mergeFlags>;
 /** `lab museum`. */
 export const museumFlags = {
   Flags: {
-    all: toggle({ help: "show all exhibits" }) as Flag<boolean>,
+    all: toggle("show all exhibits") as Flag<boolean>,
     out: text("DIR", {
       help: "write report.md, report.html and findings.json there too",
       without: "museum with --all; else nothing is written",

@@ -163,3 +163,21 @@ export class StatusLine {
     return `\r${up}\x1b[J`;
   }
 }
+
+/** Returns a text's words in lines of at most `width`; a longer word is broken. */
+export function wrap(text: string, width: number): string[] {
+  const lines = [""];
+  const words = text.split(" ").flatMap((word) =>
+    word.length <= width
+      ? word
+      : word.match(RegExp(`.{1,${width}}`, "gu")) ?? ""
+  );
+  for (const word of words) {
+    const line = lines.at(-1)!;
+    if (line === "") lines[lines.length - 1] = word;
+    else if (line.length + 1 + word.length <= width) {
+      lines[lines.length - 1] = `${line} ${word}`;
+    } else lines.push(word);
+  }
+  return lines;
+}

@@ -1,7 +1,7 @@
 /** How verdicts are told: aligned lines for people, at any width, or JSON, one object a line. */
 
 import type { CheckGroup, Status, Verdict } from "../../checks/verdict.ts";
-import { room, visible, writeOutput } from "../terminal/terminal.ts";
+import { room, visible, wrap, writeOutput } from "../terminal/terminal.ts";
 
 const words: Readonly<Record<Status, string>> = {
   ok: "ok",
@@ -72,24 +72,6 @@ export function verdictLines(
     (color ? `\x1b[${tints[status]}m${word}\x1b[39m` : word) + head + first,
     ...[...rest, ...said].map((line) => " ".repeat(left) + line),
   ];
-}
-
-/** Words in lines of at most `width`; a longer word is broken. */
-function wrap(text: string, width: number): string[] {
-  const lines = [""];
-  const words = text.split(" ").flatMap((word) =>
-    word.length <= width
-      ? word
-      : word.match(RegExp(`.{1,${width}}`, "gu")) ?? ""
-  );
-  for (const word of words) {
-    const line = lines.at(-1)!;
-    if (line === "") lines[lines.length - 1] = word;
-    else if (line.length + 1 + word.length <= width) {
-      lines[lines.length - 1] = `${line} ${word}`;
-    } else lines.push(word);
-  }
-  return lines;
 }
 
 /** Counts verdicts and tells them as they come. */

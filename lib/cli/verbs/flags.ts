@@ -46,15 +46,14 @@ export const threadsFlag: Flag<number> = integer({
 }, cores);
 
 /** `--help`. */
-export const helpFlag: Flag<boolean> = toggle({
-  help: "show this help",
+export const helpFlag: Flag<boolean> = toggle("show this help", {
   aliases: ["h"],
 });
 
 /** `--best`. */
-export const bestFlag: Flag<boolean> = toggle({
-  help: "use the weights with the lowest validation loss, not the last ones",
-});
+export const bestFlag: Flag<boolean> = toggle(
+  "use the weights with the lowest validation loss, not the last ones",
+);
 
 /** `--preset`, with the command's own help. */
 export function presetFlag(help: string): Flag<PresetName> {
@@ -111,7 +110,7 @@ export const trainFlags = {
     }) as Flag<"stop" | "skip">,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
-    json: toggle({ help: "print events as JSON, one a line" }) as Flag<boolean>,
+    json: toggle("print events as JSON, one a line") as Flag<boolean>,
     help: helpFlag as Flag<boolean>,
   },
   "The model": modelFlags as FlagsOf<ModelConfig>,
@@ -172,9 +171,9 @@ export const sampleFlags = {
     best: bestFlag as Flag<boolean>,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
-    json: toggle({
-      help: "print each text as a JSON event when it is complete",
-    }) as Flag<boolean>,
+    json: toggle("print each text as a JSON event when it is complete") as Flag<
+      boolean
+    >,
     help: helpFlag as Flag<boolean>,
   },
 };
@@ -209,7 +208,7 @@ export const evalFlags = {
     best: bestFlag as Flag<boolean>,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
-    json: toggle({ help: "print the result as a JSON event" }) as Flag<boolean>,
+    json: toggle("print the result as a JSON event") as Flag<boolean>,
     help: helpFlag as Flag<boolean>,
   },
 };
@@ -228,9 +227,7 @@ export const infoFlags = {
       help: "print a plan, kernel by kernel, in place of the model's card",
     }) as Flag<PlanName>,
     batchSize: trainingFlags.batchSize as Flag<number>,
-    json: toggle({
-      help: "one JSON object on standard output",
-    }) as Flag<boolean>,
+    json: toggle("one JSON object on standard output") as Flag<boolean>,
     help: helpFlag as Flag<boolean>,
   },
   "The device": {
@@ -246,9 +243,9 @@ export type InfoFlags = ValuesOf<typeof infoFlags>;
 /** `list`. */
 export const listFlags = {
   Flags: {
-    json: toggle({
-      help: "one JSON object per run; unknown values are null",
-    }) as Flag<boolean>,
+    json: toggle("one JSON object per run; unknown values are null") as Flag<
+      boolean
+    >,
     help: helpFlag as Flag<boolean>,
   },
 };
@@ -275,17 +272,15 @@ export type ReportFlags = ValuesOf<typeof reportFlags>;
 /** `check`. */
 export const checkFlags = {
   Flags: {
-    machine: toggle({
-      help: "also check the machine; --no-machine: the run alone",
+    machine: toggle("also check the machine; --no-machine: the run alone", {
       without: "on",
-    }, { negatable: true }) as Flag<boolean>,
+      negatable: true,
+    }) as Flag<boolean>,
     data: dataFlag("the run's own") as Flag<readonly string[]>,
     best: bestFlag as Flag<boolean>,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
-    json: toggle({
-      help: "one JSON object a line on standard output",
-    }) as Flag<boolean>,
+    json: toggle("one JSON object a line on standard output") as Flag<boolean>,
     help: helpFlag as Flag<boolean>,
   },
 };

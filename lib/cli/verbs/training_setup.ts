@@ -56,7 +56,7 @@ export interface TrainingSetup {
   readonly mayRename?: boolean;
   readonly model: ModelConfig;
   readonly train: TrainConfig;
-  readonly options: Readonly<RunOptions>;
+  readonly options: RunOptions;
   readonly tokenizer: Tokenizer;
   readonly dataset: Dataset;
   readonly data: CorpusRecord;
