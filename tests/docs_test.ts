@@ -71,14 +71,18 @@ Deno.test("No page has a placeholder left", async () => {
   }
 });
 
-/** Paths of all files below a folder of the repository, from its root. */
+/** Folders at the root whose files are not the repository's. */
+const foreign = ["runs", "shared", "studies"];
+
+/** Paths of the repository's files below a folder, from its root. */
 async function* filesIn(folder: string): AsyncGenerator<string> {
   for await (const { name, isDirectory } of Deno.readDir(join(root, folder))) {
     const path = folder === "" ? name : `${folder}/${name}`;
     if (!isDirectory) yield path;
-    else if (!["node_modules", "shared", "runs"].includes(name)) {
-      if (name !== ".git") yield* filesIn(path);
-    }
+    else if (
+      name !== "node_modules" && !name.startsWith(".") &&
+      !foreign.includes(path)
+    ) yield* filesIn(path);
   }
 }
 

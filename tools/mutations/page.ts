@@ -3,7 +3,7 @@
 import type { Mutation } from "./table.ts";
 
 const titles: Readonly<Record<string, string>> = {
-  checks: "What check says",
+  checks: "The checks",
   command: "The command line",
   cpu: "The CPU engine",
   lab: "The lab",
@@ -27,11 +27,11 @@ export function mutationsPage(
     "time, and runs the test that should fail, first without the mistake and then with it:",
     "    deno run -A tools/mutations.ts [--whole] [NAME...]",
     "The mistakes are in `tools/mutations/*.txt`: each replaces a few characters of one file. " +
-    "`tests/tools/mutations_test.ts` checks that each of them still finds its place and is listed here; " +
+    "`tests/tools/mutations_test.ts` checks that each mistake still fits its file and is listed here; " +
     "`deno run -A tools/mutations.ts --page` writes this page.",
-    `**${caught.length} of ${all.length} were caught at first**, by the tests that there were when the mistake was ` +
-    "first planted. For each of the others a test was written that fails with the mistake and passes without it: it " +
-    "is the one that the table names. Mistakes that change no result, or less than the tolerances, were left out.",
+    `**${caught.length} of ${all.length} were caught at first**, by the tests that existed when the mistake was ` +
+    "first planted. For each of the others, a test was written that fails with the mistake and passes without it; " +
+    "the table names this test. Mistakes that change no result, or less than the tolerances, were left out.",
     ...[...parts].flatMap(([part, mutations]) => [
       `## ${titles[part] ?? part}`,
       table(mutations),
@@ -41,7 +41,7 @@ export function mutationsPage(
 
 function table(mutations: readonly Mutation[]): string {
   return [
-    "| Mistake | File | Test that notices | At first |",
+    "| Mistake | File | Test that fails | At first |",
     "| --- | --- | --- | --- |",
     ...mutations.map(({ what, file, test, missedAtFirst }) =>
       `| ${what} | \`${file}\` | \`${test.file}\`: ${
