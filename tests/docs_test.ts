@@ -146,4 +146,25 @@ Deno.test("Functions and types that the pages for contributors place in a file a
     }
   }
   assert(places > 50, `${places} places`);
+  const [, path, name] = /deno test -A (\S+) --filter "(.*)"/
+    .exec(await read("CONTRIBUTING.md"))!;
+  assertMatch(await read(path!), RegExp(`Deno\\.test\\(".*${name}`));
+});
+
+Deno.test("Every room of the linter is described in docs/design.md", async () => {
+  const design = await read("docs/design.md");
+  const rooms = (await read("tools/lint_rooms.ts")).matchAll(
+    /^ {4}name: "(.*)"/gm,
+  );
+  const names = [...rooms].map(([, name]) => name!);
+  assert(names.length > 15, names.join());
+  for (const name of names.filter((name) => !/,/.test(name))) {
+    const [folder, ...rest] = name.split(/\/(?=[^/]+$)/);
+    const isDescribed = [name, `${name}/`].some((path) =>
+      design.includes(`\`${path}\``)
+    ) || (design.includes(`\`${folder}/\``) && rest.every((part) =>
+      RegExp(`\`${part}/?\``).test(design)
+    ));
+    assert(isDescribed, name);
+  }
 });
