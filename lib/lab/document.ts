@@ -2,6 +2,7 @@
 
 import { dotChart, type RowDot } from "../report/charts.ts";
 import { type Document, present, type Section } from "../report/document.ts";
+import { signed } from "../report/numbers.ts";
 import type { Outcome } from "./outcome.ts";
 import { baselineOf, type Plan } from "./plan.ts";
 import { provenance, trialNotes } from "./provenance.ts";
@@ -16,7 +17,6 @@ import {
   describeChanges,
   incomparable,
   SEES,
-  signed,
   tableNotes,
 } from "./table.ts";
 import type { Rung } from "./works.ts";

@@ -1,7 +1,7 @@
 /** A study's outcomes as a table: one line a cell. */
 
 import type { Block, Text } from "../report/document.ts";
-import { count, short } from "../report/numbers.ts";
+import { count, short, signed } from "../report/numbers.ts";
 import type { Outcome } from "./outcome.ts";
 import {
   baselineOf,
@@ -194,7 +194,7 @@ const columns: readonly Column[] = [
   { title: "validation loss", of: ({ valLoss }) => estimateText(valLoss) },
   {
     title: "less the baseline",
-    of: ({ difference }) => estimateText(difference, true),
+    of: ({ difference }) => estimateText(difference, { sign: true }),
   },
   {
     title: "parameters",
@@ -258,20 +258,19 @@ function fieldsOf({ model, train, dataShare }: Changes): [string, unknown][] {
   return Object.entries({ ...model, ...train, ...share });
 }
 
-/** `1.5557 ± 0.0021`; nothing for nothing. */
+/** `1.5557 ± 0.0021`, with a sign where asked for; nothing for nothing. */
 export function estimateText(
   estimate: Estimate | undefined,
-  withSign = false,
+  { places = 4, sign = false }: {
+    readonly places?: number;
+    readonly sign?: boolean;
+  } = {},
 ): string {
   if (estimate === undefined) return "";
   const { mean, margin } = estimate;
-  const interval = Number.isNaN(margin) ? "" : ` ± ${margin.toFixed(4)}`;
-  return `${withSign ? signed(mean) : mean.toFixed(4)}${interval}`;
-}
-
-/** A difference, with its sign. */
-export function signed(value: number): string {
-  return `${value >= 0 ? "+" : ""}${value.toFixed(4)}`;
+  const text = signed(mean, places);
+  const interval = Number.isNaN(margin) ? "" : ` ± ${margin.toFixed(places)}`;
+  return `${sign ? text : text.replace("+", "")}${interval}`;
 }
 
 /** How many trials of a cell ended well, and what became of the others. */

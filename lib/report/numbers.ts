@@ -19,6 +19,13 @@ export function short(value: number): string {
     : digits(value);
 }
 
+/** A difference, as +0.0031; what rounds to 0 has no sign. */
+export function signed(value: number, places = 4): string {
+  const text = value.toFixed(places);
+  if (Number(text) === 0) return text.replace("-", "");
+  return value > 0 ? `+${text}` : text;
+}
+
 /** Seconds as 0:42, 12:34 or 1:02:03. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));

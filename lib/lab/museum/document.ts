@@ -15,6 +15,7 @@ import type {
   Text,
 } from "../../report/document.ts";
 import { type Markup, markup } from "../../report/markup.ts";
+import { signed } from "../../report/numbers.ts";
 import type { Plotter } from "../../report/plotter.ts";
 import {
   type Curve,
@@ -97,9 +98,7 @@ function differenceChart(plotter: Plotter, shown: readonly Shown[]): Markup {
       const [right, mistake] = figureOf(finding, tells)?.values ?? [];
       if (typeof right !== "number" || typeof mistake !== "number") return [];
       const value = mistake - right;
-      const title = `${exhibit.name}: ${name} ${value >= 0 ? "+" : ""}${
-        value.toFixed(3)
-      }`;
+      const title = `${exhibit.name}: ${name} ${signed(value, 3)}`;
       return [{ row: exhibit.name, value, from: 0, to: value, color, title }];
     })
   );

@@ -13,7 +13,13 @@ import type { Plotter } from "../../report/plotter.ts";
 import type { Plan } from "../plan.ts";
 import { provenance, trialNotes } from "../provenance.ts";
 import { type Estimate, missesText } from "../statistics.ts";
-import { cellResults, cellTable, describeChanges, SEES } from "../table.ts";
+import {
+  cellResults,
+  cellTable,
+  describeChanges,
+  estimateText,
+  SEES,
+} from "../table.ts";
 import {
   beyondChart,
   contextChart,
@@ -37,20 +43,11 @@ import { LONGER, UNMASKED } from "./plan.ts";
 /** A table without its caption. */
 type Columns = Pick<Table, "head" | "rows">;
 
-/** `0.1503 ± 0.0062`; with a sign where asked for. */
-function pm(
-  { mean, margin }: Estimate,
-  { digits = 3, sign = false }: {
-    readonly digits?: number;
-    readonly sign?: boolean;
-  } = {},
-): string {
-  // What rounds to nothing has no sign.
-  const zero = Number(mean.toFixed(digits)) === 0;
-  const text = (zero ? 0 : mean).toFixed(digits);
-  const interval = Number.isNaN(margin) ? "" : ` ± ${margin.toFixed(digits)}`;
-  return `${sign && !zero && mean > 0 ? "+" : ""}${text}${interval}`;
-}
+/** An estimate with three digits after the point, unless others are asked for. */
+const pm = (
+  estimate: Estimate,
+  options: { places?: number; sign?: boolean } = {},
+): string => estimateText(estimate, { places: 3, ...options });
 
 /** The answer, a paragraph each; nothing as long as there are no trials without positions. */
 export function answer(
@@ -113,7 +110,7 @@ function worthAnswer(none: CellFinding, { cells }: Findings): string {
 function probeAnswer(none: CellFinding, { T, cells }: Findings): string {
   const unmasked = cells.find(({ name }) => name === UNMASKED);
   const best = bestPart(none);
-  const r2 = (estimate: Estimate) => pm(estimate, { digits: 2 });
+  const r2 = (estimate: Estimate) => pm(estimate, { places: 2 });
   const read = [1, Math.ceil(T / 8), T].map((position) =>
     `${(best.means[position - 1]! + 1).toFixed(0)} at position ${position}`
   );
@@ -251,7 +248,7 @@ function probeTable({ cells }: Findings): Columns {
     rows: (none?.parts ?? []).map((part, i) => [
       part.part,
       pm(part.r2),
-      pm(part.error, { digits: 1 }),
+      pm(part.error, { places: 1 }),
       pm(part.untrainedR2),
       pm(part.shuffledR2),
       unmasked === undefined ? "" : pm(unmasked.parts[i]!.r2),

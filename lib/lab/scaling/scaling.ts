@@ -6,6 +6,7 @@
 import { modelConfig } from "../../config/model.ts";
 import type { Preset } from "../../config/presets.ts";
 import type { Outcome } from "../outcome.ts";
+import { digits } from "../../report/numbers.ts";
 import { type Finished, finished } from "../minimal/pareto.ts";
 import type { Cell, Measure, Plan } from "../plan.ts";
 import { fitPowerLaw, type PowerLaw, predictedLoss } from "./power_law.ts";
@@ -185,7 +186,7 @@ export function verdictText(
   return `The prediction ${
     missed ? "missed" : "held"
   }: the trained loss differs from it by ${
-    estimateText(difference, true)
+    estimateText(difference, { sign: true })
   }, which is ${missed ? "more" : "not more"} than ${
     Number.isNaN(difference.margin)
       ? error
@@ -198,11 +199,10 @@ export function scalingText(
   { law: { floor, size, data, residual }, next, predicted, measured }:
     ScalingResult,
 ): string {
-  const number = (value: number) => Number(value.toPrecision(3)).toString();
   return [
-    `Loss = ${floor.toFixed(3)} + ${number(size.factor)} / N^${
-      number(size.exponent)
-    } + ${number(data.factor)} / D^${number(data.exponent)}`,
+    `Loss = ${floor.toFixed(3)} + ${digits(size.factor)} / N^${
+      digits(size.exponent)
+    } + ${digits(data.factor)} / D^${digits(data.exponent)}`,
     `for N parameters and D tokens, ${
       residual.toFixed(4)
     } off on average (root of the mean square). For \`${next}\``,
