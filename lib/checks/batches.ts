@@ -1,27 +1,27 @@
-/** Whether batches ask what they should: for the token that comes next, and in validation for text that is not trained on. */
+/** Checks of batches: targets are the next tokens, and validation text is not in the training text. */
 
 import type { Batch, Dataset } from "../text/dataset.ts";
 import { type CheckGroup, type Finding, verdict } from "./verdict.ts";
 import type { Tokens } from "../text/tokens.ts";
 
-/** Batches of each kind that are looked at, and windows of the split. */
+/** Number of batches of each kind to check, and of windows of the validation split to search for. */
 const BATCHES = 16;
 const WINDOWS = 64;
 
-/** Tokens that are searched as one string. */
+/** Number of tokens that are searched as one string. */
 const PART = 2 ** 24;
 
-/** Shorter windows occur twice in any text. */
+/** Shortest window to search for; shorter windows occur twice in any text. */
 const SHORTEST = 12;
 
-/** Places ahead at which targets are looked for. */
+/** Offsets at which targets are looked for. */
 const AHEAD = [0, 1, 2, 3];
 
 /**
- * Verdicts on a dataset.
+ * Returns the checks of a dataset.
  *
- * @param training the text that is trained on
- * @param options.signal ends the search of the training text when its `throwIfAborted` throws
+ * @param training tokens of the training text
+ * @param options.signal aborts the search of the training text
  */
 export function batchChecks(
   dataset: Dataset,
@@ -60,7 +60,7 @@ function checkTargets(
   let count = 0;
   for (const { tokens, targets } of batches) {
     targets.forEach((target, i) => {
-      // The row's end is no place for a comparison: what follows it is not there.
+      // The end of a row has no following tokens to compare with.
       if (target < 0 || i % T + AHEAD.length > T) return;
       count++;
       for (const [at, ahead] of AHEAD.entries()) {
@@ -94,7 +94,7 @@ function checkTargets(
   };
 }
 
-/** Looks for windows of the validation split in the training text. */
+/** Searches the training text for windows of the validation split. */
 function checkSplit(
   { blockSize: T }: Dataset,
   { validation, training, signal }: {
@@ -106,7 +106,7 @@ function checkSplit(
   const windows: string[] = [];
   for (const { tokens, targets } of validation) {
     for (let from = 0; from < tokens.length; from += T) {
-      if (targets[from + T - 1]! < 0) continue; // Not a whole window.
+      if (targets[from + T - 1]! < 0) continue; // an incomplete window
       windows.push(asString(tokens.subarray(from, from + T)));
     }
   }
@@ -117,7 +117,7 @@ function checkSplit(
     return { status: "skipped", found };
   }
   const unknown = new Set(looked.keys());
-  // In parts that overlap by a window: no string is longer than 2^29.
+  // Parts overlap by one window. A whole text may exceed the longest string, 2^29 units.
   for (let from = 0; from < training.length; from += PART) {
     const text = asString(training.subarray(from, from + PART + T - 1));
     for (const i of unknown) {
@@ -138,7 +138,7 @@ function checkSplit(
   };
 }
 
-/** Tokens as characters, one each; ids above 65,535 share one with another, which finds too much and never too little. */
+/** Returns tokens as a string, one UTF-16 unit per token. Ids above 65,535 collide with others, which may add matches but never hides one. */
 function asString(tokens: Tokens): string {
   let text = "";
   for (let from = 0; from < tokens.length; from += 1 << 13) {

@@ -1,4 +1,4 @@
-/** A model's cached plans and full passes, run by hand. */
+/** Low-level runs of a model's cached plans and full passes. */
 
 import type { DeviceBuffer, Numbers, Program } from "../backends/backend.ts";
 import type { Model } from "../model/model.ts";
@@ -7,7 +7,7 @@ import { cachedPlan } from "../model/plans.ts";
 import { isCausal } from "./variants.ts";
 import { internalsOf } from "../model/internals.ts";
 
-/** One cache of B rows that every call continues. Dispose of it when done. */
+/** A key/value cache of B rows, which every call of `feed` continues. Dispose of it after use. */
 export class CachedRun implements AsyncDisposable {
   readonly #model: Model;
   readonly #B: number;
@@ -23,7 +23,7 @@ export class CachedRun implements AsyncDisposable {
   }
 
   /**
-   * Continues each row with new tokens: one each, or any numbers, with padding after them.
+   * Continues each row with new tokens. Rows may have different numbers of tokens; shorter rows are padded.
    *
    * @returns the logits (B, V) after each row's last token
    */
@@ -57,7 +57,7 @@ export class CachedRun implements AsyncDisposable {
     return program;
   }
 
-  /** The keys and values of a layer: (B, L, 2·NKV·HS). */
+  /** Returns the keys and values of a layer: (B, L, 2·NKV·HS). */
   cache(layer: number): DeviceBuffer {
     return this.#stores.get(`h.${layer}.attn.cache`)!;
   }
@@ -73,9 +73,9 @@ export class CachedRun implements AsyncDisposable {
 }
 
 /**
- * The logits (V) after a text of at most `blockSize` tokens, by a full pass without a
- * cache. Where nothing can reach back, tokens after the text fill it up, so that all
- * lengths share one plan.
+ * Returns the logits (V) after a text of at most `blockSize` tokens, from a full pass
+ * without a cache. If the model is causal, padding after the text lets all lengths share
+ * one plan.
  */
 export async function lastLogits(
   model: Model,

@@ -1,7 +1,7 @@
 /**
- * How far tokens reach: what a changed token changes, to the bit, on every path. A model can be
- * trusted only if none reaches an earlier position: else it is trained on what it is to
- * predict, its losses are too good to be true, and its text is worse than they say.
+ * Causality checks: which outputs change, to the bit, if one token changes, on every path. No token
+ * may affect an earlier position. Otherwise the model trains on its targets: its losses are too
+ * good, and its text is worse than the losses suggest.
  */
 
 import type { Backend, Numbers } from "../backends/backend.ts";
@@ -15,23 +15,23 @@ import {
   verdict,
 } from "./verdict.ts";
 
-/** The largest changes of logits when one token becomes another. */
+/** Largest changes of logits after one token changes. */
 export interface Reach {
-  /** At the positions before it. */
+  /** Change at the positions before the token. */
   readonly before: number;
-  /** At its own and those after it. */
+  /** Change at the token's position and after it. */
   readonly later: number;
-  /** In another row of the batch. */
+  /** Change in another row of the batch. */
   readonly other: number;
 }
 
-/** How far tokens reach on a full pass: one token of the first of two rows changes at a time. */
+/** Measures the effect of tokens on a full pass: one token of the first of two rows changes at a time. */
 export async function fullReach(
   model: Model,
   { tokens, positions }: {
-    /** (2, T) */
+    /** Token ids, (2, T). */
     readonly tokens: Int32Array;
-    /** Where a token changes, each from 1 to T - 1. */
+    /** Positions of the changed tokens, each from 1 to T - 1. */
     readonly positions: readonly number[];
   },
 ): Promise<Reach[]> {
@@ -53,7 +53,7 @@ export async function fullReach(
   return results;
 }
 
-/** Whether the tokens behind a prefill's prompt, its padding, change a bit of its logits or caches. */
+/** Returns whether the padding after the prompts of a prefill changes a bit of logits or caches. */
 export async function paddingReaches(
   model: Model,
   prompts: readonly ArrayLike<number>[],
@@ -68,11 +68,11 @@ export async function paddingReaches(
   return zeros.some((numbers, i) => differ(numbers, others[i]!));
 }
 
-/** How many numbers of the caches are of positions before a changed token, and changed. */
+/** Counts the changed numbers in the caches, at positions before a changed token and at later ones. */
 export async function cachedReach(
   model: Model,
   { tokens, positions }: {
-    /** (T), no more than `blockSize`. */
+    /** Token ids, (T), at most `blockSize`. */
     readonly tokens: Int32Array;
     readonly positions: readonly number[];
   },
@@ -99,7 +99,7 @@ export async function cachedReach(
   return { before, later };
 }
 
-/** Whether decoding sees what stands in a cache behind the tokens so far: each step's logits, with it and without. */
+/** Returns whether stale cache entries after the current tokens change the logits of any decoding step. */
 export async function staleCacheReaches(
   model: Model,
   tokens: Int32Array,
@@ -139,14 +139,14 @@ function differ(a: Numbers, b: Numbers): boolean {
   return a.some((value, i) => !Object.is(value, b[i]));
 }
 
-/** The content of all layers' caches. */
+/** Returns the content of the caches of all layers. */
 function caches(model: Model, run: CachedRun): Promise<Numbers[]> {
   const { attention, nLayer } = model.config;
   const layers = Array.from({ length: attention ? nLayer : 0 }, (_, i) => i);
   return Promise.all(layers.map((layer) => run.cache(layer).read()));
 }
 
-/** As many places as asked for, spread over 1 … T - 1, the first and the last among them. */
+/** Returns `count` positions spread over 1 … T - 1, including the first and the last. */
 export function spread(count: number, T: number): number[] {
   const last = T - 2;
   const places = Math.min(count, T - 1);
@@ -156,7 +156,7 @@ export function spread(count: number, T: number): number[] {
   );
 }
 
-/** The architectures that the doctor tries: each with its own way to say where a token is. */
+/** Architectures to check; each has another position encoding. */
 const architectures = [
   "nanoGPT",
   "Llama",
@@ -164,7 +164,7 @@ const architectures = [
   "position alibi with 3 heads",
 ];
 
-/** A verdict for each path through small models. */
+/** Returns the causality checks, one for each path through small models. */
 export function causalityChecks(backend: Backend): CheckGroup {
   return {
     name: "causality",

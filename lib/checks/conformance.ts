@@ -1,17 +1,17 @@
 /**
- * The conformance suite: one set of cases (`conformance_cases.ts`) that every backend must
- * compute as the float64 reference does. The tests run all of it, the verb `check` the small ones.
+ * The conformance suite: one set of cases (`conformance_cases.ts`) for which every backend must
+ * agree with the float64 reference. The tests run all cases, the command `check` the small ones.
  *
- * A case is a plan that runs one kernel twice: on buffers of its own, of exactly the right
- * length, and on stretches of stores that begin at offset 64 and have sentinels around them.
- * All is then run once more: the bits must be the same each time.
+ * A case is a plan that runs one kernel twice: on buffers of exactly the right length, and on
+ * ranges of stores that start at offset 64 and have sentinels around them. The plan runs twice
+ * and must give the same bits both times.
  */
 
 import type {
   BufferKind,
   BufferSpec,
   Dispatch,
-  Operand as Stretch,
+  Operand as BufferRange,
   Plan,
 } from "../graph/plan.ts";
 import type {
@@ -31,35 +31,35 @@ import {
 } from "./conformance_operands.ts";
 import { type Tolerance, toleranceOf, UNIT } from "./conformance_tolerances.ts";
 
-/** Elements before and after an operand in its store: the alignment that plans keep. */
+/** Elements before and after an operand in its store: the alignment of operands in plans. */
 const MARGIN = 64;
 
-/** What stands in the margins; exact in every type. */
+/** Value of the margins, exact in every element type. */
 const SENTINEL = -77;
 
-/** Cases with more elements than this are not run in stores as well: what those show, small ones show. */
+/** Most elements of a case that also runs in stores; smaller cases cover the same code. */
 const LARGEST_IN_STORES = 1 << 21;
 
-/** What was computed for one case. */
+/** Result of one case. */
 export interface Outcome {
-  /** The largest error as a part of its tolerance; 1 would just pass. */
+  /** Largest error divided by its tolerance; 1 just passes. */
   readonly worst: number;
-  /** Where, for people. */
+  /** Description of the element with the largest error. */
   readonly at: string;
 }
 
-/** A backend did not compute what it should have. */
+/** Error thrown if the result of a backend is wrong. */
 export class MismatchError extends Error {
   override readonly name = "MismatchError";
 }
 
-/** Elements of all operands of a case. */
+/** Returns the number of elements of all operands of a case. */
 export function sizeOf({ kernel, dims }: Case): number {
   const { outputs, inputs } = operandShapes(kernel, dims as never);
   return [...outputs, ...inputs].reduce((sum, { length }) => sum + length, 0);
 }
 
-/** A case in words: its dims, without flags that are off. */
+/** Describes a case by its dims, without flags that are off. */
 export function describe({ kernel, dims, note }: Case): string {
   const words = Object.entries(dims).flatMap(([name, value]) => {
     if (value === false) return [];
@@ -70,10 +70,10 @@ export function describe({ kernel, dims, note }: Case): string {
 }
 
 /**
- * Runs a case on a backend and compares.
+ * Runs a case on a backend and compares the result with the reference.
  *
- * @throws {MismatchError} saying where the worst element is, what was expected and what was
- * computed
+ * @throws {MismatchError} if the result is wrong; the message gives the worst element with its
+ * expected and actual values
  */
 export async function checkCase(
   backend: Executor,
@@ -108,17 +108,17 @@ export async function checkCase(
   }
 }
 
-/** What the reference makes of the outputs. */
+/** Returns the outputs that the reference computes. */
 function expect(test: Case, { outputs, inputs }: Operands): Memory[] {
   const expected = outputs.map(({ data }) => data.slice());
   run(test.kernel, expected, inputs.map(({ data }) => data), test.dims);
   return expected;
 }
 
-/** What each buffer of a plan holds before a run. */
+/** Content of each buffer of a plan before a run. */
 type Contents = ReadonlyMap<string, Memory>;
 
-/** A plan, ready to be tried. */
+/** A plan and the initial content of its buffers. */
 interface Prepared {
   readonly plan: Plan;
   readonly contents: Contents;
@@ -128,13 +128,13 @@ function planOf(test: Case, { outputs, inputs }: Operands): Prepared {
   const buffers: BufferSpec[] = [];
   const contents = new Map<string, Memory>();
   const own =
-    (kind: BufferKind) => ({ name, dtype, data }: Operand): Stretch => {
+    (kind: BufferKind) => ({ name, dtype, data }: Operand): BufferRange => {
       const { length } = data;
       const buffer = buffers.push({ name: `own ${name}`, kind, dtype, length });
       contents.set(`own ${name}`, data);
       return { buffer: buffer - 1, offset: 0, length };
     };
-  const inStore = ({ name, dtype, data }: Operand): Stretch => {
+  const inStore = ({ name, dtype, data }: Operand): BufferRange => {
     const padded = withMargins(data);
     const buffer = buffers.push({
       name: `store ${name}`,
@@ -145,7 +145,7 @@ function planOf(test: Case, { outputs, inputs }: Operands): Prepared {
     contents.set(`store ${name}`, padded);
     return { buffer: buffer - 1, offset: MARGIN, length: data.length };
   };
-  const dispatch = (outputs: Stretch[], inputs: Stretch[]) => {
+  const dispatch = (outputs: BufferRange[], inputs: BufferRange[]) => {
     const { kernel, dims } = test;
     const label = describe(test);
     return { kernel, dims, outputs, inputs, label } as Dispatch;
@@ -172,7 +172,7 @@ function withMargins(data: Memory): Memory {
   return padded;
 }
 
-/** Presets every buffer, runs, and reads every buffer. */
+/** Fills all buffers, runs the program, and reads all buffers. */
 async function runOnce(
   program: Program,
   contents: Contents,
@@ -204,7 +204,7 @@ function assertSameBits(
   }
 }
 
-/** Nothing beside the operands was written, and no input. */
+/** Throws if a run wrote to an input or outside the operands. */
 function checkUntouched(
   test: Case,
   { operands, contents }: { operands: Operands; contents: Contents },
@@ -226,14 +226,14 @@ function checkUntouched(
   }
 }
 
-/** One output of a case, and what it ought to be. */
+/** One output of a case, with its expected content. */
 interface Target {
   readonly output: Operand;
   readonly operands: Operands;
   readonly expected: Memory;
 }
 
-/** The largest error of one output against its tolerance. */
+/** Returns the largest error of one output relative to its tolerance. */
 function compare(
   test: Case,
   { output, operands, expected }: Target,
@@ -252,13 +252,13 @@ function compare(
   for (let i = 0; i < expected.length; i++) {
     const wanted = expected[i]!;
     if (matches(actual[i]!, wanted) || skipped.includes(i)) continue;
-    // What the reference left as it was, or says is nothing, must be so to the bit.
+    // Elements that the reference leaves unchanged, or for which it computes 0, must match to the bit.
     const discrete = wanted === output.data[i] ||
       wanted === 0 && !tolerance.cancels;
     const part = discrete
       ? Infinity
       : Math.abs(actual[i]! - wanted) / allowed(i);
-    // A NaN, where a number is expected, is the worst of all.
+    // A NaN in place of a number counts as the largest error.
     if (part > worst || Number.isNaN(part)) [worst, at] = [part, i];
   }
   const where = `${output.name}[${at}]`;
@@ -270,7 +270,7 @@ function compare(
   );
 }
 
-/** What the error of each element is relative to. */
+/** Returns the size that the error of each element is relative to. */
 function sizes(
   expected: Memory,
   { magnitude = 0, elementwise = false, partOf = () => "" }: Tolerance,
@@ -286,7 +286,7 @@ function sizes(
   return (i) => largest.get(partOf(i)) ?? magnitude;
 }
 
-/** Whether a number is what was expected, in 64 or 32 bits. Which of NaN and the infinities it is does not matter. */
+/** Returns whether a number matches the expected one in 64 or 32 bits. NaN and the infinities count as equal. */
 function matches(actual: number, expected: number): boolean {
   if (actual === expected || actual === Math.fround(expected)) return true;
   return !Number.isFinite(expected) && !Number.isFinite(actual);

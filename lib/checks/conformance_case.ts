@@ -1,31 +1,31 @@
-/** What a case of the conformance suite is, and how lists of them are written. */
+/** Cases of the conformance suite, and helpers to write lists of cases. */
 
 import type { KernelDims, KernelName } from "../../kernels/vocabulary.ts";
 
-/** One kernel with certain dims on certain numbers. */
+/** One kernel with its dims and operand values. */
 export type Case = {
   readonly [Name in KernelName]: {
     readonly kernel: Name;
     readonly dims: KernelDims[Name];
-    /** What some operands hold, by their names. */
+    /** Values of some operands, by name. */
     readonly values?: Readonly<Record<string, readonly number[]>>;
-    /** What tells this case from another with the same dims. */
+    /** Note that distinguishes the case from others with the same dims. */
     readonly note?: string;
-    /** Elements of outputs about which the vocabulary says nothing. */
+    /** Indices of output elements that the vocabulary leaves unspecified. */
     readonly unspecified?: Readonly<Record<string, readonly number[]>>;
   };
 }[KernelName];
 
-/** More elements than 65535 workgroups of 64 threads have: a grid must fold. */
+/** More elements than 65535 workgroups of 64 threads cover, so the grid needs a second dimension. */
 export const MANY: number = 65536 * 64 + 1;
 
 /**
- * More rows than the 65535 workgroups that one dimension of a grid may have. It also is more
- * than the iterations after which Mesa's llvmpipe silently leaves a loop.
+ * More rows than the limit of 65535 workgroups in one dimension of a grid. It also exceeds the
+ * number of iterations after which Mesa's llvmpipe silently leaves a loop.
  */
 export const MANY_ROWS = 65539;
 
-/** A case for each of these dims. */
+/** Returns one case for each of the dims. */
 export function each<Name extends KernelName>(
   kernel: Name,
   dims: readonly KernelDims[Name][],
@@ -33,7 +33,7 @@ export function each<Name extends KernelName>(
   return dims.map((dims) => ({ kernel, dims }) as unknown as Case);
 }
 
-/** The dims with each combination of the flags' values. */
+/** Returns the dims combined with each combination of flags. */
 export function vary<Dims extends object, Flags extends object>(
   dims: readonly Dims[],
   flags: readonly Flags[],

@@ -1,8 +1,8 @@
 /**
- * The cases of the conformance suite: every kernel, at shapes of 1, odd ones, ones that no
- * tile (4, 8, 16, 32, 64) divides, and those of the presets, with every flag of its dims.
- * Those of attention and of elementwise kernels have files of their own. What the operands
- * hold, where a case does not say, is decided in `conformance_operands.ts`.
+ * Cases of the conformance suite: every kernel with every flag of its dims, at shapes of 1,
+ * odd shapes, shapes that are no multiple of a tile (4, 8, 16, 32, 64), and the shapes of the
+ * presets. Attention and elementwise kernels have separate files. `conformance_operands.ts`
+ * chooses operand values that a case does not give.
  */
 
 import { type Case, each, MANY, MANY_ROWS, vary } from "./conformance_case.ts";
@@ -82,7 +82,7 @@ const tn = { ...plain, form: "tn", accumulate: true } as const;
 const matmul: Case[] = [
   ...each("matmul", [
     ...vary(matmulShapes, [nt, nn, tn]),
-    // The flags that the forms above leave out.
+    // Flags that the forms above do not cover.
     ...vary([{ M: 20, N: 36, K: 24 }], [
       { ...nt, bias: false },
       { ...nt, accumulate: true },
@@ -100,7 +100,7 @@ const matmul: Case[] = [
     { ...nt, M: 2, N: 65, K: 128, bias: false },
     { ...nt, M: 1, N: 128, K: 512, residual: true },
     { ...nt, M: 6, N: 33, K: 40, bias: false, residual: true },
-    // Few outputs and a long sum, with stretches that are equal and not.
+    // Few outputs and a long sum, split into equal and unequal ranges.
     { ...tn, M: 5, N: 3, K: 2048 },
     { ...tn, M: 36, N: 28, K: 777 },
     { ...nt, M: 3, N: 2, K: 1000 },
@@ -119,7 +119,7 @@ const matmul: Case[] = [
   ...each("columnSum", [
     { rows: 1, N: 1 },
     { rows: 37, N: 65 },
-    // One row more than whole stretches of 64.
+    // One row more than a multiple of 64.
     { rows: 65, N: 3 },
     { rows: 129, N: 4 },
     { rows: 100, N: 12 },
@@ -134,11 +134,11 @@ const norm: Case[] = [
       vary(rowsAndChannels, kinds),
       withAndWithoutBias.map((flag) => ({ ...flag, eps: 1e-5 })),
     ),
-    // So many rows of 4 have some with nearly no variance; eps keeps them tame.
+    // Among so many rows of 4 some have almost no variance; a large eps limits their error.
     { kind: "layernorm", rows: MANY_ROWS, C: 4, eps: 0.1, bias: true },
     { kind: "rmsnorm", rows: 4, C: 1000, eps: 0.5, bias: false },
   ]),
-  // A mean far from 0, where the difference of mean square and squared mean has no digits left.
+  // A mean far from 0: the difference of mean square and squared mean loses all digits.
   {
     kernel: "norm",
     dims: { kind: "layernorm", rows: 2, C: 64, eps: 1e-5, bias: true },
@@ -237,7 +237,7 @@ const adamw = {
 const update: Case[] = [
   ...each("squareSum", [
     { n: 1, parts: 1 },
-    { n: 10, parts: 7 }, // The last two stretches are empty.
+    { n: 10, parts: 7 }, // the last two parts are empty
     { n: 1003, parts: 13 },
     { n: 826240, parts: 256 },
     { n: MANY, parts: 1024 },
@@ -246,7 +246,7 @@ const update: Case[] = [
   ...each("clip", [
     clipDims,
     { ...clipDims, maxNorm: 0 },
-    { ...clipDims, maxNorm: 1e6 }, // Larger than the norm: no clipping.
+    { ...clipDims, maxNorm: 1e6 }, // larger than the norm: no clipping
     { parts: 1, maxNorm: 0.5, slots: 1 },
     { parts: 1000, maxNorm: 2.5, slots: 3 },
   ]),
@@ -267,7 +267,7 @@ const update: Case[] = [
     dims: { ...clipDims, parts: 3 },
     values: { partial },
     note: `partial ${partial}`,
-    // Nothing is updated, so by how much the gradients would be scaled is left open.
+    // Without an update the clip factor is unspecified.
     unspecified: { clip: [0] },
   })),
   ...each("adamw", [
@@ -340,7 +340,7 @@ const directions: Case[] = [
   },
 ];
 
-/** Every case. */
+/** All cases of the suite. */
 export const conformanceCases: readonly Case[] = [
   ...embedding,
   ...matmul,

@@ -1,4 +1,4 @@
-/** The cases of the conformance suite for attention, forward, backward, and over the key/value cache. */
+/** Cases of the conformance suite for attention: forward, backward, and over the key/value cache. */
 
 import type {
   AttentionDims,
@@ -16,7 +16,7 @@ const plain = {
   site: 0,
 } as const;
 
-/** Dims with the usual scale. */
+/** Returns dims with the usual scale. */
 function shape(
   B: number,
   T: number,
@@ -29,16 +29,16 @@ const masks: readonly Pick<AttentionDims, "mask" | "maskValue">[] = [
   { mask: "causal", maskValue: 0 },
   { mask: "none", maskValue: 0 },
   { mask: "zeroed", maskValue: 0 },
-  // Near enough to the other scores that the masked keys weigh something.
+  // Close enough to the other scores that masked keys keep some weight.
   { mask: "finite", maskValue: -1.5 },
 ];
 
-// Narrow heads: software adapters compile kernels in a time that goes with their width.
+// Narrow heads, since software adapters take longer to compile kernels for wider heads.
 const small = { ...plain, ...shape(2, 13, [4, 2, 4]) };
 const slopes = [0.5, 0.25, 0.125, 0.0625];
 
 const variants: readonly AttentionDropoutDims[] = [
-  // With everything at once; the shapes below have each mask alone.
+  // All options together; the cases below use each mask alone.
   ...masks.map((mask) => ({
     ...small,
     ...mask,
@@ -51,11 +51,11 @@ const variants: readonly AttentionDropoutDims[] = [
   { ...plain, ...shape(2, 7, [6, 3, 2]), mask: "none" },
   { ...plain, ...shape(1, 67, [3, 1, 33]) },
   { ...plain, ...shape(1, 130, [2, 2, 12]), mask: "zeroed" },
-  // The heads of original and nano-cpu, of nano-gpu, and wider ones.
+  // The heads of the presets original and nano-cpu, of nano-gpu, and wider heads.
   { ...plain, ...shape(2, 128, [4, 4, 32]) },
   { ...plain, ...shape(1, 256, [2, 2, 64]), dropout: 0.2, site: 17 },
   { ...plain, ...shape(1, 37, [2, 1, 200]) },
-  // One and two rows more than whole blocks: of 20 on the CPU, of 32 and whole stretches of 160 everywhere.
+  // One and two rows more than a multiple of each block size: 20 and 160 on the CPU, 32 on the GPU.
   ...[21, 33, 34, 161, 162].flatMap((T) =>
     masks.slice(0, 2).map((mask) => ({
       ...plain,
@@ -65,7 +65,7 @@ const variants: readonly AttentionDropoutDims[] = [
   ),
 ];
 
-/** Start and count, in turn: empty before, some tokens of padding, and no token at all. */
+/** Returns start and count for rows that alternate between an empty cache, some padding, and no new token. */
 function cacheValues(
   { B, T, L }: CacheDims,
 ): { start: number[]; count: number[] } {
@@ -78,7 +78,7 @@ function cacheValues(
   };
 }
 
-/** Sequences at different positions of a cache. */
+/** Returns a case of sequences at different positions of a cache. */
 function cached(
   T: number,
   L: number,
@@ -96,9 +96,9 @@ const caches = [
   cached(64, 128, [4, 4, 32]),
   cached(1, 256, [2, 2, 64]),
   cached(3, 40, [2, 1, 128]),
-  cached(2, 30, [4, 2, 36], 10), // many rows; a head that is no whole stretch
+  cached(2, 30, [4, 2, 36], 10), // many rows; a head size that is no multiple of the block size
   cached(1, 30, [2, 2, 48], 9),
-  // As above, of new tokens and of keys.
+  // One and two more than a multiple of the block sizes, as above, for new tokens and keys.
   cached(1, 33, [2, 1, 4]),
   cached(1, 129, [2, 1, 4]),
   cached(33, 66, [2, 1, 4]),
@@ -127,7 +127,7 @@ const cachedVariants: readonly (CacheDims & AttentionDims)[] = [
   withMask(prefill, "finite", { maskValue: -1e4, slopes, scale: 1 }),
 ];
 
-/** Every case of attention. */
+/** All cases of attention. */
 export const attentionCases: readonly Case[] = [
   ...variants.flatMap((dims): Case[] => [
     { kernel: "attention", dims },

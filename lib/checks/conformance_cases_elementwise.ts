@@ -1,4 +1,4 @@
-/** The cases of the conformance suite for kernels that treat each element alone. */
+/** Cases of the conformance suite for elementwise kernels. */
 
 import type { Activation } from "../../kernels/vocabulary.ts";
 import { type Case, each, MANY, vary } from "./conformance_case.ts";
@@ -9,7 +9,7 @@ const activations: readonly Activation[] = [
   "relu",
   "relu2",
 ];
-/** Where exp overflows in 32 bits, where tanh and erf are flat, where nothing is left of 1 + x. */
+/** Extreme inputs: exp overflows in 32 bits, tanh and erf are flat, or 1 + x rounds to 1. */
 export const extremes: readonly number[] = [0, 1e-8, 1, 5, 10, 30, 100, 1e4]
   .flatMap((x) => [x, -x]);
 const counts = [{ n: 1 }, { n: 7 }, { n: 1000 }];
@@ -77,5 +77,5 @@ const dropout: Case[] = [
   },
 ];
 
-/** Every case of elementwise kernels. */
+/** All cases of elementwise kernels. */
 export const elementwiseCases: readonly Case[] = [...elementwise, ...dropout];

@@ -1,7 +1,7 @@
 /**
- * What the operands of a conformance case hold before it runs: what the case says, else
- * numbers that make sense to the kernel (tokens below V, statistics that belong to the
- * input), else standard normal ones. All are exact in 32 bits and drawn from a fixed seed.
+ * Operand values of conformance cases: the values that the case gives, else values that the
+ * kernel requires (tokens below V, statistics of the input), else standard normal numbers.
+ * All values are exact in 32 bits and drawn from a fixed seed.
  */
 
 import { referenceKernels } from "../../kernels/reference/registry.ts";
@@ -13,27 +13,27 @@ import {
 } from "../../kernels/vocabulary.ts";
 import type { Case } from "./conformance_case.ts";
 
-/** Memory of the operands of one side, in the vocabulary's order. */
+/** Values of one operand. */
 export type Memory = Float64Array | Int32Array;
 
-/** One operand and what it holds. */
+/** One operand with its values. */
 export interface Operand extends OperandShape {
   readonly data: Memory;
 }
 
-/** The operands of a case; outputs are preset too, so that what is written and what is not can be told. */
+/** Operands of a case. Outputs have initial values too, which show the elements that a kernel does not write. */
 export interface Operands {
   readonly outputs: readonly Operand[];
   readonly inputs: readonly Operand[];
 }
 
-/** The seed of all numbers of the suite. */
+/** Seed of all numbers of the suite. */
 const SEED = 2025;
 
-/** Random numbers repeat after this many: a prime, so that no tile meets them in step. */
+/** Period of the random numbers: a prime, so that it is no multiple of any tile. */
 const PERIOD = 65521;
 
-/** What the operands of a case hold. */
+/** Returns the operands of a case with their values. */
 export function operandsOf(test: Case): Operands {
   const { outputs, inputs } = operandShapes(test.kernel, test.dims as never);
   const values = new Map<string, Memory>();
@@ -59,12 +59,12 @@ export function operandsOf(test: Case): Operands {
   return { outputs: outputs.map(fill), inputs: inputs.map(fill) };
 }
 
-/** Rounds to what 32 bits hold. */
+/** Rounds numbers to 32 bits. */
 export function round(data: Float64Array): Float64Array {
   return data.map(Math.fround);
 }
 
-/** Standard normal numbers, different for each name. */
+/** Returns standard normal numbers, different for each name. */
 export function normals(name: string, length: number): Float64Array {
   const random = new CounterRandom(SEED, Purpose.init, siteOf(name));
   const period = Math.min(length, PERIOD);
@@ -74,20 +74,20 @@ export function normals(name: string, length: number): Float64Array {
   return data;
 }
 
-/** Uniform integers in [0, n). */
+/** Returns uniform integers in [0, n). */
 function integers(name: string, length: number, n: number): Int32Array {
   const random = new CounterRandom(SEED, Purpose.init, siteOf(name));
   return Int32Array.from({ length }, (_, i) => random.below(n, 0, i));
 }
 
-/** A generator's site for an operand's name. */
+/** Returns the generator site for the name of an operand. */
 function siteOf(name: string): number {
   let site = 0;
   for (const letter of name) site = (site * 31 + letter.charCodeAt(0)) % 65521;
   return site;
 }
 
-/** What an operand holds when the case does not say and other operands don't decide. */
+/** Returns the default values of an operand. */
 function draw({ name, dtype, length }: OperandShape, test: Case): Memory {
   const { dims } = test;
   if (name === "key") {
@@ -97,7 +97,7 @@ function draw({ name, dtype, length }: OperandShape, test: Case): Memory {
   }
   if (name === "tokens" && "V" in dims) return integers(name, length, dims.V);
   if (name === "targets" && "V" in dims) {
-    // Every fourth row is one that does not count.
+    // Every fourth row has no target.
     return integers(name, length, dims.V).map((v, i) => i % 4 === 3 ? -1 : v);
   }
   if (name === "start" && "L" in dims) return integers(name, length, dims.L);
@@ -108,7 +108,7 @@ function draw({ name, dtype, length }: OperandShape, test: Case): Memory {
   const x = normals(name, length);
   switch (`${test.kernel}.${name}`) {
     case "rope.table":
-      // (cos, sin) of angles that repeat for no two positions or pairs.
+      // (cos, sin) of angles that differ for all positions and pairs.
       return x.map((_, i) =>
         Math.fround(i % 2 === 0 ? Math.cos(i / 2) : Math.sin((i - 1) / 2))
       );
@@ -132,7 +132,7 @@ function draw({ name, dtype, length }: OperandShape, test: Case): Memory {
   }
 }
 
-/** Replaces inputs of a backward kernel that the forward pass would have computed from others. */
+/** Replaces inputs of a backward kernel by the values that the forward kernel computes from other inputs. */
 function derive(test: Case, values: Map<string, Memory>): void {
   const get = (name: string) => values.get(name)!;
   const set = (name: string, data: Memory) => {

@@ -1,38 +1,38 @@
 /**
- * How far a kernel in 32 bits may be from the float64 reference. Every tolerance is derived
- * from how many roundings stand between inputs and output, not from what some
- * implementation happened to reach.
+ * Tolerances of kernels in 32 bits against the float64 reference. Every tolerance is derived
+ * from the number of roundings between inputs and output, not from the error of some
+ * implementation.
  *
- * - One rounding is off by at most u = 2^-24, relatively. Tolerances count in u.
- * - A sum of n terms rounds n times; the errors are as good as independent, so that they grow
- *   as √n: rms √(n/3) u. Over 10⁶ elements the worst lies within 5 rms: {@linkcode sum}.
- * - WGSL lets a division be off by 2.5 ulp, inverseSqrt by 2, exp(x) by 3 + 2|x|, log by 3 or
- *   2^-21 near 1 (one ulp is up to 2u): {@linkcode FUNCTION} for each. The |x| of exp does no
- *   harm here, as the exponents are negative and |x| exp(x) stays below 0.4.
+ * - One rounding has a relative error of at most u = 2^-24. Tolerances are in units of u.
+ * - A sum of n terms rounds n times. The errors are nearly independent, so they grow as √n:
+ *   rms √(n/3) u. Over 10⁶ elements the largest error is within 5 rms: {@linkcode sum}.
+ * - WGSL allows an error of 2.5 ulp for a division, 2 for inverseSqrt, 3 + 2|x| for exp(x), and 3
+ *   or 2^-21 near 1 for log (one ulp is up to 2u): {@linkcode FUNCTION} for each. The |x| of exp is
+ *   harmless here, since the exponents are negative and |x| exp(x) stays below 0.4.
  * - An error of u·s in a softmax's score s is a relative error of u·s in its probability.
  *
- * Errors are relative to the largest number of the output, or to `magnitude`, the size of the
- * terms it is made of, where these may cancel.
+ * Errors are relative to the largest number of the output, or, if terms may cancel, to
+ * `magnitude`, the size of the terms.
  */
 
 import type { Case } from "./conformance_case.ts";
 import type { Memory } from "./conformance_operands.ts";
 
-/** The tolerance of one output. */
+/** Tolerance of one output. */
 export interface Tolerance {
-  /** In units of 2^-24. */
+  /** Tolerance in units of 2^-24. */
   readonly units: number;
-  /** The least that errors are related to. */
+  /** Smallest size that errors are relative to. */
   readonly magnitude?: number;
-  /** Which part of the output an element is of, where errors are relative to the largest number of that part alone. */
+  /** Returns the part of the output that an element belongs to; errors are then relative to the largest number of that part. */
   readonly partOf?: (element: number) => string;
-  /** Whether the error of each element is relative to that element, not to the largest. */
+  /** Whether errors are relative to each element itself rather than to the largest one. */
   readonly elementwise?: boolean;
-  /** Whether a 0 of the reference may be something tiny, being a difference of equal terms, or a limit. */
+  /** Whether a tiny number may replace a 0 of the reference that is a limit or a difference of equal terms. */
   readonly cancels?: boolean;
 }
 
-/** One rounding, relatively. */
+/** Relative error of one rounding. */
 export const UNIT: number = 2 ** -24;
 
 /** Units for one division, root, exponential or logarithm. */
@@ -43,7 +43,7 @@ function sum(n: number): number {
   return 1 + 3 * Math.sqrt(n);
 }
 
-/** An exponential and a division, in functions that flatten: far out, nothing may become something tiny. */
+/** Tolerance of an exponential and a division in functions with flat tails: far from 0, a tiny number may replace a 0. */
 const smooth: Tolerance = {
   units: 3 * FUNCTION,
   magnitude: 1,
@@ -53,7 +53,7 @@ const smooth: Tolerance = {
 
 const EXACT: Tolerance = { units: 0 };
 
-/** The largest |x|. */
+/** Returns the largest |x|. */
 export function largest(data: Memory): number {
   let result = 0;
   for (const x of data) if (Math.abs(x) > result) result = Math.abs(x);
@@ -61,9 +61,9 @@ export function largest(data: Memory): number {
 }
 
 /**
- * The tolerance of an output of a case.
+ * Returns the tolerance of an output of a case.
  *
- * @param get what an input holds
+ * @param get returns the values of an input
  */
 export function toleranceOf(
   test: Case,
@@ -92,7 +92,7 @@ export function toleranceOf(
       return { units: sum(rows), magnitude: Math.sqrt(rows) };
     }
     case "norm": {
-      // The mean's error, relative to |x|, is what x - mean inherits.
+      // x - mean inherits the error of the mean, which is relative to |x|.
       const far = Math.max(1, largest(get("x")) / 4);
       return { units: far * (sum(test.dims.C) + 2 * FUNCTION), cancels: true };
     }
@@ -173,14 +173,14 @@ export function toleranceOf(
   }
 }
 
-/** The largest reciprocal root of a norm's statistics. */
+/** Returns the largest reciprocal root in the statistics of a norm. */
 function largestRoot(stats: Memory): number {
   return largest(stats.filter((_, i) => i % 2 === 1));
 }
 
 /**
- * Scores are dot products of HS terms; each query sums over up to T keys, and each key over up
- * to T queries of its group's heads.
+ * Returns the tolerance of attention. Scores are dot products of HS terms; each query sums over up
+ * to T keys, and each key over up to T queries of the heads of its group.
  */
 function attentionTolerance(
   test: Extract<Case, { kernel: `attention${string}` }>,
@@ -198,10 +198,10 @@ function attentionTolerance(
     case "y":
       return { units: probability + sum(keys), magnitude: 1 };
     default: {
-      // dqkv: p (dp - delta), dp and delta of size √HS, times keys or queries of size 1. A key meets
-      // the most queries; how many keys a query meets is no more.
+      // dqkv: p (dp - delta), dp and delta of size √HS, times keys or queries of size 1. The sum of
+      // a key over queries has the most terms.
       const terms = T * NH / NKV;
-      const given = largest(get("lse")); // Its own rounding is an error of the probability.
+      const given = largest(get("lse")); // the rounding of lse is an error of the probability
       return {
         units: probability + given + sum(terms) + sum(HS),
         magnitude: Math.max(1, score),

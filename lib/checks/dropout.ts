@@ -1,4 +1,4 @@
-/** Whether dropout acts in training, and nowhere else. */
+/** Checks that dropout acts in training and nowhere else. */
 
 import type { Backend, Numbers } from "../backends/backend.ts";
 import { trainConfig } from "../config/train.ts";
@@ -9,7 +9,7 @@ import { makeGeneric, randomIds, variant } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
 import { internalsOf } from "../model/internals.ts";
 
-/** Verdicts on a small model with dropout. */
+/** Returns the checks of a small model with dropout. */
 export function dropoutChecks(backend: Backend): CheckGroup {
   return {
     name: "dropout",
@@ -24,9 +24,9 @@ export function dropoutChecks(backend: Backend): CheckGroup {
 }
 
 /**
- * Verdicts on a model with dropout.
+ * Checks a model with dropout.
  *
- * @param options.beside where the same weights run without dropout; the model's backend if left out
+ * @param options.beside backend that runs the same weights without dropout; the model's backend by default
  */
 export async function* checkDropout(
   model: Model,
@@ -81,7 +81,7 @@ export async function* checkDropout(
   });
 }
 
-/** The same weights in another model. */
+/** Returns a second model with the same weights. */
 async function twin(
   model: Model,
   { dropout, backend }: {
@@ -95,13 +95,13 @@ async function twin(
   return other;
 }
 
-/** The training loss of one batch with the masks of some keys. */
+/** Returns the training losses of one batch, one for each key of the dropout masks. */
 async function trainingLosses(
   model: Model,
   keys: readonly number[],
 ): Promise<number[]> {
   const { dropout, vocabSize, blockSize: T } = model.config;
-  // Training leaves gradients behind, which are none of the model's business.
+  // A copy, since training leaves gradients behind.
   await using pupil = await twin(model, { dropout, backend: model.backend });
   const plan = trainPlan(pupil.config, trainConfig(), { B: 1, T });
   const program = await internalsOf(pupil).compile(plan);
@@ -122,7 +122,7 @@ function evaluated(model: Model): Promise<Numbers> {
   return model.forward(randomIds(T, { vocabSize }), { B: 1, T });
 }
 
-/** The logits after some tokens, one after the other. */
+/** Returns the logits after some tokens, decoded one at a time. */
 async function decoded(model: Model): Promise<Numbers> {
   const { blockSize, vocabSize } = model.config;
   await using run = new CachedRun(model, 1);

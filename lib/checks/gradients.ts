@@ -1,9 +1,9 @@
 /**
- * The gradient of a whole model's training loss: automatic differentiation against central
- * differences in float64, and a device's gradient against that.
+ * Checks of the gradient of a model's training loss: automatic differentiation against central
+ * differences in float64, and the gradient of a device against automatic differentiation in float64.
  *
- * (L(p + h) - L(p - h)) / 2h is off by h²/6 · L‴ and by rounding, about 1e-16 · L / h. With
- * h = 1e-5 both are about 1e-9 to 1e-8 here; gradients are of order 0.01 to 1, and mistakes too.
+ * (L(p + h) - L(p - h)) / 2h has a truncation error h²/6 · L‴ and a rounding error of about 1e-16 · L / h.
+ * With h = 1e-5 both are about 1e-9 to 1e-8 here; gradients, and errors from mistakes, are of order 0.01 to 1.
  */
 
 import type { Backend, Numbers, Program } from "../backends/backend.ts";
@@ -19,22 +19,23 @@ import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
 import { internalsOf } from "../model/internals.ts";
 
 const STEP = 1e-5;
-/** The batch. */
+/** Shape of the batch. */
 const B = 2;
 const T = 5;
 
-/** How far a gradient may be from the central difference, where both are at most 1; relatively, where they are larger. */
+/** Largest difference of a gradient and the central difference: absolute up to 1, relative above. */
 export const DIFFERENCE_TOLERANCE = 1e-7;
 
 /**
- * How far a gradient in 32 bits may be from that in 64, relative to the largest of its tensor, or to a
- * hundredth of the largest of all: some tensors' gradients are 0 but for rounding, as a key's bias. Some hundred roundings of 2^-24 lie between a parameter and its gradient, and terms of different
- * signs cancel to a tenth: 1e-4 is above both, and below what a wrong term does by orders.
+ * Largest difference of gradients in 32 and 64 bits, relative to the largest gradient of the tensor or to a hundredth
+ * of the largest of all tensors. (Some gradients are 0 except for rounding, e.g. of the bias of keys.) About a hundred
+ * roundings of 2^-24 separate a parameter and its gradient, and terms of different signs cancel to a tenth. 1e-4 is
+ * above the resulting error, and orders of magnitude below the effect of a wrong term.
  */
 const DEVICE_TOLERANCE = 1e-4;
 
-/** A model and what it takes to compute its loss over some micro-batches. */
-export class Lesson implements AsyncDisposable {
+/** A model with the program and data to compute its training loss over several micro-batches. */
+export class TrainingLoss implements AsyncDisposable {
   readonly model: Model;
   readonly #program: Program;
   readonly #microBatches: number;
@@ -45,23 +46,23 @@ export class Lesson implements AsyncDisposable {
     this.#microBatches = microBatches;
   }
 
-  /** Makes the model, all of whose parameters matter, and compiles its train plan. */
+  /** Creates a model whose parameters all affect the loss, and compiles its training plan. */
   static async prepare(
     config: ModelConfig,
     { backend, gradAccumulation = 1 }: {
       readonly backend: Backend;
       readonly gradAccumulation?: number;
     },
-  ): Promise<Lesson> {
+  ): Promise<TrainingLoss> {
     const model = await Model.create(config, { backend });
     await makeGeneric(model);
     const training = trainConfig({ gradAccumulation });
     const plan = withLossPhase(trainPlan(config, training, { B, T }));
     const program = await internalsOf(model).compile(plan);
-    return new Lesson(model, program, gradAccumulation);
+    return new TrainingLoss(model, program, gradAccumulation);
   }
 
-  /** Runs a phase on every micro-batch, each with its own dropout masks; gives the loss of all together. */
+  /** Runs a phase on every micro-batch, each with its own dropout masks, and returns the total loss. */
   async run(phase: "loss" | "gradient"): Promise<number> {
     const { vocabSize } = this.model.config;
     this.#program.buffer("loss").write([0]);
@@ -75,7 +76,7 @@ export class Lesson implements AsyncDisposable {
     return (await this.#program.buffer("loss").read())[0]!;
   }
 
-  /** The gradient as the plan computes it: the flat store. */
+  /** Returns the gradient that the plan computes, in the layout of the flat store. */
   async gradient(): Promise<Numbers> {
     const grads = this.#program.buffer("grads");
     grads.write(new Float32Array(grads.spec.length)); // the plan adds to what is there
@@ -83,7 +84,7 @@ export class Lesson implements AsyncDisposable {
     return await grads.read();
   }
 
-  /** The central difference by element `index` of the flat store. */
+  /** Returns the central difference with respect to element `index` of the flat store. */
   async difference(index: number): Promise<number> {
     const params = this.#program.buffer("params");
     const value = (await params.read(index, 1))[0]!;
@@ -104,29 +105,32 @@ export class Lesson implements AsyncDisposable {
   }
 }
 
-/** A train plan with a phase `loss` that stops before the gradient: the forward dispatches and the loss's sum. */
+/** Adds a phase `loss` to a training plan: the forward dispatches and the sum of the loss, without the gradient. */
 function withLossPhase(plan: Plan): Plan {
   const [from] = plan.phases["gradient"]!;
   const last = plan.dispatches.findIndex(({ kernel }) => kernel === "lossSum");
   return { ...plan, phases: { ...plan.phases, loss: [from, last + 1] } };
 }
 
-/** The element of a gradient that is the furthest off, and by what share of its tolerance. */
+/** Element of a gradient with the largest error, relative to its tolerance. */
 export interface Worst {
   readonly worst: number;
-  /** The element, with both values. */
+  /** Description of the element, with both values. */
   readonly at: string;
 }
 
-/** Compares every element of every parameter's gradient with central differences; on the reference. */
-export async function compareWithDifferences(lesson: Lesson): Promise<Worst> {
-  const gradient = await lesson.gradient();
+/** Compares the gradient of every parameter element with the central difference, on the reference backend. */
+export async function compareWithDifferences(
+  trainingLoss: TrainingLoss,
+): Promise<Worst> {
+  const gradient = await trainingLoss.gradient();
   let result: Worst = { worst: 0, at: "" };
   for (
-    const { name, offset, length } of internalsOf(lesson.model).layout.entries
+    const { name, offset, length } of internalsOf(trainingLoss.model).layout
+      .entries
   ) {
     for (let i = offset; i < offset + length; i++) {
-      const expected = await lesson.difference(i);
+      const expected = await trainingLoss.difference(i);
       const tolerance = DIFFERENCE_TOLERANCE * Math.max(1, Math.abs(expected));
       const worst = Math.abs(gradient[i]! - expected) / tolerance;
       if (worst > result.worst || Number.isNaN(worst)) {
@@ -140,10 +144,10 @@ export async function compareWithDifferences(lesson: Lesson): Promise<Worst> {
   return result;
 }
 
-/** The architectures that the doctor tries: together they have most of what a model can be. */
+/** Architectures to check; together they cover most options of a model. */
 const architectures = ["nanoGPT", "Llama", "modern", "all at once"];
 
-/** Two verdicts for each of a few architectures. */
+/** Returns two checks for each of several architectures. */
 export function gradientChecks(backend: Backend): CheckGroup {
   return {
     name: "gradients",
@@ -158,20 +162,24 @@ async function* checkGradients(backend: Backend): AsyncGenerator<Verdict> {
     yield await verdict(name, async () => {
       const config = { ...variant(name).config, nLayer: 1 };
       await using reference = openReference();
-      await using exact = await Lesson.prepare(config, { backend: reference });
-      await using lesson = await Lesson.prepare(config, { backend });
+      await using exact = await TrainingLoss.prepare(config, {
+        backend: reference,
+      });
+      await using trainingLoss = await TrainingLoss.prepare(config, {
+        backend,
+      });
       const differences = await compareWithDifferences(exact);
       const device = compareGradients(
-        internalsOf(lesson.model).layout.entries,
+        internalsOf(trainingLoss.model).layout.entries,
         {
-          actual: await lesson.gradient(),
+          actual: await trainingLoss.gradient(),
           expected: await exact.gradient(),
         },
       );
       const numbers = {
         differences: differences.worst,
         device: device.worst,
-        parameters: lesson.model.parameterCount,
+        parameters: trainingLoss.model.parameterCount,
       };
       if (!(differences.worst <= 1)) {
         return {
@@ -202,7 +210,7 @@ async function* checkGradients(backend: Backend): AsyncGenerator<Verdict> {
   }
 }
 
-/** The furthest element of a device's gradient. */
+/** Returns the element of a device's gradient with the largest error. */
 function compareGradients(
   entries: readonly LayoutEntry[],
   { actual, expected }: {

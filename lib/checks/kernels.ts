@@ -1,4 +1,4 @@
-/** Every kernel of a backend against the float64 reference: the conformance suite's small cases. */
+/** Checks of every kernel of a backend against the float64 reference, with the small cases of the conformance suite. */
 
 import type { KernelName } from "../../kernels/vocabulary.ts";
 import { type Backend, executorOf } from "../backends/backend.ts";
@@ -6,10 +6,10 @@ import { checkCase, MismatchError, sizeOf } from "./conformance.ts";
 import { conformanceCases } from "./conformance_cases.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
 
-/** Elements of all operands of the largest case: enough for several tiles of every kernel. */
+/** Most elements in the operands of a case: enough for several tiles of every kernel. */
 const LARGEST = 1 << 16;
 
-/** A verdict for each kernel of the vocabulary. */
+/** Returns one check for each kernel of the vocabulary. */
 export function kernelChecks(backend: Backend): CheckGroup {
   return {
     name: "kernels",
@@ -24,7 +24,7 @@ async function* checkKernels(backend: Backend): AsyncGenerator<Verdict> {
   for (const kernel of kernels) yield await kernelVerdict(backend, kernel);
 }
 
-/** The verdict on one kernel. */
+/** Checks one kernel. */
 export function kernelVerdict(
   backend: Backend,
   kernel: KernelName,

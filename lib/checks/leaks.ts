@@ -1,4 +1,4 @@
-/** What a trained model does on its two paths: full passes over text, and one token at a time. */
+/** Runs of a trained model on its two paths: full passes over text, and decoding of one token at a time. */
 
 import type { Numbers } from "../backends/backend.ts";
 import type { Model } from "../model/model.ts";
@@ -6,21 +6,21 @@ import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { type Logits, Sampler } from "../text/sampler.ts";
 import { CachedRun } from "./cached_run.ts";
 
-/** Rows that are computed side by side. */
+/** Rows per batch. */
 const ROWS = 16;
 
 /** Mean losses of the same tokens on two paths, in nats per token. */
 export interface PathLosses {
-  /** All positions of a window at once, as in training. */
+  /** Loss of full passes over whole windows, as in training. */
   readonly full: number;
-  /** One token after the other, as in writing: here nothing can see the future. */
+  /** Loss of decoding one token at a time, as in generation, where the model cannot see later tokens. */
   readonly stepwise: number;
 }
 
 /**
- * The losses of windows on both paths: of each token but the first, given those before it.
+ * Returns the losses of windows on both paths, over each token but the first given the tokens before it.
  *
- * @param windows all of one length, from 2 to `blockSize`
+ * @param windows windows of equal length, from 2 to `blockSize`
  */
 export async function pathLosses(
   model: Model,
@@ -47,18 +47,18 @@ export async function pathLosses(
   return { full: full / count, stepwise: stepwise / count };
 }
 
-/** What a model makes of texts, given what stands there. */
+/** Predictions of a model for texts, given the true tokens. */
 export interface TeacherForced {
-  /** Mean loss in nats per token: of each token but the first. */
+  /** Mean loss over each token but the first, in nats per token. */
   readonly loss: number;
-  /** For each text what was drawn, at temperature 1 without label smoothing, for its second token, its third, … */
+  /** Tokens drawn for the second position of each text, the third, …, at temperature 1 without label smoothing. */
   readonly drawn: readonly Int32Array[];
 }
 
 /**
- * Predicts each token of texts but the first, on full passes.
+ * Predicts each token of texts but the first with full passes.
  *
- * @param windows all of one length, from 2 to `blockSize`
+ * @param windows windows of equal length, from 2 to `blockSize`
  */
 export async function teacherForced(
   model: Model,
@@ -91,10 +91,10 @@ export async function teacherForced(
 }
 
 /**
- * Continues prompts side by side, at temperature 1 without label smoothing.
+ * Continues several prompts in one batch, at temperature 1 without label smoothing.
  *
- * @param options.tokens how many are added to each prompt
- * @returns what is added to each
+ * @param options.tokens number of tokens to add to each prompt
+ * @returns the tokens added to each prompt
  */
 export async function continuations(
   model: Model,
@@ -120,7 +120,7 @@ export async function continuations(
   return texts;
 }
 
-/** Draws at temperature 1 from what a model takes for true. */
+/** Draws at temperature 1 from a model's distribution, with label smoothing removed. */
 class PlainSampler extends Sampler {
   readonly #smoothing: number;
 
@@ -140,8 +140,8 @@ class PlainSampler extends Sampler {
 }
 
 /**
- * Takes label smoothing back: a model trained with it learns (1 - s) p + s / V in place of p,
- * and a share of s of what it writes is noise.
+ * Removes label smoothing s from logits: a model trained with it learns (1 - s) p + s / V in place
+ * of p, so a fraction s of its text is noise.
  *
  * @param logits (rows, V)
  * @returns logits (rows, V) of p
@@ -159,7 +159,7 @@ function withoutSmoothing(
     const most = largest(here);
     here.forEach((logit, id) => {
       const p = Math.exp(logit - total) - smoothing / V;
-      // The likeliest always stays: it has at least 1 / V.
+      // The most probable token always stays, since its probability is at least 1 / V.
       plain[row * V + id] = p > 0 || logit === most
         ? Math.log(Math.max(p, Number.MIN_VALUE))
         : -Infinity;
@@ -184,7 +184,7 @@ function* chunks(windows: readonly Int32Array[]): Generator<Int32Array[]> {
   }
 }
 
-/** The logits of one position. */
+/** Returns the logits of one position. */
 function at(logits: Numbers, position: number, V: number): Numbers {
   return logits.subarray(position * V, (position + 1) * V);
 }
@@ -200,7 +200,7 @@ function logSumExp(logits: Numbers): number {
   return most + Math.log(sum);
 }
 
-/** The token that a uniform number in [0, 1) chooses. */
+/** Returns the token that a uniform number in [0, 1) selects. */
 function draw(logits: Numbers, uniform: number): number {
   const total = logSumExp(logits);
   let left = uniform;

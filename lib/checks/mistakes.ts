@@ -1,7 +1,7 @@
 /**
- * Known mistakes, planted in a backend: what shows that a check can fail. A plan's dispatches
- * are exchanged for wrong ones, left out, or computed by a wrong kernel on the host; or what the
- * host writes is exchanged. All else is the backend's own work, at its own speed.
+ * Known mistakes, planted in a backend to show that a check can fail. A mistake replaces or removes
+ * dispatches of a plan, computes dispatches with a wrong kernel on the host, or replaces data that
+ * the host writes. The backend computes everything else at its normal speed.
  */
 
 import type { KernelName } from "../../kernels/vocabulary.ts";
@@ -18,27 +18,27 @@ import {
 import type { ReferenceKernel } from "../../kernels/reference/kernel.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
 
-/** What goes wrong. */
+/** A mistake to plant. */
 export interface Mistake {
-  /** Exchanges a plan, before anything else. */
+  /** Replaces a plan; applied before the other fields. */
   readonly plan?: (plan: Plan) => Plan;
-  /** Exchanges a dispatch of a plan; undefined leaves it out. */
+  /** Replaces a dispatch of a plan; undefined removes it. */
   readonly dispatch?: (dispatch: Dispatch, plan: Plan) => Dispatch | undefined;
-  /** Computes these in place of the backend, which must keep its memory where the host can reach it. */
+  /** Kernels that the host computes in place of the backend, whose memory must be readable by the host. */
   readonly kernels?: {
     readonly [Name in KernelName]?: ReferenceKernel<Name>;
   };
-  /** Exchanges what the host writes to an input. */
+  /** Replaces the data that the host writes to an input. */
   readonly write?: (name: string, data: ArrayLike<number>) => ArrayLike<number>;
-  /** Is called before each run of a program. */
+  /** Callback before each run of a program. */
   readonly run?: (program: Program) => void;
 }
 
 /**
- * A backend that makes a mistake; without one it does what the other does. Disposing of it
- * disposes of the other.
+ * Returns a backend that wraps another one and makes a mistake. Disposing of the wrapper disposes
+ * of the wrapped backend.
  *
- * @param options.kind what it calls itself
+ * @param options.kind kind that the wrapper reports
  */
 export function plant(
   mistake: Mistake,
@@ -97,7 +97,7 @@ class PlantedBackend implements Executor {
   }
 }
 
-/** A plan with other dispatches. What is left out moves the ends of phases. */
+/** Returns a plan with other dispatches; the ends of phases move if dispatches are removed. */
 function exchange(plan: Plan, { dispatch = (right) => right }: Mistake): Plan {
   const exchanged = plan.dispatches.map((right) => dispatch(right, plan));
   const moved = (at: number) =>
@@ -114,7 +114,7 @@ function exchange(plan: Plan, { dispatch = (right) => right }: Mistake): Plan {
   };
 }
 
-/** The same plan, but with phases between the dispatches at some places, whose operands the host can read and write. */
+/** Returns a plan with separate phases around the dispatches at `places`, and with their operands readable and writable by the host. */
 function reachable(plan: Plan, places: readonly number[]): Plan {
   if (places.length === 0) return plan;
   const touched = new Set(
@@ -123,7 +123,7 @@ function reachable(plan: Plan, places: readonly number[]): Plan {
       return [...outputs, ...inputs].map(({ buffer }) => buffer);
     }),
   );
-  const ends = stretchesOf(plan, places);
+  const ends = rangesOf(plan, places);
   return {
     ...plan,
     buffers: plan.buffers.map((spec, i) =>
@@ -133,18 +133,18 @@ function reachable(plan: Plan, places: readonly number[]): Plan {
     ),
     phases: {
       ...plan.phases,
-      ...Object.fromEntries(ends.map((stretch) => [nameOf(stretch), stretch])),
+      ...Object.fromEntries(ends.map((range) => [nameOf(range), range])),
     },
   };
 }
 
-type Stretch = readonly [from: number, to: number];
+type Range = readonly [from: number, to: number];
 
-/** The plan cut at the ends of its phases, and before and after some places. */
-function stretchesOf(
+/** Splits a plan at the ends of its phases, and before and after the dispatches at `places`. */
+function rangesOf(
   { dispatches, phases }: Plan,
   places: readonly number[],
-): Stretch[] {
+): Range[] {
   const cuts = new Set([
     ...[0, dispatches.length],
     ...Object.values(phases).flat(),
@@ -154,7 +154,7 @@ function stretchesOf(
   return ends.slice(1).map((to, i) => [ends[i]!, to]);
 }
 
-function nameOf([from, to]: Stretch): string {
+function nameOf([from, to]: Range): string {
   return `dispatches ${from} to ${to}`;
 }
 
@@ -162,7 +162,7 @@ class PlantedProgram implements Program {
   readonly #inner: Program;
   readonly #mistake: Mistake;
   readonly #onHost: ReadonlySet<number>;
-  readonly #stretches: readonly Stretch[];
+  readonly #ranges: readonly Range[];
 
   constructor(inner: Program, { mistake, onHost }: {
     readonly mistake: Mistake;
@@ -171,9 +171,7 @@ class PlantedProgram implements Program {
     this.#inner = inner;
     this.#mistake = mistake;
     this.#onHost = new Set(onHost);
-    this.#stretches = onHost.length === 0
-      ? []
-      : stretchesOf(inner.plan, onHost);
+    this.#ranges = onHost.length === 0 ? [] : rangesOf(inner.plan, onHost);
   }
 
   get plan(): Plan {
@@ -203,11 +201,11 @@ class PlantedProgram implements Program {
     const ranges = phases?.map((name) => known[name]!) ??
       [[0, dispatches.length] as const];
     for (const [first, end] of ranges) {
-      for (const stretch of this.#stretches) {
-        const [from, to] = stretch;
+      for (const range of this.#ranges) {
+        const [from, to] = range;
         if (from < first || to > end) continue;
         if (this.#onHost.has(from)) this.#compute(dispatches[from]!);
-        else this.#inner.run([nameOf(stretch)]);
+        else this.#inner.run([nameOf(range)]);
       }
     }
   }
@@ -245,7 +243,7 @@ class PlantedProgram implements Program {
   }
 }
 
-/** Changes dims of dispatches whose kernel's name a pattern matches, to what a function says of the right ones. */
+/** Returns a mistake that changes the dims of all dispatches whose kernel name matches a pattern. */
 export function wrongDims(
   kernels: RegExp,
   change: (dims: Record<string, unknown>) => Record<string, unknown>,

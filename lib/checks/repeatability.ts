@@ -1,4 +1,4 @@
-/** Whether the same training gives the same bits again, and on any number of threads. */
+/** Checks that a training run gives the same bits when repeated, and on any number of threads. */
 
 import type { Backend, Numbers } from "../backends/backend.ts";
 import { openBackend } from "../backends/open.ts";
@@ -9,7 +9,7 @@ import { randomIds } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
 import { internalsOf } from "../model/internals.ts";
 
-/** A model large enough that threads share each of its steps, with dropout. */
+/** Configuration with dropout, large enough that threads share the work of each step. */
 const config = {
   vocabSize: 65,
   blockSize: 64,
@@ -20,12 +20,12 @@ const config = {
   dropout: 0.1,
 } as const;
 
-/** Where there are no threads: one that takes less time. */
+/** Smaller configuration for backends without threads. */
 const small = { ...config, blockSize: 16, nLayer: 1, nEmbd: 16 };
 
 const STEPS = 5;
 
-/** What a training leaves behind. */
+/** Results of a training run. */
 interface Trace {
   readonly losses: readonly number[];
   readonly weights: Numbers;
@@ -52,7 +52,7 @@ async function train(backend: Backend): Promise<Trace> {
   };
 }
 
-/** A verdict on two trainings, and on wasm one on numbers of threads. */
+/** Returns a check of two equal runs and, on wasm, a check of different numbers of threads. */
 export function repeatabilityChecks(backend: Backend): CheckGroup {
   return {
     name: "repeatability",
@@ -98,7 +98,7 @@ async function* checkRepeatability(backend: Backend): AsyncGenerator<Verdict> {
   });
 }
 
-/** What differs first; undefined if nothing does. */
+/** Describes the first difference of two runs; undefined if they are equal. */
 function difference(a: Trace, b: Trace): string | undefined {
   const step = a.losses.findIndex((loss, i) => !Object.is(loss, b.losses[i]));
   if (step >= 0) {

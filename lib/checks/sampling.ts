@@ -1,14 +1,14 @@
-/** Whether a sampler excludes what it should: a token that is left out has probability 0, not logit 0. */
+/** Checks that a sampler excludes tokens: an excluded token must have probability 0, not logit 0. */
 
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { Sampler, type SamplerOptions } from "../text/sampler.ts";
 import { type CheckGroup, type Finding, verdict } from "./verdict.ts";
 
-/** Tokens there are, and how often one is drawn for each way to choose. */
+/** Size of the vocabulary, and number of draws for each set of options. */
 const V = 40;
 const DRAWS = 2000;
 
-/** Ways to choose, and which tokens each leaves, given all by falling probability. */
+/** Sampler options, and the tokens that each keeps, given all tokens by falling probability. */
 const ways: Readonly<
   Record<string, {
     readonly options: SamplerOptions;
@@ -31,9 +31,9 @@ const ways: Readonly<
 };
 
 /**
- * A verdict for each way to choose.
+ * Returns one check for each set of sampler options.
  *
- * @param make what makes the samplers
+ * @param make creates a sampler
  */
 export function samplingChecks(
   make: (options: SamplerOptions) => Pick<Sampler, "sample"> = (options) =>

@@ -1,4 +1,4 @@
-/** Whether prompts of unequal length disturb each other when they are continued together. */
+/** Checks that prompts of different lengths do not affect each other in one batch. */
 
 import type { GenerateOptions } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
@@ -6,23 +6,23 @@ import { type Logits, Sampler } from "../text/sampler.ts";
 import type { Finding } from "./verdict.ts";
 import type { Tokens } from "../text/tokens.ts";
 
-/** Continues prompts; as {@linkcode Model.generateBatch} does it, or not. */
+/** Function that continues prompts as {@linkcode Model.generateBatch} should. */
 export type Continue = (
   model: Model,
   prompts: readonly Int32Array[],
   options: GenerateOptions,
 ) => AsyncIterable<unknown>;
 
-/** Tokens that each prompt is continued by. */
+/** Number of tokens to add to each prompt. */
 const TOKENS = 8;
 
 /**
- * How far logits may be apart. A row's sums are rounded in another order where it is alone; that makes
- * some 1e-5 of them.
+ * Largest difference of logits. Sums of a row may round in another order if the row is alone, which
+ * gives differences of about 1e-5.
  */
 const TOLERANCE = 1e-3;
 
-/** Continues prompts of 1, 4, 16 … tokens of a text together and each alone, always by the same tokens. */
+/** Continues prompts of 1, 4, 16 … tokens of a text in one batch and alone, always with the same tokens. */
 export async function sideBySide(
   model: Model,
   text: Tokens,
@@ -36,16 +36,16 @@ export async function sideBySide(
   for (let length = 1; length < longest; length *= 4) {
     prompts.push(first.slice(0, length));
   }
-  const heard = async (prompts: readonly Int32Array[]) => {
-    const listener = new Listener(text);
+  const logits = async (prompts: readonly Int32Array[]) => {
+    const listener = new FixedSampler(text);
     const options = { sampler: listener, maxNewTokens: TOKENS };
     for await (const _ of write(model, prompts, options));
-    return listener.heard;
+    return listener.logits;
   };
-  const together = await heard(prompts);
+  const together = await logits(prompts);
   let [different, most] = [0, 0];
   for (const [row, prompt] of prompts.entries()) {
-    const alone = await heard([prompt]);
+    const alone = await logits([prompt]);
     let worst = 0;
     alone.forEach((logits, step) => {
       const beside = together[step]!.subarray(row * V, (row + 1) * V);
@@ -76,9 +76,9 @@ export async function sideBySide(
     };
 }
 
-/** Says always the same tokens, and keeps the logits that it was to draw from. */
-class Listener extends Sampler {
-  readonly heard: Logits[] = [];
+/** Sampler that returns the tokens of a fixed text and records the logits. */
+class FixedSampler extends Sampler {
+  readonly logits: Logits[] = [];
   readonly #text: Tokens;
 
   constructor(text: Tokens) {
@@ -90,7 +90,7 @@ class Listener extends Sampler {
     logits: Logits,
     { rows, step }: Parameters<Sampler["sampleBatch"]>[1],
   ): Int32Array {
-    this.heard.push(logits.slice());
+    this.logits.push(logits.slice());
     return new Int32Array(rows).fill(this.#text[step % this.#text.length]!);
   }
 }

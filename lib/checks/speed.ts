@@ -1,6 +1,6 @@
 /**
- * How fast training steps are on a device, beside how fast it multiplies matrices and does
- * nothing else. Machines are noisy and other programs run: the worst that is said is a warning.
+ * Checks of the speed of training steps on a device, relative to the speed of a bare matrix
+ * product. Machines are noisy and run other programs, so a slow result is only a warning.
  */
 
 import { type Backend, executorOf, type Stores } from "../backends/backend.ts";
@@ -14,16 +14,17 @@ import { randomIds } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
 import { internalsOf } from "../model/internals.ts";
 
-/** How long a measurement takes, in milliseconds, unless one run takes longer. */
+/** Duration of a measurement in milliseconds, unless a single run takes longer. */
 const LONG_ENOUGH = 400;
 
 /** Rows, columns and depth of the bare product. */
 const SIDE = 512;
 
 /**
- * The share of the bare product's speed that a step of each preset should reach at least. On the
- * CPU half of what it did on two idle cores. A GPU waits for a small model's kernels to begin:
- * there nothing is expected of `tiny`, and of `original` only that something is not broken.
+ * Smallest acceptable speed of a step of each preset, as a fraction of the speed of the bare
+ * product. On the CPU it is half of the speed measured on two idle cores. On a GPU the launch of
+ * kernels dominates small models: `tiny` has no limit, and the limit of `original` only detects
+ * severe faults.
  */
 const leastShares = {
   wasm: { tiny: 0.1, original: 0.25 },
@@ -31,7 +32,7 @@ const leastShares = {
   reference: { tiny: 0.2, original: 0 },
 } as const;
 
-/** Verdicts on steps of presets. */
+/** Returns the checks of the speed of presets. */
 export function speedChecks(backend: Backend): CheckGroup {
   return {
     name: "speed",
@@ -86,7 +87,7 @@ function rate(flops: number): string {
   return `${(flops / 1e9).toPrecision(3)} GFLOP/s`;
 }
 
-/** Floating point operations a second of a bare product of two matrices. */
+/** Returns the floating-point operations per second of a bare matrix product. */
 async function productSpeed(backend: Backend): Promise<number> {
   const side = backend.kind === "reference" ? SIDE / 8 : SIDE;
   const length = side * side;
@@ -124,7 +125,7 @@ async function productSpeed(backend: Backend): Promise<number> {
   }
 }
 
-/** Tokens and floating point operations a second of a preset's training steps. */
+/** Returns the tokens and floating-point operations per second of a preset's training steps. */
 async function stepSpeed(
   backend: Backend,
   name: PresetName,
@@ -151,7 +152,7 @@ async function stepSpeed(
   return { tokens, flops: tokens * model.flopsPerToken };
 }
 
-/** The most runs a second of several stretches: what others do at the same time only slows them. */
+/** Returns the runs per second, the best of several measurements since other programs can only slow them. */
 async function runsPerSecond(
   backend: Backend,
   run: () => void,
@@ -167,8 +168,8 @@ async function runsPerSecond(
   let took = await seconds(runs);
   while (took < LONG_ENOUGH / 4000) took = await seconds(runs *= 2);
   let best = runs / took;
-  const stretches = took > LONG_ENOUGH / 1000 ? 1 : 4;
-  for (let i = 0; i < stretches; i++) {
+  const repeats = took > LONG_ENOUGH / 1000 ? 1 : 4;
+  for (let i = 0; i < repeats; i++) {
     best = Math.max(best, runs / await seconds(runs));
   }
   return best;

@@ -1,18 +1,18 @@
-/** Whether a loss that was told is the one that the weights have. */
+/** Check of a recorded loss against the weights. */
 
 import type { EvalBatch } from "../text/dataset.ts";
 import type { Model } from "../model/model.ts";
 import type { Finding } from "./verdict.ts";
 
-/** How far a loss may be from what another device found, in nats per token: see docs/check.md. */
+/** Largest difference of losses on two devices, in nats per token: see docs/check.md. */
 const LOSS_TOLERANCE = 1e-3;
 
-/** Measures a validation loss again. */
+/** Measures a validation loss and compares it with the recorded one. */
 export async function compareLoss(
   told: number,
   { model, batches, signal }: {
     readonly model: Model;
-    /** Of the whole validation split. */
+    /** Batches of the whole validation split. */
     readonly batches: Iterable<EvalBatch>;
     readonly signal?: AbortSignal | undefined;
   },

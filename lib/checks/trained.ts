@@ -1,4 +1,4 @@
-/** What can be said of a trained model and its text: whether it sees the future, what its own text is worth. */
+/** Checks of a trained model and its text: whether the model sees later tokens, and the quality of its text. */
 
 import type { Model } from "../model/model.ts";
 import { NgramModel } from "../text/ngram.ts";
@@ -33,50 +33,50 @@ import {
 } from "./verdict.ts";
 import type { Tokens } from "../text/tokens.ts";
 
-/** A model, and both parts of the text that it was trained on. */
+/** A trained model with its training text and held-out text. */
 export interface TrainedSubject {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
   readonly training: Tokens;
   readonly heldOut: Tokens;
-  /** How many, at least, are written and predicted; 20,000 if left out. */
+  /** Smallest number of tokens to generate and to predict; 20,000 by default. */
   readonly tokens?: number | undefined;
-  /** The 5-gram model of the training text, if it is there already. */
+  /** 5-gram model of the training text; by default it is fitted when needed. */
   readonly scorer?: NgramModel | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Of all that is drawn. */
+/** Seed of all draws. */
 const SEED = 1;
 
-/** Places where a token is changed. */
+/** Number of positions at which a token is changed. */
 const PLACES = 8;
 
-/** Tokens, at least, of what is written, and of what is predicted, if nothing else is said. */
+/** Default for the smallest number of tokens to generate and to predict. */
 const TOKENS = 20_000;
 
-/** Texts that are written side by side. */
+/** Number of texts generated in one batch. */
 const TEXTS = 64;
 
-/** A model that sees the future has to run over its whole window for each token: a tenth shows enough. */
+/** Factor by which fewer tokens are used if the model is not causal, since each token then needs a pass over the whole window. */
 const FEWER = 10;
 
-/** Tokens, at least, of what runs on both paths. */
+/** Smallest number of tokens to run on both paths. */
 const ON_BOTH_PATHS = 2048;
 
 /**
- * How far apart the losses of two paths may be, in nats per token. Rounding to 32 bits makes
- * some 1e-6 of it; what a token of the future tells is a thousand times more than this.
+ * Largest difference of the losses of two paths, in nats per token. Rounding to 32 bits gives
+ * about 1e-6; sight of a later token gives a thousand times more than this limit.
  */
 const PATH_TOLERANCE = 1e-3;
 
-/** A copied stretch may be so many times as long as what two parts of the same text share anyway. */
+/** Largest length of a copied span, as a multiple of the longest span that held-out and training text share. */
 const COPY_FACTOR = 2;
 
-/** The order of the n-gram models. */
+/** Order of the n-gram models. */
 export const ORDER = 5;
 
-/** Verdicts on whether a model sees the future, and on what it writes. */
+/** Returns the checks of whether a model sees later tokens, and of the text that it generates. */
 export function trainedChecks(subject: TrainedSubject): CheckGroup[] {
   const evidence = new Evidence(subject);
   return [{
@@ -92,7 +92,7 @@ export function trainedChecks(subject: TrainedSubject): CheckGroup[] {
   }];
 }
 
-/** The most tokens of training text that are counted and compared: it takes a few GB. */
+/** Most tokens of training text to count and compare, which takes a few GB. */
 const MOST_COUNTED = 2 ** 27;
 
 function checkSize(training: Tokens): void {
@@ -104,9 +104,9 @@ function checkSize(training: Tokens): void {
   );
 }
 
-/** What several checks look at; made when the first of them does. */
+/** Data that several checks share, computed on first use. */
 class Evidence {
-  /** Stretches of the held-out text. */
+  /** Windows of the held-out text. */
   readonly windows: readonly Int32Array[];
   readonly #subject: TrainedSubject;
   #scorer: NgramModel | undefined;
@@ -120,7 +120,7 @@ class Evidence {
     this.windows = spreadWindows(heldOut, { count, length });
   }
 
-  /** The n-gram model of the training text. */
+  /** N-gram model of the training text. */
   get scorer(): NgramModel {
     const { training, tokenizer: { vocabSize }, scorer, signal } =
       this.#subject;
@@ -129,7 +129,7 @@ class Evidence {
       NgramModel.fit(training, { order: ORDER, vocabSize, signal });
   }
 
-  /** What the model makes of the windows. */
+  /** Returns the model's predictions for the windows. */
   forced(): Promise<TeacherForced> {
     const { model, signal } = this.#subject;
     return this.#forced ??= teacherForced(model, this.windows, {
@@ -215,7 +215,7 @@ function unchanged(places: number): Finding {
   return { status: "ok", found: `0 bits, at ${places} places` };
 }
 
-/** A loss beside those of models that only count. */
+/** Describes a loss beside the losses of n-gram models. */
 function besideCounts(
   numbers: {
     readonly loss: number;

@@ -1,6 +1,6 @@
 /**
- * Small models that between them use every value of every configuration field, alone
- * and in the combinations that people build: what the tests of whole models run through.
+ * Small models for tests of whole models. Together they use every value of every
+ * configuration field, alone and in common combinations.
  */
 
 import {
@@ -17,7 +17,7 @@ export interface Variant {
   readonly config: ModelConfig;
 }
 
-/** Sizes that are different from each other, odd where they can be, and no multiple of any tile. */
+/** Base configuration: all sizes differ, are odd where possible, and are no multiple of any tile. */
 const base: ModelOptions = {
   vocabSize: 7,
   blockSize: 6,
@@ -69,7 +69,7 @@ const changes: Readonly<Record<string, Partial<ModelConfig>>> = {
   },
   "initial values of torch": { init: "torch" },
   "one of everything": {
-    // A layer norm of one number knows nothing of it.
+    // A layer norm over one number loses it, so the norm is off.
     ...{ vocabSize: 2, nEmbd: 1, nHead: 1, nHidden: 1, norm: "none" },
   },
   "nanoGPT": {
@@ -92,12 +92,12 @@ const changes: Readonly<Record<string, Partial<ModelConfig>>> = {
   },
 };
 
-/** All of them. */
+/** All variants. */
 export const variants: readonly Variant[] = Object.entries(changes).map((
   [name, change],
 ) => ({ name, config: modelConfig({ ...base, ...change }) }));
 
-/** The variant of this name. */
+/** Returns the variant of a name. */
 export function variant(name: string): Variant {
   const found = variants.find((variant) => variant.name === name);
   if (found === undefined) throw new Error(`There is no variant ${name}`);
@@ -105,8 +105,8 @@ export function variant(name: string): Variant {
 }
 
 /**
- * Whether no token can reach an earlier position. A finite mask of -1e4 is causal as
- * long as scores are small, which here they are.
+ * Returns whether no token affects an earlier position. A finite mask of -1e4 counts as
+ * causal, since the scores of these models are small.
  */
 export function isCausal(
   { attention, mask, maskValue }: ModelConfig,
@@ -116,8 +116,8 @@ export function isCausal(
 }
 
 /**
- * Gives all parameters values of order 1, biases and gains too, so that each of them
- * matters: with the small ones that training starts from, attention hardly does anything.
+ * Sets all parameters, including biases and gains, to values of order 1, so that each of them
+ * affects the output. With initial values, attention has almost no effect.
  */
 export async function makeGeneric(model: Model, seed = 1): Promise<void> {
   const tensors = await model.parameters();
@@ -132,7 +132,7 @@ export async function makeGeneric(model: Model, seed = 1): Promise<void> {
   model.setParameters(tensors);
 }
 
-/** Random ids, repeatable. */
+/** Returns repeatable random ids. */
 export function randomIds(
   count: number,
   { vocabSize, seed = 1 }: { vocabSize: number; seed?: number },

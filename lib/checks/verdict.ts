@@ -1,51 +1,51 @@
-/** What a check found, as plain data: who prints it is the program's business. */
+/** Results of checks as plain data; the program prints them. */
 
 import { DeviceLostError } from "../backends/backend.ts";
 import { TooLargeError } from "../text/too_large.ts";
 import { isFailure, withoutHint } from "../refusal.ts";
 
 /**
- * How a check ended. A warning is about what may have reasons of its own, such as a busy machine.
- * A broken check says nothing of what it was to check: the fault is its own.
+ * Status of a check. A `warning` may have harmless reasons, such as a busy machine. `broken` means
+ * that the check itself has a fault, so its subject was not checked.
  */
 export type Status = "ok" | "warning" | "failed" | "skipped" | "broken";
 
-/** What one check found. */
+/** Result of one check. */
 export interface Verdict {
-  /** What was checked, in a word or two. */
+  /** Subject of the check, in a word or two. */
   readonly check: string;
   readonly status: Status;
-  /** The figures, or why it was skipped, in a line. */
+  /** Figures, or the reason for skipping, in one line. */
   readonly found: string;
-  /** What a failure most likely means, and what to do. */
+  /** Likely cause of a failure, and what to do. */
   readonly hint?: string;
-  /** The figures again, for programs. */
+  /** Figures for programs. */
   readonly numbers?: Readonly<Record<string, number>>;
 }
 
-/** Some checks that ask one question. */
+/** Checks that answer one question. */
 export interface CheckGroup {
   readonly name: string;
-  /** What it means if they all are ok, in a sentence. */
+  /** Meaning of the group if all checks are ok, in one sentence. */
   readonly meaning: string;
-  /** Runs them, one after the other. */
+  /** Runs the checks one after the other. */
   readonly run: () => AsyncIterable<Verdict>;
 }
 
-/** What a check gives beside its name. */
+/** Result of a check without its name. */
 export type Finding = Omit<Verdict, "check">;
 
-/** Whether an error comes from the engine, as a full `Map` or a call of undefined, and not from what is checked. */
+/** Returns whether an error comes from the JavaScript engine, e.g. a full `Map` or a call of undefined, rather than from the checked subject. */
 function isBreakdown(error: Error): boolean {
   return (error instanceof TypeError || error instanceof ReferenceError ||
     error instanceof RangeError) && !isFailure(error);
 }
 
 /**
- * Runs a check. One that throws has failed, but is skipped if something is too large for it, and
- * broken if the engine complains; those after it still get their turn.
+ * Runs a check. If it throws, its status is `failed`; `skipped` if an input is too large for it; or
+ * `broken` if the error comes from the JavaScript engine. Later checks still run.
  *
- * @throws {DeviceLostError} if the device goes away: nothing can be said of it any more
+ * @throws {DeviceLostError} if the device is lost, since no further check can run on it
  */
 export async function verdict(
   check: string,

@@ -7,26 +7,29 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { openReference } from "../../lib/backends/reference.ts";
-import { compareWithDifferences, Lesson } from "../../lib/checks/gradients.ts";
+import {
+  compareWithDifferences,
+  TrainingLoss,
+} from "../../lib/checks/gradients.ts";
 import { randomIds, variant, variants } from "../../lib/checks/variants.ts";
 import type { ModelConfig } from "../../lib/config/model.ts";
 import type { LayoutEntry } from "../../lib/graph/layout.ts";
 import { internalsOf } from "../../lib/model/internals.ts";
 
-/** Tokens of the lesson's batch. */
+/** Tokens of the batch. */
 const TOKENS = 10;
 
 /** Checks every element of every parameter; gives the gradient. */
 async function checkGradient(config: ModelConfig, gradAccumulation = 1) {
   await using backend = openReference();
-  await using lesson = await Lesson.prepare(config, {
+  await using trainingLoss = await TrainingLoss.prepare(config, {
     backend,
     gradAccumulation,
   });
-  const { layout } = internalsOf(lesson.model);
-  const { worst, at } = await compareWithDifferences(lesson);
+  const { layout } = internalsOf(trainingLoss.model);
+  const { worst, at } = await compareWithDifferences(trainingLoss);
   assert(worst <= 1, at);
-  return { layout, gradient: await lesson.gradient() };
+  return { layout, gradient: await trainingLoss.gradient() };
 }
 
 for (const { name, config } of variants) {

@@ -9,7 +9,10 @@ import {
 } from "@std/assert";
 import { openBackend } from "../../lib/backends/open.ts";
 import { openReference } from "../../lib/backends/reference.ts";
-import { compareWithDifferences, Lesson } from "../../lib/checks/gradients.ts";
+import {
+  compareWithDifferences,
+  TrainingLoss,
+} from "../../lib/checks/gradients.ts";
 import { plant } from "../../lib/checks/mistakes.ts";
 import { variant } from "../../lib/checks/variants.ts";
 import { type Finding, rang } from "../../lib/lab/museum/exhibit.ts";
@@ -179,7 +182,7 @@ Deno.test("Museum", async (t) => {
 Deno.test("A mask after the softmax has the gradient of what it computes", async () => {
   const { config } = variant("1 key head for 4, rope");
   await using backend = plant(lateMask, openReference());
-  await using lesson = await Lesson.prepare(config, { backend });
-  const { worst, at } = await compareWithDifferences(lesson);
+  await using trainingLoss = await TrainingLoss.prepare(config, { backend });
+  const { worst, at } = await compareWithDifferences(trainingLoss);
   assertLess(worst, 1, at);
 });
