@@ -143,7 +143,7 @@ class Watchdog implements Disposable {
   heard(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#silence.abort(new Error(`nothing came for ${this.#timeout} ms`));
+      this.#silence.abort(new Error(`no data for ${this.#timeout} ms`));
     }, this.#timeout);
   }
 

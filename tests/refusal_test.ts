@@ -66,7 +66,7 @@ Deno.test("Refused choices of tokens and characters have their hint beside the r
   ]);
   const text = partsOf(() => Tokenizer.ascii().encode("é"));
   assertEquals(text.action, "encode text");
-  assertEquals(text.hint, "the tokenizers chars and bytes hold it");
+  assertEquals(text.hint, "the tokenizers chars and bytes accept it");
 });
 
 Deno.test("The command line names flags and devices from an error's parts, and prints a hint once", () => {

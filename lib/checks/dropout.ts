@@ -102,9 +102,9 @@ async function trainingLosses(
 ): Promise<number[]> {
   const { dropout, vocabSize, blockSize: T } = model.config;
   // A copy, since training leaves gradients behind.
-  await using pupil = await twin(model, { dropout, backend: model.backend });
-  const plan = trainPlan(pupil.config, trainConfig(), { B: 1, T });
-  const program = await internalsOf(pupil).compile(plan);
+  await using copy = await twin(model, { dropout, backend: model.backend });
+  const plan = trainPlan(copy.config, trainConfig(), { B: 1, T });
+  const program = await internalsOf(copy).compile(plan);
   program.buffer("tokens").write(randomIds(T, { vocabSize, seed: 1 }));
   program.buffer("targets").write(randomIds(T, { vocabSize, seed: 2 }));
   const losses: number[] = [];

@@ -101,7 +101,7 @@ const ARRAYS: { readonly [D in Dtype]: ArrayConstructor<DtypeArrays[D]> } = {
  * @returns the bytes of the file
  * @throws {TypeError} if data is not a typed array of its dtype, or metadata is not a string
  * @throws {RangeError} if a shape does not fit its data, a name is `__metadata__`,
- * a string holds half a surrogate pair, or the header is longer than 100 MB
+ * a string contains half a surrogate pair, or the header is longer than 100 MB
  *
  * @example
  * ```ts
@@ -215,7 +215,7 @@ function checkedMetadata(
 function checkWellFormed(text: string): void {
   if (!text.isWellFormed()) {
     throw new RangeError(
-      `Cannot write safetensors: ${quote(text)} holds half a surrogate pair`,
+      `Cannot write safetensors: ${quote(text)} contains half a surrogate pair`,
     );
   }
 }
@@ -249,7 +249,7 @@ export function decodeSafetensors(bytes: Uint8Array): Safetensors {
 function readHeaderLength(bytes: Uint8Array): number {
   if (bytes.length < LENGTH_BYTES) {
     throw unreadable(
-      `the file has ${bytes.length} bytes, the header's length alone takes 8`,
+      `the file has ${bytes.length} bytes, fewer than the 8 of the header length`,
     );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, LENGTH_BYTES);

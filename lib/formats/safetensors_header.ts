@@ -112,7 +112,7 @@ class HeaderReader {
     do {
       const key = this.string();
       if (seen.has(key)) {
-        throw unreadable(`the key ${quote(key)} stands twice in an object`);
+        throw unreadable(`the key ${quote(key)} occurs twice in an object`);
       }
       seen.add(key);
       this.#expect(":");
@@ -162,7 +162,7 @@ class HeaderReader {
       end = this.#text.indexOf('"', end + 1);
       if (end < 0) {
         throw unreadable(
-          `the string at character ${this.#at - 1} does not end`,
+          `the string at character ${this.#at - 1} has no closing quote`,
         );
       }
       backslashes = 0;

@@ -133,7 +133,7 @@ export class NgramModel {
   ): number {
     if (tokens.length < 2) {
       throw new RangeError(
-        `Cannot measure the loss of ${tokens.length} tokens: it takes 2`,
+        `Cannot measure the loss of ${tokens.length} tokens: at least 2 are needed`,
       );
     }
     const contexts = contextsOf(this.order);

@@ -109,7 +109,7 @@ export class Tokenizer {
    * text, numbered from 0 by code point, as in nanoGPT's character-level data sets.
    *
    * @param text source of the vocabulary; tiny Shakespeare gives 65 ids
-   * @throws {RangeError} if the text is empty or holds half a surrogate pair
+   * @throws {RangeError} if the text is empty or contains half a surrogate pair
    */
   static chars(text: string | CharacterSet): Tokenizer {
     const characters = typeof text === "string" ? new CharacterSet() : text;
@@ -239,7 +239,7 @@ export class Tokenizer {
         RangeError,
         "encode text",
         `${place} is not one of the ${ASCII_SIZE} ASCII codes`,
-        { hint: "the tokenizers chars and bytes hold it" },
+        { hint: "the tokenizers chars and bytes accept it" },
       );
     }
     const known = JSON.stringify(this.#chars.slice(0, 100).join(""));
@@ -249,8 +249,7 @@ export class Tokenizer {
       "encode text",
       `${place} is not one of the ${this.vocabSize} characters known`,
       {
-        hint:
-          `the text that the tokenizer was made from has these: ${known}${more}`,
+        hint: `the vocabulary of the tokenizer: ${known}${more}`,
       },
     );
   }
@@ -389,7 +388,7 @@ function checkedChars(chars: unknown): string[] {
   }
   if (chars === "") throw unreadable("chars is empty");
   if (!chars.isWellFormed()) {
-    throw unreadable("chars holds half a surrogate pair");
+    throw unreadable("chars contains half a surrogate pair");
   }
   const list = [...chars];
   const seen = new Set<string>();

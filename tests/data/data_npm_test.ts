@@ -175,7 +175,7 @@ Deno.test("loadDataset gives up on an npm registry that never answers", async ()
   await withSilentRegistry(async (cacheDir) => {
     const dataset = await whale();
     const load = () => loadDataset(dataset, { cacheDir, timeout: 1000 });
-    await assertRejects(load, DownloadError, "nothing came for 1000 ms");
+    await assertRejects(load, DownloadError, "no data for 1000 ms");
   });
 });
 

@@ -281,7 +281,7 @@ Deno.test("loadDataset gives up on an origin that falls silent", async () => {
   await withOrigin(silent, async ({ dataset, cacheDir, dataDir }) => {
     const load = () =>
       loadDataset(dataset, { dataDir, cacheDir, timeout: 200 });
-    await assertRejects(load, DownloadError, "nothing came for 200 ms");
+    await assertRejects(load, DownloadError, "no data for 200 ms");
   });
 });
 

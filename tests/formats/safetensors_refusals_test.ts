@@ -69,8 +69,8 @@ Deno.test("A header that is not the format's JSON is refused with the place", ()
     ['{"a":{"dtype":"U8","more":1}}', '"a" has the unknown key "more"'],
     ['{"a":{"dtype":"U8"}}', '"a" has no shape'],
     ['{"a":{"dtype":"U8","shape":[0]}}', '"a" has no data_offsets'],
-    ['{"a', "the string at character 1 does not end"],
-    ['{"a\\"', "the string at character 1 does not end"],
+    ['{"a', "the string at character 1 has no closing quote"],
+    ['{"a\\"', "the string at character 1 has no closing quote"],
     ['{"a\\x"', "the string at character 1 of the header is not JSON"],
     ['{"a\n"', "the string at character 1 of the header is not JSON"],
     ['{"\\ud800"', "the string at character 1 of the header is not JSON"],
@@ -99,19 +99,19 @@ function entry(dtype: string, shape: string, offsets: string): string {
 
 Deno.test("Keys that stand twice are refused, wherever they stand", () => {
   const one = '"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}';
-  refuses(fileOf(`{${one},${one}}`), 'the key "a" stands twice');
-  refuses(fileOf(`{${one},"\\u0061":{}}`), 'the key "a" stands twice');
+  refuses(fileOf(`{${one},${one}}`), 'the key "a" occurs twice');
+  refuses(fileOf(`{${one},"\\u0061":{}}`), 'the key "a" occurs twice');
   refuses(
     fileOf('{"a":{"dtype":"U8","dtype":"U8"}}'),
-    'the key "dtype" stands twice',
+    'the key "dtype" occurs twice',
   );
   refuses(
     fileOf('{"__metadata__":{"k":"1","k":"2"}}'),
-    'the key "k" stands twice',
+    'the key "k" occurs twice',
   );
   refuses(
     fileOf('{"__metadata__":{},"__metadata__":{}}'),
-    'the key "__metadata__" stands twice',
+    'the key "__metadata__" occurs twice',
   );
 });
 

@@ -208,7 +208,10 @@ Deno.test("Tokenizer.fromJSON refuses what describes no tokenizer", () => {
     [{ kind: "chars", chars: ["a", "b"] }, "chars is object"],
     [{ kind: "chars", chars: "" }, "chars is empty"],
     [{ kind: "chars", chars: "abca" }, 'chars holds "a" (U+0061) twice'],
-    [{ kind: "chars", chars: "a\ud800" }, "chars holds half a surrogate pair"],
+    [
+      { kind: "chars", chars: "a\ud800" },
+      "chars contains half a surrogate pair",
+    ],
   ];
   for (const [json, reason] of cases) {
     assertThrows(
