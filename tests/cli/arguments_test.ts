@@ -257,6 +257,9 @@ Deno.test("Arguments that make no sense are refused, with what would", () => {
     [["--dropout", "Infinity"], '"Infinity" is not a number'],
     [["--mlp", "gelutanh"], "none of geluTanh", "did you mean geluTanh?"],
     [["--json=yes"], "--json", "it is a switch"],
+    [["--no-bias=1"], "--no-bias a value", "it is a switch"],
+    [["-json"], "-json: ", "did you mean --json?"],
+    [["--=x"], "train has no such flag"],
     [["text.txt"], '"text.txt"', "train takes flags only"],
     [["-x"], "Cannot use -x: ", `${program()} train --help lists all flags`],
   ];

@@ -1,6 +1,5 @@
 /** From the words of a command line to typed values; what makes no sense is refused with the nearest thing that does. */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { UsageError } from "./errors.ts";
 import { type Command, flagsOf } from "./command.ts";
 import {
@@ -39,31 +38,44 @@ export function parseArguments<Table extends FlagTable>(
   args: readonly string[],
   syntax: Syntax<Table>,
 ): Arguments<ValuesOf<Table>> {
-  const known = new Known(syntax);
-  const found = parseArgs(known.attachValues(args), {
-    string: [...known.names("value"), "_"],
-    collect: known.names("value"),
-    boolean: known.names("switch"),
-    negatable: known.names("negatable"),
-    alias: known.letters(),
-    // A switch that was not given is not the same as one that is off.
-    default: Object.fromEntries(
-      known.names("switch").map((name) => [name, undefined]),
-    ),
-    unknown: (arg, key) => {
-      if (key !== undefined) throw known.unknown(arg);
-      return true;
-    },
-  });
-  const flags: Record<string, unknown> = {};
-  for (const [key, flag] of known.flags) {
-    const given = found[flagName(key)];
-    const texts = Array.isArray(given) ? given : [given];
-    if (texts.length > 0 && given !== undefined) {
-      flags[key] = read(flag, flagName(key), texts.map(String));
+  const known = meanings(syntax);
+  const given = new Map<string, string[]>();
+  const operands: string[] = [];
+  let unknown: string | undefined;
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i]!;
+    if (arg === "--") {
+      operands.push(...args.slice(i + 1));
+      break;
     }
+    if (!/^-./.test(arg)) {
+      operands.push(arg);
+      continue;
+    }
+    const [, word = "", letter = "", value] =
+      /^(?:--([^=]+)|-([^=-]))(?:=([^]*))?$/.exec(arg) ?? [];
+    const meaning = known.get((word + letter).replaceAll("_", "-"));
+    if (meaning === undefined) {
+      unknown ??= arg;
+      continue;
+    }
+    const { key, flag, denied } = meaning;
+    const texts = given.get(key) ?? [];
+    given.set(key, texts);
+    if (flag.value === undefined) {
+      if (value !== undefined) throw tookNoValue(meaning);
+      texts.push(String(!denied));
+    } else if (value === undefined && flag.optional !== undefined) {
+      const follows = flag.optional.includes(args[i + 1] ?? "");
+      texts.push(follows ? args[++i]! : flag.optional[0]!);
+    } else texts.push(value ?? valueAfter(args, i++, flag));
   }
-  const operands = found._.map(String);
+  if (unknown !== undefined) throw hasNoSuch(unknown, known, syntax.name);
+  const flags: Record<string, unknown> = {};
+  for (const [key, flag] of Object.entries(flagsOf(syntax))) {
+    const texts = given.get(key);
+    if (texts !== undefined) flags[key] = read(flag, flagName(key), texts);
+  }
   checkOperands(operands, syntax);
   return {
     flags: flags as Partial<ValuesOf<Table>>,
@@ -120,98 +132,44 @@ function seeHelp(command: string): string {
   return `${program()} ${command} --help lists all flags`;
 }
 
-/** The flags of a command, by what the command line calls them. */
-class Known {
-  readonly flags: [key: string, flag: Flag<unknown>][];
-  readonly #command: string;
-  readonly #byName = new Map<string, Flag<unknown> & { name: string }>();
-
-  constructor(syntax: Syntax) {
-    this.#command = syntax.name;
-    this.flags = Object.entries(flagsOf(syntax));
-    for (const [key, flag] of this.flags) {
-      for (const name of [flagName(key), ...flag.aliases ?? []]) {
-        this.#byName.set(name, { ...flag, name: flagName(key) });
-      }
-    }
-  }
-
-  names(kind: "value" | "switch" | "negatable"): string[] {
-    return this.flags.filter(([, flag]) =>
-      kind === "value"
-        ? flag.value !== undefined
-        : flag.value === undefined && (kind === "switch" || flag.negatable)
-    ).map(([key]) => flagName(key));
-  }
-
-  /** The forms of one letter, by flag. */
-  letters(): Record<string, string> {
-    return Object.fromEntries(
-      this.flags.flatMap(([key, { aliases = [] }]) =>
-        aliases.filter(({ length }) => length === 1)
-          .map((letter) => [flagName(key), letter])
-      ),
-    );
-  }
-
-  /** Writes `--name value` as `--name=value`: parseArgs would take `-1` for a flag, and a missing value for an empty one. */
-  attachValues(args: readonly string[]): string[] {
-    const attached: string[] = [];
-    for (let i = 0; i < args.length; i++) {
-      if (args[i] === "--") return [...attached, ...args.slice(i)];
-      const [arg, flag, value] = this.#identify(args[i]!);
-      if (flag?.value === undefined) {
-        if (flag !== undefined && value !== undefined) {
-          throw tookNoValue(flag.name);
-        }
-        attached.push(arg);
-      } else if (value !== undefined) {
-        attached.push(arg);
-      } else if (flag.optional !== undefined) {
-        const follows = flag.optional.includes(args[i + 1] ?? "");
-        attached.push(`${arg}=${follows ? args[++i] : flag.optional[0]}`);
-      } else {
-        attached.push(`${arg}=${valueAfter(args, i++, flag)}`);
-      }
-    }
-    return attached;
-  }
-
-  /** An argument with the flag's own name in place of a synonym's or one with underscores. */
-  #identify(
-    arg: string,
-  ): [
-    arg: string,
-    flag?: Flag<unknown> & { name: string },
-    value?: string | undefined,
-  ] {
-    const [, given, value] = /^--([^=]+)(=[^]*)?$/.exec(arg) ?? [];
-    if (given === undefined) return [arg];
-    const name = given.replaceAll("_", "-");
-    const flag = this.#byName.get(name);
-    if (flag !== undefined) {
-      return [`--${flag.name}${value ?? ""}`, flag, value];
-    }
-    const denied = this.#byName.get(name.replace(/^no-/, ""));
-    return [denied?.negatable ? `--no-${denied.name}${value ?? ""}` : arg];
-  }
-
-  unknown(arg: string): UsageError {
-    const name = /^-*([^=]*)/.exec(arg)![1]!;
-    const names = [
-      ...this.#byName.keys(),
-      ...this.names("negatable").map((name) => `no-${name}`),
-    ].filter((known) => known.length > 1);
-    const near = nearest(name, names);
-    return new UsageError(
-      `Cannot use ${arg.split("=")[0]}: ${this.#command} has no such flag`,
-      near === undefined ? seeHelp(this.#command) : `did you mean --${near}?`,
-    );
-  }
+/** What a name on the command line means: a flag, or its denial. */
+interface Meaning {
+  readonly key: string;
+  readonly flag: Flag<unknown>;
+  readonly denied: boolean;
 }
 
-function tookNoValue(name: string): UsageError {
-  return new UsageError(`Cannot give --${name} a value: it is a switch`);
+/** The flags of a command, by all names that the command line may call them. */
+function meanings(syntax: Syntax): ReadonlyMap<string, Meaning> {
+  const flags = Object.entries(flagsOf(syntax));
+  return new Map<string, Meaning>([
+    ...flags.flatMap(([key, flag]) =>
+      [flagName(key), ...flag.aliases ?? []]
+        .map((name) => [name, { key, flag, denied: false }] as const)
+    ),
+    ...flags.filter(([, { negatable }]) => negatable).map(([key, flag]) =>
+      [`no-${flagName(key)}`, { key, flag, denied: true }] as const
+    ),
+  ]);
+}
+
+function hasNoSuch(
+  arg: string,
+  known: ReadonlyMap<string, Meaning>,
+  command: string,
+): UsageError {
+  const [, name = ""] = /^-*([^=]*)/.exec(arg)!;
+  const names = [...known.keys()].filter((known) => known.length > 1);
+  const near = nearest(name, names);
+  return new UsageError(
+    `Cannot use ${arg.split("=")[0]}: ${command} has no such flag`,
+    near === undefined ? seeHelp(command) : `did you mean --${near}?`,
+  );
+}
+
+function tookNoValue({ key, denied }: Meaning): UsageError {
+  const name = `--${denied ? "no-" : ""}${flagName(key)}`;
+  return new UsageError(`Cannot give ${name} a value: it is a switch`);
 }
 
 function valueAfter(
