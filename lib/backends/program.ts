@@ -14,6 +14,7 @@ import {
   type Stores,
 } from "./backend.ts";
 import { BoundBuffer } from "./buffer.ts";
+import { checkPlan } from "./checks.ts";
 
 /** An {@linkcode Executor} from its opening to its end. By default, work is done when the call returns. */
 export abstract class OpenBackend implements Executor {
@@ -180,13 +181,19 @@ export class ProgramMemory<Own extends BoundBuffer> {
   }
 }
 
-/** Makes a program. If `make` throws, neither memory nor stores are left behind. */
+/**
+ * Makes a program; see `Executor.compile`. If `make` throws, neither memory nor stores are left behind.
+ *
+ * @throws {RangeError} if the plan does not keep to the vocabulary
+ */
 export async function bindProgram<Own extends BoundBuffer, Made>(
   plan: Plan,
   stores: Stores,
   backend: BackendOf<Own>,
   make: (memory: ProgramMemory<Own>) => Made | Promise<Made>,
 ): Promise<Made> {
+  backend.checkOpen(`compile ${plan.name}`);
+  checkPlan(plan);
   const memory = new ProgramMemory(plan, stores, backend);
   try {
     return await make(memory);
@@ -196,7 +203,7 @@ export async function bindProgram<Own extends BoundBuffer, Made>(
   }
 }
 
-/** A stretch [from, to) of a plan's dispatches. */
+/** Dispatches [from, to) of a plan. */
 export type DispatchRange = Plan["phases"][string];
 
 /** A {@linkcode Program} of one backend. */

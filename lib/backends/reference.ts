@@ -13,7 +13,6 @@ import {
   type Stores,
 } from "./backend.ts";
 import { BoundBuffer } from "./buffer.ts";
-import { checkPlan } from "./checks.ts";
 import {
   bindProgram,
   BoundProgram,
@@ -66,10 +65,8 @@ class ReferenceBackend extends OpenBackend {
     return bufferBytes(plans, stores, this);
   }
 
-  async compile(plan: Plan, stores: Stores): Promise<Program> {
-    this.checkOpen(`compile ${plan.name}`);
-    checkPlan(plan);
-    return await bindProgram(plan, stores, this, (memory) => {
+  compile(plan: Plan, stores: Stores): Promise<Program> {
+    return bindProgram(plan, stores, this, (memory) => {
       memory.allocate();
       return new ReferenceProgram(memory);
     });

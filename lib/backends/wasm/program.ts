@@ -18,7 +18,6 @@ import {
   OutOfMemoryError,
   type Stores,
 } from "../backend.ts";
-import { checkPlan } from "../checks.ts";
 import {
   bindProgram,
   BoundProgram,
@@ -51,19 +50,18 @@ const WORTH_SHARING = 60_000;
  * @throws {RangeError} if the plan needs more memory than there is, or a store of another shape exists;
  *   nothing is left allocated then
  */
-export async function compileProgram(
+export function compileProgram(
   plan: Plan,
   stores: Stores,
   backend: WasmBackend,
 ): Promise<WasmProgram> {
-  const action = `compile ${plan.name}`;
-  backend.checkOpen(action);
-  checkPlan(plan);
-  return await bindProgram(plan, stores, backend, (memory) => {
+  return bindProgram(plan, stores, backend, (memory) => {
     const sizes = sizesOf(plan);
     const needed = measurePlans([plan], stores, backend, [sizes]);
     const { room } = backend;
-    if (needed > room) throw new OutOfMemoryError(action, { needed, room });
+    if (needed > room) {
+      throw new OutOfMemoryError(`compile ${plan.name}`, { needed, room });
+    }
     const buffers = memory.allocate();
     const allocate = (bytes: number) => {
       const at = backend.memory.allocate(bytes, `workspace of ${plan.name}`);

@@ -6,7 +6,7 @@
 
 import type { Plan } from "../../graph/plan.ts";
 import type { DispatchTime, Stores } from "../backend.ts";
-import { checkPlan, nameOf } from "../checks.ts";
+import { nameOf } from "../checks.ts";
 import {
   bindProgram,
   BoundProgram,
@@ -27,25 +27,23 @@ import { PassTimer } from "./timer.ts";
  * @throws {RangeError} if the plan wants more than the adapter has, or a store of another shape exists
  * @throws {Error} if WebGPU refuses a kernel
  */
-export async function compileProgram(
+export function compileProgram(
   plan: Plan,
   stores: Stores,
   backend: WebGpuBackend,
 ): Promise<WebGpuProgram> {
-  const action = `compile ${plan.name}`;
-  backend.checkOpen(action);
-  checkPlan(plan);
-  const { passes, scratch } = lower(plan, backend);
-  const pipelines = await backend.settle(
-    action,
-    Promise.all(
-      passes.map(({ pass, dispatch }) =>
-        backend.pipelines.get(pass, nameOf(plan.dispatches[dispatch]!))
+  return bindProgram(plan, stores, backend, async (memory) => {
+    const action = `compile ${plan.name}`;
+    const { passes, scratch } = lower(plan, backend);
+    const pipelines = await backend.settle(
+      action,
+      Promise.all(
+        passes.map(({ pass, dispatch }) =>
+          backend.pipelines.get(pass, nameOf(plan.dispatches[dispatch]!))
+        ),
       ),
-    ),
-  );
-  backend.checkOpen(action);
-  return await bindProgram(plan, stores, backend, async (memory) => {
+    );
+    backend.checkOpen(action);
     const needed = measurePlans([plan], stores, backend, scratch);
     const { result: program, refusal } = backend.watch(action, needed, () => {
       memory.allocate();
