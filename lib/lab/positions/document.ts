@@ -78,7 +78,9 @@ function worthWords(findings: Findings): string {
     .flatMap((table) => table(findings).rows.flat())
     .filter((cell) => cell.includes(" ± "));
   // An interval that several tables show is one.
-  return `${words.worth} ${missesText(new Set(intervals).size)}`.trimEnd();
+  return `Losses are nats per token of the validation split, ± 95 % confidence intervals over seeds; differences are of pairs with the same seed, which saw the same batches. \`rope-half\` is not here: it is \`rope\` with the channels of each head in another order. \`unmasked\` sees the tokens that it is to predict, if in no order: its loss does not compare. ${
+    missesText(new Set(intervals).size)
+  }`.trimEnd();
 }
 
 /** A cell's name in a table. */
@@ -331,24 +333,6 @@ function small(value: number | undefined): string {
   return value === 0 ? "0" : value.toPrecision(2);
 }
 
-/** What stands above each table. */
-const words = {
-  worth:
-    "Losses are nats per token of the validation split, ± 95 % confidence intervals over seeds; differences are of pairs with the same seed, which saw the same batches. `rope-half` is not here: it is `rope` with the channels of each head in another order. `unmasked` sees the tokens that it is to predict, if in no order: its loss does not compare.",
-  depths:
-    "Without positions a single causal layer tells a token which tokens came before it and not in which order, to the bit (below); from the second layer on the order can be told. What of it training finds is what the losses say, also those after four times the training.",
-  probes:
-    "Ridge regression from the residual stream (64 numbers a token) to the token's position in its window, fitted on windows of the training split and scored on windows of the validation split. R² is 1 where each position is read exactly and 0 where guessing the middle is as good.",
-  context:
-    "Mean losses at positions of the context, over the whole validation split.",
-  beyond:
-    "The same weights with a context of four times the length: tables of sines and rotations are computed for it, ALiBi and none need nothing, learned positions cannot be had for it. In brackets the change against the second half of the trained context, in the same windows.",
-  order:
-    "Attention is a sum, and a sum does not know the order of its terms; its rounding does. The largest change of the last token's logits when the 7 tokens before it are put into 24 other orders. `exact`: absolute, of a model whose weights are -1, 0 and 1 and none of whose sums round, so that 0 is to the bit. `any weights`: as a share of the largest logit, of a model with weights of order 1; rounding alone is 1e-16 in float64 (reference) and 1e-7 in float32. The project's tests hold WebGPU to the same.",
-  spread:
-    "The variance over windows of what the first attention gives, at each position. An average over t values that have nothing to do with each other scatters as 1/t; attention that prefers some tokens averages over fewer.",
-} as const;
-
 /** What the report is made of. */
 export interface PositionsRecord {
   readonly plan: Plan;
@@ -388,14 +372,14 @@ export function positionsDocument(
       section(
         "depth",
         "How deep, and how long",
-        words.depths,
+        "Without positions a single causal layer tells a token which tokens came before it, but not in which order: not a bit depends on it (below). From the second layer on a model can tell the order. The losses show how much of it training finds, also those after four times the training.",
         figure(depthChart),
         shown(depthTable(findings)),
       ),
       section(
         "probes",
         "Where position is",
-        words.probes,
+        "Ridge regression from the residual stream (64 numbers a token) to the token's position in its window, fitted on windows of the training split and scored on windows of the validation split. R² is 1 where each position is read exactly and 0 where guessing the middle is as good.",
         figure(probeChart),
         shown(probeTable(findings)),
         { kind: "heading", text: "What the probes read, by true position" },
@@ -406,26 +390,26 @@ export function positionsDocument(
       section(
         "spread",
         "What the mask leaves behind",
-        words.spread,
+        "The variance over windows of what the first attention gives, at each position. An average over t values that have nothing to do with each other scatters as 1/t; attention that prefers some tokens averages over fewer.",
         figure(spreadChart),
       ),
       section(
         "order",
         "Who knows the order",
-        words.order,
+        "Attention is a sum, and a sum does not know the order of its terms; its rounding does. The largest change of the last token's logits when the 7 tokens before it are put into 24 other orders. `exact`: absolute, of a model whose weights are -1, 0 and 1 and none of whose sums round, so that 0 is to the bit. `any weights`: as a share of the largest logit, of a model with weights of order 1; rounding alone is 1e-16 in float64 (reference) and 1e-7 in float32. The project's tests hold WebGPU to the same.",
         shown(orderTable(orders)),
       ),
       section(
         "context",
         "Within the context",
-        words.context,
+        "Mean losses at positions of the context, over the whole validation split.",
         figure(contextChart),
         shown(contextTable(findings)),
       ),
       section(
         "beyond",
         "Beyond it",
-        words.beyond,
+        "The same weights with a context of four times the length: tables of sines and rotations are computed for it, ALiBi and none need nothing, learned positions end where training ended. In brackets is the change against the second half of the trained context, in the same windows.",
         figure(beyondChart),
         shown(beyondTable(findings)),
       ),
