@@ -6,7 +6,7 @@ import { script } from "./script.ts";
 import { style } from "./style.ts";
 
 /** A part of the page. */
-export interface Section {
+export interface PageSection {
   /** Its anchor. */
   readonly id: string;
   readonly title: string;
@@ -20,7 +20,7 @@ export async function page(
   { title, header, sections, footer }: {
     readonly title: string;
     readonly header: Content;
-    readonly sections: readonly Section[];
+    readonly sections: readonly PageSection[];
     readonly footer: Content;
   },
 ): Promise<string> {
@@ -66,7 +66,7 @@ async function policy(): Promise<string> {
   ].join("; ");
 }
 
-function sectionMarkup({ id, title, about, content }: Section): Markup {
+function sectionMarkup({ id, title, about, content }: PageSection): Markup {
   return markup`<section id="${id}" aria-labelledby="${id}-title">
 <h2 id="${id}-title">${title}</h2>
 ${

@@ -10,7 +10,7 @@ import {
 } from "./comparison_groups.ts";
 import { dodged, widthOf } from "../../report/labels.ts";
 import { type Markup, markup } from "../../report/markup.ts";
-import type { Section } from "../../report/page.ts";
+import type { PageSection } from "../../report/page.ts";
 import { symbolOf } from "../../report/pens.ts";
 import type { Plotter } from "../../report/plotter.ts";
 import { tokensPerStep } from "./run_header.ts";
@@ -29,7 +29,7 @@ interface CurvePoint {
 export function curveSection(
   plotter: Plotter,
   groups: readonly Group[],
-): Section {
+): PageSection {
   return {
     id: "curves",
     title: "Validation loss",

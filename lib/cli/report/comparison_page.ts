@@ -21,7 +21,7 @@ import {
 import { fieldText } from "./config_section.ts";
 import { note, samples } from "../../report/html.ts";
 import { type Content, type Markup, markup } from "../../report/markup.ts";
-import { page, type Section, table } from "../../report/page.ts";
+import { page, type PageSection, table } from "../../report/page.ts";
 import type { Plotter } from "../../report/plotter.ts";
 import {
   bestEval,
@@ -86,7 +86,7 @@ function summary(group: Group): Markup {
 function resultSection(
   drawn: readonly DrawnRun[],
   groups: readonly Group[],
-): Section {
+): PageSection {
   const fields = differingFields(drawn.map(({ run }) => run));
   const mixed = groups.filter(({ unit }) => unit === perCharacter);
   return {
@@ -189,7 +189,7 @@ function differingFields(runs: readonly RunRecord[]): Field[] {
   });
 }
 
-function sampleSection(drawn: readonly DrawnRun[]): Section | undefined {
+function sampleSection(drawn: readonly DrawnRun[]): PageSection | undefined {
   const wrote = drawn.filter(({ run }) => run.samples.length > 0);
   if (wrote.length === 0) return undefined;
   return {
@@ -206,7 +206,7 @@ function sampleSection(drawn: readonly DrawnRun[]): Section | undefined {
   };
 }
 
-function commandSection(drawn: readonly DrawnRun[]): Section {
+function commandSection(drawn: readonly DrawnRun[]): PageSection {
   return {
     id: "commands",
     title: "Commands",

@@ -4,11 +4,11 @@ import { modelConfig, modelFields } from "../../config/model.ts";
 import { trainConfig, trainFields } from "../../config/train.ts";
 import { count } from "../../report/numbers.ts";
 import { type Markup, markup } from "../../report/markup.ts";
-import type { Section } from "../../report/page.ts";
+import type { PageSection } from "../../report/page.ts";
 import { corpusName, type Fields, type RunRecord } from "./run_record.ts";
 
 /** All fields, those in bold that somebody chose. */
-export function configSection(run: RunRecord): Section {
+export function configSection(run: RunRecord): PageSection {
   const { model, train, data, tokenizer, device, versions, began } = run;
   const { insteadOf, bytes, sha256 } = data;
   const vocabSize = Number(model["vocabSize"]);

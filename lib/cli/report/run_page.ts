@@ -13,7 +13,7 @@ import { count } from "../../report/numbers.ts";
 import { configSection } from "./config_section.ts";
 import { type Markup, markup } from "../../report/markup.ts";
 import type { Measurement } from "./measurement.ts";
-import { page, type Section, table } from "../../report/page.ts";
+import { page, type PageSection, table } from "../../report/page.ts";
 import { legend } from "../../report/charts.ts";
 import { note, samples as samplesMarkup } from "../../report/html.ts";
 import { passageSection } from "./passage_section.ts";
@@ -58,7 +58,7 @@ function lossSection(
   plotter: Plotter,
   run: RunRecord,
   { yardsticks, textProblem }: Measurement,
-): Section {
+): PageSection {
   const { evals, steps, model } = run;
   const last = evals.at(-1);
   const about = [
@@ -137,7 +137,7 @@ function evalTable({ evals }: RunRecord): Markup {
 
 function readingSection(
   { reading, modelProblem }: Measurement,
-): Section {
+): PageSection {
   const section = { id: "passage", title: "Loss by character" };
   if (reading === undefined) {
     const why = modelProblem ?? "there is no text to show the model";
@@ -158,7 +158,7 @@ function readingSection(
   };
 }
 
-function mapsSection({ reading }: Measurement): Section | undefined {
+function mapsSection({ reading }: Measurement): PageSection | undefined {
   if (reading === undefined || reading.maps.length === 0) return undefined;
   const { prompt, tokenizer, maps, weights } = reading;
   return {
@@ -173,7 +173,7 @@ function mapsSection({ reading }: Measurement): Section | undefined {
   };
 }
 
-function sampleSection({ samples, evals }: RunRecord): Section | undefined {
+function sampleSection({ samples, evals }: RunRecord): PageSection | undefined {
   if (samples.length === 0) return undefined;
   const shown = thinned(samples, MOST_SAMPLES);
   const more = samples.length > shown.length
@@ -198,7 +198,7 @@ function sampleSection({ samples, evals }: RunRecord): Section | undefined {
 function trainingSection(
   plotter: Plotter,
   run: RunRecord,
-): Section | undefined {
+): PageSection | undefined {
   if (run.steps.length === 0) return undefined;
   return {
     id: "training",
@@ -210,7 +210,7 @@ function trainingSection(
 function updateSection(
   plotter: Plotter,
   run: RunRecord,
-): Section | undefined {
+): PageSection | undefined {
   const { charts, lines } = updateCharts(plotter, run);
   if (charts.length === 0) return undefined;
   return {
