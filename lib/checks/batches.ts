@@ -138,7 +138,7 @@ function checkSplit(
   };
 }
 
-/** Returns tokens as a string, one UTF-16 unit per token. Ids above 65,535 collide with others, which may add matches but never hides one. */
+/** Returns tokens as UTF-16 units. Ids above 65,535 collide, which may add matches but never hides one. */
 function asString(tokens: Tokens): string {
   let text = "";
   for (let from = 0; from < tokens.length; from += 1 << 13) {

@@ -24,7 +24,7 @@ export interface Tolerance {
   readonly units: number;
   /** Smallest size that errors are relative to. */
   readonly magnitude?: number;
-  /** Returns the part of the output that an element belongs to; errors are then relative to the largest number of that part. */
+  /** Returns the part of an element; errors are then relative to the largest number of the part. */
   readonly partOf?: (element: number) => string;
   /** Whether errors are relative to each element itself rather than to the largest one. */
   readonly elementwise?: boolean;

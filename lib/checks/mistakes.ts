@@ -114,7 +114,7 @@ function exchange(plan: Plan, { dispatch = (right) => right }: Mistake): Plan {
   };
 }
 
-/** Returns a plan with separate phases around the dispatches at `places`, and with their operands readable and writable by the host. */
+/** Returns a plan with a phase for each dispatch at `places`, whose operands the host can read and write. */
 function reachable(plan: Plan, places: readonly number[]): Plan {
   if (places.length === 0) return plan;
   const touched = new Set(

@@ -58,7 +58,7 @@ const TOKENS = 20_000;
 /** Number of texts generated in one batch. */
 const TEXTS = 64;
 
-/** Factor by which fewer tokens are used if the model is not causal, since each token then needs a pass over the whole window. */
+/** Divisor of the token counts if the model is not causal, since each token then needs a full pass. */
 const FEWER = 10;
 
 /** Smallest number of tokens to run on both paths. */

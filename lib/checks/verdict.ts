@@ -35,7 +35,7 @@ export interface CheckGroup {
 /** Result of a check without its name. */
 export type Finding = Omit<Verdict, "check">;
 
-/** Returns whether an error comes from the JavaScript engine, e.g. a full `Map` or a call of undefined, rather than from the checked subject. */
+/** Returns whether an error comes from the JavaScript engine (e.g. a full `Map`), not from the checked subject. */
 function isBreakdown(error: Error): boolean {
   return (error instanceof TypeError || error instanceof ReferenceError ||
     error instanceof RangeError) && !isFailure(error);

@@ -33,7 +33,7 @@ export interface ModelConfig {
   readonly nLayer: number;
   /** Number of query heads, NH. Must divide `nEmbd`; the head size is HS = `nEmbd` / `nHead`. */
   readonly nHead: number;
-  /** Number of key/value heads, NKV. Must divide `nHead`; fewer than `nHead` is grouped-query attention (arXiv 2305.13245). */
+  /** Number of key/value heads, NKV. Divides `nHead`; fewer is grouped-query attention (arXiv 2305.13245). */
   readonly nKvHead: number;
   /** Width of the residual stream, C. */
   readonly nEmbd: number;
@@ -192,7 +192,7 @@ export function modelConfig(options: ModelOptions): ModelConfig {
   return config;
 }
 
-/** Most numbers in a position table. Files do not store the table, so a wrong `blockSize` could otherwise exhaust memory. */
+/** Most numbers in a position table. It limits `blockSize`, since files do not contain the table. */
 const MAX_TABLE = 2 ** 24;
 
 /** Checks the rules that involve several fields. */

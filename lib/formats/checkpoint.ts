@@ -108,7 +108,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   );
   const config = part("config", () => {
     const options = object(metadata["config"]) as unknown as ModelOptions;
-    // Every layer has parameters. A file that claims more layers than tensors is invalid, and building them would exhaust memory.
+    // Every layer has parameters. More layers than tensors are invalid, and building them could exhaust memory.
     const nLayer = Number(options.nLayer);
     if (nLayer > tensors.size) {
       throw new RangeError(
@@ -170,7 +170,7 @@ function digestOf(
   return hash.toString(16).padStart(8, "0");
 }
 
-/** Returns the present name of a tensor. Older files, from when AdamW was the only optimizer, call moments `adamw.m.NAME` and `adamw.v.NAME`. */
+/** Returns the current name of a tensor. Older files name moments `adamw.m.NAME` and `adamw.v.NAME`. */
 function presentName(name: string): string {
   return name.replace(/^adamw\.(?=[mv]\.)/, "optimizer.");
 }

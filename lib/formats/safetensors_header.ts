@@ -78,7 +78,7 @@ function readEntry(reader: HeaderReader, name: string): HeaderEntry {
   return { dtype, shape, begin, end };
 }
 
-/** Throws if the product of a shape is too large, even before a 0 in the shape, as the reference reader of the format does. */
+/** Throws if the product of a shape is too large, even before a 0 in the shape, like the format's own reader. */
 function checkCountable(name: string, shape: readonly number[]): void {
   let count = 1;
   for (const length of shape) {

@@ -157,7 +157,7 @@ class Placement {
     return index;
   }
 
-  /** Returns the slot of a tensor: its own, else the smallest free slot that is large enough, else the largest free slot, grown. */
+  /** Returns the slot of a tensor: its own, else the smallest sufficient free slot, else the largest one, grown. */
   #slot(tensor: Tensor, length: number): number {
     const known = this.#slotOf.get(tensor);
     if (known !== undefined) return known;

@@ -34,7 +34,7 @@ export interface Pass {
   readonly cache?: { readonly start: Tensor; readonly count: Tensor };
 }
 
-/** Adds a network to a graph and returns its logits (B, T, V); with a cache, the logits (B, V) after the last token of each row. */
+/** Adds a network to a graph and returns its logits (B, T, V); with a cache, those of the last tokens (B, V). */
 export function network(
   config: ModelConfig,
   { graph, tokens, key, cache }: Pass,

@@ -85,7 +85,7 @@ function gathered(
   };
 }
 
-/** Comparison of a model's free-running text with its one-step predictions. All scores are in nats per token under one n-gram model. */
+/** Free-running text of a model compared with its one-step predictions, in nats per token under one n-gram model. */
 export interface Drift {
   /** Score of text that the model generated from its own past. */
   readonly own: Score;
@@ -123,7 +123,7 @@ export interface Copying {
   readonly natural: number;
 }
 
-/** Returns the longest span that a text shares with the training text, and the length of the one that held-out text shares with it. */
+/** Compares the longest spans that a text and the held-out text share with the training text. */
 export function copyingOf(
   text: string,
   { training, heldOut, signal }: {

@@ -40,7 +40,7 @@ export interface UpdateEvent {
   readonly event: "update";
   /** Steps done, including the measured step. */
   readonly step: number;
-  /** ‖Δw‖₂ / ‖w‖₂ of each weight matrix by name, where w is the matrix before the step. All-zero matrices are left out. */
+  /** ‖Δw‖₂ / ‖w‖₂ of each weight matrix w before the step, by name, without all-zero matrices. */
   readonly ratios: Readonly<Record<string, number>>;
 }
 

@@ -62,7 +62,7 @@ export function checkDataset(
   }
 }
 
-/** Throws if a batch has not the shape that the training step was compiled for, as a subclass of {@linkcode Dataset} may return. */
+/** Throws if a batch, e.g. from a subclass of {@linkcode Dataset}, has not the shape that the step was compiled for. */
 export function checkBatchShape(
   { B, T }: BatchShape,
   { batchSize, blockSize }: Dataset,

@@ -1,4 +1,4 @@
-/** Time limits of a training run: whether another step, and the final evaluation and checkpoint, fit before the deadline. */
+/** Time limits of a training run: whether another step and the final evaluation and checkpoint still fit. */
 
 import type { TrainConfig } from "../config/train.ts";
 import type { MetricsReader } from "./metrics.ts";
@@ -53,7 +53,7 @@ export class Timetable {
     return performance.now() > this.graceEnd;
   }
 
-  /** Returns whether another step would end after the deadline, or leave too little time for the last checkpoint and evaluation. */
+  /** Returns whether another step would miss the deadline, or leave too little time for the final evaluation. */
   isLate(metrics: MetricsReader, meter: SplitLossMeter): boolean {
     const evaluation = meter.expectedMs(this.#batchMs);
     const last = this.savingMs +

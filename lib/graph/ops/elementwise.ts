@@ -41,7 +41,7 @@ const dropoutOp: Op<{ n: number; rate: number; site: number }> = {
   },
 };
 
-/** Zeroes elements with probability `rate` and divides the others by 1 - rate. Each dropout of a network has its own `site`, so masks differ. */
+/** Zeroes elements with probability `rate` and divides the others by 1 - rate. Each `site` has its own mask. */
 export function dropout(
   x: Tensor,
   { rate, site, key }: { rate: number; site: number; key: Tensor },
