@@ -43,6 +43,7 @@ import { ropeTable, sinusoidalTable } from "./positions.ts";
 import type { TensorData } from "../formats/safetensors.ts";
 import { Sampler } from "../text/sampler.ts";
 import { checkVocabulary, type Tokenizer } from "../text/tokenizer.ts";
+import { refusal } from "../refusal.ts";
 
 /** Device of a model. */
 export interface ModelPlacement extends DeviceOptions {
@@ -294,10 +295,10 @@ export class Model implements AsyncDisposable {
   ): AsyncGenerator<string, void> {
     const tokenizer = this.#tokenizer;
     if (tokenizer === undefined) {
-      throw new TypeError(
-        "Cannot write: the model has no tokenizer\n" +
-          "hint: give one to Model.create or set model.tokenizer; generate takes ids instead of text",
-      );
+      throw refusal(TypeError, "write", "the model has no tokenizer", {
+        hint:
+          "give one to Model.create or set model.tokenizer; generate takes ids instead of text",
+      });
     }
     const sampler = new Sampler(options);
     return generateText(this, tokenizer, prompt, { ...options, sampler });
