@@ -55,7 +55,9 @@ const VERSION = "1";
  *
  * @throws {RangeError} if the tokenizer's vocabulary does not fit the model, or a tensor's shape does not fit its data
  */
-export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
+export function encodeCheckpoint(
+  checkpoint: Checkpoint,
+): Uint8Array<ArrayBuffer> {
   const { config, tensors, tokenizer, training } = checkpoint;
   const metadata: Record<string, string> = {
     format: FORMAT,

@@ -332,7 +332,7 @@ export class Model implements AsyncDisposable {
     { tokenizer = this.#tokenizer }: {
       readonly tokenizer?: Tokenizer | undefined;
     } = {},
-  ): Promise<Uint8Array> {
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const tensors = await this.parameters();
     return encodeCheckpoint({ config: this.config, tensors, tokenizer });
   }

@@ -63,7 +63,7 @@ export interface CheckpointEvent {
   /** Steps done. */
   readonly step: number;
   /** Bytes of the checkpoint, as from `Trainer.save`. */
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /** Event of a skipped step: its loss or gradient was not finite, and the weights did not change. */

@@ -30,7 +30,7 @@ function kept(config: TrainConfig): [store: string, prefix: string][] {
 export async function encodeTraining(
   model: Model,
   { step, config }: TrainingState,
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   const { config: modelConfig, tokenizer } = model;
   const { layout, stores } = internalsOf(model);
   // All reads start together, so that no step runs between them.

@@ -326,7 +326,7 @@ export class Trainer {
    *
    * @throws {RangeError} if a number is not finite, so that it never replaces a good checkpoint
    */
-  async save(): Promise<Uint8Array> {
+  async save(): Promise<Uint8Array<ArrayBuffer>> {
     await this.#trainStep.prepare();
     const { config } = this;
     return await encodeTraining(this.#model, { step: this.#step, config });

@@ -180,6 +180,13 @@ Deno.test("Model.write refuses what it cannot do before a stream of it begins", 
   refused("ab", { stop: ["a", ""] }, "a stop string is empty");
 });
 
+Deno.test("The bytes of a checkpoint are a Response's body and a Blob's part", async () => {
+  await using model = await modelFor(chars);
+  const bytes = await model.save();
+  const { size } = new Blob([bytes]);
+  assertEquals((await new Response(bytes).arrayBuffer()).byteLength, size);
+});
+
 Deno.test("A stream of Model.write is a Response's body", async () => {
   await using model = await modelFor(chars, { tokenizer: chars });
   const options = { seed: 1, maxNewTokens: 50 };
