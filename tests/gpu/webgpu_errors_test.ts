@@ -132,7 +132,7 @@ gpuTest(
     await assertRejects(
       () => backend.compile(shift(0, 4, { n: 5 }), new Map()),
       RangeError,
-      "Cannot dispatch copy (shifted): y is f32[4], not f32[5]",
+      "Cannot run copy (shifted): y is f32[4], not f32[5]",
     );
   },
 );
