@@ -17,8 +17,11 @@
  * timing: the same inputs give the same bits.
  */
 
+/** The functions that `activation` can be. */
+export const activations = ["geluTanh", "gelu", "relu", "relu2"] as const;
+
 /** Which activation. See {@linkcode signatures.activation}. */
-export type Activation = "geluTanh" | "gelu" | "relu" | "relu2";
+export type Activation = typeof activations[number];
 
 /** What attention does with keys in the query's future. */
 export type Mask = "causal" | "none" | "zeroed" | "finite";
