@@ -57,10 +57,8 @@ section{margin-top:44px;scroll-margin-top:12px}
 .tiles dd small{display:block;font-size:13px;color:var(--dim);letter-spacing:0}
 .legend{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:13.5px;color:var(--dim);margin:6px 0 10px;align-items:center}
 .legend>span{display:inline-flex;align-items:center;gap:7px}
-.key{flex:none;display:inline-block;width:22px;height:3px;border-radius:2px;background:var(--c)}
 .pen{flex:none;width:30px;height:12px;vertical-align:middle;margin-right:6px;fill:currentColor;stroke:currentColor}
 .pen path{stroke-width:2;fill:none}.pen .hollow{fill:var(--page);stroke-width:1.4}.legend .pen{margin-right:0}.legend .pen path{fill:none}
-.key.dotted{background:none;border-top:2px dotted var(--dim);height:0}
 .swatch{display:inline-block;width:14px;height:14px;border-radius:3px;box-shadow:0 0 0 1px var(--rule)}
 .plot{display:block;width:100%;height:auto;overflow:visible;font:11px system-ui,sans-serif;font-variant-numeric:tabular-nums;background:none}
 .plot text{white-space:pre}
@@ -79,7 +77,7 @@ td:first-child{white-space:normal;overflow-wrap:anywhere;min-width:9em;max-width
 td:first-child>code,td:first-child>.run{display:inline-block;width:max-content;max-width:26em}
 .legend bdi,.summary bdi,figcaption b,figcaption span{overflow-wrap:anywhere;min-width:0}
 th{color:var(--dim);font-weight:500;font-size:13px}
-td.number,th.number{text-align:right}td .key{margin-right:9px;vertical-align:middle}
+td.number,th.number{text-align:right}
 details{margin-top:12px}summary{cursor:pointer;color:var(--dim);font-size:14px}
 .configs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr));gap:8px 40px}
 .configs table{width:100%}.configs td{white-space:normal;overflow-wrap:anywhere}.configs td:last-child{text-align:right;padding-right:0}

@@ -65,6 +65,10 @@ browserTest("Faults of layout are found, each by its name", async () => {
       `<svg class="plot" width="300" height="40"><g aria-label="line"><path d="M0 16H200" stroke="#ccc"/></g></svg>`,
       "a line of rgb(204, 204, 204) has a contrast of 1.6",
     ],
+    faintKey: [
+      `<div class="legend"><span><svg class="pen" style="color:#ccc"></svg>val</span></div>`,
+      `the key of "val" has a contrast of 1.6`,
+    ],
     texts: [
       `<p>above</p><p style="margin-top:-30px">below</p>`,
       `"above" lies on "below"`,

@@ -247,13 +247,13 @@ function faultsIn(page, medium) {
     );
     demand(element, named({ node }), ratio, isLarge ? 3 : 4.5);
   }
-  for (const key of page.querySelectorAll(".key:not(.dotted)")) {
+  for (const key of page.querySelectorAll(".legend .pen")) {
     const name = JSON.stringify(key.parentElement.textContent.trim());
-    const { backgroundColor } = styleOf(key);
+    const { color } = styleOf(key);
     demand(
       key,
       `the key of ${name}`,
-      contrast(key.parentElement, backgroundColor, 1),
+      contrast(key.parentElement, color, 1),
       3,
     );
   }
