@@ -11,7 +11,7 @@ export interface Refusal {
   readonly reason: string;
   /** What may help. */
   readonly hint: string | undefined;
-  /** The configuration fields that the reason names. */
+  /** The configuration fields that the action and the reason name. */
   readonly fields: readonly string[];
 }
 

@@ -130,6 +130,12 @@ export class OutOfMemoryError extends RangeError {
   readonly needed: number;
   /** Bytes that there are for it, if the device says. */
   readonly room: number | undefined;
+  /** What cannot be done. */
+  readonly action: string;
+  /** The message after the action. */
+  readonly reason: string;
+  /** The configuration fields that the action names. */
+  readonly fields: readonly string[];
 
   /**
    * Makes the error.
@@ -137,15 +143,24 @@ export class OutOfMemoryError extends RangeError {
    * @param action what cannot be done, e.g. `compile train`
    * @param sizes.needed bytes that it takes
    * @param sizes.room bytes that there are for it, if the device says
+   * @param fields configuration fields that the action names
    */
-  constructor(action: string, { needed, room }: {
-    readonly needed: number;
-    readonly room: number | undefined;
-  }) {
+  constructor(
+    action: string,
+    { needed, room }: {
+      readonly needed: number;
+      readonly room: number | undefined;
+    },
+    fields: readonly string[] = [],
+  ) {
     const free = room === undefined
       ? "more than the device has"
       : `${roomText(room)} are free`;
-    super(`Cannot ${action}: it needs ${needText(needed)}, ${free}`);
+    const reason = `it needs ${needText(needed)}, ${free}`;
+    super(`Cannot ${action}: ${reason}`);
+    this.action = action;
+    this.reason = reason;
+    this.fields = fields;
     this.needed = needed;
     this.room = room;
   }

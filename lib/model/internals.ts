@@ -86,17 +86,22 @@ export class ModelInternals {
    * Throws if the plans do not all fit at once. If memory is short, idle programs of the model are freed.
    *
    * @param action purpose of the plans, e.g. `train`
+   * @param fields configuration fields that the action names
    * @throws {OutOfMemoryError} with the memory that the plans need, and the memory available to them
    * @throws {RangeError} if the device cannot run one of the plans with any amount of memory
    */
-  checkRoom(action: string, plans: readonly Plan[]): void {
+  checkRoom(
+    action: string,
+    plans: readonly Plan[],
+    fields?: readonly string[],
+  ): void {
     const { executor, stores } = this;
     const missing = () => executor.measure(plans, stores);
     const isEnough = () => missing() <= (executor.room ?? Infinity);
     if (isEnough() || (this.freeIdle() && isEnough())) return;
     const needed = executor.measure(plans);
     const room = executor.room! + needed - missing();
-    throw new OutOfMemoryError(action, { needed, room });
+    throw new OutOfMemoryError(action, { needed, room }, fields);
   }
 
   /** Frees all idle programs; returns whether there were any. */

@@ -62,5 +62,5 @@ export function checkMemory(
   });
   const { batchSize } = train;
   const action = `train with batchSize ${batchSize} and blockSize ${blockSize}`;
-  internalsOf(model).checkRoom(action, plans);
+  internalsOf(model).checkRoom(action, plans, ["batchSize", "blockSize"]);
 }

@@ -112,10 +112,7 @@ export function checkUsage<Value>(check: () => Value, hint?: string): Value {
     return check();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new UsageError(
-      withFlagNames(error),
-      hint ?? hintOf(error),
-    );
+    throw new UsageError(withFlagNames(error), hint ?? hintOf(error));
   }
 }
 
@@ -126,12 +123,13 @@ export function checkUsage<Value>(check: () => Value, hint?: string): Value {
  */
 export function withFlagNames(error: Error, action?: string): string {
   if (!isRefusal(error)) return error.message;
-  const named = error.fields.reduce(
-    (reason, field) =>
-      reason.replace(new RegExp(`\\b${field}\\b`), `--${flagName(field)}`),
-    error.reason,
-  );
-  return `Cannot ${action ?? error.action}: ${named}`;
+  const named = (text: string) =>
+    error.fields.reduce(
+      (text, field) =>
+        text.replace(new RegExp(`\\b${field}\\b`), `--${flagName(field)}`),
+      text,
+    );
+  return `Cannot ${action ?? named(error.action)}: ${named(error.reason)}`;
 }
 
 /** What the system says about a failed file operation, without the path that the message names anyway. */
