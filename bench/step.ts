@@ -84,7 +84,7 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
-/** What a dispatch is called in the table, its floating point operations, and the bytes of its operands. */
+/** Returns a dispatch's name in the table, its floating point operations, and the bytes of its operands. */
 function describe({ kernel, dims, outputs, inputs }: Dispatch) {
   const words = [...outputs, ...inputs].reduce(
     (n, { length }) => n + length,

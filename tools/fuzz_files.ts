@@ -29,7 +29,7 @@ const cli = fromFileUrl(new URL("../cli.ts", import.meta.url));
 /** The longest that a command may take, in seconds: far more than any needs, on a busy machine. */
 const MOST_SECONDS = 20;
 
-/** What a command may add to the process's memory, in MB: no file here has more than one. The rest is garbage that nobody has collected yet. */
+/** The most memory that a command may add to the process, in MB. No file here is larger than 1 MB; the rest is garbage not yet collected. */
 const MOST_MEGABYTES = 192;
 
 /** Characters that a complaint may have: a line or two, whatever the file says. */
@@ -55,7 +55,7 @@ const resume = (run: string) => [
   ...["train", "--resume", run, "--steps", "8", ...REFERENCE],
 ];
 
-/** What is spoilt, and the commands that read it. */
+/** A kind of file to damage, and the commands that read it. */
 interface Target {
   readonly share: number;
   spoil(run: string, dice: Dice): Promise<void>;
@@ -136,7 +136,7 @@ const targets: Readonly<Record<string, Target>> = {
   },
 };
 
-/** How it went: what a command did in the end, or what is wrong. */
+/** The result of a command on a damaged file, or the fault found in it. */
 type Verdict = "accepted" | "refused" | { readonly wrong: string };
 
 /** Messages of the engine begin as the program's do. */
@@ -178,7 +178,7 @@ interface Case {
   readonly number: number;
   readonly seed: number;
   readonly base: string;
-  /** Whether it has a process of its own. */
+  /** True if it has a process of its own. */
   readonly apart: boolean;
 }
 

@@ -33,7 +33,7 @@ const RESUME = "train --resume run --device wasm".split(" ");
 
 const TEXT = "the cat sat on the mat\nand that was that.\n".repeat(60);
 
-/** What file operations are called that a run changes its directory by, with how many a session may get to. */
+/** Descriptions of the file operations by which a run changes its directory, with the largest number of each to wait for. */
 const operations: readonly [of: string, most: number][] = [
   ["", 200], // any
   ["write metrics.jsonl", 120],
@@ -47,7 +47,7 @@ const operations: readonly [of: string, most: number][] = [
 
 const moments = ["before", "half", "after"] as const;
 
-/** How a process ended. */
+/** The way in which a process ended. */
 type Ending = "killed" | "complete" | { readonly error: string };
 
 class Victim {

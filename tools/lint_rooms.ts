@@ -8,7 +8,7 @@
 
 /** A part of the project, and what the files in it may reach. */
 interface Room {
-  /** How messages call it. */
+  /** Its name in messages. */
   readonly name: string;
   /** The paths of its files, from the project's root. */
   readonly files: RegExp;
@@ -126,7 +126,7 @@ const rooms: readonly Room[] = [
     globals: [],
   },
   {
-    // What a model and a training are, as plain data.
+    // Configurations of models and training, as plain data.
     name: "lib/config",
     files: /^lib\/config\//,
     imports: ["lib/refusal.ts"],
@@ -227,7 +227,7 @@ function roomOf(path: string): Room | undefined {
   return rooms.find((room) => room.files.test(path));
 }
 
-/** Why `importer` may not import `specifier`, or undefined if it may. */
+/** Returns the reason why `importer` may not import `specifier`, or undefined if it may. */
 function objection(importer: string, specifier: string): string | undefined {
   const from = roomOf(pathFromRoot(importer));
   if (!from) return undefined; // The rule `place` reports the file itself.
@@ -268,7 +268,7 @@ const imports: Deno.lint.Rule = {
   },
 };
 
-/** Whether `node` only names a property: `options.Worker`, `{ Worker: 1 }`. */
+/** Returns true if `node` only names a property: `options.Worker`, `{ Worker: 1 }`. */
 function isPropertyName(node: Deno.lint.Identifier): boolean {
   const { parent } = node;
   if (parent.type === "MemberExpression") {

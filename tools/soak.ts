@@ -43,7 +43,7 @@ Trains the preset tiny for long and watches its memory and its speed.
   --device NAME   where to compute: wasm (the default) or webgpu
   --help          this text`;
 
-/** What the command line asks for. */
+/** The parsed command line. */
 interface Request {
   readonly steps: number;
   readonly device: "wasm" | "webgpu";

@@ -22,7 +22,7 @@ Checks recordings of other implementations (tools/record/README.md describes the
   --device NAME   where to compute: reference (float64, the default), webgpu or wasm
   --help          this text`;
 
-/** What the command line asks for. */
+/** The parsed command line. */
 interface Request {
   readonly device: "reference" | "webgpu" | "wasm";
   readonly files: readonly string[];

@@ -1,5 +1,5 @@
 /**
- * Whether averaging weights over the last steps helps: trains as docs/recipe/parts/plan.json's base does,
+ * Measures whether averaging weights over the last steps helps: trains as docs/recipe/parts/plan.json's base does,
  * with its schedule and with a constant rate, and evaluates the last weights and exponential
  * moving averages of them, which are taken every tenth step.
  *

@@ -59,7 +59,7 @@ const products: readonly Command[] = [
   })),
 ];
 
-/** What is measured: which number of an answer, and whether more of it is better. */
+/** A measured number of an answer, and whether more of it is better. */
 interface Measure {
   readonly title: string;
   readonly key: string;

@@ -49,7 +49,7 @@ export class Peer {
   readonly #lines: AsyncIterator<Answer>;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #complaint: Promise<string>;
-  /** What the peer calls itself, once it is ready. */
+  /** The name by which the peer calls itself, once it is ready. */
   title = "";
 
   constructor(command: readonly string[]) {
@@ -88,7 +88,7 @@ export class Peer {
     return done ? await this.#ended() : value;
   }
 
-  /** Why there is no answer: what the process said where errors are told. */
+  /** Returns the reason why there is no answer, from the process's standard error. */
   async #ended(): Promise<Answer> {
     const lines = (await this.#complaint).split("\n");
     const said = lines.find((line) => /error/i.test(line)) ?? "nothing";

@@ -1,5 +1,5 @@
 /**
- * What a peer written in TypeScript does between commands: one JSON object a line
+ * The protocol of a peer written in TypeScript: one JSON command a line
  * on standard input, one JSON answer a line on standard output, idle otherwise.
  */
 

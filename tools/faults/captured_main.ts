@@ -2,7 +2,7 @@
 
 import { main } from "../../lib/cli/command/main.ts";
 
-/** What a command said, and its exit code. */
+/** The output of a command, and its exit code. */
 export interface Captured {
   readonly code: number;
   readonly stdout: string;

@@ -12,9 +12,9 @@ import { main } from "../../lib/cli/command/main.ts";
 
 /** The instant at which the process dies. */
 export interface Death {
-  /** What the operation's description begins with, as in `rename best` or `write metrics.jsonl {"event":"eval"`. */
+  /** The beginning of the operation's description, as in `rename best` or `write metrics.jsonl {"event":"eval"`. */
   readonly of: string;
-  /** Which of those operations, from 1; the first if left out. */
+  /** The number of the operation among those, from 1; the first if left out. */
   readonly nth?: number;
   /** Before it, after it, or with half of the bytes written (for other operations: before). */
   readonly moment: "before" | "half" | "after";

@@ -25,7 +25,7 @@ export class Dice {
   }
 }
 
-/** What no field of a file expects, or not there. */
+/** Values that fields of a file do not expect, or not at that place. */
 const strange: readonly unknown[] = [
   ...[0, 1, -1, 0.5, -0, 1e-320, 7, 255, 65537, 2 ** 24, 2 ** 24 + 1, 2 ** 31],
   ...[2 ** 32, 2 ** 53, 1e308, null, true, false, [], {}, [[]], [1, 2]],

@@ -1,4 +1,4 @@
-/** What a run leaves behind, as far as two runs of the same training have to agree in it. */
+/** The part of a run's files in which two runs of the same training must agree. */
 
 import { join } from "@std/path";
 
@@ -11,7 +11,7 @@ export interface RunRecord {
   readonly checkpoint: Uint8Array;
   /** The bytes, if there was an evaluation. */
   readonly best: Uint8Array | undefined;
-  /** Why the run ended, as its last line tells. */
+  /** The reason why the run ended, from its last line. */
   readonly reason: unknown;
 }
 

@@ -3,7 +3,7 @@
  * highest, and whether it ever ends, which nobody inside a loop without end could tell.
  */
 
-/** What a piece of work took. */
+/** The time and memory that a piece of work took. */
 export interface Taken {
   readonly seconds: number;
   /** By which the process's resident memory rose, at its highest. */
@@ -25,7 +25,7 @@ export class Watch implements Disposable {
   #longest = 0;
   #highest = 0;
 
-  /** What a piece of work may take; beyond that its caller complains, far beyond it is ended. */
+  /** @param most the limits of a piece of work; its caller reports an excess, and work far beyond them is ended */
   constructor(most: Taken) {
     const url = new URL("watch_worker.ts", import.meta.url);
     this.#worker = new Worker(url, { type: "module" });

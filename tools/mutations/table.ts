@@ -3,7 +3,7 @@
  * this one, one behind the other:
  *
  *     ## its name
- *     What is wrong, in a sentence.
+ *     The mistake, in a sentence.
  *     file: the file, from the root of the project
  *     test: the test's file | the test's name or a part of it | the step of the test, where it is a list of them
  *     at first: missed          (if no test noticed when the mistake was first planted)
@@ -19,17 +19,17 @@ import { basename, fromFileUrl, join } from "@std/path";
 /** A mistake to be planted. */
 export interface Mutation {
   readonly name: string;
-  /** What is wrong, in a sentence. */
+  /** The mistake, in a sentence. */
   readonly what: string;
   readonly file: string;
   readonly search: string;
   readonly replace: string;
   readonly test: TestName;
-  /** Whether no test noticed when the mistake was first planted. */
+  /** True if no test noticed the mistake when it was first planted. */
   readonly missedAtFirst: boolean;
 }
 
-/** Where a test is. */
+/** The place of a test. */
 export interface TestName {
   readonly file: string;
   /** The name, or a part of it. */

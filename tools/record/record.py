@@ -23,7 +23,7 @@ LEAK_SHIFT = 5
 
 SMALL = {"nHidden": 12}
 
-# What differs from BASE. Heads have 4 numbers (2 with 6 heads), so that RoPE's two pairings differ.
+# The fields that differ from BASE. Heads have 4 numbers (2 with 6 heads), so that RoPE's two pairings differ.
 MODELS = {
     "base": {"nLayer": 2},
     "position-none": {"position": "none"},

@@ -1,4 +1,4 @@
-/** Whether a series of measurements rises, told apart from its noise. */
+/** Estimates the growth of a series of measurements in spite of its noise. */
 
 /** The middle one of the values, or the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
@@ -10,7 +10,7 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * How much values taken at equal distances grew from the first to the last, relative to
+ * Returns the growth of values taken at equal distances, from the first to the last, relative to
  * their median: 0.02 is 2 %. The line through them has the median of the slopes of all
  * pairs (Theil 1950, Sen 1968), so that a minority of outliers, such as
  * the moments before a garbage collection, does not tilt it.

@@ -1,20 +1,20 @@
-/** What a long run shows of the program's memory and speed. */
+/** Judges the program's memory and speed by a long run. */
 
 import type { StepEvent } from "../../lib/train/events.ts";
 import { growth, median } from "./trend.ts";
 
-/** What memory may grow by in the last half of a run, as a share. */
+/** The largest growth of memory allowed in the last half of a run, as a share. */
 const MOST_GROWTH = 0.02;
-/** By what a step of the last quarter may be slower than one of the second, as a share. */
+/** The largest slowdown allowed of a step in the last quarter against one in the second, as a share. */
 const MOST_SLOWER = 0.1;
 
 /** A step as `metrics.jsonl` has it. */
 export interface Step extends StepEvent {
-  /** When it was told: Unix time in seconds. */
+  /** The time of the event: Unix time in seconds. */
   readonly time: number;
 }
 
-/** What a process used up to a moment. */
+/** The resources that a process used up to a moment. */
 export interface Usage {
   /** Unix time in seconds. */
   readonly time: number;
@@ -35,9 +35,9 @@ export interface Watched {
   readonly tokens: number;
 }
 
-/** What is to be said of a run. */
+/** The verdict on a run. */
 export interface Verdict {
-  /** Whether memory stayed and steps stayed as fast. */
+  /** True if neither memory nor the time of a step grew beyond its limit. */
   readonly passed: boolean;
   /** The figures, for people. */
   readonly lines: readonly string[];
@@ -76,7 +76,7 @@ export function judge(run: Watched): Verdict {
   };
 }
 
-/** What was used by the end of each stride, or soon after, and the step that this was at. */
+/** Returns the usage at the end of each stride, or soon after, with the step at which the stride ended. */
 function atStrides({ steps, usages, stride }: Watched) {
   return steps.filter(({ step }) => step % stride === 0).map((end) => {
     const usage = usages.find(({ time }) => time >= end.time)!;

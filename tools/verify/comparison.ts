@@ -1,12 +1,12 @@
-/** How far computed numbers are from recorded ones, and what is made of it. How far they may be is in `tolerances.ts`. */
+/** Compares computed numbers with recorded ones. The tolerances are in `tolerances.ts`. */
 
 /** Computed numbers beside recorded ones. */
 export interface Pair {
-  /** What they are, e.g. the parameter whose gradient they are. */
+  /** The name of the numbers, e.g. the parameter whose gradient they are. */
   readonly name: string;
   readonly recorded: ArrayLike<number>;
   readonly computed: ArrayLike<number>;
-  /** Which of them to look at; all if left out. */
+  /** Selects the numbers to compare; all if left out. */
   readonly only?: ((index: number) => boolean) | undefined;
 }
 
@@ -17,7 +17,7 @@ interface Deviation {
 }
 
 /**
- * How an error is measured.
+ * The measure of an error.
  *
  * - `relative`: the largest difference over the largest recorded magnitude;
  * - `each`: the largest of the numbers' own relative differences;
@@ -27,7 +27,7 @@ interface Deviation {
  */
 export type Measure = "relative" | "each" | "absolute" | "mean" | "count";
 
-/** How large an error may be. */
+/** The largest error allowed. */
 export interface Tolerance {
   readonly measure: Measure;
   readonly limit: number;
@@ -39,7 +39,7 @@ export interface Check extends Deviation {
   readonly tolerance: Tolerance;
 }
 
-/** Whether the error is within the tolerance; an error that is not a number never is. */
+/** Returns true if the error is within the tolerance; an error of NaN never is. */
 export function passes({ error, tolerance }: Check): boolean {
   return error <= tolerance.limit;
 }

@@ -4,7 +4,7 @@ import type { Report } from "./comparison.ts";
 import { isNames, type Source } from "./foreign_file.ts";
 import { NotUnderstoodError } from "./recording.ts";
 
-/** Where a model comes from; this decides its names and what its config leaves out. */
+/** The origin of a model, which determines its names and the fields that its config leaves out. */
 export type Family = "seed" | "nanogpt" | "own";
 
 const packings = {

@@ -135,7 +135,7 @@ export class Fields {
   }
 }
 
-/** Whether a value is a list of names. */
+/** Returns true if a value is a list of names. */
 export function isNames(value: unknown): value is string[] {
   return Array.isArray(value) &&
     value.every((name) => typeof name === "string");

@@ -187,7 +187,7 @@ async function checkText(
   );
 }
 
-/** How far each recorded token's logit is behind the best, and the smallest lead that a best logit has. */
+/** Returns the distance of each recorded token's logit from the best, and the smallest lead of a best logit. */
 function choices(
   { texts }: Generation,
   { steps }: Result,

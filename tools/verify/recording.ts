@@ -11,7 +11,7 @@ export class NotUnderstoodError extends Error {
   override readonly name = "NotUnderstoodError";
 }
 
-/** How a quantity was computed and stored: in float32; in float64 and rounded to float32; in float64. */
+/** The precision in which a quantity was computed and stored: in float32; in float64 and rounded to float32; in float64. */
 export type Precision = "float32" | "rounded" | "float64";
 
 /** Recorded numbers. */
@@ -28,7 +28,7 @@ export interface Computed {
   /** The shape that the tensor must have. */
   readonly shape: readonly number[];
   readonly values: ArrayLike<number>;
-  /** Which of them to look at; all if left out. */
+  /** Selects the numbers to compare; all if left out. */
   readonly only?: Pair["only"];
 }
 
@@ -86,7 +86,7 @@ export class Recording {
       .filter((match) => match !== null);
   }
 
-  /** Whether there is a tensor of this name. */
+  /** Returns true if there is a tensor of this name. */
   has(name: string): boolean {
     return this.#tensors.has(name);
   }

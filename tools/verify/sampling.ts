@@ -13,7 +13,7 @@ const ROUNDED: Tolerance = { measure: "absolute", limit: 5e-8 };
 
 const FLOAT64: Tolerance = { measure: "absolute", limit: 1e-12 };
 
-/** How exactly a sum of probabilities is known. */
+/** The rounding error of a sum of probabilities. */
 const ROUNDING = 1e-12;
 
 /** One recorded distribution, an entry of metadata `settings`. */

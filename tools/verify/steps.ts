@@ -25,7 +25,7 @@ export interface TrainingRun {
   readonly parameters: readonly Numbers[];
 }
 
-/** How many optimizer steps it takes to compute everything that is recorded of them. */
+/** Returns the number of optimizer steps needed to compute everything that is recorded of them. */
 export function recordedSteps(recording: Recording): number {
   const lengths = ["losses", "grad_norms"]
     .filter((name) => recording.has(name))
@@ -111,7 +111,7 @@ function checkState(
   );
 }
 
-/** Where |c · gradient| >= 1e-5, a thousand times AdamW's usual ε: there the noise of a gradient stays noise. */
+/** Selects the elements with |c · gradient| >= 1e-5, a thousand times AdamW's usual ε, where AdamW does not magnify a gradient's noise. */
 function clearGradients(
   { recording }: Subject,
   { gradNorms, gradients }: TrainingRun,

@@ -64,7 +64,7 @@ export class Subject {
     });
   }
 
-  /** Which parameters have a record that begins with this prefix, e.g. `grad.`. */
+  /** Returns the parameters whose record has this prefix, e.g. `grad.`. */
   recorded(prefix: string): readonly LayoutEntry[] {
     return this.parameters.filter(({ name }) =>
       this.recording.has(prefix + name)

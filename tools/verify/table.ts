@@ -1,4 +1,4 @@
-/** What came of a file as text, for people. */
+/** Formats the outcome of a file as text for people. */
 
 import { type Check, type Measure, passes } from "./comparison.ts";
 import type { Outcome } from "./verify_file.ts";

@@ -1,5 +1,5 @@
 /**
- * How far a computed quantity may be from its record.
+ * Tolerances of computed quantities against their records.
  *
  * Two float32 programs that do the same differ by rounding and by order of
  * summation. The limits for float32 are about five to ten times the noise in
@@ -12,7 +12,7 @@
 import type { Tolerance } from "./comparison.ts";
 import type { Precision } from "./recording.ts";
 
-/** What can be recorded of a network. */
+/** A quantity that can be recorded of a network. */
 export type Kind =
   | "logits"
   | "loss"
@@ -32,7 +32,7 @@ const float32: Readonly<Record<Kind, Tolerance>> = {
   gradient: { measure: "relative", limit: 3e-5 },
   gradientNorms: { measure: "each", limit: 3e-5 },
   losses: { measure: "absolute", limit: 5e-6 },
-  // Where |c · gradient| >= 1e-5, so that AdamW does not magnify its noise.
+  // Only where |c · gradient| >= 1e-5, so that AdamW does not magnify the gradient's noise.
   firstStep: { measure: "absolute", limit: 3e-6 },
   laterStep: { measure: "mean", limit: 5e-7 },
   // Keys and values are linear in what logits are; the noise is of the same size.
@@ -89,7 +89,7 @@ export class Tolerances {
     return each ? { ...exact, measure: "each" } : exact;
   }
 
-  /** Whether a record of this precision is free of float32's noise on this device. */
+  /** Returns true if a record of this precision has none of float32's noise on this device. */
   isExact(precision: Precision): boolean {
     return this.#float64 && precision !== "float32";
   }

@@ -16,7 +16,7 @@ import { checkSampling } from "./sampling.ts";
 /** The verdict on a file. */
 export interface Outcome {
   readonly report: Report;
-  /** What about the file could not be judged; absent if all could. */
+  /** The parts of the file that could not be judged; absent if all could. */
   readonly notUnderstood?: string;
   /** Everything was understood, something was compared, and nothing missed. */
   readonly passed: boolean;

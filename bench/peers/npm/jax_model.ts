@@ -105,7 +105,7 @@ function loss(p: Parameters, ids: np.Array, targets: np.Array): np.Array {
 
 const [BETA1, BETA2, RATE, DECAY, EPS] = [0.9, 0.999, 1e-3, 0.01, 1e-8];
 
-/** What changes from step to step. */
+/** The arrays that change from step to step. */
 export type State = { p: Parameters; m: Parameters; v: Parameters };
 
 /**

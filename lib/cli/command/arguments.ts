@@ -12,13 +12,13 @@ import {
 import { nearest } from "./nearest.ts";
 import { program } from "./program.ts";
 
-/** What a command takes. */
+/** The operand and flags that a command accepts. */
 export type Syntax<Table extends FlagTable = FlagTable> = Pick<
   Command<Table>,
   "name" | "operand" | "flags"
 >;
 
-/** What was given. */
+/** The parsed arguments of a command. */
 export interface Arguments<Values> {
   /** The values of the flags that were given. */
   readonly flags: Partial<Values>;
@@ -132,7 +132,7 @@ function seeHelp(command: string): string {
   return `${program()} ${command} --help lists all flags`;
 }
 
-/** What a name on the command line means: a flag, or its denial. */
+/** The meaning of a name on the command line: a flag, or its negation. */
 interface Meaning {
   readonly key: string;
   readonly flag: Flag<unknown>;

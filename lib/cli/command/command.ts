@@ -1,4 +1,4 @@
-/** What a command is: what it takes, what its help says, and where its code is. */
+/** Commands: their arguments, their help, and the modules that run them. */
 
 import type { Arguments } from "./arguments.ts";
 import type { Flag, FlagTable, ValuesOf } from "./flag.ts";
@@ -23,7 +23,7 @@ export interface Operand {
   readonly name: string;
   /** A sentence or two about it. */
   readonly help: string;
-  /** Whether it may be given several times. */
+  /** True if it may be given several times. */
   readonly several?: boolean;
 }
 

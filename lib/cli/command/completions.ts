@@ -9,7 +9,7 @@ import { program } from "./program.ts";
 /** The shells whose completions can be written. */
 export const shells = ["bash", "zsh", "fish"] as const;
 
-/** What there is to complete. */
+/** The words that can be completed. */
 export interface Known {
   readonly commands: readonly Command[];
   /** The commands that are one word. */
@@ -72,7 +72,7 @@ function wordsOf({ words = [], value }: Flag<unknown>): readonly string[] {
   return words.length === 0 && value?.endsWith("|off") ? ["off"] : words;
 }
 
-/** What follows the words of a command line in bash and zsh: the case of each command. */
+/** Returns the `case` branches of the commands for bash and zsh. */
 function cases(
   commands: readonly Command[],
   each: (options: readonly Option[]) => string[],

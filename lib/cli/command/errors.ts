@@ -1,5 +1,5 @@
 /**
- * How the program fails: a message, often a hint, and an exit code. A user's
+ * Errors of the program: a message, often a hint, and an exit code. A user's
  * mistake never shows a stack; a mistake of the program always does.
  */
 
@@ -7,7 +7,7 @@ import { NoAdapterError, OutOfMemoryError } from "../../backends/backend.ts";
 import { isFailure, isRefusal, withoutHint } from "../../refusal.ts";
 import { flagName } from "./flag.ts";
 
-/** What the program's exit codes mean. */
+/** The program's exit codes. */
 export const exitCode = {
   ok: 0,
   failure: 1,
@@ -25,7 +25,7 @@ export const signalCode: Readonly<Record<string, number>> = {
 /** Something that a user can understand and mend. */
 export class CommandError extends Error {
   override readonly name: string = "CommandError";
-  /** What may help. */
+  /** A remedy, in words or as a command. */
   readonly hint: string | undefined;
 
   /** @param hint what may help, in words or as a command */
@@ -43,7 +43,7 @@ export class UsageError extends CommandError {
 /** The user asked to stop, and nothing more is to be said. */
 export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
-  /** What the program then exits with. */
+  /** The program's exit code. */
   readonly code: number;
 
   /** @param code the exit code, one of {@linkcode signalCode} */
@@ -58,7 +58,7 @@ export class OutputClosedError extends Error {
   override readonly name = "OutputClosedError";
 }
 
-/** What is said about an error, and the code that the program ends with. */
+/** The message about an error, and the program's exit code. */
 export interface Explanation {
   /** Lines for standard error; empty if there is nothing to say. */
   readonly text: string;
@@ -132,7 +132,7 @@ export function withFlagNames(error: Error, action?: string): string {
   return `Cannot ${action ?? named(error.action)}: ${named(error.reason)}`;
 }
 
-/** What the system says about a failed file operation, without the path that the message names anyway. */
+/** Returns the reason of a failed file operation, without the path, which the caller's message names. */
 export function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "there is no such file";
   if (error instanceof Deno.errors.IsADirectory) return "it is a directory";

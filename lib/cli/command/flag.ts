@@ -1,4 +1,4 @@
-/** What a flag is, and how its text becomes a value. The flags themselves stand in `flags.ts` of the rooms, and in `field_flags.ts`. */
+/** Types of flags, and functions that parse their values. The flags themselves are in the folders' `flags.ts` and in `field_flags.ts`. */
 
 import { isWithin, type Range, rangeName } from "../../config/field.ts";
 import { nearest } from "./nearest.ts";
@@ -7,19 +7,19 @@ import { nearest } from "./nearest.ts";
 export interface Flag<Value> {
   /** One line about it. */
   readonly help: string;
-  /** What help calls its value; absent: a switch. */
+  /** The placeholder of its value in help; absent for a switch. */
   readonly value?: string;
-  /** What holds without it, for help. */
+  /** The default, as help shows it. */
   readonly without?: string;
-  /** Whether `--no-NAME` sets a switch to false. */
+  /** True if `--no-NAME` sets the switch to false. */
   readonly negatable?: boolean;
   /** Other names that mean the same; one letter is a short form. */
   readonly aliases?: readonly string[];
-  /** What a number has to be. */
+  /** The range of its number. */
   readonly range?: Range;
   /** The words that it takes, if it takes nothing else. */
   readonly words?: readonly string[];
-  /** What the flag may be followed by, the first of which it means when it stands alone. */
+  /** The values that may follow the flag; without a value, the flag means the first of them. */
   readonly optional?: readonly string[];
   /**
    * The value of all the texts given, at least one; those of a switch are `true` and `false`.

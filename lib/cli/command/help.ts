@@ -7,7 +7,7 @@ import { program, VERSION } from "./program.ts";
 import { labCommands, topCommands } from "./registry.ts";
 
 const WIDTH = 80;
-/** Where the right column begins. */
+/** The column at which the right column begins. */
 const COLUMN = 26;
 
 /** Help on the program. */

@@ -19,7 +19,7 @@ export async function main(args: readonly string[]): Promise<number> {
     return await dispatch(args);
   } catch (error) {
     const { text, code } = explain(error);
-    // What a file or a name says has no business with the terminal.
+    // Contents and names of files must not control the terminal.
     if (text !== "") writeError(`${visible(text)}\n`);
     return code;
   }

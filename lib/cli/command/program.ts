@@ -1,4 +1,4 @@
-/** What the program is called: its version, and the command that starts it. */
+/** The program's version, and the command that starts it. */
 
 import { fromFileUrl, join, relative } from "@std/path";
 
@@ -52,7 +52,7 @@ export function commandOf(
 /** No script of `deno install` is longer, in bytes. */
 const MAX_SCRIPT = 4096;
 
-/** Whether the first `lm` on the path is a script of `deno install` that starts this module. */
+/** Returns true if the first `lm` on the path is a script of `deno install` that starts this module. */
 function isInstalled(main: string, path: string): boolean {
   const isWindows = Deno.build.os === "windows";
   const file = isWindows ? "lm.cmd" : "lm";

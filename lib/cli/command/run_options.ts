@@ -1,6 +1,6 @@
 /**
- * How long a run goes on and what it keeps. `config.json` records this under `options`, and a run
- * that goes on has it again, unless its flags say otherwise.
+ * Options that limit a run and select the files it keeps. `config.json` records them under `options`,
+ * and a resumed run uses them again unless flags override them.
  */
 
 import { EVAL_TOKENS } from "../../train/split_losses.ts";
@@ -27,9 +27,9 @@ const defaults: RunOptions = {
 export const runOptionNames = Object.keys(defaults) as (keyof RunOptions)[];
 
 /**
- * What flags say, else the record, else the defaults.
+ * Returns each option from the flags, else from the record, else its default.
  *
- * @param recorded `options` of `config.json`; what makes no sense in it counts as not there
+ * @param recorded `options` of `config.json`; invalid values count as absent
  */
 export function runOptions(
   flags: Partial<RunOptions>,
@@ -44,7 +44,7 @@ export function runOptions(
   };
 }
 
-/** Whether a flag gives this value. */
+/** Returns true if the flag can have this value. */
 function isValue(name: keyof RunOptions, value: unknown): boolean {
   try {
     const text = value === null ? "off" : String(value);

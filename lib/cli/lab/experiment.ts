@@ -19,7 +19,7 @@ import { runStudy } from "./run.ts";
 import { Study } from "./study.ts";
 import type { AblationFlags, ExperimentName } from "./flags.ts";
 
-/** What `lab ablate`, `lab scaling` and `lab plan` can be told. */
+/** Flags given to `lab ablate`, `lab scaling` or `lab plan`. */
 type Given = Partial<AblationFlags>;
 
 /** Writes an experiment's plan and lists its trials, without running any; gives the exit code. */

@@ -109,7 +109,7 @@ export const ablationFlags = {
   "Where it runs": whereItRuns as typeof whereItRuns,
 };
 
-/** What `lab ablate`, `lab plan` and, but for `--part`, `lab scaling` can be told. */
+/** Values of the flags of `lab ablate`, `lab plan` and, except for `--part`, `lab scaling`. */
 export type AblationFlags = ValuesOf<typeof ablationFlags>;
 
 /** `lab minimal`. */
@@ -150,7 +150,7 @@ export const minimalFlags = {
   "Where it runs": whereItRuns as typeof whereItRuns,
 };
 
-/** What `lab minimal` can be told. */
+/** Values of the flags of `lab minimal`. */
 export type LabMinimalFlags = ValuesOf<typeof minimalFlags>;
 
 /** `lab positions`. */
@@ -167,7 +167,7 @@ export const positionsFlags = {
   "Where it runs": whereItRuns as typeof whereItRuns,
 };
 
-/** What `lab positions` can be told. */
+/** Values of the flags of `lab positions`. */
 export type LabPositionsFlags = ValuesOf<typeof positionsFlags>;
 
 /** `lab works`. */
@@ -184,7 +184,7 @@ export const worksFlags = {
   },
 };
 
-/** What `lab works` can be told. */
+/** Values of the flags of `lab works`. */
 export type LabWorksFlags = ValuesOf<typeof worksFlags>;
 
 /** `--shard`: the trials of one part, every N-th of the plan, so that no part gets all the long ones. */
@@ -215,7 +215,7 @@ export const runFlags = {
   },
 };
 
-/** What `lab run` can be told. */
+/** Values of the flags of `lab run`. */
 export type LabRunFlags = ValuesOf<typeof runFlags>;
 
 /** `lab merge`. */
@@ -228,7 +228,7 @@ export const mergeFlags = {
   },
 };
 
-/** What `lab merge` can be told. */
+/** Values of the flags of `lab merge`. */
 export type LabMergeFlags = ValuesOf<typeof mergeFlags>;
 
 /** `lab museum`. */
@@ -260,5 +260,5 @@ export const museumFlags = {
   },
 };
 
-/** What `lab museum` can be told. */
+/** Values of the flags of `lab museum`. */
 export type LabMuseumFlags = ValuesOf<typeof museumFlags>;

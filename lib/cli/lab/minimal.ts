@@ -42,7 +42,7 @@ import { writeDocument } from "./write_document.ts";
 import { exists } from "../run/files.ts";
 import type { LabMinimalFlags } from "./flags.ts";
 
-/** What others reached on tiny Shakespeare, which is asked beside the rungs. */
+/** Losses that others reached on tiny Shakespeare, which the search has as targets beside the rungs. */
 const KNOWN: readonly Known[] = [
   // karpathy/nanoGPT, README.md: "on a CPU".
   { name: "nanoGPT for a CPU", parameters: 804_096, loss: 1.88 },
@@ -149,9 +149,9 @@ async function search(
 }
 
 /**
- * What was trained in a search that was made before.
+ * Returns the models that an earlier search trained.
  *
- * @throws {CommandError} if it is none of the same preset, text and steps
+ * @throws {CommandError} if the search has another preset, text or number of steps
  */
 async function earlier(path: string, options: SearchOptions): Promise<Search> {
   const rounds: (readonly Outcome[])[] = [];

@@ -69,7 +69,7 @@ export async function labMuseum(
     const begun = performance.now();
     const finding = await exhibit.run(room);
     status.clear();
-    // What an interrupted check says does not count.
+    // The result of an interrupted check does not count.
     signal.throwIfAborted();
     shown.push({ exhibit, finding });
     await writeOutput(markdownSection(exhibitSection({ exhibit, finding })));
@@ -122,7 +122,7 @@ function choose(
   });
 }
 
-/** What makes the page again. */
+/** Returns the command that makes the page again. */
 function commandOf(
   names: readonly string[],
   { data, seed, steps, device }: Partial<LabMuseumFlags>,
@@ -139,7 +139,7 @@ function commandOf(
 /** The file of what was found. */
 const FINDINGS = "findings.json";
 
-/** What the file holds: all that its reports are made of. */
+/** The contents of the file from which the reports are made. */
 interface Findings extends Making {
   readonly exhibits: readonly (Finding & Pick<Exhibit, "name" | "title">)[];
 }

@@ -1,4 +1,4 @@
-/** How far a study or the museum is, and how long the rest takes at the pace so far. */
+/** Reports the progress of a study or the museum, and the time left at the pace so far. */
 
 import { duration } from "../../report/numbers.ts";
 

@@ -117,7 +117,7 @@ export async function runStudy(
   return exitCode.ok;
 }
 
-/** What a study asks of a trained model beside its loss. */
+/** Returns the measurement that a study makes of a trained model beside its loss. */
 function measuring(
   { measure = "loss" }: Plan,
   { tokenizer, tokens, signal }: Pick<

@@ -104,7 +104,7 @@ export class Study {
   }
 
   /**
-   * What came of trials so far, here and merged before.
+   * Returns the outcomes of the trials so far, run here or merged before.
    *
    * @throws {CommandError} if the plan has changed since one of them ran
    */
@@ -142,7 +142,7 @@ export class Study {
     return this.#kept(files.ladder);
   }
 
-  /** What depends on the order of tokens, if it has been found and kept. */
+  /** Reads the saved results on what depends on the order of tokens; undefined if none were saved. */
   orders(): Promise<readonly OrderResult[] | undefined> {
     return this.#kept(files.orders);
   }
@@ -162,7 +162,7 @@ export class Study {
     }
   }
 
-  /** Whether a trial needs no run. */
+  /** Returns true if a trial has an outcome and need not run. */
   async isDone(id: string): Promise<boolean> {
     if (await exists(this.#outcomePath(id))) return true;
     return (await this.#merged()).some((outcome) => outcome.id === id);

@@ -1,14 +1,14 @@
-/** What of a run TensorBoard is shown, from the events that `metrics.jsonl` holds. */
+/** Converts the events of `metrics.jsonl` to entries for TensorBoard. */
 
 import type { TrainEvent } from "../../train/events.ts";
 import { type BoardEvent, boardRecord } from "./event_file.ts";
 
 /** An event as `metrics.jsonl` has it: JSON has no NaN, so numbers may be null. */
 export interface Told {
-  /** Which event this is. */
+  /** The kind of event. */
   readonly event: string;
   readonly step: number;
-  /** When it was told: Unix time in seconds. */
+  /** The time of the event: Unix time in seconds. */
   readonly time?: number;
 }
 

@@ -45,7 +45,7 @@ export const files = {
   comparison: "comparison.html",
 } as const;
 
-/** How long TensorBoard may wait for steps, in milliseconds: together they are encoded in less time. */
+/** The longest time that steps wait before they are written for TensorBoard, in milliseconds: a batch is encoded faster. */
 const SHOW_MS = 500;
 
 /** A run's directory, open for writing. */
@@ -53,10 +53,10 @@ export class RunDirectory implements Disposable {
   readonly path: string;
   readonly #metrics: Deno.FsFile;
   #board: Deno.FsFile | undefined;
-  /** What TensorBoard is not shown yet, and when it was last shown something, in milliseconds. */
+  /** Events not yet written for TensorBoard, and the time of the last write to it, in milliseconds. */
   #unshown: Told[] = [];
   #shownAt = performance.now();
-  /** How many checkpoints stay under their step. */
+  /** The number of checkpoints kept under the name of their step. */
   readonly #keep: number;
   #saved: number | undefined;
   /** The directories that were made for it. */
@@ -150,12 +150,12 @@ export class RunDirectory implements Disposable {
     }
   }
 
-  /** Where the last state is. */
+  /** The path of the last checkpoint. */
   get checkpointPath(): string {
     return join(this.path, files.checkpoint);
   }
 
-  /** What is left of the run, in words. */
+  /** Describes, in words, the checkpoint from which the run can be resumed. */
   async remains(): Promise<string> {
     if (this.#saved === undefined) return "no checkpoint was written yet";
     return !await exists(this.checkpointPath)
@@ -278,12 +278,12 @@ function stepOf(name: string): number {
   return Number(/\d+/.exec(name)![0]);
 }
 
-/** Whether a run has written a checkpoint. */
+/** Returns true if a run has written a checkpoint. */
 export async function hasCheckpoint(path: string): Promise<boolean> {
   return await exists(join(path, files.checkpoint));
 }
 
-/** What `samples.txt` says of one sample. */
+/** Formats one sample for `samples.txt`. */
 function sampleEntry(step: number, text: string): string {
   return `--- step ${step}\n${text}\n\n`;
 }

@@ -4,7 +4,7 @@
  * few fields.
  */
 
-/** What goes into an event file: numbers and texts, by their tags. */
+/** An entry of an event file: numbers and texts by their tags. */
 export interface BoardEvent {
   /** Unix time in seconds. */
   readonly time: number;
@@ -15,7 +15,7 @@ export interface BoardEvent {
 
 const encoder = new TextEncoder();
 
-/** What an event file begins with: the version of its format. */
+/** Returns the first record of an event file: the version of its format. */
 export function fileHeader(time: number): Uint8Array {
   message.clear();
   message.text(3, "brain.Event:2");

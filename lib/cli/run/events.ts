@@ -9,7 +9,7 @@ export interface EventLine {
   readonly event: Told & Readonly<Record<string, unknown>>;
 }
 
-/** What a line of a step begins with, as `train` writes it. */
+/** The beginning of the line of a step, as `train` writes it. */
 const STEP = '{"event":"step",';
 
 /**

@@ -6,7 +6,7 @@ import { ifThere } from "./files.ts";
 import { files } from "./directory.ts";
 import { warn } from "../terminal/terminal.ts";
 
-/** Where runs are if nothing else is said. */
+/** The default folder of runs. */
 export const RUNS = "runs";
 
 /** A name for a new run: the preset and the local time. */
@@ -33,7 +33,7 @@ export async function foldersIn(
   const folders: string[] = [];
   for (const { name, isFile, isSymlink } of entries) {
     const path = join(folder, name);
-    // What is wrong with a broken link is said by whoever reads what is in it.
+    // A broken link is reported when its contents are read.
     const isLinkToFile = isSymlink &&
       await Deno.stat(path).then(({ isFile }) => isFile, () => false);
     const isHidden = name.startsWith(".");

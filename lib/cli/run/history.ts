@@ -1,5 +1,5 @@
 /**
- * What a run that goes on keeps of what it told before: of each step one line, as if it
+ * The earlier events and samples that a resumed run keeps: one line for each step, as if it
  * had never stopped.
  */
 
@@ -10,7 +10,7 @@ import { LossPlot } from "../terminal/loss_plot.ts";
 import { readEventLines } from "./events.ts";
 import { files } from "./directory.ts";
 
-/** What is kept of the files that a run adds to. */
+/** The lines kept of the files that a run appends to. */
 export interface RunHistory {
   /** The step that the run goes on from. */
   readonly step: number;
@@ -24,7 +24,7 @@ export interface RunHistory {
   readonly plot?: LossPlot;
   /** The lowest validation losses that they hold, by the number of tokens measured: others don't compare. */
   readonly lowest: ReadonlyMap<number, LowestLoss>;
-  /** Whether they tell that all steps were done, and so all that was due. */
+  /** True if the kept events say that all steps were done, and with them everything that was due. */
   readonly complete: boolean;
 }
 
@@ -48,7 +48,7 @@ export function lowestAfter(
 }
 
 /**
- * Whether an evaluation tells more of a run's best than another does: it measured more tokens, or has the lower loss
+ * Returns true if an evaluation replaces another as the run's best: it measured more tokens, or has the lower loss
  * on as many. Losses on different tokens do not compare.
  */
 export function isBetter(
@@ -72,7 +72,7 @@ interface Evaluation {
   readonly valLoss?: unknown;
 }
 
-/** What is kept of a run that begins anew. */
+/** The history of a new run, which is empty. */
 export const nothingTold: RunHistory = {
   step: 0,
   keeps: () => false,
@@ -81,7 +81,7 @@ export const nothingTold: RunHistory = {
   complete: false,
 };
 
-/** What is looked at of an event. */
+/** The fields of an event that are read. */
 interface Line {
   readonly event: string;
   readonly step: number;
@@ -138,7 +138,7 @@ export async function readHistory(
   };
 }
 
-/** What a run tells of the checkpoint that it has just written. */
+/** Returns the event of the checkpoint that a run has just written. */
 async function checkpointEvent(path: string, step: number): Promise<Told> {
   const file = join(path, files.checkpoint);
   const { size } = await Deno.stat(file);

@@ -1,4 +1,4 @@
-/** When a run is over before its last step: its time is up, or nothing gets better any more. */
+/** Limits that stop a run before its last step: no time is left, or the validation loss no longer improves. */
 
 import { tokensWithin } from "../../text/dataset.ts";
 import type { TrainEvent } from "../../train/events.ts";
@@ -7,7 +7,7 @@ import { lowestAfter, type LowestLoss } from "./history.ts";
 import type { RunOptions } from "../command/run_options.ts";
 import type { TrainingSetup } from "../verbs/training_setup.ts";
 
-/** When the command has to be over, on the clock of `performance.now()`, which began with the process. */
+/** Returns the command's deadline on the clock of `performance.now()`, which starts with the process. */
 export function deadlineOf({ maxTime }: Pick<RunOptions, "maxTime">): number {
   return 1000 * (maxTime ?? Infinity);
 }
@@ -55,9 +55,9 @@ export class Limits {
     this.#lowest = setup.resumed?.history.lowest.get(this.#tokens);
   }
 
-  /** Why the run shall stop at an event, in words; undefined if it shall not. */
+  /** Returns the reason to stop the run at an event, in words; undefined if the run continues. */
   reachedAt(event: TrainEvent): string | undefined {
-    // One that time cut short does not compare with the others.
+    // An evaluation that was cut short by time is not comparable with the others.
     if (event.event !== "eval" || event.tokens !== this.#tokens) {
       return undefined;
     }

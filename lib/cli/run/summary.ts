@@ -10,7 +10,7 @@ import { files, readRunConfig } from "./directory.ts";
 import { readEventLines } from "./events.ts";
 import { isBetter } from "./history.ts";
 
-/** How a run is, as far as its files say: `unknown` if it has no events. */
+/** The state of a run according to its files: `unknown` if it has no events. */
 export type RunState =
   | "running"
   | "finished"
@@ -26,7 +26,7 @@ export interface RunSummary {
   /** The preset whose architecture it has; `custom` if it has another. */
   readonly preset: PresetName | "custom";
   readonly state: RunState;
-  /** Why it stopped or failed, in words. */
+  /** The reason why it stopped or failed, in words. */
   readonly why: string | null;
   readonly step: number;
   readonly maxSteps: number | null;
@@ -39,7 +39,7 @@ export interface RunSummary {
   /** The lowest validation loss of the evaluations that measured most, and its step. */
   readonly bestValLoss: number | null;
   readonly bestStep: number | null;
-  /** When it began, in ISO 8601. */
+  /** The time at which it began, in ISO 8601. */
   readonly began: string | null;
   /** The command that made it. */
   readonly command: string | null;
@@ -130,7 +130,7 @@ function stateOf(reason: unknown): RunState {
   return reason === "failed" ? "failed" : "stopped";
 }
 
-/** Whether a process writes to a file of events; undefined if there is none. */
+/** Returns true if a process holds the lock of an event file; undefined if the file does not exist. */
 async function isLocked(metrics: string): Promise<boolean | undefined> {
   using file = await ifThere(metrics, Deno.open(metrics));
   return file && !await ifThere(metrics, file.tryLock(false));

@@ -3,17 +3,17 @@
 /** A curve: points in the order of x. */
 export type Curve = readonly (readonly [x: number, y: number])[];
 
-/** Where and how curves are drawn. */
+/** The size, axes and style of a plot. */
 export interface PlotFrame {
   /** Columns, labels included. */
   readonly width: number;
   /** Lines. */
   readonly height: number;
-  /** What lies at the left and the right edge. */
+  /** The x values at the left and the right edge. */
   readonly x: readonly [from: number, to: number];
-  /** What lies at the bottom and the top edge; of what is beyond, only the way there is drawn. */
+  /** The y values at the bottom and the top edge; a curve that leaves this range is drawn up to the edge. */
   readonly y: readonly [from: number, to: number];
-  /** Whether only ASCII may be used. */
+  /** True if only ASCII may be used. */
   readonly ascii?: boolean;
   /** Characters that mark the points of a curve instead of a line, by the curve's place in the list. */
   readonly marks?: readonly (string | undefined)[];

@@ -18,7 +18,7 @@ const signals: readonly Deno.Signal[] = Deno.build.os === "windows"
   : ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /**
- * What the worker runs. It is started from a Blob, which needs no permission and works wherever the
+ * The worker's program. It is started from a Blob, which needs no permission and works wherever the
  * package was loaded from.
  */
 const program = `

@@ -5,7 +5,7 @@ import { braillePlot, bucketed, type Curve } from "./braille_plot.ts";
 
 /** Room that the picture needs, in columns and lines of the terminal. */
 const LEAST = { columns: 36, rows: 18 } as const;
-/** How wide it gets at most, and how many lines it takes. */
+/** The largest width of the plot in columns, and its height in lines. */
 const MOST = { columns: 110, lines: 8 } as const;
 
 /** Columns that the whole legend needs. */
@@ -14,7 +14,7 @@ const LEGEND = 50;
 /** Points of a curve that are kept; even. */
 const MOST_POINTS = 1024;
 
-/** What is looked at of events. */
+/** The fields of events that the plot reads. */
 type Loss =
   | Pick<StepEvent, "event" | "step" | "loss">
   | Pick<EvalEvent, "event" | "step" | "valLoss">;
@@ -41,7 +41,7 @@ export class LossPlot {
     { columns, rows, ascii = false }: {
       readonly columns: number;
       readonly rows: number;
-      /** Whether only ASCII may be used. */
+      /** True if only ASCII may be used. */
       readonly ascii?: boolean;
     },
     paint?: (text: string, curve: number) => string,

@@ -1,8 +1,8 @@
-/** How far training is, in words: as wide as there is room for. Drawing is `terminal.ts`. */
+/** Formats the progress of training to the width of the terminal. `terminal.ts` draws it. */
 
 import { digits, duration } from "../../report/numbers.ts";
 
-/** What is known at some moment of training. */
+/** A snapshot of training. */
 export interface Progress {
   readonly step: number;
   readonly maxSteps: number;
@@ -12,7 +12,7 @@ export interface Progress {
   readonly valLoss?: number | undefined;
   readonly tokensPerSecond?: number | undefined;
   readonly secondsLeft?: number | undefined;
-  /** What goes on instead of steps. */
+  /** The work that runs instead of steps, in words. */
   readonly doing?: string | undefined;
 }
 

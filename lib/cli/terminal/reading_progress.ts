@@ -1,4 +1,4 @@
-/** What the user sees while a long text is read. */
+/** The progress line shown while a long text is read. */
 
 import { duration } from "../../report/numbers.ts";
 import { canRedraw, StatusLine, writeError } from "./terminal.ts";

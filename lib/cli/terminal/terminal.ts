@@ -62,14 +62,14 @@ export function forOutput(text: string): string {
   return Deno.stdout.isTerminal() ? visible(text) : text;
 }
 
-/** Whether standard error can be redrawn. */
+/** Returns true if standard error can be redrawn. */
 export function canRedraw(): boolean {
   return Deno.stderr.isTerminal() && Deno.env.get("TERM") !== "dumb";
 }
 
 /**
- * Whether the terminal shows more than ASCII: the locale says UTF-8 (POSIX: `LC_ALL`, else `LC_CTYPE`, else
- * `LANG`; empty ones count for nothing), and on Windows, which has none, the terminal is one of those that do.
+ * Returns true if the terminal shows more than ASCII: the locale is UTF-8 (POSIX: `LC_ALL`, else `LC_CTYPE`, else
+ * `LANG`; empty variables are skipped), or on Windows, which has no locale variables, the terminal is known to.
  */
 export function showsUnicode(
   variable: (name: string) => string | undefined = (name) => Deno.env.get(name),

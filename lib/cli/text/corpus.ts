@@ -34,7 +34,7 @@ import {
 } from "./text_source.ts";
 import { isRefusal, refusal } from "../../refusal.ts";
 
-/** What a run's `config.json` says of its text, so that it can be found again. */
+/** The record of a run's text in `config.json`, by which the text can be found again. */
 export interface CorpusRecord {
   /** The dataset's name; absent for anything else. */
   readonly name?: DatasetName;
@@ -52,12 +52,12 @@ export interface CorpusRecord {
 /** A text and where it came from. */
 export interface Corpus {
   readonly tokens: Tokens;
-  /** What they were made with. */
+  /** The tokenizer that made the tokens. */
   readonly tokenizer: Tokenizer;
   readonly record: CorpusRecord;
 }
 
-/** How to read a text. */
+/** Options for reading a text. */
 export interface CorpusOptions {
   /** The tokenizer, or the kind that is made for the text. */
   readonly tokenizer: Tokenizer | TokenizerKind;
@@ -150,7 +150,7 @@ export async function loadRecorded(
   return { ...corpus, record };
 }
 
-/** What `data` of a `config.json` says; undefined if that is not enough to find the text. */
+/** Returns the record in `data` of a `config.json`; undefined if the text cannot be found by it. */
 export function corpusRecord(data: unknown): CorpusRecord | undefined {
   const { name, file, files, sha256 } = Object(data) as Record<string, unknown>;
   const isText = (value: unknown) => typeof value === "string";
@@ -159,7 +159,7 @@ export function corpusRecord(data: unknown): CorpusRecord | undefined {
   return found && isText(sha256) ? data as CorpusRecord : undefined;
 }
 
-/** What a text is called. */
+/** Returns the name of a text. */
 export function corpusName(
   { name, file, files }: Pick<CorpusRecord, "name" | "file" | "files">,
 ): string {

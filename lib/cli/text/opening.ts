@@ -1,4 +1,4 @@
-/** What a text begins with when nobody says: a model needs a token to start from. */
+/** The default prompt: a model needs a token to start from. */
 
 import type { Tokenizer } from "../../text/tokenizer.ts";
 

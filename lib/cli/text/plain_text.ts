@@ -12,9 +12,9 @@ export function withPlainLineEnds(text: string): string {
  * where they are cut.
  */
 export class PlainTextDecoder {
-  /** Whether the text began with a byte order mark, which is left out. */
+  /** True if the text began with a byte order mark, which is left out. */
   hadByteOrderMark = false;
-  /** Whether it had line ends CR LF, which become LF. */
+  /** True if the text had line ends CR LF, which become LF. */
   hadCarriageReturns = false;
   readonly #name: string;
   readonly #utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -124,7 +124,7 @@ export class PlainTextDecoder {
   }
 }
 
-/** How many bytes at the end begin a character that may go on in the next piece: 0 to 3. */
+/** Returns the number of bytes at the end, 0 to 3, that begin a character which the next piece may complete. */
 function cutShort(bytes: Uint8Array): number {
   for (let back = 1; back <= 3 && back <= bytes.length; back++) {
     const byte = bytes[bytes.length - back]!;
@@ -157,7 +157,7 @@ function firstInvalid(bytes: Uint8Array): number {
     if (decodes(middle, true)) valid = middle;
     else invalid = middle;
   }
-  // What is cut short at the end of the stream, at most 3 bytes, is the culprit.
+  // The incomplete character at the end of the stream, at most 3 bytes, is the invalid one.
   while (!decodes(valid, false)) valid--;
   return valid;
 }

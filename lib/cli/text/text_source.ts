@@ -1,10 +1,10 @@
-/** Where text comes from: files, folders, standard input. Bytes come out, in pieces. */
+/** Sources of text: files, folders, standard input. They are read as bytes, in pieces. */
 
 import { join } from "@std/path";
 import { CommandError, reasonOf } from "../command/errors.ts";
 import { PlainTextDecoder } from "./plain_text.ts";
 
-/** What `--data` and `--prompt` call standard input. */
+/** The name of standard input in `--data` and `--prompt`. */
 export const STDIN = "-";
 
 /** Ends of the names of the files that are read of a folder. */
@@ -17,7 +17,7 @@ export const textExtensions: readonly string[] = [
 
 /** Bytes that can be read more than once, from their beginning. */
 export interface TextSource {
-  /** What messages call it. */
+  /** Its name in messages. */
   readonly name: string;
   /** Its size in bytes. */
   readonly bytes: number;

@@ -110,7 +110,7 @@ function unreadable({ message, hint }: CommandError): CheckGroup {
   };
 }
 
-/** Which devices there are, and which one is checked. */
+/** Lists the devices and names the one that is checked. */
 function machineChecks(backend: Backend, isDefault: boolean): CheckGroup {
   return {
     name: "machine",
@@ -138,7 +138,7 @@ function present(description: string): Finding {
   return { status, found: description };
 }
 
-/** What a run's checks need beside the run. */
+/** The inputs of a run's checks other than the run. */
 interface Surroundings {
   readonly backend: Backend;
   readonly flags: Partial<CheckFlags>;
@@ -179,7 +179,7 @@ async function runChecks(
   }
 }
 
-/** What stands where a model or its text cannot be had. */
+/** Returns the failed check reported in place of the model's checks if the model or its text cannot be read. */
 function untried(error: Error): CheckGroup {
   const hint = "hint" in error && error.hint
     ? { hint: String(error.hint) }
@@ -217,7 +217,7 @@ const ROWS = 16;
 /** Floating point operations, at most, of an evaluation that is done again. */
 const MOST_FLOPS = 1e12;
 
-/** Whether the weights have the validation loss that the run told, if that can be found out soon. */
+/** Checks that the weights have the validation loss that the run recorded, if an evaluation is short enough. */
 async function remeasure(
   told: number | undefined,
   { model, dataset, signal }: {

@@ -1,4 +1,4 @@
-/** Whether a run's files are whole and agree with each other. */
+/** Checks that a run's files are complete and agree with each other. */
 
 import { dirname, join } from "@std/path";
 import {
@@ -119,7 +119,7 @@ function firstDifference(a: object, b: object): string | undefined {
   return undefined;
 }
 
-/** What is looked at of a line of `metrics.jsonl`; JSON has no NaN, so numbers may be null. */
+/** The fields of a line of `metrics.jsonl` that are checked; JSON has no NaN, so numbers may be null. */
 interface Line {
   readonly event: string;
   readonly step: number;

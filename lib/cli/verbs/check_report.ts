@@ -1,4 +1,4 @@
-/** How verdicts are told: aligned lines for people, at any width, or JSON, one object a line. */
+/** Prints verdicts: aligned lines for people, at any width, or JSON, one object a line. */
 
 import type { CheckGroup, Status, Verdict } from "../../checks/verdict.ts";
 import { room, visible, wrap, writeOutput } from "../terminal/terminal.ts";
@@ -29,13 +29,13 @@ const NARROW = 64;
 /** No line is longer, however wide the terminal. */
 const WIDEST = 100;
 
-/** How verdicts look. */
+/** The width and style of printed verdicts. */
 export interface Look {
   readonly width: number;
   readonly color: boolean;
 }
 
-/** How they look on standard output. */
+/** Returns the width and style for standard output. */
 export function lookOfOutput(): Look {
   return {
     width: Math.min(WIDEST, room().columns),
@@ -92,7 +92,7 @@ export class CheckReport {
     this.#look = look;
   }
 
-  /** Whether a check has failed, or broke down and so has shown nothing. */
+  /** True if a check has failed, or broke down before it could show anything. */
   get failed(): boolean {
     return this.#counts.failed > 0 || this.#counts.broken > 0;
   }
@@ -102,7 +102,7 @@ export class CheckReport {
     signal.throwIfAborted();
     if (!this.#json) await this.#write(groupLines(group, this.#look));
     for await (const verdict of group.run()) {
-      // What an interrupted check says does not count.
+      // The result of an interrupted check does not count.
       signal.throwIfAborted();
       this.#counts[verdict.status]++;
       await this.#write(

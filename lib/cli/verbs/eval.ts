@@ -96,7 +96,7 @@ export async function evaluate(
   return exitCode.ok;
 }
 
-/** What an evaluation says. */
+/** The result of an evaluation. */
 interface Result {
   readonly step: number | undefined;
   readonly data: string;

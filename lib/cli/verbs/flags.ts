@@ -117,7 +117,7 @@ export const trainFlags = {
   "The training": trainingFlags as FlagsOf<TrainConfig>,
 };
 
-/** What `train` can be told. */
+/** Values of the flags of `train`. */
 export type TrainFlags = ValuesOf<typeof trainFlags>;
 
 /** `sample`. */
@@ -178,7 +178,7 @@ export const sampleFlags = {
   },
 };
 
-/** What `sample` can be told. */
+/** Values of the flags of `sample`. */
 export type SampleFlags = ValuesOf<typeof sampleFlags>;
 
 /** Parts of a text that `eval` measures. */
@@ -213,7 +213,7 @@ export const evalFlags = {
   },
 };
 
-/** What `eval` can be told. */
+/** Values of the flags of `eval`. */
 export type EvalFlags = ValuesOf<typeof evalFlags>;
 
 /** A plan that `info` can print. */
@@ -237,7 +237,7 @@ export const infoFlags = {
   "The model": modelFlags as FlagsOf<ModelConfig>,
 };
 
-/** What `info` can be told. */
+/** Values of the flags of `info`. */
 export type InfoFlags = ValuesOf<typeof infoFlags>;
 
 /** `list`. */
@@ -250,7 +250,7 @@ export const listFlags = {
   },
 };
 
-/** What `list` can be told. */
+/** Values of the flags of `list`. */
 export type ListFlags = ValuesOf<typeof listFlags>;
 
 /** `report`. */
@@ -266,7 +266,7 @@ export const reportFlags = {
   },
 };
 
-/** What `report` can be told. */
+/** Values of the flags of `report`. */
 export type ReportFlags = ValuesOf<typeof reportFlags>;
 
 /** `check`. */
@@ -285,5 +285,5 @@ export const checkFlags = {
   },
 };
 
-/** What `check` can be told. */
+/** Values of the flags of `check`. */
 export type CheckFlags = ValuesOf<typeof checkFlags>;

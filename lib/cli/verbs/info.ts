@@ -50,13 +50,13 @@ export async function info(
   return exitCode.ok;
 }
 
-/** What is said, for programs and for people. */
+/** A description for programs (facts) and for people (text). */
 type Description = [facts: object, text: string];
 
 /** A model and how it is or would be trained. */
 interface Subject {
   readonly title: string;
-  /** What is known of it beside its configuration. */
+  /** Facts other than its configuration. */
   readonly facts: object;
   readonly config: ModelConfig;
   readonly train: TrainConfig;
@@ -90,7 +90,7 @@ async function describeModel(
   ];
 }
 
-/** How a run went and what made it. */
+/** Describes the state of a run, its losses, and the command that made it. */
 function runCard(run: RunSummary): string {
   const { state, step, maxSteps, why, began, command } = run;
   const loss = (value: number | null) => value?.toFixed(4) ?? "not finite";
@@ -204,7 +204,7 @@ async function modelOfRun(
   };
 }
 
-/** What a run's `config.json` says of its model and its training. */
+/** Reads the model and training configurations from a run's `config.json`. */
 async function readConfigs(
   path: string,
 ): Promise<{ model: ModelConfig; train: TrainConfig }> {

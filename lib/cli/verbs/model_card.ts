@@ -1,4 +1,4 @@
-/** What can be said of a model without running it: its tensors, its work, its memory. */
+/** Describes a model without running it: its tensors, its work, its memory. */
 
 import { needText, roomText } from "../../backends/backend.ts";
 import { type ModelConfig, modelFields } from "../../config/model.ts";
@@ -10,7 +10,7 @@ import { deviceName } from "./device_name.ts";
 import { short } from "../terminal/progress.ts";
 import type { DeviceMemory } from "./training_memory.ts";
 
-/** What can be said of a model, as plain data. Memory is in bytes. */
+/** Facts about a model as plain data. Memory is in bytes. */
 export interface ModelFacts {
   readonly parameters: number;
   readonly tensors: readonly Pick<LayoutEntry, "name" | "shape" | "length">[];
@@ -88,7 +88,7 @@ export function modelCard(
   ].join("\n");
 }
 
-/** What all of it comes to on a device. */
+/** Returns the lines about the memory needed in total on a device. */
 function deviceMemory(
   { device, free, training, generating }: DeviceMemory,
 ): string[] {

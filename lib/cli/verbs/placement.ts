@@ -4,7 +4,7 @@ import type { Device, DeviceOptions } from "../../backends/open.ts";
 import { UsageError } from "../command/errors.ts";
 
 /**
- * What `--device` and `--threads` ask for.
+ * Returns the device and threads that `--device` and `--threads` ask for.
  *
  * @throws {UsageError} if they contradict each other
  */

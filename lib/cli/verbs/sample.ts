@@ -64,7 +64,7 @@ async function promptOf(
   return prompt && withPlainLineEnds(prompt);
 }
 
-/** How tokens are chosen. */
+/** Options of the sampler, and its seed. */
 type Choice = SamplerOptions & { readonly seed: number };
 
 function checkFlags(flags: Partial<SampleFlags>): Choice {
@@ -83,12 +83,12 @@ function checkFlags(flags: Partial<SampleFlags>): Choice {
   return choice;
 }
 
-/** What a {@linkcode Writer} writes. */
+/** The text that a {@linkcode Writer} is to generate. */
 interface Request {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
   readonly prompt: string;
-  /** Whether the prompt is written too. */
+  /** True if the prompt is written too. */
   readonly echo: boolean;
   readonly maxNewTokens: number;
   readonly stop: readonly string[];

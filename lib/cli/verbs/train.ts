@@ -42,7 +42,7 @@ import {
 import type { TrainFlags } from "./flags.ts";
 import { isFailure } from "../../refusal.ts";
 
-/** How samples are made on the way: as in the study this grew from. */
+/** Options of the samples made during training, as in the study from which this program grew. */
 const SAMPLE = { maxNewTokens: SAMPLE_TOKENS, temperature: 0.9, topK: 10 };
 
 /**
@@ -89,7 +89,7 @@ export async function train(
   }
 }
 
-/** What all attempts of a run share. */
+/** The inputs that all attempts of a run share. */
 interface Stage {
   readonly flags: Partial<TrainFlags>;
   readonly args: readonly string[];
@@ -108,7 +108,7 @@ class GpuLost extends Error {
   }
 }
 
-/** Whether another attempt may help: a GPU went away, in the middle of a run or before it, or did not come back after that. */
+/** Returns true if another attempt may help: a GPU was lost during a run or before it, or was not found again after a loss. */
 function isLoss(error: unknown, losses: number): error is Error {
   return error instanceof GpuLost || error instanceof DeviceLostError ||
     (losses > 0 && error instanceof NoAdapterError);
@@ -239,7 +239,7 @@ function makeTrainer(setup: TrainingSetup, model: Model): Trainer {
   }
 }
 
-/** What both `config.json` and the first event say. */
+/** Returns the facts that both `config.json` and the first event contain. */
 function factsOf(
   { train, options, data, tokenizer }: TrainingSetup,
   { config, parameterCount, backend: { kind, description } }: Model,
@@ -255,7 +255,7 @@ function factsOf(
   };
 }
 
-/** What `config.json` is to say; a run that goes on adds to what it said. */
+/** Returns the new contents of `config.json`; a resumed run adds to the old ones. */
 async function recordOf(
   { path, train, options, resumed }: TrainingSetup,
   facts: object,
@@ -292,7 +292,7 @@ function describe(
   );
 }
 
-/** What another number of steps makes of the learning rate of a resumed run; empty if nothing. */
+/** Explains how a changed number of steps alters the learning rate of a resumed run; empty if it does not. */
 function stretchedText(
   train: TrainConfig,
   { step, checkpoint }: NonNullable<TrainingSetup["resumed"]>,
@@ -305,7 +305,7 @@ function stretchedText(
   return `the learning rate goes from ${was} to ${is}: the schedule that ended at step ${before.maxSteps} now ends at step ${train.maxSteps}\n`;
 }
 
-/** What becomes of the lowest loss of a resumed run whose evaluations measured other tokens; empty if nothing. */
+/** Explains what happens to the lowest loss of a resumed run whose evaluations measured other tokens; empty if they did not. */
 function remeasuredText(setup: TrainingSetup): string {
   const { resumed, dataset } = setup;
   const tokens = measuredTokens(setup);

@@ -20,7 +20,7 @@ export interface TrainedModel {
   /** The checkpoint's file. */
   readonly path: string;
   readonly checkpoint: Checkpoint;
-  /** What the run's `config.json` says of its text; absent for a lone file. */
+  /** The record of the text in the run's `config.json`; undefined for a checkpoint file without a run. */
   readonly data: CorpusRecord | undefined;
 }
 

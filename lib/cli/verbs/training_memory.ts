@@ -1,4 +1,4 @@
-/** How much of a device's memory `train` takes, and what helps where that is too much. */
+/** Estimates the device memory that `train` needs, and suggests remedies if it is too much. */
 
 import {
   type Backend,
@@ -28,7 +28,7 @@ export function plansOfTraining(
   return trainingPlans({ model, train, blockSize: model.blockSize, sample });
 }
 
-/** What a model takes of a device. */
+/** A model's need of a device's memory. */
 export interface DeviceMemory {
   readonly device: Pick<Backend, "kind" | "description">;
   /** Bytes that are free, if the device says. */

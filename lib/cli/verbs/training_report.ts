@@ -1,5 +1,5 @@
 /**
- * What is told of a training run: events to its directory and, with `--json`, to
+ * Reports a training run: writes events to its directory and, with `--json`, to
  * standard output; progress and samples to people.
  */
 
@@ -37,7 +37,7 @@ import type { TrainingSetup } from "./training_setup.ts";
 /** Seconds between lines where a status line cannot be drawn. */
 const LOG_SECONDS = 10;
 
-/** What part of the validation split an evaluation measured, as an addition to a line; empty if all. */
+/** Returns the part of the validation split that an evaluation measured, to append to a line; empty if it measured all. */
 function partText({ tokens, ofTokens }: EvalEvent): string {
   return tokens === ofTokens
     ? ""
@@ -46,12 +46,12 @@ function partText({ tokens, ofTokens }: EvalEvent): string {
     } validation tokens)`;
 }
 
-/** What a {@linkcode TrainingReport} needs. */
+/** Options of a {@linkcode TrainingReport}. */
 export interface ReportOptions {
   readonly setup: TrainingSetup;
   readonly directory: RunDirectory;
   readonly status: StatusLine;
-  /** Whether events go to standard output, in place of samples. */
+  /** True if events go to standard output, in place of samples. */
   readonly json: boolean;
   /** Gives the weights as they are, as the bytes of a checkpoint. */
   readonly weights: () => Promise<Uint8Array>;
@@ -73,7 +73,7 @@ export class TrainingReport {
   /** Of evaluations that measure as many tokens as they should. */
   #best: { readonly loss: number; readonly step?: number };
   readonly #tokens: number;
-  /** Whether there is a `best.safetensors`, and whether it is that of evaluations of other tokens. */
+  /** `#hasBest`: `best.safetensors` exists. `#hasOtherBest`: it was chosen by evaluations of other tokens. */
   #hasBest: boolean;
   #hasOtherBest: boolean;
   #outputClosed = false;
@@ -100,12 +100,12 @@ export class TrainingReport {
     this.#plot = resumed?.history.plot ?? new LossPlot();
   }
 
-  /** Whether standard output was closed meanwhile. */
+  /** True if standard output was closed during training. */
   get outputClosed(): boolean {
     return this.#outputClosed;
   }
 
-  /** Whether all steps were done. */
+  /** True if all steps were done. */
   get complete(): boolean {
     return this.#ended === "done";
   }

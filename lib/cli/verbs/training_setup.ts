@@ -48,11 +48,11 @@ import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
 import type { TrainFlags } from "./flags.ts";
 import { isRefusal, withoutHint } from "../../refusal.ts";
 
-/** What a run trains, on what, how, and where it is kept. */
+/** A run's model, text, training configuration and directory. */
 export interface TrainingSetup {
   /** The run's directory. */
   readonly path: string;
-  /** Whether a new run takes another name if `path` is taken: nobody chose it. */
+  /** True if a new run takes another name when `path` is taken, because the user did not choose the name. */
   readonly mayRename?: boolean;
   readonly model: ModelConfig;
   readonly train: TrainConfig;
@@ -60,16 +60,16 @@ export interface TrainingSetup {
   readonly tokenizer: Tokenizer;
   readonly dataset: Dataset;
   readonly data: CorpusRecord;
-  /** Where training goes on; absent for a new run. */
+  /** The state from which training is resumed; absent for a new run. */
   readonly resumed?: {
     readonly checkpoint: Checkpoint;
     readonly step: number;
-    /** What it told before. */
+    /** The events and samples it wrote before. */
     readonly history: RunHistory;
   };
-  /** What a new run begins with, if not with fresh weights. */
+  /** The checkpoint that a new run starts from; absent for random weights. */
   readonly initial?: Checkpoint;
-  /** What is kept of a first attempt that left no checkpoint; absent if there was none. */
+  /** The lines kept of a first attempt that left no checkpoint; absent if there was no such attempt. */
   readonly restarted?: RunHistory;
 }
 
@@ -127,7 +127,7 @@ async function newRun(
   };
 }
 
-/** What `--init` names: weights and tokenizer to begin with. */
+/** Reads the checkpoint that `--init` names: the initial weights and the tokenizer. */
 async function readInitial(
   run: string,
   flags: Partial<TrainFlags>,
@@ -225,12 +225,12 @@ async function resumedRun(
   };
 }
 
-/** What says which text a run trains on. */
+/** The inputs that determine a run's text. */
 interface TextQuestion extends Pick<CorpusOptions, "tokenizer" | "signal"> {
   /** The run, if it is resumed. */
   readonly path?: string;
   readonly record?: CorpusRecord | undefined;
-  /** What `--data` says. */
+  /** The values of `--data`. */
   readonly data: readonly string[] | undefined;
 }
 
