@@ -1,4 +1,4 @@
-/** What charts have in common: their shapes, axes and shades. */
+/** Shapes, axes and shades that all charts share. */
 
 import { shortened, widthOf } from "./labels.ts";
 import { type Markup, markup } from "./markup.ts";
@@ -6,7 +6,7 @@ import { count } from "./numbers.ts";
 import { lineKey } from "./pens.ts";
 import type { Plotter, ScaleOptions } from "./plotter.ts";
 
-/** A chart in two shapes: the page shows the one that suits its width. */
+/** Draws a chart in two shapes; the page shows the one that suits its width. */
 export function wideAndNarrow(
   draw: (size: { width: number; height: number }) => Markup,
 ): Markup {
@@ -14,7 +14,7 @@ export function wideAndNarrow(
 <div class="narrow">${draw({ width: 380, height: 380 })}</div>`;
 }
 
-/** An axis from 0 to a number, whose ticks are whole if it counts. */
+/** Returns an axis from 0 to a number, with ticks at whole numbers if the axis counts something. */
 export function countAxis(
   last: number,
   { ticks, whole = true }: { readonly ticks: number; readonly whole?: boolean },
@@ -32,7 +32,7 @@ export function countAxis(
   };
 }
 
-/** Pixels that an axis of about seven ticks needs at its left for their labels. */
+/** Returns the pixels that an axis of about seven ticks needs at its left for their labels. */
 export function axisMargin(low: number, high: number): number {
   const step = (high - low) / 7 || 1;
   const digits = Math.min(20, Math.max(0, Math.ceil(-Math.log10(step))));
@@ -40,7 +40,7 @@ export function axisMargin(low: number, high: number): number {
   return Math.max(40, 14 + widthOf(widest));
 }
 
-/** A colour between those of the first and the last layer, counted from 0. */
+/** Returns a layer's colour, between those of the first and the last layer; layers are counted from 0. */
 export function layerColor(layer: number, layers: number): string {
   const share = Math.round(100 * layer / Math.max(1, layers - 1));
   return `color-mix(in oklab, var(--last) ${share}%, var(--first))`;
@@ -50,11 +50,11 @@ export function layerColor(layer: number, layers: number): string {
 export interface Line {
   readonly name: string;
   readonly color: string;
-  /** Lengths of strokes and gaps, for SVG; a whole line if left out. */
+  /** Lengths of strokes and gaps, for SVG; a solid line if left out. */
   readonly dash?: string;
 }
 
-/** What the lines of a chart are, and what else is to be said of it. */
+/** Returns a legend: a key and a name for each line, then the note. */
 export function legend(lines: readonly Line[], note?: string): Markup {
   return markup`<div class="legend">${
     lines.map(({ name, color, dash = "none" }) =>
@@ -75,13 +75,13 @@ export interface LinePoint {
 /** Numbers as they are. */
 const plain = { tickFormat: String };
 
-/** Lines with their legend; nothing where there is no point. */
+/** Draws lines with their legend; returns nothing if there are no points. */
 export function lineChart(
   plotter: Plotter,
   points: readonly LinePoint[],
   { lines, about, x, y, limit, shares, dots = false, size, marginRight = 14 }: {
     readonly lines: readonly Line[];
-    /** What the chart is called for those who do not see it. */
+    /** Description of the chart for screen readers. */
     readonly about: string;
     readonly x: ScaleOptions;
     readonly y: string | null;
@@ -89,9 +89,9 @@ export function lineChart(
     readonly limit?: { readonly at: number; readonly text: string };
     /** Ticks of a logarithmic y axis; a linear one has its own. */
     readonly shares?: readonly number[];
-    /** Whether points are seen. */
+    /** True to draw the points as dots. */
     readonly dots?: boolean;
-    /** Its only size; two for pages of any width if left out. */
+    /** The chart's only size; if left out, it is drawn in two sizes for pages of any width. */
     readonly size?: { readonly width: number; readonly height: number };
     readonly marginRight?: number;
   },
@@ -147,7 +147,7 @@ export function lineChart(
 export interface RowDot {
   readonly row: string;
   readonly value: number;
-  /** Where its line begins and ends. */
+  /** Ends of the dot's line. */
   readonly from: number;
   readonly to: number;
   readonly color: string;
@@ -155,13 +155,13 @@ export interface RowDot {
   readonly title: string;
 }
 
-/** Dots in named rows, to the left and to the right of 0. */
+/** Draws dots in named rows, to the left and to the right of 0. */
 export function dotChart(
   plotter: Plotter,
   dots: readonly RowDot[],
   { rows, about }: {
     readonly rows: readonly string[];
-    /** What the chart is called for those who do not see it. */
+    /** Description of the chart for screen readers. */
     readonly about: string;
   },
 ): Markup {

@@ -1,6 +1,6 @@
 /**
- * What a report says, as plain data. `markdown.ts` prints it for a terminal and for GitHub,
- * `html.ts` as a page. Charts are functions of the library that draws them: only pages have them.
+ * A report as plain data. `markdown.ts` prints it for a terminal and for GitHub, `html.ts` as a
+ * page. Charts are functions that take the plotting library, so only pages have them.
  */
 
 import type { Markup } from "./markup.ts";
@@ -14,7 +14,7 @@ export interface Document {
   readonly title: string;
   /** The first paragraphs. */
   readonly lead: readonly Text[];
-  /** What stands before the sections. */
+  /** Blocks before the first section. */
   readonly blocks: readonly Block[];
   readonly sections: readonly Section[];
   /** The last paragraph: where the numbers come from. */
@@ -26,7 +26,7 @@ export interface Section {
   /** Its anchor. */
   readonly id: string;
   readonly title: string;
-  /** A sentence or two on what is to be seen. */
+  /** A sentence or two about the content of the section. */
   readonly about?: Text;
   readonly blocks: readonly Block[];
 }
@@ -45,11 +45,11 @@ export type Block =
 
 /** A table. A column whose cells are all numbers is aligned at the right. */
 export interface Table {
-  /** What it is called for those who do not see it. */
+  /** Description of the table for screen readers. */
   readonly caption: string;
   readonly head: readonly Text[];
   readonly rows: readonly (readonly Text[])[];
-  /** Whether cells are sentences, which a page may break into lines. */
+  /** True if cells are sentences, which a page may break into lines. */
   readonly prose?: boolean;
 }
 
@@ -59,15 +59,15 @@ export interface Figure {
   readonly draw: (plotter: Plotter) => Markup;
 }
 
-/** What a model wrote. */
+/** Text written by a model. */
 export interface Sample {
   readonly title: string;
   readonly about?: string;
-  /** Absent where `about` says it all. */
+  /** The text; absent if `about` says everything. */
   readonly text?: string;
 }
 
-/** Leaves out what is undefined. */
+/** Returns the values that are not undefined. */
 export function present<Value>(
   values: readonly (Value | undefined)[],
 ): Value[] {

@@ -9,7 +9,7 @@ import type { Plotter } from "./plotter.ts";
 /**
  * Returns the page as text.
  *
- * @param madeBy what stands in the footer after the document's source
+ * @param madeBy content of the footer after the document's source
  */
 export async function html(
   plotter: Plotter,
@@ -74,13 +74,13 @@ function figureMarkup(plotter: Plotter, { caption, draw }: Figure): Markup {
   }</figure>`;
 }
 
-/** Something to know before the rest. */
+/** Returns a note that the reader should see first. */
 export function note(text: Text): Markup {
   return markup`<p class="note">${inline(text)}</p>
 `;
 }
 
-/** What models wrote, side by side. */
+/** Returns samples of models' text, side by side. */
 export function samples(all: readonly Sample[]): Markup {
   return markup`<div class="samples">${
     all.map(({ title, about, text }) =>
@@ -94,7 +94,7 @@ export function samples(all: readonly Sample[]): Markup {
   }</div>`;
 }
 
-/** Text with its code, its bold words and its links; a number and its margin stay on one line. */
+/** Formats text with its code, bold words and links; keeps a number and its margin on one line. */
 export function inline(text: Text): Markup {
   return markup`${
     text.split(/(`[^`]+`|\*\*.+?\*\*|\[[^\]]+\]\(#[^)]+\))/).map((piece, i) => {

@@ -1,11 +1,11 @@
-/** Labels of charts: short enough to fit, never two alike, and not on each other. */
+/** Labels of charts: short enough to fit, all different, and never drawn over each other. */
 
 import { Markup, markup } from "./markup.ts";
 
-/** Pixels of a character at the charts' size of text, on average. */
+/** Average width of a character at the charts' font size, in pixels. */
 const CHARACTER = 6.3;
 
-/** A name that may be broken into lines after its signs, as in `nLayer=2+optimizer=sgd`. */
+/** Allows line breaks after the signs in a name such as `nLayer=2+optimizer=sgd`. */
 export function breakable(name: string): Markup {
   return markup`${
     name.split(/(?<=[-+=_,/.])/).map((piece, i) =>
@@ -16,19 +16,19 @@ export function breakable(name: string): Markup {
 
 const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
 
-/** About how wide a text is in a chart, in pixels: W is almost twice as wide as an average character. */
+/** Estimates the width of a text in a chart, in pixels: W is almost twice as wide as an average character. */
 export function widthOf(text: string): number {
   const capitals = text.match(/[A-Z@%mw]/g)?.length ?? 0;
   const widest = text.match(/[MW@%]/g)?.length ?? 0;
   return CHARACTER * columns(segments(text)) + 2 * capitals + 3 * widest;
 }
 
-/** Characters as they are seen: 👩‍👧 is one. */
+/** Splits a text into the characters that a reader sees: 👩‍👧 is one. */
 function segments(text: string): string[] {
   return Array.from(graphemes.segment(text), ({ segment }) => segment);
 }
 
-/** What is not Latin, Greek, Cyrillic, Hebrew or Arabic may be two columns wide. */
+/** Counts columns: a character that is not Latin, Greek, Cyrillic, Hebrew or Arabic may take two. */
 function columns(characters: readonly string[]): number {
   return characters.reduce(
     (sum, character) => sum + (character.codePointAt(0)! < 0x800 ? 1 : 2),
@@ -37,9 +37,9 @@ function columns(characters: readonly string[]): number {
 }
 
 /**
- * Names of at most `most` columns. One that is longer keeps its beginning and its end around an
- * ellipsis; where two would become alike, what they share is left out and what differs is kept.
- * Names that cannot differ in so few columns get a number.
+ * Shortens names to at most `most` columns. A longer name keeps its beginning and its end around
+ * an ellipsis. If two names would then be equal, their common part is left out and the part that
+ * differs is kept. Names that cannot differ in so few columns get a number.
  */
 export function shortened(names: readonly string[], most: number): string[] {
   const all = names.map(segments);
@@ -76,7 +76,7 @@ function areDistinct(names: readonly string[]): boolean {
   return new Set(names).size === names.length;
 }
 
-/** How many characters all names begin with, less a few that show what they are. */
+/** Counts the characters that all names begin with. */
 function sharedStart(names: readonly string[][]): number {
   const [first = []] = names;
   const differs = first.findIndex((character, i) =>
@@ -105,7 +105,7 @@ function headCut(name: readonly string[], most: number): string[] {
   return columns(name) <= most ? [...name] : [...headOf(name, most - 1), "…"];
 }
 
-/** As many characters from the start as fit. */
+/** Returns as many characters from the start as fit into `most` columns. */
 function headOf(name: readonly string[], most: number): string[] {
   let used = 0;
   return name.slice(
@@ -159,14 +159,14 @@ export interface PointLabel {
   readonly text: string;
 }
 
-/** Where a label is drawn, relative to its point. */
+/** Offset of a label from its point, and the end of the text at that offset. */
 export interface Placement {
   readonly dx: number;
   readonly dy: number;
   readonly textAnchor: "start" | "end";
 }
 
-/** Height of a line of text, and the radius of a point with its margin, in pixels. */
+/** Height of a line of text, and the radius of a point including its margin, in pixels. */
 const LINE = 13;
 const RADIUS = 6;
 

@@ -31,7 +31,7 @@ export function markdownSection(part: Section): string {
   return `${sectionBlocks(part).join("\n\n")}\n`;
 }
 
-/** How GitHub names the heading of a section. */
+/** Returns the anchor that GitHub gives to the heading of a section. */
 function anchor(title: string): string {
   return title.toLowerCase().replaceAll(/[^\p{L}\p{N}\-_ ]/gu, "")
     .replaceAll(" ", "-");
@@ -77,12 +77,12 @@ function sample({ title, about, text }: Sample): string[] {
     : [`${head}:`, fenced(broken(text.trim()), "text")];
 }
 
-/** Text whose long lines are broken, as nothing breaks them where Markdown is shown. */
+/** Breaks the long lines of a text, because viewers of Markdown do not. */
 function broken(text: string): string {
   return text.replaceAll(RegExp(`[^\\n]{${WIDTH}}`, "gu"), "$&\n");
 }
 
-/** A text, whatever backticks it has. */
+/** Fences a text, whatever backticks it contains. */
 function fenced(text: string, language: string): string {
   const longest = Math.max(
     2,
@@ -104,7 +104,7 @@ function table({ head, rows }: Table): string {
   ].join("\n");
 }
 
-/** Text that stays in its cell of a table. */
+/** Escapes text so that it stays inside its table cell. */
 function cell(text: string): string {
   return text.replaceAll("|", "\\|").replaceAll(/\s*\n\s*/g, " ");
 }

@@ -1,4 +1,4 @@
-/** HTML as text that cannot be broken by what is put into it: everything is escaped that is not markup already. */
+/** HTML built from templates: every value that is not markup already is escaped. */
 
 /** Text that is HTML. */
 export class Markup {
@@ -9,7 +9,7 @@ export class Markup {
   }
 }
 
-/** What may stand in a template; nothing is shown of undefined and false. */
+/** Values that a template accepts; undefined and false render as nothing. */
 export type Content =
   | string
   | number
@@ -18,7 +18,7 @@ export type Content =
   | false
   | readonly Content[];
 
-/** A template whose values are escaped, in elements as in quoted attributes. */
+/** Fills a template; values are escaped for use in elements and in quoted attributes. */
 export function markup(
   strings: TemplateStringsArray,
   ...values: readonly Content[]
@@ -28,7 +28,7 @@ export function markup(
   return new Markup(text);
 }
 
-/** What is shown of something, as HTML. */
+/** Renders a value as HTML. */
 export function textOf(value: Content): string {
   if (value === undefined || value === false) return "";
   if (value instanceof Markup) return value.text;
@@ -36,7 +36,7 @@ export function textOf(value: Content): string {
   return escapeHtml(String(value));
 }
 
-/** Text in which no character means markup. */
+/** Escapes a text so that none of its characters is read as markup. */
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (char) => entities[char]!);
 }

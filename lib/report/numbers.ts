@@ -1,16 +1,16 @@
 /** Numbers as they are shown to people. */
 
-/** A count: 1,200. */
+/** Formats a count: 1,200. */
 export function count(value: number): string {
   return value.toLocaleString("en");
 }
 
-/** Three digits, without needless ones. */
+/** Formats a number with three significant digits, without trailing zeros. */
 export function digits(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
-/** Three digits; very large and small numbers as 1.2e4. */
+/** Formats a number with three significant digits, or as 1.2e4 if it is very large or very small. */
 export function short(value: number): string {
   if (value === 0) return "0";
   const size = Math.abs(value);
@@ -19,14 +19,14 @@ export function short(value: number): string {
     : digits(value);
 }
 
-/** A difference, as +0.0031; what rounds to 0 has no sign. */
+/** Formats a difference as +0.0031; a value that rounds to 0 has no sign. */
 export function signed(value: number, places = 4): string {
   const text = value.toFixed(places);
   if (Number(text) === 0) return text.replace("-", "");
   return value > 0 ? `+${text}` : text;
 }
 
-/** Seconds as 0:42, 12:34 or 1:02:03. */
+/** Formats seconds as 0:42, 12:34 or 1:02:03. */
 export function duration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   const parts = [Math.floor(whole / 60) % 60, whole % 60];
@@ -37,7 +37,7 @@ export function duration(seconds: number): string {
   ).join(":");
 }
 
-/** Whether a text is a number or nothing: 1,200, 3e-4, 46k, 1:02:03, +0.31 ± 0.02. */
+/** Returns true if a text is a number or empty: 1,200, 3e-4, 46k, 1:02:03, +0.31 ± 0.02. */
 export function isNumber(text: string): boolean {
   return /^([-+\d][\d.,:e-]*[kMG]?(\s±\s[\d.]+)?)?$/.test(text);
 }

@@ -1,4 +1,7 @@
-/** The document around a report's sections. It loads nothing, and its policy says so to the browser. */
+/**
+ * The HTML document around a report's sections. It loads no other files, and its content security
+ * policy forbids it to.
+ */
 
 import { type Content, Markup, markup, textOf } from "./markup.ts";
 import { isNumber } from "./numbers.ts";
@@ -10,12 +13,12 @@ export interface PageSection {
   /** Its anchor. */
   readonly id: string;
   readonly title: string;
-  /** A sentence or two on what is to be seen. */
+  /** A sentence or two about the content of the section. */
   readonly about?: Content;
   readonly content: Content;
 }
 
-/** A whole page as text. */
+/** Returns a whole page as text. */
 export async function page(
   { title, header, sections, footer }: {
     readonly title: string;
@@ -55,7 +58,7 @@ ${sections.map(sectionMarkup)}<footer>${footer}</footer>
   return text;
 }
 
-/** Only the page's own style and script. */
+/** Returns a content security policy that allows only the page's own style and script. */
 async function policy(): Promise<string> {
   const bytes = new TextEncoder().encode(script);
   const digest = await crypto.subtle.digest("SHA-256", bytes);
@@ -78,8 +81,8 @@ ${
 }
 
 /**
- * A table that scrolls where it is too wide; columns of numbers stand at the right. On a phone
- * its first column and that of the loss stay in view.
+ * Returns a table that scrolls sideways if it is too wide, with columns of numbers aligned at the
+ * right. On a phone its first column and the loss column stay in view.
  */
 export function table(
   { head, rows, caption }: {
@@ -115,12 +118,12 @@ ${
   }</tbody></table></div>`;
 }
 
-/** A cell without its tags. */
+/** Returns a cell's text without its tags. */
 function plain(cell: Content): string {
   return textOf(cell).replace(/<[^>]*>/g, "");
 }
 
-/** Stands before a box that may scroll; the page's script shows it where the box does. */
+/** A hint placed before a box that may scroll; the page's script shows the hint if the box does. */
 export const sideways: Markup =
   markup`<p class="sideways" hidden>more at the side: scroll ⇄</p>
 `;

@@ -1,25 +1,25 @@
-/** How curves are told apart: each has a colour, a dash and a marker that no other has together. */
+/** Pens that tell curves apart: each has its own combination of colour, dash and marker. */
 
 import { type Markup, markup } from "./markup.ts";
 
-/** How a line is drawn. */
+/** Colour and dash of a line. */
 export interface LineStyle {
   readonly color: string;
-  /** Lengths of strokes and gaps, for SVG; "none" is a whole line. */
+  /** Lengths of strokes and gaps, for SVG; "none" is a solid line. */
   readonly dash: string;
 }
 
-/** How one curve is drawn. */
+/** Colour, dash and marker of one curve. */
 export interface Pen extends LineStyle {
   readonly marker: Marker;
-  /** Whether the marker is an outline. */
+  /** True if the marker is drawn as an outline. */
   readonly hollow: boolean;
 }
 
 /** Corners of a marker whose radius is 1. */
 type Marker = readonly (readonly [x: number, y: number])[];
 
-/** Those of `style.ts`, `--run0` and so on. */
+/** Number of colours in `style.ts`: `--run0` and so on. */
 const COLORS = 7;
 /** Dashes that can be told apart. */
 export const dashes: readonly string[] = [
@@ -31,7 +31,7 @@ export const dashes: readonly string[] = [
   "14 4",
 ];
 
-/** A marker with so many corners, the first of them at this share of a turn. */
+/** Returns a marker with that many corners, the first of them at `from`, a share of a turn. */
 function polygon(corners: number, from: number, radius = 1): Marker {
   return Array.from({ length: corners }, (_, i) => {
     const angle = 2 * Math.PI * (from + i / corners);
@@ -48,8 +48,8 @@ const markers: readonly Marker[] = [
 ];
 
 /**
- * The pen of curve `i`. No two of the first 30 have the same dash and marker, so that they can be
- * told apart without colour, and no two of the first 210 are alike.
+ * Returns the pen of curve `i`. No two of the first 30 pens have the same dash and marker, so they
+ * can be told apart without colour; no two of the first 210 are equal.
  */
 export function penOf(
   i: number,
@@ -63,14 +63,14 @@ export function penOf(
   };
 }
 
-/** A path in SVG, or a canvas: what a plot gives its symbols to draw with. */
+/** The drawing methods that a plot passes to its symbols: a path in SVG or in a canvas. */
 interface Path {
   moveTo(x: number, y: number): void;
   lineTo(x: number, y: number): void;
   closePath(): void;
 }
 
-/** A pen's marker as a symbol of Observable Plot. */
+/** Returns a pen's marker as a symbol of Observable Plot. */
 export function symbolOf({ marker }: Pen): {
   draw(path: Path, size: number): void;
 } {
@@ -85,7 +85,7 @@ export function symbolOf({ marker }: Pen): {
   };
 }
 
-/** A pen as a small picture, for a legend or a table. */
+/** Draws a pen as a small picture, for a legend or a table. */
 export function penKey({ color, dash, marker, hollow }: Pen): Markup {
   const points = marker.map(([x, y]) =>
     `${(15 + 3.6 * x).toFixed(1)},${(6 + 3.6 * y).toFixed(1)}`
@@ -98,7 +98,7 @@ export function penKey({ color, dash, marker, hollow }: Pen): Markup {
   );
 }
 
-/** A line as a small picture, with what is drawn on it. */
+/** Draws a line as a small picture, with `on` drawn over it. */
 export function lineKey({ color, dash }: LineStyle, on?: Markup): Markup {
   return markup`<svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:${color}"><path d="M0 6H30" stroke-dasharray="${dash}"/>${on}</svg>`;
 }

@@ -1,9 +1,9 @@
-/** A chart as a file of its own, for a page that is not ours. */
+/** Standalone chart files, for use on pages outside this project. */
 
 import type { Markup } from "./markup.ts";
 import { colors } from "./style.ts";
 
-/** An SVG document: its colours are the reports', light or dark as the reader prefers. */
+/** Returns an SVG document in the reports' colours, light or dark as the reader prefers. */
 export function picture({ text }: Markup): string {
   return text
     .replace(/<svg (?!.*xmlns=)/, '<svg xmlns="http://www.w3.org/2000/svg" ')

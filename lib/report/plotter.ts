@@ -7,23 +7,23 @@ import { Markup } from "./markup.ts";
 /** The library's functions. */
 export type Plot = typeof PlotModule;
 
-/** How an axis is drawn. */
+/** Options of an axis. */
 export type ScaleOptions = PlotModule.ScaleOptions;
 
-/** A picture's size and what it is called for those who do not see it. */
+/** A picture's size and its description for screen readers. */
 export interface PictureOptions extends PlotModule.PlotOptions {
   readonly width: number;
   readonly height: number;
   readonly ariaLabel: string;
 }
 
-/** From values to pixels and back. */
+/** A conversion from values to pixels and back. */
 export interface Scale {
   apply(value: number): number;
   invert(pixel: number): number;
 }
 
-/** A line of its own below the ticks for the label of the x axis, which is beside the last tick otherwise. */
+/** Reserves a line below the ticks for the label of the x axis, which would otherwise stand beside the last tick. */
 function withRoomForLabel<Options extends PlotModule.PlotOptions>(
   options: Options,
 ): Options {
@@ -33,10 +33,10 @@ function withRoomForLabel<Options extends PlotModule.PlotOptions>(
     : options;
 }
 
-/** What is loaded. */
+/** The loaded plotting library and document. */
 export interface Packages {
   readonly plot: Plot;
-  /** An empty document, whose type is the browser's. */
+  /** An empty document, with the type of a browser's document. */
   readonly document: unknown;
 }
 
@@ -76,7 +76,7 @@ export class Plotter {
     return new Plotter(plot, document);
   }
 
-  /** How a picture of these options with a domain for this axis turns values into pixels. */
+  /** Returns the scale that a picture of these options uses for this axis. The options must give the axis a domain. */
   scale(options: PlotModule.PlotOptions, axis: "x" | "y"): Scale {
     const picture = this.plot.plot({
       ...withRoomForLabel(options),
@@ -85,7 +85,7 @@ export class Plotter {
     return (picture as unknown as PlotModule.Plot).scale(axis) as Scale;
   }
 
-  /** One picture, as wide as its place allows; its colours are the page's. */
+  /** Draws one picture, as wide as the page allows, in the page's colours. */
   draw({ className = "plot", ...options }: PictureOptions): Markup {
     const picture = this.plot.plot({
       ...withRoomForLabel(options),

@@ -1,4 +1,7 @@
-/** What the page does when it is pointed at or touched; without it nothing is missing but that. */
+/**
+ * The page's script: it adds details when the reader points at or touches something. The page is
+ * complete without it.
+ */
 
 /** JavaScript for the browser. */
 export const script: string = `

@@ -1,4 +1,4 @@
-/** Long series made short enough to draw. */
+/** Ways to shorten long series for drawing. */
 
 /** A point of a curve. */
 export interface Point {
@@ -7,8 +7,8 @@ export interface Point {
 }
 
 /**
- * At most `2 * buckets` points that look like all of them: of each stretch of steps its
- * lowest and its highest point, in the order in which they come.
+ * Reduces a curve to at most `2 * buckets` points that look the same: the lowest and the highest
+ * point of each bucket of steps, in their original order.
  */
 export function extremes(points: readonly Point[], buckets: number): Point[] {
   if (points.length <= 2 * buckets) return [...points];
@@ -21,9 +21,9 @@ export function extremes(points: readonly Point[], buckets: number): Point[] {
 }
 
 /**
- * Means over windows that are centred on their step, `share` of the curve wide, at `count`
- * steps. Near the start, where curves are steep, windows are narrower; at the end, where they
- * are noisy, they keep their left half.
+ * Returns means over windows centred on their step, `share` of the curve wide, at `count` steps.
+ * Near the start, where curves are steep, windows are narrower; at the end, where curves are
+ * noisy, windows keep their left half.
  */
 export function smoothed(
   points: readonly Point[],
@@ -44,7 +44,7 @@ export function smoothed(
   });
 }
 
-/** At most `count` of the things, the first and the last among them, evenly spread. */
+/** Returns at most `count` evenly spread items, among them the first and the last. */
 export function thinned<Thing>(
   things: readonly Thing[],
   count: number,

@@ -1,4 +1,4 @@
-/** How the page looks, in light and in dark, from a phone to a desk. */
+/** The page's style, for light and dark themes and all screen widths. */
 
 const shades = Array.from(
   { length: 14 },
@@ -22,8 +22,8 @@ const dark = `--page:#14161a;--ink:#e4e6e9;--dim:#9aa2ad;--rule:#31363d;
 --heat:#b85300;--shade:#fff3;--run0:#08a7fd;--run1:#e9853c;--run2:#12ce8c;--run3:#c684b5;--run4:#e8d54c;--run5:#a9d5f3;--run6:#bbb`;
 
 /**
- * Colours near those of Okabe and Ito (jfly.uni-koeln.de/color), moved so that any two of
- * `--run0` to `--run6` differ for every kind of colour vision. Paper is light.
+ * Colours near those of Okabe and Ito (jfly.uni-koeln.de/color), moved so that any two of `--run0`
+ * to `--run6` differ for every kind of colour vision. The background is light.
  */
 export const colors: string = `
 :root{color-scheme:light dark;${light}}

@@ -1,26 +1,30 @@
 /**
- * Attention as a table of small pictures, a row for each layer. They are drawn here and not by
- * the plotting library: all cells of a shade are one path, a tenth of the size of a rectangle for each.
+ * Attention as a table of small pictures, a row for each layer. This file draws them itself
+ * instead of using the plotting library: one path for all cells of a shade takes a tenth of the
+ * size of one rectangle per cell.
  */
 
 import { Markup, markup } from "../../report/markup.ts";
 import { sideways } from "../../report/page.ts";
 
-/** Shades of a cell, darkest last. They grow with the root of the probability, so that little is not nothing. */
+/**
+ * Shades of a cell, darkest last. They grow with the square root of the probability, so that small
+ * ones stay visible.
+ */
 const SHADES = 14;
 /** Pixels of a cell, and of the labels before the first. */
 const CELL = 10;
 const GUTTER = 13;
 
-/** What is drawn. */
+/** Attention maps with the labels of their tokens. */
 export interface AttentionPicture {
   /** For each layer (NH, T, T). */
   readonly maps: readonly Float64Array[];
-  /** What the T tokens are shown as. */
+  /** Labels of the T tokens. */
   readonly labels: readonly string[];
 }
 
-/** All heads of all layers. */
+/** Draws all heads of all layers. */
 export function attentionSection(
   { maps, labels }: AttentionPicture,
 ): Markup {
@@ -81,7 +85,7 @@ export function attentionSection(
   `;
 }
 
-/** A token's label at its row and its column. */
+/** Draws a token's label at its row and its column. */
 function tokenAt(label: string, i: number): Markup {
   const at = GUTTER + (i + 0.5) * CELL;
   const size = label.length > 1
@@ -103,7 +107,7 @@ function headsOf(map: Float64Array, T: number): Float64Array[] {
   );
 }
 
-/** The shade of a probability; 0 is not drawn. */
+/** Returns the shade of a probability; shade 0 is not drawn. */
 function shadeOf(probability: number): number {
   return Math.round(Math.sqrt(probability) * SHADES);
 }
@@ -132,12 +136,12 @@ function shadeLegend(): Markup {
   }`;
 }
 
-/** The probabilities in 256 shades, as base64. */
+/** Encodes the probabilities in 256 shades, as base64. */
 function bytesOf(head: Float64Array): string {
   return Uint8Array.from(head, (p) => Math.round(255 * p)).toBase64();
 }
 
-/** What a head does most, in words: shares of attention, the mean over all positions but the first. */
+/** Describes a head's strongest pattern in words: shares of attention, the mean over all positions but the first. */
 export function habit(head: Float64Array, T: number): string {
   if (T < 2) return "one token";
   let [self, previous, first, distance] = [0, 0, 0, 0];

@@ -1,4 +1,4 @@
-/** The charts of one run: losses, and what training was like. */
+/** The charts of one run: losses, learning rates, gradient norm and speed. */
 
 import { type Content, type Markup, markup } from "../../report/markup.ts";
 import { axisMargin, countAxis, wideAndNarrow } from "../../report/charts.ts";
@@ -22,7 +22,7 @@ export const lossLines = {
   val: { color: "var(--val)", dash: "none" },
 } as const;
 
-/** Losses by step, with what counting reaches. */
+/** Draws losses by step, with the losses that counting reaches. */
 export function lossChart(
   plotter: Plotter,
   { steps, evals }: RunRecord,
@@ -116,7 +116,7 @@ export function lossChart(
   });
 }
 
-/** Invisible points along a curve that tell its values. */
+/** Returns invisible points along a curve whose tooltips show its values. */
 function probes(
   plot: Plot,
   points: readonly Point[],
@@ -138,12 +138,12 @@ function probes(
 /** A small chart with its title. */
 export interface SmallChart {
   readonly title: string;
-  /** What its lines are. */
+  /** The legend of its lines. */
   readonly about?: Content;
   readonly picture: Markup;
 }
 
-/** Its size. */
+/** Size and left margin of a small chart, in pixels. */
 export const SMALL = {
   width: 340,
   height: 190,
@@ -152,7 +152,7 @@ export const SMALL = {
   marginTop: 12,
 };
 
-/** Learning rates, gradient norm and speed by step. */
+/** Draws learning rates, gradient norm and speed by step. */
 export function trainingCharts(
   plotter: Plotter,
   { steps, train }: RunRecord,
@@ -173,7 +173,7 @@ export function trainingCharts(
   ];
 }
 
-/** The learning rate; Muon's own as well, which follows the same schedule. */
+/** Draws the learning rate and, if there is one, Muon's own, which follows the same schedule. */
 function rateChart(
   plotter: Plotter,
   points: readonly Point[],
@@ -212,7 +212,7 @@ function rateChart(
   });
 }
 
-/** Something that is different in each step, and its mean. */
+/** Draws a quantity that varies from step to step, and its mean. */
 function noisyChart(
   plotter: Plotter,
   points: readonly Point[],
@@ -223,7 +223,7 @@ function noisyChart(
 ): SmallChart {
   const curve = smoothed(points);
   const most = points.reduce((a, { value }) => Math.max(a, value), 0);
-  // A line far above everything would flatten what there is to see.
+  // A line far above all values would flatten the curve.
   const limits = limit < 1.5 * most ? [limit] : [];
   const line = { color: "var(--train)", dash: "4 3" };
   return stepChart(plotter, points, {
@@ -269,7 +269,7 @@ function stepChart(
   };
 }
 
-/** 12000 as 12k, 0.0005 as 5e-4. */
+/** Formats 12000 as 12k, 0.0005 as 5e-4. */
 function tick(value: number): string {
   return value >= 1000
     ? `${Number((value / 1000).toPrecision(3))}k`

@@ -20,12 +20,12 @@ import { thinned } from "../../report/series.ts";
 interface CurvePoint {
   readonly run: DrawnRun;
   readonly step: number;
-  /** Of training, without evaluations. */
+  /** Seconds of training, without evaluations. */
   readonly seconds: number;
   readonly loss: number;
 }
 
-/** The section: charts for each group of runs that can be compared. */
+/** Returns the section: charts for each group of comparable runs. */
 export function curveSection(
   plotter: Plotter,
   groups: readonly Group[],
@@ -72,7 +72,7 @@ function groupCurves(plotter: Plotter, { runs, unit }: Group): Markup {
   }`;
 }
 
-/** Units of a time axis, each for axes that are at least `from` seconds long. */
+/** Units of a time axis; each is used for axes that are at least `from` seconds long. */
 const timeUnits = [
   { name: "hours", seconds: 3600, from: 2 * 3600 },
   { name: "minutes", seconds: 60, from: 2 * 60 },
@@ -97,18 +97,18 @@ function curveOf(one: DrawnRun, { of }: Unit, most: number): CurvePoint[] {
   }));
 }
 
-/** Markers on a curve at most. */
+/** Most markers on a curve. */
 const MARKERS = 8;
 
 /** Pixels between the labels at the ends of curves. */
 const LABEL_GAP = 13;
 
-/** What curves are drawn by. */
+/** The loss unit and the x axis of a chart of curves. */
 interface CurveAxis {
   readonly unit: Unit;
   readonly name: string;
   readonly of: (point: CurvePoint) => number;
-  /** Whether it counts. */
+  /** True if the axis counts something, so its ticks are whole numbers. */
   readonly whole: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** Which runs can be compared, by what, and how each is drawn. */
+/** Groups of comparable runs, the units of their losses, and the pen of each run. */
 
 import type { EvalEvent } from "../../train/events.ts";
 import { seesFuture } from "../../lab/plan.ts";
@@ -8,31 +8,31 @@ import { type Markup, markup } from "../../report/markup.ts";
 import { type Pen, penKey, penOf } from "../../report/pens.ts";
 import { corpusName, type RunRecord } from "./run_record.ts";
 
-/** A run and how it is drawn. */
+/** A run with its number, labels and pen. */
 export interface DrawnRun {
   readonly run: RunRecord;
-  /** Its place on the command line, from 1: what its curve is marked with. */
+  /** The run's place on the command line, from 1; it marks the run's curve. */
   readonly number: number;
   readonly label: string;
   /** Its label, short enough for a table or a chart. */
   readonly short: string;
   readonly pen: Pen;
-  /** Whether its mask lets tokens see what they are to predict. */
+  /** True if the run's mask lets tokens see the tokens they are to predict. */
   readonly sees: boolean;
 }
 
-/** Runs that can be compared: they predict the same text. */
+/** Comparable runs: all of them predict the same text. */
 export interface Group {
   readonly name: string;
   readonly runs: readonly DrawnRun[];
   readonly unit: Unit;
 }
 
-/** What losses are compared in. */
+/** A unit of loss. */
 export interface Unit {
   readonly name: string;
   readonly digits: number;
-  /** NaN where an evaluation does not say. */
+  /** Returns the loss of an evaluation in this unit; NaN if the evaluation does not give it. */
   readonly of: (event: EvalEvent) => number;
 }
 
@@ -42,17 +42,17 @@ export const perToken: Unit = {
   of: ({ valLoss }) => valLoss,
 };
 
-/** Tokens of different tokenizers are not the same events, characters are. */
+/** Nats per character: tokens of different tokenizers are not the same events, characters are. */
 export const perCharacter: Unit = {
   name: "bits per character",
   digits: 3,
   of: ({ bitsPerChar = NaN }) => bitsPerChar ?? NaN,
 };
 
-/** Columns of a run's name in tables and beside its curve. */
+/** Most columns of a run's name in tables and beside its curve. */
 const NAME = 32;
 
-/** Runs in their order, each with a pen of its own. */
+/** Returns the runs in their order, each with its own pen. */
 export function drawnRuns(runs: readonly RunRecord[]): DrawnRun[] {
   const labels = labelsOf(runs);
   const short = shortened(labels, NAME);
@@ -69,7 +69,7 @@ export function drawnRuns(runs: readonly RunRecord[]): DrawnRun[] {
   });
 }
 
-/** The names of their directories, or the paths where names are the same. */
+/** Returns the names of the runs' directories, or the paths if names are the same. */
 function labelsOf(runs: readonly RunRecord[]): string[] {
   return runs.map(({ name, path }) =>
     runs.filter((run) => run.name === name).length > 1 ? path : name
@@ -77,8 +77,8 @@ function labelsOf(runs: readonly RunRecord[]): string[] {
 }
 
 /**
- * Groups runs by their text and the part of its validation split that they measured; what a run
- * of an unknown text predicts is nothing to compare with.
+ * Groups runs by their text and the part of its validation split that they measured. A run whose
+ * text is unknown is compared with no other run.
  */
 export function groupsOf(drawn: readonly DrawnRun[]): Group[] {
   const texts = Map.groupBy(
@@ -98,13 +98,13 @@ export function groupsOf(drawn: readonly DrawnRun[]): Group[] {
   });
 }
 
-/** How much of the validation split a run measured, if that was a part. */
+/** Names the number of validation tokens that a run measured if it was only a part of the split; otherwise empty. */
 function measuredPart({ evals }: RunRecord): string {
   const { tokens, ofTokens } = evals.at(-1) ?? { tokens: 0, ofTokens: 0 };
   return tokens < ofTokens ? `, ${count(tokens)} validation tokens` : "";
 }
 
-/** The evaluation with the lowest loss in a unit. */
+/** Returns the evaluation with the lowest loss in a unit. */
 export function lowestOf(
   { run }: DrawnRun,
   { of }: Unit,
@@ -113,7 +113,10 @@ export function lowestOf(
     .toSorted((a, b) => of(a) - of(b))[0];
 }
 
-/** The run with the lowest loss among those that do not see the future; undefined if only one can be compared. */
+/**
+ * Returns the run with the lowest loss among those that do not see the future; undefined if only
+ * one can be compared.
+ */
 export function bestOf({ runs, unit }: Group): DrawnRun | undefined {
   const compared = runs.filter((one) =>
     !one.sees && lowestOf(one, unit) !== undefined
@@ -124,7 +127,7 @@ export function bestOf({ runs, unit }: Group): DrawnRun | undefined {
     : compared.toSorted((a, b) => loss(a) - loss(b))[0];
 }
 
-/** A run's pen, number and name. */
+/** Draws a run's pen, number and name. */
 export function key(
   { pen, label, number, sees }: DrawnRun,
   name: string = label,

@@ -1,4 +1,4 @@
-/** The page that compares runs: their curves in one picture, what differs, and what came of it. */
+/** The page that compares runs: their curves in one picture, their differences and their results. */
 
 import { modelFields } from "../../config/model.ts";
 import { trainFields } from "../../config/train.ts";
@@ -31,10 +31,10 @@ import {
 } from "./run_record.ts";
 import { tokensPerStep } from "./run_header.ts";
 
-/** Runs that are named in the head of the page and its title. */
+/** Most runs named in the head of the page and its title. */
 const MOST_NAMED = 6;
 
-/** The page as text. */
+/** Returns the page as text. */
 export async function comparisonPage(
   plotter: Plotter,
   runs: readonly RunRecord[],
@@ -160,7 +160,7 @@ function resultTable(group: Group, fields: readonly Field[]): Markup {
   });
 }
 
-/** A field that not all runs have the same. */
+/** A field whose value differs between the runs. */
 interface Field {
   readonly name: string;
   readonly of: (run: RunRecord) => unknown;

@@ -1,4 +1,4 @@
-/** What a run was told: its configuration, and the machine it began on. */
+/** The configuration of a run, and the machine it began on. */
 
 import { modelConfig, modelFields } from "../../config/model.ts";
 import { trainConfig, trainFields } from "../../config/train.ts";
@@ -7,7 +7,7 @@ import { type Markup, markup } from "../../report/markup.ts";
 import type { PageSection } from "../../report/page.ts";
 import { corpusName, type Fields, type RunRecord } from "./run_record.ts";
 
-/** All fields, those in bold that somebody chose. */
+/** Lists all fields, with those that the user chose in bold. */
 export function configSection(run: RunRecord): PageSection {
   const { model, train, data, tokenizer, device, versions, began } = run;
   const { insteadOf, bytes, sha256 } = data;
@@ -62,7 +62,7 @@ export function configSection(run: RunRecord): PageSection {
   };
 }
 
-/** Fields in the order of a list, what is not in it after it. */
+/** Sorts fields in the order of a list; fields that are not in the list come last. */
 function inOrder(fields: Fields, names: Iterable<string>): Fields {
   const known = Array.from(names).filter((name) => name in fields);
   return {
@@ -71,7 +71,7 @@ function inOrder(fields: Fields, names: Iterable<string>): Fields {
   };
 }
 
-/** Defaults to compare with; none where a configuration is from another version. */
+/** Returns the defaults to compare with; none if a configuration is from another version. */
 function defaults(make: () => object): Fields {
   try {
     return make() as Fields;
@@ -95,7 +95,7 @@ function fieldTable(fields: Fields, usual: Fields = {}): Markup {
   return markup`<table>${rows}</table>`;
 }
 
-/** A field's value in words. */
+/** Formats a field's value in words. */
 export function fieldText(value: unknown): string {
   if (value === null || value === false) return "off";
   if (value === true) return "on";

@@ -1,21 +1,21 @@
-/** What is measured anew for a report: the loss of each token of a passage, and where attention goes in it. */
+/** New measurements for a report: the loss of each token of a passage, and the attention maps of a prompt. */
 
 import { attentionMaps } from "../../model/attention_maps.ts";
 import type { Numbers } from "../../backends/backend.ts";
 import type { Model } from "../../model/model.ts";
 import type { Tokens } from "../../text/tokens.ts";
 
-/** Tokens of a passage whose losses are shown. */
+/** Tokens of the passage whose losses are shown. */
 const PASSAGE = 900;
-/** Tokens of the text that attention is shown on. */
+/** Tokens of the text whose attention is shown. */
 const PROMPT = 24;
-/** Guesses that are shown for each token. */
+/** Guesses shown for each token. */
 const GUESSES = 3;
 
-/** A token of a passage, as a model saw it coming. */
+/** A token of a passage, with the model's loss and guesses for it. */
 export interface ReadToken {
   readonly id: number;
-  /** In nats. */
+  /** The loss, in nats. */
   readonly loss: number;
   /** The likeliest tokens, best first. */
   readonly guesses: readonly {
@@ -24,10 +24,10 @@ export interface ReadToken {
   }[];
 }
 
-/** A stretch of text that a model was shown. */
+/** A passage and a prompt, as a model read them. */
 export interface Inspection {
   readonly passage: readonly ReadToken[];
-  /** What attention is shown on. */
+  /** The tokens that attention is shown on. */
   readonly prompt: Int32Array;
   /** For each layer (NH, T, T); see `attentionMaps`. */
   readonly maps: readonly Float64Array[];
@@ -59,14 +59,14 @@ export async function inspect(
   return { passage, prompt, maps: await attentionMaps(model, prompt) };
 }
 
-/** The first place from `from` on that a line begins at, if there is one near. */
+/** Finds the first position from `from` on at which a line begins, if there is one near. */
 function lineAfter(
   tokens: Tokens,
   from: number,
   isLineEnd: (id: number) => boolean,
 ): number {
   const first = Math.max(1, from);
-  // Better an empty line before it: that is where something begins.
+  // Prefer a line after an empty one: a new passage begins there.
   for (const lines of [2, 1]) {
     for (let at = first; at < Math.min(first + 400, tokens.length / 2); at++) {
       const before = tokens.subarray(Math.max(0, at - lines), at);
@@ -77,8 +77,8 @@ function lineAfter(
 }
 
 /**
- * Each token from `start` to `end` after as much context as there is, from half to all of a
- * block: windows that overlap by half, side by side.
+ * Reads each token from `start` to `end` after as much context as there is, from half a block to a
+ * whole one: the windows are side by side and overlap by half.
  */
 async function readPassage(
   model: Model,

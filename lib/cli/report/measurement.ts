@@ -1,4 +1,7 @@
-/** What a report says beyond what a run wrote down: computed from its text and its weights, as far as they are still there. */
+/**
+ * Figures of a report that a run did not write down: computed from its text and weights, as far as
+ * those still exist.
+ */
 
 import { basename, join } from "@std/path";
 import { Dataset } from "../../text/dataset.ts";
@@ -15,15 +18,15 @@ import { corpusOf, type RunRecord } from "./run_record.ts";
 import { isLineEnd } from "./token_text.ts";
 import { type Yardstick, yardsticksOf } from "./yardsticks.ts";
 
-/** What could be computed. */
+/** Results of a measurement, with the reasons for missing ones. */
 export interface Measurement {
-  /** Empty if the text is gone. */
+  /** Losses of models that count; empty if the text is gone. */
   readonly yardsticks: readonly Yardstick[];
-  /** Why there are none. */
+  /** Reason why there are no yardsticks. */
   readonly textProblem: string | undefined;
-  /** What the weights do; absent if there are none, or nothing to show them. */
+  /** A text read by the run's model; absent if there are no weights, or no text to show them. */
   readonly reading: Reading | undefined;
-  /** Why it is absent. */
+  /** Reason why the reading is absent. */
   readonly modelProblem: string | undefined;
 }
 
@@ -32,15 +35,15 @@ export interface Reading extends Inspection {
   readonly tokenizer: Tokenizer;
   /** The file of its weights. */
   readonly weights: string;
-  /** Whether the text is the model's own, in place of the validation split. */
+  /** True if the text is the model's own, in place of the validation split. */
   readonly ownText: boolean;
 }
 
-/** How to compute. */
+/** Options of a measurement. */
 export interface MeasureOptions {
   readonly placement: ModelPlacement;
   readonly signal: AbortSignal;
-  /** Called with what begins. */
+  /** Called with a description of each stage as it begins. */
   readonly onStage: (doing: string) => void;
 }
 
@@ -50,7 +53,7 @@ interface Splits {
   readonly val: Tokens;
 }
 
-/** Computes what is still possible; what is not is said, and no error. */
+/** Computes all results that are still possible; reports a problem for each other one instead of throwing. */
 export async function measure(
   run: RunRecord,
   { placement, signal, onStage }: MeasureOptions,
@@ -79,7 +82,7 @@ export async function measure(
   };
 }
 
-/** What came of something that may be impossible. */
+/** The value of an action, or the problem that prevented it. */
 interface Attempt<Value> {
   readonly value?: Value;
   readonly problem?: string;
@@ -96,7 +99,7 @@ async function attempt<Value>(
   }
 }
 
-/** The weights with the lowest validation loss, or the last ones of a run that was not evaluated. */
+/** Reads the weights with the lowest validation loss, or the last ones of a run that was not evaluated. */
 async function readWeights(path: string): Promise<TrainedModel> {
   return await readTrainedModel(path, {
     best: await exists(join(path, files.best)),
@@ -155,7 +158,7 @@ async function read(
   };
 }
 
-/** The last sample that the model wrote. */
+/** Returns the last sample that the model wrote. */
 function ownText(
   { samples }: RunRecord,
   tokenizer: Tokenizer,

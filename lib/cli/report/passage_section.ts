@@ -5,11 +5,11 @@ import { escapeHtml, Markup, markup } from "../../report/markup.ts";
 import type { ReadToken } from "./inspection.ts";
 import { isLineEnd, tokenLabel } from "./token_text.ts";
 
-/** Shades, and the loss in nats that the last one begins at. */
+/** Number of shades, and the loss in nats at which the last one begins. */
 const SHADES = 10;
 const MOST = 5;
 
-/** The passage, and what its shades mean. */
+/** Draws the passage, and explains its shades. */
 export function passageSection(
   passage: readonly ReadToken[],
   tokenizer: Tokenizer,

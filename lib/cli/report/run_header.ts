@@ -1,4 +1,4 @@
-/** The head of a run's page: what it was, how it went, and the command that makes it again. */
+/** The head of a run's page: its name, its results, and the command that repeats it. */
 
 import { seesFuture } from "../../lab/plan.ts";
 import { short as shortCount } from "../terminal/progress.ts";
@@ -12,7 +12,7 @@ import {
   type RunRecord,
 } from "./run_record.ts";
 
-/** The head. */
+/** Returns the head. */
 export function runHeader(run: RunRecord): Markup {
   const { parameters, name, command } = run;
   const [last, best] = [run.evals.at(-1), bestEval(run)];
@@ -45,7 +45,7 @@ ${
   }`;
 }
 
-/** What a tile is about, what it says, and what is said below; none if it says nothing. */
+/** A tile's title, its value and the text below; a tile without a value is not shown. */
 type Tile = [
   about: string,
   value: string | undefined,
@@ -79,7 +79,7 @@ function tilesOf(run: RunRecord): Tile[] {
   ];
 }
 
-/** What keeps losses from being taken as they are, and what did not go as planned. */
+/** Returns warnings about the losses and about events that did not go as planned; undefined if there are none. */
 function notes(run: RunRecord): Markup | undefined {
   const { resumedAt, skips, evals, model } = run;
   const part = evals.findLast(({ tokens, ofTokens }) => tokens < ofTokens);
@@ -105,7 +105,7 @@ function notes(run: RunRecord): Markup | undefined {
     : markup`<p class="note">${texts.join(" ")}</p>`;
 }
 
-/** How a run ended; undefined if all was done. */
+/** Describes how a run ended; undefined if all steps were done. */
 function endOf(run: RunRecord): string | undefined {
   const { reason, message, why } = run.end ?? {};
   const steps = `${count(lastStep(run))} steps`;
@@ -125,7 +125,7 @@ function endOf(run: RunRecord): string | undefined {
   }
 }
 
-/** Tokens that a step trains on; 0 if the configuration does not say. */
+/** Returns the tokens that a step trains on; 0 if the configuration does not say. */
 export function tokensPerStep({ model, train }: RunRecord): number {
   const tokens = Number(model["blockSize"]) * Number(train["batchSize"]) *
     Number(train["gradAccumulation"] ?? 1);

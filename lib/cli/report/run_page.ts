@@ -25,11 +25,11 @@ import { tokenLabel } from "./token_text.ts";
 import { updateCharts } from "./update_charts.ts";
 import { placeAmong, type Yardstick } from "./yardsticks.ts";
 
-/** Samples and evaluations that are shown at most. */
+/** Most samples and evaluations shown. */
 const MOST_SAMPLES = 12;
 const MOST_EVALUATIONS = 500;
 
-/** The page as text. */
+/** Returns the page as text. */
 export async function runPage(
   plotter: Plotter,
   run: RunRecord,

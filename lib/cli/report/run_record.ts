@@ -1,4 +1,4 @@
-/** What a run's directory says of it: its configuration and its events, ready to be drawn. */
+/** The record of a run, read from its directory: its configuration and its events, ready to be drawn. */
 
 import { basename, join, resolve } from "@std/path";
 import type {
@@ -20,28 +20,28 @@ import { isBetter } from "../run/history.ts";
 import { files, readRunConfig } from "../run/directory.ts";
 import { newestRun, RUNS } from "../run/folder.ts";
 
-/** Named values, as `config.json` has them. */
+/** Named values, as in `config.json`. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** How a run ended. */
+/** The reason why a run ended. */
 export interface RunEnd {
   readonly reason: string;
-  /** Why it failed. */
+  /** The error message of a run that failed. */
   readonly message?: string;
-  /** Why it stopped by itself. */
+  /** The reason why a run stopped by itself. */
   readonly why?: string;
 }
 
-/** A run. */
+/** A run's configuration and events. */
 export interface RunRecord {
   readonly path: string;
   /** The name of its directory. */
   readonly name: string;
-  /** The arguments that it began with. */
+  /** The arguments that the run began with. */
   readonly command: readonly string[];
-  /** Where else it began: once for each time that it was resumed. */
+  /** The steps at which the run was resumed. */
   readonly resumedAt: readonly number[];
-  /** When it began, in ISO 8601. */
+  /** The time at which the run began, in ISO 8601. */
   readonly began: string | undefined;
   readonly versions: Fields;
   readonly device: Fields;
@@ -54,11 +54,11 @@ export interface RunRecord {
   readonly evals: readonly EvalEvent[];
   readonly updates: readonly UpdateEvent[];
   readonly samples: readonly SampleEvent[];
-  /** The steps that were left out, as they were not finite. */
+  /** Steps that were skipped because they were not finite. */
   readonly skips: readonly SkipEvent[];
-  /** How it ended; undefined if it did not say. */
+  /** The run's end; undefined if it was not recorded. */
   readonly end: RunEnd | undefined;
-  /** Wall time of all its parts, evaluations included. */
+  /** Wall time of all the run's parts, evaluations included. */
   readonly seconds: number;
 }
 
@@ -113,14 +113,14 @@ export async function readRun(given: string | undefined): Promise<RunRecord> {
   };
 }
 
-/** The last step that is known to be done. */
+/** Returns the last step that is known to be done. */
 export function lastStep({ steps, evals, skips }: RunRecord): number {
   return Math.max(
     ...[steps, evals, skips].map((events) => events.at(-1)?.step ?? 0),
   );
 }
 
-/** The evaluation with the lowest validation loss of those that measured most. */
+/** Returns the evaluation with the lowest validation loss among those that measured most. */
 export function bestEval({ evals }: RunRecord): EvalEvent | undefined {
   return evals.reduce(
     (best: EvalEvent | undefined, event) =>
@@ -129,12 +129,12 @@ export function bestEval({ evals }: RunRecord): EvalEvent | undefined {
   );
 }
 
-/** What is known of a run's text; undefined if that is not enough to find it. */
+/** Returns the record of a run's text; undefined if the record is not enough to find the text. */
 export function corpusOf({ data }: RunRecord): CorpusRecord | undefined {
   return corpusRecord(data);
 }
 
-/** What a run's text is called. */
+/** Returns the name of a run's text. */
 export function corpusName(run: RunRecord): string {
   const record = corpusOf(run);
   return record === undefined ? "an unknown text" : basename(nameOf(record));
@@ -166,7 +166,7 @@ async function readConfig(path: string): Promise<Fields> {
   );
 }
 
-/** The events; lines that a crash or a full disk cut short are left out. */
+/** Reads the events; lines that a crash or a full disk cut short are left out. */
 async function readEvents(path: string): Promise<Fields[]> {
   const events: Fields[] = [];
   for await (const { event } of readEventLines(join(path, files.metrics))) {
@@ -179,7 +179,7 @@ function fieldsOf(value: unknown): Fields {
   return typeof value === "object" && value !== null ? value as Fields : {};
 }
 
-/** From each start to the last that was told before the next one. */
+/** Sums the time from each start to the last event before the next start. */
 function wallTime(events: readonly Fields[]): number {
   let total = 0;
   let begun: number | undefined;

@@ -1,4 +1,4 @@
-/** Tokens as they can be seen: each with a text of its own, spaces and line ends too. */
+/** Visible labels for tokens: each is distinct, spaces and line ends too. */
 
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { visible } from "../terminal/terminal.ts";
@@ -9,7 +9,7 @@ const pictures: Readonly<Record<string, string>> = {
   " ": "␣",
 };
 
-/** What a token is shown as: a character, or two digits for a byte that is none. */
+/** Returns a token's label: a character, or two hexadecimal digits for a byte that is none. */
 export function tokenLabel(tokenizer: Tokenizer, id: number): string {
   if (tokenizer.kind === "bytes" && id >= 0x80) {
     return id.toString(16).toUpperCase();
@@ -18,7 +18,7 @@ export function tokenLabel(tokenizer: Tokenizer, id: number): string {
   return pictures[text] ?? visible(text);
 }
 
-/** Whether a token ends a line. */
+/** Returns true if a token ends a line. */
 export function isLineEnd(tokenizer: Tokenizer, id: number): boolean {
   return tokenizer.decode([id]) === "\n";
 }

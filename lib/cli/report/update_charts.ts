@@ -1,4 +1,4 @@
-/** How far the weights moved: update-to-weight ratios, a small chart for each kind of matrix. */
+/** Update-to-weight ratios, which show how far the weights moved: a small chart for each kind of matrix. */
 
 import { SMALL, type SmallChart } from "./charts.ts";
 import { count, short } from "../../report/numbers.ts";
@@ -8,7 +8,7 @@ import type { Plotter } from "../../report/plotter.ts";
 import type { RunRecord } from "./run_record.ts";
 import { thinned } from "../../report/series.ts";
 
-/** 1, 2 and 5 times powers of ten between two values; the powers alone where those are many. */
+/** Returns 1, 2 and 5 times powers of ten between two values; the powers alone if all would be many. */
 function logTicks([low, high]: readonly [number, number]): number[] {
   const [all, powers] = [[1, 2, 5], [1]].map((digits) =>
     [-7, -6, -5, -4, -3, -2, -1, 0]
@@ -18,26 +18,26 @@ function logTicks([low, high]: readonly [number, number]): number[] {
   return all.length > 6 ? powers : all;
 }
 
-/** How far one step moved one matrix. */
+/** The update-to-weight ratio of one matrix at one step. */
 interface Ratio {
   readonly step: number;
   readonly ratio: number;
-  /** Its name without layer and "weight". */
+  /** The matrix's name without layer and "weight". */
   readonly kind: string;
-  /** From 0; -1 for what is in no layer. */
+  /** The layer, from 0; -1 for a matrix outside the layers. */
   readonly layer: number;
   readonly name: string;
 }
 
-/** Update-to-weight ratios. */
+/** Charts of update-to-weight ratios, with their legend. */
 export interface UpdateCharts {
-  /** One for each kind of matrix. */
+  /** The charts, one for each kind of matrix. */
   readonly charts: readonly SmallChart[];
-  /** What each line is. */
+  /** The lines of the legend. */
   readonly lines: readonly (LineStyle & { readonly name: string })[];
 }
 
-/** Update-to-weight ratios, a chart for each kind of matrix with a line for each layer. */
+/** Draws update-to-weight ratios: a chart for each kind of matrix, with a line for each layer. */
 export function updateCharts(
   plotter: Plotter,
   { updates }: RunRecord,
@@ -112,7 +112,7 @@ export function updateCharts(
   };
 }
 
-/** A layer's colour, and a dash that its neighbours don't have. */
+/** Returns a layer's colour and a dash that differs from its neighbours'. */
 function layerLine(layer: number, layers: number): LineStyle {
   return {
     color: layerColor(layer, layers),
@@ -120,7 +120,7 @@ function layerLine(layer: number, layers: number): LineStyle {
   };
 }
 
-/** The colour of a matrix that is in no layer, which no layer has. */
+/** Returns the colour of a matrix outside the layers, which no layer has. */
 export function outsideColor(name: string): string {
   return { wte: "var(--run2)", lm_head: "var(--run3)" }[name] ?? "var(--ink)";
 }

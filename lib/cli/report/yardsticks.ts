@@ -1,4 +1,4 @@
-/** What counting alone can say of a run's text: the losses that a model has to beat. */
+/** Losses that counting alone reaches on a run's text: a model has to beat them. */
 
 import { NgramModel } from "../../text/ngram.ts";
 import type { Tokens } from "../../text/tokens.ts";
@@ -17,7 +17,7 @@ const orders: readonly (readonly [order: number, name: string])[] = [
   [5, "5-gram"],
 ];
 
-/** Tokens that are counted at most: each new context costs memory. */
+/** Most tokens counted: each new context costs memory. */
 export const MOST_COUNTED = 4_000_000;
 
 /**
@@ -42,7 +42,7 @@ export function yardsticksOf(
   ];
 }
 
-/** Where a loss lies among them, in words. */
+/** Describes in words where a loss lies among the yardsticks. */
 export function placeAmong(
   yardsticks: readonly Yardstick[],
   loss: number,
