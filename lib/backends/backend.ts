@@ -12,7 +12,7 @@ import type { BufferSpec, Plan } from "../graph/plan.ts";
 /** The engines that can execute a plan. */
 export type BackendKind = "webgpu" | "wasm" | "reference";
 
-/** Numbers as a backend holds them: `f32` in 32 bits (64 on the reference), `i32` in 32 bits. */
+/** Elements of a buffer in host memory: `f32` in 32 bits (64 on the reference), `i32` in 32 bits. */
 export type Numbers = Float32Array | Float64Array | Int32Array;
 
 /** Memory on the device. */
@@ -25,15 +25,15 @@ export interface DeviceBuffer {
    */
   write(data: ArrayLike<number>, offset?: number): void;
   /**
-   * The elements [offset, offset + length) as they are after every run submitted so far.
+   * Returns a copy of the elements [offset, offset + length) as they are after every run submitted so far.
    *
    * @throws {RangeError} if they are not inside the buffer
    * @throws {DeviceLostError} if the device is gone
    */
   read(offset?: number, length?: number): Promise<Numbers>;
-  /** The numbers as they are now, to look at, where they lie in the host's own memory: not on a GPU. */
+  /** A view of the elements as they are now, for reading; undefined where they are not in host memory (on a GPU). */
   readonly memory?: Numbers;
-  /** Frees a store that no program will use again (a finished text's cache). Other kinds belong to their program. */
+  /** Frees a store that no program will use again (the cache of a finished text). Buffers of other kinds belong to their program, which frees them. */
   destroy(): void;
 }
 
@@ -43,42 +43,42 @@ export type Stores = Map<string, DeviceBuffer>;
 /** A plan bound to a backend, ready to run. */
 export interface Program {
   readonly plan: Plan;
-  /** Bytes that belong to this program alone. */
+  /** Bytes of device memory that belong to this program alone. */
   readonly bytes: number;
   /**
-   * A buffer of kind `input`, `output` or `store`.
+   * Returns the buffer of kind `input`, `output` or `store` with this name.
    *
    * @throws {RangeError} if the plan has no such buffer
    */
   buffer(name: string): DeviceBuffer;
   /** Queues one run: the whole plan, or the named phases in the given order, as one submission. */
   run(phases?: readonly string[]): void;
-  /** Frees what belongs to this program alone. Stores live on. */
+  /** Frees the memory that belongs to this program alone. Stores stay allocated. */
   destroy(): void;
 }
 
-/** How long one dispatch took. */
+/** The measured time of one dispatch. */
 export interface DispatchTime {
   readonly label: string;
   readonly kernel: KernelName;
   readonly nanoseconds: number;
 }
 
-/** A compute device that is open. Disposing it frees every buffer and program on it. */
+/** An open compute device. Disposing it frees every buffer and program on it. */
 export interface Backend extends AsyncDisposable {
-  /** Which engine it is. */
+  /** The engine that executes plans. */
   readonly kind: BackendKind;
-  /** One line for people: the adapter, or the number of threads. */
+  /** One line for people to read: the adapter, or the number of threads. */
   readonly description: string;
-  /** Bytes allocated on the device at present. */
+  /** Bytes currently allocated on the device. */
   readonly allocatedBytes: number;
-  /** Bytes that can be allocated besides, if the device says. */
+  /** Bytes that can still be allocated; undefined if the device does not report it. */
   readonly room: number | undefined;
   /** Resolves when all submitted work is done. */
   finish(): Promise<void>;
 }
 
-/** A {@linkcode Backend} as the library uses it: each one is. */
+/** The interface of a {@linkcode Backend} that the library itself uses. Every backend implements it. */
 export interface Executor extends Backend {
   /**
    * Makes a store, filled with zeros.
@@ -87,25 +87,25 @@ export interface Executor extends Backend {
    */
   createStore(spec: BufferSpec): Promise<DeviceBuffer>;
   /**
-   * Binds a plan. Stores that the plan names are taken from `stores`; missing ones are created and added.
+   * Binds a plan to this backend. Takes the stores that the plan names from `stores`; creates the missing ones and adds them there.
    *
    * @throws {OutOfMemoryError} if there is no room for it; nothing is left allocated then
    * @throws {RangeError} if a store of that name has another length or dtype
    */
   compile(plan: Plan, stores: Stores): Promise<Program>;
   /**
-   * Returns the bytes that compiling plans allocates, all of them together.
+   * Returns the bytes that compiling all of these plans allocates, together.
    *
-   * @param stores what there is already of what they share; if left out, nothing is allocated yet
-   * @throws {RangeError} if the device cannot run one of them, however much memory there is
+   * @param stores the shared stores that already exist; if left out, nothing is allocated yet
+   * @throws {RangeError} if the device cannot run one of the plans, however much memory is free
    */
   measure(plans: readonly Plan[], stores?: Stores): number;
 }
 
 /**
- * Returns a backend as the executor that it is.
+ * Returns `backend` itself, typed as an executor.
  *
- * @throws {TypeError} if it is none: `openBackend` did not make it
+ * @throws {TypeError} if it is not an executor, because `openBackend` did not make it
  */
 export function executorOf(backend: Backend): Executor {
   if ("compile" in backend && "createStore" in backend) {
@@ -116,23 +116,23 @@ export function executorOf(backend: Backend): Executor {
   );
 }
 
-/** The device went away (driver reset, unplugged, out of memory). What was on it is gone. */
+/** Thrown when the device was lost (driver reset, unplugged, out of memory). The contents of its buffers are lost, too. */
 export class DeviceLostError extends Error {
   /** The name of the class. */
   override readonly name = "DeviceLostError";
 }
 
-/** What is to be computed takes more memory than the device has. */
+/** Thrown when an operation needs more memory than the device has. */
 export class OutOfMemoryError extends RangeError {
   /** The name of the class. */
   override readonly name = "OutOfMemoryError";
-  /** Bytes that it takes. */
+  /** Bytes that the operation needs. */
   readonly needed: number;
-  /** Bytes that there are for it, if the device says. */
+  /** Bytes that are free; undefined if the device does not report it. */
   readonly room: number | undefined;
-  /** What cannot be done. */
+  /** The operation that failed, e.g. `compile train`. */
   readonly action: string;
-  /** The message after the action. */
+  /** The part of the message after the action. */
   readonly reason: string;
   /** The configuration fields that the action names. */
   readonly fields: readonly string[];
@@ -140,9 +140,9 @@ export class OutOfMemoryError extends RangeError {
   /**
    * Makes the error.
    *
-   * @param action what cannot be done, e.g. `compile train`
-   * @param sizes.needed bytes that it takes
-   * @param sizes.room bytes that there are for it, if the device says
+   * @param action the operation that failed, e.g. `compile train`
+   * @param sizes.needed bytes that the operation needs
+   * @param sizes.room bytes that are free; undefined if the device does not report it
    * @param fields configuration fields that the action names
    */
   constructor(
@@ -166,12 +166,12 @@ export class OutOfMemoryError extends RangeError {
   }
 }
 
-/** Puts bytes that are needed into words, `4.30 GB`; rounded up, as {@linkcode roomText} rounds down, so that the two differ. */
+/** Formats a number of needed bytes, e.g. `4.30 GB`. Rounds up, while {@linkcode roomText} rounds down, so that the two texts differ. */
 export function needText(bytes: number): string {
   return gigabytes(bytes, Math.ceil);
 }
 
-/** Puts bytes that are free into words, `4.29 GB`. */
+/** Formats a number of free bytes, e.g. `4.29 GB`. Rounds down. */
 export function roomText(bytes: number): string {
   return gigabytes(bytes, Math.floor);
 }
@@ -182,19 +182,19 @@ function gigabytes(bytes: number, round: (value: number) => number): string {
     : `${(round(bytes / 1e7) / 100).toFixed(2)} GB`;
 }
 
-/** There is no WebGPU adapter of the kind asked for. */
+/** Thrown when there is no WebGPU adapter of the requested kind. */
 export class NoAdapterError extends Error {
   /** The name of the class. */
   override readonly name = "NoAdapterError";
-  /** What may help, as a sentence. */
+  /** A sentence that says what may help. */
   readonly hint: string;
-  /** Returns the hint with devices called as the program calls them. */
+  /** Returns the hint, with each device named by `device`: a command and the library name devices differently. */
   readonly hintFor: (device: (name: string) => string) => string;
 
   /**
    * Makes the error.
    *
-   * @param hintFor what may help, given what a device is called: a sentence, which may begin with that
+   * @param hintFor returns a sentence that says what may help, given the function that names a device; the sentence may begin with that name
    */
   constructor(message: string, hintFor: NoAdapterError["hintFor"]) {
     super(message);

@@ -1,11 +1,11 @@
-/** What the buffers of all backends share: which elements there are, and when they may be used. */
+/** The part of a buffer that all backends share: checks of element ranges, and of use after the buffer was destroyed. */
 
 import type { BufferSpec } from "../graph/plan.ts";
 import type { DeviceBuffer, Numbers } from "./backend.ts";
 
-/** What a buffer asks of the backend that it is on. */
+/** The part of a backend that its buffers call. */
 export interface Owner {
-  /** Refuses work on a device that is gone. */
+  /** Throws if the device is lost or the backend was disposed. */
   checkOpen(action: string): void;
 }
 
@@ -32,35 +32,35 @@ export abstract class BoundBuffer<Backend extends Owner = Owner>
     length: number = this.spec.length - offset,
   ): Promise<Numbers> {
     this.#checkElements("read", offset, length);
-    return this.get(offset, length); // awaited, it would come a turn later, and training be a step further on
+    return this.get(offset, length); // not awaited: an await would take the copy a turn later, when training may be a step further
   }
 
   destroy(): void {
-    if (this.#destroyed) return; // its memory may be another's by now
+    if (this.#destroyed) return; // its memory may belong to another buffer by now
     this.#destroyed = true;
     this.free();
   }
 
   /**
-   * Refuses work on memory that may be another's by now.
+   * Throws if the buffer was destroyed: its memory may belong to another buffer by now.
    *
-   * @param action what was asked for, e.g. `run train`
+   * @param action the requested operation, e.g. `run train`
    */
   checkUsable(action: string): void {
     if (!this.#destroyed) return;
     throw new TypeError(`Cannot ${action}: ${this.spec.name} was destroyed`);
   }
 
-  /** Copies `data` to elements that there are. */
+  /** Copies `data` to the elements from `offset` on; the range is already checked. */
   protected abstract set(data: ArrayLike<number>, offset: number): void;
 
-  /** Returns a copy of elements that there are, as they are after every run submitted so far. */
+  /** Returns a copy of the elements as they are after every run submitted so far; the range is already checked. */
   protected abstract get(
     offset: number,
     length: number,
   ): Numbers | Promise<Numbers>;
 
-  /** Gives the memory back. */
+  /** Frees the memory. */
   protected abstract free(): void;
 
   #checkElements(verb: "read" | "write", offset: number, length: number): void {

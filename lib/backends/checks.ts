@@ -1,12 +1,12 @@
-/** Plans that every backend refuses, in the same words: those that do not keep to the vocabulary or reach out of a buffer. */
+/** Checks that every backend makes of a plan, with the same messages: its dispatches follow the vocabulary and stay inside their buffers. */
 
 import { operandShapes } from "../../kernels/vocabulary.ts";
 import type { Dispatch, Plan } from "../graph/plan.ts";
 
 /**
- * Refuses dispatches whose operands reach out of their buffers, or do not have the number, dtypes and lengths that their dims ask for.
+ * Checks every dispatch of a plan.
  *
- * @throws {RangeError}
+ * @throws {RangeError} if operands of a dispatch reach outside their buffers, or differ in number, dtype or length from what its dims require
  */
 export function checkPlan({ buffers, dispatches }: Plan): void {
   for (const dispatch of dispatches) {
@@ -45,7 +45,7 @@ export function checkPlan({ buffers, dispatches }: Plan): void {
   }
 }
 
-/** A dispatch in words, for errors and labels. */
+/** Returns the name of a dispatch for errors and labels: its kernel, and its label if it has one. */
 export function nameOf({ kernel, label }: Dispatch): string {
   return label === "" ? kernel : `${kernel} (${label})`;
 }

@@ -1,8 +1,8 @@
-/** Which backend to use: the choice behind `device: "auto"`. Only the chosen one is loaded. */
+/** Opens the backend for a device name, including the choice behind `device: "auto"`. Loads the code of the chosen backend only. */
 
 import { type Backend, NoAdapterError } from "./backend.ts";
 
-/** Where to compute. `auto` takes a GPU if there is one, else `wasm`; a software adapter only `webgpu` takes. */
+/** The device to compute on. `auto` selects a GPU if there is one, else `wasm`; only `webgpu` accepts a software adapter. */
 export type Device = "auto" | "webgpu" | "wasm" | "reference";
 
 /** The values of {@linkcode Device}. */
@@ -13,13 +13,13 @@ export const devices: readonly Device[] = [
   "reference",
 ];
 
-/** How to open a device. */
+/** Options of {@linkcode openBackend}. */
 export interface DeviceOptions {
-  /** Threads of device `wasm`, from 1 to 256; one for each core if left out. With `auto` it asks for `wasm`. */
+  /** Threads of device `wasm`, from 1 to 256; one for each core if left out. Setting it with `auto` selects `wasm`. */
   readonly threads?: number | undefined;
 }
 
-/** How many threads the machine runs at once; 1 where it does not tell. */
+/** Returns the number of threads that the machine runs at once; 1 where the runtime does not report it. */
 export function coreCount(): number {
   return navigator.hardwareConcurrency || 1;
 }
@@ -28,7 +28,7 @@ export function coreCount(): number {
  * Opens a backend. Dispose of it when done.
  *
  * @throws {NoAdapterError} if the device needs a WebGPU adapter, or a feature of WebAssembly, and there is none
- * @throws {RangeError} if there is no such device, or it cannot have such options
+ * @throws {RangeError} if there is no such device, or it does not take these options
  *
  * @example
  * ```ts
@@ -70,7 +70,7 @@ export async function openBackend(
   }
 }
 
-/** A GPU, if the machine has one. */
+/** Opens a GPU; returns undefined if the machine has none. */
 async function openGpu(): Promise<Backend | undefined> {
   const { openWebGpu } = await import("./webgpu/engine.ts");
   try {

@@ -1,7 +1,7 @@
 /**
- * What all backends share: how they are closed, how a plan gets its buffers, and
- * how a program finds a buffer, runs a phase and ends. A backend adds how memory
- * is allocated and how dispatches run.
+ * The part that all backends share: closing a backend, creating the buffers of a
+ * plan, and finding a buffer, running a phase and destroying a program. Each backend
+ * adds its own allocation of memory and its own way to run dispatches.
  */
 
 import type { BufferSpec, Plan } from "../graph/plan.ts";
@@ -16,13 +16,13 @@ import {
 import { BoundBuffer } from "./buffer.ts";
 import { checkPlan } from "./checks.ts";
 
-/** An {@linkcode Executor} from its opening to its end. By default, work is done when the call returns. */
+/** The base class of backends. By default, work is done when the call that starts it returns. */
 export abstract class OpenBackend implements Executor {
   abstract readonly kind: BackendKind;
   abstract readonly description: string;
   abstract readonly allocatedBytes: number;
   abstract readonly room: number | undefined;
-  /** Why the device is gone, if it is. */
+  /** The reason why the device is lost; undefined while it is not. */
   protected abstract readonly lost: string | undefined;
   #closing: Promise<void> | undefined;
 
@@ -32,10 +32,10 @@ export abstract class OpenBackend implements Executor {
   /** Makes a buffer, filled with zeros. */
   abstract allocate(spec: BufferSpec): BoundBuffer;
 
-  /** Returns the bytes that a buffer takes. */
+  /** Returns the bytes that a buffer with this spec takes. */
   abstract bytesOf(spec: BufferSpec): number;
 
-  /** Frees everything. Called once. */
+  /** Frees everything on the backend. Called once. */
   protected abstract close(): Promise<void>;
 
   // deno-lint-ignore require-await
@@ -54,9 +54,9 @@ export abstract class OpenBackend implements Executor {
   }
 
   /**
-   * Refuses work on a backend that is gone.
+   * Throws if the backend was disposed or its device is lost.
    *
-   * @param action what was asked for, e.g. `run train`
+   * @param action the requested operation, e.g. `run train`
    */
   checkOpen(action: string): void {
     if (this.#closing) {
@@ -65,7 +65,7 @@ export abstract class OpenBackend implements Executor {
     this.checkAlive(action);
   }
 
-  /** Refuses work on a device that is gone; on a backend that is closing, work goes on. */
+  /** Throws if the device is lost. Does not throw on a backend that is closing, where work in flight may still finish. */
   protected checkAlive(action: string): void {
     const { lost } = this;
     if (lost !== undefined) {
@@ -74,7 +74,7 @@ export abstract class OpenBackend implements Executor {
   }
 }
 
-/** A backend that allocates one kind of buffers. */
+/** A backend whose buffers have type `Own`. */
 type BackendOf<Own extends BoundBuffer> =
   & Pick<
     OpenBackend,
@@ -83,9 +83,9 @@ type BackendOf<Own extends BoundBuffer> =
   & { allocate(spec: BufferSpec): Own };
 
 /**
- * Returns the bytes that the buffers of plans take: each plan's own, and once each store that there is not yet.
+ * Returns the bytes that the buffers of plans take: the buffers of each plan alone, and each missing store once.
  *
- * @param stores what there is; if left out, nothing
+ * @param stores the stores that already exist; if left out, none
  */
 export function bufferBytes(
   plans: readonly Plan[],
@@ -102,16 +102,16 @@ export function bufferBytes(
   return missing.values().reduce((sum, bytes) => sum + bytes, own);
 }
 
-/** The memory of a program. */
+/** The buffers and other memory of a program. */
 export class ProgramMemory<Own extends BoundBuffer> {
-  /** In the order of {@linkcode Plan.buffers}; none before {@linkcode ProgramMemory.allocate}. */
+  /** Buffers in the order of {@linkcode Plan.buffers}; empty before {@linkcode ProgramMemory.allocate}. */
   readonly buffers: Own[] = [];
-  /** Bytes that belong to the program alone. */
+  /** Bytes of memory that belong to the program alone. */
   bytes = 0;
   readonly plan: Plan;
   readonly backend: BackendOf<Own>;
   readonly #stores: Stores;
-  /** Stores that were not there before. */
+  /** Stores that this program created. */
   readonly #made: Own[] = [];
   readonly #frees: (() => void)[] = [];
 
@@ -122,7 +122,7 @@ export class ProgramMemory<Own extends BoundBuffer> {
   }
 
   /**
-   * Makes the plan's buffers and the stores that there are not yet.
+   * Creates the plan's buffers and its missing stores.
    *
    * @throws {TypeError} if a store was destroyed or belongs to another backend
    * @throws {RangeError} if a store has another length or dtype
@@ -145,18 +145,18 @@ export class ProgramMemory<Own extends BoundBuffer> {
     return this.buffers;
   }
 
-  /** Takes charge of what `free` gives back. */
+  /** Adds memory of this many bytes to the program; {@linkcode ProgramMemory.release} calls `free` to free it. */
   own(bytes: number, free: () => void): void {
     this.bytes += bytes;
     this.#frees.push(free);
   }
 
-  /** Frees what belongs to the program alone. */
+  /** Frees the memory that belongs to the program alone. */
   release(): void {
     for (const free of this.#frees.splice(0)) free();
   }
 
-  /** Frees that and the stores that were made. */
+  /** Frees the memory that belongs to the program alone, and the stores that this program created. */
   undo(): void {
     this.release();
     for (const store of this.#made) {
@@ -182,9 +182,9 @@ export class ProgramMemory<Own extends BoundBuffer> {
 }
 
 /**
- * Makes a program; see `Executor.compile`. If `make` throws, neither memory nor stores are left behind.
+ * Checks a plan and makes its program; see `Executor.compile`. If `make` throws, frees all memory and stores that it allocated.
  *
- * @throws {RangeError} if the plan does not keep to the vocabulary
+ * @throws {RangeError} if the plan does not follow the vocabulary
  */
 export async function bindProgram<Own extends BoundBuffer, Made>(
   plan: Plan,
@@ -203,7 +203,7 @@ export async function bindProgram<Own extends BoundBuffer, Made>(
   }
 }
 
-/** Dispatches [from, to) of a plan. */
+/** The range [from, to) of a plan's dispatches. */
 export type DispatchRange = Plan["phases"][string];
 
 /** A {@linkcode Program} of one backend. */
@@ -214,7 +214,7 @@ export abstract class BoundProgram<Own extends BoundBuffer> implements Program {
   readonly #named: ReadonlyMap<string, Own>;
   #destroyed = false;
 
-  /** @param memory all that the program takes, allocated */
+  /** @param memory the program's memory, already allocated */
   constructor(memory: ProgramMemory<Own>) {
     this.plan = memory.plan;
     this.bytes = memory.bytes;
@@ -249,7 +249,7 @@ export abstract class BoundProgram<Own extends BoundBuffer> implements Program {
   /** Runs these dispatches, in this order, as one submission. */
   protected abstract runRanges(ranges: readonly DispatchRange[]): void;
 
-  /** Refuses work that takes memory or a device that is gone. */
+  /** Throws if the backend was disposed, its device is lost, or the program or one of its buffers was destroyed. */
   protected checkUsable(verb: "run" | "profile"): void {
     const action = `${verb} ${this.plan.name}`;
     this.#memory.backend.checkOpen(action);

@@ -43,7 +43,7 @@ export function openReference(): OpenBackend {
 class ReferenceBackend extends OpenBackend {
   readonly kind = "reference";
   readonly description = "reference: float64, one thread";
-  /** The engine does not say. */
+  /** Undefined: JavaScript engines do not report free memory. */
   readonly room = undefined;
   protected readonly lost = undefined;
   readonly buffers = new Set<ReferenceBuffer>();
@@ -91,7 +91,7 @@ class ReferenceBuffer extends BoundBuffer<ReferenceBackend> {
       throw new OutOfMemoryError(`allocate ${spec.name}`, sizes);
     }
     backend.buffers.add(this);
-    // What a plan reads before it was computed shall be seen.
+    // NaN makes visible that a plan reads a slot before writing it.
     if (spec.kind === "slot" && spec.dtype === "f32") this.memory.fill(NaN);
   }
 
@@ -109,7 +109,7 @@ class ReferenceBuffer extends BoundBuffer<ReferenceBackend> {
 }
 
 class ReferenceProgram extends BoundProgram<ReferenceBuffer> {
-  /** One for each dispatch. */
+  /** One call for each dispatch of the plan. */
   readonly #calls: readonly (() => void)[];
 
   constructor(memory: ProgramMemory<ReferenceBuffer>) {
@@ -126,7 +126,7 @@ class ReferenceProgram extends BoundProgram<ReferenceBuffer> {
   }
 }
 
-/** The call of one kernel on the memory of its operands. */
+/** Returns a function that calls one kernel on the memory of its operands. */
 function bind(
   dispatch: Dispatch,
   buffers: readonly ReferenceBuffer[],
@@ -135,7 +135,7 @@ function bind(
     buffers[buffer]!.memory.subarray(offset, offset + length);
   const outputs = dispatch.outputs.map(memoryOf);
   const inputs = dispatch.inputs.map(memoryOf);
-  // The one place where kernels of different signatures are called; checkPlan stands guard.
+  // The one place where kernels of different signatures are called; checkPlan has checked the operands.
   const kernel = referenceKernels[dispatch.kernel];
   return () =>
     kernel(outputs as never, inputs as never, dispatch.dims as never);

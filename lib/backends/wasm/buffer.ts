@@ -1,15 +1,15 @@
-/** Buffers of the wasm backend: what the host sees of them. */
+/** Buffers of the wasm backend, read and written by the host. */
 
 import type { BufferSpec } from "../../graph/plan.ts";
 import type { Numbers } from "../backend.ts";
 import { BoundBuffer } from "../buffer.ts";
 import type { WasmBackend } from "./engine.ts";
 
-/** A part of a buffer in another order, as a kernel wants it; the programs that read it share it. */
+/** A copy of a part of a buffer, in the order that a kernel reads. All programs that read the copy share it. */
 export interface ReorderedCopy {
   /** Byte address. */
   readonly at: number;
-  /** The version of the buffer that it was made from; -1 at first. */
+  /** The version of the buffer that the copy was made from; -1 before the first time. */
   version: number;
   users: number;
 }
@@ -18,9 +18,9 @@ export interface ReorderedCopy {
 export class WasmBuffer extends BoundBuffer<WasmBackend> {
   /** Byte address. */
   readonly at: number;
-  /** Goes up with every change by the host or a program: what was derived from the content is then out of date. */
+  /** The number of changes by the host and by programs so far. Copies made from another version are out of date. */
   version = 0;
-  /** By the name of their order. */
+  /** Reordered copies, by the name of their order. */
   readonly #copies = new Map<string, ReorderedCopy>();
 
   /** Allocates `spec.length` zeros. */
@@ -29,7 +29,7 @@ export class WasmBuffer extends BoundBuffer<WasmBackend> {
     this.at = backend.memory.allocate(4 * spec.length, spec.name);
   }
 
-  /** A view of the engine's memory. It is good until that grows: ask again each time. */
+  /** A view of the engine's memory. Valid until that memory grows, so get it again for each use. */
   get memory(): Float32Array | Int32Array {
     const action = `read ${this.spec.name}`;
     this.backend.checkOpen(action);
@@ -43,7 +43,7 @@ export class WasmBuffer extends BoundBuffer<WasmBackend> {
   }
 
   protected get(offset: number, length: number): Numbers {
-    // A slice has memory of its own: the engine's may be shared, and goes on changing.
+    // A slice has memory of its own: the engine's memory may be shared between threads, and keeps changing.
     return this.#words(offset, length).slice();
   }
 
@@ -51,12 +51,12 @@ export class WasmBuffer extends BoundBuffer<WasmBackend> {
     this.backend.memory.free(this.at);
   }
 
-  /** Whether there is a copy of this order. */
+  /** Returns true if there is a copy in this order. */
   hasCopy(order: string): boolean {
     return this.#copies.has(order);
   }
 
-  /** Returns the copy of an order, allocated if there is none; to be given back by {@linkcode WasmBuffer.leaveCopy}. */
+  /** Returns the copy in this order, allocated if there is none. Each caller must release it with {@linkcode WasmBuffer.leaveCopy}. */
   shareCopy(order: string, bytes: number): ReorderedCopy {
     let copy = this.#copies.get(order);
     if (copy === undefined) {
@@ -69,7 +69,7 @@ export class WasmBuffer extends BoundBuffer<WasmBackend> {
     return copy;
   }
 
-  /** Gives a copy back; the last one frees it. */
+  /** Releases a copy; the last user's release frees it. */
   leaveCopy(order: string): void {
     const copy = this.#copies.get(order);
     if (copy === undefined || --copy.users > 0) return;

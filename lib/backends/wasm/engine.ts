@@ -20,21 +20,21 @@ import { loadModule, type WasmBuild } from "./module.ts";
 import { compileProgram, measurePlans, type WasmProgram } from "./program.ts";
 import { WasmWorkers } from "./workers.ts";
 
-/** How to open the wasm backend. */
+/** Options of {@linkcode openWasm}. */
 export interface WasmOptions {
-  /** Threads that compute, the caller's included, from 1 to 256; by default one for each core. */
+  /** Threads that compute, including the caller's, from 1 to 256; by default one for each core. */
   readonly threads?: number | undefined;
-  /** Which build of the kernels; by default the fastest that the runtime takes. */
+  /** The build of the kernels; by default the fastest that the runtime supports. */
   readonly build?: WasmBuild | undefined;
-  /** Whether memory may be shared between threads; by default, where the runtime lets it. Without it there is one thread. */
+  /** True to share memory between threads; by default true where the runtime allows it. Without shared memory there is one thread. */
   readonly shared?: boolean | undefined;
-  /** Pages of 64 KiB that the engine's memory may take; by default as many as the runtime gives, 65536 at most. */
+  /** The maximum size of the engine's memory, in pages of 64 KiB; by default as many as the runtime grants, at most 65536. */
   readonly pages?: number | undefined;
 }
 
-/** The most memory that is asked for, in pages of 64 KiB; less where the runtime does not give it. */
+/** Maximum memory sizes to request, in pages of 64 KiB, in order: each is tried if the runtime refuses the one before. */
 const MOST_PAGES = [65536, 32768, 16384];
-/** Pages at the start. */
+/** Initial memory size, in pages of 64 KiB. */
 const FEWEST_PAGES = 16;
 
 /**
@@ -84,7 +84,7 @@ export async function openWasm(
   });
 }
 
-/** Whether memory can go to workers: not on a page without cross-origin isolation. */
+/** Returns true if memory can be shared with workers; false on a page without cross-origin isolation. */
 function canShare(): boolean {
   return typeof SharedArrayBuffer !== "undefined" &&
     (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated !==
@@ -107,7 +107,7 @@ function createMemory(
   throw refusal;
 }
 
-/** What the module exports; see `kernels/wasm/assembly/run.ts`. */
+/** Exports of the module; see `kernels/wasm/assembly/run.ts`. */
 interface Exports {
   run(from: number, to: number, workers: number): number;
   work(): void;
@@ -118,7 +118,7 @@ interface Exports {
 export class WasmBackend extends OpenBackend {
   readonly kind = "wasm";
   readonly description: string;
-  /** Which build of the kernels it runs. */
+  /** The build of the kernels that the backend runs. */
   readonly build: WasmBuild;
   readonly memory: WasmMemory;
   #exports: Exports | undefined;
@@ -126,7 +126,7 @@ export class WasmBackend extends OpenBackend {
   #scratchBytes = 0;
   #failure: string | undefined;
 
-  /** @param parts.reason why there are fewer threads than were wanted */
+  /** @param parts.reason the reason why there are fewer threads than requested */
   constructor({ build, reason, workers, exports, memory }: {
     readonly build: WasmBuild;
     readonly reason: string | undefined;
@@ -147,12 +147,12 @@ export class WasmBackend extends OpenBackend {
     this.#control(CONTROL_MAY_SLEEP, threads > 1 && maySleep() ? 1 : 0);
   }
 
-  /** Threads that compute, the caller's included. */
+  /** Threads that compute, including the caller's. */
   get threads(): number {
     return this.#workers.count + 1;
   }
 
-  /** Bytes given out at present, but for the threads' scratch memory, which stays. */
+  /** Bytes currently allocated, without the threads' scratch memory, which stays allocated until the backend closes. */
   get allocatedBytes(): number {
     return this.memory.allocatedBytes - this.threads * this.#scratchBytes;
   }
@@ -181,7 +181,7 @@ export class WasmBackend extends OpenBackend {
     return compileProgram(plan, stores, this);
   }
 
-  /** Bytes that {@linkcode WasmBackend.reserveScratch} takes for it: besides what there is, or on an empty device. */
+  /** Returns the bytes that {@linkcode WasmBackend.reserveScratch} adds to the scratch memory already reserved, or with `isEmpty`, to none. */
   bytesOfScratch(
     bytes: number,
     { isEmpty }: { readonly isEmpty: boolean },
@@ -190,12 +190,12 @@ export class WasmBackend extends OpenBackend {
     return Math.max(0, this.threads * (align(bytes) - before));
   }
 
-  /** Makes sure that every thread has that much scratch memory. Not to be called while a program runs. */
+  /** Makes sure that every thread has at least `bytes` of scratch memory. Must not be called while a program runs. */
   reserveScratch(bytes: number): void {
     if (bytes <= this.#scratchBytes) return;
     const each = align(bytes);
     const at = this.memory.allocate(each * this.threads, "scratch memory");
-    // Only now that there is room: other programs go on with what there was.
+    // The old memory is freed only after the allocation: if that fails, other programs still have the old memory.
     const [old] = this.memory.i32(CONTROL_SCRATCH, 1);
     if (old !== 0) this.memory.free(old! >>> 0);
     this.#control(CONTROL_SCRATCH, at);
@@ -204,10 +204,10 @@ export class WasmBackend extends OpenBackend {
   }
 
   /**
-   * Computes the records [from, to) and returns when all is done.
+   * Computes the records [from, to) and returns when all are done.
    *
-   * @param parallel whether the workers help
-   * @throws {DeviceLostError} if a thread broke down
+   * @param parallel true if the workers take part
+   * @throws {DeviceLostError} if a thread failed
    */
   run(from: number, to: number, parallel: boolean, action: string): void {
     this.checkOpen(action);
@@ -225,7 +225,7 @@ export class WasmBackend extends OpenBackend {
     this.checkOpen(action);
   }
 
-  /** Lets the workers end, then lets go of all memory. */
+  /** Ends the workers, then releases all memory. */
   protected async close(): Promise<void> {
     if (this.threads > 1) {
       if (this.#failure !== undefined) this.#exports!.fail();
@@ -240,7 +240,7 @@ export class WasmBackend extends OpenBackend {
   }
 }
 
-/** Whether this thread may wait for others asleep: in a browser, not the window's. */
+/** Returns true if this thread may sleep while it waits for others; the window's thread in a browser may not. */
 function maySleep(): boolean {
   const cell = new Int32Array(new SharedArrayBuffer(4));
   try {

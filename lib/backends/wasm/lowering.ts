@@ -1,7 +1,7 @@
 /**
- * From a plan's dispatches to the records that the engine's threads walk through:
- * which kernels run on which addresses, and how much memory that takes besides the
- * plan's own buffers.
+ * Lowers a plan's dispatches to the steps that become the engine's records: the
+ * kernels, the addresses that they run on, and the memory that they need in addition
+ * to the plan's own buffers.
  */
 
 import { builders } from "../../../kernels/wasm/registry.ts";
@@ -20,11 +20,11 @@ export interface Segment {
   /** Indices into {@linkcode Plan.dispatches}. */
   readonly from: number;
   readonly to: number;
-  /** Stores, by index into {@linkcode Plan.buffers}, that it changes. */
+  /** Stores that the segment changes, by index into {@linkcode Plan.buffers}. */
   readonly changes: ReadonlySet<number>;
 }
 
-/** Cuts a plan at the ends of its phases. */
+/** Cuts a plan into segments, at the beginning and the end of each phase. */
 export function segmentsOf({ dispatches, phases, buffers }: Plan): Segment[] {
   const cuts = new Set([0, dispatches.length, ...Object.values(phases).flat()]);
   const places = [...cuts].sort((a, b) => a - b);
@@ -39,11 +39,11 @@ export function segmentsOf({ dispatches, phases, buffers }: Plan): Segment[] {
   });
 }
 
-/** A step, and the dispatch that it belongs to. */
+/** A step, and the index of the dispatch that it belongs to. */
 export interface PlacedStep {
   readonly step: Step;
   readonly dispatch: number;
-  /** For a step that only reorders a store: what it fills. It need not run until that store changes. */
+  /** The copy that the step fills, if it only reorders a store. Such a step needs to run again only after the store changes. */
   readonly fills?: CopySpec;
 }
 
@@ -51,25 +51,25 @@ export interface PlacedStep {
 export interface CopySpec {
   /** Index into {@linkcode Plan.buffers}. */
   readonly buffer: number;
-  /** Names the part and its order. */
+  /** The name of the part and its order. */
   readonly order: string;
   readonly bytes: number;
 }
 
-/** Names a copy of a plan. */
+/** Returns a key that identifies a copy within its plan. */
 export function keyOf({ buffer, order }: CopySpec): string {
   return `${buffer} ${order}`;
 }
 
-/** Where the memory that a program uses begins. */
+/** Addresses of the memory that a program uses. */
 export interface Workspace {
-  /** Where a buffer of the plan lies, by its index. */
+  /** Returns the address of a buffer of the plan, by its index. */
   readonly buffer: (index: number) => Address;
-  /** What lives as long as the program: constants. */
+  /** Memory that lives as long as the program: constants. */
   readonly kept: Address;
-  /** What its dispatches use one after another. */
+  /** Memory that the dispatches reuse one after another. */
   readonly shared: Address;
-  /** Where a copy lies. */
+  /** Returns the address of a copy. */
   readonly copy: (spec: CopySpec) => Address;
 }
 
@@ -78,7 +78,7 @@ export interface LoweredPlan {
   readonly steps: readonly PlacedStep[];
   /** Numbers that never change, by their address. */
   readonly constants: ReadonlyMap<Address, readonly number[]>;
-  /** The copies that it uses, each once. */
+  /** The copies that the plan uses, each once. */
   readonly copies: readonly CopySpec[];
   readonly keptBytes: number;
   readonly sharedBytes: number;
@@ -86,8 +86,8 @@ export interface LoweredPlan {
 }
 
 /**
- * Lowers a plan. The sizes do not depend on the addresses, so that a first call can find out how
- * much room a second one is to be given.
+ * Lowers a plan. The sizes do not depend on the addresses, so a first call can compute the sizes of
+ * the workspace that a second call then gets.
  */
 export function lowerPlan(
   plan: Plan,
@@ -108,7 +108,7 @@ export function lowerPlan(
         used += align(bytes);
         return at;
       };
-      /** What this dispatch reads in place of an input. */
+      /** Copies that this dispatch reads in place of an input. */
       const copyOf = new Map<number, CopySpec>();
       const place = ({ buffer, offset }: Operand) =>
         workspace.buffer(buffer) + 4 * offset;

@@ -12,7 +12,7 @@ const PAGE = 65536;
 /** Every allocation begins at a multiple of this: a cache line. */
 const ALIGNMENT = 64;
 
-/** Kernels may read past the end of an operand, by less than this; so nothing is given out in the last page. */
+/** Kernels may read past the end of an operand by less than this many bytes, so nothing is allocated in the last page. */
 const MARGIN = PAGE;
 
 /** A free piece of memory: [at, at + bytes). */
@@ -26,54 +26,54 @@ export function align(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 
-/** Bytes that an allocation takes. */
+/** Returns the bytes that an allocation takes. */
 export function sizeOf(bytes: number): number {
   return align(Math.max(bytes, 1));
 }
 
-/** Gives out the memory behind a {@linkcode WebAssembly.Memory}. */
+/** An allocator of the memory behind a {@linkcode WebAssembly.Memory}. */
 export class WasmMemory {
-  /** The most that it can give out at a time. */
+  /** The most bytes that can be allocated at the same time. */
   readonly capacity: number;
   #memory: WebAssembly.Memory | undefined;
   readonly #used = new Map<number, number>();
   /** Gaps between used pieces, by address; no two touch. */
   #free: Gap[] = [];
   #end = HEAP;
-  /** From here on all is 0 as it was in the beginning. */
+  /** The address from which on memory was never allocated and is still 0. */
   #fresh = HEAP;
   #allocatedBytes = 0;
 
-  /** @param pages to how many pages of 64 KiB it can grow */
+  /** @param pages the number of pages of 64 KiB that the memory can grow to */
   constructor(memory: WebAssembly.Memory, pages: number) {
     this.#memory = memory;
     this.capacity = PAGE * pages - HEAP - MARGIN;
   }
 
-  /** Bytes given out at present. */
+  /** Bytes currently allocated. */
   get allocatedBytes(): number {
     return this.#allocatedBytes;
   }
 
-  /** Bytes that can be given out besides, though perhaps not in one piece. */
+  /** Bytes that can still be allocated, though perhaps not in one piece. */
   get room(): number {
     return this.capacity - this.#allocatedBytes;
   }
 
-  /** The words [at, at + 4·length) as numbers. A view: it must not be kept beyond an allocation. */
+  /** Returns a view of the bytes [at, at + 4·length) as `f32` numbers. The view must not be used after another allocation. */
   f32(at: number, length: number): Float32Array {
     return new Float32Array(this.#open.buffer, at, length);
   }
 
-  /** The words [at, at + 4·length) as integers. A view: it must not be kept beyond an allocation. */
+  /** Returns a view of the bytes [at, at + 4·length) as `i32` integers. The view must not be used after another allocation. */
   i32(at: number, length: number): Int32Array {
     return new Int32Array(this.#open.buffer, at, length);
   }
 
   /**
-   * Gives out zeros.
+   * Allocates memory filled with zeros and returns its address.
    *
-   * @param what it is for, in an error's words
+   * @param what the purpose of the memory, as an error names it
    * @throws {OutOfMemoryError} if there is no room
    */
   allocate(bytes: number, what: string): number {
@@ -99,7 +99,7 @@ export class WasmMemory {
     return at;
   }
 
-  /** Takes back what was given out at this address. Nothing happens if it was taken back already. */
+  /** Frees the memory allocated at this address. Does nothing if it was freed already. */
   free(at: number): void {
     const bytes = this.#used.get(at);
     if (bytes === undefined) return;
@@ -118,7 +118,7 @@ export class WasmMemory {
     this.#free.pop();
   }
 
-  /** Lets go of all memory. Nothing is given out afterwards, and nothing is in use. */
+  /** Releases all memory. Afterwards nothing can be allocated, and nothing is in use. */
   close(): void {
     this.#memory = undefined;
     this.#used.clear();

@@ -1,11 +1,11 @@
-/** The wasm backend's module: which of its builds the engine at hand can run, and with what kind of memory. */
+/** Loads the wasm backend's module: selects a build that the JavaScript engine can run, and its kind of memory. */
 
 import { relaxed, strict } from "../../../kernels/wasm/module.generated.ts";
 import { NoAdapterError } from "../backend.ts";
 
 /**
- * How products are summed: `relaxed` by fused multiply-add where the processor has it, `strict`
- * by a multiplication and an addition.
+ * A build of the kernels, by how it sums products: `relaxed` with fused multiply-add where the processor
+ * has it, `strict` with a multiplication and an addition.
  */
 export type WasmBuild = "relaxed" | "strict";
 
@@ -16,9 +16,9 @@ export interface LoadedModule {
 }
 
 /**
- * Compiles the best build that this engine takes, or the one that is asked for.
+ * Compiles the requested build or, without a request, the fastest build that this JavaScript engine supports.
  *
- * @param options.shared whether the module's memory is shared between threads
+ * @param options.shared true if the module's memory is shared between threads
  * @throws {NoAdapterError} if WebAssembly or a feature is missing, or a page's policy refuses it
  */
 export async function loadModule(
@@ -33,7 +33,7 @@ export async function loadModule(
     if (!shared) unshare(bytes);
     if (!wasm.validate(bytes)) continue;
     const module = await wasm.compile(bytes).catch((error: Error) => {
-      // It is valid: only a page's policy refuses it.
+      // The module is valid: only a page's policy refuses it.
       throw new NoAdapterError(
         `Cannot open device wasm: ${error.message}`,
         (device) =>
@@ -51,7 +51,7 @@ export async function loadModule(
   );
 }
 
-/** A function that makes a vector and drops it. */
+/** A module with one function, which makes a vector and drops it: valid only where SIMD is supported. */
 const simdProbe = Uint8Array.of(
   ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0], // magic, version
   ...[1, 4, 1, 0x60, 0, 0], // type () -> ()
@@ -73,10 +73,10 @@ function decode(base64: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 
-/** The import of "env" "memory", up to the byte that says how: 3 shared, 1 not; both with a maximum. */
+/** The import of "env" "memory", up to the byte of its limits: 3 for shared memory, 1 for memory that is not; both with a maximum. */
 const memoryImport = [3, ...ascii("env"), 6, ...ascii("memory"), 2];
 
-/** Makes the module import memory that is not shared; its atomic instructions work there too. */
+/** Changes the module to import memory that is not shared; its atomic instructions work on such memory, too. */
 function unshare(bytes: Uint8Array): void {
   const at = bytes.findIndex((_, start) =>
     memoryImport.every((byte, i) => bytes[start + i] === byte)

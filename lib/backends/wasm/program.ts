@@ -1,4 +1,4 @@
-/** A plan bound to the wasm engine: its memory, and the records that the threads walk through. */
+/** Plans bound to the wasm engine: their memory, and the records that the threads run. */
 
 import {
   RECORD_ARGUMENTS,
@@ -39,8 +39,8 @@ import {
 } from "./lowering.ts";
 
 /**
- * Multiplications and additions in a step, on average, from which on several threads share it. Handing
- * a step over and waiting for its end takes some microseconds, in which one thread does about this much.
+ * Multiplications and additions per step, on average, from which on several threads share the steps. Handing
+ * a step to other threads and waiting for its end takes some microseconds, in which one thread does about this much.
  */
 const WORTH_SHARING = 60_000;
 
@@ -90,7 +90,7 @@ export function compileProgram(
   });
 }
 
-/** Lowers a plan to find out what it takes. */
+/** Lowers a plan without addresses, for the sizes of the memory that it needs. */
 function sizesOf(plan: Plan): LoweredPlan {
   const nowhere = () => 0;
   const workspace = { buffer: nowhere, copy: nowhere, kept: 0, shared: 0 };
@@ -98,7 +98,7 @@ function sizesOf(plan: Plan): LoweredPlan {
 }
 
 /**
- * Returns the bytes that compiling plans allocates, all of them together; see `Executor.measure`.
+ * Returns the bytes that compiling all of these plans allocates, together; see `Executor.measure`.
  *
  * @param lowered the plans, lowered
  */
@@ -126,20 +126,20 @@ export function measurePlans(
     backend.bytesOfScratch(scratch, { isEmpty: stores === undefined });
 }
 
-/** Records that are run in one go. */
+/** Records that run in one call. */
 interface RecordRange {
-  /** Byte address of the first record, and of the end. */
+  /** Byte address of the first record; `to` is that of the end of the last. */
   readonly from: number;
   readonly to: number;
-  /** Whether it is worth waking the workers. */
+  /** True if the records have enough work to wake the workers for. */
   readonly parallel: boolean;
 }
 
-/** Brings copies of a store up to date. */
+/** The records that bring copies of a store up to date. */
 interface Preparation {
   readonly store: WasmBuffer;
   readonly copies: readonly ReorderedCopy[];
-  /** One for each copy. */
+  /** One record for each copy. */
   readonly records: RecordRange;
 }
 
@@ -157,7 +157,7 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
   readonly #segments: readonly BoundSegment[];
   readonly #steps: readonly PlacedStep[];
 
-  /** @param parts.records where the steps' records go */
+  /** @param parts.records address for the steps' records */
   constructor(
     memory: ProgramMemory<WasmBuffer>,
     { backend, copyOf, records, steps }: {

@@ -1,12 +1,12 @@
 /**
- * The threads of the wasm backend besides the caller's: workers that share its
- * memory and spend their lives in the module's `work`.
+ * The threads of the wasm backend other than the caller's: workers that share its
+ * memory and run the module's `work` until they end.
  */
 
 import { CONTROL_CLOSING, CONTROL_JOB } from "../../../kernels/wasm/codes.ts";
 
 /**
- * What a worker runs. It is started from a Blob, which needs no permission and works wherever
+ * The program of a worker. Starting it from a Blob needs no permission and works wherever
  * the package was loaded from.
  */
 const program = `
@@ -23,10 +23,10 @@ onmessage = ({ data: { module, memory } }) => {
 };
 `;
 
-/** How long a worker may take to start, in milliseconds, on a machine that is busy with other things. */
+/** Milliseconds that a worker may take to start, on a machine that is busy with other things. */
 const START_MS = 10_000;
 
-/** How long a worker may take to leave `work`, in milliseconds, before it is ended from outside. */
+/** Milliseconds that a worker may take to leave `work` before it is terminated. */
 const END_MS = 2_000;
 
 /** A team of workers. */
@@ -52,20 +52,20 @@ export class WasmWorkers {
     }
   }
 
-  /** How many there are. */
+  /** The number of workers. */
   get count(): number {
     return this.#workers.length;
   }
 
-  /** Why one of them is gone. */
+  /** The reason why a worker failed; undefined while none has. */
   get failure(): string | undefined {
     return this.#failure;
   }
 
   /**
-   * Starts workers. Where one cannot be started there are none.
+   * Starts workers. If one cannot be started, there are none.
    *
-   * @returns the workers, and why there are fewer than were wanted
+   * @returns the workers, and the reason why there are fewer than requested
    */
   static async start(
     count: number,
@@ -101,13 +101,13 @@ export class WasmWorkers {
   }
 
   /**
-   * Lets them end, and resolves when they have.
+   * Tells the workers to end, and resolves when they have ended.
    *
    * @param control the words of the control block
    */
   async close(control: Int32Array): Promise<void> {
     dismiss(control);
-    // One that is gone without a word must not keep the caller waiting.
+    // A worker that ended without a message must not keep the caller waiting.
     const { promise: patience, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, END_MS);
     await Promise.race([Promise.all(this.#ended), patience]);
@@ -116,14 +116,14 @@ export class WasmWorkers {
   }
 }
 
-/** Tells workers, by the words of the control block, to leave `work` or not to begin. */
+/** Sets the words of the control block that tell workers to leave `work`, or not to begin it. */
 function dismiss(control: Int32Array): void {
   Atomics.store(control, CONTROL_CLOSING / 4, 1);
   Atomics.add(control, CONTROL_JOB / 4, 1);
   Atomics.notify(control, CONTROL_JOB / 4);
 }
 
-/** Resolves when a worker says that it has started; never, if another's failure comes first. */
+/** Resolves when a worker reports that it has started; never settles if another worker fails first. */
 function startOf(worker: Worker, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => clearTimeout(timer));

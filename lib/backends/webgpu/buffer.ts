@@ -8,10 +8,10 @@ import type { Numbers } from "../backend.ts";
 import { BoundBuffer } from "../buffer.ts";
 import type { WebGpuBackend } from "./engine.ts";
 
-/** Free staging buffers longer than this many bytes are not kept: checkpoints are rare, losses are not. */
+/** Staging buffers longer than this many bytes are destroyed after use: checkpoints, which need them, are rare, while losses are read often. */
 const LARGEST_KEPT = 1 << 20;
 
-/** Bytes of a buffer of `length` 32-bit words: WebGPU binds nothing empty. */
+/** Returns the bytes of a buffer of `length` 32-bit words, at least 4: WebGPU cannot bind an empty buffer. */
 export function sizeOf(length: number): number {
   return 4 * Math.max(1, length);
 }
@@ -28,7 +28,7 @@ export class StagingPool {
     this.#backend = backend;
   }
 
-  /** Copies `size` bytes from `offset` on, as they are after everything submitted so far. */
+  /** Returns a copy of `size` bytes from `offset` on, as they are after all work submitted so far. */
   async read(
     action: string,
     source: GPUBuffer,
@@ -60,7 +60,7 @@ export class StagingPool {
     }
   }
 
-  /** The smallest free buffer that holds `size` bytes, or a new one of the next power of two. */
+  /** Takes the smallest free buffer that holds `size` bytes, or creates one; a buffer that will be kept has a power of two of bytes. */
   #take(size: number): GPUBuffer {
     const fitting = this.#free.filter((buffer) => buffer.size >= size);
     if (fitting.length > 0) {
@@ -121,12 +121,12 @@ export class WebGpuBuffer extends BoundBuffer<WebGpuBackend> {
   }
 }
 
-/** `data` as the 32-bit words of `dtype`. */
+/** Returns `data` as 32-bit words of `dtype`: itself where it has that type, else a copy. */
 function words(
   data: ArrayLike<number>,
   dtype: BufferSpec["dtype"],
 ): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
-  // An array over shared memory is copied too: WebGPU takes none.
+  // An array over shared memory is copied, too: WebGPU does not accept one.
   const asIs = data as Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
   const exact = dtype === "f32" ? Float32Array : Int32Array;
   if (data instanceof exact && asIs.buffer instanceof ArrayBuffer) return asIs;

@@ -17,21 +17,21 @@ import { sizeOf, StagingPool, WebGpuBuffer } from "./buffer.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { compileProgram, measurePlans, type WebGpuProgram } from "./program.ts";
 
-/** How to open a WebGPU device. */
+/** Options of {@linkcode openWebGpu}. */
 export interface WebGpuOptions {
   /**
-   * `hardware` (the default) refuses software adapters; `any` takes what there is.
+   * The kind of adapter: `hardware` (the default) refuses software adapters, `any` accepts them.
    */
   readonly adapter?: "hardware" | "any" | undefined;
-  /** Which GPU of a machine with several; by default `high-performance`. */
+  /** The GPU to prefer on a machine with several; by default `high-performance`. */
   readonly powerPreference?: "low-power" | "high-performance" | undefined;
-  /** Which family of kernels; by default the one that suits the adapter. */
+  /** The family of kernels; by default the one that suits the adapter. */
   readonly tiling?: Target["tiling"] | undefined;
-  /** Whether programs time their dispatches (see {@linkcode WebGpuProgram.profile}), which costs speed. */
+  /** True to time the dispatches of programs (see {@linkcode WebGpuProgram.profile}), which makes them slower. */
   readonly profile?: boolean | undefined;
 }
 
-/** Limits that kernels want as high as the adapter has them; a device gets the modest defaults otherwise. */
+/** Limits to request at the adapter's maximum; without a request, a device gets WebGPU's lower defaults. */
 const WANTED_LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
@@ -48,7 +48,7 @@ const WANTED_LIMITS = [
  * Opens a WebGPU device.
  *
  * @throws {NoAdapterError} if there is no such adapter
- * @throws {TypeError} if `profile` is asked of an adapter without timestamps
+ * @throws {TypeError} if `profile` is true and the adapter has no timestamps
  *
  * @example
  * ```ts
@@ -82,7 +82,7 @@ export async function openWebGpu(
     ),
     requiredFeatures: profile ? ["timestamp-query"] : [],
   }).catch((error: Error) => {
-    // A driver that has just broken down may still name its adapter.
+    // A driver that has just failed may still offer its adapter.
     throw new NoAdapterError(
       `Cannot open ${name}: ${error.message}`,
       (device) => `${device("wasm")} computes on the CPU.`,
@@ -120,7 +120,7 @@ async function requestAdapter(
   );
 }
 
-/** The adapter in words; browsers leave most fields empty. */
+/** Returns a description of the adapter for people; browsers leave most fields empty. */
 function describe(info: GPUAdapterInfo): string {
   const { description, vendor, architecture, device } = info;
   return description ||
@@ -139,24 +139,24 @@ function target({ limits }: GPUDevice, tiling: Target["tiling"]): Target {
 }
 
 /**
- * Milliseconds that the news of a lost device may take: work on it fails first, as an `OperationError` or
- * an `AbortError`, and `device.lost` settles after that.
+ * Milliseconds to wait for the report of a lost device: work on the device fails first, with an `OperationError`
+ * or an `AbortError`, and `device.lost` settles after that.
  */
 const LOSS_MS = 1000;
 
-/** An executor on a GPU: its device, the record of how it failed, and the account of its memory. */
+/** An executor on a GPU: its device, the errors that the device reported, and the sum of its allocations. */
 export class WebGpuBackend extends OpenBackend {
   readonly kind = "webgpu";
   readonly description: string;
-  /** Whether the adapter is software. */
+  /** True if the adapter is software. */
   readonly software: boolean;
-  /** The device itself, for those who put the buffers to a use of their own. */
+  /** The device itself, for callers that use the buffers in their own WebGPU work. */
   readonly device: GPUDevice;
   readonly target: Target;
-  /** Whether programs record GPU timestamps. */
+  /** True if programs record GPU timestamps. */
   readonly profile: boolean;
   readonly pipelines: PipelineCache;
-  /** WebGPU does not say. */
+  /** Undefined: WebGPU does not report free memory. */
   readonly room = undefined;
   allocatedBytes = 0;
   protected lost: string | undefined;
@@ -224,7 +224,7 @@ export class WebGpuBackend extends OpenBackend {
     await this.settle("finish", this.device.queue.onSubmittedWorkDone());
   }
 
-  /** Copies `size` bytes of a buffer from `offset` on, as they are after everything submitted so far. */
+  /** Returns a copy of `size` bytes of a buffer from `offset` on, as they are after all work submitted so far. */
   async read(
     action: string,
     source: GPUBuffer,
@@ -238,8 +238,8 @@ export class WebGpuBackend extends OpenBackend {
   }
 
   /**
-   * Awaits work on the device, which stays open until then, and refuses results that are not to be trusted: the device is gone,
-   * or WebGPU reported an error outside every error scope.
+   * Awaits work on the device, which stays open until the work settles. Throws instead of returning a result that may be wrong,
+   * because the device is lost or WebGPU reported an error outside every error scope.
    *
    * @throws {DeviceLostError} in place of any other error if the device is gone
    */
@@ -258,14 +258,14 @@ export class WebGpuBackend extends OpenBackend {
     return result;
   }
 
-  /** Throws what is behind an error: a loss of the device, else the first error that WebGPU reported, else the error itself. */
+  /** Throws the cause of an error: the loss of the device, else the first error that WebGPU reported, else the error itself. */
   async #fail(action: string, error: unknown): Promise<never> {
     await this.#newsOfLoss();
     this.checkAlive(action);
     throw this.#error ?? error;
   }
 
-  /** Resolves when the device is known to be lost, or seems not to be. */
+  /** Resolves when the device reports its loss, or after {@linkcode LOSS_MS} without a report. */
   async #newsOfLoss(): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, LOSS_MS);
@@ -274,9 +274,9 @@ export class WebGpuBackend extends OpenBackend {
   }
 
   /**
-   * Refuses buffers that the adapter cannot hold.
+   * Checks that the adapter can hold a buffer.
    *
-   * @throws {RangeError} if one is longer than the adapter allows
+   * @throws {RangeError} if the buffer is longer than the adapter allows
    */
   checkSize({ name, length }: Pick<BufferSpec, "name" | "length">): void {
     const { maxBufferSize } = this.device.limits;
@@ -288,7 +288,7 @@ export class WebGpuBackend extends OpenBackend {
     );
   }
 
-  /** A buffer full of zeros, of `length` 32-bit words, one at least. */
+  /** Creates a buffer of `length` 32-bit words, at least one, filled with zeros. */
   createBuffer(
     label: string,
     length: number,
@@ -301,7 +301,7 @@ export class WebGpuBackend extends OpenBackend {
     return buffer;
   }
 
-  /** Frees a buffer. Twice is once. */
+  /** Frees a buffer. Does nothing if the buffer was freed already. */
   destroyBuffer(buffer: GPUBuffer): void {
     if (!this.#buffers.delete(buffer)) return;
     this.allocatedBytes -= buffer.size;
@@ -309,11 +309,11 @@ export class WebGpuBackend extends OpenBackend {
   }
 
   /**
-   * Makes what `work` makes on the device.
+   * Calls `work`, which allocates on the device, and watches for errors of WebGPU.
    *
-   * @param action what was asked for, e.g. `compile train`
-   * @param needed bytes that it takes
-   * @returns its result, and why WebGPU refuses it, if it does: an {@linkcode OutOfMemoryError} where memory is what lacks
+   * @param action the requested operation, e.g. `compile train`
+   * @param needed bytes that the operation needs
+   * @returns the result of `work`, and the error with which WebGPU refuses it, if it does: an {@linkcode OutOfMemoryError} if memory is lacking
    */
   watch<T>(action: string, needed: number, work: () => T): {
     readonly result: T;

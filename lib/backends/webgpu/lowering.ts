@@ -1,7 +1,7 @@
 /**
- * From a plan to the list of compute passes that carries it out, checked against
- * what WebGPU allows. Pure: no device is touched here, so a plan that cannot run
- * is refused before anything is allocated.
+ * Lowers a plan to its list of compute passes, and checks them against what WebGPU
+ * allows. Uses no device, so a plan that cannot run is refused before anything is
+ * allocated.
  */
 
 import { type KernelName, operandShapes } from "../../../kernels/vocabulary.ts";
@@ -15,26 +15,26 @@ import type {
 import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
 import { nameOf } from "../checks.ts";
 
-/** A pass and where the memory of its bindings lies. */
+/** A pass, and the memory of its bindings. */
 export interface PlacedPass {
   readonly pass: Pass;
   /** Index into {@linkcode Plan.dispatches}. */
   readonly dispatch: number;
   /**
-   * In the order of the pass's bindings. `buffer` indexes {@linkcode Plan.buffers}; numbers past
+   * Memory of each binding, in the order of the pass's bindings. `buffer` indexes {@linkcode Plan.buffers}; numbers past
    * its end name {@linkcode LoweredPlan.scratch} in order.
    */
   readonly operands: readonly Operand[];
 }
 
-/** What a plan is on this target. */
+/** A plan as compute passes for a target. */
 export interface LoweredPlan {
   readonly passes: readonly PlacedPass[];
   /** Lengths, in 32-bit words, of buffers private to the program. Passes of one dispatch share them; dispatches reuse them. */
   readonly scratch: readonly number[];
 }
 
-/** The limits that a pass has to keep, besides those of the target. */
+/** Limits on the bindings of a pass, in addition to those of the target. */
 export type BindingLimits = Pick<
   GPUSupportedLimits,
   "maxStorageBuffersPerShaderStage" | "minStorageBufferOffsetAlignment"
@@ -97,7 +97,11 @@ function lower(dispatch: Dispatch, target: Target): Lowering {
   return build(dispatch.dims, target);
 }
 
-/** @param problem how errors begin */
+/**
+ * Checks a pass against the limits of the device.
+ *
+ * @param problem the beginning of error messages
+ */
 function checkLimits(
   { pass: { bindings }, operands }: PlacedPass,
   { buffers }: Plan,
@@ -132,7 +136,7 @@ function checkLimits(
   }
 }
 
-/** Within a pass WebGPU wants each buffer either only read, or written where no other binding reaches. */
+/** Checks that a pass follows WebGPU's rule: a buffer is either only read, or is written in a range that no other binding reaches. */
 function checkAliasing(
   { pass: { bindings }, operands }: PlacedPass,
   { buffers }: Plan,

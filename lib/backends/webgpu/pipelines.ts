@@ -1,37 +1,37 @@
 /**
  * Compute pipelines, one for each distinct text, and the layouts of their bind
- * groups. What the texts say is the business of `kernels/wgsl/`.
+ * groups. The texts themselves are in `kernels/wgsl/`.
  */
 
 import type { Pass } from "../../../kernels/wgsl/kernel.ts";
 
-/** A pipeline and the layout that its bind groups take. */
+/** A pipeline, and the layout of its bind groups. */
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
 }
 
-/** Pipelines that are kept for programs to come: those of some dozen plans. Programs hold their own. */
+/** Pipelines kept for later programs: enough for some dozen plans. Programs keep their own pipelines themselves. */
 const KEPT = 512;
 
-/** The pipelines of a device: the latest ones. */
+/** The most recently used pipelines of a device. */
 export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #kept: number;
-  /** By text, in the order of their last use. */
+  /** Pipelines by text, in the order of their last use. */
   readonly #pipelines = new Map<string, Promise<Pipeline>>();
 
-  /** @param kept how many are kept */
+  /** @param kept the number of pipelines to keep */
   constructor(device: GPUDevice, kept: number = KEPT) {
     this.#device = device;
     this.#kept = kept;
   }
 
   /**
-   * The pipeline of a pass, compiled if it is not kept. One that is refused is not.
+   * Returns the pipeline of a pass, and compiles it if the cache does not have it. Does not keep a pipeline that WebGPU refuses.
    *
-   * @param name the kernel and what it is part of, for errors
+   * @param name the name of the dispatch, for errors
    * @throws {Error} with the compiler's message if WebGPU refuses the text
    */
   get(pass: Pass, name: string): Promise<Pipeline> {
@@ -51,7 +51,7 @@ export class PipelineCache {
 
   async #compile(pass: Pass, name: string): Promise<Pipeline> {
     const layout = this.#layout(pass);
-    // Push, create and pop without a pause between: scopes of the device are one stack.
+    // Push, create and pop without an await in between: all error scopes of the device share one stack.
     this.#device.pushErrorScope("validation");
     const module = this.#device.createShaderModule({
       label: name,

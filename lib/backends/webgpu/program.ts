@@ -24,7 +24,7 @@ import { PassTimer } from "./timer.ts";
  * Binds a plan; see `Executor.compile`.
  *
  * @throws {OutOfMemoryError} if there is no memory for it; nothing is left allocated then
- * @throws {RangeError} if the plan wants more than the adapter has, or a store of another shape exists
+ * @throws {RangeError} if the plan exceeds the adapter's limits, or a store of another shape exists
  * @throws {Error} if WebGPU refuses a kernel
  */
 export function compileProgram(
@@ -56,14 +56,14 @@ export function compileProgram(
   });
 }
 
-/** A plan as passes, none of which the adapter refuses. */
+/** Lowers a plan to passes, and checks its buffers and passes against the adapter's limits. */
 function lower(plan: Plan, backend: WebGpuBackend): LoweredPlan {
   for (const spec of plan.buffers) backend.checkSize(spec);
   return lowerPlan(plan, backend.target, backend.device.limits);
 }
 
 /**
- * Returns the bytes that compiling plans allocates, all of them together; see `Executor.measure`.
+ * Returns the bytes that compiling all of these plans allocates, together; see `Executor.measure`.
  *
  * @param scratch lengths of the plans' scratch buffers, in 32-bit words
  */
@@ -99,7 +99,7 @@ export class WebGpuProgram extends BoundProgram<WebGpuBuffer> {
     memory: ProgramMemory<WebGpuBuffer>,
     { backend, passes, pipelines, scratch }: LoweredPlan & {
       readonly backend: WebGpuBackend;
-      /** One for each pass. */
+      /** One pipeline for each pass. */
       readonly pipelines: readonly Pipeline[];
     },
   ) {
@@ -144,7 +144,7 @@ export class WebGpuProgram extends BoundProgram<WebGpuBuffer> {
     );
     const timer = this.#timer;
     timer?.start(passes.map(({ dispatch }) => dispatch));
-    // WebGPU orders the dispatches of a pass by what they read and write: one is enough, except for a clock.
+    // WebGPU orders the dispatches of a pass by what they read and write, so one pass is enough; timestamps need a pass for each.
     const groups = timer ? passes.map((bound) => [bound]) : [passes];
     const encoder = this.#device.createCommandEncoder({
       label: this.plan.name,

@@ -1,6 +1,6 @@
 /**
- * GPU time per dispatch, by timestamp queries: for benches and `profile` runs
- * alone, since every pass is then encoded apart.
+ * Measures GPU time per dispatch by timestamp queries. For benches and `profile`
+ * runs only, since every pass of a kernel is then encoded as a compute pass of its own.
  */
 
 import type { Plan } from "../../graph/plan.ts";
@@ -10,7 +10,7 @@ import type { WebGpuBackend } from "./engine.ts";
 /** WebGPU's limit on the queries of one set; a pass takes two. */
 const MOST_QUERIES = 4096;
 
-/** Times the passes of the latest run. */
+/** A timer of the passes of the latest run. */
 export class PassTimer {
   readonly #queries: GPUQuerySet;
   readonly #stamps: GPUBuffer;
@@ -32,7 +32,7 @@ export class PassTimer {
   }
 
   /**
-   * Forgets the last run and makes room for a new one.
+   * Starts a new run, and forgets the one before.
    *
    * @throws {RangeError} if the run has more passes than can be timed
    */
@@ -47,7 +47,7 @@ export class PassTimer {
     this.#passes = dispatches;
   }
 
-  /** What `beginComputePass` takes for the pass with this number in the run. */
+  /** Returns the `timestampWrites` of `beginComputePass` for the pass with this number in the run. */
   writes(pass: number): GPUComputePassTimestampWrites {
     return {
       querySet: this.#queries,
@@ -64,7 +64,7 @@ export class PassTimer {
     }
   }
 
-  /** The times of the latest run, passes of one dispatch taken together. */
+  /** Returns the times of the latest run, with the passes of one dispatch added up. */
   async read(plan: Plan): Promise<DispatchTime[]> {
     const passes = this.#passes;
     if (passes.length === 0) return [];
