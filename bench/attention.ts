@@ -65,7 +65,7 @@ class Sketch {
   }
 }
 
-/** A layer's training step. */
+/** Returns a layer's training step. */
 function training(): Plan {
   const sketch = new Sketch();
   const [qkv, dqkv] = [{ qkv: 3 * B * T * C }, { dqkv: 3 * B * T * C }];

@@ -78,7 +78,7 @@ interface Bound {
   readonly workgroups: readonly [number, number, number];
 }
 
-/** The products of a step, and how often it runs each. */
+/** Returns the products of a step, and how often it runs each. */
 function productsOf(
   { rows, nEmbd, nHidden, nLayer, vocab }: typeof PRESETS[
     keyof typeof PRESETS
@@ -325,7 +325,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   return 2 * 4 * chains * links * turns * size * count / milliseconds! / 1e6;
 }
 
-/** The median milliseconds of each of these, taken in turns: a slow moment of the machine hits all alike. */
+/** Returns the median milliseconds of each item; they take turns, so a slow moment of the machine affects all alike. */
 async function measure(
   candidates: readonly (readonly Bound[])[],
 ): Promise<number[]> {

@@ -35,7 +35,7 @@ const setup = await prepareTraining({
   out: join(directory, "unused"),
 }, new AbortController().signal);
 
-/** The recording of a working copy, into a directory of its own. */
+/** Returns the recording functions of a working copy, which write into a directory of their own. */
 async function recording(name: string, folder: string) {
   type Directories = typeof import("../lib/cli/run/directory.ts");
   type Reports = typeof import("../lib/cli/verbs/training_report.ts");

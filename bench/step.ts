@@ -31,7 +31,7 @@ const threads = flags.threads === undefined ? {} : {
   threads: Number(flags.threads),
 };
 
-/** A backend whose programs can be timed. */
+/** Opens a backend whose programs can be timed. */
 async function open(profile: boolean) {
   return flags.device === "wasm" ? await openWasm(threads) : await openWebGpu({
     adapter: "any",
@@ -40,7 +40,7 @@ async function open(profile: boolean) {
   });
 }
 
-/** A model, its training program and the time that making them took. */
+/** Makes a model and its training program, and measures the time that making them takes. */
 async function prepare(profile: boolean) {
   const begun = performance.now();
   const backend = await open(profile);

@@ -3,7 +3,7 @@
  *
  *     deno task build:wasm [--check]
  *
- * With --check nothing is written; exits 1 if what is there is not what the sources make.
+ * With --check nothing is written; exits 1 if the embedded module does not match the sources.
  */
 
 import { fromFileUrl, join } from "@std/path";
@@ -23,7 +23,7 @@ const builds = {
 const folder = fromFileUrl(new URL("../kernels/wasm/", import.meta.url));
 const target = join(folder, "module.generated.ts");
 
-/** The bytes of a build. */
+/** Compiles a build and returns its bytes. */
 async function compile(features: string): Promise<Uint8Array> {
   const outFile = await Deno.makeTempFile({ suffix: ".wasm" });
   try {
@@ -52,7 +52,7 @@ async function compile(features: string): Promise<Uint8Array> {
   }
 }
 
-/** The text of the generated module. */
+/** Generates the text of the module. */
 async function generate(): Promise<string> {
   const lines = [
     "// Made by `deno task build:wasm` from kernels/wasm/assembly; not to be edited.",

@@ -161,7 +161,7 @@ function judge({ code, stdout, stderr }: Captured): Verdict {
   return /^error: Cannot /m.test(stderr) ? "refused" : wrong("no reason");
 }
 
-/** A run that went on has mended what it told before. */
+/** Judges the events of a resumed run, which must have repaired what it wrote before. */
 async function judgeEvents(path: string): Promise<Verdict> {
   for (const line of (await Deno.readTextFile(path)).trimEnd().split("\n")) {
     try {

@@ -1,10 +1,10 @@
 /**
- * Kills training runs until they have survived it:
+ * Tests that training runs survive being killed:
  *
  *     deno run -A tools/kill_runs.ts --kills 200 --seed 1
  *
  * A small run is trained once in peace. Then the same run is started again, killed, resumed,
- * killed, and so on until it is complete, and has to have left behind what the first one did: the
+ * killed, and so on until it is complete, and its files must equal those of the first run: the
  * same checkpoints bit for bit, each event once. So it goes, run after run, until there
  * were so many kills. Every other kill comes from outside after a random time, the others hit a
  * random file operation (`faults/dying_run.ts`). What differs is kept and named, and the exit code is 1.
@@ -72,7 +72,7 @@ class Victim {
     return Object.values(this.kills).reduce((sum, count) => sum + count);
   }
 
-  /** The run that nothing disturbs. */
+  /** Trains the run that nothing disturbs. */
   async inPeace(cwd: string): Promise<void> {
     const began = performance.now();
     const ending = await runProcess(["run", "-A", cli, ...TRAIN], cwd);
@@ -127,7 +127,7 @@ async function runProcess(
   return { error: new TextDecoder().decode(stderr).slice(-2000) };
 }
 
-/** Trains, kills and resumes one run to its end; gives what is wrong with it. */
+/** Trains, kills and resumes one run to its end; returns what is wrong with it. */
 async function survive(
   victim: Victim,
   cwd: string,

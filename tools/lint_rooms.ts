@@ -213,7 +213,7 @@ const emptyName = /(^|[/_])(utils?|helpers?|misc|common|manager)\.ts$/;
 
 const root = new URL("../", import.meta.url).href;
 
-/** The URL of the file being linted; its path may be written as on Windows. */
+/** Returns the URL of the file being linted; its path may be written as on Windows. */
 function fileUrl(context: Deno.lint.RuleContext): string {
   const path = context.filename.replaceAll("\\", "/");
   return new URL(path.startsWith("/") ? path : `/${path}`, "file:").href;

@@ -1,5 +1,5 @@
 /**
- * Turns finished runs into what docs/runs/ keeps of them:
+ * Converts finished runs to the tables and the chart in docs/runs/:
  *
  *     deno run -A tools/loss_curves.ts runs/original runs/nano-cpu
  *
@@ -42,7 +42,7 @@ const curves = [
 
 const folder = fromFileUrl(new URL("../docs/runs/", import.meta.url));
 
-/** A table of a run's losses with a line for each step that has one. */
+/** Returns a table of a run's losses with a line for each step that has one. */
 async function csv(directory: string): Promise<string> {
   const { steps, evals } = await readRun(directory);
   const rows = new Map<number, (number | undefined)[]>();
@@ -63,7 +63,7 @@ async function csv(directory: string): Promise<string> {
   ].map((cells) => `${cells.join()}\n`).join("");
 }
 
-/** All points of docs/runs/NAME.csv. */
+/** Returns all points of docs/runs/NAME.csv. */
 async function pointsOf(run: string) {
   const text = await Deno.readTextFile(join(folder, `${run}.csv`));
   return text.trimEnd().split("\n").slice(1).flatMap((line) => {

@@ -1,5 +1,5 @@
 /**
- * Plants mistakes and says which test notices:
+ * Plants mistakes and reports which test notices each:
  *
  *     deno run -A tools/mutations.ts [--whole] [NAME...]
  *

@@ -101,7 +101,7 @@ function cpuMs(): number {
   return (user + system) / 1000;
 }
 
-/** Trains; gives the exit code if that failed. */
+/** Trains; returns the exit code if that failed. */
 async function train(
   { steps, device }: Request,
   collectGarbage: () => void,

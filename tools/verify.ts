@@ -51,7 +51,7 @@ function readArguments(args: string[]): Request | "help" {
   return { device, files: files.map(String) };
 }
 
-/** Checks the files; gives the exit status. */
+/** Checks the files; returns the exit status. */
 async function verify({ device, files }: Request): Promise<number> {
   await using backend = await openBackend(device);
   console.log(`on ${backend.description}`);
@@ -77,7 +77,7 @@ async function verify({ device, files }: Request): Promise<number> {
   return failedFiles === 0 ? 0 : 1;
 }
 
-/** Runs the command line; gives the exit status. */
+/** Runs the command line; returns the exit status. */
 async function main(args: string[]): Promise<number> {
   try {
     const request = readArguments(args);

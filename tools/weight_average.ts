@@ -32,7 +32,7 @@ const tokens = tokenizer.encode(text);
 
 /** Steps between two weights that are averaged. */
 const STRIDE = 10;
-/** What remains of an average after that many steps. */
+/** Share of an average that remains after {@linkcode STRIDE} steps. */
 const DECAYS = [0.5, 0.8, 0.9, 0.95];
 
 for (const schedule of ["linear", "constant"] as const) {
@@ -43,7 +43,7 @@ for (const schedule of ["linear", "constant"] as const) {
   }
 }
 
-/** The validation loss of the last weights and of each average of them. */
+/** Trains, and returns the validation loss of the last weights and of each average of them. */
 async function lossesOf(
   schedule: "linear" | "constant",
   seed: number,

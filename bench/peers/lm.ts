@@ -44,7 +44,7 @@ const PARAMETERS: Record<string, number> = {
   "nano-cpu": 804_096,
 };
 
-/** Runs steps, reads their losses, and gives the last. */
+/** Runs steps, reads their losses, and returns the last. */
 type Training = (steps: number) => Promise<number>;
 
 const trainings = new Map<string, Training>();

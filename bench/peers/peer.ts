@@ -1,4 +1,4 @@
-/** A peer as the driver sees it: how it is started, and a process that is asked. */
+/** Starts peers and asks them for measurements. */
 
 import { fromFileUrl } from "@std/path";
 import type { Answer, Command } from "./protocol.ts";
@@ -72,7 +72,7 @@ export class Peer {
     this.title = String(name ?? error);
   }
 
-  /** One answer; an `error` in it if the peer cannot, or is gone. */
+  /** Returns one answer, with an `error` if the peer cannot do the work or has ended. */
   async ask(command: Command): Promise<Answer> {
     const line = new TextEncoder().encode(JSON.stringify(command) + "\n");
     try {

@@ -29,7 +29,7 @@ export type Works = Readonly<
   Record<string, (command: Command) => Promise<Answer> | Answer>
 >;
 
-/** Says that the peer is there, then answers commands until the input ends. */
+/** Announces that the peer is ready, then answers commands until the input ends. */
 export async function serve(name: string, works: Works): Promise<void> {
   say({ ready: true, name });
   let rest = "";
@@ -61,12 +61,12 @@ function say(answer: Answer): void {
   }
 }
 
-/** The most memory that was ever resident. */
+/** Returns the most memory that was ever resident. */
 function memory(): Answer {
   return { peakMegabytes: peakMegabytes("self") };
 }
 
-/** The most memory that a process ever had resident (Linux). */
+/** Returns the most memory that a process ever had resident (Linux). */
 export function peakMegabytes(pid: number | "self"): number {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   return Number(/VmHWM:\s+(\d+)/.exec(status)![1]) / 1024;
@@ -82,7 +82,7 @@ export async function timed(
   return (performance.now() - begun) / times;
 }
 
-/** The value of `key`, made on first use. */
+/** Returns the value of `key`, which is made on first use. */
 export async function lazily<T>(
   made: Map<string, T>,
   key: string,

@@ -1,4 +1,4 @@
-/** The command line's `main` in this process, with what it says caught. */
+/** Runs the command line's `main` in this process and captures its output. */
 
 import { main } from "../../lib/cli/command/main.ts";
 
@@ -9,7 +9,7 @@ export interface Captured {
   readonly stderr: string;
 }
 
-/** Runs a command; standard output and standard error are this function's until it is done. */
+/** Runs a command; captures standard output and standard error until it is done. */
 export async function capturedMain(args: readonly string[]): Promise<Captured> {
   const { stdout, stderr } = Deno;
   const said = { stdout: "", stderr: "" };

@@ -3,7 +3,7 @@
  *
  *     deno run -A tools/faults/dying_run.ts '{"of":"rename checkpoint","moment":"after"}' train …
  *
- * A kill from outside comes whenever it comes. This one hits the instants between two
+ * A kill from outside comes at a random time. This one hits the instants between two
  * operations, or leaves half of what was to be written, as often as one asks for it.
  */
 
@@ -28,7 +28,7 @@ function die(): never {
   while (true);
 }
 
-/** Exchanges the operations that change files for ones that count, and die. */
+/** Replaces the operations that change files by ones that count, and die. */
 function arm({ of, nth = 1, moment }: Death): void {
   let left = nth;
   /** Dies, if it is time, before or half through an operation; tells whether to die after it. */

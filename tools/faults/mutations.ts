@@ -35,7 +35,7 @@ const strange: readonly unknown[] = [
   ...["x".repeat(100_000), "9".repeat(400), { toString: 1 }, { length: -1 }],
 ];
 
-/** Them as names and texts. */
+/** The strange values as names and texts. */
 const strangeWords: readonly string[] = strange.map((value) =>
   typeof value === "string" ? value : JSON.stringify(value)
 );
@@ -100,7 +100,7 @@ export function spoilJson(value: unknown, dice: Dice): unknown {
     : Object.fromEntries(entries);
 }
 
-/** The text of a spoilt JSON value. */
+/** Damages a JSON value in a text and returns the new text. */
 export function spoilJsonText(text: string, dice: Dice): string {
   switch (dice.below(8)) {
     case 0: // deeper than any parser's stack

@@ -50,7 +50,7 @@ export async function readRunRecord(path: string): Promise<RunRecord> {
   };
 }
 
-/** In what a run's record is not the expected one; empty if in nothing. */
+/** Returns the differences of a run's record from the expected one; empty if they agree. */
 export function differences(actual: RunRecord, expected: RunRecord): string[] {
   const found: string[] = [];
   const longest = Math.max(actual.events.length, expected.events.length);

@@ -1,6 +1,6 @@
 /**
- * Watches this process from a thread of its own: how much memory a piece of work takes at its
- * highest, and whether it ever ends, which nobody inside a loop without end could tell.
+ * Watches this process from a thread of its own: measures the peak memory of a piece of work,
+ * and ends the process if the work never ends, which code inside an endless loop cannot notice.
  */
 
 /** The time and memory that a piece of work took. */
@@ -16,7 +16,7 @@ const LOOK_MS = 5;
 /** Of the shared numbers: the highest resident memory in KiB since it was reset. */
 const PEAK = 0;
 
-/** Kills the process at a piece of work that takes ten times of the time or the memory that it may. */
+/** Kills the process if a piece of work takes ten times its limit of time or memory. */
 export class Watch implements Disposable {
   readonly #worker: Worker;
   readonly #shared = new Int32Array(new SharedArrayBuffer(4));
@@ -37,7 +37,7 @@ export class Watch implements Disposable {
     });
   }
 
-  /** A piece of work begins. */
+  /** Starts measuring a piece of work. */
   begin(what: string): void {
     this.#worker.postMessage({ what });
     this.#began = performance.now();
@@ -59,7 +59,7 @@ export class Watch implements Disposable {
     return { seconds, megabytes };
   }
 
-  /** The most that any piece took, in words. */
+  /** Returns the most that any piece of work took, in words. */
   get extremes(): string {
     return `at most ${
       this.#longest.toFixed(1)
@@ -71,7 +71,7 @@ export class Watch implements Disposable {
   }
 }
 
-/** The process's resident memory in KiB. */
+/** Returns the process's resident memory in KiB. */
 export function residentKilobytes(): number {
   return Math.round(Deno.memoryUsage().rss / 1024);
 }

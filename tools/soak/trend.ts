@@ -1,6 +1,6 @@
 /** Estimates the growth of a series of measurements in spite of its noise. */
 
-/** The middle one of the values, or the mean of the two in the middle. */
+/** Returns the middle one of the values, or the mean of the two in the middle. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const half = sorted.length >> 1;

@@ -85,7 +85,7 @@ function atStrides({ steps, usages, stride }: Watched) {
   });
 }
 
-/** The median time of a step in a quarter of the run, from 1 to 4. */
+/** Returns the median time of a step in a quarter of the run, from 1 to 4. */
 function clockMs({ steps, tokens }: Watched, quarter: number): number {
   const count = steps.length / 4;
   return median(

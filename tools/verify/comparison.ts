@@ -44,7 +44,7 @@ export function passes({ error, tolerance }: Check): boolean {
   return error <= tolerance.limit;
 }
 
-/** The error of several pairs: the worst pair's, or for means and counts that of all numbers together. What is not a number counts as infinite. */
+/** Returns the error of several pairs: the worst pair's, or for means and counts that of all numbers together. A NaN counts as infinite. */
 function worstDeviation(pairs: readonly Pair[], measure: Measure): Deviation {
   let worst = { error: 0, where: pairs[0]?.name ?? "" };
   let [sum, count, differing] = [0, 0, 0];
@@ -86,7 +86,7 @@ function ratio(a: number, b: number): number {
 /** The checks of one file, and remarks on what was not checked. */
 export class Report {
   readonly checks: Check[] = [];
-  /** Stands before the quantities of the next checks. */
+  /** The prefix of the next checks' quantities. */
   label = "";
   readonly remarks: string[] = [];
 
@@ -105,7 +105,7 @@ export class Report {
     });
   }
 
-  /** Says what was not compared, and why. */
+  /** Adds a remark on what was not compared, and why. */
   remark(text: string): void {
     this.remarks.push(text);
   }

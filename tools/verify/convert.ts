@@ -70,7 +70,7 @@ function convertByModel(source: Source, report: Report): Safetensors[] {
   }
 }
 
-/** A rotation for each form and offset: `FORM.q_out.offsetN` and the like. */
+/** Converts the rotations, one for each form and offset: `FORM.q_out.offsetN` and the like. */
 function convertRotation(source: Source): Safetensors[] {
   source.expect("layout", "[B, H, T, head_dim]");
   const inputs = source.take(["q", "k", "dq_out", "dk_out", "inv_freq"]);

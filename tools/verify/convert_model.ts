@@ -300,7 +300,7 @@ function splitNorms(
   }
 }
 
-/** By how much the recording of leaks shifts a token. */
+/** Returns the amount by which the recording of leaks shifts a token. */
 function readShift(source: Source): number {
   const text = source.text("leak_replacement") ??
     "token j -> (token + 17) mod vocab_size";

@@ -210,7 +210,7 @@ async function train(
   return { gradients, losses, gradNorms, parameters };
 }
 
-/** The 2-norm. */
+/** Returns the 2-norm. */
 function norm(values: Numbers): number {
   let square = 0;
   for (const value of values) square += value ** 2;

@@ -98,7 +98,7 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
-/** The sampler's distribution; where `topP` is a cumulative sum but for rounding, on the side that keeps as many as the record. */
+/** Returns the sampler's distribution; where `topP` is a cumulative sum but for rounding, on the side that keeps as many as the record. */
 function distribution(
   logits: Float32Array | Float64Array,
   options: SamplerOptions,

@@ -33,7 +33,7 @@ export function recordedSteps(recording: Recording): number {
   return Math.max(0, ...lengths, ...recordedStates(recording));
 }
 
-/** The steps after which parameters are recorded. */
+/** Returns the steps after which parameters are recorded. */
 function recordedStates(recording: Recording): number[] {
   const steps = recording.matching(/^step([1-9]\d*)\./)
     .map(([, step]) => Number(step));

@@ -86,7 +86,7 @@ export class Subject {
   }
 }
 
-/** A parameter's numbers in a flat store. */
+/** Returns a parameter's numbers in a flat store. */
 export function partOf(
   { offset, length }: LayoutEntry,
   flat: Numbers,

@@ -11,7 +11,7 @@ const units: Readonly<Record<Measure, string>> = {
   count: "numbers",
 };
 
-/** A table of quantity, worst error, tolerance and verdict; then what was not compared. */
+/** Returns a table of quantity, worst error, tolerance and verdict; then what was not compared. */
 export function formatOutcome(file: string, outcome: Outcome): string {
   const { report, notUnderstood, passed } = outcome;
   const lines = [`${file}: ${passed ? "ok" : "FAILED"}`];
@@ -49,7 +49,7 @@ function format(value: number): string {
   return Number.isInteger(value) ? String(value) : value.toExponential(1);
 }
 
-/** The first column to the left, numbers to the right. */
+/** Aligns the first column to the left and numbers to the right. */
 function align(rows: readonly string[][]): string[] {
   const widths = rows[0]!.map((_, column) =>
     Math.max(...rows.map((row) => row[column]!.length))

@@ -57,7 +57,7 @@ const ROUNDED = 1.2e-7;
 /** Float64's own noise, magnified by ten steps of AdamW. */
 const FLOAT64 = 1e-9;
 
-/** The tolerance between two float64 programs, against a record of this precision. */
+/** Returns the tolerance between two float64 programs, against a record of this precision. */
 export function exactTolerance(precision: Precision): Tolerance {
   const limit = precision === "float64" ? FLOAT64 : ROUNDED;
   return { measure: "relative", limit };

@@ -46,7 +46,7 @@ const ids = (shape: number[]) => {
   return np.array(data).reshape(shape);
 };
 
-/** Runs one step and gives its loss. */
+/** Runs one step and returns its loss. */
 type Training = () => Promise<number>;
 
 const trainings = new Map<string, Training>();

@@ -154,7 +154,7 @@ export function zeros(p: Parameters): Parameters {
 /** Keys and values of each layer, (B, T, NH, HS). */
 export type Cache = { k: np.Array; v: np.Array }[];
 
-/** An empty cache. */
+/** Returns an empty cache. */
 export function emptyCache(B: number): Cache {
   const empty = () => np.zeros([B, T, HEADS, HS]);
   return Array.from({ length: LAYERS }, () => ({ k: empty(), v: empty() }));

@@ -135,7 +135,7 @@ export class Training {
   );
   #steps = 0;
 
-  /** Runs one step and gives its loss. */
+  /** Runs one step and returns its loss. */
   async step(ids: tf.Tensor, targets: tf.Tensor): Promise<number> {
     const value = tf.tidy(() => {
       const { variables } = this.model;

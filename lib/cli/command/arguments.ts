@@ -1,4 +1,4 @@
-/** From the words of a command line to typed values; what makes no sense is refused with the nearest thing that does. */
+/** Parses the words of a command line into typed values; an error about an unknown word suggests the nearest known one. */
 
 import { UsageError } from "./errors.ts";
 import { type Command, flagsOf } from "./command.ts";
@@ -84,7 +84,7 @@ export function parseArguments<Table extends FlagTable>(
   };
 }
 
-/** Those of some flags that were given. */
+/** Returns those of some flags that were given. */
 export function given<Values, Key extends keyof Values & string>(
   flags: Partial<Values>,
   keys: Iterable<Key>,
@@ -139,7 +139,7 @@ interface Meaning {
   readonly denied: boolean;
 }
 
-/** The flags of a command, by all names that the command line may call them. */
+/** Returns the flags of a command by all their names on the command line. */
 function meanings(syntax: Syntax): ReadonlyMap<string, Meaning> {
   const flags = Object.entries(flagsOf(syntax));
   return new Map<string, Meaning>([

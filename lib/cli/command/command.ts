@@ -14,7 +14,7 @@ export interface Command<Table extends FlagTable = FlagTable> {
   /** Argument lists to begin with, each with what it does. */
   readonly examples: readonly (readonly [args: string, does: string])[];
   readonly flags: Table;
-  /** Loads its code: help and usage errors come without it. */
+  /** Loads its code, which help and usage errors do not need. */
   load(): Promise<Action<ValuesOf<Table>>>;
 }
 
@@ -27,13 +27,13 @@ export interface Operand {
   readonly several?: boolean;
 }
 
-/** Does what a command is for; gives the exit code. `args` are the words after `lm` as they were typed. */
+/** Runs a command; returns the exit code. `args` are the words after `lm` as they were typed. */
 export type Action<Values> = (
   given: Arguments<Values>,
   args: readonly string[],
 ) => Promise<number>;
 
-/** All flags of a command, by their fields. */
+/** Returns all flags of a command, by their fields. */
 export function flagsOf(
   { flags }: Pick<Command, "flags">,
 ): Readonly<Record<string, Flag<unknown>>> {

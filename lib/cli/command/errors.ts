@@ -22,7 +22,7 @@ export const signalCode: Readonly<Record<string, number>> = {
   SIGTERM: 143,
 };
 
-/** Something that a user can understand and mend. */
+/** An error that a user can understand and correct. */
 export class CommandError extends Error {
   override readonly name: string = "CommandError";
   /** A remedy, in words or as a command. */
@@ -35,12 +35,12 @@ export class CommandError extends Error {
   }
 }
 
-/** The arguments make no sense, whatever the state of the world. */
+/** An error in the arguments themselves, independent of files and devices. */
 export class UsageError extends CommandError {
   override readonly name = "UsageError";
 }
 
-/** The user asked to stop, and nothing more is to be said. */
+/** The error after the user asked to stop; it needs no further message. */
 export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
   /** The program's exit code. */
@@ -53,7 +53,7 @@ export class InterruptedError extends Error {
   }
 }
 
-/** Nobody reads standard output any more, as after `| head`. */
+/** The error when standard output was closed by its reader, as after `| head`. */
 export class OutputClosedError extends Error {
   override readonly name = "OutputClosedError";
 }

@@ -29,7 +29,7 @@ export interface Flag<Value> {
   read(texts: readonly string[]): Value;
 }
 
-/** Says what a text is not, as `is not an integer`. */
+/** An error about a flag's text, as in `is not an integer`. */
 export class ValueError extends RangeError {
   /** The text, unless it is the last one given. */
   readonly text: string | undefined;
@@ -66,7 +66,7 @@ type KeyOf<Group> = Group extends unknown ? keyof Group : never;
 type ValueOf<Group, Key extends PropertyKey> = Group extends
   Readonly<Record<Key, Flag<infer Value>>> ? Value : never;
 
-/** Help that stands beside a flag. */
+/** Help on a flag. */
 export type FlagText = Pick<Flag<unknown>, "help" | "without" | "aliases">;
 
 /** Fields whose flag is not their name. */
@@ -76,13 +76,13 @@ const otherNames: Readonly<Record<string, string>> = {
   initFrom: "init",
 };
 
-/** The flag of a field, without its dashes: `nEmbd` is `n-embd`. */
+/** Returns the flag of a field, without its dashes: `nEmbd` is `n-embd`. */
 export function flagName(field: string): string {
   return otherNames[field] ??
     field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** A flag that is there or not; `negatable` ones may also be denied. */
+/** Makes a switch; a `negatable` one also has the form `--no-NAME`. */
 export function toggle(
   help: string,
   options: Pick<Flag<boolean>, "without" | "aliases" | "negatable"> = {},
@@ -95,12 +95,12 @@ export const atLeastOne: Range = { least: 1 };
 /** Threads, or processes. */
 export const cores: Range = { least: 1, most: 256 };
 
-/** A flag with any text. */
+/** Returns a flag with any text. */
 export function text(value: string, text: FlagText): Flag<string> {
   return { ...text, value, read: (texts) => texts.at(-1)! };
 }
 
-/** A flag that may be given several times, with any text each time. */
+/** Returns a flag that may be given several times, with any text each time. */
 export function texts(value: string, text: FlagText): Flag<readonly string[]> {
   return { ...text, value, read: (texts) => texts };
 }
@@ -114,7 +114,7 @@ export function dataFlag(without: string): Flag<readonly string[]> {
   });
 }
 
-/** A flag with one of a few words. */
+/** Returns a flag with one of a few words. */
 export function choice<Word extends string>(
   words: readonly Word[],
   text: FlagText,
@@ -131,7 +131,7 @@ export function choice<Word extends string>(
   return { ...text, value: words.join("|"), words, read };
 }
 
-/** A flag with one of a few words, the first of which it means when it stands alone. */
+/** Makes a flag with one of a few words; without a value, it means the first of them. */
 export function optionalChoice<Word extends string>(
   words: readonly Word[],
   text: FlagText,
@@ -143,18 +143,18 @@ export function optionalChoice<Word extends string>(
   };
 }
 
-/** A flag with an integer. */
+/** Returns a flag with an integer. */
 export function integer(text: FlagText, limits: Range): Flag<number> {
   return { ...number(text, { ...limits, whole: true }), value: "N" };
 }
 
-/** A flag with a number. */
+/** Returns a flag with a number. */
 export function number(text: FlagText, range: Range): Flag<number> {
   const read = (texts: readonly string[]) => toNumber(texts.at(-1)!, range);
   return { ...text, value: "X", range, read };
 }
 
-/** A flag with a number or the word `off`. */
+/** Returns a flag with a number or the word `off`. */
 export function numberOrOff(
   text: FlagText,
   range: Range,
@@ -164,7 +164,7 @@ export function numberOrOff(
   return { ...text, value: range.whole ? "N|off" : "X|off", range, read };
 }
 
-/** A flag that may be given several times, each time with a number or one of a few words. */
+/** Returns a flag that may be given several times, each time with a number or one of a few words. */
 export function numbersOrWords<Word extends string>(
   value: string,
   words: readonly Word[],
@@ -179,7 +179,7 @@ export function numbersOrWords<Word extends string>(
   return { ...text, value, words, range, read };
 }
 
-/** A flag with a count, where 0 or the word `all` means no limit; it gives 0 for both. */
+/** Makes a flag with a count; 0 and the word `all` mean no limit, and both are read as 0. */
 export function countOrAll(text: FlagText): Flag<number> {
   const range: Range = { least: 0, whole: true };
   const read = (texts: readonly string[]) =>
@@ -187,7 +187,7 @@ export function countOrAll(text: FlagText): Flag<number> {
   return { ...text, value: "N|all", range, read };
 }
 
-/** A flag with a span of time, in seconds: `90`, `90s`, `10m`, `1h30m`, or the word `off`. */
+/** Returns a flag with a span of time, in seconds: `90`, `90s`, `10m`, `1h30m`, or the word `off`. */
 export function spanOrOff(text: FlagText): Flag<number | null> {
   const complaint = "is not a time above 0 such as 90s, 10m or 1h30m";
   const read = ([...texts]: readonly string[]) => {

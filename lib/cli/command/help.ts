@@ -99,7 +99,7 @@ function flagEntry(
   return entry(value === undefined ? left : `${left} ${value}`, right);
 }
 
-/** A left column and a right one, which is wrapped and begins on the next line if the left is too long. */
+/** Formats a left column and a right one, which is wrapped and begins on the next line if the left is too long. */
 function entry(left: string, right: string): string[] {
   const indent = " ".repeat(COLUMN);
   const lines = wrap(right, WIDTH - COLUMN).map((line) => indent + line);

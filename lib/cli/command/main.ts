@@ -1,4 +1,4 @@
-/** From arguments to an exit code. A command's code is loaded when it is needed, so that help and usage errors come at once. */
+/** Runs the program. A command's code is loaded when it is needed, so help and usage errors need not wait for it. */
 
 import { type Arguments, parseArguments } from "./arguments.ts";
 import type { Command } from "./command.ts";
@@ -25,7 +25,7 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** Vulkan's drivers complain on standard error if this is not set, and need nothing of it. */
+/** Sets a variable without which Vulkan's drivers complain on standard error; the drivers make no use of it. */
 function quietVulkan(): void {
   if (Deno.build.os === "linux" && !Deno.env.get("XDG_RUNTIME_DIR")) {
     Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
@@ -64,7 +64,7 @@ function help(words: readonly string[]): string {
   return second ? commandHelp(commandNamed(second, true)) : labHelp();
 }
 
-/** Runs a command, or shows its help; gives the exit code. */
+/** Runs a command, or shows its help; returns the exit code. */
 async function run(
   command: Command,
   args: readonly string[],

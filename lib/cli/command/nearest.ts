@@ -1,7 +1,7 @@
-/** The known word that a misspelt one was probably meant to be. */
+/** Finds the known word that a misspelt one was probably meant to be. */
 
 /**
- * The candidate with the fewest letters added, left out, exchanged or swapped
+ * Returns the candidate with the fewest letters added, left out, exchanged or swapped
  * with their neighbour; the first of equals. Capitals, and `_` for `-`, count for nothing.
  *
  * @returns undefined if none shares more than half of its letters

@@ -5,7 +5,7 @@ import { fromFileUrl, join, relative } from "@std/path";
 /** The version, as in `deno.json`. */
 export const VERSION = "0.1.0";
 
-/** The command that starts this program, up to the verb, as the user can type it. */
+/** Returns the command that starts this program, up to the verb, as the user can type it. */
 export function program(): string {
   return called ??= commandOf({
     main: Deno.mainModule,

@@ -27,7 +27,7 @@ import { nearest } from "./nearest.ts";
 import { program } from "./program.ts";
 import { writeOutput } from "../terminal/terminal.ts";
 
-/** Has a command's code checked against its own flags; the values that it then is given are theirs. */
+/** Makes a command whose code the compiler checks against the values of its own flags. */
 function command<Table extends FlagTable>(row: Command<Table>): Command {
   return row as Command;
 }

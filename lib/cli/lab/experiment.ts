@@ -22,7 +22,7 @@ import type { AblationFlags, ExperimentName } from "./flags.ts";
 /** Flags given to `lab ablate`, `lab scaling` or `lab plan`. */
 type Given = Partial<AblationFlags>;
 
-/** Writes an experiment's plan and lists its trials, without running any; gives the exit code. */
+/** Writes an experiment's plan and lists its trials, without running any; returns the exit code. */
 export async function labPlan(
   { flags, operand }: Arguments<Given>,
 ): Promise<number> {
@@ -47,7 +47,7 @@ export async function labPlan(
   return exitCode.ok;
 }
 
-/** Plans an experiment unless that was done, runs what is left of it and reports; gives the exit code. */
+/** Plans an experiment unless that was done, runs what is left of it and reports; returns the exit code. */
 export async function labExperiment(
   name: ExperimentName,
   { flags }: Arguments<Given>,
@@ -59,7 +59,7 @@ export async function labExperiment(
   return code;
 }
 
-/** Runs what is left of a study, in as many processes as it may use, and gathers what came of it. */
+/** Runs the rest of a study in as many processes as it may use, and gathers the outcomes. */
 export async function runAndMerge(
   study: Study,
   { jobs = defaultJobs(), device, threads = 1 }: Given,
@@ -70,12 +70,12 @@ export async function runAndMerge(
   return code;
 }
 
-/** One for each core: small models do not keep two of them busy. */
+/** One process for each core: small models do not keep two cores busy. */
 function defaultJobs(): number {
   return Math.min(8, coreCount());
 }
 
-/** Begins the study of positions, or opens it. */
+/** Starts the study of positions, or opens it. */
 export async function startPositions(
   { quick = false, out }: Pick<Given, "quick" | "out">,
 ): Promise<Study> {
@@ -90,7 +90,7 @@ async function start(name: ExperimentName, flags: Given): Promise<Study> {
   return await Study.start(path, planOf(name, flags));
 }
 
-/** The plan that the flags ask for. */
+/** Returns the plan that the flags ask for. */
 function planOf(
   name: ExperimentName,
   { preset = DEFAULT_PRESET, data = "tinyshakespeare", quick, ...given }: Given,
@@ -117,7 +117,7 @@ function planOf(
   }
 }
 
-/** Refuses what an experiment has no use for. */
+/** Refuses flags that an experiment does not use. */
 function refuse(
   experiment: string,
   given: Given,
@@ -131,7 +131,7 @@ function refuse(
   }
 }
 
-/** The part that a field's name means, or its flag: `nLayer`, `n-layer`, `n_layer`. */
+/** Returns the part that a field's name means, or its flag: `nLayer`, `n-layer`, `n_layer`. */
 function partNamed(name: string, known: readonly string[]): string {
   const flag = flagName(name.replaceAll("_", "-"));
   const part = known.find((field) => flagName(field) === flag);
@@ -151,7 +151,7 @@ const ABLATION_STEPS = 400;
 /** Steps of the longest of scaling's trials. */
 const SCALING_STEPS = 2400;
 
-/** Steps of a trial that is to show the rough picture. */
+/** Steps of a trial for a rough result. */
 const QUICK_STEPS = 100;
 
 function experimentOf(name: string | undefined): ExperimentName {

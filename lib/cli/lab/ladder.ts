@@ -1,4 +1,4 @@
-/** The ladder of a text: what it asks of a model that is to work on it. */
+/** Finds the ladder of a text: the rungs that a model of the text can reach. */
 
 import { splitsOf } from "../../lab/trial.ts";
 import { Examiner, type Rung } from "../../lab/works.ts";
@@ -6,7 +6,7 @@ import type { TokenizerKind } from "../../text/tokenizer.ts";
 import { loadCorpus } from "../text/corpus.ts";
 import { CommandError } from "../command/errors.ts";
 
-/** A text's rungs, and how many tokens it knows. */
+/** A text's rungs, and the size of its vocabulary. */
 export interface Ladder {
   readonly rungs: readonly Rung[];
   readonly vocabSize: number;

@@ -1,6 +1,6 @@
 /**
  * `lab minimal`: the search for the smallest model that reaches a target. Each of its rounds is a
- * study of its own, in a directory below: an interrupted search goes on where it stopped.
+ * study of its own, in a directory below: an interrupted search is resumed where it stopped.
  */
 
 import { join, relative } from "@std/path";
@@ -50,10 +50,10 @@ const KNOWN: readonly Known[] = [
   { name: "the original", parameters: 826_240, loss: 1.732 },
 ];
 
-/** For each target so many of the smallest that reached it are trained again. */
+/** The number of models trained again for each target: the smallest that reached it. */
 const CONFIRMED = 2;
 
-/** Searches, or goes on with a search; gives the exit code. */
+/** Starts or resumes a search; returns the exit code. */
 export async function labMinimal(
   { flags }: Arguments<LabMinimalFlags>,
 ): Promise<number> {
@@ -183,7 +183,7 @@ async function kept(
   return { plan: study.plan, outcomes: await study.outcomes() };
 }
 
-/** Those cells that outcomes are of. */
+/** Returns the cells to which outcomes belong. */
 function among(
   cells: readonly Cell[],
   outcomes: readonly Outcome[],

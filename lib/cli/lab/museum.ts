@@ -33,7 +33,7 @@ import { Pace } from "./pace.ts";
 import { files, writeFile } from "./study.ts";
 import { writeDocument } from "./write_document.ts";
 
-/** Lists the exhibits, or makes some of them; gives the exit code. */
+/** Lists the exhibits, or makes some of them; returns the exit code. */
 export async function labMuseum(
   { flags, operands }: Arguments<LabMuseumFlags>,
 ): Promise<number> {
@@ -88,7 +88,7 @@ export async function labMuseum(
   return exitCode.ok;
 }
 
-/** A line on each exhibit. */
+/** Returns a line on each exhibit. */
 function list(): string {
   const width = Math.max(...exhibits.map(({ name }) => name.length));
   return [
@@ -136,7 +136,7 @@ function commandOf(
   return ["deno run -A cli.ts lab museum", ...which, ...given].join(" ");
 }
 
-/** The file of what was found. */
+/** The file of the findings. */
 const FINDINGS = "findings.json";
 
 /** The contents of the file from which the reports are made. */
@@ -144,7 +144,7 @@ interface Findings extends Making {
   readonly exhibits: readonly (Finding & Pick<Exhibit, "name" | "title">)[];
 }
 
-/** Keeps what programs read, and reports on it. */
+/** Saves the findings for programs, and writes the reports. */
 async function keep(
   out: string,
   shown: readonly Shown[],
@@ -175,7 +175,7 @@ async function writeReports(
 }
 
 /**
- * Reports again on what a museum found; gives the report, and undefined if the directory holds no museum.
+ * Writes a museum's reports again; returns the report, or undefined if the directory holds no museum.
  *
  * @throws {CommandError} if what it holds cannot be read
  */

@@ -2,7 +2,7 @@
 
 import { duration } from "../../report/numbers.ts";
 
-/** Counts what has been done of a number of things that take about as long. */
+/** Counts finished items of a number of items that take about equally long. */
 export class Pace {
   readonly #what: string;
   readonly #total: number;

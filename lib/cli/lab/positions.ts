@@ -8,7 +8,7 @@ import { runAndMerge, startPositions } from "./experiment.ts";
 import { writeReport } from "./report.ts";
 import type { LabPositionsFlags } from "./flags.ts";
 
-/** Does what is left of it; gives the exit code. */
+/** Runs the rest of the study; returns the exit code. */
 export async function labPositions(
   { flags }: Arguments<LabPositionsFlags>,
 ): Promise<number> {

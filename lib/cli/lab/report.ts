@@ -1,4 +1,4 @@
-/** `lab merge` and `lab report`: what became of a study. */
+/** `lab merge` and `lab report`: gather and report a study's outcomes. */
 
 import { openBackend } from "../../backends/open.ts";
 import { studyDocument } from "../../lab/document.ts";
@@ -20,7 +20,7 @@ import { files, Study } from "./study.ts";
 import { writeDocument } from "./write_document.ts";
 import type { LabMergeFlags } from "./flags.ts";
 
-/** Gathers outcomes; gives the exit code. */
+/** Gathers outcomes; returns the exit code. */
 export async function labMerge(
   { flags: { from = [] }, operand }: Arguments<LabMergeFlags>,
 ): Promise<number> {
@@ -36,7 +36,7 @@ export async function labMerge(
   return exitCode.ok;
 }
 
-/** Writes the report; gives the exit code. */
+/** Writes the report; returns the exit code. */
 export async function labReport(
   { operand }: Arguments<unknown>,
 ): Promise<number> {
@@ -63,7 +63,7 @@ async function documentOf(study: Study): Promise<Document> {
   return studyDocument({ plan, outcomes, rungs });
 }
 
-/** The rungs of a study's text, which are kept once they are found. */
+/** Returns the rungs of a study's text, and saves them in the study once they are found. */
 async function rungsOf(study: Study): Promise<readonly Rung[]> {
   const kept = await study.rungs();
   if (kept !== undefined) return kept;

@@ -19,7 +19,7 @@ import { Pace } from "./pace.ts";
 import { files, Study } from "./study.ts";
 import type { LabRunFlags } from "./flags.ts";
 
-/** Runs what is left of a study; gives the exit code. */
+/** Runs what is left of a study; returns the exit code. */
 export async function labRun(
   { flags, operand }: Arguments<LabRunFlags>,
 ): Promise<number> {
@@ -32,7 +32,7 @@ export async function labRun(
   return code;
 }
 
-/** Says how much of a study is done, and what to do next. */
+/** Prints how much of a study is done, and what to do next. */
 async function tellProgress(study: Study): Promise<void> {
   const { length: done } = await study.outcomes();
   const { length: planned } = trialsOf(study.plan);
@@ -43,7 +43,7 @@ async function tellProgress(study: Study): Promise<void> {
   );
 }
 
-/** Runs what is left of a study, here or in processes that share it; gives the exit code. */
+/** Runs what is left of a study, here or in processes that share it; returns the exit code. */
 export async function runStudy(
   study: Study,
   flags: Partial<LabRunFlags>,
@@ -135,7 +135,7 @@ function measuring(
   };
 }
 
-/** A study that an argument names. */
+/** Opens the study that an argument names. */
 export async function openStudy(operand: string | undefined): Promise<Study> {
   if (operand === undefined) {
     throw new UsageError(
@@ -151,21 +151,21 @@ function openDevice(flags: Partial<LabRunFlags>): Promise<Backend> {
   return openBackend(device, { threads });
 }
 
-/** The trials of one part. */
+/** Returns the trials of one part. */
 function shardOf(trials: readonly Trial[], shard = "1/1"): readonly Trial[] {
   const [index, count] = shard.split("/").map(Number) as [number, number];
   return trials.filter((_, place) => place % count === index - 1);
 }
 
-/** The ids of trials or outcomes. */
+/** Returns the ids of trials or outcomes. */
 function idsOf(list: readonly { readonly id: string }[]): Set<string> {
   return new Set(list.map(({ id }) => id));
 }
 
-/** Milliseconds between two looks at what other processes have done. */
+/** Milliseconds between two checks of the other processes' progress. */
 const LOOK_MS = 1000;
 
-/** Has several processes do the work. They see each other's locks; this one shows how far they are. */
+/** Starts several processes for the work. They see each other's locks; this process shows their progress. */
 async function share(
   study: Study,
   { jobs = 1, shard = "1/1", device, threads = 1 }: Partial<LabRunFlags>,
@@ -207,7 +207,7 @@ async function share(
       try {
         child.kill("SIGTERM");
       } catch (error) {
-        // It has ended.
+        // The process has ended.
         if (!(error instanceof TypeError)) throw error;
       }
     }

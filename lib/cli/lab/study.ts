@@ -1,12 +1,12 @@
 /**
  * A study's directory.
  *
- *     plan.json        what is to be run (lib/lab/plan.ts)
- *     trials/ID.json   what came of each trial, written when it ends
+ *     plan.json        the trials to run (lib/lab/plan.ts)
+ *     trials/ID.json   the outcome of each trial, written when it ends
  *     trials.jsonl     all outcomes in the plan's order, one a line, by `lab merge`
  *     report.md        the report, by `lab report`
  *     report.html      the same with charts
- *     ladder.json      what the text asks of a model that works, by `lab report`
+ *     ladder.json      the rungs of the text, by `lab report`
  *     orders.json      what depends on the order of tokens, by the report of `lab positions`
  *
  * Processes share a directory: a trial that runs is locked, and a crash unlocks it.
@@ -82,7 +82,7 @@ export class Study {
   }
 
   /**
-   * Opens a study, or begins it with a plan.
+   * Opens a study, or starts it with a plan.
    *
    * @throws {CommandError} if the directory holds another plan, or cannot be written
    */
@@ -184,7 +184,7 @@ export class Study {
       if (isOurs && !await this.isDone(id)) return new Claim(path, file);
       file.close();
       if (!isOurs) return undefined;
-      // The other's file has its final name by now: what is here is new and empty.
+      // The other process's file has its final name by now: the file opened here is new and empty.
       const partial = `${path}.partial`;
       await ifThere(partial, Deno.remove(partial));
       return undefined;
@@ -199,7 +199,7 @@ export class Study {
     return await this.write(files.merged, lines.join(""));
   }
 
-  /** Replaces one of the study's files; gives its path. */
+  /** Replaces one of the study's files; returns its path. */
   async write(name: string, text: string): Promise<string> {
     return await writeFile(join(this.path, name), text);
   }
@@ -219,7 +219,7 @@ export class Study {
 }
 
 /**
- * Replaces a file, or leaves it as it was; gives its path.
+ * Replaces a file, or leaves it as it was; returns its path.
  *
  * @throws {CommandError} if it cannot be written
  */
@@ -238,7 +238,7 @@ export class Claim implements Disposable {
     this.#file = file;
   }
 
-  /** Keeps what came of it. */
+  /** Saves its outcome. */
   async keep(outcome: Outcome): Promise<void> {
     const text = `${JSON.stringify(outcome, null, 2)}\n`;
     try {

@@ -1,4 +1,4 @@
-/** `lab works`: the ladder of a text, and where on it a trained model stands. */
+/** `lab works`: prints the ladder of a text and the rung that a trained model reaches. */
 
 import { Dataset } from "../../text/dataset.ts";
 import { isCausal, measureOwnText } from "../../lab/own_text.ts";
@@ -23,7 +23,7 @@ import type { LabWorksFlags } from "./flags.ts";
 /** Rows of an evaluation's batch. */
 const ROWS = 16;
 
-/** Prints the ladder; gives the exit code. */
+/** Prints the ladder; returns the exit code. */
 export async function labWorks(
   { flags, operand }: Arguments<LabWorksFlags>,
 ): Promise<number> {
@@ -81,7 +81,7 @@ export async function labWorks(
   return exitCode.ok;
 }
 
-/** Lines of the ladder, aligned. */
+/** Returns the lines of the ladder, aligned. */
 function ladderText(rungs: readonly Rung[], evidence?: Evidence): string {
   const lines = rungs.map((rung): string[] => {
     const asks = `${rung.relation} ${digits(rung.threshold)}`;

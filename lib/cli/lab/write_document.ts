@@ -17,7 +17,7 @@ export async function writeDocument(
   return text;
 }
 
-/** A document as a page. */
+/** Renders a document as a page. */
 export async function pageOf(document: Document): Promise<string> {
   const { openPlotter } = await import("../report/open_plotter.ts");
   const { html } = await import("../../report/html.ts");

@@ -28,7 +28,7 @@ const tags: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
 } satisfies Partial<Record<TrainEvent["event"], Record<string, string>>>;
 
-/** The record of an event; undefined if TensorBoard has nothing to show of it. */
+/** Returns the record of an event; undefined if TensorBoard has nothing to show of it. */
 export function recordOf(event: Told): Uint8Array | undefined {
   const shown = shownOf(event);
   return shown && boardRecord(shown);
@@ -57,7 +57,7 @@ function shownOf(event: Told): BoardEvent | undefined {
   return { step, time, scalars: numbersOf(scalars) };
 }
 
-/** Those of the values that are numbers, by their tags. */
+/** Returns those of the values that are numbers, by their tags. */
 function numbersOf(
   values: readonly (readonly [tag: string, value: unknown])[],
   prefix = "",

@@ -1,18 +1,18 @@
 /**
- * A run's directory: what was asked for, what happened, and the weights.
+ * A run's directory: its configuration, its events, and the weights.
  *
  *     config.json             model, training, data, tokenizer, command, versions
  *     metrics.jsonl           the events, one JSON object a line, as they happen
  *     events.out.tfevents.lm  their numbers and samples, for TensorBoard
- *     samples.txt             what the model wrote on the way
+ *     samples.txt             samples of the model during training
  *     checkpoint.safetensors  the last state: weights, moments, step
  *     best.safetensors        the weights with the lowest validation loss
  *     best-earlier.safetensors  those by evaluations of other tokens, before --eval-tokens changed
  *     checkpoint-STEP.safetensors  earlier states, as many as --keep says
- *     report.html             what `report` draws of it; comparison.html: beside others
+ *     report.html             the page by `report`; comparison.html: beside other runs
  *
- * Files that are replaced are written beside and renamed: what is there stays
- * whole until the new one is.
+ * Files that are replaced are written beside and renamed: the old file stays
+ * whole until the new one is complete.
  */
 
 import { dirname, join } from "@std/path";
@@ -80,7 +80,7 @@ export class RunDirectory implements Disposable {
   }
 
   /**
-   * Refuses a directory that something is in.
+   * Refuses a directory that is not empty.
    *
    * @throws {CommandError} if there is, or if `path` is a file
    */
@@ -97,11 +97,11 @@ export class RunDirectory implements Disposable {
   }
 
   /**
-   * Opens the directory of a new run, or of one that goes on: then events are
-   * added to those that are kept. No other process can, until it is disposed of.
+   * Opens the directory of a new run, or of a resumed one, whose new events are
+   * added to those that are kept. No other process can open it until it is disposed of.
    *
    * @param config what `config.json` is to say
-   * @param history what is kept of what the run told before
+   * @param history the lines kept of the run's earlier events and samples
    * @param keep how many checkpoints stay under their step, besides the last
    * @param orNext whether a new run may take `PATH-2`, `PATH-3`, … where another run has the name
    * @throws {CommandError} if it cannot be written to, or another process trains into it
@@ -170,18 +170,18 @@ export class RunDirectory implements Disposable {
     if (this.#keep > 0) await this.#keepCheckpoint(step);
   }
 
-  /** Gives the checkpoint a second name, and takes it from the oldest that has one too many. */
+  /** Gives the checkpoint a second name with its step, and removes the oldest such names beyond the limit. */
   async #keepCheckpoint(step: number): Promise<void> {
     const name = `checkpoint-${String(step).padStart(6, "0")}.safetensors`;
     const path = join(this.path, name);
     await writing(path, async () => {
       await ifThere(path, Deno.remove(path));
       try {
-        // The file is only ever replaced, so a link keeps what it is now.
+        // The file is only ever replaced, so a link keeps the present contents.
         await Deno.link(this.checkpointPath, path);
       } catch (error) {
         if (error instanceof Deno.errors.NotFound) throw error;
-        // A file system without links.
+        // The file system has no links.
         await replaceFile(path, await Deno.readFile(this.checkpointPath));
       }
       const entries = await Array.fromAsync(Deno.readDir(this.path));
@@ -208,7 +208,7 @@ export class RunDirectory implements Disposable {
     await replaceFile(path, bytes);
   }
 
-  /** Adds an event, with the time, and gives its line. */
+  /** Adds an event, with the time, and returns its line. */
   async record<Event extends Told>(event: Event): Promise<string> {
     const told = { ...event, time: now() };
     // JSON has no NaN and no Infinity: they become null.
@@ -223,7 +223,7 @@ export class RunDirectory implements Disposable {
     return line;
   }
 
-  /** Writes what TensorBoard is to see. Should that be lost, the lines have it too. */
+  /** Writes the pending events for TensorBoard. If they are lost, `metrics.jsonl` still has them. */
   async #showBoard(): Promise<void> {
     const records = this.#unshown.map(recordOf)
       .filter((record) => record !== undefined);
@@ -265,7 +265,7 @@ export class RunDirectory implements Disposable {
   }
 }
 
-/** Makes a directory that was not there: `path`, or the first of `path-2`, `path-3`, … that is free. */
+/** Makes a new directory: `path`, or the first of `path-2`, `path-3`, … that is free. */
 async function claimName(path: string, made: MadeDirectories): Promise<string> {
   for (let count = 1;; count++) {
     const name = count === 1 ? path : `${path}-${count}`;
@@ -273,7 +273,7 @@ async function claimName(path: string, made: MadeDirectories): Promise<string> {
   }
 }
 
-/** The step in the name of a checkpoint that was kept. */
+/** Returns the step in the name of a checkpoint that was kept. */
 function stepOf(name: string): number {
   return Number(/\d+/.exec(name)![0]);
 }
@@ -289,8 +289,8 @@ function sampleEntry(step: number, text: string): string {
 }
 
 /**
- * Opens the file of events and locks it, as long as it is open. That a new run makes it,
- * and that it is locked, is what keeps two from sharing a directory.
+ * Opens the file of events and locks it, as long as it is open. A new run makes it,
+ * and the lock keeps two processes from sharing a directory.
  */
 async function openMetrics(
   path: string,
@@ -318,7 +318,7 @@ async function openMetrics(
 }
 
 /**
- * Replaces what a run told by what is kept of it: events, samples, and their numbers for TensorBoard.
+ * Replaces a run's events, samples and TensorBoard numbers by those that are kept.
  *
  * @returns the file of events
  */
@@ -326,7 +326,7 @@ async function reopenMetrics(
   path: string,
   { keeps, added }: RunHistory,
 ): Promise<Deno.FsFile> {
-  // Locked until the new file is: nobody else replaces it.
+  // Stays locked until the new file is locked, so no other process replaces it.
   using _locked = await openMetrics(path, { createNew: false });
   using metrics = await Replacement.begin(join(path, files.metrics));
   using samples = await Replacement.begin(join(path, files.samples));
@@ -352,7 +352,7 @@ async function reopenMetrics(
   return await openMetrics(path, { createNew: false });
 }
 
-/** The text of a sample's event; undefined for other events. */
+/** Returns the text of a sample's event; undefined for other events. */
 function sampleOf(
   event: Told & { prompt?: string; text?: string },
 ): string | undefined {
@@ -367,7 +367,7 @@ function taken(path: string, name: string): CommandError {
   );
 }
 
-/** A run's `config.json` does not hold a JSON object. */
+/** The error that a run's `config.json` does not hold a JSON object. */
 export class DamagedConfigError extends CommandError {
   override readonly name = "DamagedConfigError";
 }

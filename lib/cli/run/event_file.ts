@@ -23,7 +23,7 @@ export function fileHeader(time: number): Uint8Array {
   return record(message.bytes);
 }
 
-/** One event as a record. */
+/** Encodes one event as a record. */
 export function boardRecord(
   { time, step, scalars = {}, texts = {} }: BoardEvent,
 ): Uint8Array {
@@ -133,10 +133,10 @@ class Message {
   }
 }
 
-/** The message that is written; one after the other in the same memory. */
+/** The message being written; all messages use the same memory in turn. */
 const message = new Message();
 
-/** Length, its checksum, data, its checksum; all little-endian. */
+/** Returns a record: length, its checksum, data, its checksum; all little-endian. */
 function record(data: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(16 + data.length);
   const view = new DataView(bytes.buffer);
@@ -153,7 +153,7 @@ function maskedChecksum(bytes: Uint8Array): number {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
 
-/** The checksum with Castagnoli's polynomial. */
+/** Returns the checksum with Castagnoli's polynomial. */
 export function crc32c(bytes: Uint8Array): number {
   let crc = 0xffffffff;
   for (let i = 0; i < bytes.length; i++) {
@@ -170,7 +170,7 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-/** Parts one after the other. */
+/** Concatenates parts. */
 export function concat(parts: readonly Uint8Array[]): Uint8Array {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   const bytes = new Uint8Array(length);

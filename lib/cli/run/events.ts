@@ -1,4 +1,4 @@
-/** The one reader of `metrics.jsonl`, for all that need a run's events. */
+/** Reads `metrics.jsonl`; every reader of a run's events uses this module. */
 
 import type { Told } from "./board.ts";
 import { readLineGroups } from "./files.ts";

@@ -79,7 +79,7 @@ export async function* readLineGroups(
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** The lines of some bytes; undefined in place of one that is not UTF-8. */
+/** Yields the lines of some bytes; undefined in place of one that is not UTF-8. */
 function linesOf(bytes: Uint8Array): (string | undefined)[] {
   const whole = decoded(bytes);
   if (whole !== undefined) return whole.split("\n");
@@ -173,7 +173,7 @@ export class Replacement implements Disposable {
   static async commit(files: readonly Replacement[]): Promise<void> {
     for (const file of files) {
       file.#flush();
-      // Or a crash of the machine could leave the new name with no content.
+      // Otherwise a crash of the machine could leave the new name with no content.
       await writing(file.#path, () => file.#file.sync());
     }
     for (const file of files) {
@@ -190,13 +190,13 @@ export class Replacement implements Disposable {
     try {
       Deno.removeSync(`${this.#path}.partial`);
     } catch {
-      // An error that is on its way says more.
+      // An error that is already being thrown says more.
     }
   }
 }
 
 /**
- * Writes and waits in place. Steps come many a second, and who awaits a write waits for a thread
+ * Writes synchronously. There are many steps a second, and an awaited write waits for a thread
  * to find a core that the engine leaves free.
  */
 export function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {

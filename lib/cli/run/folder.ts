@@ -9,7 +9,7 @@ import { warn } from "../terminal/terminal.ts";
 /** The default folder of runs. */
 export const RUNS = "runs";
 
-/** A name for a new run: the preset and the local time. */
+/** Returns a name for a new run: the preset and the local time. */
 export function newRunPath(preset: string, now: Date = new Date()): string {
   const two = (value: number) => String(value).padStart(2, "0");
   const date = [now.getFullYear(), now.getMonth() + 1, now.getDate()];
@@ -21,7 +21,7 @@ export function newRunPath(preset: string, now: Date = new Date()): string {
 }
 
 /**
- * The paths of a folder's folders that are not hidden, links to folders included; undefined if there is no such folder.
+ * Returns the paths of a folder's folders that are not hidden, links to folders included; undefined if there is no such folder.
  *
  * @throws {CommandError} if it cannot be read
  */
@@ -42,7 +42,7 @@ export async function foldersIn(
   return folders;
 }
 
-/** The run in `runs/` whose checkpoint is the newest. What cannot be read is left out with a warning. */
+/** Returns the run in `runs/` whose checkpoint is the newest. Unreadable directories are skipped with a warning. */
 export async function newestRun(): Promise<string | undefined> {
   let newest: { path: string; time: number } | undefined;
   for (const path of await foldersIn(RUNS) ?? []) {

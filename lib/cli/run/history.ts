@@ -12,7 +12,7 @@ import { files } from "./directory.ts";
 
 /** The lines kept of the files that a run appends to. */
 export interface RunHistory {
-  /** The step that the run goes on from. */
+  /** The step from which the run is resumed. */
   readonly step: number;
   /** Returns true for the events of `metrics.jsonl` that are kept. */
   readonly keeps: (event: Told) => boolean;
@@ -91,10 +91,10 @@ interface Line {
 }
 
 /**
- * Reads what the run in `path` told up to `step`, where its checkpoint is. Later steps are done
+ * Reads the events of the run in `path` up to `step`, where its checkpoint is. Later steps are done
  * again, and so are an evaluation and a sample that are due at `step` itself: a run
- * can be killed after its checkpoint and before them. If it was killed before it told of the
- * checkpoint, that is made good.
+ * can be killed after its checkpoint and before them. If it was killed before it emitted the
+ * checkpoint's event, the event is added.
  */
 export async function readHistory(
   path: string,
@@ -148,7 +148,7 @@ async function checkpointEvent(path: string, step: number): Promise<Told> {
   };
 }
 
-/** A checkpoint as `metrics.jsonl` tells of it: where it is, in place of what it holds. */
+/** Returns a checkpoint's event in `metrics.jsonl`: it has the file's path instead of its contents. */
 export function checkpointRecord(
   { step, path, bytes }: {
     readonly step: number;

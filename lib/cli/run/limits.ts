@@ -12,7 +12,7 @@ export function deadlineOf({ maxTime }: Pick<RunOptions, "maxTime">): number {
   return 1000 * (maxTime ?? Infinity);
 }
 
-/** The signal, aborted too when the command has to be over: for what comes before training. */
+/** Returns a signal that is also aborted at the deadline, for the work before training. */
 export function inTime(
   signal: AbortSignal,
   options: Pick<RunOptions, "maxTime">,
@@ -32,7 +32,7 @@ export function inTime(
   return AbortSignal.any([signal, late.signal]);
 }
 
-/** Tokens that each evaluation of a run measures, if there is time for all. */
+/** Returns the number of tokens that each evaluation of a run measures, if there is time for all. */
 export function measuredTokens(
   { dataset, options }: Pick<TrainingSetup, "dataset" | "options">,
 ): number {
@@ -46,7 +46,7 @@ export class Limits {
   readonly #tokens: number;
   #lowest: LowestLoss | undefined;
 
-  /** Takes up what a resumed run emitted before: its patience does not begin anew. */
+  /** Restores the lowest loss of a resumed run, so its patience does not start anew. */
   constructor(
     setup: Pick<TrainingSetup, "dataset" | "options" | "resumed">,
   ) {

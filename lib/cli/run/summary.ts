@@ -1,4 +1,4 @@
-/** A run in short, from its files: for `list` and `info`. */
+/** Summarizes a run from its files, for `list` and `info`. */
 
 import { basename, join, resolve } from "@std/path";
 import { modelConfig } from "../../config/model.ts";
@@ -18,7 +18,7 @@ export type RunState =
   | "failed"
   | "unknown";
 
-/** A run in short. What its files do not say is null. */
+/** A summary of a run. Facts that its files lack are null. */
 export interface RunSummary {
   /** The name of its directory. */
   readonly name: string;
@@ -48,7 +48,7 @@ export interface RunSummary {
 }
 
 /**
- * Reads what a run's files say of it in short.
+ * Reads the summary of a run from its files.
  *
  * @throws {CommandError} if `path` is not a run's directory, or one of its files cannot be read
  */
@@ -113,7 +113,7 @@ function textOf(value: unknown): string | null {
   return typeof value === "string" ? value : null;
 }
 
-/** The preset whose architecture a model has, whatever its vocabulary. */
+/** Returns the preset whose architecture a model has, whatever its vocabulary. */
 function presetOf(model: Record<string, unknown>): RunSummary["preset"] {
   const names = Object.keys(presets) as PresetName[];
   return names.find((name) => {
@@ -124,7 +124,7 @@ function presetOf(model: Record<string, unknown>): RunSummary["preset"] {
   }) ?? "custom";
 }
 
-/** A run that is not running and wrote no end was killed. */
+/** Returns the state of a run that is not running, by the reason of its end; a run that recorded no end was killed and counts as stopped. */
 function stateOf(reason: unknown): RunState {
   if (reason === "done") return "finished";
   return reason === "failed" ? "failed" : "stopped";
@@ -136,7 +136,7 @@ async function isLocked(metrics: string): Promise<boolean | undefined> {
   return file && !await ifThere(metrics, file.tryLock(false));
 }
 
-/** Bytes of the files in a directory; what has two names counts once. */
+/** Returns the bytes of the files in a directory; a file with two names counts once. */
 async function sizeOf(path: string): Promise<number> {
   const entries = await ifThere(path, Array.fromAsync(Deno.readDir(path)));
   const seen = new Set<number>();

@@ -77,7 +77,7 @@ export function braillePlot(
   return [...lines, xAxis(x, columns, ascii)];
 }
 
-/** The axis of x: its ends, and between them as many round values as there is room for. */
+/** Draws the axis of x: its ends, and between them as many round values as there is room for. */
 function xAxis(
   [from, to]: readonly [number, number],
   columns: number,
@@ -109,7 +109,7 @@ function xAxis(
   return " ".repeat(LABEL - 1) + corner + row.join("");
 }
 
-/** The least of 1, 2, 5, 10, 20 … that is not below a value. */
+/** Returns the least of 1, 2, 5, 10, 20 … that is not below a value. */
 function roundStep(value: number): number {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
   return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= value)!;
@@ -161,7 +161,7 @@ function drawn(
   return text;
 }
 
-/** From a range of values to one of `count` dots. */
+/** Returns a function that maps a range of values to `count` dots. */
 function scale(
   [from, to]: readonly [number, number],
   count: number,

@@ -34,7 +34,7 @@ const listeners = signals.map((signal) => {
     try {
       Deno.stderr.writeSync(new TextEncoder().encode(line));
     } catch {
-      // Whoever closed standard error does not want to know.
+      // Standard error is closed: the message has no reader.
     }
     if (number) Atomics.store(number, 0, 1 + signals.indexOf(signal));
     postMessage(signal);
@@ -93,12 +93,12 @@ export class Interrupt implements Disposable {
       : signalCode["SIGINT"]!;
   }
 
-  /** Sets what the line at the first signal says that the program does then. */
+  /** Sets the words for the line at the first signal that say what the program does next. */
   set doing(doing: string) {
     this.#worker.postMessage(doing);
   }
 
-  /** Does what a first signal does, but without a word. */
+  /** Acts as at a first signal, but writes no line. */
   stop(): void {
     this.#abort("SIGINT");
   }

@@ -98,7 +98,7 @@ class Thinned {
   }
 }
 
-/** From the lowest to the highest but for the steep fall at the start, which would leave no room for the rest. */
+/** Returns the range from the lowest loss to the highest, without the steep fall at the start, which would flatten the rest. */
 function usualRange(curves: readonly Curve[]): [number, number] {
   const [training] = curves;
   const start = training![Math.floor(training!.length / 8)]![0];

@@ -16,7 +16,7 @@ export interface Progress {
   readonly doing?: string | undefined;
 }
 
-/** Seconds to the last step, with all evaluations to come, or to the deadline if that is nearer. */
+/** Returns the seconds to the last step, with all evaluations to come, or to the deadline if that is nearer. */
 export function secondsLeft(
   { step, maxSteps, evalInterval, perStep, perEvaluation, untilDeadline }: {
     readonly step: number;
@@ -41,7 +41,7 @@ export function secondsLeft(
 /** Widths that a bar may have. */
 const BAR = { least: 8, most: 30 } as const;
 
-/** One line of at most `width` columns: what matters most has room first. */
+/** Returns one line of at most `width` columns; the most important parts get room first. */
 export function statusText(
   progress: Progress,
   width: number,
@@ -71,7 +71,7 @@ export function statusText(
   return `${bar(step / maxSteps, room, ascii)}  ${line}`.trimEnd();
 }
 
-/** One line of a log, as wide as it gets. */
+/** Returns one line of a log, of any width. */
 export function logText(
   progress: Progress & { readonly gradNorm: number; readonly rate: number },
 ): string {
@@ -108,7 +108,7 @@ function timeLeft({ secondsLeft }: Progress): string | undefined {
     : `${duration(secondsLeft)} left`;
 }
 
-/** A number in at most four characters and a letter: 950, 5.8k, 58k, 1.2M. */
+/** Formats a number in at most four characters and a letter: 950, 5.8k, 58k, 1.2M. */
 export function short(value: number): string {
   const [unit, letter] = value < 1e3
     ? [1, ""]

@@ -40,12 +40,12 @@ export function writeError(text: string): void {
   try {
     while (rest.length > 0) rest = rest.subarray(Deno.stderr.writeSync(rest));
   } catch {
-    // Whoever closed standard error does not want to know.
+    // Standard error is closed: the message has no reader.
   }
 }
 
 /**
- * Text as a terminal may have it: control characters, which could move the cursor
+ * Returns text that is safe on a terminal: control characters, which could move the cursor
  * or worse, become their pictures (U+2400 and on). Line ends and tabs stay.
  */
 export function visible(text: string): string {
@@ -57,7 +57,7 @@ export function visible(text: string): string {
   });
 }
 
-/** A model's text as standard output gets it: as it is, but for control characters on a terminal. */
+/** Returns a model's text for standard output: unchanged, except for control characters on a terminal. */
 export function forOutput(text: string): string {
   return Deno.stdout.isTerminal() ? visible(text) : text;
 }
@@ -84,12 +84,12 @@ export function showsUnicode(
   return /utf-?8/i.test(locale);
 }
 
-/** Text in bold, where that can be seen and nobody objects (no-color.org). */
+/** Returns text in bold, if the terminal shows it and NO_COLOR is not set (no-color.org). */
 export function bold(text: string): string {
   return canRedraw() && !Deno.noColor ? `\x1b[1m${text}\x1b[22m` : text;
 }
 
-/** Writes a line on standard error about what is not as it should be, and goes on. */
+/** Writes a warning to standard error. */
 export function warn(text: string): void {
   writeError(`${bold("warning:")} ${visible(text)}\n`);
 }
@@ -97,12 +97,12 @@ export function warn(text: string): void {
 /** The colours of curves, the first one modest. */
 const TINTS = [90, 36];
 
-/** Text in the colour of a curve, where nobody objects (no-color.org). */
+/** Returns text in the colour of a curve, unless NO_COLOR is set (no-color.org). */
 export function tinted(text: string, curve: number): string {
   return Deno.noColor ? text : `\x1b[${TINTS[curve] ?? 39}m${text}\x1b[39m`;
 }
 
-/** Room on the terminal; 80 columns and 24 rows if it does not tell. */
+/** Returns the size of the terminal; 80 columns and 24 rows if it is unknown. */
 export function room(): { columns: number; rows: number } {
   try {
     const { columns, rows } = Deno.consoleSize();
@@ -118,7 +118,7 @@ const REDRAW_MS = 80;
 /** Columns that stay free at the right, for the ^C that a terminal writes: a line that wraps cannot be redrawn. */
 const MARGIN = 3;
 
-/** The last line of a terminal, or a few, redrawn in place. Nothing at all where it cannot be. */
+/** The last line or lines of a terminal, redrawn in place. Draws nothing if the terminal cannot redraw. */
 export class StatusLine {
   readonly #enabled: boolean;
   /** Lines on the terminal. */
@@ -151,13 +151,13 @@ export class StatusLine {
     this.leave();
   }
 
-  /** Leaves the lines where they are, as something else was written below them. */
+  /** Leaves the drawn lines where they are; called after other text was written below them. */
   leave(): void {
     this.#drawn = 0;
     this.#drawnAt = -Infinity;
   }
 
-  /** To the first of the lines, with nothing left below. */
+  /** Returns the control codes that move to the first of the lines and erase everything below. */
   #back(): string {
     const up = this.#drawn > 1 ? `\x1b[${this.#drawn - 1}A` : "";
     return `\r${up}\x1b[J`;

@@ -1,7 +1,7 @@
 /**
  * The text to train or evaluate on: a dataset by its name, files, a folder, or standard input,
  * as tokens. It is read in pieces and never held as a string, so only the tokens take memory.
- * Finding and fetching datasets is `data/load.ts`; here is what the user hears of it.
+ * `data/load.ts` finds and fetches datasets; this module prints the messages about it.
  */
 
 import { resolve } from "@std/path";
@@ -42,7 +42,7 @@ export interface CorpusRecord {
   readonly file?: string;
   /** Several of them, in order. */
   readonly files?: readonly string[];
-  /** The dataset that was wanted and could not be had. */
+  /** The dataset that was wanted but unavailable. */
   readonly insteadOf?: DatasetName;
   /** Size and sum of the bytes as they were found, put together. */
   readonly bytes: number;
@@ -104,7 +104,7 @@ export async function loadCorpus(
   return await readTokens(sources.flat(), where, options);
 }
 
-/** Loads tiny Shakespeare or, where it cannot be had, Moby Dick, and says so. */
+/** Loads tiny Shakespeare or, if it is unavailable, Moby Dick, with a message. */
 export async function loadDefaultCorpus(
   options: CorpusOptions,
 ): Promise<Corpus> {
@@ -169,7 +169,7 @@ export function corpusName(
   return name ?? (file === STDIN ? "standard input" : file ?? "its text");
 }
 
-/** Refuses, before it is read, what cannot be the file that was recorded, and may have no end. */
+/** Refuses, before it is read, a file that cannot be the recorded one; it may be endless. */
 async function checkUnchanged(
   { file = "", bytes }: CorpusRecord,
 ): Promise<void> {
@@ -261,7 +261,7 @@ async function readTokens(
     `Cannot read ${corpusName(where)}: it changed while it was read`,
   );
   await decodeAll(sources, options, {
-    // A message about a character says in which line of its file it stands.
+    // A message about a character names its line in the file.
     onSource: () => encoder = tokenizer.encoder(),
     onBytes: (piece) => progress.add(piece.length),
     onText: (text, { name }) => {
@@ -340,7 +340,7 @@ function makeTokenizer(
     case "bytes":
       return Tokenizer.bytes();
     case "chars":
-      // Nothing has no characters; the dataset says how many it needs.
+      // An empty text has no characters; the dataset's error says how many tokens it needs.
       return characters.count === 0
         ? Tokenizer.ascii()
         : Tokenizer.chars(characters);

@@ -2,7 +2,7 @@
 
 import type { Tokenizer } from "../../text/tokenizer.ts";
 
-/** A line end; for a vocabulary without one, its first character. */
+/** Returns a line end; for a vocabulary without one, its first character. */
 export function opening(tokenizer: Tokenizer): string {
   try {
     tokenizer.encode("\n");

@@ -1,15 +1,15 @@
-/** Bytes as text: UTF-8 without a byte order mark, with plain line ends. */
+/** Decodes bytes as text: UTF-8 without a byte order mark, with plain line ends. */
 
 import { CommandError } from "../command/errors.ts";
 
-/** Text with each CR LF as LF. A CR alone is a character like any other. */
+/** Replaces each CR LF in a text by LF. A CR alone is a character like any other. */
 export function withPlainLineEnds(text: string): string {
   return text.replaceAll("\r\n", "\n");
 }
 
 /**
- * Decodes one text as its bytes arrive in pieces: the text put together does not depend on
- * where they are cut.
+ * Decodes one text as its bytes arrive in pieces: the whole text does not depend on
+ * the boundaries of the pieces.
  */
 export class PlainTextDecoder {
   /** True if the text began with a byte order mark, which is left out. */
@@ -26,7 +26,7 @@ export class PlainTextDecoder {
   /** A CR that an LF may follow. */
   #carriageReturn = "";
 
-  /** @param name what messages call the text */
+  /** @param name the text's name in messages */
   constructor(name: string) {
     this.#name = name;
   }
@@ -135,7 +135,7 @@ function cutShort(bytes: Uint8Array): number {
   return 0;
 }
 
-/** The place of the first byte that belongs to no character. */
+/** Returns the place of the first byte that belongs to no character. */
 function firstInvalid(bytes: Uint8Array): number {
   const decodes = (end: number, stream: boolean) => {
     try {

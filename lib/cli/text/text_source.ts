@@ -25,12 +25,12 @@ export interface TextSource {
   pieces(size: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
-/** Sources, and what is to be done when they are not needed any more. */
+/** Sources, with the clean-up to do when they are no longer needed. */
 export interface OpenSources extends AsyncDisposable {
   readonly sources: readonly TextSource[];
 }
 
-/** A source that is in memory already. */
+/** Returns a source that is in memory already. */
 export function memorySource(name: string, bytes: Uint8Array): TextSource {
   return {
     name,
@@ -45,7 +45,7 @@ export function memorySource(name: string, bytes: Uint8Array): TextSource {
 
 /**
  * Finds the text that a path names: a file, the text files of a folder in the order of their
- * paths, or standard input. What can be read only once, as a pipe, is copied to a temporary file.
+ * paths, or standard input. A source that can be read only once, such as a pipe, is copied to a temporary file.
  *
  * @throws {Error} if there is no text; the message is the reason alone
  */
@@ -131,7 +131,7 @@ async function folderSources(
   );
 }
 
-/** The text files of a folder and of those in it; names that begin with a dot are left out, links to folders are not followed. */
+/** Returns the text files of a folder and of those in it; names that begin with a dot are left out, links to folders are not followed. */
 async function listFolder(
   folder: string,
   signal: AbortSignal,
@@ -223,7 +223,7 @@ export async function readText(
   }
 }
 
-/** Refuses what cannot be read, for the system's reason. */
+/** Returns the error that a text cannot be read, with the system's reason. */
 export function unreadable(
   path: string,
   error: unknown,

@@ -1,4 +1,4 @@
-/** `check`: whether this machine computes right, and a run is what it seems. */
+/** `check`: verifies this machine's numerics and, optionally, a run. */
 
 import type { Backend } from "../../backends/backend.ts";
 import { openBackend } from "../../backends/open.ts";
@@ -43,7 +43,7 @@ import {
 import type { CheckFlags } from "./flags.ts";
 import { isFailure, withoutHint } from "../../refusal.ts";
 
-/** Checks the machine, and a run if one is named; gives the exit code. */
+/** Checks the machine, and a run if one is named; returns the exit code. */
 export async function check(
   { flags, operand }: Arguments<CheckFlags>,
 ): Promise<number> {
@@ -81,7 +81,7 @@ export async function check(
   return report.failed ? exitCode.failure : exitCode.ok;
 }
 
-/** The run; as a finding, not an error, if it is there and cannot be read. */
+/** Reads the run; a run that exists but cannot be read is a finding, not an error. */
 async function readRun(
   run: string,
   { best }: Partial<CheckFlags>,
@@ -145,7 +145,7 @@ interface Surroundings {
   readonly signal: AbortSignal;
 }
 
-/** All checks of a run, as far as they can be made. */
+/** Returns all checks of a run that can be made. */
 async function runChecks(
   trained: TrainedModel,
   { backend, flags, signal }: Surroundings,
@@ -214,7 +214,7 @@ async function findText(
 /** Rows of an evaluation's batch. */
 const ROWS = 16;
 
-/** Floating point operations, at most, of an evaluation that is done again. */
+/** The most floating point operations of an evaluation that `check` repeats. */
 const MOST_FLOPS = 1e12;
 
 /** Checks that the weights have the validation loss that the run recorded, if an evaluation is short enough. */

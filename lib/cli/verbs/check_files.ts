@@ -20,7 +20,7 @@ import type { TrainedModel } from "./trained_model.ts";
 /**
  * Verdicts on the files of a run, or on a checkpoint alone.
  *
- * @param remeasure compares the loss that was told with the weights, where that can be done
+ * @param remeasure compares the recorded loss with the weights, if possible
  */
 export function fileChecks(
   trained: TrainedModel,
@@ -46,7 +46,7 @@ async function* checkFiles(
   if (remeasure) yield await verdict("loss as told", remeasure);
 }
 
-/** The tensors are those of the configuration, and their numbers are numbers. */
+/** Checks that the tensors are those of the configuration, and that their numbers are finite. */
 function checkTensors({ config, tensors, training }: Checkpoint): Finding {
   const layout = parameterLayout(config);
   checkCount(layout, tensors);
@@ -109,7 +109,7 @@ async function checkConfig(
   };
 }
 
-/** The first field in which two configurations differ, with both values. */
+/** Returns the first field in which two configurations differ, with both values. */
 function firstDifference(a: object, b: object): string | undefined {
   const other = new Map(Object.entries(b));
   for (const [name, value] of Object.entries(a)) {
@@ -192,7 +192,7 @@ function parsed(json: string | undefined): Line | undefined {
   }
 }
 
-/** The validation loss that a run recorded of the whole split, at the step that its checkpoint is of. */
+/** Returns the validation loss that a run recorded of the whole split, at the step that its checkpoint is of. */
 export async function recordedLoss(
   { path, checkpoint: { training } }: TrainedModel,
 ): Promise<number | undefined> {

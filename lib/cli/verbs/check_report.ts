@@ -24,7 +24,7 @@ const tints: Readonly<Record<Status, number>> = {
 const STATUS = 10;
 /** Columns of a check's name, with the space after it. */
 const NAME = 22;
-/** Below this width, what was found stands right behind the name. */
+/** Below this width, the finding follows the name directly. */
 const NARROW = 64;
 /** No line is longer, however wide the terminal. */
 const WIDEST = 100;
@@ -43,7 +43,7 @@ export function lookOfOutput(): Look {
   };
 }
 
-/** A group's title, with what it means. */
+/** Formats a group's title and its meaning. */
 export function groupLines(
   { name, meaning }: Pick<CheckGroup, "name" | "meaning">,
   { width }: Look,
@@ -51,7 +51,7 @@ export function groupLines(
   return ["", ...wrap(`${name}: ${meaning}`, width)];
 }
 
-/** A verdict, with its hint if there is something to do. */
+/** Formats a verdict, with its hint if it has one. */
 export function verdictLines(
   { check, status, found, hint }: Verdict,
   { width, color }: Look,
@@ -74,7 +74,7 @@ export function verdictLines(
   ];
 }
 
-/** Counts verdicts and tells them as they come. */
+/** Counts verdicts and prints them as they come. */
 export class CheckReport {
   readonly #json: boolean;
   readonly #look: Look;
@@ -97,7 +97,7 @@ export class CheckReport {
     return this.#counts.failed > 0 || this.#counts.broken > 0;
   }
 
-  /** Runs a group's checks and tells what they find. */
+  /** Runs a group's checks and prints their verdicts. */
   async tell(group: CheckGroup, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (!this.#json) await this.#write(groupLines(group, this.#look));
@@ -113,7 +113,7 @@ export class CheckReport {
     }
   }
 
-  /** Tells how it all ended. */
+  /** Prints the totals. */
   async end(): Promise<void> {
     const seconds = (performance.now() - this.#begun) / 1000;
     const { ok, warning, failed, skipped, broken } = this.#counts;

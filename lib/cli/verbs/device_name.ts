@@ -1,8 +1,8 @@
-/** A device in words. */
+/** Formats the name of a device. */
 
 import type { Backend } from "../../backends/backend.ts";
 
-/** The kind of device and what it is, as in `webgpu: llvmpipe (software)`. */
+/** Returns the kind of device and what it is, as in `webgpu: llvmpipe (software)`. */
 export function deviceName(
   { kind, description }: Pick<Backend, "kind" | "description">,
 ): string {

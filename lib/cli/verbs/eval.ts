@@ -1,4 +1,4 @@
-/** `eval`: a trained model's loss on a whole split of a text. */
+/** `eval`: measures a trained model's loss on a whole split of a text. */
 
 import { batchesWithin, evalWindows, trainSize } from "../../text/dataset.ts";
 import { Model } from "../../model/model.ts";
@@ -30,7 +30,7 @@ import {
 } from "./trained_model.ts";
 import type { EvalFlags, EvalSplit } from "./flags.ts";
 
-/** Evaluates; gives the exit code. */
+/** Evaluates; returns the exit code. */
 export async function evaluate(
   { flags, operand }: Arguments<EvalFlags>,
 ): Promise<number> {
@@ -103,7 +103,7 @@ interface Result {
   readonly split: EvalSplit;
   /** Tokens that were predicted. */
   readonly tokens: number;
-  /** Tokens that could be. */
+  /** Tokens that could be predicted. */
   readonly ofTokens: number;
   /** Plain cross-entropy in nats per token. */
   readonly loss: number;
@@ -131,7 +131,7 @@ async function findText(
   );
 }
 
-/** The tokens of a split; refuses one without anything to predict. */
+/** Returns the tokens of a split; refuses one without anything to predict. */
 function partOf(
   tokens: Tokens,
   { split, name }: { readonly split: EvalSplit; readonly name: string },

@@ -1,4 +1,4 @@
-/** `info`: what this machine can do, and what a model is made of. Nothing is trained or run. */
+/** `info`: describes this machine and a model. Nothing is trained or run. */
 
 import { join } from "@std/path";
 import { NoAdapterError } from "../../backends/backend.ts";
@@ -37,7 +37,7 @@ import { readTrainedModel } from "./trained_model.ts";
 import { memoryOn } from "./training_memory.ts";
 import type { InfoFlags } from "./flags.ts";
 
-/** Says what is asked for; gives the exit code. */
+/** Prints the description that the arguments ask for; returns the exit code. */
 export async function info(
   { flags, operand }: Arguments<InfoFlags>,
 ): Promise<number> {
@@ -131,7 +131,7 @@ function plan(
   }
 }
 
-/** Tokens of tiny Shakespeare's characters, which stand for those of a text that is not known. */
+/** The vocabulary size of tiny Shakespeare's characters, used when the text is unknown. */
 const CHARS = 65;
 
 function modelOfFlags(flags: Partial<InfoFlags>): Subject {
@@ -243,7 +243,7 @@ async function describeMachine(): Promise<Description> {
   ];
 }
 
-/** The CPU engine, or why there is none. */
+/** Returns the CPU engine, or the reason why there is none. */
 export async function describeCpu(): Promise<string> {
   try {
     await using backend = await openWasm();
@@ -254,7 +254,7 @@ export async function describeCpu(): Promise<string> {
   }
 }
 
-/** The WebGPU adapter and its limits in bytes and invocations, or why there is none; and whether `auto` takes it. */
+/** Returns the WebGPU adapter and its limits in bytes and invocations, or the reason why there is none; and whether `auto` takes it. */
 export async function describeAdapter(): Promise<
   [lines: string[], isGpu: boolean, facts: object]
 > {

@@ -19,7 +19,7 @@ import {
   writeOutput,
 } from "../terminal/terminal.ts";
 
-/** Lists runs; gives the exit code. */
+/** Lists runs; returns the exit code. */
 export async function list(
   { flags, operand }: Arguments<ListFlags>,
 ): Promise<number> {
@@ -70,7 +70,7 @@ export async function list(
 interface Column {
   readonly title: string;
   readonly cell: (run: RunSummary) => string;
-  /** Columns with the highest rank go first where there is no room. */
+  /** The columns with the highest rank are the first to be left out if there is no room. */
   readonly rank: number;
   readonly isNumber?: boolean;
 }
@@ -108,7 +108,7 @@ const columns: readonly Column[] = [
   { title: "STATE", cell: ({ state }) => state, rank: 2 },
 ];
 
-/** Runs as a table at most `width` columns wide: what matters least is left out, and at last names are cut. */
+/** Formats runs as a table at most `width` columns wide: the least important columns are left out first, and names are cut last. */
 export function table(
   runs: readonly RunSummary[],
   width: number,
@@ -139,7 +139,7 @@ export function table(
 const wide =
   /[\p{Emoji_Presentation}\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]/u;
 
-/** The columns that a text takes. */
+/** Returns the number of columns that a text takes. */
 function lengthOf(text: string): number {
   return Array.from(text).reduce(
     (sum, char) => sum + (/\p{M}/u.test(char) ? 0 : wide.test(char) ? 2 : 1),
@@ -147,7 +147,7 @@ function lengthOf(text: string): number {
   );
 }
 
-/** A text of at most some columns; `mark` stands for what is left out at its end. */
+/** Cuts a text to a number of columns; `mark` replaces the part cut off at its end. */
 function cut(text: string, columns: number, mark: string): string {
   if (lengthOf(text) <= columns) return text;
   const chars = Array.from(text);
@@ -155,12 +155,12 @@ function cut(text: string, columns: number, mark: string): string {
   return chars.join("") + mark;
 }
 
-/** A name without what would move the cursor. */
+/** Removes from a name the characters that would move the cursor. */
 function oneLine(name: string): string {
   return visible(name).replace(/[\n\t]/g, " ");
 }
 
-/** The local date and time of a moment in ISO 8601, to the minute. */
+/** Returns the local date and time of a moment in ISO 8601, to the minute. */
 export function localTime(moment: string | null): string {
   const date = new Date(moment ?? NaN);
   if (Number.isNaN(date.getTime())) return "-";

@@ -31,7 +31,7 @@ export interface ModelFacts {
   readonly model: ModelConfig;
 }
 
-/** Gathers what can be said of a configuration. `trainPlan`: a step of its training. */
+/** Gathers the facts about a configuration. `trainPlan`: a step of its training. */
 export function modelFacts(model: ModelConfig, trainPlan: Plan): ModelFacts {
   const layout = parameterLayout(model);
   const prefill = cachedPlan(model, { B: 1, T: model.blockSize });
@@ -55,7 +55,7 @@ export function modelFacts(model: ModelConfig, trainPlan: Plan): ModelFacts {
   };
 }
 
-/** A model's facts in words and numbers. */
+/** Formats a model's facts as text. */
 export function modelCard(
   { parameters, tensors, flopsPerToken, memory, model }: ModelFacts,
   onDevice: DeviceMemory,
@@ -103,12 +103,12 @@ function deviceMemory(
   ];
 }
 
-/** A line of text, underlined. */
+/** Underlines a line of text. */
 export function heading(text: string): string {
   return `${text}\n${"-".repeat(text.length)}`;
 }
 
-/** One line a tensor; the blocks, which are alike, share theirs. */
+/** Returns one line a tensor; the blocks, which are alike, share their lines. */
 function tensorTable(
   entries: ModelFacts["tensors"],
   nLayer: number,
@@ -138,13 +138,13 @@ function configuration(config: ModelConfig): string[] {
   );
 }
 
-/** Bytes in a plan's buffers of a kind. */
+/** Returns the bytes in a plan's buffers of a kind. */
 function memory(plan: Plan, kind: BufferKind): number {
   return plan.buffers.filter((buffer) => buffer.kind === kind)
     .reduce((sum, { length }) => sum + 4 * length, 0);
 }
 
-/** Bytes in words. */
+/** Formats a number of bytes. */
 export function bytes(count: number): string {
   const units = ["B", "KiB", "MiB", "GiB"];
   let unit = 0;

@@ -1,4 +1,4 @@
-/** From flags to where a model is to live. */
+/** Selects a device by flags. */
 
 import type { Device, DeviceOptions } from "../../backends/open.ts";
 import { UsageError } from "../command/errors.ts";

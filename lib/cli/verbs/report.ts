@@ -1,4 +1,4 @@
-/** `report`: a run, or several compared, as one HTML file that needs nothing else. */
+/** `report`: writes a run, or a comparison of several, as one self-contained HTML file. */
 
 import { join } from "@std/path";
 import type { Arguments } from "../command/arguments.ts";
@@ -20,7 +20,7 @@ import {
 } from "../terminal/terminal.ts";
 import type { ReportFlags } from "./flags.ts";
 
-/** Draws; gives the exit code. */
+/** Writes the report; returns the exit code. */
 export async function report(
   { flags, operands }: Arguments<ReportFlags>,
 ): Promise<number> {
@@ -43,7 +43,7 @@ export async function report(
         onStage,
       });
       status.clear();
-      // Weights that are there and cannot be read may be damaged.
+      // Weights that exist but cannot be read may be damaged.
       const { modelProblem } = measured;
       if (modelProblem && await hasCheckpoint(run.path)) warn(modelProblem);
       text = await runPage(plotter, run, measured);

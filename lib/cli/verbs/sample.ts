@@ -1,4 +1,4 @@
-/** `sample`: text from a trained model, as it is written. */
+/** `sample`: prints text from a trained model as it is generated. */
 
 import { generateText } from "../../model/generate.ts";
 import { Model } from "../../model/model.ts";
@@ -16,7 +16,7 @@ import { forOutput, writeError, writeOutput } from "../terminal/terminal.ts";
 import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
 import type { SampleFlags } from "./flags.ts";
 
-/** Writes text; gives the exit code. */
+/** Writes text; returns the exit code. */
 export async function sample(
   { flags, operand }: Arguments<SampleFlags>,
 ): Promise<number> {
@@ -54,7 +54,7 @@ export async function sample(
   return signal.aborted ? interrupt.exitCode : exitCode.ok;
 }
 
-/** The text to continue, with line ends as in training data; undefined if there is none. */
+/** Returns the text to continue, with line ends as in training data; undefined if there is none. */
 async function promptOf(
   { prompt, promptFile }: Partial<SampleFlags>,
   signal: AbortSignal,
@@ -148,7 +148,7 @@ class Writer {
     });
   }
 
-  /** Said once, and not in the middle of a text. */
+  /** Prints a message once, and not in the middle of a text. */
   #noteSlide(): void {
     if (!this.#slid || this.#noted) return;
     this.#noted = true;

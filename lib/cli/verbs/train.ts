@@ -1,4 +1,4 @@
-/** `train`: a run from its flags to its last checkpoint. */
+/** `train`: trains a model and writes its run. */
 
 import { DeviceLostError, NoAdapterError } from "../../backends/backend.ts";
 import { Model, type ModelPlacement } from "../../model/model.ts";
@@ -58,7 +58,7 @@ export async function train(
   place: typeof placeModel = placeModel,
 ): Promise<number> {
   const { json = false } = flags;
-  // JSON on the same terminal would run through the status line.
+  // JSON on the same terminal would be mixed with the status line.
   const status = new StatusLine(
     canRedraw() && !(json && Deno.stdout.isTerminal()),
   );
@@ -98,7 +98,7 @@ interface Stage {
   readonly place: typeof placeModel;
 }
 
-/** A GPU went away in the middle of a run, which can go on in its directory. */
+/** The error that a GPU was lost during a run, which can be resumed in its directory. */
 class GpuLost extends Error {
   readonly path: string;
 
@@ -114,7 +114,7 @@ function isLoss(error: unknown, losses: number): error is Error {
     (losses > 0 && error instanceof NoAdapterError);
 }
 
-/** Trains until the run is over; gives the exit code. */
+/** Trains until the run is over; returns the exit code. */
 async function attempt(
   setup: TrainingSetup,
   where: ModelPlacement,
@@ -202,7 +202,7 @@ async function placeModel(
     : await Model.load(begun, where);
 }
 
-/** The run as it goes on from its last checkpoint, or from its beginning if it has none. */
+/** Returns the setup that resumes a run from its last checkpoint, or from its beginning if it has none. */
 async function takeUpAgain(
   setup: TrainingSetup,
   { flags, interrupt }: Stage,
@@ -218,7 +218,7 @@ async function takeUpAgain(
   return { ...setup, restarted: nothingTold };
 }
 
-/** Refuses, with what helps, a run for which the device has too little memory. */
+/** Refuses a run for which the device has too little memory, with a hint. */
 function makeTrainer(setup: TrainingSetup, model: Model): Trainer {
   const { dataset, train, tokenizer, options } = setup;
   const { maxNewTokens, ...choice } = SAMPLE;
@@ -334,7 +334,7 @@ async function sayGoodbye(
   writeError(`${lines.join("\n")}\n`);
 }
 
-/** An error, with a word on what is left of the run. */
+/** Adds to an error which checkpoint is left of the run. */
 function withHint(error: unknown, remains: string): unknown {
   if (!(error instanceof Error)) return error;
   const advice = error instanceof NonFiniteError

@@ -1,4 +1,4 @@
-/** A run or a checkpoint file that an argument names: finding it, reading it, and what its directory says of it. */
+/** Finds and reads a run or a checkpoint file that an argument names, with the facts in its directory. */
 
 import { basename, dirname, join } from "@std/path";
 import {
@@ -93,7 +93,7 @@ async function checkpointPath(
   );
 }
 
-/** Names the newest run, if there is one. */
+/** Returns a hint that names the newest run, if there is one. */
 async function newestHint(): Promise<string | undefined> {
   const newest = await newestRun();
   return newest && `the newest run is ${newest}`;
@@ -122,7 +122,7 @@ async function readCheckpointFile(
 /** No safetensors header is longer, in bytes. */
 const MAX_HEADER = 100_000_000;
 
-/** Undefined where there is no run, or one whose record someone edited: then `--data` is asked for. */
+/** Reads a run's record of its text; undefined if there is no run or its record was edited: then `--data` is needed. */
 async function recordedData(
   directory: string,
 ): Promise<CorpusRecord | undefined> {

@@ -16,7 +16,7 @@ import { CommandError, withFlagNames } from "../command/errors.ts";
 import { program } from "../command/program.ts";
 import type { TrainingSetup } from "./training_setup.ts";
 
-/** Tokens of a sample on the way. */
+/** Tokens of a sample made during training. */
 export const SAMPLE_TOKENS = 100;
 
 /** Returns the plans that `train` runs: its step, its evaluations and its samples. */
@@ -39,7 +39,7 @@ export interface DeviceMemory {
   readonly generating: number | string;
 }
 
-/** Measures what a model takes of a device on which there is nothing else. */
+/** Measures a model's need of memory on a device that holds nothing else. */
 export function memoryOn(
   backend: Backend,
   { model, train }: {

@@ -34,7 +34,7 @@ import {
 } from "../terminal/terminal.ts";
 import type { TrainingSetup } from "./training_setup.ts";
 
-/** Seconds between lines where a status line cannot be drawn. */
+/** Seconds between lines if no status line can be drawn. */
 const LOG_SECONDS = 10;
 
 /** Returns the part of the validation split that an evaluation measured, to append to a line; empty if it measured all. */
@@ -55,22 +55,22 @@ export interface ReportOptions {
   readonly json: boolean;
   /** Gives the weights as they are, as the bytes of a checkpoint. */
   readonly weights: () => Promise<Uint8Array>;
-  /** Called once, when nobody reads standard output any more. */
+  /** Called once, when standard output has been closed. */
   readonly onOutputClosed: () => void;
 }
 
-/** Takes the events of one run, one after the other. */
+/** Reports the events of one run, in order. */
 export class TrainingReport {
   readonly #options: ReportOptions;
   readonly #begun = performance.now();
   readonly #stepsBefore: number;
-  /** The first step of this run and when it was told, in seconds: before it lies the start. */
+  /** The first step of this run and the time of its event, in seconds; the time before it is start-up. */
   #firstStep: { readonly step: number; readonly at: number } | undefined;
   #progress: Progress;
   readonly #plot: LossPlot;
   readonly #ascii = !showsUnicode();
   #loggedAt = -Infinity;
-  /** Of evaluations that measure as many tokens as they should. */
+  /** The lowest loss of evaluations that measured all their tokens. */
   #best: { readonly loss: number; readonly step?: number };
   readonly #tokens: number;
   /** `#hasBest`: `best.safetensors` exists. `#hasOtherBest`: it was chosen by evaluations of other tokens. */
@@ -81,7 +81,7 @@ export class TrainingReport {
   #ranOutOfPatience = false;
   #ended: EndEvent["reason"] | undefined;
   #measured = "";
-  /** The step of the last evaluation, and when an evaluation and all with it began, in seconds. */
+  /** The step of the last evaluation, and the time at which an evaluation and the work with it began, in seconds. */
   #evaluatedAt = -1;
   #lookBegan: number | undefined;
   #looks = { count: 0, seconds: 0 };
@@ -124,13 +124,13 @@ export class TrainingReport {
     this.#ranOutOfPatience = true;
   }
 
-  /** The run begins. */
+  /** Reports the start of the run. */
   async begin<Event extends Told>(event: Event): Promise<void> {
     await this.#record(event);
     this.#draw("starting");
   }
 
-  /** Something happened. */
+  /** Reports an event. */
   async take(event: TrainEvent): Promise<void> {
     const { directory } = this.#options;
     if (event.event === "checkpoint") {
@@ -170,7 +170,7 @@ export class TrainingReport {
     }
   }
 
-  /** The run ends early; what cannot be recorded is not, as that may be the reason. */
+  /** Reports that the run ends early; a failure to record it is ignored, as it may be the reason for the end. */
   async fail(error: unknown): Promise<void> {
     const message = error instanceof Error ? error.message : String(error);
     const { step } = this.#progress;
@@ -178,7 +178,7 @@ export class TrainingReport {
     await this.#record(event).catch(() => {});
   }
 
-  /** The run in one line, for its end. */
+  /** Summarizes the run in one line, for its end. */
   summary(): string {
     const { step, valLoss, maxSteps } = this.#progress;
     const seconds = (performance.now() - this.#begun) / 1000;
@@ -249,7 +249,7 @@ export class TrainingReport {
     writeError(`${line}\n`);
   }
 
-  /** Notes what the evaluation, and what came with it, took. */
+  /** Records the time of the evaluation and the work with it. */
   #endLook(now: number): void {
     if (this.#lookBegan === undefined) return;
     this.#looks.count++;
@@ -257,7 +257,7 @@ export class TrainingReport {
     this.#lookBegan = undefined;
   }
 
-  /** Seconds to the last step, with all evaluations, or to the end of `--max-time` if that is nearer. */
+  /** Returns the seconds to the last step, with all evaluations, or to the end of `--max-time` if that is nearer. */
   #secondsLeft(
     { step, tokensPerSecond }: StepEvent,
     { now, perStep }: { readonly now: number; readonly perStep: number },
@@ -295,7 +295,7 @@ export class TrainingReport {
         bitsPerChar.toFixed(3)
       } bits/char${this.#measured}\n`,
     );
-    // One that time cut short does not compare with the others, but is better than none.
+    // An evaluation cut short by time is not comparable with the others, but is better than none.
     const compares = event.tokens === this.#tokens;
     if (valLoss < this.#best.loss && (compares || !this.#hasBest)) {
       if (compares) this.#best = { loss: valLoss, step };
@@ -320,7 +320,7 @@ export class TrainingReport {
     return step === maxSteps || (evalInterval > 0 && step % evalInterval === 0);
   }
 
-  /** The picture stays on the terminal when the run ends. */
+  /** Leaves the plot on the terminal when the run ends. */
   #leavePlot(): void {
     if (!canRedraw()) return;
     const lines = this.#plot.lines({ ...room(), ascii: this.#ascii }, tinted);

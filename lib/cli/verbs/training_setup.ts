@@ -1,6 +1,6 @@
 /**
- * All that a training run is made of, before a device is opened: from flags for
- * a new run, from its directory for one that goes on.
+ * Prepares a training run before a device is opened: from flags for
+ * a new run, from its directory for a resumed one.
  */
 
 import type { Checkpoint } from "../../formats/checkpoint.ts";
@@ -153,7 +153,7 @@ async function readInitial(
   return { checkpoint, tokenizer };
 }
 
-/** Flags that may stand beside `--resume`: the rest is what the run began with. */
+/** Flags allowed with `--resume`; all other settings are the run's own. */
 export const resumable: readonly (keyof TrainFlags)[] = [
   "resume",
   "maxSteps",
@@ -190,7 +190,7 @@ async function resumedRun(
       `--resume takes a directory that ${program()} train made`,
     );
   }
-  // Refused before anything is read for long, if it is damaged.
+  // A damaged checkpoint is refused before any long reading.
   const recorded = await readRunConfig(path);
   const { step } = training;
   const train = checkUsage(() =>
@@ -200,7 +200,7 @@ async function resumedRun(
     })
   );
   const history = await readHistory(path, step, train);
-  // One that was killed after its last checkpoint has yet to tell what was due then.
+  // A run killed after its last checkpoint still has to emit what was due at that step.
   if (step > train.maxSteps || (step === train.maxSteps && history.complete)) {
     throw new CommandError(
       `Cannot resume ${path}: it has done ${step} of ${train.maxSteps} steps`,
