@@ -1,14 +1,14 @@
 /**
- * What texts show of a language, as numbers in [0, 1]: whether their words are words, their
- * speeches speeches, their phrases new and yet possible. docs/works.md has the reasons.
+ * Abilities that texts show in a language, as numbers in [0, 1]: the words are words, the speeches
+ * are formatted as speeches, and the phrases are new yet possible. docs/works.md has the reasons.
  *
- * The texts are plays as in tiny Shakespeare: speeches with a line `NAME:` before them and
- * an empty line between them.
+ * The texts are plays as in tiny Shakespeare: speeches with a line `NAME:` before them and an
+ * empty line between them.
  */
 
 import { TooLargeError } from "../text/too_large.ts";
 
-/** What is measured of texts. */
+/** Scores of a model's texts. */
 export interface Abilities {
   /** Share of the words that occur in the training text. */
   readonly spells: number;
@@ -20,28 +20,28 @@ export interface Abilities {
   readonly triples: number;
 }
 
-/** A text that goes on from a place of the held-out text, or is what really stands there. */
+/** A text that continues a prompt from the held-out text, or the held-out text's own continuation. */
 export interface Continuation {
   readonly text: string;
-  /** The part of the held-out text in which that place is: phrases are looked for in the others. */
+  /** The part of the held-out text that the prompt is from: phrases are looked up in the other parts. */
   readonly part: number;
 }
 
-/** Words that make a pair, and a triple. */
+/** Lengths of phrases: a pair and a triple of words. */
 const PHRASES = [2, 3] as const;
 
-/** The most different words that a training text may have: a `Set` holds 2^24, and a piece of text adds to it. */
+/** Most different words in a training text: a `Set` holds 2^24, and a piece of text adds to it. */
 const MOST_WORDS = 16_000_000;
 
 /** Characters of a piece of the training text. */
 const PIECE = 2 ** 18;
 
-/** The words of a text: letters, with apostrophes between them, in lower case. */
+/** Returns the words of a text in lower case: letters, with apostrophes between them. */
 export function wordsOf(text: string): string[] {
   return text.toLowerCase().match(/\p{L}+(?:'\p{L}+)*/gu) ?? [];
 }
 
-/** Yields a long text piece by piece, cut where no word is: a list of all words would take gigabytes. */
+/** Yields a long text in pieces, cut between words: a list of all words would take gigabytes. */
 function* piecesOf(text: string): Generator<string> {
   const gap = /[^\p{L}']/gu;
   for (let start = 0; start < text.length;) {
@@ -56,18 +56,18 @@ function* piecesOf(text: string): Generator<string> {
 export class AbilityScale {
   readonly #vocabulary: ReadonlySet<string>;
   /**
-   * For pairs and triples: the parts of the held-out text that have a phrase which the training text has not, as a
-   * number whose bit `part` is set for each.
+   * For pairs and triples: the phrases of the held-out text that are not in the training text. The
+   * value is a bit mask, with bit `part` set for each part that contains the phrase.
    */
   readonly #novel: readonly ReadonlyMap<string, number>[];
-  /** Lengths of lines, in characters, between which all but 1 in 100 are. */
+  /** Range of line lengths, in characters, that contains all but 1 in 100 lines. */
   readonly lineLengths: readonly [shortest: number, longest: number];
 
   /**
-   * Takes in both texts.
+   * Reads both texts.
    *
-   * @param training what a model has seen
-   * @param parts what it has not, in parts: its phrases are those that would be right and not copied; 31 at most
+   * @param training the text that a model was trained on
+   * @param parts the held-out text, in at most 31 parts: its phrases are possible, and new if the training text does not have them
    * @param options.signal ends the work when its `throwIfAborted`, called every few milliseconds, throws
    * @throws {RangeError} if the training text has more than 16,000,000 different words
    */
@@ -111,8 +111,9 @@ export class AbilityScale {
   }
 
   /**
-   * Measures texts together; what they have none of (words, speeches) scores 0. A text may begin
-   * and end anywhere: the word and the speech at either end are left out.
+   * Measures texts together. A score is 0 if the texts have nothing to measure (no words, no
+   * speeches). A text may begin and end anywhere: the word and the speech at either end are left
+   * out.
    */
   measure(texts: readonly Continuation[]): Abilities {
     const words = texts.map(({ text }) => wordsOf(wholeWords(text)));
@@ -146,17 +147,17 @@ export class AbilityScale {
 }
 
 interface Speech {
-  /** Undefined where the first line names none. */
+  /** The speaker; undefined if the first line names none. */
   readonly speaker: string | undefined;
   readonly lines: readonly string[];
 }
 
-/** A text without the beginning and the end of a word that may be cut off. */
+/** Returns a text without its first and last word, which may be cut off. */
 function wholeWords(text: string): string {
   return text.replace(/^\S+/, "").replace(/\S+$/, "");
 }
 
-/** What stands between empty lines; what stands before the first and after the last may be cut off. */
+/** Returns the speeches between empty lines, without the first and last block, which may be cut off. */
 function speechesOf(text: string): Speech[] {
   return [...blocksOf(text)].slice(1, -1).filter((block) => block !== "")
     .map((block) => {
@@ -166,7 +167,7 @@ function speechesOf(text: string): Speech[] {
     });
 }
 
-/** Yields what stands before, between and after the empty lines of a text. */
+/** Yields the blocks before, between and after the empty lines of a text. */
 function* blocksOf(text: string): Generator<string> {
   let start = 0;
   for (const { 0: gap, index } of text.matchAll(/\n{2,}/g)) {
@@ -176,7 +177,7 @@ function* blocksOf(text: string): Generator<string> {
   yield text.slice(start).trim();
 }
 
-/** The lengths between which all but 1 in 100 lines of a text's speeches are. */
+/** Returns the range of line lengths that contains all but 1 in 100 lines of a text's speeches. */
 function usualLengths(
   text: string,
   signal: AbortSignal | undefined,
@@ -198,7 +199,7 @@ function usualLengths(
   return [at(0.005), at(0.995)];
 }
 
-/** Neighbouring words, as many at a time as `length`. */
+/** Returns all phrases of `length` neighbouring words. */
 function phrasesOf(words: readonly string[], length: number): string[] {
   const count = Math.max(0, words.length - length + 1);
   return Array.from(

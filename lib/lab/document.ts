@@ -1,4 +1,4 @@
-/** The report of a study: what each change does to the loss, in a chart and a table, with a sample of each. */
+/** The report of a study: a chart and a table of the effect of each change on the loss, with a sample of each cell. */
 
 import { dotChart, type RowDot } from "../report/charts.ts";
 import { type Document, present, type Section } from "../report/document.ts";
@@ -21,15 +21,15 @@ import {
 } from "./table.ts";
 import type { Rung } from "./works.ts";
 
-/** What the report is made of. */
+/** Contents of the report. */
 export interface StudyRecord {
   readonly plan: Plan;
   readonly outcomes: readonly Outcome[];
-  /** Empty where no text was measured. */
+  /** The rungs of the ladder; empty if no text was measured. */
   readonly rungs: readonly Rung[];
 }
 
-/** The report. */
+/** Returns the report. */
 export function studyDocument(
   { plan, outcomes, rungs }: StudyRecord,
 ): Document {

@@ -1,6 +1,6 @@
 /**
- * Ablation: from a recipe that works, one part at a time is taken away or exchanged. What
- * the loss then becomes is what the part was worth.
+ * Ablation: one part at a time of a working recipe is removed or replaced. The change in loss is
+ * the worth of that part.
  */
 
 import { modelConfig } from "../../config/model.ts";
@@ -11,7 +11,7 @@ import type { Cell, Changes, Plan } from "../plan.ts";
 type Model = Changes["model"] & object;
 type Train = Changes["train"] & object;
 
-/** How a study of ablations is made. */
+/** Options of a study of ablations. */
 export interface AblationOptions {
   /** The name of the preset. */
   readonly name: string;
@@ -19,21 +19,21 @@ export interface AblationOptions {
   readonly data: string;
   /** Steps of each trial; the learning rate's fall ends with the last. */
   readonly steps: number;
-  /** Each seeds a trial of each cell. */
+  /** The seeds; each cell has one trial per seed. */
   readonly seeds: readonly number[];
-  /** What is measured beside the loss. */
+  /** The measurements made besides the loss. */
   readonly measure: NonNullable<Plan["measure"]>;
-  /** The fields that are changed: some of {@linkcode ablationParts}, or all of them if left out. */
+  /** The fields to change: some of {@linkcode ablationParts}, or all of them if left out. */
   readonly parts?: readonly string[];
 }
 
-/** The fields of a preset that are changed, each in one cell or several. */
+/** Returns the fields of a preset that are changed, each in one cell or several. */
 export function ablationParts(preset: Preset): string[] {
   const cells = ablations(baseOf(preset, 1)).map(named);
   return [...new Set(cells.map(({ name }) => partOf(name)))];
 }
 
-/** Plans the ablations of a preset: the baseline, then a cell for each change that changes it. */
+/** Plans the ablations of a preset: the baseline, then a cell for each change that differs from it. */
 export function ablationPlan(
   preset: Preset,
   { name, data, steps, seeds, measure, parts }: AblationOptions,
@@ -61,7 +61,7 @@ export function ablationPlan(
 /** The name of the cell that changes nothing. */
 const BASELINE = "base";
 
-/** All changes of one part. */
+/** Returns all changes, each of one part. */
 function ablations(base: Changes): Changes[] {
   const model = modelConfig({ ...base.model, vocabSize: 1 });
   const train = trainConfig(base.train);
@@ -136,7 +136,7 @@ function ablations(base: Changes): Changes[] {
   });
 }
 
-/** All that a change leads to, as text that can be compared. */
+/** Returns the complete configuration after a change, as text for comparisons. */
 function completed(base: Changes, change: Changes): string {
   const whole = {
     ...modelConfig({ ...base.model, ...change.model, vocabSize: 1 }),
@@ -146,7 +146,7 @@ function completed(base: Changes, change: Changes): string {
   return JSON.stringify(Object.entries(whole).toSorted());
 }
 
-/** `position=none`, `optimizer=sgd+learningRate=0.1`. */
+/** Names a cell by its changes: `position=none`, `optimizer=sgd+learningRate=0.1`. */
 function named(changes: Changes): Cell {
   const { model, train, dataShare } = changes;
   const fields = {
@@ -162,7 +162,7 @@ function named(changes: Changes): Cell {
   return { name, ...changes };
 }
 
-/** The field that a cell's name begins with. */
+/** Returns the field at the beginning of a cell's name. */
 function partOf(name: string): string {
   return name.slice(0, name.indexOf("="));
 }

@@ -22,23 +22,23 @@ import {
   type Target,
 } from "./search.ts";
 
-/** A search with others that it is reported with, and what all of them found. */
+/** A search combined with the others it is reported with, and the results of all of them. */
 export interface Found extends Search {
   readonly options: Pick<
     SearchOptions,
     "name" | "data" | "steps" | "least" | "most"
   >;
-  /** The search by itself. */
+  /** The search alone, without the others. */
   readonly own: Search;
-  /** Directories of the other searches, as seen from that of the report. */
+  /** Directories of the other searches, relative to the report's directory. */
   readonly others: readonly string[];
   readonly answers: readonly Answer[];
-  /** What other programs reached. */
+  /** Results of other programs. */
   readonly known: readonly Known[];
   readonly rungs: readonly Rung[];
 }
 
-/** The report. */
+/** Returns the report. */
 export function minimalDocument(found: Found): Document {
   const { options, own: { cells, rounds }, others, rungs, answers } = found;
   const { name, data, steps, least, most } = options;
@@ -74,7 +74,7 @@ export function minimalDocument(found: Found): Document {
   };
 }
 
-/** All that was trained. */
+/** Returns the outcomes of all rounds and of the confirmation. */
 function trialsIn({ rounds, confirmed }: Found): readonly Outcome[] {
   return [...rounds, confirmed].flat();
 }
@@ -125,7 +125,7 @@ function answerSection(found: Found): Section {
   };
 }
 
-/** `loss ≤ 1.88`, `spells: its words are words (≥ 0.916)`. */
+/** Describes a target: `loss ≤ 1.88`, `spells: its words are words (≥ 0.916)`. */
 function targetText(target: Target): string {
   if (typeof target === "number") return `loss ≤ ${target}`;
   const sign = { below: "<", "at least": "≥", "at most": "≤" }[target.relation];
@@ -258,7 +258,7 @@ function costChart(plotter: Plotter, found: Found): Markup {
   );
 }
 
-/** What text is scored by, with a chart for each. */
+/** The scores of a text, each with its own chart. */
 const abilities = ["spells", "formats", "pairs", "triples"] as const;
 
 function abilitySection(

@@ -1,4 +1,4 @@
-/** The chart of a search for the smallest model: all that was trained, by size and loss. */
+/** The chart of a search for the smallest model: all trained models, by size and loss. */
 
 import type { Answer, Known } from "./search.ts";
 import type { Outcome } from "../outcome.ts";
@@ -8,14 +8,14 @@ import { dodged, placed, type PointLabel } from "../../report/labels.ts";
 import type { Markup } from "../../report/markup.ts";
 import type { Plotter } from "../../report/plotter.ts";
 
-/** The colour of a round's points. */
+/** Returns the colour of a round's points. */
 export const tint = (round: number): string =>
   `var(--run${[6, 5, 0][round] ?? round})`;
 
 /** Pixels between the labels of targets. */
 const LABEL_GAP = 13;
 
-/** All models by size and loss, with the targets as lines. */
+/** Draws all models by size and loss, with the targets as lines. */
 export function frontChart(
   plotter: Plotter,
   { rounds, confirmed, answers, known }: {

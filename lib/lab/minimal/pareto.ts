@@ -1,11 +1,11 @@
-/** Which outcomes no other one beats in everything. */
+/** The Pareto front of a list of outcomes: those that no other outcome beats in every respect. */
 
 import { type Outcome, sawFuture } from "../outcome.ts";
 
 /** An outcome with a loss that means something. */
 export type Finished = Outcome & { readonly valLoss: number };
 
-/** Returns those outcomes that have a loss and whose models did not see the future. */
+/** Returns the outcomes that have a loss and whose models did not see the future. */
 export function finished(outcomes: readonly Outcome[]): Finished[] {
   return outcomes.filter((outcome): outcome is Finished =>
     outcome.valLoss !== null && !sawFuture(outcome)
@@ -13,10 +13,10 @@ export function finished(outcomes: readonly Outcome[]): Finished[] {
 }
 
 /**
- * The Pareto front: outcomes to which no other one has a lower loss at the same cost or less.
- * From the cheapest to the dearest; of equals the first.
+ * Returns the Pareto front, from the cheapest outcome to the dearest. No other outcome has a lower
+ * loss at the same cost or less than one on the front; of equal outcomes the first is kept.
  *
- * @param cost what is to be little; parameters if left out
+ * @param cost the quantity to keep small; parameters if left out
  */
 export function paretoFront(
   outcomes: readonly Finished[],
@@ -34,8 +34,9 @@ export function paretoFront(
 }
 
 /**
- * As many outcomes as asked for, front by front: what is left when a front is taken away has
- * a front of its own. Of a front that does not fit, those spread evenly over it.
+ * Returns the requested number of outcomes, front by front: after a front is removed, the
+ * remaining outcomes form another. Of a front with too many outcomes, evenly spread ones are
+ * taken.
  */
 export function survivors(
   outcomes: readonly Finished[],

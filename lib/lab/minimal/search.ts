@@ -1,8 +1,8 @@
 /**
- * The smallest model that reaches a target: many small configurations are trained briefly, those
- * that no other one beats in both size and loss for longer, and so on (successive halving,
- * Jamieson and Talwalkar 2016, arXiv 1502.07943); the last ones in full, and the
- * winner again with seeds that had no part in the choice.
+ * A search for the smallest model that reaches a target, by successive halving (Jamieson and
+ * Talwalkar 2016, arXiv 1502.07943). Many small configurations are trained briefly; those that no
+ * other one beats in both size and loss are trained for longer in the next round. The last round
+ * is trained in full, and the winner again with seeds that had no part in the choice.
  */
 
 import { modelConfig } from "../../config/model.ts";
@@ -17,55 +17,58 @@ import { countIntervals, estimate, missesText } from "../statistics.ts";
 import { futureText } from "../table.ts";
 import { type Rung, rungValue } from "../works.ts";
 
-/** What a model is to reach: a validation loss in nats per token, or a rung of the ladder. */
+/** A target of the search: a validation loss in nats per token, or a rung of the ladder. */
 export type Target = number | Rung;
 
-/** What a search is made with. */
+/** Options of a search. */
 export interface SearchOptions {
   /** The recipe whose sizes are varied, and its name. */
   readonly preset: Preset;
   readonly name: string;
-  /** The dataset, by its name or as a file, and how many tokens its tokenizer knows. */
+  /** The dataset, by its name or as a file, and the vocabulary size of its tokenizer. */
   readonly data: string;
   readonly vocabSize: number;
   /** Configurations in the first round. */
   readonly arms: number;
   /** Steps of the last round. */
   readonly steps: number;
-  /** The range of parameters. */
+  /** The range of parameter counts. */
   readonly least: number;
   readonly most: number;
 }
 
-/** Rounds of a search, and by how much each has fewer configurations and longer training than the one before. */
+/**
+ * Number of rounds, and the factor by which each round has fewer configurations and longer
+ * training than the one before.
+ */
 export const ROUNDS = 3;
 const SHRINK = 2;
 
-/** Chooses the configurations; also the seed of all rounds. */
+/** The seed that draws the configurations, and the seed of all rounds. */
 const SEED = 1;
 
-/** Seeds of the confirmation: none of the search's. */
+/** Seeds of the confirmation; the search uses none of them. */
 export const FRESH_SEEDS: readonly number[] = [11, 12, 13];
 
-/** Draws of a configuration for each one that is wanted. */
+/** Most configurations drawn for each one wanted. */
 const DRAWS = 200;
 
-/** What a configuration is drawn from. */
+/** The values that configurations are drawn from. */
 const space = {
   nLayer: [1, 2, 3, 4],
   nEmbd: [8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128],
   headSize: [8, 16, 32],
-  /** Of the MLP, in widths. */
+  /** Hidden sizes of the MLP, as multiples of the model's width. */
   hidden: [1, 2, 3, 4],
   tiedHead: [true, false],
   blockSize: [32, 64, 128],
-  /** Times the preset's. */
+  /** Learning rates, as multiples of the preset's. */
   learningRate: [1, 2],
 } as const;
 
 /**
- * Configurations for the first round: one in each of `arms` ranges of parameters, which are equally wide
- * in logarithm. A range that no configuration falls into stays empty.
+ * Returns the configurations of the first round: one in each of `arms` ranges of parameter counts,
+ * which are equally wide on a logarithmic scale. A range without a configuration stays empty.
  */
 export function candidates(options: SearchOptions): Cell[] {
   const { arms, least, most, preset, vocabSize } = options;
@@ -90,7 +93,7 @@ export function candidates(options: SearchOptions): Cell[] {
   return [...found].toSorted(([a], [b]) => a - b).map(([, cell]) => cell);
 }
 
-/** A configuration of the space; undefined if its heads do not divide its width. */
+/** Draws a configuration from the space; undefined if its heads do not divide its width. */
 function drawn(
   preset: Preset,
   below: (count: number, field: number) => number,
@@ -144,15 +147,15 @@ function parameterCount(
   return parameterLayout(modelConfig({ ...model, vocabSize })).count;
 }
 
-/** Configurations that a round keeps of the one before. */
+/** Returns the number of configurations that a round keeps from the one before. */
 export function armsOf(round: number, arms: number): number {
   return Math.max(1, Math.round(arms / SHRINK ** (round - 1)));
 }
 
 /**
- * The plan of a round.
+ * Returns the plan of a round.
  *
- * @param round from 1 to {@linkcode ROUNDS}; the last one is in full, and measures the models' text
+ * @param round from 1 to {@linkcode ROUNDS}; the last one trains in full and measures the models' text
  */
 export function roundPlan(
   options: SearchOptions,
@@ -172,7 +175,7 @@ export function roundPlan(
   };
 }
 
-/** The plan that trains winners again, with fresh seeds. */
+/** Returns the plan that trains winners again, with fresh seeds. */
 export function confirmationPlan(
   options: SearchOptions,
   cells: readonly Cell[],
@@ -202,7 +205,10 @@ function planOf(
   };
 }
 
-/** Whether an outcome reaches a target; undefined if that was not measured. A model that sees the future reaches none. */
+/**
+ * Returns whether an outcome reaches a target; undefined if the target was not measured. A model
+ * that sees the future reaches none.
+ */
 export function reachesTarget(
   target: Target,
   outcome: Outcome,
@@ -214,7 +220,7 @@ export function reachesTarget(
     : rungValue(target, { ...outcome, valLoss }).reached;
 }
 
-/** The outcomes that reach a target of the smallest configurations, from the smallest. */
+/** Returns the outcomes of the `count` smallest configurations that reach a target, smallest first. */
 export function smallest(
   target: Target,
   outcomes: readonly Outcome[],
@@ -226,17 +232,17 @@ export function smallest(
     .slice(0, count);
 }
 
-/** What was trained in a search. */
+/** The configurations and outcomes of a search. */
 export interface Search {
   /** The configurations of the last round. */
   readonly cells: readonly Cell[];
   /** The outcomes of each round. */
   readonly rounds: readonly (readonly Outcome[])[];
-  /** With fresh seeds. */
+  /** The outcomes of the winners with fresh seeds. */
   readonly confirmed: readonly Outcome[];
 }
 
-/** Searches of one preset and as many steps as one; what several of them trained counts once. */
+/** Combines searches of one preset and number of steps; a trial that is in several of them counts once. */
 export function together(searches: readonly Search[]): Search {
   const [first] = searches;
   return {
@@ -255,26 +261,29 @@ function distinct<Key extends string, Thing extends Record<Key, string>>(
   return [...new Map(things.map((thing) => [thing[key], thing])).values()];
 }
 
-/** What others reached on the same text. */
+/** A result of another program on the same text. */
 export interface Known {
   readonly name: string;
   readonly parameters: number;
-  /** On the validation split, in nats per token. */
+  /** Loss on the validation split, in nats per token. */
   readonly loss: number;
 }
 
-/** What a search found for one target. */
+/** The result of a search for one target. */
 export interface Answer {
   readonly target: Target;
-  /** All its outcomes with fresh seeds; empty if no configuration reached the target every time. */
+  /** All the winner's outcomes with fresh seeds; empty if no configuration reached the target every time. */
   readonly winner: readonly Outcome[];
-  /** The smallest in the last round that reached it, confirmed or not. */
+  /** The smallest outcome of the last round that reached the target, confirmed or not. */
   readonly found: Outcome | undefined;
-  /** Of all rounds, what reached it with the fewest floating point operations of training; seen once. */
+  /**
+   * The outcome of any round that reached the target with the fewest floating point operations of
+   * training, even if only once.
+   */
   readonly cheapest: Outcome | undefined;
 }
 
-/** The smallest configuration that reaches a target with each fresh seed. */
+/** Finds the smallest configuration that reaches a target with each fresh seed. */
 export function answerTo(
   target: Target,
   { rounds, confirmed }: Omit<Search, "cells">,
@@ -294,7 +303,7 @@ export function answerTo(
   return { target, winner, found, cheapest };
 }
 
-/** Says what the tables of a search do not show: whose losses mean nothing, and that intervals miss by chance. */
+/** Returns the notes on a search's tables: which losses mean nothing, and how many intervals miss by chance. */
 export function searchNotes(
   { rounds, confirmed, answers }: Omit<Search, "cells"> & {
     readonly answers: readonly Answer[];

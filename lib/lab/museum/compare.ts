@@ -1,4 +1,4 @@
-/** Trained models beside each other: what the trainer said, what the checks say, what they write. */
+/** Comparisons of trained models: their losses, the verdicts of the checks, and their texts. */
 
 import { batchChecks } from "../../checks/batches.ts";
 import type { CheckGroup, Verdict } from "../../checks/verdict.ts";
@@ -9,9 +9,9 @@ import { lastLosses, type Room, type Specimen } from "./room.ts";
 export type Column = readonly [name: string, specimen: Specimen];
 
 /**
- * A finding on trained models.
+ * Returns a finding on trained models.
  *
- * @param more bells that ring for reasons of the exhibit's own
+ * @param more bells of the exhibit's own checks
  */
 export async function compareTrained(
   room: Room,
@@ -73,7 +73,7 @@ export async function compareTrained(
 /** Points of a curve, at most. */
 const POINTS = 100;
 
-/** What the steps of trainings told, short enough to draw; undefined where all told the same. */
+/** Returns a curve over the steps of trainings, short enough to draw; undefined if all have the same values. */
 export function curveOf(
   specimens: readonly Specimen[],
   { what, value }: {
@@ -93,7 +93,7 @@ export function curveOf(
   };
 }
 
-/** Means over `count` equal stretches, or fewer where there are fewer values, to four digits after the point. */
+/** Returns means over `count` equal groups, or fewer if there are fewer values, with four decimals. */
 function stretches(values: readonly number[], count: number): number[] {
   const length = Math.ceil(values.length / count);
   return Array.from({ length: Math.ceil(values.length / length) }, (_, i) => {
@@ -103,7 +103,7 @@ function stretches(values: readonly number[], count: number): number[] {
   });
 }
 
-/** The bells of a group of checks that is made for each column. */
+/** Runs a group of checks for each column and returns a bell for each check. */
 export async function bellsOf(groups: readonly CheckGroup[]): Promise<Bell[]> {
   const columns = await Promise.all(
     groups.map(({ run }) => Array.fromAsync(run())),
@@ -114,7 +114,7 @@ export async function bellsOf(groups: readonly CheckGroup[]): Promise<Bell[]> {
   }));
 }
 
-/** The bells that hang at the datasets of trained models. */
+/** Runs the checks of batches on the datasets of trained models. */
 export function batchBells(
   room: Room,
   specimens: readonly Specimen[],

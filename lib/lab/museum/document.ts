@@ -1,4 +1,4 @@
-/** The report of the museum: nothing in it that is not in an exhibit or a finding. */
+/** The report of the museum, built only from the exhibits and their findings. */
 
 import type { Verdict } from "../../checks/verdict.ts";
 import {
@@ -26,21 +26,21 @@ import {
   rang,
 } from "./exhibit.ts";
 
-/** An exhibit and what came of it. */
+/** An exhibit and its finding. */
 export interface Shown {
   readonly exhibit: Exhibit;
   readonly finding: Finding;
 }
 
-/** How the exhibits were made. */
+/** The circumstances in which the exhibits were made. */
 export interface Making {
   /** The text and the device, in a sentence or two. */
   readonly about: string;
-  /** What makes the report again. */
+  /** The command that repeats the report. */
   readonly command: string;
 }
 
-/** The report. */
+/** Returns the report. */
 export function museumDocument(
   shown: readonly Shown[],
   { about, command }: Making,
@@ -116,7 +116,7 @@ function differenceChart(plotter: Plotter, shown: readonly Shown[]): Markup {
   }`;
 }
 
-/** Of the columns of an exhibit, in their order. */
+/** Colours of an exhibit's columns, in their order. */
 const columnColors = [
   "var(--val)",
   "var(--train)",
@@ -124,7 +124,7 @@ const columnColors = [
   "var(--run3)",
 ];
 
-/** One exhibit. */
+/** Returns the section of one exhibit. */
 export function exhibitSection({ exhibit, finding }: Shown): Section {
   const { name, title, claim, see, deceives, catches, repair, source } =
     exhibit;
@@ -230,7 +230,7 @@ function curveFigure(
   };
 }
 
-/** What the right one and the mistake have to say to one of the page's questions. */
+/** Returns the numbers of `right` and `mistake` that answer one of the page's questions. */
 function pairOf(finding: Finding, question: Figure["tells"]): string {
   const figure = figureOf(finding, question);
   if (figure === undefined) return "";
@@ -238,7 +238,7 @@ function pairOf(finding: Finding, question: Figure["tells"]): string {
     .join(", ");
 }
 
-/** The figure that answers one of the page's questions. */
+/** Returns the figure that answers one of the page's questions. */
 function figureOf(
   { figures }: Finding,
   question: Figure["tells"],
@@ -246,7 +246,7 @@ function figureOf(
   return figures.find(({ tells }) => tells === question);
 }
 
-/** A figure's number as it is shown; nothing where there is none. */
+/** Formats a figure's number; empty if there is none. */
 function numberOf(
   value: number | null | undefined,
   { digits = 3 }: Figure,
@@ -256,12 +256,12 @@ function numberOf(
     : grouped(value.toFixed(digits));
 }
 
-/** The integer part of a number in groups of three. */
+/** Groups the integer part of a number in threes. */
 function grouped(digits: string): string {
   return digits.replace(/\B(?<!\.\d*)(?=(\d{3})+(?!\d))/g, ",");
 }
 
-/** A text whose many spaces and line ends are signs. */
+/** Replaces runs of three or more spaces or line ends with visible signs. */
 function visible(text: string): string {
   return text
     .replaceAll(/\n{3,}/g, (ends) => "\u23ce".repeat(ends.length))

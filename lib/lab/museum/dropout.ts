@@ -1,4 +1,4 @@
-/** Exhibits of dropout that is never on, and that is never off. */
+/** Exhibits of dropout that is never on, and of dropout that is never off. */
 
 import { checkDropout } from "../../checks/dropout.ts";
 import { type Mistake, plant } from "../../checks/mistakes.ts";
@@ -20,7 +20,7 @@ function dropoutOf(room: Room, model: Model): CheckGroup {
   };
 }
 
-/** Every dropout in a plan does nothing. */
+/** The mistake that turns off every dropout of a plan. */
 export const neverDrops: Mistake = {
   dispatch: (dispatch) => {
     if (dispatch.kernel === "dropout") {
@@ -72,12 +72,13 @@ const never: Exhibit = {
   },
 };
 
-/** The name of an input that plans get for the masks. */
+/** The name of the input that adds a key for the dropout masks to a plan. */
 const KEY = "dropout key";
 
 /**
- * The plans of evaluation and generation drop as that of training does: after the embedding, on
- * attention probabilities (but for those over a cache), after both projections; another mask each run.
+ * Returns the mistake that makes evaluation and generation drop as training does: after the
+ * embedding, on attention probabilities (except those over a cache), and after both projections,
+ * with another mask each run.
  */
 export function alwaysDrops(rate: number): Mistake {
   let runs = 0;
@@ -187,5 +188,5 @@ const always: Exhibit = {
   },
 };
 
-/** In the order of the list. */
+/** The exhibits, in the order of the list. */
 export const dropoutExhibits: readonly Exhibit[] = [never, always];

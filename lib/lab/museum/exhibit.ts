@@ -1,89 +1,89 @@
-/** What an exhibit of the museum is, and what it shows: plain data. */
+/** Types of the museum's exhibits and findings: plain data. */
 
 import type { Verdict } from "../../checks/verdict.ts";
 import type { Room } from "./room.ts";
 
-/** A famous mistake, ready to be made. */
+/** A famous mistake that can be reproduced. */
 export interface Exhibit {
-  /** What it is called on the command line. */
+  /** The exhibit's name on the command line. */
   readonly name: string;
   /** The mistake, in a few words. */
   readonly title: string;
-  /** What it does, in one line. */
+  /** The effect of the mistake, in one line. */
   readonly claim: string;
-  /** What one sees who makes it. */
+  /** The symptoms that somebody who makes the mistake sees. */
   readonly see: string;
-  /** Why it goes unnoticed. */
+  /** The reason why the mistake goes unnoticed. */
   readonly deceives: string;
-  /** Which check notices, and how. */
+  /** The check that notices the mistake, and how. */
   readonly catches: string;
-  /** What is right: a line of code or a flag. */
+  /** The right way: a line of code or a flag. */
   readonly repair: string;
-  /** Where it is known from. */
+  /** The source that describes the mistake. */
   readonly source?: string;
-  /** The checks that ring at the mistake and are silent without it; each is a bell of the finding. */
+  /** The checks that fail on the mistake and pass without it; each is a bell of the finding. */
   readonly rings: readonly string[];
-  /** Makes the mistake, and the same without it. */
+  /** Makes the mistake, and the same model or text without it. */
   readonly run: (room: Room) => Promise<Finding>;
 }
 
 /**
- * What came of an exhibit. All its lists go by columns: first what is right, then the mistake,
- * then, where there are any, its variants and repairs.
+ * The result of an exhibit. All its lists are by column: first `right`, then `mistake`, then
+ * variants and repairs, if there are any.
  */
 export interface Finding {
-  /** What was trained, and for how long. */
+  /** The model that was trained, and for how long. */
   readonly setup: string;
-  /** What the columns are; `right` and `mistake` are the first two. */
+  /** Names of the columns; `right` and `mistake` are the first two. */
   readonly columns: readonly string[];
-  /** What was measured. */
+  /** The measured quantities. */
   readonly figures: readonly Figure[];
-  /** What was told during training; absent where the mistake does not show there. */
+  /** A quantity logged during training; absent if the mistake does not show in it. */
   readonly curve?: Curve;
-  /** What each wrote with the same seed, and after what; absent where the mistake does not show in a text. */
+  /** The prompt and the texts written with the same seed; absent if the mistake does not show in a text. */
   readonly text?: {
     readonly prompt: string;
     readonly texts: readonly string[];
   };
-  /** What the checks said of each. */
+  /** The verdicts of the checks on each column. */
   readonly bells: readonly Bell[];
 }
 
-/** One quantity. */
+/** A quantity measured for each column. */
 export interface Figure {
-  /** What it is, with its unit. */
+  /** The quantity's name, with its unit. */
   readonly what: string;
-  /** For each column; null where it has none. */
+  /** The value for each column; null where there is none. */
   readonly values: readonly (number | null)[];
   /** Decimals to show; 3 if left out. */
   readonly digits?: number;
-  /** Which of the page's questions it answers. */
+  /** The question of the page that this figure answers. */
   readonly tells?: "loss" | "text";
 }
 
 /** A quantity during training. */
 export interface Curve {
-  /** What it is, with its unit. */
+  /** The quantity's name, with its unit. */
   readonly what: string;
   /** Training steps. */
   readonly steps: number;
-  /** For each column: means over stretches of the training that are equally long. */
+  /** For each column: means over equally long groups of training steps. */
   readonly values: readonly (readonly number[])[];
 }
 
-/** One check of each column. */
+/** The verdicts of one check on each column. */
 export interface Bell {
-  /** The group of checks and the check, as `check` tells them. */
+  /** The group of checks and the check, as `check` prints them. */
   readonly check: string;
   readonly verdicts: readonly Verdict[];
 }
 
-/** Whether a check rang at the mistake and was silent at what is right. */
+/** Returns true if a check noticed the mistake and passed what is right. */
 export function rang({ verdicts: [right, mistake] }: Bell): boolean {
   return !isLoud(right!) && isLoud(mistake!);
 }
 
-/** Whether a verdict wants attention. */
+/** Returns true if a verdict needs attention. */
 export function isLoud({ status }: Verdict): boolean {
   return status === "failed" || status === "warning";
 }

@@ -8,7 +8,7 @@ import { positionExhibits } from "./positions.ts";
 import { targetExhibits } from "./targets.ts";
 import { writingExhibits } from "./writing.ts";
 
-/** All of them; each name once. */
+/** All exhibits; each name occurs once. */
 export const exhibits: readonly Exhibit[] = [
   ...maskExhibits,
   ...targetExhibits,

@@ -1,4 +1,4 @@
-/** Exhibits of gradients: one that is logged too late, one that is counted by half. */
+/** Exhibits of gradients: a norm that is logged too late, and a tied matrix that gets only half its gradient. */
 
 import type { Backend } from "../../backends/backend.ts";
 import { clip } from "../../../kernels/reference/optimizer.ts";
@@ -12,7 +12,7 @@ import type { Exhibit } from "./exhibit.ts";
 import { lastLosses, type Specimen } from "./room.ts";
 import { internalsOf } from "../../model/internals.ts";
 
-/** The norm in the log is that of the gradient after clipping. */
+/** The mistake of logging the gradient norm after clipping. */
 export const clippedNorm: Mistake = {
   kernels: {
     clip: (
@@ -28,7 +28,7 @@ export const clippedNorm: Mistake = {
   },
 };
 
-/** A training in trouble: nothing normalizes, and the rate is high. */
+/** A training in trouble: it has no normalization, and its learning rate is high. */
 const TROUBLE = {
   model: { norm: "none", logitSoftcap: null, attentionScale: false },
   train: { optimizer: "adamw", learningRate: 0.01, gradClip: 1 },
@@ -108,7 +108,7 @@ const norm: Exhibit = {
   },
 };
 
-/** The norm below which a share of all is. */
+/** Returns the norm that a given share of all norms is below. */
 function normAt({ steps }: Specimen, share: number): number {
   const norms = Float64Array.from(steps, ({ norm }) => norm).sort();
   return norms[Math.round(share * (norms.length - 1))]!;
@@ -125,7 +125,10 @@ async function differences(a: Specimen, b: Specimen): Promise<number> {
   return count;
 }
 
-/** A tied matrix gets no gradient from the head, or none from the embedding. Untied ones get all of theirs. */
+/**
+ * Returns the mistake that withholds the head's or the embedding's gradient from a tied matrix.
+ * Untied matrices get all of theirs.
+ */
 export function halfTied(missing: "head" | "embedding"): Mistake {
   return {
     dispatch: (right, { dispatches }) => {
@@ -198,5 +201,5 @@ const tied: Exhibit = {
   },
 };
 
-/** In the order of the list. */
+/** The exhibits, in the order of the list. */
 export const gradientExhibits: readonly Exhibit[] = [norm, tied];

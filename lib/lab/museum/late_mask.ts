@@ -1,8 +1,10 @@
 /**
- * Attention that masks after the softmax: the wrong kernels, as the reference has the right ones.
+ * Attention that masks after the softmax: the wrong kernels, in the style of the reference, which
+ * has the right ones.
  *
- * p(i,j) = exp(s(i,j)) / sum over all keys of exp(s), and y(i) = sum over j <= i of p(i,j) v(j): future keys
- * are not read, but they stand under the fraction. (Dividing the rest by its own sum would make it right again.)
+ * p(i,j) = exp(s(i,j)) / sum over all keys of exp(s), and y(i) = sum over j <= i of p(i,j) v(j):
+ * values of future keys are not read, but their scores are in the denominator. (Dividing the
+ * remaining weights by their own sum would make the result right again.)
  */
 
 import type { AttentionDropoutDims } from "../../../kernels/vocabulary.ts";
@@ -14,7 +16,7 @@ import {
 } from "../../../kernels/reference/attention.ts";
 import type { F64 } from "../../../kernels/reference/kernel.ts";
 
-/** Attention with rates of dropout has no place here. */
+/** Computes the attention; does not support dropout. */
 export function lateAttention(
   [y, lse]: readonly [F64, F64],
   [qkv]: readonly [F64],
@@ -33,7 +35,8 @@ export function lateAttention(
 }
 
 /**
- * The gradient of that. With δ(i) = dy(i) · y(i): ds(i,j) = p(i,j) (dy(i) · v(j) [j <= i] - δ(i)), for future keys too.
+ * Computes the gradient of {@linkcode lateAttention}. With δ(i) = dy(i) · y(i): ds(i,j) = p(i,j)
+ * (dy(i) · v(j) [j <= i] - δ(i)), for future keys too.
  */
 export function lateAttentionBackward(
   [dqkv]: readonly [F64],
@@ -57,7 +60,7 @@ export function lateAttentionBackward(
   });
 }
 
-/** One query: its position and its row in lse, and where its numbers and those of its keys and values begin. */
+/** One query: its position, its row in lse, and the offsets of its numbers and of those of its keys and values. */
 interface Query {
   readonly i: number;
   readonly row: number;
@@ -66,7 +69,7 @@ interface Query {
   readonly k: number;
   readonly v: number;
   readonly stride: number;
-  /** The score of key j, without a mask. */
+  /** Returns the score of key j, without a mask. */
   readonly scoreOf: (qkv: F64, j: number) => number;
 }
 

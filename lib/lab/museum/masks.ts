@@ -6,7 +6,7 @@ import type { Exhibit, Finding } from "./exhibit.ts";
 import { lateAttention, lateAttentionBackward } from "./late_mask.ts";
 import type { Changes, Room } from "./room.ts";
 
-/** Trains with the causal mask and with another, and sets beside each other what both say. */
+/** Trains with the causal mask and with another one, and compares the results. */
 async function compareMasks(
   room: Room,
   name: string,
@@ -87,7 +87,7 @@ const finiteMask: Exhibit = {
   },
 };
 
-/** Softmax over all keys, and only then are future ones left out. */
+/** The mistake of leaving out future keys only after the softmax over all keys. */
 export const lateMask: Mistake = {
   kernels: {
     attention: lateAttention,
@@ -112,7 +112,7 @@ const lateMaskExhibit: Exhibit = {
   run: (room) => compareMasks(room, "late-mask", { mistake: lateMask }),
 };
 
-/** In the order of the list. */
+/** The exhibits, in the order of the list. */
 export const maskExhibits: readonly Exhibit[] = [
   zeroMask,
   noMask,

@@ -1,4 +1,4 @@
-/** Datasets that ask for the wrong tokens, on the same windows as the right one. */
+/** Datasets with wrong targets or splits, on the same windows as the right dataset. */
 
 import {
   type Batch,
@@ -9,11 +9,11 @@ import {
 } from "../../text/dataset.ts";
 import type { Tokens } from "../../text/tokens.ts";
 
-/** Targets stand `ahead` places after their tokens; 1 would be right. */
+/** A dataset whose targets are `ahead` positions after their tokens; 1 would be right. */
 export class MisalignedDataset extends Dataset {
   readonly #text: Tokens;
   readonly #ahead: number;
-  /** The right windows, of places instead of tokens. */
+  /** The right windows, with positions in place of tokens. */
   readonly #places: Dataset;
 
   constructor(text: Tokens, ahead: number, options: DatasetOptions) {
@@ -38,7 +38,7 @@ export class MisalignedDataset extends Dataset {
     }
   }
 
-  /** The tokens at places. Beyond the text's end there is no target. */
+  /** Returns the tokens at the positions of a batch. Beyond the text's end there is no target. */
   #read({ tokens, targets, ...shape }: Batch): Batch {
     return {
       ...shape,
@@ -50,7 +50,7 @@ export class MisalignedDataset extends Dataset {
   }
 }
 
-/** What is trained on validates too. */
+/** A dataset that validates on the training split. */
 export class LeakyDataset extends Dataset {
   override evalBatches(
     _split: Split,

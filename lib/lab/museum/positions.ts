@@ -1,4 +1,4 @@
-/** The exhibit of rotary positions whose pairs were exchanged on the way to another program. */
+/** The exhibit of rotary positions whose pairs were exchanged in the conversion to another program. */
 
 import { compareLoss } from "../../checks/told_loss.ts";
 import { type Verdict, verdict } from "../../checks/verdict.ts";
@@ -75,7 +75,7 @@ const rope: Exhibit = {
   },
 };
 
-/** The weights of a model with `rope`, in one with `rope-half`. */
+/** Copies the weights of a model with `rope` into one with `rope-half`. */
 async function converted(
   { backend }: Room,
   { model }: Specimen,
@@ -106,9 +106,9 @@ async function converted(
   return other;
 }
 
-/** How query and key heads lie in the rows of `c_attn`. */
+/** Layout of query and key heads in the rows of `c_attn`. */
 interface Shape {
-  /** Query and key heads, which stand before the values. */
+  /** Number of query and key heads, which come before the values. */
   readonly heads: number;
   readonly HS: number;
   /** Numbers in a row. */
@@ -129,5 +129,5 @@ function halvesOf(
   return moved;
 }
 
-/** In the order of the list. */
+/** The exhibits, in the order of the list. */
 export const positionExhibits: readonly Exhibit[] = [rope];

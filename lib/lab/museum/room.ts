@@ -1,4 +1,4 @@
-/** Where exhibits are made: a text, a device, and the models that were trained here. */
+/** The room that exhibits are made in: a text, a device, and the models trained on them. */
 
 import type { Backend } from "../../backends/backend.ts";
 import { type Mistake, plant } from "../../checks/mistakes.ts";
@@ -19,32 +19,32 @@ import type { Tokens } from "../../text/tokens.ts";
 export interface RoomOptions {
   readonly backend: Backend;
   readonly tokenizer: Tokenizer;
-  /** The whole text's; the last tenth is held out. */
+  /** Tokens of the whole text; the last tenth is held out. */
   readonly tokens: Tokens;
-  /** Seeds weights, batches and texts. */
+  /** The seed of weights, batches and texts. */
   readonly seed: number;
   /** The architecture, in place of {@linkcode recipe}'s. */
   readonly model?: Partial<Omit<ModelConfig, "vocabSize">>;
   /** Training steps; 600 if left out. */
   readonly steps?: number;
-  /** Tokens, at least, that a model writes to be judged; 8,000 if left out. */
+  /** Minimum number of tokens that a model writes for judging; 8,000 if left out. */
   readonly written?: number;
   readonly signal?: AbortSignal;
-  /** Called after each step, with what is being trained. */
+  /** Called after each step, with the name of the model in training. */
   readonly onStep?: (name: string, step: number, of: number) => void;
 }
 
-/** Steps that a training has, unless the room says otherwise. */
+/** Default number of training steps. */
 const STEPS = 600;
 
-/** Tokens that a model writes to be judged, unless the room says otherwise. */
+/** Default for the minimum number of tokens that a model writes for judging. */
 const WRITTEN = 8000;
 
-/** Tokens of the prompt, and of what is shown of a text. */
+/** Tokens of the prompt, and of the part of a text that is shown. */
 const PROMPT = 24;
 const SAMPLE = 200;
 
-/** What is trained unless an exhibit needs something else: the preset `default`, but smaller and for a tenth of its steps. */
+/** The default training of an exhibit: the preset `default`, but smaller and for a tenth of its steps. */
 export const recipe: Pick<Preset, "model" | "train"> = {
   model: {
     ...presets.default.model,
@@ -55,31 +55,31 @@ export const recipe: Pick<Preset, "model" | "train"> = {
   train: { ...presets.default.train, maxSteps: STEPS },
 };
 
-/** How a training differs from {@linkcode recipe}. */
+/** Differences of a training from {@linkcode recipe}. */
 export interface Changes {
   readonly model?: Partial<ModelConfig>;
   readonly train?: Partial<TrainConfig>;
   readonly mistake?: Mistake;
-  /** Makes the dataset; the share of the text that is trained on is the caller's choice too. */
+  /** Makes the dataset; this function also chooses the share of the text that is trained on. */
   readonly dataset?: (tokens: Tokens, options: DatasetOptions) => Dataset;
 }
 
-/** A model that was trained here. */
+/** A model trained in a room. */
 export interface Specimen {
   readonly model: Model;
   readonly dataset: Dataset;
-  /** What each step told: the loss of its batch and the norm of its gradient. */
+  /** The loss of each step's batch and the norm of its gradient. */
   readonly steps: readonly { readonly loss: number; readonly norm: number }[];
-  /** What the trainer told at the end of both splits, in nats per token. */
+  /** The trainer's losses on both splits after the last step, in nats per token. */
   readonly trainLoss: number;
   readonly valLoss: number;
 }
 
-/** Trains models, each once, and keeps them until it is disposed of. */
+/** Trains models, each once, and keeps them until the room is disposed of. */
 export class Room implements AsyncDisposable {
   readonly backend: Backend;
   readonly tokenizer: Tokenizer;
-  /** What is trained on, and what is held out, unless an exhibit cuts otherwise. */
+  /** The training text and the held-out text, unless an exhibit cuts the text elsewhere. */
   readonly training: Tokens;
   readonly heldOut: Tokens;
   readonly seed: number;
@@ -101,7 +101,7 @@ export class Room implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** What is trained, in words. */
+  /** Describes a training in words. */
   describe({ model, dataset, steps }: Specimen): string {
     const { batchSize, blockSize } = dataset;
     return `${
@@ -109,12 +109,12 @@ export class Room implements AsyncDisposable {
     } parameters, ${steps.length} steps of ${batchSize} x ${blockSize} tokens, seed ${this.seed}`;
   }
 
-  /** Training steps. */
+  /** Number of training steps. */
   get steps(): number {
     return this.#options.steps ?? STEPS;
   }
 
-  /** Tokens, at least, that a model writes to be judged. */
+  /** Minimum number of tokens that a model writes for judging. */
   get written(): number {
     return this.#options.written ?? WRITTEN;
   }
@@ -129,13 +129,13 @@ export class Room implements AsyncDisposable {
     });
   }
 
-  /** The model without a mistake. */
+  /** Trains the model without a mistake. */
   right(): Promise<Specimen> {
     return this.train("right", {});
   }
 
   /**
-   * Trains a model, or gives the one of that name that was trained before.
+   * Trains a model, or returns the one of that name that was trained before.
    *
    * @throws the signal's reason if it is aborted
    */
@@ -190,7 +190,7 @@ export class Room implements AsyncDisposable {
     return { model, dataset, steps, trainLoss, valLoss };
   }
 
-  /** The verdicts on what a model sees and writes, by `group: check`; all but that on copying. */
+  /** Returns the verdicts on a model's mask and texts, by `group: check`; the check for copying is left out. */
   verdicts(model: Model): Promise<Map<string, Verdict>> {
     let verdicts = this.#verdicts.get(model);
     if (verdicts === undefined) {
@@ -218,12 +218,12 @@ export class Room implements AsyncDisposable {
     return verdicts;
   }
 
-  /** What texts continue: the beginning of what is held out. */
+  /** The prompt of all samples: the beginning of the held-out text. */
   get prompt(): Int32Array {
     return Int32Array.from(this.heldOut.subarray(0, PROMPT));
   }
 
-  /** What a model writes after the prompt. */
+  /** Returns the text that a model writes after the prompt. */
   async sample(
     model: Model,
     sampler: Sampler = new Sampler({ temperature: 0.8, seed: this.seed }),
@@ -250,7 +250,7 @@ function plainDataset(tokens: Tokens, options: DatasetOptions): Dataset {
   return new Dataset(tokens, options);
 }
 
-/** The mean loss that the last twentieth of the steps told. */
+/** Returns the mean loss of the last twentieth of the steps. */
 export function lastLosses({ steps }: Specimen): number {
   const last = steps.slice(-Math.ceil(steps.length / 20));
   return last.reduce((sum, { loss }) => sum + loss, 0) / last.length;

@@ -1,4 +1,4 @@
-/** Exhibits of batches that ask for something else than the next token. */
+/** Exhibits of batches whose targets are not the next tokens. */
 
 import { compareLoss } from "../../checks/told_loss.ts";
 import { verdict } from "../../checks/verdict.ts";
@@ -63,10 +63,10 @@ const farTargets: Exhibit = {
   run: (room) => compareTargets(room, "far-targets", 2),
 };
 
-/** The share of a text that a training sees which is to learn it by heart. */
+/** Share of the training text that remains for a model meant to learn it by heart. */
 const LITTLE = 0.01;
 
-/** The same validation split, but little before it to train on. */
+/** Returns a dataset with the same validation split, but only a little text before it to train on. */
 export function littleText(
   tokens: Tokens,
   options: DatasetOptions,
@@ -119,7 +119,7 @@ const seenText: Exhibit = {
   },
 };
 
-/** In the order of the list. */
+/** The exhibits, in the order of the list. */
 export const targetExhibits: readonly Exhibit[] = [
   sameTargets,
   farTargets,

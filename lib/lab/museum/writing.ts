@@ -1,4 +1,4 @@
-/** Exhibits of mistakes that are made after training, when a model writes. */
+/** Exhibits of mistakes made after training, when a model writes. */
 
 import { samplingChecks } from "../../checks/sampling.ts";
 import { type Continue, sideBySide } from "../../checks/side_by_side.ts";
@@ -17,10 +17,10 @@ import type { Room } from "./room.ts";
 
 const TOP = 10;
 
-/** Texts that are written side by side. */
+/** Number of texts written side by side. */
 const TEXTS = 32;
 
-/** Top-k that gives the tokens it should exclude the logit 0. */
+/** A top-k sampler that gives excluded tokens logit 0 instead of -inf. */
 export class ZeroingSampler extends Sampler {
   readonly #topK: number;
 
@@ -41,7 +41,7 @@ export class ZeroingSampler extends Sampler {
   }
 }
 
-/** Counts what another sampler draws that is not among the likeliest. */
+/** Counts the tokens that another sampler draws from outside the likeliest ones. */
 class Counter extends Sampler {
   outside = 0;
   draws = 0;
@@ -64,7 +64,7 @@ class Counter extends Sampler {
   }
 }
 
-/** The score of texts that are drawn by a sampler. */
+/** Scores texts drawn by a sampler. */
 async function scoreOf(room: Room, model: Model, sampler: Sampler) {
   const prompts = spreadWindows(room.heldOut, { count: TEXTS, length: 4 });
   const texts = prompts.map((prompt) => [...prompt]);
@@ -138,7 +138,7 @@ const topK: Exhibit = {
   },
 };
 
-/** Makes prompts one length by token 0 before them, and takes that for text. */
+/** Pads prompts on the left with token 0 to one length, and treats the padding as text. */
 export const leftPadded: Continue = (model, prompts, options) => {
   const longest = Math.max(...prompts.map(({ length }) => length));
   const padded = prompts.map((prompt) => {
@@ -149,11 +149,11 @@ export const leftPadded: Continue = (model, prompts, options) => {
   return model.generateBatch(padded, options);
 };
 
-/** Tokens of a short prompt, and of what follows it in the text. */
+/** Tokens of a short prompt, and of the text after it. */
 const SHORT = 4;
 const AFTER = 8;
 
-/** Held-out text after short prompts, with `pad` times token 0 before them. */
+/** Returns short prompts, padded on the left with `pad` times token 0, and the held-out text after them. */
 function shortPrompts(
   { heldOut }: Room,
   pad: number,
@@ -241,5 +241,5 @@ const padding: Exhibit = {
   },
 };
 
-/** In the order of the list. */
+/** The exhibits, in the order of the list. */
 export const writingExhibits: readonly Exhibit[] = [topK, padding];
