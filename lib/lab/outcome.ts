@@ -1,16 +1,16 @@
-/** What came of trials, as plain data, and how outcomes from several places become one list. */
+/** Results of trials, as plain data, and the merge of results from several places into one list. */
 
 import { type Plan, seesFuture, type Setting, trialsOf } from "./plan.ts";
 import type { OwnText } from "./works.ts";
 import { refusal } from "../refusal.ts";
 
-/** What came of a trial. Losses are plain cross-entropy in nats per token. */
+/** The result of a trial. Losses are plain cross-entropy in nats per token. */
 export interface Outcome {
-  /** The trial's. */
+  /** The trial's id. */
   readonly id: string;
   readonly cell: string;
   readonly seed: number;
-  /** What was run, as the plan said it then. */
+  /** The setting of the trial, as the plan had it when the trial ran. */
   readonly setting: Setting;
   readonly parameters: number;
   /** Steps done. */
@@ -19,9 +19,9 @@ export interface Outcome {
   readonly tokens: number;
   /** Floating point operations of the training: `Model.flopsPerToken` for each token. */
   readonly flops?: number;
-  /** After the last step, on the whole validation split; null if the trial diverged. */
+  /** Loss after the last step, on the whole validation split; null if the trial diverged. */
   readonly valLoss: number | null;
-  /** After the last step, on windows spread over the training split. */
+  /** Loss after the last step, on windows spread over the training split. */
   readonly trainLoss: number | null;
   /** All evaluations. */
   readonly curve: readonly {
@@ -29,19 +29,19 @@ export interface Outcome {
     readonly trainLoss: number;
     readonly valLoss: number;
   }[];
-  /** Whether no token changes a bit of the logits before it, if the plan has more than the loss measured. */
+  /** True if no token changes a bit of the logits before it; present if the plan measures more than the loss. */
   readonly causal?: boolean;
-  /** What its text shows, if the plan has that measured. */
+  /** Scores of the model's text, if the plan measures them. */
   readonly own?: OwnText;
-  /** The beginning of what it writes to a prompt, if the plan has that kept. */
+  /** The beginning of the model's text after a prompt, if the plan keeps it. */
   readonly sample?: string;
-  /** Where the loss or the gradient stopped being a number; absent if they never did. */
+  /** The step at which the loss or the gradient stopped being a number; absent if both stayed finite. */
   readonly diverged?: { readonly step: number; readonly message: string };
   /** Wall time of the whole trial. */
   readonly seconds: number;
-  /** Of the fastest steps. */
+  /** Speed of the fastest steps. */
   readonly tokensPerSecond: number;
-  /** What ran it: versions and device, in words. */
+  /** The program's version and the device, in words. */
   readonly machine?: string;
 }
 
@@ -51,11 +51,11 @@ export function sawFuture({ setting, causal }: Outcome): boolean {
 }
 
 /**
- * One outcome for each trial of the plan that has one, in the plan's order: the same whatever
- * the order of the lists. Of several the one that took the least time is kept; the results
- * of outcomes that ran on the same kind of device are the same anyway.
+ * Returns one outcome for each trial of the plan that has one, in the plan's order, whatever the
+ * order of the lists. Of several outcomes of a trial, the one that took the least time is kept;
+ * outcomes from the same kind of device have the same results anyway.
  *
- * @throws {RangeError} if the plan has changed since one of its trials ran, naming what
+ * @throws {RangeError} if the plan has changed since one of its trials ran, naming the changes
  */
 export function mergeOutcomes(
   plan: Plan,
@@ -89,13 +89,13 @@ function checkSetting({ id, setting }: Outcome, planned: Setting): void {
   }
 }
 
-/** Each field of a setting, as JSON. */
+/** Returns each field of a setting, as JSON. */
 function fieldsOf({ model, train, ...rest }: Setting): Map<string, string> {
   const fields = Object.entries({ ...rest, ...model, ...train });
   return new Map(fields.map(([name, value]) => [name, JSON.stringify(value)]));
 }
 
-/** A total order of outcomes of one trial, so that a merge never depends on who came first. */
+/** Orders outcomes of one trial totally, so that a merge never depends on the order of its inputs. */
 function precedes(a: Outcome, b: Outcome): boolean {
   return a.seconds < b.seconds ||
     (a.seconds === b.seconds && JSON.stringify(a) < JSON.stringify(b));

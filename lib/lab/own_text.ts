@@ -1,4 +1,4 @@
-/** A model is asked to write, and what it writes is measured. */
+/** Measurements of a model's own text. */
 
 import { fullReach, spread } from "../checks/causality.ts";
 import { continuations, teacherForced } from "../checks/leaks.ts";
@@ -12,20 +12,20 @@ import {
 import type { Examiner, OwnText } from "./works.ts";
 import type { Tokens } from "../text/tokens.ts";
 
-/** Of all that is drawn. */
+/** The seed of all random choices. */
 const SEED = 1;
 
-/** Places where a token is changed. */
+/** Number of positions at which a token is changed. */
 const PLACES = 4;
 
-/** What was written, and what it shows. */
+/** Texts that a model wrote, and their scores. */
 export interface WrittenText {
   readonly own: OwnText;
-  /** What the model adds to each of the examiner's prompts. */
+  /** The model's continuation of each of the examiner's prompts. */
   readonly texts: readonly Int32Array[];
 }
 
-/** Has a model continue the examiner's prompts, and measures that. */
+/** Makes a model continue the examiner's prompts, and measures the texts. */
 export async function measureOwnText(
   model: Model,
   { examiner, heldOut, signal }: {
@@ -54,7 +54,7 @@ export async function measureOwnText(
   return { own: { ...examiner.abilities(texts), gap }, texts };
 }
 
-/** Whether changed tokens of a text change no bit of the logits before them. */
+/** Returns true if changed tokens of a text change no bit of the logits before them. */
 export async function isCausal(
   model: Model,
   text: Tokens,

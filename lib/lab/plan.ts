@@ -1,9 +1,9 @@
 /**
- * A study as it is planned: plain data, written to a file before anything runs, so that
- * it can be read, edited, shared out and run again.
+ * The plan of a study: plain data, written to a file before anything runs, so that it can be read,
+ * edited, shared and run again.
  *
- * A plan has a base and cells; a cell changes some of the base's fields. A cell with a seed is
- * a trial. Trials with the same seed see the same batches, so that cells compare in pairs.
+ * A plan has a base and cells; a cell changes some of the base's fields. A cell with a seed is a
+ * trial. Trials with the same seed see the same batches, so that cells can be compared in pairs.
  */
 
 import { type ModelConfig, modelConfig } from "../config/model.ts";
@@ -11,11 +11,11 @@ import { type TrainConfig, trainConfig } from "../config/train.ts";
 import type { TokenizerKind } from "../text/tokenizer.ts";
 import { reasonGiven, refusal } from "../refusal.ts";
 
-/** Fields that differ from what they are without. */
+/** Fields that differ from the base or, in a base, from the defaults. */
 export interface Changes {
-  /** Of the architecture. The vocabulary is that of the tokenizer. */
+  /** Fields of the architecture. The vocabulary is the tokenizer's. */
   readonly model?: Partial<Omit<ModelConfig, "vocabSize">>;
-  /** Of the training, but for the seed. */
+  /** Fields of the training, except the seed. */
   readonly train?: Partial<Omit<TrainConfig, "seed">>;
   /** The share of the training split that is trained on, in (0, 1]; 1 if left out. */
   readonly dataShare?: number;
@@ -25,53 +25,53 @@ export interface Changes {
 export interface Cell extends Changes {
   /** Letters, digits and `.+=_-`, as it also names files. */
   readonly name: string;
-  /** In place of the plan's. */
+  /** Seeds of this cell, in place of the plan's. */
   readonly seeds?: readonly number[];
 }
 
 /**
- * What is measured of a trained model beside its loss: nothing, what it writes to a prompt,
- * all that docs/works.md asks of its text, or what it knows of positions (`positions/measure.ts`).
+ * The measurement of a trained model besides its loss: none, a sample of its text, all scores of
+ * docs/works.md, or its knowledge of positions (`positions/measure.ts`).
  */
 export type Measure = "loss" | "sample" | "works" | "positions";
 
-/** What a study asks, which decides what its report shows beside the table. */
+/** The question of a study; it decides which parts the report has besides the table. */
 export type Experiment = "ablate" | "scaling" | "minimal";
 
 /** A study. */
 export interface Plan {
-  /** What it is called. */
+  /** The study's name. */
   readonly study: string;
-  /** What it is about, in a sentence or two. */
+  /** The study's subject, in a sentence or two. */
   readonly about: string;
-  /** Which of the experiments it is; a table alone if left out. */
+  /** The experiment; if left out, the report is a table alone. */
   readonly experiment?: Experiment;
   /** The dataset, by its name or as a file. */
   readonly data: string;
-  /** What a token is. */
+  /** The kind of tokenizer. */
   readonly tokenizer: TokenizerKind;
-  /** What all cells start from. */
+  /** The configuration that all cells start from. */
   readonly base: Changes;
-  /** Each seeds a trial of each cell. */
+  /** The seeds; each cell has one trial per seed. */
   readonly seeds: readonly number[];
-  /** What is measured beside the loss; `loss` if left out. */
+  /** The measurement besides the loss; `loss` if left out. */
   readonly measure?: Measure;
-  /** The cell that the others are compared with; the first if left out. */
+  /** The cell that the others are compared with; the first one if left out. */
   readonly baseline?: string;
   /** The configurations. */
   readonly cells: readonly Cell[];
 }
 
-/** All that decides what comes of a trial, but for the program and the device. */
+/** All fields that decide the result of a trial, except the program and the device. */
 export interface Setting extends Pick<Plan, "data" | "tokenizer"> {
   readonly measure: Measure;
   readonly model: Changes["model"] & object;
-  /** With the seed. */
+  /** Fields of the training, with the seed. */
   readonly train: Partial<TrainConfig>;
   readonly dataShare: number;
 }
 
-/** One run of a study. */
+/** One run of a study: a cell with a seed. */
 export interface Trial {
   /** The cell's name and the seed: unique in a plan. */
   readonly id: string;
@@ -86,10 +86,10 @@ const experiments: readonly Experiment[] = ["ablate", "scaling", "minimal"];
 const cellName = /^[A-Za-z0-9][A-Za-z0-9.+=_-]{0,79}$/;
 
 /**
- * Checks a plan, and that each of its trials can be made: before the first one runs.
+ * Checks a plan, and that each of its trials can be made, before the first one runs.
  *
- * @param value what a plan's file holds, parsed
- * @throws {RangeError} naming the field or the cell and what is wrong with it
+ * @param value the parsed content of a plan's file
+ * @throws {RangeError} naming the field or the cell and the problem
  */
 export function checkPlan(value: unknown): Plan {
   const that = (condition: boolean, reason: string) => {
@@ -185,7 +185,7 @@ function checkTrial({ id, setting }: Trial): void {
   }
 }
 
-/** The trials of a plan, in order: seed after seed, so that all cells have their first early. */
+/** Returns the trials of a plan, seed after seed, so that all cells have their first trial early. */
 export function trialsOf(
   { data, tokenizer, measure = "loss", base, cells, seeds }: Plan,
 ): Trial[] {
@@ -210,16 +210,15 @@ export function trialsOf(
     .map(({ trial }) => trial);
 }
 
-/** The highest `maskValue` that hides the future as long as nothing else was measured: exp(-1e4) is 0 in 32 bits. */
+/** Highest `maskValue` that is taken to hide the future if nothing else was measured: exp(-1e4) is 0 in 32 bits. */
 const HIDING = -1e4;
 
 /**
- * Returns whether a model's mask lets tokens see what they are to predict: then its loss means nothing.
+ * Returns whether a model's mask lets tokens see the tokens they are to predict: then its loss
+ * means nothing.
  *
- * @param model fields of a model; what is left out has its default
- * @param causal what was measured: whether no token changed a bit of the logits before it. It
- * decides about a finite mask, which hides the future as long as scores stay far above it; where
- * nothing was measured, `maskValue` does
+ * @param model fields of a model; fields left out have their defaults
+ * @param causal the measurement: true if no token changed a bit of the logits before it. It decides about a finite mask, which hides the future as long as scores stay far above it; without a measurement, `maskValue` decides
  */
 export function seesFuture(
   { attention = true, mask = "causal", maskValue = HIDING }: {
@@ -234,7 +233,7 @@ export function seesFuture(
   return mask !== "finite" || (causal ?? Number(maskValue) <= HIDING) === false;
 }
 
-/** The name of the cell that the others are compared with. */
+/** Returns the name of the cell that the others are compared with. */
 export function baselineOf({ baseline, cells }: Plan): string {
   return baseline ?? cells[0]!.name;
 }

@@ -1,13 +1,13 @@
-/** What a report says of its trials: how many there are, what ran them, and how far to trust them. */
+/** Statements about a study's trials: how many ran, on which machines, and how reliable the results are. */
 
 import { duration } from "../report/numbers.ts";
 import type { Outcome } from "./outcome.ts";
 import { type Plan, trialsOf } from "./plan.ts";
 
-/** Seeds from which on a table is not called rough. */
+/** Number of seeds from which on a table is not called rough. */
 const ROUGH = 3;
 
-/** What a reader has to know of a study's trials before its numbers. */
+/** Returns notes on missing trials and on too few seeds, for the reader to see before the numbers. */
 export function trialNotes(
   plan: Plan,
   outcomes: readonly Outcome[],
@@ -30,7 +30,7 @@ export function trialNotes(
   ];
 }
 
-/** Where the numbers of a study come from. */
+/** Describes the origin of a study's numbers. */
 export function provenance(plan: Plan, outcomes: readonly Outcome[]): string {
   return provenanceOf(outcomes, {
     trials: `${outcomes.length} of ${trialsOf(plan).length} trials`,
@@ -38,7 +38,7 @@ export function provenance(plan: Plan, outcomes: readonly Outcome[]): string {
   });
 }
 
-/** Where numbers come from: so many trials, kept in these files. */
+/** Describes the origin of numbers: the trials, the machines that ran them, and the files that keep them. */
 export function provenanceOf(
   outcomes: readonly Outcome[],
   { trials, files }: { readonly trials: string; readonly files: string },

@@ -1,4 +1,4 @@
-/** The ladder as a study shows it: what its rungs ask for, and which runs reached them. */
+/** The ladder in a study's report: the demands of its rungs, and the runs that reached them. */
 
 import { type Outcome, sawFuture } from "./outcome.ts";
 import { baselineOf, type Plan } from "./plan.ts";
@@ -6,30 +6,33 @@ import type { Section } from "../report/document.ts";
 import { short } from "../report/numbers.ts";
 import { type Rung, type RungName, rungValue } from "./works.ts";
 
-/** Which rungs the runs of a study reached; those that see the future are not counted. */
+/** The rungs that a study's runs reached; runs that see the future are not counted. */
 export interface ReachedRungs {
-  /** Reached by every run. */
+  /** Rungs reached by every run. */
   readonly all: readonly RungName[];
-  /** Reached by none. */
+  /** Rungs reached by none. */
   readonly none: readonly RungName[];
-  /** The others. */
+  /** The other rungs. */
   readonly some: readonly RungName[];
-  /** The baseline, and the cells that differ from it in how often `some` were reached; all cells if it has no run. */
+  /**
+   * The baseline, and the cells that differ from it in how often `some` were reached; all cells if
+   * the baseline has no run.
+   */
   readonly cells: readonly {
     readonly cell: string;
     readonly runs: number;
-    /** How many of its runs reached each of `some`. */
+    /** Number of the cell's runs that reached each of `some`. */
     readonly reached: readonly number[];
   }[];
-  /** How many cells do not differ from it. */
+  /** Number of cells that do not differ from the baseline. */
   readonly alike: number;
-  /** Whether the baseline is in the table, with others. */
+  /** True if the baseline is in the table, together with other cells. */
   readonly compared: boolean;
   /** Cells with runs that are not counted. */
   readonly future: readonly string[];
 }
 
-/** Counts the runs that reached each rung. One that diverged reached none. */
+/** Counts the runs that reached each rung. A run that diverged reached none. */
 export function reachedRungs(
   plan: Plan,
   all: readonly Outcome[],
@@ -69,7 +72,7 @@ export function reachedRungs(
   };
 }
 
-/** What every run reached and what none did, in a few sentences; names of cells are in backticks. */
+/** Describes in a few sentences which rungs every run reached and which none did; names of cells are in backticks. */
 export function reachedText(
   { all, none, some, alike, compared, future }: ReachedRungs,
 ): string {
@@ -97,7 +100,7 @@ export function reachedText(
   ].join(" ");
 }
 
-/** Which rungs the runs of a study reached; undefined where no text was measured. */
+/** Returns the section on the rungs that a study's runs reached; undefined if no text was measured. */
 export function reachedSection(
   plan: Plan,
   outcomes: readonly Outcome[],
@@ -124,7 +127,7 @@ export function reachedSection(
   };
 }
 
-/** The rungs and what they ask for; undefined where no text was measured. */
+/** Returns the section on the rungs and their thresholds; undefined if no text was measured. */
 export function ladderSection(rungs: readonly Rung[]): Section | undefined {
   if (rungs.length === 0) return undefined;
   return {

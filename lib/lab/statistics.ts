@@ -1,4 +1,4 @@
-/** Means of few numbers, and how far to trust them. */
+/** Means of few numbers, with confidence intervals. */
 
 /** A mean with its 95 % confidence interval, mean ± margin. */
 export interface Estimate {
@@ -14,7 +14,7 @@ export interface Estimate {
  * @param freedom degrees of freedom, an integer from 1
  */
 export function studentT95(freedom: number): number {
-  // With t = sqrt(freedom) tan(angle), the probability rises with the angle: halve the range that holds it.
+  // With t = sqrt(freedom) tan(angle), the probability rises with the angle: bisect the angle's range.
   let low = 0;
   let high = Math.PI / 2;
   for (;;) {
@@ -26,7 +26,7 @@ export function studentT95(freedom: number): number {
   return Math.sqrt(freedom) * Math.tan(low);
 }
 
-/** P(|T| < sqrt(freedom) tan(angle)), a finite sum (Abramowitz and Stegun, 26.7.3 and 26.7.4). */
+/** Returns P(|T| < sqrt(freedom) tan(angle)), a finite sum (Abramowitz and Stegun, 26.7.3 and 26.7.4). */
 function centralProbability(angle: number, freedom: number): number {
   const odd = freedom % 2;
   const cosine = Math.cos(angle);
@@ -40,7 +40,7 @@ function centralProbability(angle: number, freedom: number): number {
   return odd ? (angle + part) * 2 / Math.PI : part;
 }
 
-/** The mean of numbers that are taken to be normally distributed. */
+/** Estimates the mean of numbers, assuming that they are normally distributed. */
 export function estimate(values: readonly number[]): Estimate {
   const count = values.length;
   const mean = values.reduce((sum, value) => sum + value, 0) / count;
@@ -53,8 +53,8 @@ export function estimate(values: readonly number[]): Estimate {
 }
 
 /**
- * Returns the difference between two cells in what both have measured with the same seed: what
- * the seed does to both alike falls out. Undefined if they have no seed in common.
+ * Returns the difference between two cells over pairs of the same seed: effects of the seed on
+ * both cells cancel out. Undefined if they have no seed in common.
  */
 export function pairedDifference(
   values: ReadonlyMap<number, number>,
@@ -66,7 +66,7 @@ export function pairedDifference(
     : estimate(pairs.map(([seed, value]) => value - baseline.get(seed)!));
 }
 
-/** Returns how many of some estimates have an interval: of one number there is none. */
+/** Returns how many of some estimates have an interval: a single number has none. */
 export function countIntervals(
   estimates: readonly (Estimate | undefined)[],
 ): number {
@@ -75,7 +75,10 @@ export function countIntervals(
   ).length;
 }
 
-/** Says how many of a report's 95 % intervals miss the true value by chance; nothing for fewer than two. */
+/**
+ * States how many of a report's 95 % intervals miss the true value by chance; returns an empty
+ * text for fewer than two.
+ */
 export function missesText(intervals: number): string {
   if (intervals < 2) return "";
   const misses = Number((0.05 * intervals).toPrecision(2));

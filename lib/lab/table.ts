@@ -1,4 +1,4 @@
-/** A study's outcomes as a table: one line a cell. */
+/** A study's outcomes as a table, one row per cell. */
 
 import type { Block, Text } from "../report/document.ts";
 import { count, short, signed } from "../report/numbers.ts";
@@ -19,7 +19,7 @@ import {
 } from "./statistics.ts";
 import { type OwnText, type Rung, rungValue } from "./works.ts";
 
-/** What a study says of a cell. */
+/** The results of a cell. */
 export interface CellResult {
   readonly cell: Cell;
   /** Trials that ended well. */
@@ -31,20 +31,26 @@ export interface CellResult {
   readonly parameters: number | undefined;
   /** Validation loss in nats per token. */
   readonly valLoss: Estimate | undefined;
-  /** Validation loss less the baseline's, seed by seed; undefined for the baseline itself, and where it has no loss that means something. */
+  /**
+   * Validation loss less the baseline's, over pairs of the same seed; undefined for the baseline
+   * itself, and if it has no loss that means something.
+   */
   readonly difference: Estimate | undefined;
-  /** Whether tokens see what they are to predict, by the mask or as measured: then the loss means nothing. */
+  /** True if tokens see the tokens they are to predict, by the mask or as measured: then the loss means nothing. */
   readonly leaks: boolean;
-  /** What its text shows, on average over seeds; undefined if that was not measured. */
+  /** Scores of the cell's text, averaged over seeds; undefined if they were not measured. */
   readonly own: OwnText | undefined;
-  /** What its first trial wrote. */
+  /** The text that the cell's first trial wrote. */
   readonly sample: string | undefined;
 }
 
-/** In which order cells stand: the lowest loss first, or what hurts most. */
+/** The order of cells: lowest loss first, or most harmful change first. */
 export type Order = "best" | "worst";
 
-/** The cells of a plan with their outcomes. After the others stand those that leak, and last those without a loss. */
+/**
+ * Returns the cells of a plan with their outcomes. Cells that leak come after the others, and
+ * cells without a loss come last.
+ */
 export function cellResults(
   plan: Plan,
   outcomes: readonly Outcome[],
@@ -88,7 +94,10 @@ export function cellResults(
   return results.toSorted((a, b) => rank(a) - rank(b) || loss(a) - loss(b));
 }
 
-/** Says why no cell is compared with the baseline, whose name is in backticks; undefined where one is. */
+/**
+ * Returns the reason why no cell is compared with the baseline, whose name is in backticks;
+ * undefined if one is compared.
+ */
 export function incomparable(
   plan: Plan,
   results: readonly CellResult[],
@@ -116,7 +125,7 @@ export function incomparable(
   }.`;
 }
 
-/** Says what cells are compared with, and if that has fewer losses than seeds. */
+/** Names the cell that others are compared with, and states if it has fewer losses than seeds. */
 export function baselineText(
   plan: Plan,
   results: readonly CellResult[],
@@ -135,10 +144,13 @@ function trials(count: number): string {
   return count === 1 ? "1 trial" : `${count} trials`;
 }
 
-/** What sets apart a model that sees the future. */
+/** Remark on a model that sees the future. */
 export const SEES = "sees the future";
 
-/** Says that the losses of these cells mean nothing; nothing of no cells. Their names are in backticks. */
+/**
+ * States that the losses of these cells mean nothing; returns an empty text for no cells. Names of
+ * cells are in backticks.
+ */
 export function futureText(cells: readonly string[]): string {
   const names = cells.map((name) => `\`${name}\``).join(", ");
   if (cells.length === 0) return "";
@@ -148,9 +160,10 @@ export function futureText(cells: readonly string[]): string {
 }
 
 /**
- * Says what a table of cells does not show: which losses mean nothing, and that intervals miss by chance.
+ * Returns notes that a table of cells does not show: which losses mean nothing, and that intervals
+ * miss by chance.
  *
- * @param beside what the report estimates beside the table
+ * @param beside the estimates of the report outside the table
  */
 export function tableNotes(
   results: readonly CellResult[],
@@ -203,10 +216,13 @@ const columns: readonly Column[] = [
   { title: "also changed", of: ({ cell }) => untold(cell) },
 ];
 
-/** Columns that are left out where no cell has anything in them. */
+/** Columns that are left out if all their cells are empty. */
 const optional: readonly string[] = ["less the baseline", "also changed"];
 
-/** The table, with a column for each of these rungs that text is scored by, bold where it is reached. */
+/**
+ * Returns the table, with a column for each of these rungs that scores text; a number that reaches
+ * its rung is bold.
+ */
 export function cellTable(
   results: readonly CellResult[],
   rungs: readonly Rung[] = [],
@@ -239,13 +255,13 @@ function score(rung: Rung, { own, valLoss }: CellResult): Text {
   return reached ? `**${short(value)}**` : short(value);
 }
 
-/** `nLayer 2, learningRate 0.006`; what no field differs in is the base. */
+/** Lists changes, `nLayer 2, learningRate 0.006`; returns `nothing` for none. */
 export function describeChanges(changes: Changes): string {
   return fieldsOf(changes).map(([field, value]) => `${field} ${value}`)
     .join(", ") || "nothing";
 }
 
-/** Changes that are not in a name like `nLayer=2+learningRate=0.006`. */
+/** Lists the changes that are not in a name such as `nLayer=2+learningRate=0.006`. */
 function untold({ name, ...changes }: Cell): string {
   const told = new Set(name.split("+"));
   return fieldsOf(changes)
@@ -258,7 +274,7 @@ function fieldsOf({ model, train, dataShare }: Changes): [string, unknown][] {
   return Object.entries({ ...model, ...train, ...share });
 }
 
-/** `1.5557 ± 0.0021`, with a sign where asked for; nothing for nothing. */
+/** Formats an estimate, `1.5557 ± 0.0021`, with a sign if asked for; returns an empty text for undefined. */
 export function estimateText(
   estimate: Estimate | undefined,
   { places = 4, sign = false }: {
@@ -273,7 +289,7 @@ export function estimateText(
   return `${sign ? text : text.replace("+", "")}${interval}`;
 }
 
-/** How many trials of a cell ended well, and what became of the others. */
+/** Describes how many trials of a cell ended well, diverged and are missing. */
 function remark({ done, diverged, missing }: CellResult): string {
   const steps = diverged.map(({ diverged }) => diverged!.step);
   return [

@@ -1,4 +1,4 @@
-/** One trial of a study: a model is made, trained, measured and forgotten. */
+/** One trial of a study: a model is made, trained, measured and freed. */
 
 import type { Backend } from "../backends/backend.ts";
 import { continuations } from "../checks/leaks.ts";
@@ -15,30 +15,33 @@ import type { Trial } from "./plan.ts";
 import type { Examiner } from "./works.ts";
 import type { Tokens } from "../text/tokens.ts";
 
-/** What all trials of a process share. */
+/** Resources that all trials of a process share. */
 export interface TrialRoom {
   readonly backend: Backend;
   readonly tokenizer: Tokenizer;
-  /** The whole text's. */
+  /** Tokens of the whole text. */
   readonly tokens: Tokens;
-  /** Whether a model writes something to be kept. */
+  /** True to keep a sample of the model's text. */
   readonly sample?: boolean | undefined;
-  /** What a model's text is measured with; left out: it is not. With it a sample is kept too. */
+  /** The measure of a model's text; if left out, the text is not measured. With it a sample is kept too. */
   readonly examiner?: Examiner | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called after each step. */
   readonly onStep?: ((step: number, maxSteps: number) => void) | undefined;
-  /** Looks at a model that was trained, before it is forgotten. Not called if it diverged. */
+  /** Called with each trained model before it is freed, but not if its training diverged. */
   readonly onTrained?: ((model: Model) => Promise<void>) | undefined;
 }
 
-/** The share of a text that is trained on; the rest validates. */
+/** Share of a text that is trained on; the rest validates. */
 const TRAIN_SHARE = 0.9;
 
-/** A sample: tokens of its prompt, which is the beginning of the held-out text, tokens that are kept, and their seed. */
+/**
+ * A sample: tokens of its prompt, which is the beginning of the held-out text, tokens that are
+ * kept, and their seed.
+ */
 const SAMPLE = { prompt: 100, tokens: 300, seed: 1 } as const;
 
-/** The two parts of a text: what may be trained on, and what validates. */
+/** Splits a text into the part that may be trained on and the part that validates. */
 export function splitsOf(
   tokens: Tokens,
 ): { training: Tokens; heldOut: Tokens } {
@@ -47,7 +50,7 @@ export function splitsOf(
 }
 
 /**
- * Runs a trial. One that diverges is an outcome too.
+ * Runs a trial. A trial that diverges has an outcome too.
  *
  * @throws the signal's reason if it is aborted: then there is no outcome
  */
@@ -75,7 +78,7 @@ export async function runTrial(
   await using model = await Model.create(config, { backend, seed });
   const trainer = new Trainer(model, dataset, {
     ...train,
-    evalTokens: Infinity, // outcomes are of the whole split
+    evalTokens: Infinity, // outcomes measure the whole split
   });
   const curve: Outcome["curve"][number][] = [];
   let diverged: Outcome["diverged"];
@@ -119,7 +122,7 @@ export async function runTrial(
   };
 }
 
-/** Has a model write what is to be measured and kept. */
+/** Makes a model write the texts to measure and to keep. */
 async function write(
   model: Model,
   { tokenizer, tokens, examiner, sample, signal }: TrialRoom,
@@ -143,7 +146,7 @@ async function write(
 }
 
 /**
- * The dataset with only a share of what is trained on: the end of it, next to the
+ * Returns the dataset with only a share of its training text: the end of it, next to the
  * validation split, which stays as it is.
  */
 function cut(

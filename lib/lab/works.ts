@@ -1,6 +1,6 @@
 /**
- * When a language model works: a ladder of rungs, each a number with a threshold that the
- * corpus itself sets. docs/works.md gives the formulas and the reasons.
+ * Criteria for a language model that works: a ladder of rungs, each a number with a threshold that
+ * the corpus itself sets. docs/works.md gives the formulas and the reasons.
  */
 
 import { longestSharedSpan } from "../text/shared_span.ts";
@@ -16,21 +16,21 @@ import {
 } from "./abilities.ts";
 import type { Tokens } from "../text/tokens.ts";
 
-/** What a model's free-running text shows. */
+/** Scores of a model's free-running text. */
 export interface OwnText extends Abilities {
   /** The longest stretch, in characters, that is also in the training text. */
   readonly longestCopy: number;
-  /** What free running costs, in nats per token under the 5-gram model: see `driftOf` in quality.ts. */
+  /** Cost of free running, in nats per token under the 5-gram model: see `driftOf` in quality.ts. */
   readonly gap: number;
 }
 
-/** What is known of a model. */
+/** Measurements of a model. */
 export interface Evidence {
-  /** On the whole validation split, in nats per token. */
+  /** Loss on the whole validation split, in nats per token. */
   readonly valLoss: number;
-  /** Whether no token changes a bit of the logits before it; absent if that was not tried. */
+  /** True if no token changes a bit of the logits before it; absent if that was not tested. */
   readonly causal?: boolean;
-  /** Absent if its text was not measured. */
+  /** Scores of the model's text; absent if it was not measured. */
   readonly own?: OwnText;
 }
 
@@ -52,12 +52,12 @@ export type RungName =
 /** One rung of the ladder. */
 export interface Rung {
   readonly name: RungName;
-  /** What a model on it does, in a few words. */
+  /** A short description of a model that reaches the rung. */
   readonly claim: string;
-  /** How its number compares with the threshold. */
+  /** The relation between the number and the threshold that reaches the rung. */
   readonly relation: "below" | "at least" | "at most";
   readonly threshold: number;
-  /** What the 5-gram model's own text scores, where that says something. */
+  /** The score of the 5-gram model's own text, if it is informative. */
   readonly fiveGram?: number;
 }
 
@@ -77,10 +77,10 @@ export const rungNames: readonly RungName[] = [
   "causal",
 ];
 
-/** Parts of the held-out text; each has its own scores, and the worst sets a threshold. */
+/** Number of parts of the held-out text; each has its own scores, and the worst sets a threshold. */
 const PARTS = 5;
 
-/** Texts of a part, and texts that a model writes. */
+/** Number of texts in a part, and of texts that a model writes. */
 const TEXTS = 20;
 
 /** Tokens of a prompt. */
@@ -92,10 +92,10 @@ const LENGTH = 1000;
 /** Tokens of a text below which its speeches are too few to be counted. */
 const SHORTEST = 200;
 
-/** The most tokens of training text: it takes a few GB. */
+/** Most tokens of training text: so many take a few GB. */
 const MOST_TOKENS = 2 ** 27;
 
-/** Chooses what the 5-gram model writes. */
+/** The seed of the 5-gram model's texts. */
 const SEED = 1;
 
 function valueOf(
@@ -120,8 +120,8 @@ function valueOf(
 }
 
 /**
- * The number that a rung compares and whether it suffices; both undefined if it was not measured.
- * A loss never suffices where the model saw what it was to predict.
+ * Returns the number that a rung compares and whether it reaches the rung; both undefined if it
+ * was not measured. A loss never reaches its rung if the model saw the tokens it was to predict.
  */
 export function rungValue(
   rung: Rung,
@@ -139,15 +139,15 @@ export function rungValue(
   return { value, reached };
 }
 
-/** A place of the held-out text, where a text goes on. */
+/** A position in the held-out text at which a prompt is continued. */
 interface Place {
   readonly part: number;
   readonly prompt: Int32Array;
-  /** What really stands there. */
+  /** The held-out text after the prompt. */
   readonly truth: Int32Array;
 }
 
-/** The corpus as a measure: what is asked of a model, and what it is compared with. */
+/** The corpus as a measure: it sets the demands on a model's text and provides the texts to compare with. */
 export class Examiner {
   /** The 5-gram model of the training text. */
   readonly scorer: NgramModel;
@@ -158,13 +158,13 @@ export class Examiner {
   readonly #tokenizer: Tokenizer;
   readonly #trainingText: string;
   readonly #scale: AbilityScale;
-  /** Of each part. */
+  /** Positions in each part of the held-out text at which texts are continued. */
   readonly #places: readonly (readonly Place[])[];
   readonly #signal: AbortSignal | undefined;
   #ladder: readonly Rung[] | undefined;
 
   /**
-   * Takes in a corpus.
+   * Reads a corpus.
    *
    * @param options.signal ends this and later work when its `throwIfAborted`, called every few milliseconds, throws
    * @throws {RangeError} if the held-out text is too short to be measured in parts
@@ -219,17 +219,17 @@ export class Examiner {
     );
   }
 
-  /** The prompts that a model goes on from: as many of each part. */
+  /** The prompts that a model continues: equally many from each part. */
   get prompts(): readonly Int32Array[] {
     return this.#asked().map(({ prompt }) => prompt);
   }
 
-  /** What a text says, and in which part its prompt stands: for texts that go on from {@linkcode prompts}. */
+  /** Scores texts that continue {@linkcode prompts}, in the same order. */
   abilities(texts: readonly Int32Array[]): Abilities & { longestCopy: number } {
     return this.#measure(this.#asked(), texts);
   }
 
-  /** The rungs with their thresholds. It takes seconds, the first time. */
+  /** Returns the rungs with their thresholds. The first call takes seconds. */
   ladder(): readonly Rung[] {
     return this.#ladder ??= this.#rungs();
   }
@@ -286,13 +286,13 @@ export class Examiner {
     ];
   }
 
-  /** Under the 5-gram model, of all texts that stand at the places. */
+  /** Scores the held-out texts at all positions under the 5-gram model. */
   #heldOutScore(): Score {
     const truths = this.#places.flat().map(({ truth }) => truth);
     return scoreTexts(this.scorer, truths);
   }
 
-  /** The places of the prompts. */
+  /** Returns the positions of the prompts. */
   #asked(): Place[] {
     return this.#places.flatMap((places) =>
       places.filter((_, i) => i % PARTS === 0)
@@ -307,7 +307,7 @@ export class Examiner {
       text: this.#tokenizer.decode(tokens),
       part: places[i]!.part,
     }));
-    // No text has the character between them, so that no stretch spans two.
+    // No text contains the separator, so no shared span crosses two texts.
     const all = written.map(({ text }) => text).join("\0");
     return {
       ...this.#scale.measure(written),
@@ -317,7 +317,7 @@ export class Examiner {
     };
   }
 
-  /** What the 5-gram model writes. */
+  /** Returns the texts that the 5-gram model writes. */
   #countedTexts(): Int32Array[] {
     const { vocabSize } = this.#tokenizer;
     const sampler = new Sampler({ seed: SEED });

@@ -109,7 +109,7 @@ function ablations(base: Changes): Changes[] {
     { gradClip: train.gradClip > 0 ? 0 : 1 },
     ...[0, 0.1].map((weightDecay) => ({ weightDecay })),
     { schedule: train.schedule === "constant" ? "linear" : "constant" },
-    // The learning rate is the control of the optimizers: a change that only wants another one shows here.
+    // The learning rate is the control of the optimizers: a change that only needs another rate shows here.
     ...[train.learningRate / 2, train.learningRate * 2].map((learningRate) => ({
       learningRate,
     })),
@@ -128,7 +128,7 @@ function ablations(base: Changes): Changes[] {
     ...trains.map((train) => ({ train })),
     ...[0.5, 0.1, 0.01].map((dataShare) => ({ dataShare })),
   ];
-  // What changes nothing falls out, and what another change has done before.
+  // Leaves out a change that changes nothing or repeats another one.
   const seen = new Set([completed(base, {})]);
   return changes.filter((change) => {
     const whole = completed(base, change);

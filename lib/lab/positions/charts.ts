@@ -7,13 +7,13 @@ import { layerColor, type Line, lineChart } from "../../report/charts.ts";
 import { type Markup, markup } from "../../report/markup.ts";
 import type { Plotter } from "../../report/plotter.ts";
 
-/** The colour of a kind of positions, everywhere the same. */
+/** Returns the line of a kind of positions; its colour is the same in all charts. */
 function lineOf(name: string): Line {
   const place = [...kinds, UNMASKED].indexOf(name as typeof kinds[number]);
   return { name, color: `var(--run${place < 0 ? 6 : place})` };
 }
 
-/** Losses at each position of the trained context. */
+/** Draws losses at each position of the trained context. */
 export function contextChart(plotter: Plotter, { T, cells }: Findings): Markup {
   const shown = cells.filter(({ leaks }) => !leaks);
   const points = shown.flatMap(({ name, losses }) =>
@@ -32,7 +32,10 @@ export function contextChart(plotter: Plotter, { T, cells }: Findings): Markup {
   });
 }
 
-/** Single positions at first, then wider and wider groups: one for each quarter of a doubling. */
+/**
+ * Splits positions into groups: single ones at first, then wider and wider ones, one for each
+ * quarter of a doubling.
+ */
 function groups(T: number): [from: number, to: number][] {
   const bounds = [0];
   while (bounds.at(-1)! < T) {
@@ -44,7 +47,7 @@ function groups(T: number): [from: number, to: number][] {
   return bounds.slice(1).map((to, i) => [bounds[i]!, to]);
 }
 
-/** Losses up to a multiple of the trained context. */
+/** Draws losses up to a multiple of the trained context. */
 export function beyondChart(plotter: Plotter, { T, cells }: Findings): Markup {
   const shown = cells.filter(({ leaks }) => !leaks);
   const step = T / 8;
@@ -66,7 +69,7 @@ export function beyondChart(plotter: Plotter, { T, cells }: Findings): Markup {
   });
 }
 
-/** R² of probes by part, of the cell without positions and its controls. */
+/** Draws R² of probes by part, for the cell without positions and its controls. */
 export function probeChart(plotter: Plotter, { cells }: Findings): Markup {
   const none = cells.find(({ name }) => name === "none");
   const unmasked = cells.find(({ name }) => name === UNMASKED);
@@ -110,7 +113,7 @@ export function probeChart(plotter: Plotter, { cells }: Findings): Markup {
   });
 }
 
-/** What probes read at each position. */
+/** Draws the probes' readings at each position. */
 export function readingChart(plotter: Plotter, { T, cells }: Findings): Markup {
   const none = cells.find(({ name }) => name === "none");
   if (none === undefined) return markup``;
@@ -136,7 +139,7 @@ export function readingChart(plotter: Plotter, { T, cells }: Findings): Markup {
   });
 }
 
-/** How the first attention scatters, trained and not, beside 1/t. */
+/** Draws the variance of the first attention's output, trained and untrained, beside 1/t. */
 export function spreadChart(plotter: Plotter, { T, cells }: Findings): Markup {
   const none = cells.find(({ name }) => name === "none");
   if (none === undefined) return markup``;
@@ -165,7 +168,7 @@ export function spreadChart(plotter: Plotter, { T, cells }: Findings): Markup {
   });
 }
 
-/** Losses by depth, with and without positions. */
+/** Draws losses by depth, with and without positions. */
 export function depthChart(plotter: Plotter, { depths }: Findings): Markup {
   const bars = depths.flatMap(({ nLayer, none, rope }) => [
     { name: "none", x: nLayer, y: none.mean },
@@ -184,7 +187,7 @@ export function depthChart(plotter: Plotter, { depths }: Findings): Markup {
 /** Numbers as they are. */
 const plain = { tickFormat: String };
 
-/** Ticks at 1, 2, 4 … T. */
+/** Returns ticks at 1, 2, 4 … T. */
 function doublings(T: number) {
   const ticks = Array.from(
     { length: 1 + Math.floor(Math.log2(T)) },

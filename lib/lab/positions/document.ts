@@ -43,13 +43,13 @@ import { LONGER, UNMASKED } from "./plan.ts";
 /** A table without its caption. */
 type Columns = Pick<Table, "head" | "rows">;
 
-/** An estimate with three digits after the point, unless others are asked for. */
+/** Formats an estimate with three decimals, or as many as asked for. */
 const pm = (
   estimate: Estimate,
   options: { places?: number; sign?: boolean } = {},
 ): string => estimateText(estimate, { places: 3, ...options });
 
-/** The answer, a paragraph each; nothing as long as there are no trials without positions. */
+/** Returns the answer, one paragraph each; none as long as there are no trials without positions. */
 export function answer(
   findings: Findings,
   orders: readonly OrderResult[],
@@ -65,14 +65,14 @@ export function answer(
   ].filter((paragraph) => paragraph !== "");
 }
 
-/** Says why no kind of positions is compared with having none; undefined where one is. */
+/** Returns the reason why no kind of positions is compared with having none; undefined if one is compared. */
 function unlikeNone({ cells }: Findings): string | undefined {
   return cells.some(({ worth }) => worth !== undefined)
     ? undefined
     : "Nothing is compared with `none`, the model without positions: there are no two losses of the same seed.";
 }
 
-/** What stands above the first table, and what chance does to the intervals of all. */
+/** Returns the text above the first table, which also says how many intervals of all tables miss by chance. */
 function worthWords(findings: Findings): string {
   const intervals = [worthTable, depthTable, probeTable, beyondTable]
     .flatMap((table) => table(findings).rows.flat())
@@ -83,7 +83,7 @@ function worthWords(findings: Findings): string {
   }`.trimEnd();
 }
 
-/** A cell's name in a table. */
+/** Returns a cell's name as tables show it. */
 function shownName({ name, leaks }: CellFinding): string {
   return leaks ? `${name} (${SEES})` : name;
 }
@@ -195,7 +195,7 @@ function beyondAnswer({ T, cells }: Findings): string {
   }; learned positions have nothing to offer there.`;
 }
 
-/** Validation losses, and what positions are worth. */
+/** Returns the table of validation losses and of the worth of positions. */
 function worthTable({ cells }: Findings): Columns {
   return {
     head: [
@@ -218,7 +218,7 @@ function worthTable({ cells }: Findings): Columns {
   };
 }
 
-/** What rope is worth at each depth, and after longer training. */
+/** Returns the table of the worth of rope at each depth, and after longer training. */
 function depthTable({ depths, trainings }: Findings): Columns {
   return {
     head: ["layers", "tokens of training", "none", "rope", "rope is worth"],
@@ -232,7 +232,7 @@ function depthTable({ depths, trainings }: Findings): Columns {
   };
 }
 
-/** How well probes read positions, by part: of the cell without positions, with its controls. */
+/** Returns the table of the probes' R² by part: the cell without positions, with its controls. */
 function probeTable({ cells }: Findings): Columns {
   const none = cells.find(({ name }) => name === "none");
   const unmasked = cells.find(({ name }) => name === UNMASKED);
@@ -260,7 +260,7 @@ function probeTable({ cells }: Findings): Columns {
   };
 }
 
-/** R² by part, of all cells. */
+/** Returns the table of R² by part, for all cells. */
 function partTable({ cells }: Findings): Columns {
   return {
     head: ["after", ...cells.map(shownName)],
@@ -271,7 +271,7 @@ function partTable({ cells }: Findings): Columns {
   };
 }
 
-/** Losses by how many tokens have been seen. */
+/** Returns the table of losses by number of tokens seen. */
 function contextTable({ T, cells }: Findings): Columns {
   const bounds = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256].filter((at) => at < T);
   const ranges = bounds.map((from, i) => [from, bounds[i + 1] ?? T] as const);
@@ -284,7 +284,7 @@ function contextTable({ T, cells }: Findings): Columns {
   };
 }
 
-/** Losses beyond the trained context. */
+/** Returns the table of losses beyond the trained context. */
 function beyondTable({ T, cells }: Findings): Columns {
   const stretches = Array.from({ length: LONGER - 1 }, (_, i) => i);
   return {
@@ -308,7 +308,7 @@ function beyondTable({ T, cells }: Findings): Columns {
   };
 }
 
-/** What each backend says of other orders. */
+/** Returns the table of each backend's results for other orders. */
 function orderTable(results: readonly OrderResult[]): Columns {
   const backends = [...new Set(results.map(({ backend }) => backend))];
   const cases = Map.groupBy(results, ({ what }) => what);
@@ -333,7 +333,7 @@ function small(value: number | undefined): string {
   return value === 0 ? "0" : value.toPrecision(2);
 }
 
-/** What the report is made of. */
+/** Contents of the report. */
 export interface PositionsRecord {
   readonly plan: Plan;
   readonly outcomes: readonly PositionOutcome[];
@@ -342,7 +342,7 @@ export interface PositionsRecord {
   readonly command: string;
 }
 
-/** The report. */
+/** Returns the report. */
 export function positionsDocument(
   { plan, outcomes, orders, command }: PositionsRecord,
 ): Document {

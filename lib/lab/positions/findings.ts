@@ -1,4 +1,4 @@
-/** What the trials of the study of positions say together: means over seeds, with intervals. */
+/** Findings of the study of positions: means over the trials' seeds, with intervals. */
 
 import { sawFuture } from "../outcome.ts";
 import type { Plan } from "../plan.ts";
@@ -14,32 +14,32 @@ import {
   withLayers,
 } from "./plan.ts";
 
-/** How well probes read positions at one part of a cell's models. */
+/** Scores of probes that read positions at one part of a cell's models. */
 export interface PartFinding {
   readonly part: string;
   readonly r2: Estimate;
-  /** In tokens. */
+  /** Mean error, in tokens. */
   readonly error: Estimate;
   readonly shuffledR2: Estimate;
   readonly untrainedR2: Estimate;
   readonly shuffledTextR2: Estimate;
-  /** In tokens. */
+  /** Range of readings on constant text, in tokens. */
   readonly constantTextRange: Estimate;
-  /** Readings at each position, (T): means over seeds. */
+  /** Means of the readings at each position (T), over seeds. */
   readonly means: readonly number[];
   readonly deviations: readonly number[];
 }
 
-/** The positions from `from` to before `to`, and the loss there. */
+/** The positions from `from` to before `to`, with the loss at them. */
 export interface Stretch {
   readonly from: number;
   readonly to: number;
   readonly loss: Estimate;
-  /** Less that of the second half of the trained context, in the same windows. */
+  /** The loss less that of the second half of the trained context, in the same windows. */
   readonly change: Estimate;
 }
 
-/** What a cell showed. */
+/** Findings on one cell. */
 export interface CellFinding {
   readonly name: string;
   readonly seeds: number;
@@ -47,26 +47,29 @@ export interface CellFinding {
   /** Tokens seen in training. */
   readonly tokens: number;
   readonly valLoss: Estimate;
-  /** Whether its mask lets tokens see what they are to predict: then the loss means nothing. */
+  /** True if the cell's mask lets tokens see the tokens they are to predict: then the loss means nothing. */
   readonly leaks: boolean;
-  /** How much lower the loss is than without positions, seed by seed; undefined for `none` itself, without a seed in common and where one of both leaks. */
+  /**
+   * Reduction of the loss relative to no positions, over pairs of the same seed; undefined for
+   * `none` itself, without a seed in common, and if one of the two cells leaks.
+   */
   readonly worth: Estimate | undefined;
   readonly parts: readonly PartFinding[];
-  /** Losses at each position (T), means over seeds. */
+  /** Mean losses at each position (T), over seeds. */
   readonly losses: readonly number[];
-  /** The same up to `LONGER` times T; undefined where that cannot be. */
+  /** The same losses up to `LONGER` times T; undefined if the context cannot be made longer. */
   readonly longLosses: readonly number[] | undefined;
-  /** Beyond the trained context, each as long as it. */
+  /** Stretches beyond the trained context, each as long as it. */
   readonly beyond: readonly Stretch[];
-  /** Why there is nothing beyond it. */
+  /** Reason why there are no stretches beyond the trained context. */
   readonly refused: string | undefined;
-  /** Scatter of what the first attention gives, (T). */
+  /** Variance of the first attention's output at each position (T). */
   readonly spread: readonly number[];
   readonly untrainedSpread: readonly number[];
   readonly orderChange: Estimate;
 }
 
-/** What positions are worth to models of a depth, after some training. */
+/** Worth of positions to models of one depth, after one length of training. */
 export interface WorthFinding {
   readonly nLayer: number;
   /** Tokens seen in training. */
@@ -76,15 +79,15 @@ export interface WorthFinding {
   readonly worth: Estimate;
 }
 
-/** All that was found. */
+/** All findings of the study. */
 export interface Findings {
-  /** The trained context. */
+  /** Length of the trained context. */
   readonly T: number;
-  /** Those of the kinds of positions, and without mask; of those that have trials. */
+  /** The cells of each kind of positions and the cell without a mask, if they have trials. */
   readonly cells: readonly CellFinding[];
-  /** By depth, with the same training. */
+  /** Findings by depth, with the same training. */
   readonly depths: readonly WorthFinding[];
-  /** By training, at the same depth. */
+  /** Findings by length of training, at the same depth. */
   readonly trainings: readonly WorthFinding[];
 }
 
@@ -94,7 +97,7 @@ type Measured =
   & Required<Pick<PositionOutcome, "positions">>
   & { readonly valLoss: number };
 
-/** Sums up outcomes. What diverged is in no mean; the table of trials has it. */
+/** Sums up outcomes. A trial that diverged is in no mean; the table of trials lists it. */
 export function positionFindings(
   plan: Plan,
   outcomes: readonly PositionOutcome[],
@@ -213,7 +216,7 @@ function stretches(
   });
 }
 
-/** The mean of a curve's values from one place to before another. */
+/** Returns the mean of a curve's values from one index to before another. */
 export function meanOver(
   curve: readonly number[],
   from: number,
@@ -229,7 +232,7 @@ function meanCurve(curves: readonly (readonly number[])[]): number[] {
   );
 }
 
-/** The part where a cell's positions are read best. */
+/** Returns the part at which a cell's positions are read best. */
 export function bestPart({ parts }: CellFinding): PartFinding {
   return parts.reduce((a, b) => b.r2.mean > a.r2.mean ? b : a);
 }

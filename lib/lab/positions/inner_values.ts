@@ -1,4 +1,7 @@
-/** What a model holds inside: its residual stream after each part, what its first attention gives, and its loss at each position. */
+/**
+ * Inner values of a model: its residual stream after each part, the output of its first attention,
+ * and its loss at each position.
+ */
 
 import type { Numbers, Program } from "../../backends/backend.ts";
 import type { ModelConfig } from "../../config/model.ts";
@@ -16,24 +19,24 @@ import type { BatchShape } from "../../text/dataset.ts";
 import type { Windows } from "./windows.ts";
 import { internalsOf } from "../../model/internals.ts";
 
-/** What can be read. */
+/** Kinds of inner values that can be read. */
 export type Inside = "stream" | "attention" | "loss";
 
-/** Windows that go through a model at a time. */
+/** Number of windows that go through a model at a time. */
 const ROWS = 16;
 
-/** A plan that computes no more than it must, and the names of its outputs. */
+/** A plan that computes only what its outputs need, and the names of its outputs. */
 export interface InnerPlan {
   readonly plan: Plan;
   readonly names: readonly string[];
 }
 
 /**
- * A full pass whose inner values can be read.
+ * Plans a full pass whose inner values can be read.
  *
- * Inputs: tokens, targets (B, T). Outputs: of the stream `embedding`, `block 1`, … and `final
- * norm`, where there is one, each (B, T, C); of the first attention `attention` (B, T, C), before
- * its output projection; of the loss `loss` (B, T), plain cross-entropy in nats.
+ * Inputs: tokens, targets (B, T). Outputs for `stream`: `embedding`, `block 1`, … and `final
+ * norm`, if there is one, each (B, T, C); for `attention`: `attention` (B, T, C), the first
+ * attention before its output projection; for `loss`: `loss` (B, T), plain cross-entropy in nats.
  */
 export function innerPlan(
   config: ModelConfig,
@@ -64,7 +67,7 @@ export function innerPlan(
   return { plan, names: outputs.map(([name]) => name) };
 }
 
-/** The residual stream after the embedding, after each block, and as the head gets it. */
+/** Returns the residual stream after the embedding, after each block, and as the head receives it. */
 function stream({ nodes }: Graph, nLayer: number): [string, Tensor][] {
   const last = (belongs: (label: string) => boolean) =>
     nodes.findLast(({ label }) => belongs(label))?.outputs[0];
@@ -81,25 +84,25 @@ function stream({ nodes }: Graph, nLayer: number): [string, Tensor][] {
   const seen = new Set<Tensor>();
   return parts.filter((part): part is [string, Tensor] => {
     const [, tensor] = part;
-    // A block without parts, or a final norm that is none.
+    // A block without parts, or a model without a final norm.
     if (tensor === undefined || seen.has(tensor)) return false;
     seen.add(tensor);
     return true;
   });
 }
 
-/** Some windows and what was inside when the model read them. */
+/** Some windows and the model's inner values for them. */
 export interface InnerValues {
-  /** How many windows. */
+  /** Number of windows. */
   readonly count: number;
-  /** Index of the first one. */
+  /** Index of the first window. */
   readonly first: number;
-  /** By name; what is of windows beyond `count` is padding. */
+  /** The values by name; values of windows beyond `count` are padding. */
   readonly values: ReadonlyMap<string, Numbers>;
 }
 
 /**
- * Reads windows a few at a time.
+ * Yields the inner values of windows, a few windows at a time.
  *
  * @throws the signal's reason if it is aborted
  */

@@ -1,11 +1,11 @@
-/** The loss at each position of a window, within the context that a model was trained with and beyond. */
+/** The loss at each position of a window, within and beyond the context that a model was trained with. */
 
 import { modelConfig } from "../../config/model.ts";
 import { Model } from "../../model/model.ts";
 import { innerValues } from "./inner_values.ts";
 import type { Windows } from "./windows.ts";
 
-/** The mean loss at each position, (T), nats: position t has seen t + 1 tokens. */
+/** Returns the mean loss at each position, (T), in nats: position t has seen t + 1 tokens. */
 export async function lossByPosition(
   model: Model,
   windows: Windows,
@@ -26,7 +26,7 @@ export async function lossByPosition(
 }
 
 /**
- * A model with the same weights and a longer context. Tables that are computed, of sines and of
+ * Makes a model with the same weights and a longer context. Computed tables, of sines and of
  * rotations, become longer; ALiBi and no positions at all need none.
  *
  * @throws {RangeError} for learned positions: there are no weights for the new ones

@@ -1,4 +1,4 @@
-/** What the study of positions measures of a trained model, as plain data. */
+/** Measurements of the study of positions on a trained model, as plain data. */
 
 import { Model } from "../../model/model.ts";
 import type { Outcome } from "../outcome.ts";
@@ -17,53 +17,56 @@ import {
 } from "./windows.ts";
 import type { Tokens } from "../../text/tokens.ts";
 
-/** A part of a model and how well a probe tells positions there. See `Reading` in `probes.ts`. */
+/** Scores of a probe that reads positions at one part of a model. See `Reading` in `probes.ts`. */
 export interface PartResult {
   readonly part: string;
   readonly r2: number;
-  /** In tokens. */
+  /** Mean error, in tokens. */
   readonly error: number;
-  /** Of the probe that was fitted to shuffled positions. */
+  /** R² of the probe that was fitted to shuffled positions. */
   readonly shuffledR2: number;
-  /** Of a probe of the same model before training. */
+  /** R² of a probe of the same model before training. */
   readonly untrainedR2: number;
   readonly untrainedError: number;
-  /** The same probe on the same windows with their tokens in random order. */
+  /** R² of the same probe on the same windows with their tokens in random order. */
   readonly shuffledTextR2: number;
-  /** The same probe on windows of one token over and over: largest less smallest reading, in tokens. */
+  /** Largest less smallest reading of the same probe on windows of one repeated token, in tokens. */
   readonly constantTextRange: number;
-  /** Readings at each position of held-out text (T). */
+  /** Mean readings at each position of held-out text (T). */
   readonly means: readonly number[];
   readonly deviations: readonly number[];
 }
 
-/** What was measured. */
+/** Measurements on one model. */
 export interface PositionMeasures {
-  /** By part, in the order in which a token meets them. */
+  /** Scores of the probes by part, in the order in which a token passes the parts. */
   readonly probes: readonly PartResult[];
-  /** The loss at each position (T), nats. */
+  /** The loss at each position (T), in nats. */
   readonly losses: readonly number[];
-  /** The same of the same weights with a context that is `LONGER` times as long; null if that cannot be. */
+  /**
+   * The losses of the same weights with a context `LONGER` times as long; null if the context
+   * cannot be made longer.
+   */
   readonly longLosses: readonly number[] | null;
-  /** Why it cannot be. */
+  /** Reason why the context cannot be made longer. */
   readonly refused?: string;
-  /** How much what the first attention gives scatters at each position (T), trained and not. */
+  /** Variance of the first attention's output at each position (T), trained and untrained. */
   readonly spread: readonly number[];
   readonly untrainedSpread: readonly number[];
-  /** The largest change of the last token's logits when those before it change places. */
+  /** Largest change of the last token's logits when the tokens before it change places. */
   readonly orderChange: number;
 }
 
-/** What came of a trial of this study. */
+/** The result of a trial of this study. */
 export interface PositionOutcome extends Outcome {
-  /** Absent if it diverged. */
+  /** The measurements; absent if the trial diverged. */
   readonly positions?: PositionMeasures;
 }
 
-/** Windows that probes are fitted on and scored on; the losses are those of the whole held-out text. */
+/** Numbers of windows that probes are fitted on and scored on; losses are measured on the whole held-out text. */
 const counts = { fit: 256, score: 256, spread: 256 };
 
-/** Trains and measures. */
+/** Trains a model and measures it. */
 export async function runPositionTrial(
   trial: Trial,
   room: TrialRoom,
@@ -86,7 +89,7 @@ export async function runPositionTrial(
 interface Given {
   readonly training: Tokens;
   readonly heldOut: Tokens;
-  /** The model's, so that it can be made again as it was before training. */
+  /** The model's seed, which repeats its weights before training. */
   readonly seed: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -165,12 +168,12 @@ async function longLosses(
   return { longLosses: rounded(losses) };
 }
 
-/** Windows one after the other. */
+/** Returns the windows of a text, one after the other. */
 function wholeText(text: Tokens, T: number): Windows {
   return spreadWindows(text, { T, atMost: Math.floor((text.length - 1) / T) });
 }
 
-/** Five digits: a committed study is read more often than it is computed with. */
+/** Rounds a value to five digits, because a committed study is read more often than it is computed with. */
 function short(value: number): number {
   return Number(value.toPrecision(5));
 }

@@ -1,15 +1,15 @@
 /**
- * Whether a model knows the order of what it has read. Attention is a weighted sum, and a sum
- * does not know the order of its terms:
+ * Measures whether a model knows the order of the tokens it has read. Attention is a weighted sum,
+ * and a sum does not depend on the order of its terms:
  *
  * - without a mask and without positions no logit depends on the order of the other tokens;
- * - with a causal mask and one layer the last token's do not either;
- * - with a causal mask and two layers they do: what the first layer gives at a token is a
- *   sum over the tokens before it, and these are others in another order.
+ * - with a causal mask and one layer the last token's logits do not depend on it either;
+ * - with a causal mask and two layers they do: the first layer's output at a token is a sum over
+ *   the tokens before it, and in another order these are other tokens.
  *
- * Sums of floating point numbers do know the order of their terms, by their rounding. So the
- * first two statements hold to the bit only for a model none of whose sums round; it is made
- * here. For any other model they hold up to rounding.
+ * Sums of floating point numbers do depend on the order of their terms, because they are rounded.
+ * So the first two statements hold to the bit only for a model none of whose sums round; this file
+ * makes one. For any other model they hold up to rounding.
  */
 
 import type { Backend } from "../../backends/backend.ts";
@@ -20,9 +20,9 @@ import { CounterRandom, Purpose } from "../../../kernels/random.ts";
 import type { TensorData } from "../../formats/safetensors.ts";
 import { permutation } from "./windows.ts";
 
-/** Tokens of the sequences that are put in other orders. */
+/** Number of tokens in the sequences that are reordered. */
 const T = 8;
-/** How many orders are tried. */
+/** Number of orders tried. */
 const ORDERS = 24;
 
 /** Sizes of the models. */
@@ -36,19 +36,20 @@ const sizes = {
   headBias: false,
 } as const satisfies ModelOptions;
 
-/** What a model may be. */
+/** The options that the cases vary. */
 export type OrderCase = Pick<ModelOptions, "position" | "mask" | "nLayer">;
 
-/** The largest change of the last token's logits when the tokens before it change places. */
+/** Largest change of the last token's logits when the tokens before it change places. */
 export interface OrderChange {
-  /** Absolute. */
+  /** Absolute change. */
   readonly largest: number;
-  /** As a share of the largest logit. */
+  /** Change as a share of the largest logit. */
   readonly share: number;
 }
 
 /**
- * Puts all tokens but the last in other orders.
+ * Puts all tokens but the last in other orders and returns the largest change of the last token's
+ * logits.
  *
  * @param tokens ids of one text
  */
@@ -75,7 +76,7 @@ export async function orderChange(
   return { largest, share: largest / size };
 }
 
-/** Of a small model with weights of order 1 and two heads that look where they like. */
+/** Measures the change of a small model with weights of order 1 and two heads with arbitrary attention. */
 export async function genericChange(
   backend: Backend,
   change: OrderCase,
@@ -85,7 +86,7 @@ export async function genericChange(
   return await orderChange(model, randomIds(T, sizes));
 }
 
-/** Of the model of {@linkcode exactModel}. */
+/** Measures the change of the model of {@linkcode exactModel}. */
 export async function exactChange(
   backend: Backend,
   change: OrderCase,
@@ -94,11 +95,11 @@ export async function exactChange(
   return await orderChange(model, exactTokens);
 }
 
-/** Four of them even. */
+/** Tokens for the exact model; four of them are even. */
 export const exactTokens: Int32Array = Int32Array.of(3, 0, 1, 4, 5, 2, 1, 2);
 
 /**
- * A small model none of whose sums round, in float32 as in float64: weights are -1, 0 and 1,
+ * Makes a small model none of whose sums round, in float32 as in float64: weights are -1, 0 and 1,
  * two in a row. One head looks at all tokens alike, the other one at the even ones alike and
  * not at all at the odd ones (their scores are 2000 lower, and exp(-2000) is 0). Of 8
  * tokens 4 are even, so that both divide by a power of 2. After two layers all numbers are
@@ -119,7 +120,7 @@ export async function exactModel(
   return model;
 }
 
-/** Cases that show what knows the order, with what they are in words. */
+/** Cases that show which models know the order, each described in words. */
 const cases: readonly (OrderCase & { readonly what: string })[] = [
   { what: "no mask, no positions, 1 layer", mask: "none", nLayer: 1 },
   { what: "no mask, no positions, 2 layers", mask: "none", nLayer: 2 },
@@ -131,18 +132,18 @@ const cases: readonly (OrderCase & { readonly what: string })[] = [
   })),
 ];
 
-/** What one case showed on one backend. */
+/** The result of one case on one backend. */
 export interface OrderResult {
   readonly what: string;
   /** The kind of backend. */
   readonly backend: string;
   /** The largest change of a logit of the model none of whose sums round: 0 is to the bit. */
   readonly exact: number;
-  /** That of a model with weights of order 1, as a share of the largest logit. */
+  /** The largest change of a logit of a model with weights of order 1, as a share of the largest logit. */
   readonly generic: number;
 }
 
-/** All cases on a backend. */
+/** Runs all cases on a backend. */
 export async function orderResults(backend: Backend): Promise<OrderResult[]> {
   const results: OrderResult[] = [];
   for (const { what, ...change } of cases) {

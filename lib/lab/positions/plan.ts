@@ -1,9 +1,12 @@
-/** The study of positions as a plan: the default recipe, smaller and for less long, with each kind of positions. */
+/**
+ * The plan of the study of positions: the default recipe, smaller and trained for fewer steps,
+ * with each kind of positions.
+ */
 
 import { presets } from "../../config/presets.ts";
 import type { Cell, Plan } from "../plan.ts";
 
-/** The cells that differ in nothing but where they say that a token is. */
+/** Cells that differ only in the way they encode positions. */
 export const kinds = [
   "none",
   "learned",
@@ -12,29 +15,29 @@ export const kinds = [
   "alibi",
 ] as const;
 
-/** How often the context is as long as in training when models read beyond it. */
+/** Factor by which the context is longer than in training when models read beyond it. */
 export const LONGER = 4;
 
-/** How much longer the longest training is. */
+/** Factor by which the longest training is longer. */
 const LONGER_TRAINING = 4;
 
-/** The cell without mask and positions. */
+/** Name of the cell without mask and positions. */
 export const UNMASKED = "unmasked";
 
-/** Cells that are trained in other ways too, to see what positions are worth then. */
+/** Cells that are also trained in other ways, to see the worth of positions there. */
 export const compared = ["none", "rope"] as const;
 
-/** One of them. */
+/** A cell that is also trained in other ways. */
 export type Compared = typeof compared[number];
 
-/** What the cell of fewer layers is called. */
+/** Names the cell with that number of layers. */
 export function withLayers(cell: Compared, nLayer: number): string {
   return nLayer === base.nLayer
     ? cell
     : `${cell}-${nLayer}layer${nLayer > 1 ? "s" : ""}`;
 }
 
-/** What the cell is called that is trained `LONGER_TRAINING` times as long. */
+/** Names the cell that is trained `LONGER_TRAINING` times as long. */
 export function longer(cell: Compared): string {
   return `${cell}-longer`;
 }
@@ -42,7 +45,7 @@ export function longer(cell: Compared): string {
 const base = {
   ...presets.default.model,
   blockSize: 64,
-  // ALiBi's slopes want heads: of 2 both would look far.
+  // ALiBi's slopes need several heads: with 2, both would look far.
   nHead: 4,
   nLayer: 3,
 };
@@ -50,7 +53,7 @@ const base = {
 /** Depths that `none` and `rope` are trained with. */
 export const depths: readonly number[] = [1, 2, base.nLayer];
 
-/** The plan; `quick` is a rough one, of one seed and shorter training. */
+/** Returns the plan; `quick` asks for a rough one, of one seed and shorter training. */
 export function positionsPlan({ quick }: { readonly quick: boolean }): Plan {
   const maxSteps = quick ? 300 : 600;
   const shallow = depths.filter((nLayer) => nLayer !== base.nLayer).flatMap(

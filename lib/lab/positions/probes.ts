@@ -1,6 +1,6 @@
 /**
- * Linear probes: how well a token's position in its window can be told from what a model holds
- * there, by the best linear map (Alain and Bengio 2016, arXiv 1610.01644). A probe is
+ * Linear probes, which show how well the best linear map can tell a token's position in its window
+ * from a model's inner values at that token (Alain and Bengio 2016, arXiv 1610.01644). A probe is
  * fitted on some windows and scored on others.
  */
 
@@ -14,11 +14,11 @@ export interface Probe {
   /** `embedding`, `block 1`, …, `final norm`. */
   readonly part: string;
   readonly map: LinearMap;
-  /** Fitted to positions in random order: what a probe finds where there is nothing to find. */
+  /** A map fitted to positions in random order: a control with nothing to find. */
   readonly shuffledMap: LinearMap;
 }
 
-/** What a probe reads at each position. */
+/** A probe's readings at each position, and their scores. */
 export interface Reading {
   readonly part: string;
   /**
@@ -28,7 +28,7 @@ export interface Reading {
   readonly r2: number;
   /** Mean |p - p̂|, in tokens. Guessing the middle errs by T/4. */
   readonly error: number;
-  /** As `r2`, of the map and the positions that were shuffled. */
+  /** As `r2`, for the shuffled map and the shuffled positions. */
   readonly shuffledR2: number;
   /** The mean p̂ at each position (T). */
   readonly means: number[];
@@ -36,9 +36,9 @@ export interface Reading {
   readonly deviations: number[];
 }
 
-/** How to go about it. */
+/** Options of probes. */
 export interface ProbeOptions {
-  /** Of the control's random orders. */
+  /** The seed of the control's random orders. */
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -76,7 +76,7 @@ export async function fitProbes(
   });
 }
 
-/** Has probes read other windows. */
+/** Makes probes read other windows. */
 export async function readProbes(
   model: Model,
   probes: readonly Probe[],
@@ -112,7 +112,7 @@ export async function readProbes(
   }));
 }
 
-/** Adds up how far readings are from positions. */
+/** Sums the errors of readings. */
 class Score {
   readonly #T: number;
   readonly #sums: Float64Array;

@@ -1,8 +1,8 @@
-/** Ridge regression in closed form: the one linear map that has the least squared error. */
+/** Ridge regression in closed form: it finds the one linear map with the least squared error. */
 
 /**
- * How strongly weights are held back, as a share of the features' mean variance: enough for
- * features that depend on each other, too little to move the fit of those that do not.
+ * Strength of the ridge penalty on weights, as a share of the features' mean variance: enough for
+ * features that depend on each other, too little to change the fit of independent ones.
  */
 const RIDGE = 1e-6;
 
@@ -13,24 +13,24 @@ export interface LinearMap {
 }
 
 /**
- * Gathers rows of features with one or more targets each, and keeps only their sums: the
- * normal equations (Hoerl and Kennard 1970, Technometrics 12(1), equation 2.1).
+ * Collects rows of features with one or more targets each, and keeps only their sums: the normal
+ * equations (Hoerl and Kennard 1970, Technometrics 12(1), equation 2.1).
  */
 export class NormalEquations {
   readonly #features: number;
-  /** Means would be lost in large sums: everything is taken less the first row. */
+  /** The first row, subtracted from every row: large sums would lose the means. */
   #origin: Float64Array | undefined;
   readonly #sums: Float64Array;
-  /** (C, C), of which the lower triangle is kept. */
+  /** Products of features (C, C), of which the lower triangle is kept. */
   readonly #products: Float64Array;
   readonly #targetSums: Float64Array;
-  /** (targets, C) */
+  /** Products of targets and features (targets, C). */
   readonly #targetProducts: Float64Array;
   /** The row that is being added. */
   readonly #row: Float64Array;
   #rows = 0;
 
-  /** Without any rows. */
+  /** Creates equations without rows. */
   constructor(
     { features, targets }: {
       readonly features: number;
@@ -48,8 +48,8 @@ export class NormalEquations {
   /**
    * Adds one row.
    *
-   * @param x where the features stand, from `at`
-   * @param targets as many as there are
+   * @param x the features, from index `at` on
+   * @param targets one number per target
    */
   add(x: ArrayLike<number>, at: number, targets: ArrayLike<number>): void {
     const C = this.#features;
@@ -75,7 +75,7 @@ export class NormalEquations {
   }
 
   /**
-   * The map to each target.
+   * Returns the map to each target.
    *
    * @throws {RangeError} if there are no rows
    */
@@ -95,7 +95,7 @@ export class NormalEquations {
       }
       variance += covariance[i * C + i]! / C;
     }
-    // Of features that never change, which nothing can be told from, the weights become 0.
+    // Features that never change carry no information: their weights become 0.
     const ridge = RIDGE * variance || 1;
     for (let i = 0; i < C; i++) covariance[i * C + i]! += ridge;
     const factor = cholesky(covariance, C);
@@ -115,7 +115,7 @@ export class NormalEquations {
   }
 }
 
-/** What a map makes of the features from `at` on. */
+/** Applies a map to the features from index `at` on. */
 export function apply(
   { weights, intercept }: LinearMap,
   x: ArrayLike<number>,
@@ -127,7 +127,7 @@ export function apply(
 }
 
 /**
- * The lower triangular L with L·Lᵀ = A.
+ * Returns the lower triangular L with L·Lᵀ = A.
  *
  * @param A (n, n), symmetric; only the lower triangle is read
  * @throws {RangeError} if A is not positive definite

@@ -1,6 +1,6 @@
 /**
- * What a causal mask does to attention: what it gives is a mean over as many values as there
- * are tokens so far, and a mean of t numbers that differ scatters as 1/t (Chi et al. 2023,
+ * The effect of a causal mask on attention. Its output is a mean over as many values as there are
+ * tokens so far, and the variance of a mean of t different numbers falls as 1/t (Chi et al. 2023,
  * arXiv 2305.13571). So each token holds a trace of how many came before it.
  */
 
@@ -9,7 +9,7 @@ import { innerValues } from "./inner_values.ts";
 import type { Windows } from "./windows.ts";
 
 /**
- * How much what the first attention gives differs between windows, at each position.
+ * Returns the variance of the first attention's output between windows, at each position.
  *
  * @returns (T), the variance over windows, mean over channels
  */

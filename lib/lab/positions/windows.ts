@@ -1,9 +1,9 @@
-/** Stretches of text that models are measured on. */
+/** Windows of text that models are measured on. */
 
 import { CounterRandom, Purpose } from "../../../kernels/random.ts";
 import type { Tokens } from "../../text/tokens.ts";
 
-/** Windows of T tokens, each with the token that follows. */
+/** Windows of T tokens, each with the next token of every position. */
 export interface Windows {
   readonly T: number;
   readonly count: number;
@@ -14,9 +14,9 @@ export interface Windows {
 }
 
 /**
- * Whole windows of a text, as many as `atMost`, evenly spread; they may overlap.
+ * Returns at most `atMost` whole windows of a text, evenly spread; they may overlap.
  *
- * @throws {RangeError} if the text is shorter than one
+ * @throws {RangeError} if the text is shorter than one window
  */
 export function spreadWindows(
   text: Tokens,
@@ -41,7 +41,7 @@ export function spreadWindows(
   return { T, count, tokens, targets };
 }
 
-/** The same tokens in each window, in another order; what follows means nothing any more. */
+/** Returns the same tokens in each window, in another order; the targets no longer mean anything. */
 export function shuffledWindows(windows: Windows, seed: number): Windows {
   const { T, count } = windows;
   const tokens = new Int32Array(windows.tokens.length);
@@ -53,7 +53,7 @@ export function shuffledWindows(windows: Windows, seed: number): Windows {
   return { T, count, tokens, targets: new Int32Array(tokens.length) };
 }
 
-/** Windows of one token each, over and over: one for each token of a vocabulary. */
+/** Returns windows of one repeated token each: one for each token of a vocabulary. */
 export function constantWindows(vocabSize: number, T: number): Windows {
   const tokens = Int32Array.from(
     { length: vocabSize * T },
@@ -62,7 +62,7 @@ export function constantWindows(vocabSize: number, T: number): Windows {
   return { T, count: vocabSize, tokens, targets: tokens };
 }
 
-/** A random order of 0 … n - 1, repeatable (Durstenfeld 1964, CACM 7(7), algorithm 235). */
+/** Returns a random order of 0 … n - 1, repeatable (Durstenfeld 1964, CACM 7(7), algorithm 235). */
 export function permutation(
   n: number,
   { seed, row = 0 }: { readonly seed: number; readonly row?: number },
@@ -76,5 +76,5 @@ export function permutation(
   return order;
 }
 
-/** Keeps these numbers apart from those that draw batches. */
+/** Keeps these random numbers apart from those that draw batches. */
 const ORDER = 1;

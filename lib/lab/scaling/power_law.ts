@@ -1,10 +1,10 @@
 /** Loss as a function of a model's size and of the text it saw. */
 
-/** A loss that was measured. */
+/** A measured loss. */
 export interface LossPoint {
   /** Parameters, N. */
   readonly parameters: number;
-  /** Tokens of training, D. */
+  /** Tokens seen in training, D. */
   readonly tokens: number;
   /** In nats per token. */
   readonly loss: number;
@@ -12,17 +12,17 @@ export interface LossPoint {
 
 /** L(N, D) = E + A / N^α + B / D^β (Hoffmann et al. 2022, arXiv 2203.15556, equation 2). */
 export interface PowerLaw {
-  /** What no size and no amount of text takes away, in nats per token. */
+  /** E: the loss that remains for any size and amount of text, in nats per token. */
   readonly floor: number;
   /** A and α. */
   readonly size: { readonly factor: number; readonly exponent: number };
   /** B and β. */
   readonly data: { readonly factor: number; readonly exponent: number };
-  /** Root of the mean square of what the points differ from it, in nats per token. */
+  /** Root mean square of the points' distances from the law, in nats per token. */
   readonly residual: number;
 }
 
-/** What a law says of a size and an amount of text. */
+/** Returns the loss that a law predicts for a size and an amount of text. */
 export function predictedLoss(
   { floor, size, data }: PowerLaw,
   { parameters, tokens }: Omit<LossPoint, "loss">,
@@ -31,15 +31,15 @@ export function predictedLoss(
     data.factor * tokens ** -data.exponent;
 }
 
-/** The fewest points: one more than a law has numbers. */
+/** Fewest points: one more than a law has parameters. */
 const FEWEST = 6;
 
-/** Exponents that are tried first, and how often the range around the best is narrowed. */
+/** Range of exponents tried first, and how often the range around the best one is narrowed. */
 const RANGE = { low: 0.02, high: 2, steps: 24, rounds: 8 } as const;
 
 /**
- * Fits the law by least squares: for each pair of exponents the rest is linear, and the best
- * pair is searched on finer and finer grids.
+ * Fits the law by least squares: for each pair of exponents the other parameters are linear, and
+ * the best pair is searched on finer and finer grids.
  *
  * @throws {RangeError} if the points are fewer than 6, or of one size or amount of text alone
  */
@@ -74,7 +74,7 @@ export function fitPowerLaw(points: readonly LossPoint[]): PowerLaw {
   );
 }
 
-/** Numbers from low to high, each larger than the last by the same factor. */
+/** Returns numbers from low to high, each larger than the last by the same factor. */
 function grid(low: number, high: number): number[] {
   const step = Math.log(high / low) / (RANGE.steps - 1);
   return Array.from(
@@ -83,13 +83,13 @@ function grid(low: number, high: number): number[] {
   );
 }
 
-/** A finer grid, two steps of the old one to either side of the best. */
+/** Returns a finer grid, two steps of the old one to either side of the best. */
 function around(best: number, old: readonly number[]): number[] {
   const factor = (old[1]! / old[0]!) ** 2;
   return grid(best / factor, best * factor);
 }
 
-/** The law with these exponents; undefined if it would rise with size or text. */
+/** Fits the law with these exponents; undefined if it would rise with size or text. */
 function withExponents(
   points: readonly LossPoint[],
   sizeExponent: number,
@@ -118,7 +118,7 @@ function withExponents(
 }
 
 /**
- * The factors of columns whose sum comes closest to the targets, by the normal equations;
+ * Returns the factors of columns whose sum comes closest to the targets, by the normal equations;
  * undefined if the columns depend on each other.
  *
  * @param rows (points, columns)

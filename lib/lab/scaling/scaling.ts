@@ -1,6 +1,6 @@
 /**
- * Scaling: models of several widths, each trained on several amounts of text, the law that
- * their losses follow, and what it says of a larger one that is then trained too.
+ * Scaling: models of several widths, each trained on several amounts of text, the law fitted to
+ * their losses, and its prediction for a larger model, which is then trained too.
  */
 
 import { modelConfig } from "../../config/model.ts";
@@ -13,7 +13,7 @@ import { fitPowerLaw, type PowerLaw, predictedLoss } from "./power_law.ts";
 import { type Estimate, estimate, pairedDifference } from "../statistics.ts";
 import { estimateText } from "../table.ts";
 
-/** Widths, as shares of the preset's; the last is predicted. */
+/** Widths, as shares of the preset's; the loss of the last one is predicted. */
 const WIDTHS = [1 / 4, 3 / 8, 1 / 2, 3 / 4, 1, 3 / 2];
 
 /** Amounts of training, as shares of the longest. */
@@ -22,7 +22,7 @@ const LENGTHS = [1 / 4, 1 / 2, 1];
 /** Shares of the text, at the preset's width and the longest training. */
 const DATA_SHARES = [1 / 4, 1 / 16];
 
-/** How a study of scaling is made. */
+/** Options of a study of scaling. */
 export interface ScalingOptions {
   /** The name of the preset. */
   readonly name: string;
@@ -33,7 +33,7 @@ export interface ScalingOptions {
   readonly measure: Measure;
 }
 
-/** Plans widths and lengths around a preset, and the next width that is to be predicted. */
+/** Plans widths and lengths around a preset, and the next width, whose loss is predicted. */
 export function scalingPlan(
   preset: Preset,
   { name, data, steps, seeds, measure }: ScalingOptions,
@@ -85,7 +85,7 @@ export function scalingPlan(
   };
 }
 
-/** As many heads as keep their size near the preset's, and even. */
+/** Returns a number of heads that keeps the head size near the preset's, and even. */
 function heads(
   nEmbd: number,
   size: number,
@@ -95,24 +95,27 @@ function heads(
   return { nHead, nKvHead: nHead };
 }
 
-/** What a study of scaling found. */
+/** The result of a study of scaling. */
 export interface ScalingResult {
-  /** Of all seeds together. */
+  /** The law fitted to all seeds together. */
   readonly law: PowerLaw;
-  /** The cell that was predicted. */
+  /** The cell whose loss was predicted. */
   readonly next: string;
-  /** From a law of each seed's own. */
+  /** The prediction, from a separate law for each seed. */
   readonly predicted: Estimate;
   readonly measured: Estimate;
-  /** What was measured less what was predicted, over pairs of the same seed. */
+  /** The measured loss less the predicted one, over pairs of the same seed. */
   readonly difference: Estimate;
-  /** The larger of that interval and the law's own error, in nats per token. */
+  /** The larger of the difference's interval and the law's own error, in nats per token. */
   readonly bound: number;
-  /** Whether the difference is larger than the bound. */
+  /** True if the difference is larger than the bound. */
   readonly missed: boolean;
 }
 
-/** Compares a prediction with what was then measured: it is missed if they are farther apart than both errors explain. */
+/**
+ * Compares a prediction with the measurement: the prediction is missed if they are farther apart
+ * than both errors explain.
+ */
 export function verdict(
   difference: Estimate,
   { residual }: Pick<PowerLaw, "residual">,
@@ -123,7 +126,8 @@ export function verdict(
 }
 
 /**
- * Fits a law to all cells on the whole text but the widest, and compares it with that.
+ * Fits a law to all cells on the whole text except the widest, and compares its prediction with
+ * the widest.
  *
  * @returns undefined as long as there is too little to fit or to compare
  */
@@ -174,11 +178,11 @@ function lawOf(outcomes: readonly Finished[]): PowerLaw {
   );
 }
 
-/** Says why nothing was predicted. */
+/** Statement that nothing was predicted, with the reason. */
 export const UNFITTED =
   "No law is fitted, so nothing is predicted: that takes losses of six cells, of three sizes and three amounts of training, that fall with both, and that of the last cell.";
 
-/** Says whether the prediction held, in a sentence. */
+/** States in a sentence whether the prediction held. */
 export function verdictText(
   { difference, missed, law: { residual } }: ScalingResult,
 ): string {
@@ -194,7 +198,7 @@ export function verdictText(
   }.`;
 }
 
-/** What was found, in a few sentences. */
+/** Describes the result in a few sentences. */
 export function scalingText(
   { law: { floor, size, data, residual }, next, predicted, measured }:
     ScalingResult,

@@ -1,4 +1,7 @@
-/** Losses against size and training, the law fitted to them, and what it said of the next size. */
+/**
+ * The section on scaling: losses against size and training, the law fitted to them, and its
+ * prediction for the next size.
+ */
 
 import { wideAndNarrow } from "../../report/charts.ts";
 import type { Section } from "../../report/document.ts";
@@ -24,7 +27,7 @@ interface Fitted {
   readonly loss: number;
 }
 
-/** The section, which says so as long as nothing is fitted. */
+/** Returns the section; if no law is fitted, the section says so. */
 export function scalingSection(
   plan: Plan,
   outcomes: readonly Outcome[],
