@@ -67,7 +67,8 @@ export class AbilityScale {
    * Reads both texts.
    *
    * @param training the text that a model was trained on
-   * @param parts the held-out text, in at most 31 parts: its phrases are possible, and new if the training text does not have them
+   * @param parts the held-out text, in at most 31 parts: its phrases are
+   * possible, and new if the training text does not have them
    * @param options.signal ends the work when its `throwIfAborted`, called every few milliseconds, throws
    * @throws {RangeError} if the training text has more than 16,000,000 different words
    */

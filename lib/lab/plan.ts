@@ -218,7 +218,9 @@ const HIDING = -1e4;
  * means nothing.
  *
  * @param model fields of a model; fields left out have their defaults
- * @param causal the measurement: true if no token changed a bit of the logits before it. It decides about a finite mask, which hides the future as long as scores stay far above it; without a measurement, `maskValue` decides
+ * @param causal the measurement: true if no token changed a bit of the logits before it. It
+ * decides about a finite mask, which hides the future as long as scores stay far above it; without a
+ * measurement, `maskValue` decides
  */
 export function seesFuture(
   { attention = true, mask = "causal", maskValue = HIDING }: {

@@ -14,7 +14,7 @@ export function trialNotes(
 ): string[] {
   const { length: planned } = trialsOf(plan);
   const { cells, seeds } = plan;
-  // A cell may have seeds of its own.
+  // A cell may have its own seeds.
   const most = Math.max(...cells.map((cell) => (cell.seeds ?? seeds).length));
   return [
     ...outcomes.length < planned

@@ -78,7 +78,7 @@ export async function runTrial(
   await using model = await Model.create(config, { backend, seed });
   const trainer = new Trainer(model, dataset, {
     ...train,
-    evalTokens: Infinity, // outcomes measure the whole split
+    evalTokens: Infinity, // outcomes are of the whole split
   });
   const curve: Outcome["curve"][number][] = [];
   let diverged: Outcome["diverged"];

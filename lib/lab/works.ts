@@ -18,7 +18,7 @@ import type { Tokens } from "../text/tokens.ts";
 
 /** Scores of a model's free-running text. */
 export interface OwnText extends Abilities {
-  /** The longest stretch, in characters, that is also in the training text. */
+  /** Length of the longest span of its text that is also in the training text, in characters. */
   readonly longestCopy: number;
   /** Cost of free running, in nats per token under the 5-gram model: see `driftOf` in quality.ts. */
   readonly gap: number;
@@ -133,7 +133,7 @@ export function rungValue(
   const reached = relation === "below"
     ? value < threshold && evidence.causal !== false
     : relation === "at least"
-    // A threshold of 0 asks for something all the same.
+    // A score of 0 never reaches a rung, even if the threshold is 0.
     ? value > 0 && value >= threshold
     : value <= threshold;
   return { value, reached };

@@ -40,7 +40,7 @@ export type Block =
   | ({ readonly kind: "figure" } & Figure)
   /** Small charts side by side. */
   | { readonly kind: "figures"; readonly figures: readonly Figure[] }
-  /** Blocks that stand side by side where there is room. */
+  /** Blocks side by side, if the page is wide enough. */
   | { readonly kind: "beside"; readonly blocks: readonly Block[] };
 
 /** A table. A column whose cells are all numbers is aligned at the right. */

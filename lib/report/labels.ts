@@ -207,7 +207,7 @@ export function placed(
     };
     const on = (boxes: readonly Box[], box: Box) =>
       boxes.filter((other) => overlaps(box, other)).length;
-    // A text on a text cannot be read, one on a point can.
+    // Text over other text cannot be read, text over a point can.
     const cost = (box: Box) =>
       on(dots, box) + 100 * on(texts, box) +
       (isWithin(box, frame) ? 0 : 1000);

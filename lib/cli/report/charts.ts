@@ -90,7 +90,7 @@ export function lossChart(
           stroke: "var(--batch)",
           strokeWidth: 1.8,
         }),
-        // The training split's is narrower, so that both are seen where they are one.
+        // The training split's line is narrower, so both are visible where they coincide.
         ...([["valLoss", lossLines.val, 3], [
           "trainLoss",
           lossLines.train,

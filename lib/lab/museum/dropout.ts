@@ -53,7 +53,7 @@ const never: Exhibit = {
     "the study that this project grew from, which stores its dropout and never applies it",
   rings: ["dropout: in training"],
   run: async (room) => {
-    // So little text that it needs dropout.
+    // With so little text, training needs dropout.
     const changes = { model: { dropout: RATE }, dataset: littleText };
     const right = await room.train("little text, dropout", changes);
     const mistake = await room.train("dropout-never", {

@@ -188,7 +188,7 @@ const tied: Exhibit = {
       const found: Verdict[] = [];
       for await (const verdict of gradientChecks(backend).run()) {
         found.push(verdict);
-        // The second is of an untied head, and enough to see a check be silent.
+        // The second verdict is of an untied head; one such is enough to show that the check passes.
         if (found.length === 2) break;
       }
       verdicts.push(found);

@@ -56,7 +56,7 @@ export class LeakyDataset extends Dataset {
     _split: Split,
     options: { readonly maxBatches?: number } = {},
   ): Iterable<EvalBatch> {
-    // As much as there is to validate on, so that it takes no longer.
+    // As many windows as the validation split has, so that it takes no longer.
     const { blockSize, batchSize } = this;
     const windows = Math.ceil((this.size("val") - 1) / blockSize);
     const { maxBatches = Math.ceil(windows / batchSize) } = options;

@@ -41,7 +41,7 @@ function groups(T: number): [from: number, to: number][] {
   while (bounds.at(-1)! < T) {
     const at = bounds.at(-1)!;
     const size = Math.max(1, Math.floor(at / 5));
-    // What is left at the end is no group of its own.
+    // A short remainder joins the last group.
     bounds.push(T - at < 2 * size ? T : at + size);
   }
   return bounds.slice(1).map((to, i) => [bounds[i]!, to]);

@@ -77,7 +77,7 @@ function worthWords(findings: Findings): string {
   const intervals = [worthTable, depthTable, probeTable, beyondTable]
     .flatMap((table) => table(findings).rows.flat())
     .filter((cell) => cell.includes(" ± "));
-  // An interval that several tables show is one.
+  // An interval that several tables show counts once.
   return `Losses are nats per token of the validation split, ± 95 % confidence intervals over seeds; differences are of pairs with the same seed, which saw the same batches. \`rope-half\` is not here: it is \`rope\` with the channels of each head in another order. \`unmasked\` sees the tokens that it is to predict, if in no order: its loss does not compare. ${
     missesText(new Set(intervals).size)
   }`.trimEnd();

@@ -128,7 +128,7 @@ function leastSquares(
   targets: readonly number[],
 ): number[] | undefined {
   const size = rows[0]!.length;
-  // Columns of equal length, so that the smallest do not drown.
+  // Scales columns to equal length, so that small ones do not lose precision.
   const scale = Array.from(
     { length: size },
     (_, j) => Math.hypot(...rows.map((row) => row[j]!)),

@@ -155,7 +155,7 @@ export function scalingResult(
     const losses = new Map(trained.map(({ seed, valLoss }) => [seed, valLoss]));
     const predicted = estimate([...predictions.values()]);
     const measured = estimate([...losses.values()]);
-    // Without a seed in common each has an error of its own.
+    // Without a seed in common, prediction and measurement have separate errors.
     const difference = pairedDifference(losses, predictions) ?? {
       mean: measured.mean - predicted.mean,
       margin: Math.hypot(measured.margin || 0, predicted.margin || 0) || NaN,
