@@ -47,7 +47,7 @@ class Sketch {
   readonly buffers: BufferSpec[] = [];
   readonly dispatches: Dispatch[] = [];
 
-  /** Operands by name; unknown ones become buffers of that length. */
+  /** Returns operands by name; a new name becomes a buffer of the given length. */
   operands(lengths: Readonly<Record<string, number>>): Operand[] {
     return Object.entries(lengths).map(([name, length]) => {
       let buffer = this.buffers.findIndex((spec) => spec.name === name);
@@ -88,7 +88,7 @@ function training(): Plan {
   return sketch.plan("training");
 }
 
-/** One sequence against a cache that is full after it. */
+/** Plans one sequence against a cache that is full after it. */
 function generation(queries: number): Plan {
   const sketch = new Sketch();
   const cacheDims = { ...dims, B: 1, T: queries, L: T };
@@ -119,14 +119,14 @@ function content({ name, length }: BufferSpec, queries: number): number[] {
   return Array.from({ length }, (_, i) => random.normal(0, i));
 }
 
-/** Floating-point operations of a causal layer, counting the products alone, and backward those that two passes make twice. */
+/** Returns the floating-point operations of a causal layer: only its products, and backward also those that two passes compute twice. */
 function operations(kernel: Dispatch["kernel"]): number {
   const products = { attention: 2, attentionBackward: 7 }[kernel as string] ??
     0;
   return products * 2 * B * NH * HS * T * (T + 1) / 2;
 }
 
-/** Median milliseconds of each dispatch, and of the first run as a whole. */
+/** Returns the median milliseconds of each dispatch, and of the first run as a whole. */
 async function measure(
   backend: WebGpuBackend,
   plan: Plan,

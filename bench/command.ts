@@ -1,5 +1,5 @@
 /**
- * Times the command line from outside, as its user meets it: from the start of the
+ * Times the command line from outside, as a user sees it: from the start of the
  * process to the first finished training step and to the first generated character,
  * and how resident memory grows over a long run (Linux).
  *
@@ -24,7 +24,7 @@ function spawn(...args: string[]): Deno.ChildProcess {
   }).spawn();
 }
 
-/** Milliseconds until the process's output satisfies `isThere`; then the process is ended. */
+/** Returns the milliseconds until the process's output satisfies `isThere`; then ends the process. */
 async function timeTo(
   isThere: (output: string) => boolean,
   ...args: string[]

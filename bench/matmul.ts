@@ -112,7 +112,7 @@ function productsOf(
   );
 }
 
-/** Ways to compute a product, the builder's own among them, by name. */
+/** Returns ways to compute a product by name, including the builder's own. */
 function variantsOf(dims: MatmulDims): Map<string, Lowering> {
   const variants = new Map<string, Lowering>();
   if (target.tiling === "register") {
@@ -194,7 +194,7 @@ async function bind(
   );
 }
 
-/** Milliseconds on the device that `times` runs of the passes take, in one submission. */
+/** Returns the milliseconds on the device that `times` runs of the passes take, in one submission. */
 async function run(passes: readonly Bound[], times: number): Promise<number> {
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass({

@@ -1,5 +1,5 @@
 /**
- * Gives the program files that were spoilt, and names that lead elsewhere:
+ * Runs the program on damaged files and on misleading names:
  *
  *     deno run -A tools/fuzz_files.ts --cases 2000 --processes 40 --seed 1
  *
@@ -38,7 +38,7 @@ const MOST_CHARACTERS = 4000;
 const REFERENCE = ["--device", "reference"];
 const TEXT = "the cat sat on the mat\nand that was that.\n".repeat(20);
 
-/** The runs whose files are spoilt. */
+/** The runs whose files are damaged. */
 const bases: readonly (readonly [name: string, flags: string])[] = [
   ["rope", "--tokenizer chars"],
   ["learned", "--tokenizer bytes --position learned --norm layernorm"],
@@ -190,7 +190,7 @@ class Fuzzer implements Disposable {
   readonly counts = new Map<string, Map<string, number>>();
   failures = 0;
 
-  /** Spoils something, runs a command on it, and judges; the working directory is the case's. */
+  /** Damages a file, runs a command on it, and judges the result; the working directory is the case's. */
   async run({ number, seed, base, apart }: Case): Promise<void> {
     const dice = new Dice(seed, number);
     const names = Object.entries(targets)

@@ -56,14 +56,14 @@ class Victim {
   /** Milliseconds that an undisturbed run takes. */
   #wholeTime = 0;
   kills = { "from outside": 0, "at a file operation": 0 };
-  /** Sessions that went on with a run, and ones that began it anew. */
+  /** Sessions that resumed a run, and sessions that started it anew. */
   sessions = { resumed: 0, begun: 0 };
 
   constructor(seed: number) {
     this.#random = new CounterRandom(seed, Purpose.batch);
   }
 
-  /** An integer in [0, end). */
+  /** Returns an integer in [0, end). */
   below(end: number): number {
     return this.#random.below(end, this.#drawn++, 0);
   }
@@ -80,7 +80,7 @@ class Victim {
     if (ending !== "complete") throw new Error(JSON.stringify(ending));
   }
 
-  /** One session of a run, which is killed unless it comes to its end first. */
+  /** Runs one session of a run, which is killed unless it ends first. */
   async session(args: readonly string[], cwd: string): Promise<Ending> {
     const fromOutside = this.below(2) === 0;
     const death = this.#death();

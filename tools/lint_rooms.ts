@@ -1,7 +1,7 @@
 /**
- * Lint rules that hold the project's rooms: which folder may import which, who
- * may touch the platform, what a file may export, how long it may be. Only what
- * a single file shows is checked here; styles of writing are not.
+ * Lint rules for the project's rooms: which folder may import which, which
+ * may touch the platform, what a file may export, how long it may be. Only facts
+ * visible in a single file are checked here; styles of writing are not.
  *
  * @module
  */
@@ -205,10 +205,10 @@ const rooms: readonly Room[] = [
 /** The longest that a file may be, in lines. */
 const maxLines = 500;
 
-/** Files that a program wrote: nobody reads them from end to end. */
+/** Generated files, which nobody reads from end to end. */
 const generated = /\.generated\.ts$/;
 
-/** Names that say nothing about what a file holds. */
+/** Names that say nothing about a file's contents. */
 const emptyName = /(^|[/_])(utils?|helpers?|misc|common|manager)\.ts$/;
 
 const root = new URL("../", import.meta.url).href;
@@ -303,7 +303,7 @@ const platform: Deno.lint.Rule = {
   },
 };
 
-/** One name for each thing, and one door to import it through. */
+/** Checks that each symbol has one name, and one module from which to import it. */
 const exports: Deno.lint.Rule = {
   create(context) {
     const path = pathFromRoot(fileUrl(context));
@@ -327,7 +327,7 @@ const exports: Deno.lint.Rule = {
   },
 };
 
-/** A file stands in a room, under a name that says something, and is short. */
+/** Checks that a file belongs to a room, has a telling name, and is short. */
 const place: Deno.lint.Rule = {
   create(context) {
     const path = pathFromRoot(fileUrl(context));

@@ -1,6 +1,6 @@
 /**
  * Trains the preset tiny for long, as `train` does, with its files, evaluations, samples
- * and checkpoints, and tells whether memory grows or steps become slower:
+ * and checkpoints, and reports whether memory grows or steps become slower:
  *
  *     deno task soak [--steps 20000] [--device wasm|webgpu]
  *
@@ -30,7 +30,7 @@ import { judge, type Step, type Usage, type Watched } from "./soak/verdict.ts";
 const STRIDE = 500;
 /** Milliseconds of CPU time between two measurements, each of which takes about ten. */
 const MEASURE_CPU_MS = 500;
-/** Milliseconds between two looks whether it is time to measure. */
+/** Milliseconds between two checks whether a measurement is due. */
 const LOOK_MS = 100;
 
 const usage = `Usage: deno task soak [--steps N] [--device wasm|webgpu]
@@ -73,7 +73,7 @@ function readArguments(args: string[]): Request | "help" {
   return { device, steps: Number(steps) };
 }
 
-/** V8's garbage collector, which a flag shows. */
+/** Returns V8's garbage collector, which a flag exposes. */
 function collector(): () => void {
   const { gc } = globalThis as { gc?: () => void };
   if (gc !== undefined) return gc;
@@ -83,8 +83,8 @@ function collector(): () => void {
 }
 
 /**
- * Resident memory without what is mapped from files, such as the code of the runtime: of
- * that the system keeps as much as it likes. Only Linux tells the two apart.
+ * Returns resident memory without pages mapped from files, such as the code of the runtime, of
+ * which the system keeps as many as it likes. Only Linux distinguishes the two.
  */
 function residentBytes(): number {
   if (Deno.build.os !== "linux") return Deno.memoryUsage().rss;
@@ -95,7 +95,7 @@ function residentBytes(): number {
   return 1024 * kilobytes.reduce((sum, value) => sum + value);
 }
 
-/** CPU time of all threads of this process so far, in milliseconds. */
+/** Returns the CPU time of all threads of this process so far, in milliseconds. */
 function cpuMs(): number {
   const { user, system } = cpuUsage(); // microseconds
   return (user + system) / 1000;

@@ -189,7 +189,7 @@ function median(values: readonly number[]): number {
     : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** More than 1 always says that the first peer is better. */
+/** Returns the ratio to the first peer, oriented so that more than 1 means the first peer is better. */
 function ratio(
   value: number,
   base: number | undefined,

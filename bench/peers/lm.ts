@@ -25,7 +25,7 @@ const { values: flags } = parseArgs({
     threads: { type: "string" },
   },
 });
-// Written for engines with options, also where there is none yet.
+// The code expects an engine with options, also in versions that have none yet.
 const open = openBackend as (
   device: Device,
   options?: { readonly threads?: number },

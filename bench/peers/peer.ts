@@ -108,7 +108,7 @@ export class Peer {
   }
 }
 
-/** The JSON objects on the lines of a stream; other lines (libraries greet) are passed over. */
+/** Yields the JSON objects on the lines of a stream; other lines, such as greetings of libraries, are skipped. */
 export async function* answers(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
 ): AsyncGenerator<Answer, void> {

@@ -72,7 +72,7 @@ export function peakMegabytes(pid: number | "self"): number {
   return Number(/VmHWM:\s+(\d+)/.exec(status)![1]) / 1024;
 }
 
-/** Milliseconds a time that `times` runs take, each waited for. */
+/** Returns the mean milliseconds of a run over `times` runs, each awaited. */
 export async function timed(
   times: number,
   run: () => Promise<void> | void,

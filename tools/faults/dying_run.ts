@@ -31,7 +31,7 @@ function die(): never {
 /** Replaces the operations that change files by ones that count, and die. */
 function arm({ of, nth = 1, moment }: Death): void {
   let left = nth;
-  /** Dies, if it is time, before or half through an operation; tells whether to die after it. */
+  /** Kills the process before or half through an operation, if it is the chosen one; returns true if the process is to die after it. */
   function enter(description: string, half: () => unknown = die): boolean {
     const now = description.startsWith(of) && --left === 0;
     if (now && moment === "before") die();

@@ -1,4 +1,4 @@
-/** Ways to spoil files: bytes of any kind, JSON, and safetensors whose parts lie. All are drawn from a seed. */
+/** Damages files at random from a seed: bytes of any kind, JSON, and safetensors with false headers. */
 
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 
@@ -8,18 +8,18 @@ export class Dice {
   readonly #step: number;
   #drawn = 0;
 
-  /** @param step tells sequences with one seed apart */
+  /** @param step distinguishes sequences with the same seed */
   constructor(seed: number, step: number) {
     this.#random = new CounterRandom(seed, Purpose.batch);
     this.#step = step;
   }
 
-  /** An integer in [0, end). */
+  /** Returns an integer in [0, end). */
   below(end: number): number {
     return this.#random.below(end, this.#step, this.#drawn++);
   }
 
-  /** One of some values. */
+  /** Returns one of the values. */
   pick<Value>(values: readonly Value[]): Value {
     return values[this.below(values.length)]!;
   }
@@ -40,7 +40,7 @@ const strangeWords: readonly string[] = strange.map((value) =>
   typeof value === "string" ? value : JSON.stringify(value)
 );
 
-/** Spoils bytes without regard to what they mean. */
+/** Damages bytes without regard to their meaning. */
 export function spoilBytes(bytes: Uint8Array, dice: Dice): Uint8Array {
   const spoilt = bytes.slice();
   const { length } = spoilt;
@@ -74,7 +74,7 @@ function joined(...parts: readonly Uint8Array[]): Uint8Array {
   return Uint8Array.from(parts.flatMap((part) => [...part]));
 }
 
-/** Exchanges, removes, adds or renames one value somewhere in a JSON value. */
+/** Replaces, removes, adds or renames one value somewhere in a JSON value. */
 export function spoilJson(value: unknown, dice: Dice): unknown {
   if (typeof value !== "object" || value === null || dice.below(12) === 0) {
     return dice.pick(strange);
@@ -121,7 +121,7 @@ interface Entry {
   "data_offsets": unknown;
 }
 
-/** Spoils what a safetensors file says, and leaves the rest in order. */
+/** Damages the contents of a safetensors file and keeps the rest valid. */
 export function spoilSafetensors(bytes: Uint8Array, dice: Dice): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = Number(view.getBigUint64(0, true));
@@ -186,7 +186,7 @@ function spoilEntry(entry: Entry, dice: Dice): void {
   }
 }
 
-/** Numbers that a weight should not be; the data is float32. */
+/** Sets weights, which are float32, to numbers that a weight should not be. */
 function spoilNumbers(data: Uint8Array, dice: Dice): void {
   const view = new DataView(data.buffer);
   const count = data.length >> 2;
@@ -210,7 +210,7 @@ function assemble(
   return bytes;
 }
 
-/** Spoils a file of JSON lines: a line, the order of lines, or the bytes. */
+/** Damages a file of JSON lines: a line, the order of lines, or the bytes. */
 export function spoilLines(text: string, dice: Dice): Uint8Array {
   const encoder = new TextEncoder();
   const lines = text.trimEnd().split("\n");
@@ -233,7 +233,7 @@ export function spoilLines(text: string, dice: Dice): Uint8Array {
   return encoder.encode(`${lines.join("\n")}\n`);
 }
 
-/** Texts that no one would train on, by what is odd about them. */
+/** Makes a text that no one would train on, with one of several oddities. */
 export function spoilText(bytes: Uint8Array, dice: Dice): Uint8Array {
   const encode = (text: string) => new TextEncoder().encode(text);
   switch (dice.below(8)) {

@@ -4,7 +4,7 @@ import { join } from "@std/path";
 
 /** The record of a run. */
 export interface RunRecord {
-  /** Of `metrics.jsonl`, in order, without what tells of times, paths and processes. */
+  /** The events of `metrics.jsonl`, in order, without times, paths and processes. */
   readonly events: readonly string[];
   /** The file's text, if there is one. */
   readonly samples: string | undefined;
@@ -27,7 +27,7 @@ export async function readRunRecord(path: string): Promise<RunRecord> {
   const text = await Deno.readTextFile(join(path, "metrics.jsonl"));
   const lines = text.split("\n").filter((line) => line !== "")
     .map((line) => JSON.parse(line) as Record<string, unknown>);
-  // A run that goes on begins and ends more than once.
+  // A resumed run starts and ends more than once.
   const kept = lines.filter(({ event }) =>
     event !== "start" && event !== "end"
   );

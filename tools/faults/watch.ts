@@ -45,7 +45,7 @@ export class Watch implements Disposable {
     Atomics.store(this.#shared, PEAK, this.#before);
   }
 
-  /** It is done. */
+  /** Ends the piece of work and returns what it took. */
   end(): Taken {
     const seconds = (performance.now() - this.#began) / 1000;
     this.#worker.postMessage({ what: undefined });

@@ -23,13 +23,13 @@ export interface Usage {
   readonly cpuMs: number;
 }
 
-/** A run, as it was told and as it was watched. */
+/** The events of a run, and the measured usage of its process. */
 export interface Watched {
   /** All steps, in order; a multiple of 4 strides. */
   readonly steps: readonly Step[];
   /** In order; the last one after the last step. */
   readonly usages: readonly Usage[];
-  /** Steps between two looks at the memory. */
+  /** Steps between two measurements of the memory. */
   readonly stride: number;
   /** Tokens of a step. */
   readonly tokens: number;
@@ -94,7 +94,7 @@ function clockMs({ steps, tokens }: Watched, quarter: number): number {
   );
 }
 
-/** CPU time for each step in a quarter of the run, from 2 to 4. */
+/** Returns the CPU time of each step in a quarter of the run, from 2 to 4. */
 function cpuMs(
   usages: ReturnType<typeof atStrides>,
   quarter: number,

@@ -78,7 +78,7 @@ function worstDeviation(pairs: readonly Pair[], measure: Measure): Deviation {
   return measure === "mean" ? { ...worst, error: ratio(sum, count) } : worst;
 }
 
-/** a / b, where nothing out of nothing is 0. */
+/** Returns a / b, where 0 / 0 is 0. */
 function ratio(a: number, b: number): number {
   return a === 0 ? 0 : a / b;
 }

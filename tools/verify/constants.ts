@@ -30,7 +30,7 @@ export function checkConstants(recording: Recording, report: Report): void {
   }
 }
 
-/** -slope · (i - j), also for keys in the future, which the mask removes: (NH, T, T). */
+/** Returns -slope · (i - j), also for keys in the future, which the mask removes: (NH, T, T). */
 function alibiBias(NH: number, T: number): Float64Array {
   const slopes = alibiSlopes(NH);
   return Float64Array.from({ length: NH * T * T }, (_, index) => {

@@ -116,7 +116,7 @@ function convertRotation(source: Source): Safetensors[] {
   });
 }
 
-/** Softmax at `softmax.tTEMPERATURE`, and the distributions that metadata `topk` and `topp` list. */
+/** Converts softmax at `softmax.tTEMPERATURE`, and the distributions that metadata `topk` and `topp` list. */
 function convertSampler(source: Source, report: Report): Safetensors[] {
   const tensors = source.take(["logits"]);
   const [rows = 0, V = 0] = tensors.get("logits")?.shape ?? [];

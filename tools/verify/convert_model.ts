@@ -25,7 +25,7 @@ const quantity = /^(ref64\.)?(correct\.|bug\.)?(grad\.|step\d+\.)?(.*)$/s;
 const known =
   /^(logits|last_logits|loss|losses|grad_norm|grad_norms|grad_norms_per_param|leak|full_logits|step_logits|cache\.\d+\.[kv])$/;
 
-/** One recording for each precision and mask, one for passes over generated text, and one for constants. */
+/** Converts a model to one recording for each precision and mask, one for passes over generated text, and one for constants. */
 export function convertModel(
   source: Source,
   report: Report,
@@ -122,7 +122,7 @@ const seedParts: readonly (readonly [seed: RegExp, ours: string])[] = [
   [/^_transformer\._blocks\.(\d+)\._ln([12])\./, "h.$1.ln_$2."],
 ];
 
-/** Our name of a parameter; undefined if it is none of this family's. */
+/** Returns our name of a parameter; undefined if it is none of this family's. */
 function parameterName(name: string, family: Family): string | undefined {
   if (family === "seed") {
     const part = seedParts.find(([seed]) => seed.test(name));
@@ -133,7 +133,7 @@ function parameterName(name: string, family: Family): string | undefined {
     : undefined;
 }
 
-/** Rows recorded as (head, part, d) in our order (part, head, d), part being q, k or v. */
+/** Reorders rows recorded as (head, part, d) to our order (part, head, d), where part is q, k or v. */
 function partFirst(
   tensor: TensorData,
   { nEmbd, nHead }: Readonly<Record<string, unknown>>,
@@ -150,7 +150,7 @@ function partFirst(
   return { dtype, shape, data: ours };
 }
 
-/** Token ids: batches as (batches, B, T); prompts with their texts, and both as one sequence (1, B, P + G). */
+/** Takes token ids: batches as (batches, B, T); prompts with their texts, and both as one sequence (1, B, P + G). */
 function takeIds(source: Source, report: Report) {
   const batches: Tensors = new Map();
   for (const name of ["tokens", "targets"]) {
@@ -232,7 +232,7 @@ function compareIds(
   }], { measure: "count", limit: 0 });
 }
 
-/** `pe`, `bias`, `slopes` and `slopes.nN`, which were computed in float64 and rounded. */
+/** Takes `pe`, `bias`, `slopes` and `slopes.nN`, which were computed in float64 and rounded. */
 function takeConstants(source: Source, nHead: number): Safetensors[] {
   const others = [...source.rest.keys()].filter((key) =>
     /^slopes\.n/.test(key)
@@ -247,7 +247,7 @@ function takeConstants(source: Source, nHead: number): Safetensors[] {
     );
 }
 
-/** Numbers in metadata become tensors; where there is a tensor already it must be the same number, rounded. */
+/** Converts numbers in metadata to tensors; a tensor that exists already must be the same number, rounded. */
 function takeNumbers(
   source: Source,
   groups: ReadonlyMap<string, Tensors>,
@@ -275,7 +275,7 @@ function takeNumbers(
   }
 }
 
-/** `grad_norms_per_param`, in the order of metadata `param_order`, becomes `grad_norm.NAME`. */
+/** Splits `grad_norms_per_param`, in the order of metadata `param_order`, into `grad_norm.NAME`. */
 function splitNorms(
   source: Source,
   group: Tensors,

@@ -45,7 +45,7 @@ export class Source {
     return this.keys.filter((key) => !this.#read.has(key));
   }
 
-  /** Takes those of these tensors that are there, under these names. */
+  /** Takes those of these tensors that exist, under these names. */
   take(
     names: Iterable<string | readonly [theirs: string, ours: string]>,
   ): Tensors {
@@ -59,13 +59,13 @@ export class Source {
     return taken;
   }
 
-  /** Metadata as text. */
+  /** Returns metadata as text. */
   text(key: string): string | undefined {
     this.#read.add(key);
     return this.#metadata[key];
   }
 
-  /** Metadata as JSON; undefined if it is not there. */
+  /** Returns metadata as JSON; undefined if it is absent. */
   json(key: string): unknown {
     const text = this.text(key);
     try {
@@ -75,12 +75,12 @@ export class Source {
     }
   }
 
-  /** Metadata that is a JSON object. */
+  /** Returns the fields of metadata that is a JSON object. */
   fields(key: string): Fields {
     return new Fields(key, this.json(key));
   }
 
-  /** Refuses metadata that is there and says something else. */
+  /** Throws an error if metadata exists and has another text. */
   expect(key: string, text: string): void {
     const actual = this.text(key) ?? text;
     if (actual !== text) {
@@ -105,7 +105,7 @@ export class Fields {
     this.rest = new Map(Object.entries(value));
   }
 
-  /** Takes a field; where there is none, the default. */
+  /** Takes a field; returns the default if it is absent. */
   take(key: string, otherwise?: unknown): unknown {
     const value = this.rest.get(key) ?? otherwise;
     this.rest.delete(key);

@@ -89,7 +89,7 @@ async function runCached(
   return { steps, caches };
 }
 
-/** Entry i of `step_logits` chose token i of the text; the last may follow its end. */
+/** Checks `step_logits`: entry i chose token i of the text; the last may follow its end. */
 function checkStepLogits(
   { recording, report, config, tolerances }: Subject,
   { steps }: Result,

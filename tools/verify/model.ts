@@ -75,7 +75,7 @@ function readBatches({ recording, config }: Subject): Batches | undefined {
   };
 }
 
-/** Logits of batch 0: all (B, T, V), or those of the last position (B, V). */
+/** Checks the logits of batch 0: all (B, T, V), or those of the last position (B, V). */
 async function checkLogits(
   subject: Subject,
   model: Model,
@@ -88,7 +88,7 @@ async function checkLogits(
   subject.compare("last_logits", last, { kind: "logits", shape: [B, V] });
 }
 
-/** `leak` (T, T): [j, t] is the largest change of a logit at position t when token j becomes (token + leakShift) mod V. */
+/** Checks `leak` (T, T): [j, t] is the largest change of a logit at position t when token j becomes (token + leakShift) mod V. */
 async function checkLeak(
   subject: Subject,
   model: Model,
@@ -153,7 +153,7 @@ async function checkTraining(
   if (steps > 0) checkSteps(subject, run, optimizer);
 }
 
-/** Metadata `training`, as in a checkpoint. */
+/** Reads metadata `training`, as in a checkpoint. */
 function readTraining(recording: Recording): TrainConfig {
   return recording.json("training", (value) => {
     const { step, config } = value as { step: unknown; config: object };

@@ -80,7 +80,7 @@ export class Recording {
       .filter((what) => !/^metadata (format|version)$/.test(what));
   }
 
-  /** All tensor names that a pattern matches, in the file's order, with their matches. */
+  /** Returns all matches of a pattern with tensor names, in the file's order. */
   matching(pattern: RegExp): RegExpExecArray[] {
     return [...this.#tensors.keys()].map((name) => pattern.exec(name))
       .filter((match) => match !== null);
@@ -91,12 +91,12 @@ export class Recording {
     return this.#tensors.has(name);
   }
 
-  /** The shape of a tensor. */
+  /** Returns the shape of a tensor. */
   shape(name: string): readonly number[] {
     return this.#tensor(name).shape;
   }
 
-  /** A float tensor, which must have this shape. */
+  /** Reads a float tensor, which must have this shape. */
   floats(name: string, shape: readonly number[]): Floats {
     const { dtype, shape: actual, data } = this.#tensor(name);
     if (dtype !== "F32" && dtype !== "F64") {
@@ -139,7 +139,7 @@ export class Recording {
     if (allowed !== undefined) report.compare(quantity, pairs, allowed);
   }
 
-  /** An integer tensor with this many dimensions; each number from 0 to below `end`. */
+  /** Reads an integer tensor with this many dimensions and each number in [0, end). */
   ids(name: string, dimensions: number, end: number): Ids {
     const { dtype, shape, data } = this.#tensor(name);
     if (dtype !== "I32" || shape.length !== dimensions || data.length === 0) {
@@ -165,13 +165,13 @@ export class Recording {
     return tensor;
   }
 
-  /** Metadata as text. */
+  /** Returns metadata as text. */
   text(key: string): string | undefined {
     this.#read.add(`metadata ${key}`);
     return this.#metadata[key];
   }
 
-  /** Metadata as JSON, passed through a reader whose errors name the key. */
+  /** Parses metadata as JSON and passes it through a reader, whose errors name the key. */
   json<Value>(key: string, read: (value: unknown) => Value): Value {
     const text = this.text(key);
     if (text === undefined) {

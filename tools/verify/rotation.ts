@@ -102,7 +102,7 @@ function readRotation(recording: Recording): Rotation {
   return { B, H, T, D, interleaved, start: start!, base: base! };
 }
 
-/** (L, D/2, 2): cosine and sine for each position and pair. */
+/** Returns the table (L, D/2, 2): cosine and sine for each position and pair. */
 function tableOf({ D, base }: Rotation, L: number): Float64Array {
   if (base === LIBRARY_BASE) return ropeTable(L, D);
   return Float64Array.from({ length: L * D }, (_, index) => {
@@ -165,7 +165,7 @@ async function run(
   return { y, dqkv };
 }
 
-/** One rotation and the rule of its derivative. */
+/** Plans one rotation and the rule of its derivative. */
 function rotationPlan({ B, H, T, D, interleaved, start: L }: Rotation): Plan {
   const graph = new Graph();
   const heads = { NH: 1, NKV: 1, HS: D };
@@ -193,7 +193,7 @@ function rotationPlan({ B, H, T, D, interleaved, start: L }: Rotation): Plan {
   });
 }
 
-/** Queries and keys (rows, T, D) as one head each of (rows, T, QKV), QKV = 3 D; values are 0. */
+/** Packs queries and keys (rows, T, D) as one head each of (rows, T, QKV), QKV = 3 D; values are 0. */
 function pack({ D }: Rotation, q: Float32Array, k: Float32Array): Float32Array {
   return Float32Array.from({ length: 3 * q.length }, (_, i) => {
     const [at, part, d] = [
@@ -205,12 +205,12 @@ function pack({ D }: Rotation, q: Float32Array, k: Float32Array): Float32Array {
   });
 }
 
-/** Queries (part 0) or keys (part 1) of (rows, T, QKV). */
+/** Returns the queries (part 0) or keys (part 1) of (rows, T, QKV). */
 function unpack({ D }: Rotation, packed: Numbers, part: number): Numbers {
   return packed.filter((_, i) => Math.floor(i / D) % 3 === part);
 }
 
-/** q kᵀ of each row, not scaled: (rows, T, T). */
+/** Returns q kᵀ of each row, not scaled: (rows, T, T). */
 function scoresOf({ T, D }: Rotation, q: Numbers, k: Numbers): Float64Array {
   return Float64Array.from({ length: q.length / D * T }, (_, index) => {
     const [i, j] = [Math.floor(index / T), index % T];

@@ -127,7 +127,7 @@ function clearGradients(
   };
 }
 
-/** Key biases whose gradient is 0: a softmax ignores what all keys of a query share, unless keys are treated one by one. */
+/** Returns the range of key biases whose gradient is 0: a softmax ignores what all keys of a query share, unless keys are treated one by one. */
 function ignoredKeyBiases(
   { config: { qkNorm, position, mask, nEmbd, nHead, nKvHead } }: Subject,
   { name }: LayoutEntry,

@@ -1,4 +1,4 @@
-/** A recorded model, read and ready to run: what each of its checks starts from. */
+/** Reads a recorded model and makes it ready for the checks. */
 
 import type { Backend, Numbers } from "../../lib/backends/backend.ts";
 import {
@@ -45,7 +45,7 @@ export class Subject {
     });
   }
 
-  /** The model with its recorded initial parameters. */
+  /** Makes the model with its recorded initial parameters. */
   model(): Promise<Model> {
     const checkpoint = { config: this.config, tensors: this.#tensors };
     return Model.load(checkpoint, { backend: this.#backend });
@@ -71,7 +71,7 @@ export class Subject {
     );
   }
 
-  /** Parts of a flat store for the records that begin with a prefix. */
+  /** Returns the parts of a flat store for the records that begin with a prefix. */
   partsOf(
     flat: Numbers,
     prefix: string,

@@ -79,7 +79,7 @@ export class Tolerances {
     this.#sharp = sharp;
   }
 
-  /** The tolerance of a quantity against a record of this precision. */
+  /** Returns the tolerance of a quantity against a record of this precision. */
   of(kind: Kind, precision: Precision): Tolerance {
     if (!this.isExact(precision)) {
       return this.#sharp ? sharp[kind] ?? float32[kind] : float32[kind];

@@ -1,6 +1,6 @@
 /** Sampling on the host, for libraries that are asked for the 10 best logits only. */
 
-/** For each row of 10 logits an id, at temperature 0.9. */
+/** Draws an id for each row of 10 logits, at temperature 0.9. */
 export function drawOf10(
   best: ArrayLike<number>,
   which: ArrayLike<number>,

@@ -29,7 +29,7 @@ export type Parameters = {
   head: np.Array[];
 };
 
-/** Initial values; linear maps are stored (in, out) and uniform in ±1/√in. */
+/** Returns initial values; linear maps are stored (in, out) and uniform in ±1/√in. */
 export function initialise(): Parameters {
   const numbers = (shape: number[], draw: () => number) => {
     const length = shape.reduce((a, b) => a * b, 1);
@@ -58,7 +58,7 @@ export function initialise(): Parameters {
   };
 }
 
-/** Trainable numbers. */
+/** Returns the number of trainable parameters. */
 export function count(parameters: Parameters): number {
   return tree.leaves<np.Array>(parameters).reduce(
     (sum, { size }) => sum + size,
@@ -81,7 +81,7 @@ function split(x: np.Array, B: number, length: number): np.Array[] {
   );
 }
 
-/** Logits (B, T, V) of ids (B, T). */
+/** Returns the logits (B, T, V) of ids (B, T). */
 export function forward(p: Parameters, ids: np.Array): np.Array {
   const B = ids.shape[0]!;
   let x = embed(ids, p.wte);
@@ -143,7 +143,7 @@ export const trainStep = jit((
   return [{ p: part(0), m: part(1), v: part(2) }, value];
 });
 
-/** Zeros in the shape of the parameters. */
+/** Returns zeros in the shape of the parameters. */
 export function zeros(p: Parameters): Parameters {
   return tree.map(
     (leaf: np.Array) => np.zeros(leaf.shape),

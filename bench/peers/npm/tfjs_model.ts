@@ -30,7 +30,7 @@ const normPair = (): Pair => [
   variable(tf.zeros([C])),
 ];
 
-/** y = x W + b for x (..., nIn). */
+/** Returns y = x W + b for x (..., nIn). */
 function linear(x: tf.Tensor, [weight, bias]: Pair): tf.Tensor {
   const [nIn, nOut] = weight.shape as [number, number];
   const rows = tf.matMul(
@@ -52,7 +52,7 @@ function gelu(x: tf.Tensor): tf.Tensor {
   return inner.tanh().add(1).mul(x).mul(0.5);
 }
 
-/** Rows of the table by a product with one-hot rows: the wasm backend lacks what the gradient of a gather needs. */
+/** Looks up rows of the table by a product with one-hot rows: the wasm backend lacks the kernel for the gradient of a gather. */
 function embed(ids: tf.Tensor, wte: tf.Variable): tf.Tensor {
   const rows = tf.oneHot(ids.flatten().toInt(), V).toFloat() as tf.Tensor2D;
   return tf.matMul(rows, wte as tf.Tensor2D).reshape([...ids.shape, C]);
@@ -76,18 +76,18 @@ export class Gpt {
     tf.tidy(() => tf.linalg.bandPart(tf.ones([T, T]), -1, 0).sub(1).mul(1e9)),
   );
 
-  /** All that is trained. */
+  /** The trainable variables. */
   get variables(): tf.Variable[] {
     const blocks = this.#blocks.flatMap((block) => Object.values(block).flat());
     return [this.#wte, ...blocks, ...this.#norm, ...this.#head];
   }
 
-  /** Trainable numbers. */
+  /** The number of trainable parameters. */
   get count(): number {
     return this.variables.reduce((sum, { size }) => sum + size, 0);
   }
 
-  /** Logits (B, T, V); with a cache, ids follow what is in it and are added to it. */
+  /** Returns the logits (B, T, V); with a cache, `ids` follow the cached positions and are added to them. */
   forward(ids: tf.Tensor, cache?: Cache): tf.Tensor {
     let x = embed(ids, this.#wte);
     for (const [layer, block] of this.#blocks.entries()) {
@@ -116,7 +116,7 @@ export class Gpt {
     return y.transpose([0, 2, 1, 3]).reshape([B, length, C]);
   }
 
-  /** Cross-entropy with label smoothing, mean over rows. */
+  /** Returns the cross-entropy with label smoothing, averaged over rows. */
   loss(ids: tf.Tensor, targets: tf.Tensor): tf.Scalar {
     const logp = tf.logSoftmax(this.forward(ids).reshape([-1, V]));
     const hot = tf.oneHot(targets.flatten().toInt(), V).toFloat();

@@ -84,7 +84,7 @@ function cases(
   ]);
 }
 
-/** Cases that set `choices` after a flag that takes one of a few words. */
+/** Returns the cases that set `choices` after a flag that takes one of a few words. */
 function wordCases(options: readonly Option[]): string[] {
   const withWords = options.filter(({ words }) => words.length > 0);
   if (withWords.length === 0) return [];

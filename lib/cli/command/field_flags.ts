@@ -24,13 +24,13 @@ import {
 
 const usual = presets[DEFAULT_PRESET];
 
-/** Flags of the architecture; in help, as the default preset has it. */
+/** Flags of the architecture; help shows the values of the default preset. */
 export const modelFlags: FlagsOf<ModelConfig> = fieldFlags(
   modelFields,
   modelConfig({ vocabSize: 65, ...usual.model }),
 );
 
-/** Flags of the training; in help, as the default preset has it. */
+/** Flags of the training; help shows the values of the default preset. */
 export const trainingFlags: FlagsOf<TrainConfig> = fieldFlags(
   trainFields,
   trainConfig(usual.train),

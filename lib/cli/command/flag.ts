@@ -105,7 +105,7 @@ export function texts(value: string, text: FlagText): Flag<readonly string[]> {
   return { ...text, value, read: (texts) => texts };
 }
 
-/** `--data`, as every command takes it that reads a text. */
+/** Makes `--data`, the same for every command that reads a text. */
 export function dataFlag(without: string): Flag<readonly string[]> {
   return texts("TEXT", {
     help:

@@ -10,7 +10,7 @@ const WIDTH = 80;
 /** The column at which the right column begins. */
 const COLUMN = 26;
 
-/** Help on the program. */
+/** Returns the help on the program. */
 export function programHelp(): string {
   return [
     `lm ${VERSION}: train, sample and take apart small language models`,
@@ -32,7 +32,7 @@ export function programHelp(): string {
   ].join("\n");
 }
 
-/** Help on `lab`: a line on each of its commands, and an example of each. */
+/** Returns the help on `lab`: a line on each of its commands, and an example of each. */
 export function labHelp(): string {
   return [
     "lab: experiments; each is planned in a file before it runs",
@@ -49,7 +49,7 @@ function summaryEntry({ name, summary }: Command): string[] {
   return entry(name, summary);
 }
 
-/** Help on a command. */
+/** Returns the help on a command. */
 export function commandHelp(command: Command): string {
   const { name, summary, operand, flags } = command;
   const usage = [

@@ -56,7 +56,7 @@ async function print(text: string): Promise<number> {
   return exitCode.ok;
 }
 
-/** Help on the command that some words name; on the program without any. */
+/** Returns the help on the command that the words name; without words, on the program. */
 function help(words: readonly string[]): string {
   const [first, second] = words.filter((word) => !/^(-h|--help)$/.test(word));
   if (first === undefined || first === "help") return programHelp();

@@ -30,7 +30,7 @@ function plainForm(word: string): string {
     .toLowerCase();
 }
 
-/** Damerau's distance in its restricted form (optimal string alignment). */
+/** Returns Damerau's distance in its restricted form (optimal string alignment). */
 function distance(a: string, b: string): number {
   let before: number[] = [];
   let above = Array.from({ length: b.length + 1 }, (_, j) => j);

@@ -70,7 +70,7 @@ export async function runAndMerge(
   return code;
 }
 
-/** One process for each core: small models do not keep two cores busy. */
+/** Returns the default number of processes, one for each core: a small model does not keep two cores busy. */
 function defaultJobs(): number {
   return Math.min(8, coreCount());
 }

@@ -137,7 +137,7 @@ export class Study {
     }
   }
 
-  /** The rungs of its text, if they have been found and kept. */
+  /** Reads the saved rungs of its text; undefined if none were saved. */
   rungs(): Promise<readonly Rung[] | undefined> {
     return this.#kept(files.ladder);
   }

@@ -34,7 +34,7 @@ export function recordOf(event: Told): Uint8Array | undefined {
   return shown && boardRecord(shown);
 }
 
-/** Unix time in seconds, to the millisecond. */
+/** Returns the Unix time in seconds, to the millisecond. */
 export function now(): number {
   return Date.now() / 1000;
 }
@@ -69,7 +69,7 @@ function numbersOf(
   );
 }
 
-/** TensorBoard reads texts as Markdown, in which four spaces keep lines as they are. */
+/** Indents a text by four spaces, which keep its lines as they are in the Markdown that TensorBoard reads. */
 function asMarkdown(text: string): string {
   return text.split("\n").map((line) => `    ${line}`).join("\n");
 }

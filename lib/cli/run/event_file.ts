@@ -101,7 +101,7 @@ class Message {
     this.wrap(field, end);
   }
 
-  /** Makes a field of all that was written since the size was `end`. */
+  /** Wraps everything written since the size was `end` into a field. */
   wrap(field: number, end: number): void {
     this.#varint(this.#size - end);
     this.#varint(field << 3 | 2);
@@ -147,7 +147,7 @@ function record(data: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** CRC-32C (RFC 3720, B.4), turned and shifted, as checksums of checksums would be weak. */
+/** Returns the CRC-32C (RFC 3720, B.4), rotated and shifted, as checksums of checksums would be weak. */
 function maskedChecksum(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;

@@ -17,7 +17,7 @@ export interface PlotFrame {
   readonly ascii?: boolean;
   /** Characters that mark the points of a curve instead of a line, by the curve's place in the list. */
   readonly marks?: readonly (string | undefined)[];
-  /** Colours a stretch of a curve, by the curve's place in the list. */
+  /** Colours a part of a curve, by the curve's place in the list. */
   readonly paint?: (text: string, curve: number) => string;
 }
 
@@ -115,7 +115,7 @@ function roundStep(value: number): number {
   return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= value)!;
 }
 
-/** Evenly many values of a curve: the means of as many stretches of steps. */
+/** Reduces a curve to at most `count` points: the means over that many equal intervals of steps. */
 export function bucketed(curve: Curve, count: number): Curve {
   const [first, last] = [curve[0], curve.at(-1)];
   if (first === undefined || last === undefined || curve.length <= count) {
@@ -173,7 +173,7 @@ function scale(
   };
 }
 
-/** The dots of a straight line, both ends included. */
+/** Yields the dots of a straight line, both ends included. */
 function* between(
   [x0, y0]: readonly [number, number],
   [x1, y1]: readonly [number, number],

@@ -2,7 +2,7 @@
  * Ctrl-C and other signals: the first asks to stop, the second ends the process.
  *
  * The thread that computes can be busy for as long as a training step takes, so a worker of its own
- * listens. At the first signal it writes a line, tells the main thread, and stops listening; from then on the
+ * listens. At the first signal it writes a line, notifies the main thread, and stops listening; from then on the
  * system's default applies, and the next signal ends the process whatever it does.
  *
  * The worker also sets a number in shared memory. `throwIfAborted` of the signal looks there, so that work which
@@ -80,12 +80,12 @@ export class Interrupt implements Disposable {
     };
   }
 
-  /** Aborted at the first signal, with an {@linkcode InterruptedError}. */
+  /** The signal that is aborted with an {@linkcode InterruptedError} at the first Ctrl-C or other signal. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  /** The exit code after the signal that came; after Ctrl-C if none did. */
+  /** The exit code for the signal received; that of Ctrl-C if none was. */
   get exitCode(): number {
     const { reason } = this.signal;
     return reason instanceof InterruptedError

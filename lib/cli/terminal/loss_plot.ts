@@ -1,4 +1,4 @@
-/** The losses of a run so far, as a picture for the terminal. Drawing is `terminal.ts`. */
+/** Plots the losses of a run so far as lines of text. `terminal.ts` draws them. */
 
 import type { EvalEvent, StepEvent } from "../../train/events.ts";
 import { braillePlot, bucketed, type Curve } from "./braille_plot.ts";
@@ -24,7 +24,7 @@ export class LossPlot {
   readonly #training = new Thinned();
   readonly #validation: [step: number, loss: number][] = [];
 
-  /** Takes the loss of an event, if it has one. */
+  /** Adds the loss of an event, if it has one. */
   take(event: Loss | { readonly event: string }): void {
     if (event.event === "step" && "loss" in event) {
       if (Number.isFinite(event.loss)) {
@@ -36,7 +36,7 @@ export class LossPlot {
     }
   }
 
-  /** The picture in lines; none where there is no room or nothing to see yet. */
+  /** Returns the lines of the plot; none if there is no room or no curve yet. */
   lines(
     { columns, rows, ascii = false }: {
       readonly columns: number;
@@ -70,7 +70,7 @@ export class LossPlot {
   }
 }
 
-/** A curve that never has more than so many points: means of ever more steps. */
+/** A curve with a limited number of points: when it is full, each pair of points is replaced by its mean. */
 class Thinned {
   readonly points: [step: number, loss: number][] = [];
   /** Steps in a point. */

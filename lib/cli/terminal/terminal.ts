@@ -1,7 +1,7 @@
 /**
  * The two streams: standard output, which is the product, and standard error,
  * which is for people and never a reason to fail. The status line is redrawn on
- * a terminal only; what it says is made in `progress.ts`.
+ * a terminal only; `progress.ts` makes its text.
  */
 
 import {
@@ -34,7 +34,7 @@ export async function writeOutput(text: string): Promise<void> {
   }
 }
 
-/** Writes to standard error, if anyone is there. */
+/** Writes to standard error, unless it is closed. */
 export function writeError(text: string): void {
   let rest = encoder.encode(text);
   try {
@@ -129,7 +129,7 @@ export class StatusLine {
     this.#enabled = enabled;
   }
 
-  /** Draws what `text` gives for the terminal's width and height, unless that was done a moment ago. */
+  /** Draws the lines that `text` returns for the terminal's width and height, unless they were drawn a moment ago. */
   show(
     text: (width: number, height: number) => string,
     { now = false }: { readonly now?: boolean } = {},
@@ -145,7 +145,7 @@ export class StatusLine {
     this.#drawnAt = time;
   }
 
-  /** Takes the lines away, before something else is written. */
+  /** Erases the lines, before other text is written. */
   clear(): void {
     if (this.#drawn > 0) writeError(this.#back());
     this.leave();

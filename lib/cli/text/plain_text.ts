@@ -50,7 +50,7 @@ export class PlainTextDecoder {
     return this.#plain(this.#decode(all.subarray(0, end), all));
   }
 
-  /** Ends the text, and returns what was held back. */
+  /** Ends the text, and returns the characters that were held back. */
   end(): string {
     const text = this.#plain(this.#decode(this.#held)) + this.#carriageReturn;
     this.#carriageReturn = "";

@@ -21,7 +21,7 @@ export interface TextSource {
   readonly name: string;
   /** Its size in bytes. */
   readonly bytes: number;
-  /** Reads it; a piece is valid until the next one is asked for. */
+  /** Reads the source; each piece is valid until the next is requested. */
   pieces(size: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
@@ -104,7 +104,7 @@ export async function* piecesOf(
   }
 }
 
-/** Waits for something that may never come, but no longer than until the signal is aborted. */
+/** Awaits a value that may never come, until the signal is aborted. */
 async function orAborted<Value>(
   promise: Promise<Value>,
   signal: AbortSignal,

@@ -55,7 +55,7 @@ export const bestFlag: Flag<boolean> = toggle(
   "use the weights with the lowest validation loss, not the last ones",
 );
 
-/** `--preset`, with the command's own help. */
+/** Makes `--preset`, with the command's own help. */
 export function presetFlag(help: string): Flag<PresetName> {
   const names = Object.keys(presets) as PresetName[];
   return choice(names, { help, without: DEFAULT_PRESET });

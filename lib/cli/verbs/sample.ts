@@ -106,7 +106,7 @@ class Writer {
     this.#request = request;
   }
 
-  /** Streams a text; every text ends its line, and a line of dashes is between two. */
+  /** Streams a text; each ends with a line end, and a line of dashes separates two. */
   async write(index: number): Promise<void> {
     const { prompt, echo } = this.#request;
     if (index > 0) await writeOutput("---\n");

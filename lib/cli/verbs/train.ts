@@ -334,7 +334,7 @@ async function sayGoodbye(
   writeError(`${lines.join("\n")}\n`);
 }
 
-/** Adds to an error which checkpoint is left of the run. */
+/** Adds a hint to an error: the checkpoint left of the run, and a remedy for a loss that is not finite. */
 function withHint(error: unknown, remains: string): unknown {
   if (!(error instanceof Error)) return error;
   const advice = error instanceof NonFiniteError

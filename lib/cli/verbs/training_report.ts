@@ -118,7 +118,7 @@ export class TrainingReport {
     return isStuck ? " --max-time off" : "";
   }
 
-  /** Notes that losses get no lower, in words: the run ends before its last step. */
+  /** Records in words why the run ends before its last step: the loss no longer falls. */
   runsOutOfPatience(why: string): void {
     this.#why = why;
     this.#ranOutOfPatience = true;
