@@ -1,20 +1,20 @@
 /**
- * The one source of randomness: a counter-based generator with the same bits on
- * every backend, so that a number depends on (seed, purpose, step, index) and
- * never on the order in which numbers were asked for.
+ * The only source of randomness: a counter-based generator with the same bits on
+ * every backend. A number depends on (seed, purpose, step, index) and never on the
+ * order in which numbers are drawn.
  *
  * The generator is Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random
  * numbers: as easy as 1, 2, 3", SC 2011). The key is (seed, purpose), the counter
- * is (index, step). WGSL's copy stands in `kernels/wgsl/random.ts`.
+ * is (index, step). The WGSL version is in `kernels/wgsl/random.ts`.
  */
 
-/** What a random number is for. Different purposes never share bits. */
+/** The purposes of random numbers. Different purposes never share bits. */
 export const Purpose = {
   /** Initial values of parameters; `step` is the parameter's number. */
   init: 1,
   /** Window offsets of training batches; `index` is the row, counted through the micro-batches of a step. */
   batch: 2,
-  /** Dropout masks; `site` tells the places of one network apart. */
+  /** Dropout masks; `site` numbers the places of one network that use dropout. */
   dropout: 3,
   /** Drawing tokens; `step` is the token's number, `index` the row. */
   sample: 4,
@@ -28,7 +28,7 @@ export type Purpose = typeof Purpose[keyof typeof Purpose];
 const PARITY = 0x1bd11bda;
 
 /**
- * One block of Threefry-2x32-20.
+ * Computes one block of Threefry-2x32-20.
  *
  * @param out receives the two output words, unsigned 32-bit
  */
@@ -71,7 +71,7 @@ export function threefry2x32(
   out[1] = x1;
 }
 
-/** The second key word: a purpose and the site within the network. */
+/** Returns the second key word, which holds a purpose and the site within the network. */
 export function purposeKey(purpose: Purpose, site: number): number {
   return purpose | (site << 8);
 }
@@ -93,7 +93,7 @@ export class CounterRandom {
 
   /**
    * @param seed an integer in [0, 2^32)
-   * @param site tells several uses of one purpose apart; an integer in [0, 2^24)
+   * @param site the number of one of several uses of a purpose; an integer in [0, 2^24)
    * @throws {RangeError} if the seed is not such an integer
    */
   constructor(seed: number, purpose: Purpose, site = 0) {
@@ -102,25 +102,25 @@ export class CounterRandom {
     this.#key = purposeKey(purpose, site);
   }
 
-  /** 32 random bits, as an integer in [0, 2^32). */
+  /** Returns 32 random bits, as an integer in [0, 2^32). */
   bits(step: number, index: number): number {
     threefry2x32(this.#seed, this.#key, index, step, this.#words);
     return this.#words[0]!;
   }
 
-  /** Uniform in [0, 1), a multiple of 2^-32. */
+  /** Returns a uniform number in [0, 1), a multiple of 2^-32. */
   uniform(step: number, index: number): number {
     return this.bits(step, index) / 2 ** 32;
   }
 
-  /** A uniform integer in [0, n), by 64-bit multiplication: the bias is below n / 2^64. */
+  /** Returns a uniform integer in [0, n), by 64-bit multiplication: the bias is below n / 2^64. */
   below(n: number, step: number, index: number): number {
     threefry2x32(this.#seed, this.#key, index, step, this.#words);
     const wide = (BigInt(this.#words[0]!) << 32n) | BigInt(this.#words[1]!);
     return Number((wide * BigInt(n)) >> 64n);
   }
 
-  /** Standard normal, by the Box-Muller transform of the two words. */
+  /** Returns a standard normal number, by the Box-Muller transform of the two words. */
   normal(step: number, index: number): number {
     threefry2x32(this.#seed, this.#key, index, step, this.#words);
     const radius = Math.sqrt(-2 * Math.log((this.#words[0]! + 1) / 2 ** 32));
@@ -128,7 +128,7 @@ export class CounterRandom {
   }
 }
 
-/** Refuses a seed that is not an integer in [0, 2^32). */
+/** Throws a `RangeError` if a seed is not an integer in [0, 2^32). */
 export function checkSeed(seed: number): void {
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
     throw new RangeError(

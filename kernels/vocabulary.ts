@@ -1,6 +1,6 @@
 /**
- * The kernel vocabulary: every name that a plan may dispatch, with what it
- * computes. A backend is an implementation of exactly these.
+ * The kernel vocabulary: the name of every kernel that a plan may dispatch, and the
+ * result that it computes. A backend implements exactly these kernels.
  *
  * Dims are fixed when a plan is compiled. All arrays are dense and row-major, `f32` unless marked `i32`
  * (the reference backend computes the `f32` ones in float64).
@@ -10,7 +10,7 @@
  * rows = B·T. A query/key/value row `qkv[b,t,:]` holds NH query heads, NKV key
  * heads, NKV value heads of HS numbers each; QKV = (NH + 2·NKV)·HS.
  *
- * Where dims say `accumulate`, true means `output += result` and false
+ * In dims, `accumulate: true` means `output += result`, and false means
  * `output = result`. Gradients of parameters always accumulate.
  *
  * No kernel may use float atomics or an order of summation that depends on
@@ -20,13 +20,13 @@
 /** The functions that `activation` can be. */
 export const activations = ["geluTanh", "gelu", "relu", "relu2"] as const;
 
-/** Which activation. See {@linkcode signatures.activation}. */
+/** The name of an activation. See {@linkcode signatures.activation}. */
 export type Activation = typeof activations[number];
 
-/** What attention does with keys in the query's future. */
+/** The treatment of keys after the query; see {@linkcode AttentionDims.mask}. */
 export type Mask = "causal" | "none" | "zeroed" | "finite";
 
-/** What every attention kernel needs to know. */
+/** Dims that every attention kernel has. */
 export interface AttentionDims {
   readonly B: number;
   readonly T: number;
@@ -34,31 +34,32 @@ export interface AttentionDims {
   /** Divides NH; query head h reads key/value head floor(h · NKV / NH). */
   readonly NKV: number;
   readonly HS: number;
-  /** Scores are multiplied by this: 1 / sqrt(HS), or 1. */
+  /** The factor of every score: 1 / sqrt(HS), or 1. */
   readonly scale: number;
   /**
-   * What happens to the score of query i and key j > i, after scaling and ALiBi:
-   * `causal` the key is not looked at; `none` nothing; `zeroed` the score becomes 0
-   * (and has no gradient); `finite` it becomes `maskValue` (and has no gradient).
+   * The treatment of the score of query i and key j > i, after scaling and ALiBi:
+   * `causal` leaves the key out; `none` keeps the score; `zeroed` replaces the score by 0
+   * (which has no gradient); `finite` replaces it by `maskValue` (which has no gradient).
    */
   readonly mask: Mask;
   readonly maskValue: number;
-  /** ALiBi (arXiv 2108.12409): `-slopes[h] · (i - j)` is added to the scaled score. Empty: none. */
+  /** Slopes of ALiBi (arXiv 2108.12409): `-slopes[h] · (i - j)` is added to the scaled score. Empty for no ALiBi. */
   readonly slopes: readonly number[];
 }
 
 /** {@linkcode AttentionDims} with dropout on the attention probabilities. */
 export interface AttentionDropoutDims extends AttentionDims {
   /**
-   * 0: none, and there is no `key` operand. Otherwise probability (b,h,i,j) is kept, and
-   * divided by 1 - rate, where the random bits at index ((b·NH + h)·T + i)·T + j say so;
-   * see {@linkcode signatures.dropout}. `lse` and the softmax's own sum see no dropout.
+   * The dropout rate. With 0 there is no dropout and no `key` operand. Otherwise the random
+   * bits at index ((b·NH + h)·T + i)·T + j decide if probability (b,h,i,j) is kept, and divided
+   * by 1 - rate, or set to 0; see {@linkcode signatures.dropout}. Dropout changes neither `lse`
+   * nor the sum in the softmax.
    */
   readonly dropout: number;
   readonly site: number;
 }
 
-/** The dims of each kernel, by name. {@linkcode signatures} says what they mean. */
+/** The dims of each kernel, by name. {@linkcode signatures} explains them. */
 export interface KernelDims {
   embedding: {
     readonly B: number;
@@ -213,8 +214,9 @@ export interface CacheDims {
 export type KernelName = keyof KernelDims;
 
 /**
- * What each kernel computes, and its operands: `outputs <- inputs`, each with its shape in the letters above and its
- * dims. An operand that follows `dim?` is there only if that dim is true, or not 0.
+ * The operands of each kernel, `outputs <- inputs`, each with its shape in the letters above and the kernel's dims.
+ * The comment before a kernel gives the result that it computes. An operand that follows `dim?` exists only if that
+ * dim is true, or not 0.
  *
  * `key` is (seed, counter, metrics slot, loss slot), seed and counter being unsigned.
  */
@@ -279,7 +281,7 @@ export const signatures: Readonly<Record<KernelName, string>> = {
    * lse = the logarithm of the sum of exponentials of those scores. No T×T array is stored.
    */
   attention: "y[B,T,NH·HS], lse[B,NH,T] <- qkv[B,T,QKV], dropout? key i32[4]",
-  /** All of dqkv. The probabilities are made again from qkv and lse, as exp(score - lse). */
+  /** All of dqkv. The probabilities are recomputed from qkv and lse, as exp(score - lse). */
   attentionBackward:
     "dqkv[B,T,QKV] <- dy[B,T,NH·HS], y[B,T,NH·HS], lse[B,NH,T], qkv[B,T,QKV], dropout? key i32[4]",
   /**
@@ -332,22 +334,22 @@ export const signatures: Readonly<Record<KernelName, string>> = {
    * AdamW (arXiv 1711.05101); schedule = (learning rate, 1 - beta1^t, 1 - beta2^t).
    * g = clip[0] · grad; decay, for the first `decayed` elements only,
    * p -= lr · weightDecay · p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g²;
-   * p -= lr · (m / schedule[1]) / (sqrt(v / schedule[2]) + eps). Where clip[1] is 0 p, m and v stay as they are.
-   * In every case grads = 0 afterwards.
+   * p -= lr · (m / schedule[1]) / (sqrt(v / schedule[2]) + eps). If clip[1] is 0, p, m and v stay as they are.
+   * Afterwards grads = 0, whatever clip[1] is.
    */
   adamw: "params[n], grads[n], m[n], v[n] <- clip[2], schedule[3]",
   /**
    * g = clip[0] · grad; m = momentum · m + g; direction = m, or with `nesterov` g + momentum · m (as PyTorch's SGD).
-   * Where clip[1] is 0 m stays as it is and the direction is 0. In every case grads = 0 afterwards.
+   * If clip[1] is 0, m stays as it is and the direction is 0. Afterwards grads = 0, whatever clip[1] is.
    */
   momentum: "direction[n], grads[n], m[n] <- clip[2]",
-  /** y = x / (sqrt(sum of partial) + eps): of x's squares, so that y has norm 1. */
+  /** y = x / (sqrt(sum of partial) + eps), where partial sums the squares of x, so that y has norm 1. */
   normalize: "y[n] <- x[n], partial[parts]",
   /** y = alpha · a + beta · b. */
   combine: "y[n] <- a[n], b[n]",
   /**
    * p -= lr · (weightDecay · p, for the first `decayed` elements only, + scale · direction), lr = rate · schedule[0];
-   * schedule as in adamw. Where clip[1] is 0 p stays as it is.
+   * schedule as in adamw. If clip[1] is 0, p stays as it is.
    */
   descend: "params[n] <- direction[n], clip[2], schedule[3]",
 };
@@ -381,7 +383,7 @@ export function operandShapes<Name extends KernelName>(
   return { outputs: outputs!, inputs: inputs! };
 }
 
-/** The operand written as `text`, or none where its condition does not hold. */
+/** Returns the operand written as `text`, or none if its condition does not hold. */
 function shapeOf(
   text: string,
   sizes: Readonly<Record<string, number>>,

@@ -69,9 +69,9 @@ export function attentionBackward(
 }
 
 /**
- * The score of the query at position i and the key at position j, from q · k: scaled, with
- * ALiBi's bias -slope · (i - j) (arXiv 2108.12409), then replaced if the mask says so.
- * (A causal mask's keys are never asked for.)
+ * Returns the score of the query at position i and the key at position j, from q · k: scaled,
+ * with ALiBi's bias -slope · (i - j) (arXiv 2108.12409) added, then replaced if the mask requires it.
+ * (Never called for keys that a causal mask leaves out.)
  */
 export function score(
   product: number,
@@ -83,7 +83,7 @@ export function score(
   return product * scale - (slopes[h] ?? 0) * (i - j);
 }
 
-/** Turns the first n scores into probabilities; returns the logarithm of the sum of their exponentials. */
+/** Turns the first n scores into probabilities, and returns the logarithm of the sum of the scores' exponentials. */
 export function softmax(scores: F64, n: number): number {
   let largest = -Infinity;
   for (let j = 0; j < n; j++) largest = Math.max(largest, scores[j]!);
@@ -121,7 +121,7 @@ export function addScaled(
   for (let d = 0; d < n; d++) y[atY + d]! += factor * x[atX + d]!;
 }
 
-/** The dropout factor at index ((b·NH + h)·T + i)·T + j, the constant 1 without dropout. */
+/** Returns the function that gives the dropout factor at index ((b·NH + h)·T + i)·T + j; always 1 without dropout. */
 function factorOf(
   key: I32 | undefined,
   { dropout, site }: AttentionDropoutDims,
@@ -129,16 +129,16 @@ function factorOf(
   return key ? dropoutFactor(key, { rate: dropout, site }) : () => 1;
 }
 
-/** One query: who it is, and where in qkv[B,T,QKV] its numbers and those of its keys and values begin. */
+/** One query: its indices, and the places in qkv[B,T,QKV] where its own numbers and those of its keys and values begin. */
 interface Query {
   readonly b: number;
   readonly h: number;
   readonly i: number;
-  /** (b·NH + h)·T + i: where the query stands in lse. */
+  /** The query's index in lse, (b·NH + h)·T + i. */
   readonly row: number;
-  /** Of its query vector. */
+  /** Index of the query vector's first number. */
   readonly q: number;
-  /** Of key 0 and value 0 of its key/value head; number j is `j · stride` further. */
+  /** Index of key 0, like `v` of value 0, of the query's key/value head; key or value j is `j · stride` further. */
   readonly k: number;
   readonly v: number;
   readonly stride: number;

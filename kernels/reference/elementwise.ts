@@ -29,7 +29,7 @@ export function dropout(
 }
 
 /**
- * What dropout multiplies element i by: 1 / (1 - rate) if the first word of
+ * Returns the factor of dropout for element i: 1 / (1 - rate) if the first word of
  * Threefry(key (seed, 3 | site << 8), counter (i, key[1])) reaches ⌊rate · 2³²⌋, else 0.
  */
 export function dropoutFactor(

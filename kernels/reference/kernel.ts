@@ -1,7 +1,7 @@
 /**
- * What a kernel of the reference backend is: a function of outputs, inputs and
- * dims in the vocabulary's order, on float64 memory. The kernels themselves stand
- * beside this file, by topic; `registry.ts` lists them.
+ * The type of kernels of the reference backend: functions of outputs, inputs and
+ * dims in the vocabulary's order, on float64 memory. The kernels themselves are in
+ * the files beside this one, by topic; `registry.ts` lists them.
  */
 
 import type { KernelDims, KernelName } from "../vocabulary.ts";
@@ -13,9 +13,9 @@ export type F64 = Float64Array;
 export type I32 = Int32Array;
 
 /**
- * One kernel. Each declares its operands as tuples; `never` lets functions with
- * different tuples stand in one table. `checkPlan` has checked count, dtype and
- * length of what is passed before a kernel runs.
+ * One kernel. Each kernel declares its operands as tuples; `never` allows functions with
+ * different tuples in one record. Before a kernel runs, `checkPlan` has checked the count,
+ * dtype and length of its operands.
  */
 export type ReferenceKernel<Name extends KernelName> = (
   outputs: never,

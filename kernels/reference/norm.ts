@@ -112,7 +112,7 @@ export function qkNormBackward(
   }
 }
 
-/** Where each query and key head begins in qkv[rows,QKV]. */
+/** Yields the index at which each query and key head begins in qkv[rows,QKV]. */
 function* queryAndKeyHeads(
   { rows, NH, NKV, HS }: QkNormDims,
 ): Generator<number> {

@@ -14,7 +14,7 @@ import * as norm from "./norm.ts";
 import * as optimizer from "./optimizer.ts";
 import * as rope from "./rope.ts";
 
-/** Every reference kernel, by its name, among other exports of the topics. */
+/** Every reference kernel, by name. The record also holds the other exports of the modules. */
 export const referenceKernels: {
   readonly [Name in KernelName]: ReferenceKernel<Name>;
 } = {

@@ -15,7 +15,7 @@ import {
 } from "./codes.ts";
 import { bits, elementwise, type Site, type Step } from "./step.ts";
 
-/** Room for a vector of each output. */
+/** Bytes for one vector of each output. */
 const SCRATCH_BYTES = 32;
 
 /** The number of each kind. */
@@ -26,7 +26,7 @@ const kinds: Readonly<Record<Activation, number>> = {
   relu2: RELU2,
 };
 
-/** Multiplications and additions of an element: an exponential and a division, or next to nothing. */
+/** Returns the multiplications and additions per element: those of an exponential and a division, or very few. */
 function cost(kind: Activation): number {
   return kind === "gelu" ? 32 : kind === "geluTanh" ? 20 : 2;
 }

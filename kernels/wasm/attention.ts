@@ -26,7 +26,7 @@ const masks: Readonly<Record<Mask, number>> = {
 const TILE_ROWS = 5;
 const PANEL = 8;
 
-/** What `assembly/scores.ts` wants to know. */
+/** Returns the arguments that `assembly/scores.ts` reads. */
 export function scoreArgs(
   dims: AttentionDims & { dropout?: number; site?: number },
   { constants }: Site,
@@ -41,7 +41,7 @@ export function scoreArgs(
   ];
 }
 
-/** n, filled up to whole panels. */
+/** Returns n rounded up to whole panels. */
 export function width(n: number): number {
   return Math.ceil(n / PANEL) * PANEL;
 }

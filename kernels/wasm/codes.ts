@@ -1,7 +1,7 @@
 /**
- * What the two halves of the wasm engine agree on: the numbers of its kernels, the
+ * The constants that both halves of the wasm engine use: the numbers of its kernels, the
  * layout of a step's record, and the words of the control block. Both TypeScript and
- * AssemblyScript read this file, so it holds plain integers only.
+ * AssemblyScript compile this file, so it holds plain integers only.
  *
  * A record is RECORD_BYTES long: kernel, units, grain, units taken, units done, then
  * the arguments, all 32-bit words. Arguments come in the order outputs, inputs, dims.
@@ -9,67 +9,67 @@
 
 /** Bytes of a step's record. */
 export const RECORD_BYTES = 128;
-/** Where in a record its kernel's number stands. */
+/** Offset of the kernel's number in a record, in bytes, like the offsets that follow. */
 export const RECORD_KERNEL = 0;
-/** Indivisible parts of a step's work. */
+/** Offset of the number of units, the indivisible parts of a step's work. */
 export const RECORD_UNITS = 4;
-/** Units that a thread takes at a time. */
+/** Offset of the number of units that a thread takes at a time. */
 export const RECORD_GRAIN = 8;
-/** Units taken so far; only ever added to within a run. */
+/** Offset of the number of units taken so far, which never decreases within a run. */
 export const RECORD_TAKEN = 12;
-/** Units finished so far. */
+/** Offset of the number of units finished so far. */
 export const RECORD_DONE = 16;
-/** Where the arguments begin. */
+/** Offset of the first argument. */
 export const RECORD_ARGUMENTS = 20;
 
-/** 64 bytes of zeros that nobody writes: the address of a bias or addend that is not there. */
+/** Address of 64 bytes that are always 0: stands for a bias or addend that is absent. */
 export const NOTHING = 0;
-/** Counts the jobs; workers sleep on it. Like all that follows, a byte address. */
+/** The number of jobs so far, on which workers sleep. Each CONTROL_ constant is the byte address of the word that its comment describes. */
 export const CONTROL_JOB = 64;
-/** First record of the present job. */
+/** The address of the first record of the current job. */
 export const CONTROL_FROM = 128;
-/** End of the records of the present job. */
+/** The address of the end of the records of the current job. */
 export const CONTROL_TO = 132;
-/** Where the threads' own scratch memory begins. */
+/** The address at which the threads' scratch memory begins. */
 export const CONTROL_SCRATCH = 136;
-/** Bytes of scratch memory a thread. */
+/** Bytes of scratch memory for each thread. */
 export const CONTROL_SCRATCH_BYTES = 140;
-/** Workers that have yet to leave the present job. */
+/** Workers that have not left the current job yet. */
 export const CONTROL_ACTIVE = 192;
-/** Workers that have started; each takes its number from it. */
+/** Workers that have started; each worker takes its own number from this count. */
 export const CONTROL_STARTED = 196;
-/** 1 once a thread has failed: nobody waits any longer. */
+/** 1 once a thread has failed; then all threads stop waiting. */
 export const CONTROL_FAILED = 200;
-/** 1 when workers shall end. */
+/** 1 once workers must end. */
 export const CONTROL_CLOSING = 204;
-/** 1 where the calling thread may sleep (not a browser's window). */
+/** 1 if the calling thread may sleep, which the thread of a browser's window may not. */
 export const CONTROL_MAY_SLEEP = 208;
-/** Where memory to be given away begins; what is below is the engine's own. */
+/** Address of the first memory for allocation; the memory below belongs to the engine. */
 export const HEAP = 65536;
 
-/** Elements of a unit of elementwise kernels. */
+/** Elements per unit of elementwise kernels. */
 export const BLOCK = 4096;
-/** Columns of a unit of embeddingBackward. */
+/** Columns per unit of embeddingBackward. */
 export const EMBEDDING_COLUMNS = 64;
-/** Elements of a unit of positionBackward. */
+/** Elements per unit of positionBackward. */
 export const POSITION_BLOCK = 1024;
-/** Rows of a unit where columnSum has many of them. */
+/** Rows per unit where columnSum has many rows. */
 export const SUM_ROWS = 64;
-/** Columns of a unit of columnSum. */
+/** Columns per unit of columnSum. */
 export const SUM_COLUMNS = 128;
 
 /** Numbers along k that a packed matrix product takes at a time. */
 export const DEPTH = 256;
 
-/** Rows that a matrix is packed by, where they are not what a panel is made of. It divides DEPTH. */
+/** Rows per unit of a step that packs columns of a matrix into panels or tiles. Divides DEPTH. */
 export const PACK_DEPTH = 8;
 
-/** Queries that attention takes at a time: tiles of 5. */
+/** Queries that attention takes at a time, in tiles of 5. */
 export const QUERIES = 20;
-/** Queries between which attention's gradient keeps what it computed. */
+/** Queries for which attention's gradient keeps its probabilities and score gradients at a time. */
 export const STRETCH = 160;
 
-/** What happens to scores with keys after the query; see the vocabulary. */
+/** Masks: the treatment of scores with keys after the query; see `AttentionDims.mask`. */
 export const MASK_CAUSAL = 0;
 export const MASK_NONE = 1;
 export const MASK_ZEROED = 2;
@@ -83,7 +83,7 @@ export const GELU = 1;
 export const RELU = 2;
 export const RELU2 = 3;
 
-// Kernels, by the names of the vocabulary or the part of one that they do.
+// Kernels, named after a kernel of the vocabulary or after the part of one that they compute.
 export const EMBEDDING = 1;
 export const EMBEDDING_BACKWARD = 2;
 export const POSITION_BACKWARD = 3;

@@ -1,4 +1,4 @@
-/** What picks rows: embeddings and their gradients, and the last row of each sequence. */
+/** Kernels that select rows: embeddings and their gradients, and the last row of each sequence. */
 
 import type { KernelDims } from "../vocabulary.ts";
 import {
@@ -17,7 +17,7 @@ export function embedding(
   { outputs, inputs: [tokens = 0, wte = 0, ...rest] }: Site,
 ): Step[] {
   const table = positions ? rest[0]! : 0;
-  // Without a table a position is of no use.
+  // Without a table, positions are not needed.
   const starts = positions && start ? rest[1]! : 0;
   const rows = B * T;
   const grain = rowsOfBlock(C);

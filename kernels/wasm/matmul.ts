@@ -20,17 +20,17 @@ const PANEL = 8;
 /** Rows of a tile. */
 const TILE_ROWS = 5;
 
-/** Rows of a unit, at most and at least: a few tiles of 5, which stay in the first-level cache with a panel. */
+/** The most and the fewest rows of a unit: a few tiles of 5, which stay in the first-level cache with a panel. */
 const ROWS = 20;
 const FEWEST_ROWS = 10;
 
-/** Columns of a unit, at least. */
+/** The fewest columns of a unit. */
 const FEWEST_COLUMNS = 32;
 
-/** Units that a product is cut into where it has the rows and columns: enough for threads to even out. */
+/** Units that a product with enough rows and columns is cut into: enough to spread the work evenly over the threads. */
 const UNITS = 24;
 
-/** What the steps of a product have in common. */
+/** Dims and addresses that all steps of a product use. */
 interface Product {
   readonly dims: KernelDims["matmul"];
   readonly site: Site;
@@ -44,7 +44,7 @@ interface Product {
 /** Units that a product over strips is cut into. */
 const STRIPS = 8;
 
-/** Rows or columns of a strip, at most: DEPTH deep they are 80 KB, and stay in the second-level cache. */
+/** The most rows or columns of a strip: DEPTH numbers deep they take 80 KB, and stay in the second-level cache. */
 const WIDEST = 80;
 
 /** See {@linkcode signatures.matmul}. */
@@ -58,7 +58,7 @@ export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
   return dims.M >= dims.N ? byRows(product) : byColumns(product);
 }
 
-/** a[M,K] · b: units pack the rows that they need. */
+/** Returns the steps of a[M,K] · b. Each unit packs the rows of a that it needs. */
 function byBlocks({ dims, site, y, a, b, bias, addend }: Product): Step[] {
   const { M, N, K } = dims;
   const { packed, step } = packB(dims, site, b);
@@ -72,7 +72,7 @@ function byBlocks({ dims, site, y, a, b, bias, addend }: Product): Step[] {
   }];
 }
 
-/** a[K,M]ᵀ · b of many rows: b is packed for all, units pack their rows from strips of a. */
+/** Returns the steps of a[K,M]ᵀ · b with many rows. One step packs b for all units; each unit packs its own rows from a strip of a. */
 function byRows({ dims, site, y, a, b, bias, addend }: Product): Step[] {
   const { M, N, K } = dims;
   const { packed, step } = packB(dims, site, b);
@@ -86,7 +86,7 @@ function byRows({ dims, site, y, a, b, bias, addend }: Product): Step[] {
   }];
 }
 
-/** a[K,M]ᵀ · b of many columns: a is packed for all, units pack their columns from strips of b. */
+/** Returns the steps of a[K,M]ᵀ · b with many columns. One step packs a for all units; each unit packs its own columns from a strip of b. */
 function byColumns({ dims, site, y, a, b, bias, addend }: Product): Step[] {
   const { M, N, K } = dims;
   const packed = site.shared(4 * Math.ceil(M / TILE_ROWS) * TILE_ROWS * K);
@@ -105,7 +105,7 @@ function byColumns({ dims, site, y, a, b, bias, addend }: Product): Step[] {
   }];
 }
 
-/** Where b's panels lie, and the step that packs them. */
+/** Returns the address of b's packed panels, and the step that packs them. */
 function packB(
   { form, N, K }: KernelDims["matmul"],
   site: Site,
@@ -125,15 +125,15 @@ function packB(
   return { packed, step };
 }
 
-/** Rows or columns, whole multiples of `step`, of one of about STRIPS units. */
+/** Returns the rows or columns of a unit, a multiple of `step`, such that there are about STRIPS units. */
 function stripOf(length: number, step: number): number {
   const wanted = Math.ceil(length / STRIPS / step) * step;
   return Math.min(Math.max(wanted, 2 * step), WIDEST);
 }
 
 /**
- * Rows and columns of a unit: ROWS and all columns; where that makes too few units, first fewer rows, then
- * fewer columns, since each stretch of columns packs the rows anew.
+ * Returns the rows and columns of a unit: ROWS and all columns. If that makes too few units, takes first fewer
+ * rows, then fewer columns, since each block of columns packs the rows again.
  */
 function blockOf(M: number, N: number): { rows: number; columns: number } {
   const rows = Math.ceil(M / ROWS) >= UNITS ? ROWS : FEWEST_ROWS;

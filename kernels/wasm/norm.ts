@@ -11,7 +11,7 @@ import {
 } from "./codes.ts";
 import { type Address, bits, rowBlocks, type Site, type Step } from "./step.ts";
 
-/** What stands for an operand that is not there. */
+/** The address that stands for an absent operand. */
 const NONE: Address = 0;
 
 /** See {@linkcode signatures.norm}. */
@@ -60,7 +60,7 @@ export function qkNormBackward(
   return [{ ...step, kernel: QK_NORM_BACKWARD, work: 2 * step.work }];
 }
 
-/** What both have in common. */
+/** Returns the step of `qkNorm`, or `qkNormBackward`, without its kernel. */
 function headsOf(
   { rows, NH, NKV, HS, eps }: QkNormDims,
   operands: readonly Address[],

@@ -1,11 +1,11 @@
-/** What dropout's kernels, attention's included, are told about their masks. */
+/** Arguments of kernels with dropout, including attention, for their masks. */
 
 import { bits } from "./step.ts";
 
-/** Random bits' purpose; see `Purpose` in `kernels/random.ts`. */
+/** The purpose of dropout's random bits; see `Purpose` in `kernels/random.ts`. */
 const DROPOUT_PURPOSE = 3;
 
-/** Purpose and site, threshold, and 1 / (1 - rate): arguments for `factors` in `assembly/random.ts`. */
+/** Returns purpose and site, threshold, and 1 / (1 - rate): arguments for `factors` in `assembly/random.ts`. */
 export function maskArguments(
   { rate, site }: { rate: number; site: number },
 ): number[] {

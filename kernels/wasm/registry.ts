@@ -1,4 +1,4 @@
-/** What makes the steps of each kernel, by its name in the vocabulary. */
+/** Collects the builders of the wasm engine, by the kernels' names in the vocabulary. */
 
 import type { KernelName } from "../vocabulary.ts";
 import * as activation from "./activation.ts";
@@ -14,7 +14,7 @@ import * as optimizer from "./optimizer.ts";
 import * as rope from "./rope.ts";
 import type { Builder } from "./step.ts";
 
-/** What makes each kernel's steps, by its name, among other exports of the topics. */
+/** The builder of each kernel's steps, by name. The record also holds the other exports of the modules. */
 export const builders: {
   readonly [Name in KernelName]: Builder<Name>;
 } = {

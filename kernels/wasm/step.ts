@@ -1,6 +1,6 @@
 /**
- * What a plan's dispatch becomes on the wasm engine: a few steps, each a kernel with
- * its arguments and the number of units that threads share out among themselves.
+ * The steps of a dispatch on the wasm engine: each step is a kernel with its arguments,
+ * and the number of units that the threads divide among themselves.
  */
 
 import type { KernelDims, KernelName } from "../vocabulary.ts";
@@ -9,42 +9,42 @@ import { BLOCK, RECORD_ARGUMENTS, RECORD_BYTES } from "./codes.ts";
 /** A byte address in the engine's memory, a multiple of 64. */
 export type Address = number;
 
-/** One step. */
+/** One step of a dispatch. */
 export interface Step {
-  /** Its number in `codes.ts`. */
+  /** The kernel's number in `codes.ts`. */
   readonly kernel: number;
-  /** Indivisible parts; at least 1. Every thread takes some, so none may depend on another. */
+  /** Indivisible parts of the work; at least 1. Threads compute different units, so no unit may depend on another. */
   readonly units: number;
   /** Units that a thread takes at a time; 1 if left out. */
   readonly grain?: number;
-  /** 32-bit words: addresses, integers, and numbers as {@linkcode bits} makes them. */
+  /** 32-bit words: addresses, integers, and numbers converted by {@linkcode bits}. */
   readonly args: readonly number[];
-  /** About how many multiplications and additions it takes: is it worth waking another thread? */
+  /** The approximate number of multiplications and additions, which decides if other threads are woken. */
   readonly work: number;
-  /** The input that this step only brings into another order; see {@linkcode Site.packed}. */
+  /** The index of the input, if all that this step does is reorder it; see {@linkcode Site.packed}. */
   readonly packs?: number;
 }
 
-/** What a builder knows of the place where its dispatch runs. */
+/** The operands of a dispatch, and allocators for its other memory. */
 export interface Site {
   readonly outputs: readonly Address[];
   readonly inputs: readonly Address[];
-  /** Memory with these numbers, as f32, that lives as long as the program. */
+  /** Allocates memory with these numbers, as f32, that lives as long as the program. */
   constants(values: readonly number[]): Address;
-  /** Memory that all threads share until the end of the dispatch. */
+  /** Allocates memory that all threads share until the end of the dispatch. */
   shared(bytes: number): Address;
-  /** Makes sure that each thread has that much scratch memory of its own. */
+  /** Makes sure that each thread has at least `bytes` of its own scratch memory. */
   scratch(bytes: number): void;
   /**
-   * Memory for a reordered copy of an input. Steps with `packs` fill it; where the input is
-   * a store that changes between runs only, they are left out until it does, and all programs share the copy.
+   * Allocates memory for a reordered copy of an input, which steps with `packs` fill. If the input is a store
+   * that changes between runs only, all programs share the copy, and these steps run only after the store changed.
    *
-   * @param order names the order: with the same name, the same step fills it with the same content
+   * @param order the name of the order: copies with the same name are filled by the same step with the same content
    */
   packed(input: number, order: string, bytes: number): Address;
 }
 
-/** How one kernel of the vocabulary becomes steps. */
+/** A function that turns one dispatch of a kernel into steps. */
 export type Builder<Name extends KernelName> = (
   dims: KernelDims[Name],
   site: Site,
@@ -52,13 +52,13 @@ export type Builder<Name extends KernelName> = (
 
 const word = new DataView(new ArrayBuffer(4));
 
-/** The 32 bits of a number in single precision, as an argument. */
+/** Returns the 32 bits of a number in single precision, as an argument. */
 export function bits(value: number): number {
   word.setFloat32(0, value);
   return word.getInt32(0);
 }
 
-/** The step of a kernel that treats each of n elements alone. Its arguments are the operands, n and then `dims`. */
+/** Returns the step of a kernel that computes each of n elements independently. Its arguments are the operands, n and then `dims`. */
 export function elementwise(
   kernel: number,
   { outputs, inputs }: Site,
@@ -72,12 +72,12 @@ export function elementwise(
   return [{ kernel, units: Math.ceil(n / BLOCK), args, work }];
 }
 
-/** Rows of `length` elements that make about a block; at least one. */
+/** Returns the number of rows of `length` elements that fit in a block; at least one. */
 export function rowsOfBlock(length: number): number {
   return Math.max(1, Math.floor(BLOCK / length));
 }
 
-/** Units of a kernel that treats each row alone, some rows at a time. */
+/** Returns the units of a kernel that computes each row independently, and the rows in each unit. */
 export function rowBlocks(
   rows: number,
   length: number,
