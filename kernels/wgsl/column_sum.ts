@@ -15,10 +15,10 @@ import {
 } from "./pass.ts";
 import { repeat } from "./text.ts";
 
-/** Rows that one invocation adds up. */
+/** Rows that one invocation adds. */
 const STRETCH = 64;
 
-/** Sums over the same rows, taken in one go. */
+/** Column sums over the same rows, computed by the same passes. */
 export interface ColumnSums {
   readonly rows: number;
   readonly N: number;
@@ -26,11 +26,11 @@ export interface ColumnSums {
   readonly outputs: readonly string[];
   /** The dispatch's inputs. */
   readonly inputs: readonly Parameter[];
-  /** What each output gains from one element, as WGSL in `r`, its row, and `k`, its index. */
+  /** For each output, the term that one element adds: a WGSL expression in `r`, the element's row, and `k`, its index. */
   readonly terms: readonly string[];
 }
 
-/** outputs[o][c] += sum over rows of terms[o]. */
+/** Returns the passes that compute outputs[o][c] += sum over rows of terms[o]. */
 export function columnSums(
   { rows, N, outputs, inputs, terms }: ColumnSums,
   target: Target,

@@ -1,11 +1,11 @@
 /**
- * What a WGSL builder makes of one dispatch: the compute passes to run, as plain
- * text and numbers. The builders beside this file touch no device.
+ * The types of WGSL builders, which turn one dispatch into compute passes, as plain
+ * text and numbers. The builders, in the files beside this one, use no device.
  */
 
 import type { KernelDims, KernelName } from "../vocabulary.ts";
 
-/** Facts about the adapter that decide between variants of a kernel. */
+/** Properties of the adapter that select the variant of a kernel. */
 export interface Target {
   /**
    * `register`: a software adapter, where register tiles straight from storage
@@ -29,12 +29,12 @@ export interface Range {
   readonly length: number;
 }
 
-/** How a pass uses one buffer. */
+/** The use of one buffer by a pass. */
 export interface Binding {
   /** The name of the operand in the vocabulary, or of the scratch buffer. */
   readonly operand: string;
   readonly access: "read" | "read_write";
-  /** The part of the operand that is bound; all of it if left out. */
+  /** The part of the operand to bind; the whole operand if left out. */
   readonly range?: Range | undefined;
 }
 
@@ -52,7 +52,7 @@ export interface Lowering {
   readonly scratch: Readonly<Record<string, number>>;
 }
 
-/** A builder: dims in, passes out. */
+/** A function that returns the passes of a kernel with these dims. */
 export type Builder<Name extends KernelName> = (
   dims: KernelDims[Name],
   target: Target,

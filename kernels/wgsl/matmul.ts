@@ -1,5 +1,5 @@
 /**
- * The WGSL builder of `matmul`: which variant computes a product. The variants
+ * The WGSL builder of `matmul`, which selects the variant for a product. The variants
  * themselves are in the files beside this one.
  */
 

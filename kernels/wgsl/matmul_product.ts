@@ -1,6 +1,6 @@
 /**
- * What every variant of the matrix product needs: its operands, and the width of
- * the elements in which each is read. The variants are in the files beside this one.
+ * The part that all variants of the matrix product share: the operands, and the width
+ * of the elements of each. The variants are in the files beside this one.
  */
 
 import type { KernelDims } from "../vocabulary.ts";
@@ -9,14 +9,14 @@ import { lanesOf, operandsOf, type Parameter, vectorOf } from "./pass.ts";
 /** Dims of a product. */
 export type MatmulDims = KernelDims["matmul"];
 
-/** How many numbers an element of each operand holds: 4 (`vec4f`) where its rows divide into fours, else 1. */
+/** The number of numbers in an element of each operand: 4 (`vec4f`) if the length of its rows is a multiple of 4, else 1. */
 export interface Widths {
   readonly a: 1 | 4;
   readonly b: 1 | 4;
   readonly y: 1 | 4;
 }
 
-/** The widths of a product's operands. */
+/** Returns the widths of a product's operands. */
 export function widthsOf({ form, M, N, K }: MatmulDims): Widths {
   return {
     a: lanesOf(form === "tn" ? M : K),
@@ -25,14 +25,14 @@ export function widthsOf({ form, M, N, K }: MatmulDims): Widths {
   };
 }
 
-/** The operands of a product, in the vocabulary's order. */
+/** Returns the operands of a product, in the vocabulary's order. */
 export function parametersOf(dims: MatmulDims): Parameter[] {
   const { a, b, y } = widthsOf(dims);
   const elements = { f32: vectorOf(y), a: vectorOf(a), b: vectorOf(b) };
   return operandsOf("matmul", dims, elements);
 }
 
-/** ` + bias[column] + residual[element]`: what an element of y has besides its sum. */
+/** Returns the WGSL text of the terms added to the sum of an element of y: ` + bias[column] + residual[element]`, as far as the product has them. */
 export function addends(
   { bias, residual }: Pick<MatmulDims, "bias" | "residual">,
   { column, element }: { readonly column: string; readonly element: string },

@@ -3,10 +3,10 @@
  * registers, straight from storage. The eight invocations of a workgroup are the
  * lanes of one SIMD vector, side by side along N.
  *
- * On such an adapter a load costs as much as a dozen multiply-adds, be it of one
- * address or of eight, and workgroup memory is no faster. So the larger the tile the
- * better, until compiling its text takes too long. Unrolled stores would be half of
- * that time, hence the loop that stores the tile.
+ * On such an adapter a load costs as much as a dozen multiply-adds, whether it reads
+ * one address or eight, and workgroup memory is no faster. So larger tiles are faster,
+ * until compiling their text takes too long. Unrolled stores would take half of the
+ * compile time, so a loop stores the tile.
  */
 
 import type { Lowering, Pass, Target } from "./kernel.ts";
@@ -18,25 +18,25 @@ import { indent } from "./text.ts";
 /** Invocations of a workgroup. */
 const LANES = 8;
 
-/** The largest tile, in rows and columns of y, for products of at least so many operations. */
+/** The largest tile, in rows and columns of y, for products of at least `operations` operations. */
 const TILES = [
   { operations: 20e6, rows: 32, columns: 16 },
   { operations: 2e6, rows: 8, columns: 8 },
   { operations: 0, rows: 4, columns: 4 },
 ] as const;
 
-/** What one invocation computes. */
+/** The tile of y that one invocation computes. */
 export interface RegisterTile {
-  /** A multiple of 4, or less than 4. */
+  /** Rows of y: a multiple of 4, or less than 4. */
   readonly rows: number;
-  /** Elements of y in each row, every eighth of the workgroup's stretch. */
+  /** Elements of y in each row: every eighth element of those that the workgroup computes. */
   readonly units: number;
 }
 
 /**
- * The tile for a product: large where the work is worth the time to compile it (some
- * 0.6, 0.1 and 0.05 s for the three), and such that the last tiles reach little
- * beyond the edges of y.
+ * Returns the tile for a product: larger for more work, since larger tiles take longer to
+ * compile (some 0.6, 0.1 and 0.05 s for the three), and such that the last tiles reach
+ * little beyond the edges of y.
  */
 export function registerTile(dims: MatmulDims): RegisterTile {
   const { M, N, K } = dims;
@@ -58,7 +58,7 @@ interface Tiled {
   readonly slices: number;
 }
 
-/** A product by register tiles. */
+/** Returns the passes that compute a product with register tiles. */
 export function registerMatmul(
   dims: MatmulDims,
   target: Target,
@@ -76,9 +76,9 @@ export function registerMatmul(
 /**
  * Computes y[slices,M,N].
  *
- * Of M and K only the one that all products of a plan share (the rows, B·T) stands in
- * the text; the other dims follow from the lengths of the operands, each being bound
- * as it is and no longer. So the products of one form have one text, compiled once.
+ * Of M and K, the text contains only the one that all products of a plan share (the rows,
+ * B·T). It computes the other dims from the lengths of the operands, whose bindings have
+ * exactly those lengths. So all products of one form share one text, compiled once.
  */
 function tilePass(
   tiled: Tiled,
@@ -109,7 +109,7 @@ ${store(tiled)}`,
   });
 }
 
-/** M, N, K, and the number of elements in a row of each operand. */
+/** Returns declarations of M, N, K, and of the number of elements in a row of each operand. */
 function sizes(dims: MatmulDims): string {
   const { form, M, K } = dims;
   const { a, b, y } = widthsOf(dims);
@@ -127,7 +127,7 @@ let bRow = ${over(form === "nt" ? "K" : "N", b)};
 let yRow = ${over("N", y)};`;
 }
 
-/** The stretch of K to add up. */
+/** Returns declarations of `begin` and `end`, the range of K to sum over, and of `slice` if there are several. */
 function slice({ dims: { K }, slices }: Tiled, tiles: number): string {
   if (slices === 1) return "const begin = 0u;\nlet end = K;";
   const length = sliceLength(K, slices);
@@ -136,7 +136,7 @@ let begin = slice * ${length}u;
 let end = min(begin + ${length}u, K);`;
 }
 
-/** `n0`, `n1`, …: which elements of y's rows; with an overhang also `at0`, …: the nearest that exist. */
+/** Returns declarations of `n0`, `n1`, …, the indices of the tile's elements in a row of y; if tiles reach past the row's end, also of `at0`, …, the nearest indices within it. */
 function elements(tiled: Tiled): string[] {
   const { units } = tiled.tile;
   return upTo(units).flatMap((u) => [
@@ -147,7 +147,7 @@ function elements(tiled: Tiled): string[] {
   ]);
 }
 
-/** Whether the last tile of a row of tiles, or of a column, reaches past the edge of y. */
+/** Returns whether the last tiles reach past the edges of y: `down` its last row, `across` its last column. */
 function hangsOver({ dims, tile }: Tiled) {
   const { y } = widthsOf(dims);
   return {
@@ -156,12 +156,12 @@ function hangsOver({ dims, tile }: Tiled) {
   };
 }
 
-/** The name of element `u`'s place, for reading. */
+/** Returns the name of element `u`'s index, for reading: within the row even where tiles reach past its end. */
 function place(tiled: Tiled, u: number): string {
   return hangsOver(tiled).across ? `at${u}` : `n${u}`;
 }
 
-/** `s3_1`, the sum for row 3 and element 1, and so on: they start with the bias. */
+/** Returns declarations of the sums, e.g. `s3_1` for row 3 and element 1. They start with the bias. */
 function initialSums(tiled: Tiled): string[] {
   const { dims, tile } = tiled;
   const units = upTo(tile.units);
@@ -176,17 +176,17 @@ function initialSums(tiled: Tiled): string[] {
   ];
 }
 
-/** One turn of the loop over K, by its parts. */
+/** The text of one iteration of the loop over K, in parts. */
 interface Turn {
-  /** Numbers along K that a turn takes. */
+  /** Numbers along K that an iteration takes. */
   readonly step: number;
-  /** Loads what the turn needs of b for element `u`. */
+  /** Returns the loads from b that the iteration needs for element `u`. */
   readonly loadB: (u: number) => readonly string[];
-  /** Rows whose share of a is loaded together. */
+  /** Rows whose numbers of a are loaded together. */
   readonly block: number;
-  /** Loads what the turn needs of a for the block from row `i` on. */
+  /** Returns the loads from a that the iteration needs for the block of rows from `i` on. */
   readonly loadA: (i: number) => readonly string[];
-  /** What the turn adds to the sum of row `i` and element `u`. */
+  /** Returns the expression that the iteration adds to the sum of row `i` and element `u`. */
   readonly product: (i: number, u: number) => string;
 }
 
@@ -213,7 +213,7 @@ function multiply(tiled: Tiled): string {
 }`;
 }
 
-/** Row `i` of the tile, or the last of a if that is beyond it. */
+/** Returns the index of the tile's row `i` in a, or of the last row of a if the tile's row is past its end. */
 function rowOfA(tiled: Tiled, i: number): string {
   const there = plus("m", i);
   return hangsOver(tiled).down ? `min(${there}, M - 1u)` : there;
@@ -281,14 +281,14 @@ function turnTn(tiled: Tiled): Turn {
   };
 }
 
-/** Rows k, k + 1, … of b. */
+/** Returns loads of element `u` of rows k, k + 1, … of b. */
 function loadRowsOfB(tiled: Tiled, step: number, u: number): string[] {
   return upTo(step).map((s) =>
     `let b${u}_${s} = b[${plus("k", s)} * bRow + ${place(tiled, u)}];`
   );
 }
 
-/** The sum of what {@linkcode loadRowsOfB} loaded, times weights. */
+/** Returns the weighted sum of the elements that {@linkcode loadRowsOfB} loads. */
 function weighted(
   step: number,
   u: number,
@@ -297,7 +297,7 @@ function weighted(
   return upTo(step).map((s) => `${weight(s)} * b${u}_${s}`).join(" + ");
 }
 
-/** Writes the sums, on the residual if there is one: two rows, then all others move up by two. */
+/** Returns the loop that writes the sums, with the residual added if there is one. Each iteration writes two rows, then moves the sums of the others up by two rows. */
 function store(tiled: Tiled): string {
   const { rows, units } = tiled.tile;
   const batch = rows < 4 ? rows : 2;
@@ -306,7 +306,7 @@ function store(tiled: Tiled): string {
   const move = upTo(rows - batch).flatMap((i) =>
     upTo(units).map((u) => `s${i}_${u} = s${i + batch}_${u};`)
   );
-  // Counting from m, and not from 0, hides the number of turns from drivers, which would unroll them.
+  // Counting from m instead of 0 hides the number of iterations from drivers, which would unroll the loop.
   return `for (var i = m; i < m + ${rows}u; i += ${batch}u) {
   ${indent(write, 2)}
   ${indent(lines(move), 2)}
@@ -332,7 +332,7 @@ function storeRow(tiled: Tiled, i: number): string {
     : lines(writes);
 }
 
-/** Component `i` of an element of 1 or 4 numbers. */
+/** Returns the text of component `i` of an element of 1 or 4 numbers. */
 function component(name: string, width: 1 | 4, i: number): string {
   return width === 1 ? name : `${name}.${"xyzw"[i]}`;
 }

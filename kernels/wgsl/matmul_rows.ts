@@ -1,7 +1,7 @@
 /**
- * Matrix products with few rows for hardware, where a product is as fast as b is
- * read: decoding, one token for each row of the batch. Sixteen invocations share a
- * column of y and take turns along K, so that they read side by side.
+ * Matrix products with few rows for hardware, e.g. in decoding, with one token for each
+ * row of the batch. Reading b takes most of the time of such a product. Sixteen invocations
+ * share a column of y and take turns along K, so that they read adjacent elements.
  */
 
 import type { Pass, Target } from "./kernel.ts";
@@ -14,7 +14,7 @@ import {
 import { groups } from "./pass.ts";
 import { indent, repeat } from "./text.ts";
 
-/** The most rows of y; an invocation has a sum for each. */
+/** The most rows of y; each invocation has a sum for each row. */
 export const FEW_ROWS = 8;
 
 /** Invocations that share a column; a power of two, and at least FEW_ROWS. */
@@ -23,7 +23,7 @@ const SHARERS = 16;
 /** Columns of a workgroup. */
 const COLUMNS = 4;
 
-/** The pass that computes a product of form `nt` with at most {@linkcode FEW_ROWS} rows. */
+/** Returns the pass that computes a product of form `nt` with at most {@linkcode FEW_ROWS} rows. */
 export function fewRowsMatmul(dims: MatmulDims, target: Target): Pass {
   const { M, N, K, accumulate } = dims;
   const { a } = widthsOf(dims);

@@ -1,7 +1,7 @@
 /**
  * Products whose K is cut into slices: each slice's product goes to a scratch buffer,
- * and a last pass adds them up in order. How a slice's product is computed is the
- * variants' business.
+ * and a last pass adds them in order. The variants supply the pass that computes the
+ * products of the slices.
  */
 
 import type { Lowering, Pass, Target } from "./kernel.ts";
@@ -14,28 +14,28 @@ import {
 import { invocations, type Parameter } from "./pass.ts";
 
 /**
- * No slice is longer. Software Vulkan (llvmpipe) leaves the loops of a shader, without
- * a word, once an invocation has made 65535 turns in them.
+ * The length of the longest slice. Software Vulkan (llvmpipe) silently ends the loops of
+ * a shader after 65535 iterations of an invocation.
  */
 export const LONGEST_SLICE = 32768;
 
-/** The fewest slices that K can be cut into. */
+/** Returns the fewest slices that K can be cut into. */
 export function fewestSlices(K: number): number {
   return Math.ceil(K / LONGEST_SLICE);
 }
 
-/** The length of each of `slices` slices but the last, which may be shorter, or empty: a multiple of 16. */
+/** Returns the length of every one of `slices` slices except the last, which may be shorter or empty. It is a multiple of 16. */
 export function sliceLength(K: number, slices: number): number {
   return 16 * Math.ceil(K / slices / 16);
 }
 
-/** A pass that computes y[slices,M,N], the product of each slice. */
+/** A function that returns a pass that computes y[slices,M,N], the product of each slice. */
 export type ProductPass = (
   dims: MatmulDims,
   parameters: readonly Parameter[],
 ) => Pass;
 
-/** A product in slices: in a single one straight into y, else by way of a scratch buffer. */
+/** Returns the passes of a product in slices. A single slice is written directly to y; several go to a scratch buffer first. */
 export function inSlices(
   dims: MatmulDims,
   slices: number,
@@ -62,7 +62,7 @@ export function inSlices(
   };
 }
 
-/** y = the sum of products[slices,M,N] over the slices. */
+/** Returns the pass that computes y = the sum of products[slices,M,N] over the slices. */
 function sumPass(
   dims: MatmulDims,
   slices: number,

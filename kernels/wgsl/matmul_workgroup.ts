@@ -3,8 +3,8 @@
  * part of it in registers, from tiles of a and b that they bring into workgroup
  * memory together.
  *
- * The gradient of a weight has few outputs and a long K: there K is cut into slices,
- * so that there are enough workgroups to fill a GPU.
+ * The gradient of a weight has few outputs and a long K, so K is cut into slices, which
+ * makes enough workgroups to fill a GPU.
  */
 
 import type { Lowering, Pass, Target } from "./kernel.ts";
@@ -13,7 +13,7 @@ import { fewestSlices, inSlices, sliceLength } from "./matmul_slices.ts";
 import { groups, type Parameter } from "./pass.ts";
 import { indent, repeat } from "./text.ts";
 
-/** What a workgroup computes, and each of its invocations. All are multiples of 4. */
+/** The tile of y that a workgroup computes, and the part of each invocation. All sizes are multiples of 4. */
 export interface WorkgroupTile {
   readonly rows: number;
   readonly columns: number;
@@ -21,16 +21,16 @@ export interface WorkgroupTile {
   readonly part: { readonly rows: number; readonly columns: number };
 }
 
-/** How a product is shared out. */
+/** The division of a product among workgroups. */
 export interface Partition {
   readonly tile: WorkgroupTile;
-  /** Into how many stretches K is cut. */
+  /** The number of slices that K is cut into. */
   readonly slices: number;
 }
 
 /**
- * The larger a tile, the less often a and b are read. These take at most 128
- * invocations and 13 KiB of workgroup memory; every adapter has 256 and 16 KiB.
+ * Tiles, largest first: the larger a tile, the less often a and b are read. These take at
+ * most 128 invocations and 13 KiB of workgroup memory; every adapter has 256 and 16 KiB.
  */
 const TILES: readonly WorkgroupTile[] = [
   { rows: 128, columns: 64, part: { rows: 8, columns: 8 } },
@@ -44,10 +44,10 @@ const BUSY = 128;
 /** Numbers along K that workgroup memory holds at a time; divides every slice but the last. */
 const DEPTH = 16;
 
-/** K is not cut into slices shorter than this to keep more workgroups busy. */
+/** The shortest slice of K: K is not cut further even if more workgroups would keep the GPU busier. */
 const SHORTEST_SLICE = 256;
 
-/** The partition for a product: the largest tiles of which there are enough, or the most that there can be. */
+/** Returns the partition of a product: the largest tiles that, with the most slices, make at least {@linkcode BUSY} workgroups, else the smallest tiles. */
 export function partition(dims: MatmulDims): Partition {
   const { form, K } = dims;
   const most = form === "tn" ? Math.max(1, Math.floor(K / SHORTEST_SLICE)) : 1;
@@ -61,7 +61,7 @@ function tilesOf({ M, N }: MatmulDims, { rows, columns }: WorkgroupTile) {
   return Math.ceil(M / rows) * Math.ceil(N / columns);
 }
 
-/** A product by workgroup tiles. */
+/** Returns the passes that compute a product with workgroup tiles. */
 export function workgroupMatmul(
   dims: MatmulDims,
   target: Target,
@@ -75,12 +75,12 @@ export function workgroupMatmul(
   );
 }
 
-/** A product and how it is shared out. */
+/** A product and its partition. */
 interface Shared extends Partition {
   readonly dims: MatmulDims;
 }
 
-/** Computes y[slices,M,N]. */
+/** Returns the pass that computes y[slices,M,N]. */
 function tilePass(
   shared: Shared,
   parameters: readonly Parameter[],
@@ -146,12 +146,12 @@ function sizeOf({ rows, columns, part }: WorkgroupTile): number {
   return rows * columns / (part.rows * part.columns);
 }
 
-/** Length of a row of the tile of a or b, in vec4f: odd, so that transposing writes meet few bank conflicts. */
+/** Returns the length of a row of the tile of a or b, in vec4f: odd, so that transposing writes have few bank conflicts. */
 function strideOf(extent: number): number {
   return extent / 4 + 1;
 }
 
-/** A line for each vec4f of an invocation's part: row `i`, place `u`. */
+/** Returns a line for each vec4f of an invocation's part: the one in row `i` at position `u`. */
 function partSums(
   { part }: WorkgroupTile,
   line: (i: number, u: number) => string,
@@ -159,7 +159,7 @@ function partSums(
   return repeat(part.rows, (i) => repeat(part.columns / 4, (u) => line(i, u)));
 }
 
-/** What the rows and columns of a or b count, and how far the tile reaches along M or N. */
+/** Returns the dims of a's or b's rows and columns, the tile's extent along M or N, and the variable with its start. */
 function layoutOf(name: "a" | "b", { dims: { form }, tile }: Shared) {
   if (name === "a") {
     return {
@@ -177,12 +177,12 @@ function layoutOf(name: "a" | "b", { dims: { form }, tile }: Shared) {
   } as const;
 }
 
-/** Whether the last tile reaches past the end of this dim. */
+/** Returns true if the last tile reaches past the end of this dim. */
 function hangsOver(dim: "M" | "N" | "K", { dims, tile }: Shared): boolean {
   return dims[dim] % { M: tile.rows, N: tile.columns, K: DEPTH }[dim] !== 0;
 }
 
-/** `loadA` or `loadB`: four numbers of a row, zeros where there are none. */
+/** Returns the WGSL function `loadA` or `loadB`, which reads four numbers of a row, with zeros past its end. */
 function loader(name: "a" | "b", shared: Shared): string {
   const { rows, columns } = layoutOf(name, shared);
   const width = widthsOf(shared.dims)[name];
@@ -209,7 +209,7 @@ return four;`;
 }`;
 }
 
-/** Brings the tile of a or b into workgroup memory, with K down its rows. */
+/** Returns the loop that copies the tile of a or b into workgroup memory, where each row is one index along K. */
 function filler(name: "a" | "b", shared: Shared): string {
   const { rows, extent, start } = layoutOf(name, shared);
   const load = `load${name.toUpperCase()}`;
@@ -245,7 +245,7 @@ ${
   );
 }
 
-/** Adds the outer product of row k of both tiles to the sums. */
+/** Returns the statements that add the outer product of row k of both tiles to the sums. */
 function multiply(tile: WorkgroupTile): string {
   const { rows, columns, part } = tile;
   const width = columns / part.columns;
@@ -266,7 +266,7 @@ function multiply(tile: WorkgroupTile): string {
   ].join("\n");
 }
 
-/** `store`: writes four numbers of row m, as far as they are within y. */
+/** Returns the WGSL function `store`, which writes those of four numbers of row m that are within y. */
 function storer(shared: Shared): string {
   const { dims } = shared;
   const { y: width } = widthsOf(dims);

@@ -17,8 +17,8 @@ import { EACH, rowPass } from "./rows.ts";
 import { f32 } from "./text.ts";
 
 /**
- * partial[p] = sum of squares of the p-th stretch; a "row" is a stretch, the last may be short or empty. A pass takes
- * as many whole stretches as the adapter binds, so that the sums are the same wherever it is cut.
+ * partial[p] = sum of squares of the p-th stretch; a "row" is a stretch, the last may be short or empty. A pass reads
+ * as many whole stretches as the adapter can bind, so the sums do not depend on how the stretches are divided into passes.
  */
 export const squareSum: Builder<"squareSum"> = ({ n, parts }, target) => {
   const stretch = Math.ceil(n / parts);
@@ -30,7 +30,7 @@ export const squareSum: Builder<"squareSum"> = ({ n, parts }, target) => {
     const begin = part * stretch;
     const offset = begin - begin % ALIGNMENT;
     const reach = offset + target.bindingSize / 4;
-    // One stretch at least: if it is too long, it is refused where passes are checked.
+    // At least one stretch: if that is too long to bind, the check of passes refuses it.
     const next = reach >= n
       ? parts
       : Math.max(part + 1, Math.floor(reach / stretch));
@@ -98,7 +98,7 @@ if (leader) {
   }));
 };
 
-/** Whether element i of a range that begins at `offset` is one of the first `end` numbers of the whole. */
+/** Returns the WGSL condition that element i of a range that begins at `offset` is one of the first `end` numbers of the whole operand. */
 function isBefore(end: number, offset: number, lanes: 1 | 4): string {
   const index = offset === 0 ? "i" : `i + ${offset / lanes}u`;
   return `${index} < ${end / lanes}u`;

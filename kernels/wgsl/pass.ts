@@ -1,6 +1,6 @@
 /**
  * The frame of a kernel's text: declarations of its operands, the entry point and
- * the grid. Builders write what one invocation does, one workgroup, or one row.
+ * the grid. Builders add the code of one invocation, one workgroup, or one row.
  */
 
 import {
@@ -27,7 +27,7 @@ export interface Parameter extends Binding {
   readonly element: string;
 }
 
-/** An operand, or a range of it, that the pass writes (and may read). */
+/** Returns an operand, or a range of it, that the pass writes (and may read). */
 export function output(
   name: string,
   element = "f32",
@@ -36,7 +36,7 @@ export function output(
   return { operand: name, name, element, range, access: "read_write" };
 }
 
-/** An operand, or a range of it, that the pass only reads. */
+/** Returns an operand, or a range of it, that the pass only reads. */
 export function input(
   name: string,
   element = "f32",
@@ -48,7 +48,7 @@ export function input(
 /**
  * Returns all operands of a dispatch, as a pass sees them.
  *
- * @param elements the types of elements that are not what the dtype says, by the operand's name or else by dtype
+ * @param elements the WGSL types of elements, by the operand's name or else by dtype; the dtype itself where there is neither
  */
 export function operandsOf<Name extends KernelName>(
   kernel: Name,
@@ -64,24 +64,24 @@ export function operandsOf<Name extends KernelName>(
   ];
 }
 
-/** What a pass is made of. */
+/** The parts of a pass that builders supply. */
 export interface PassParts {
   readonly target: Target;
   readonly parameters: readonly Parameter[];
   /** Functions, constants and workgroup variables, before the entry point. */
   readonly declarations?: string;
-  /** How many invocations, workgroups or rows there are. */
+  /** The number of invocations, workgroups or rows. */
   readonly count: number;
-  /** Invocations of a workgroup. */
+  /** Invocations per workgroup. */
   readonly size?: number;
-  /** What one of them does. */
+  /** The code of one invocation, workgroup or row. */
   readonly body: string;
 }
 
-/** Invocations of a workgroup where nothing asks for another number. */
+/** The default number of invocations per workgroup. */
 const SIZE = 64;
 
-/** A pass of `count` independent invocations; `i` is the number of each. */
+/** Returns a pass of `count` independent invocations. In the body, `i` is the number of the invocation. */
 export function invocations(parts: PassParts): Pass {
   const { count, size = SIZE, target } = parts;
   const { workgroups, index } = grid(Math.ceil(count / size), target);
@@ -92,7 +92,7 @@ export function invocations(parts: PassParts): Pass {
   ]);
 }
 
-/** A pass of `count` workgroups that work as one; `row` is the number of the workgroup, `local` of the invocation in it. */
+/** Returns a pass of `count` workgroups whose invocations cooperate. In the body, `row` is the number of the workgroup, and `local` that of the invocation in it. */
 export function groups(parts: PassParts): Pass {
   const { count, target } = parts;
   const { workgroups, index } = grid(count, target);
@@ -103,14 +103,14 @@ export function groups(parts: PassParts): Pass {
   ]);
 }
 
-/** A dispatch of one pass. */
+/** Returns a dispatch of one pass. */
 export function single(pass: Pass): Lowering {
   return { passes: [pass], scratch: {} };
 }
 
 /**
- * Returns the builder of a kernel that treats each element alone. Its text finds every operand under its name, the `f32` ones
- * as arrays of `F`, which are `lanes` numbers.
+ * Returns the builder of a kernel that computes each element independently. In its text, every operand is an array with the
+ * operand's name; the elements of `f32` operands have type `F`, which holds `lanes` numbers.
  */
 export function elementwise<Name extends KernelName>(
   kernel: Name,
@@ -133,12 +133,12 @@ export function elementwise<Name extends KernelName>(
   };
 }
 
-/** Words between two offsets at which every adapter binds: 256 bytes. */
+/** The alignment of offsets that every adapter can bind, in 32-bit words: 256 bytes. */
 export const ALIGNMENT = 64;
 
 /**
- * A dispatch on operands that may be longer than the adapter binds (whole stores of parameters): a pass for each
- * range of n words that it does bind.
+ * Returns a dispatch on operands of n words, which may be longer than the adapter can bind (whole stores of
+ * parameters): one pass for each range that it can bind.
  */
 export function inRanges(
   n: number,
@@ -153,12 +153,12 @@ export function inRanges(
   return { passes, scratch: {} };
 }
 
-/** 4 if every one of these numbers is a multiple of 4, so that data can be taken four at a time; else 1. */
+/** Returns 4 if every length is a multiple of 4, so that a kernel can read four numbers at a time; else 1. */
 export function lanesOf(...lengths: readonly number[]): 1 | 4 {
   return lengths.every((length) => length % 4 === 0) ? 4 : 1;
 }
 
-/** The WGSL type of 1 or 4 numbers. */
+/** Returns the WGSL type of 1 or 4 numbers. */
 export function vectorOf(lanes: 1 | 4): "f32" | "vec4f" {
   return lanes === 4 ? "vec4f" : "f32";
 }

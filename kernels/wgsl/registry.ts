@@ -14,7 +14,7 @@ import * as norm from "./norm.ts";
 import * as optimizer from "./optimizer.ts";
 import * as rope from "./rope.ts";
 
-/** What makes each kernel, by its name, among other exports of the topics. */
+/** The builder of each kernel, by name. The record also holds the other exports of the modules. */
 export const builders: {
   readonly [Name in KernelName]: Builder<Name>;
 } = {

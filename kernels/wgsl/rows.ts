@@ -1,45 +1,46 @@
 /**
- * Kernels that reduce rows: one text, carried out by an invocation for each row on
- * software adapters (which gain nothing from neighbours reading side by side), by
- * a workgroup for each row on hardware and for long rows.
+ * Kernels that reduce rows. One text runs on an invocation for each row on software
+ * adapters (which gain nothing when neighbouring invocations read neighbouring
+ * elements), and on a workgroup for each row on hardware and for long rows.
  */
 
 import type { Pass } from "./kernel.ts";
 import { groups, invocations, type PassParts, vectorOf } from "./pass.ts";
 
-/** What the numbers of a row can be brought together to. */
+/** Reductions over a row. */
 export type Reduction = "total" | "largest";
 
-/** What a row pass is made of: the frame of any pass, and the shape of its rows. */
+/** The parts of a row pass: those of any pass, and the shape of its rows. */
 export interface RowPassParts extends Omit<PassParts, "size"> {
   /** Elements before the first row; 0 if left out. */
   readonly skipped?: number;
   /** Elements in a row. */
   readonly width: number;
-  /** Elements in all, where the last row is cut short; by default all rows are whole. */
+  /** The total number of elements, if the last row may be shorter than the others; by default all rows have `width` elements. */
   readonly length?: number;
   /** Numbers in an element. */
   readonly lanes: 1 | 4;
-  /** The reductions that the body asks for. */
+  /** The reductions that the body calls. */
   readonly reductions: readonly Reduction[];
 }
 
 /**
- * Longer rows are always shared by a workgroup. The software adapter llvmpipe ends the loops of an
- * invocation, in silence, after 65535 turns altogether; a row kernel has up to four loops.
+ * The longest row that one invocation reduces; longer rows always get a workgroup. The software adapter llvmpipe
+ * silently ends the loops of an invocation after 65535 iterations in total; a row kernel has up to four loops.
  */
 const LONGEST_ALONE = 8192;
 
-/** The head of a loop over a row; `k` is the index of an element. */
+/** The head of a loop over a row, in which `k` is the index of an element. */
 export const EACH = "for (var k = first; k < end; k += stride)";
 
 /**
- * A pass over rows. The body may use
+ * Returns a pass over rows. The body may use
  *
  * - `row`, its number, and `start`, the index of its first element;
- * - {@linkcode EACH}, as often as it likes;
+ * - {@linkcode EACH}, any number of times;
  * - `total(x, local)` and `largest(x, local)`: the sum, or the largest, of all numbers in the
- *   elements `x` that the row's loops gathered. All invocations must ask, and all get it;
+ *   elements `x` that the row's loops gathered. All invocations of the row must call it, and all
+ *   get the result;
  * - `leader`: true for one invocation of the row.
  */
 export function rowPass(parts: RowPassParts): Pass {
@@ -87,13 +88,13 @@ export function rowPass(parts: RowPassParts): Pass {
   });
 }
 
-/** A power of two of invocations: one for each element of a row, between 32 and 256. */
+/** Returns the number of invocations for a row: the number of its elements, rounded up to a power of two and limited to between 32 and 256, and to `most`. */
 function groupSize(width: number, most: number): number {
   const limit = Math.min(256, 2 ** Math.floor(Math.log2(most)));
   return Math.min(limit, Math.max(32, 2 ** Math.ceil(Math.log2(width))));
 }
 
-/** The function `name`: within an element, then, where `size` is given, over a workgroup as a tree of fixed shape. */
+/** Returns the WGSL function `name`, which reduces the numbers within an element and, if `size` is given, those of a workgroup as a tree of fixed shape. */
 function reduction(name: Reduction, lanes: 1 | 4, size?: number): string {
   const combine = (a: string, b: string) =>
     name === "total" ? `(${a} + ${b})` : `max(${a}, ${b})`;
