@@ -1,7 +1,7 @@
 /**
  * Times the attention kernels on this machine's WebGPU adapter, with both families of
  * kernels: a layer's forward and backward passes at the shapes of the presets, and
- * decoding and prefill over a cache. "first" is the first run, most of it compiling
+ * decoding and prefill over a cache. "first" is the first run, which is mostly compilation
  * unless the driver has the kernel in its cache (MESA_SHADER_CACHE_DISABLE=true
  * turns Mesa's off).
  *

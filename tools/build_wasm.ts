@@ -9,7 +9,7 @@
 import { fromFileUrl, join } from "@std/path";
 
 /**
- * The compiler. It runs in a process of its own, without this project's configuration: an import
+ * The compiler. It runs in a separate process, without this project's configuration: an import
  * would make everybody who trains a model download it.
  */
 const compiler = "npm:assemblyscript@0.28.20/asc";
@@ -32,7 +32,7 @@ async function compile(features: string): Promise<Uint8Array> {
         ...["run", "-A", "--quiet", "--no-config", "--no-lock", compiler],
         ...[join(folder, "assembly", "index.ts"), "--outFile", outFile],
         ...["-O3", "--converge", "--noAssert", "--enable", features],
-        // The memory comes from outside; what is static lies above the control block.
+        // The memory is imported; static data lies above the control block.
         ...["--importMemory", "--noExportMemory", "--sharedMemory"],
         ...["--initialMemory", "2", "--maximumMemory", "65536"],
         ...["--memoryBase", "1024"],

@@ -5,8 +5,8 @@
  *
  * Checkpoints, `config.json`, `metrics.jsonl` and texts, each read by the verbs that read it. Most
  * cases run the command line in this process, some in one of their own. Whatever the file, a
- * command has to do its work or to say in words what it cannot do (exit code 1 or 2), in
- * seconds, in memory of the order of what the file holds. Anything else is a failure: its
+ * command has to do its work or to explain why it cannot (exit code 1 or 2), in
+ * seconds, in memory of the order of the file's size. Anything else is a failure: its
  * directory is kept and named, and the exit code is 1.
  */
 
@@ -273,7 +273,7 @@ async function makeBase(flags: string): Promise<string> {
   Deno.chdir(base);
   const { code, stderr } = await capturedMain(train("run", flags));
   if (code !== 0) throw new Error(stderr);
-  // So that a copy of the run finds the copy of its text.
+  // With this, a copy of the run finds the copy of its text.
   await rewrite(join(base, "run/config.json"), (bytes) => {
     const config = JSON.parse(new TextDecoder().decode(bytes));
     config.data.file = "text.txt";

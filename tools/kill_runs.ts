@@ -142,7 +142,7 @@ async function survive(
     const begun =
       await ifThere(Deno.stat(join(run, "checkpoint.safetensors"))) !==
         undefined;
-    // Nothing can go on that was killed before its first checkpoint.
+    // A run killed before its first checkpoint cannot be resumed.
     if (!begun) await ifThere(Deno.remove(run, { recursive: true }));
     const args = begun ? RESUME : TRAIN;
     victim.sessions[begun ? "resumed" : "begun"]++;

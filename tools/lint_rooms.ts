@@ -6,7 +6,7 @@
  * @module
  */
 
-/** A part of the project, and what the files in it may reach. */
+/** A part of the project, with the modules and globals that its files may use. */
 interface Room {
   /** Its name in messages. */
   readonly name: string;
@@ -54,7 +54,7 @@ const rooms: readonly Room[] = [
     imports: ["lib/report", "mod.ts", ...library, ...studies, "data"],
     // Deno's own digests take a whole text at once.
     packages: /^(@std\/|node:crypto$)/,
-    // Signals are answered by a thread that is never busy.
+    // A thread that is never busy answers signals.
     globals: [...onDeno, "Worker"],
   },
   {
@@ -163,7 +163,7 @@ const rooms: readonly Room[] = [
     globals: [],
   },
   {
-    // Not its assembly/, which is another language: it is compiled, and nobody imports it.
+    // Excludes its assembly/, which is in another language: it is compiled and never imported.
     name: "kernels/wasm",
     files: /^kernels\/wasm\/[^/]+$/,
     imports: ["kernels/vocabulary.ts"],

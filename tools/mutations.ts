@@ -5,7 +5,7 @@
  *
  * Each mutation in `mutations/` (all of them, or those whose name contains a NAME) is planted in a copy of this
  * working tree, and the test that should fail is run there, first without the mistake and then with it. With --whole
- * the whole test file is run, which shows what else notices. Exits 1 if a mistake is missed, if a test fails without
+ * the whole test file is run, which shows the other tests that notice. Exits 1 if a mistake is missed, if a test fails without
  * a mistake, or if a mutation no longer fits its file. With --page it writes docs/mutations.md instead.
  */
 
@@ -36,14 +36,14 @@ async function copyTree(): Promise<string> {
   return copy;
 }
 
-/** Runs a test, or with `whole` all of its file; returns the names of what failed. */
+/** Runs a test, or with `whole` all of its file; returns the names of the failed tests. */
 async function failures(
   copy: string,
   { file, name, step = "" }: TestName,
   whole: boolean,
 ): Promise<string[]> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    // Types are left out: what the compiler refuses says nothing of the tests.
+    // Types are not checked: a mistake that the compiler refuses shows nothing about the tests.
     args: [
       ...["test", "-A", "--no-check", "--reporter=junit"],
       ...(whole ? [] : ["--filter", name]),

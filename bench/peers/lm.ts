@@ -81,7 +81,7 @@ async function makeTraining(name: string): Promise<Training> {
       program.buffer("schedule").write(scheduleAt(train, step));
       program.run();
     }
-    // The ring holds the loss of each step; the trainer reads it like this too.
+    // The buffer holds the loss of each step; the trainer reads it in the same way.
     const metrics = await program.buffer("metrics").read();
     return metrics[(step - 1) % METRIC_SLOTS * METRIC_WIDTH]!;
   };

@@ -34,7 +34,7 @@ export const commands: Readonly<
     ...[python, here("torch_peer.py"), "--threads", threads],
     ...["--blas-threads", "1"],
   ],
-  // OpenBLAS's own threads instead: which is faster depends on the machine.
+  // OpenBLAS's own threads instead; the faster choice depends on the machine.
   "torch-blas": ({ python, threads }) => [
     ...[python, here("torch_peer.py"), "--threads", "1"],
     ...["--blas-threads", threads],
@@ -100,7 +100,7 @@ export class Peer {
     try {
       this.#child.kill("SIGKILL");
     } catch {
-      // It has ended already.
+      // The process has ended already.
     }
     await this.#child.status;
     await this.#complaint;

@@ -5,7 +5,7 @@
 
 import { readFileSync } from "node:fs";
 
-/** A command. `work` names the item, the rest is its own. */
+/** A command. `work` names the item of work; the other fields are that item's options. */
 export interface Command {
   readonly work: string;
   readonly preset?: string;
@@ -21,7 +21,7 @@ export interface Command {
   readonly repeats?: number;
 }
 
-/** Numbers, by what they are; or an error. */
+/** Measured numbers by name; or an error. */
 export type Answer = Readonly<Record<string, number | string | boolean>>;
 
 /** The items of work a peer can do. */

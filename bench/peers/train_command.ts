@@ -1,4 +1,4 @@
-/** `lm`'s own command line, for what is measured from outside a process. */
+/** Runs `lm`'s own command line, for measurements from outside the process. */
 
 import { fromFileUrl } from "@std/path";
 import { answers, type PeerOptions } from "./peer.ts";

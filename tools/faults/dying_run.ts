@@ -4,7 +4,7 @@
  *     deno run -A tools/faults/dying_run.ts '{"of":"rename checkpoint","moment":"after"}' train …
  *
  * A kill from outside comes at a random time. This one hits the instants between two
- * operations, or leaves half of what was to be written, as often as one asks for it.
+ * operations, or leaves half of a write, as often as wanted.
  */
 
 import { basename } from "@std/path";
@@ -20,7 +20,7 @@ export interface Death {
   readonly moment: "before" | "half" | "after";
 }
 
-/** Characters of what is written that a description shows. */
+/** Characters of the written data that a description shows. */
 const SHOWN = 60;
 
 function die(): never {

@@ -149,7 +149,7 @@ export function spoilSafetensors(bytes: Uint8Array, dice: Dice): Uint8Array {
   const name = dice.pick(names);
   if (kind === 8) {
     const other = dice.pick([dice.pick(strangeWords), dice.pick(names)]);
-    // By hand, as an object would keep one of two equal names.
+    // The text is edited because an object would keep only one of two equal names.
     const from = `${JSON.stringify(name)}:`;
     return assemble(json.replace(from, `${JSON.stringify(other)}:`), data);
   }

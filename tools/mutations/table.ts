@@ -8,9 +8,9 @@
  *     test: the test's file | the test's name or a part of it | the step of the test, where it is a list of them
  *     at first: missed          (if no test noticed when the mistake was first planted)
  *     ---
- *     what stands in the file, exactly once
+ *     the text to replace, which is in the file exactly once
  *     +++
- *     what stands there with the mistake
+ *     the text with the mistake
  *     ===
  */
 
@@ -75,7 +75,7 @@ function parsed(block: string): Mutation {
 /**
  * Returns a file's text with a mistake.
  *
- * @throws {RangeError} if what is searched does not stand there exactly once
+ * @throws {RangeError} if the text to replace is not in the file exactly once
  */
 export function plant(
   { name, file, search, replace }: Mutation,

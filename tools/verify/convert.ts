@@ -31,7 +31,7 @@ export function convert(file: Safetensors, report: Report): Safetensors[] {
   }
   const source = new Source(file);
   const recordings = convertByModel(source, report);
-  // Tensors that nothing here knows keep their names, for the checks to refuse.
+  // Unknown tensors keep their names, so that the checks refuse them.
   for (const [name, tensor] of source.rest) {
     recordings[0]?.tensors.set(name, tensor);
   }

@@ -1,4 +1,4 @@
-/** Reads a file in the older format (tools/record/README.md), and writes what is converted from it. */
+/** Reads a file in the older format (tools/record/README.md), and writes the converted recordings. */
 
 import type { Safetensors, TensorData } from "../../lib/formats/safetensors.ts";
 import { NotUnderstoodError } from "./recording.ts";
@@ -7,9 +7,9 @@ import { NotUnderstoodError } from "./recording.ts";
 export type Tensors = Map<string, TensorData>;
 
 /**
- * A recording of a kind, with metadata as JSON.
+ * Makes a recording of a kind, with metadata as JSON.
  *
- * @param options.source what stands before its quantities in the report
+ * @param options.source the prefix of its quantities in the report
  */
 export function recordingOf(
   kind: string,

@@ -94,7 +94,7 @@ function checkState(
     const clear = clearGradients(subject, run, optimizer);
     compare("", tolerances.of("firstStep", precision), clear);
   } else {
-    // The noise that the limit allows for was that of ten steps.
+    // The limit allows for the noise of ten steps.
     const limit = later.limit * Math.max(1, step / 10);
     compare("", { ...later, limit }, (parameter) => {
       const noisy = ignoredKeyBiases(subject, parameter);

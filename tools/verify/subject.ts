@@ -14,7 +14,7 @@ import type { Report } from "./comparison.ts";
 import type { Computed, Recording } from "./recording.ts";
 import { type Kind, Tolerances } from "./tolerances.ts";
 
-/** A recorded model and what its checks need. */
+/** A recorded model with the inputs of its checks. */
 export class Subject {
   readonly recording: Recording;
   readonly report: Report;
@@ -96,7 +96,7 @@ export function partOf(
 
 function readConfig(options: ModelOptions, recording: Recording): ModelConfig {
   const config = modelConfig(options);
-  // A layer has parameters: more layers than tensors is a lie that would cost memory.
+  // Each layer has parameters, so more layers than tensors are false, and would cost memory.
   if (config.nLayer > recording.size) {
     throw new RangeError(
       `nLayer is ${config.nLayer}, and there are ${recording.size} tensors`,

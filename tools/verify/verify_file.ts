@@ -60,7 +60,7 @@ function recordingsOf(bytes: Uint8Array, report: Report): Safetensors[] {
     if (!(error instanceof SyntaxError)) throw error;
     throw new NotUnderstoodError(error.message);
   }
-  // The older format does not name itself.
+  // The older format does not record its name.
   return file.metadata["format"] === undefined ? convert(file, report) : [file];
 }
 

@@ -32,7 +32,7 @@ export interface Arguments<Values> {
  * Reads a command's arguments. `--name value` and `--name=value` are the same; a value may
  * begin with a dash (`-1`), with two only after `=`. The last of several values counts.
  *
- * @throws {UsageError} at the first argument that makes no sense
+ * @throws {UsageError} at the first invalid argument
  */
 export function parseArguments<Table extends FlagTable>(
   args: readonly string[],

@@ -9,9 +9,9 @@ export interface Command<Table extends FlagTable = FlagTable> {
   readonly name: string;
   /** One line about it. */
   readonly summary: string;
-  /** The argument without a dash; absent: there is none. */
+  /** The argument without a dash; absent if the command takes none. */
   readonly operand?: Operand;
-  /** Argument lists to begin with, each with what it does. */
+  /** Example argument lists, each with its effect. */
   readonly examples: readonly (readonly [args: string, does: string])[];
   readonly flags: Table;
   /** Loads its code, which help and usage errors do not need. */

@@ -31,7 +31,7 @@ interface Option {
 /**
  * Returns the completion script of a shell.
  *
- * @throws {UsageError} if there is none for it
+ * @throws {UsageError} if the shell has none
  */
 export function completions(shell: string | undefined, known: Known): string {
   switch (shell) {

@@ -65,7 +65,7 @@ export interface Explanation {
   readonly code: number;
 }
 
-/** Puts any error into words. */
+/** Explains any error in words. */
 export function explain(error: unknown): Explanation {
   if (error instanceof OutputClosedError) return { text: "", code: 0 };
   if (error instanceof InterruptedError) {
@@ -92,7 +92,7 @@ export function explain(error: unknown): Explanation {
   };
 }
 
-/** Returns what may help against an error, with flags in place of the library's options. */
+/** Returns an error's hint, with flags in place of the library's options. */
 export function hintOf(error: Error): string | undefined {
   if (error instanceof NoAdapterError) {
     return error.hintFor((device) => `--device ${device}`);
@@ -104,7 +104,7 @@ export function hintOf(error: Error): string | undefined {
 }
 
 /**
- * Runs a check of the library on what flags said: its RangeError becomes a usage
+ * Runs a check of the library on flags' values: its RangeError becomes a usage
  * error in which configuration fields go by their flags.
  */
 export function checkUsage<Value>(check: () => Value, hint?: string): Value {
@@ -119,7 +119,7 @@ export function checkUsage<Value>(check: () => Value, hint?: string): Value {
 /**
  * Returns an error's message without its hint, with flags in place of the fields that it names: `--n-embd (100)`.
  *
- * @param action what could not be done, if the program has a better word for it
+ * @param action the action that failed, if the program has a better word for it
  */
 export function withFlagNames(error: Error, action?: string): string {
   if (!isRefusal(error)) return error.message;

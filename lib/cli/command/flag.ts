@@ -22,9 +22,9 @@ export interface Flag<Value> {
   /** The values that may follow the flag; without a value, the flag means the first of them. */
   readonly optional?: readonly string[];
   /**
-   * The value of all the texts given, at least one; those of a switch are `true` and `false`.
+   * Parses all the texts given, at least one; those of a switch are `true` and `false`.
    *
-   * @throws {ValueError} if a text is none that the flag takes
+   * @throws {ValueError} if the flag does not accept a text
    */
   read(texts: readonly string[]): Value;
 }

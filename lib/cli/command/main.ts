@@ -74,7 +74,7 @@ async function run(
   try {
     given = parseArguments(args, command);
   } catch (error) {
-    // Help is what someone with a wrong flag may need most.
+    // A user with a wrong flag may need help most.
     if (!(error instanceof UsageError && args.includes("--help"))) throw error;
   }
   if (given === undefined || given.flags["help"]) {

@@ -1,4 +1,4 @@
-/** All commands, in the order of help: what is accepted, all help and the completions are made from these rows. */
+/** All commands, in the order of help: the parser, help and completions are made from these rows. */
 
 import {
   ablationFlags,
@@ -349,7 +349,7 @@ export const labNames: readonly string[] = labCommands.map(({ name }) =>
  * Returns the command of a name.
  *
  * @param inLab whether the name follows the word `lab`
- * @throws {UsageError} naming the nearest command, if there is none
+ * @throws {UsageError} naming the nearest command, if no command has the name
  */
 export function commandNamed(name: string, inLab: boolean): Command {
   const [known, prefix] = inLab ? [labNames, "lab "] : [topNames, ""];

@@ -47,7 +47,7 @@ export async function labPlan(
   return exitCode.ok;
 }
 
-/** Plans an experiment unless that was done, runs what is left of it and reports; returns the exit code. */
+/** Plans an experiment if it has no plan yet, runs the rest of it and reports; returns the exit code. */
 export async function labExperiment(
   name: ExperimentName,
   { flags }: Arguments<Given>,

@@ -15,7 +15,7 @@ export interface Ladder {
 /**
  * Reads a text and finds its ladder; it takes seconds.
  *
- * @throws {CommandError} if the text cannot be had, or is too short
+ * @throws {CommandError} if the text is unavailable or too short
  */
 export async function ladderOf(
   { data, tokenizer: kind, signal }: {
@@ -35,7 +35,7 @@ export async function ladderOf(
 /**
  * Makes an examiner.
  *
- * @param hint what helps if the text is too short or too long
+ * @param hint the remedy if the text is too short or too long
  */
 export function openExaminer(
   corpus: ConstructorParameters<typeof Examiner>[0],

@@ -109,7 +109,7 @@ async function ladder(data: string, tokenizer: "ascii" | "chars" | "bytes") {
   return await ladderOf({ data, tokenizer, signal: interrupt.signal });
 }
 
-/** Runs what is left of all rounds. */
+/** Runs the rest of all rounds. */
 async function search(
   { options, targets, path, flags }: {
     readonly options: SearchOptions;

@@ -177,7 +177,7 @@ async function writeReports(
 /**
  * Writes a museum's reports again; returns the report, or undefined if the directory holds no museum.
  *
- * @throws {CommandError} if what it holds cannot be read
+ * @throws {CommandError} if its file cannot be read
  */
 export async function reportMuseum(out: string): Promise<string | undefined> {
   const path = join(out, FINDINGS);

@@ -75,7 +75,7 @@ async function rungsOf(study: Study): Promise<readonly Rung[]> {
   return rungs;
 }
 
-/** Measures on each backend what depends on the order of tokens (WebGPU only where `auto` chooses it), and saves the results in the study. */
+/** Measures the effects of the order of tokens on each backend (WebGPU only where `auto` chooses it), and saves the results in the study. */
 async function ordersOf(study: Study): Promise<readonly OrderResult[]> {
   const kept = await study.orders();
   if (kept !== undefined) return kept;

@@ -19,7 +19,7 @@ import { Pace } from "./pace.ts";
 import { files, Study } from "./study.ts";
 import type { LabRunFlags } from "./flags.ts";
 
-/** Runs what is left of a study; returns the exit code. */
+/** Runs the rest of a study; returns the exit code. */
 export async function labRun(
   { flags, operand }: Arguments<LabRunFlags>,
 ): Promise<number> {
@@ -43,7 +43,7 @@ async function tellProgress(study: Study): Promise<void> {
   );
 }
 
-/** Runs what is left of a study, here or in processes that share it; returns the exit code. */
+/** Runs the rest of a study, here or in processes that share it; returns the exit code. */
 export async function runStudy(
   study: Study,
   flags: Partial<LabRunFlags>,
@@ -185,7 +185,7 @@ async function share(
     () =>
       new Deno.Command(Deno.execPath(), {
         args: ["run", "-A", Deno.mainModule, ...args],
-        // Their lines pass through here, around one status line for all.
+        // Lines of the other processes are printed here, around one status line for all.
         stderr: "piped",
       }).spawn(),
   );
@@ -201,7 +201,7 @@ async function share(
       status.clear();
     });
   const timer = canRedraw() ? setInterval(look, LOOK_MS) : undefined;
-  // From a terminal Ctrl-C reaches them too; a signal to this process alone does not.
+  // Ctrl-C in a terminal reaches the other processes too; a signal to this process alone does not.
   interrupt.signal.addEventListener("abort", () => {
     for (const child of children) {
       try {

@@ -7,7 +7,7 @@
  *     report.md        the report, by `lab report`
  *     report.html      the same with charts
  *     ladder.json      the rungs of the text, by `lab report`
- *     orders.json      what depends on the order of tokens, by the report of `lab positions`
+ *     orders.json      measured effects of the order of tokens, by the report of `lab positions`
  *
  * Processes share a directory: a trial that runs is locked, and a crash unlocks it.
  */
@@ -53,7 +53,7 @@ export class Study {
   /**
    * Opens a study.
    *
-   * @throws {CommandError} if its plan cannot be read or makes no sense
+   * @throws {CommandError} if its plan cannot be read or is invalid
    */
   static async open(path: string): Promise<Study> {
     const file = join(path, files.plan);
@@ -142,7 +142,7 @@ export class Study {
     return this.#kept(files.ladder);
   }
 
-  /** Reads the saved results on what depends on the order of tokens; undefined if none were saved. */
+  /** Reads the saved effects of the order of tokens; undefined if none were saved. */
   orders(): Promise<readonly OrderResult[] | undefined> {
     return this.#kept(files.orders);
   }

@@ -82,7 +82,7 @@ export class RunDirectory implements Disposable {
   /**
    * Refuses a directory that is not empty.
    *
-   * @throws {CommandError} if there is, or if `path` is a file
+   * @throws {CommandError} if it is not empty, or if `path` is a file
    */
   static async checkFree(path: string): Promise<void> {
     let entries: Deno.DirEntry[];
@@ -100,10 +100,10 @@ export class RunDirectory implements Disposable {
    * Opens the directory of a new run, or of a resumed one, whose new events are
    * added to those that are kept. No other process can open it until it is disposed of.
    *
-   * @param config what `config.json` is to say
+   * @param config the contents of `config.json`
    * @param history the lines kept of the run's earlier events and samples
-   * @param keep how many checkpoints stay under their step, besides the last
-   * @param orNext whether a new run may take `PATH-2`, `PATH-3`, … where another run has the name
+   * @param keep the number of checkpoints kept under the name of their step, besides the last
+   * @param orNext true if a new run may take `PATH-2`, `PATH-3`, … when another run has the name
    * @throws {CommandError} if it cannot be written to, or another process trains into it
    */
   static async open(
@@ -197,7 +197,7 @@ export class RunDirectory implements Disposable {
   /**
    * Replaces the weights with the lowest validation loss.
    *
-   * @param aside whether the earlier ones stay under another name, as their loss is of other tokens
+   * @param aside true if the earlier weights are kept under another name, as their loss is of other tokens
    */
   async saveBest(bytes: Uint8Array, aside: boolean): Promise<void> {
     const path = join(this.path, files.best);
@@ -376,7 +376,7 @@ export class DamagedConfigError extends CommandError {
  * Reads a run's `config.json`; undefined if there is none.
  *
  * @throws {DamagedConfigError} if it does not hold a JSON object
- * @throws {CommandError} if it is there and cannot be read
+ * @throws {CommandError} if it exists but cannot be read
  */
 export async function readRunConfig(
   path: string,

@@ -19,7 +19,7 @@ const STEP = '{"event":"step",';
  * @param options.lastStep leaves out all steps but the last, which comes after all else: steps are
  * nearly all of a long file, and reading them takes four fifths of the time
  * @param options.onDamaged called for each line that holds no event and is not empty
- * @throws {CommandError} if the file is there and cannot be read
+ * @throws {CommandError} if the file exists but cannot be read
  */
 export async function* readEventLines(
   file: string,

@@ -1,4 +1,4 @@
-/** Reads and replaces files. A file that cannot be read is never taken for one that is not there. */
+/** Reads and replaces files. A file that cannot be read is never treated as a missing file. */
 
 import { dirname } from "@std/path";
 import { CommandError, reasonOf } from "../command/errors.ts";
@@ -25,7 +25,7 @@ export async function ifThere<Value>(
 /**
  * Returns true if there is something at `path`.
  *
- * @throws {CommandError} if that cannot be found out
+ * @throws {CommandError} if the system cannot tell
  */
 export async function exists(path: string): Promise<boolean> {
   return await ifThere(path, Deno.stat(path)) !== undefined;
@@ -103,7 +103,7 @@ function decoded(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * Writes a file beside and renames it, so that there is always a whole one.
+ * Writes a file under a temporary name and renames it, so that a complete file always exists.
  *
  * @throws {CommandError} if it cannot be written; then the old file, if any, is as it was
  */
@@ -116,7 +116,7 @@ export async function replaceFile(
   await Replacement.commit([file]);
 }
 
-/** A file that is written beside the one that it will replace. */
+/** A file written under a temporary name next to the file that it will replace. */
 export class Replacement implements Disposable {
   readonly #path: string;
   readonly #file: Deno.FsFile;
@@ -166,9 +166,9 @@ export class Replacement implements Disposable {
   }
 
   /**
-   * Puts files in the places of the old ones, once all of them are written.
+   * Replaces the old files, once all new ones are written.
    *
-   * @throws {CommandError} if that cannot be
+   * @throws {CommandError} if a file cannot be replaced
    */
   static async commit(files: readonly Replacement[]): Promise<void> {
     for (const file of files) {
@@ -211,7 +211,7 @@ export class MadeDirectories implements Disposable {
   /**
    * Makes a directory and those above it, as far as they are missing.
    *
-   * @throws {CommandError} if that cannot be; then none of them is left
+   * @throws {CommandError} if one cannot be made; then none of them is left
    */
   static async make(path: string): Promise<MadeDirectories> {
     const made = new MadeDirectories();
@@ -238,7 +238,7 @@ export class MadeDirectories implements Disposable {
     throw new CommandError(`Cannot write ${path}: it is a file`);
   }
 
-  /** Makes a directory in one that is there; returns false if something has its name. */
+  /** Makes a directory in an existing one; returns false if its name is taken. */
   async add(path: string): Promise<boolean> {
     try {
       await Deno.mkdir(path);

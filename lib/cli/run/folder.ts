@@ -1,4 +1,4 @@
-/** The folder that runs are in: a name for a new one, and finding those that are there. */
+/** Names a new run in a folder, and finds the folder's runs. */
 
 import { join } from "@std/path";
 import { CommandError } from "../command/errors.ts";

@@ -61,7 +61,7 @@ export class Interrupt implements Disposable {
     const url = URL.createObjectURL(
       new Blob([program], { type: "text/javascript" }),
     );
-    // The name is there before the worker's first line runs; a message would come later.
+    // The worker's name is set before its first line runs; a message would arrive later.
     const name = JSON.stringify({
       signals,
       doing: "stopping",

@@ -22,13 +22,13 @@ export function secondsLeft(
     readonly step: number;
     readonly maxSteps: number;
     readonly evalInterval: number;
-    /** Seconds of a step, of an evaluation with what comes with it, and to the deadline. */
+    /** Seconds of a step, of an evaluation with the work after it, and to the deadline. */
     readonly perStep: number;
     readonly perEvaluation: number;
     readonly untilDeadline: number;
   },
 ): number {
-  // The one after the last step comes whatever the interval.
+  // The evaluation after the last step runs whatever the interval.
   const before = (end: number) =>
     evalInterval > 0 ? Math.floor((end - 1) / evalInterval) : 0;
   const evaluations = 1 + before(maxSteps) - before(step + 1);
@@ -48,7 +48,7 @@ export function statusText(
   { ascii = false }: { readonly ascii?: boolean } = {},
 ): string {
   const { step, maxSteps, doing } = progress;
-  // In the order in which they stand, each with its rank when room is scarce.
+  // The parts in display order, each with its rank when room is scarce.
   const parts: [rank: number, text: string | undefined][] = [
     [0, `${step}/${maxSteps}`],
     [1, labelled("loss", progress.loss)],

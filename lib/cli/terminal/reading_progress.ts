@@ -4,7 +4,7 @@ import { duration } from "../../report/numbers.ts";
 import { canRedraw, StatusLine, writeError } from "./terminal.ts";
 import type { TextSource } from "../text/text_source.ts";
 
-/** Says how long reading will take, if it takes long. */
+/** Shows how long reading will take, if it takes long. */
 export class ReadingProgress implements Disposable {
   readonly #name: string;
   readonly #total: number;
@@ -15,7 +15,7 @@ export class ReadingProgress implements Disposable {
 
   constructor(name: string, sources: readonly TextSource[]) {
     this.#name = name;
-    // Each is read twice.
+    // Each source is read twice.
     this.#total = 2 * sources.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 

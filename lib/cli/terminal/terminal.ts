@@ -13,9 +13,9 @@ import {
 const encoder = new TextEncoder();
 
 /**
- * Writes to standard output; resolves when it is out.
+ * Writes to standard output; resolves when the text is written.
  *
- * @throws {OutputClosedError} if nobody reads it any more
+ * @throws {OutputClosedError} if its reader has closed it
  * @throws {CommandError} if it cannot be written for another reason, as on a full disk
  */
 export async function writeOutput(text: string): Promise<void> {
@@ -139,7 +139,7 @@ export class StatusLine {
     if (!now && time - this.#drawnAt < REDRAW_MS) return;
     const { columns, rows } = room();
     const lines = text(columns - MARGIN, rows).split("\n");
-    // In one piece, so that nothing flickers.
+    // Written in one piece, so that nothing flickers.
     writeError(this.#back() + lines.join("\n"));
     this.#drawn = lines.length;
     this.#drawnAt = time;

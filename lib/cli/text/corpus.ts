@@ -64,7 +64,7 @@ export interface CorpusOptions {
   readonly signal: AbortSignal;
   /** Bytes that are read at a time; 1 MiB if left out. */
   readonly pieceSize?: number;
-  /** Sees the record before the text is encoded; what it throws ends the reading. */
+  /** Called with the record before the text is encoded; an error that it throws ends the reading. */
   readonly onRecord?: (record: CorpusRecord) => void;
 }
 

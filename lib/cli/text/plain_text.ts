@@ -57,7 +57,7 @@ export class PlainTextDecoder {
     return text;
   }
 
-  /** @param seen the same bytes, and what follows if it is there already */
+  /** @param seen the same bytes, and those that follow if they are known */
   #decode(bytes: Uint8Array, seen = bytes): string {
     let text: string;
     try {
@@ -149,7 +149,7 @@ function firstInvalid(bytes: Uint8Array): number {
       return false;
     }
   };
-  // By halving: as a stream, which may break off anywhere, a prefix decodes or it does not.
+  // Bisects: decoded as a stream, which may be cut anywhere, a prefix is valid up to the first invalid byte.
   let valid = 0;
   let invalid = bytes.length + 1;
   while (invalid - valid > 1) {

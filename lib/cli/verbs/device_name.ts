@@ -2,7 +2,7 @@
 
 import type { Backend } from "../../backends/backend.ts";
 
-/** Returns the kind of device and what it is, as in `webgpu: llvmpipe (software)`. */
+/** Returns the kind and description of a device, as in `webgpu: llvmpipe (software)`. */
 export function deviceName(
   { kind, description }: Pick<Backend, "kind" | "description">,
 ): string {

@@ -74,7 +74,7 @@ export async function train(
       if (error instanceof GpuLost) {
         setup = await takeUpAgain({ ...setup, path: error.path }, stage);
       }
-      // Once may be an accident: the same device gets a second chance.
+      // A single loss may be an accident: the same device gets a second chance.
       const elsewhere = losses > 1;
       if (elsewhere) where = { device: "wasm" };
       writeError(
@@ -180,7 +180,7 @@ async function attempt(
       throw new GpuLost(error.message, directory.path);
     }
     const isNew = setup.resumed === undefined && setup.restarted === undefined;
-    // A step that is not finite was a step: its record stays.
+    // A step whose loss is not finite was still a step: its record stays.
     if (isNew && !begun && !(error instanceof NonFiniteError)) {
       directory.discard();
     }
@@ -268,7 +268,7 @@ async function recordOf(
   };
   const before = resumed && await readRunConfig(path);
   if (!before) return { ...start, ...facts };
-  // Someone may have edited it.
+  // The file may have been edited.
   const earlier = Array.isArray(before["resumed"]) ? before["resumed"] : [];
   const again = { step: resumed.step, ...start };
   return { ...before, train, options, resumed: [...earlier, again] };

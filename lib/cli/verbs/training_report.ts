@@ -272,7 +272,7 @@ export class TrainingReport {
       ...train,
       step,
       perStep,
-      // Before the first one: a forward pass takes a third of a step.
+      // An estimate before the first evaluation: a forward pass takes a third of a step.
       perEvaluation: count > 0
         ? seconds / count
         : tokens / (3 * tokensPerSecond),
