@@ -1,4 +1,4 @@
-/** The MLP's activations and the logit softcap, with their derivatives: elementwise, no more. */
+/** Elementwise kernels: the MLP's activations and the logit softcap, with their derivatives. */
 
 import type { Activation } from "../vocabulary.ts";
 import type { Builder } from "./kernel.ts";

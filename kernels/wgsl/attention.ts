@@ -1,7 +1,8 @@
 /**
- * The attention kernels of a training step: forward; and backward, where after delta
- * there are two passes, each of which sums for its own rows alone, so that nothing is
- * added up by chance. No T×T array is stored: both make the probabilities again from lse.
+ * The attention kernels of a training step, forward and backward. Backward, the pass for
+ * delta comes first, then two passes, each of which sums only for its own rows, so the
+ * order of summation is fixed. No T×T array is stored: both recompute the probabilities
+ * from lse.
  */
 
 import type { AttentionDropoutDims } from "../vocabulary.ts";
@@ -45,7 +46,7 @@ export const attentionBackward: Builder<"attentionBackward"> = (
   };
 };
 
-/** Whether an invocation does whole rows: on software adapters, where they fit in registers. */
+/** Returns true if an invocation computes whole rows: on software adapters, if the rows fit in registers. */
 export function byRows(
   { HS }: { readonly HS: number },
   { tiling }: Target,
@@ -53,7 +54,7 @@ export function byRows(
   return tiling === "register" && HS % 4 === 0 && HS <= 64;
 }
 
-/** delta = dy · y over each head, where both passes that write gradients find it. */
+/** Returns the pass that computes delta = dy · y over each head, which both passes that write gradients read. */
 function deltaPass(dims: AttentionDropoutDims, target: Target): Pass {
   const { B, T, NH, HS } = dims;
   const lanes = lanesOf(HS);

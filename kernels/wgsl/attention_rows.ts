@@ -1,12 +1,12 @@
 /**
  * Attention for software adapters: an invocation holds a few neighbouring rows of one
- * head in registers and walks over the rows of the other side, which it takes straight
+ * head in registers and loops over the rows of the other side, which it reads straight
  * from storage. Nothing is shared within a workgroup.
  *
- * There a load costs as much as a hundred multiplications, for each lane of the vector
- * unit apart. Hence several rows, all of which meet each row that is loaded; and hence
- * lanes that are different heads at the same rows, so that they go equally far. More
- * rows than these take seconds to compile.
+ * On such an adapter a load costs as much as a hundred multiplications, for each lane of
+ * the vector unit separately. So an invocation holds several rows, all of which use each
+ * row that is loaded; and the lanes are different heads at the same rows, so that their
+ * loops are equally long. More rows than these take seconds to compile.
  *
  * Heads are whole vec4f. The forward pass is Milakov and Gimelshein, "Online normalizer
  * calculation for softmax" (arXiv 1805.02867), algorithm 3; the backward passes are Dao
@@ -28,25 +28,25 @@ import type { Pass, Target } from "./kernel.ts";
 import { invocations } from "./pass.ts";
 import { f32, repeat } from "./text.ts";
 
-/** Invocations of a workgroup: as many as a software adapter carries out at once. */
+/** Invocations of a workgroup: as many as a software adapter runs at the same time. */
 const SIZE = 8;
 
-/** The most vec4f that the rows of an invocation may have together, forward and backward. */
+/** The most vec4f that all rows of an invocation may have together, forward and backward. */
 const FORWARD_ROWS = 64;
 const BACKWARD_ROWS = 48;
 
-/** How the rows of a head are cut up. */
+/** The division of a head's rows into blocks. */
 interface Cut {
   /** Rows of an invocation. */
   readonly rows: number;
   readonly blocks: number;
-  /** Whether the last block has fewer rows than the others. */
+  /** True if the last block has fewer rows than the others. */
   readonly ragged: boolean;
 }
 
 /**
- * Cuts T into blocks. A block takes at most an eighth of T, since with a causal mask its rows all go as
- * far as the last of them.
+ * Cuts T into blocks. A block has at most an eighth of the rows, since with a causal mask the loop over keys
+ * goes as far for every row of a block as for the last one.
  */
 function cutRows(
   { T, HS }: Pick<AttentionDropoutDims, "T" | "HS">,
@@ -56,7 +56,7 @@ function cutRows(
   return { rows, blocks: Math.ceil(T / rows), ragged: T % rows > 0 };
 }
 
-/** y and, over the keys of the same rows, lse. */
+/** Returns the pass that computes y and, if the keys are not in a cache, lse. */
 export function forwardRows(dims: ForwardDims, target: Target): Pass {
   const { B, NH, HS, mask } = dims;
   const cached = dims.L !== undefined;
@@ -135,7 +135,7 @@ ${repeat(rows, close)}`),
   });
 }
 
-/** The query part of dqkv, from delta. */
+/** Returns the pass that computes the query part of dqkv, from delta. */
 export function backwardQueryRows(
   dims: AttentionDropoutDims,
   target: Target,
@@ -200,7 +200,7 @@ ${repeat(rows, close)}`),
   });
 }
 
-/** The key and value parts of dqkv. */
+/** Returns the pass that computes the key and value parts of dqkv, from delta. */
 export function backwardKeyValueRows(
   dims: AttentionDropoutDims,
   target: Target,
@@ -270,7 +270,7 @@ ${repeat(rows, close)}`),
   });
 }
 
-/** Everything before the entry point of a backward pass. */
+/** Returns the declarations of a backward pass, all of its text before the entry point. */
 function backwardDeclarations(
   dims: AttentionDropoutDims,
   dropout: string,
@@ -282,7 +282,7 @@ ${scoringBackward(dims, 1)}
 ${dropout}`);
 }
 
-/** `let NAME = a · b;` of two heads in registers. */
+/** Returns `let NAME = a · b;`, the dot product of two heads in registers. */
 function product(
   name: string,
   HS: number,

@@ -1,7 +1,7 @@
 /**
- * What the attention kernels share: the layout of their operands, the score of a query
- * and a key with its derivative, and the mask of dropout. How the work is cut up is in
- * `attention_rows.ts` (software adapters) and `attention_tiles.ts` (hardware).
+ * The part that all attention kernels share: the layout of their operands, the score of a
+ * query and a key with its derivative, and the mask of dropout. The division of the work is
+ * in `attention_rows.ts` (software adapters) and `attention_tiles.ts` (hardware).
  */
 
 import type { AttentionDims, AttentionDropoutDims } from "../vocabulary.ts";
@@ -9,16 +9,16 @@ import { input, output, type Parameter, vectorOf } from "./pass.ts";
 import { dropped } from "./random.ts";
 import { f32 } from "./text.ts";
 
-/** What a forward pass needs to know: `attention` or, with L, `attentionCached`, which knows no dropout. */
+/** Dims of a forward pass: those of `attention` or, with L, of `attentionCached`, which has no dropout. */
 export type ForwardDims = AttentionDropoutDims & { readonly L?: number };
 
-/** The part of the dims that says where a head's numbers lie. */
+/** The dims that determine the layout of a head's numbers. */
 export type HeadDims = Pick<AttentionDims, "T" | "NH" | "NKV" | "HS">;
 
 /**
- * The dims as constants of the text. Lengths of heads and rows are in elements of `lanes` numbers:
- * a head has D elements, a row of qkv QKV, a row of y WIDTH. The keys of a row of qkv start at WIDTH;
- * values lie VALUES behind their keys, there and in the cache.
+ * Returns the dims as WGSL constants. Lengths of heads and rows are in elements of `lanes` numbers:
+ * a head has D elements, a row of qkv has QKV, a row of y has WIDTH. The keys of a row of qkv start at
+ * WIDTH; values start VALUES elements after their keys, both in qkv and in the cache.
  */
 export function layout({ T, NH, NKV, HS }: HeadDims, lanes: 1 | 4): string {
   const D = HS / lanes;
@@ -34,24 +34,24 @@ const VALUES = ${NKV * D}u;
 `;
 }
 
-/** The operands of a forward pass, and where it finds its keys. */
+/** The operands of a forward pass, and the location of its keys. */
 export interface Attended {
   /** Outputs and inputs; dropout's `key` comes after them. */
   readonly parameters: readonly Parameter[];
-  /** The cache's own constants. */
+  /** Constants of the cache; empty without a cache. */
   readonly declarations: string;
   /**
    * Sets, for sequence b and query head h, `first`, the position of query 0; `keyCount`, the number of
-   * positions that have a key; and `keys`, where in `array` the key of position 0 is.
+   * positions that have a key; and `keys`, the index in `array` of the key of position 0.
    */
   readonly opening: string;
-  /** The array that has the keys and values. */
+  /** The array that holds the keys and values. */
   readonly array: "qkv" | "cache";
-  /** From a position's key to that of the next. */
+  /** The distance from the key of one position to the key of the next. */
   readonly stride: "QKV" | "CACHE";
 }
 
-/** The keys of the same rows or, with L, of the cache. */
+/** Returns the operands and keys of a forward pass: keys from the rows of qkv or, with L, from the cache. */
 export function attended(
   { L, NKV, HS }: Pick<ForwardDims, "L" | "NKV" | "HS">,
   lanes: 1 | 4,
@@ -94,7 +94,7 @@ let keys = b * L * CACHE + (h / GROUP) * D;`,
   };
 }
 
-/** What both passes that write gradients bind; dropout's `key` comes after it. */
+/** Returns the operands that both passes that write gradients bind; dropout's `key` comes after them. */
 export function backwardParameters(lanes: 1 | 4): readonly Parameter[] {
   const element = vectorOf(lanes);
   return [
@@ -107,8 +107,8 @@ export function backwardParameters(lanes: 1 | 4): readonly Parameter[] {
 }
 
 /**
- * `fn score(product, i, j, slope)`: the score of query i and key j, of which `product` is the scaled
- * dot product, for one pair or four; `fn slopeOf(h)`: head h's ALiBi slope, 0 where there is none.
+ * Returns two WGSL functions: `fn score(product, i, j, slope)`, the score of query i and key j from `product`,
+ * their scaled dot product, for one pair or four; and `fn slopeOf(h)`, the ALiBi slope of head h, 0 without ALiBi.
  */
 export function scoring(
   { mask, maskValue, slopes }: Pick<
@@ -142,8 +142,8 @@ return ${
 }
 
 /**
- * `fn scoreGradient(p, dp, delta, i, j)`: the derivative by the score, from the probability p and the
- * derivative dp by it (Dao et al., "FlashAttention", arXiv 2205.14135, appendix B.2; delta is its D).
+ * Returns the WGSL function `fn scoreGradient(p, dp, delta, i, j)`: the derivative with respect to the score, from
+ * the probability p and the derivative dp with respect to p (Dao et al., "FlashAttention", arXiv 2205.14135, appendix B.2; delta is its D).
  */
 export function scoringBackward(
   { mask }: Pick<AttentionDims, "mask">,
@@ -159,19 +159,19 @@ return ${constant ? `select(${gradient}, ${F}(), j > i)` : gradient};
 `;
 }
 
-/** Dropout on the probabilities, as the parts of a text; all empty where there is none. */
+/** The WGSL text of dropout on the probabilities, in parts; all are empty without dropout. */
 export interface Dropout {
   /** The operand `key`. */
   readonly parameters: readonly Parameter[];
   /** The generator. */
   readonly declarations: string;
-  /** Sets `kept`, 0 or 1 / (1 - rate), for the pair or pairs at `index`. */
+  /** Returns the statement that sets `kept`, 0 or 1 / (1 - rate), for the pair or pairs at `index`. */
   kept(index: string): string;
-  /** `x` times `kept`. */
+  /** Returns `x` times `kept`. */
   times(x: string): string;
 }
 
-/** Dropout of one pair, or of four at an index of type vec4u. */
+/** Returns the dropout of one pair, or of four pairs at an index of type vec4u. */
 export function dropout(
   { dropout: rate, site }: Pick<AttentionDropoutDims, "dropout" | "site">,
   pairs: 1 | 4,
@@ -199,7 +199,7 @@ return vec4f(dropped(index.x), dropped(index.y), dropped(index.z), dropped(index
 }
 
 /**
- * A text put together from pieces, tidied: indented by its braces, with no more
+ * Formats a text put together from pieces: indents it by its braces, and keeps no more
  * than one empty line at a time and none within braces.
  */
 export function tidy(text: string): string {

@@ -1,9 +1,8 @@
 /**
- * Attention for hardware, the parts of it. A workgroup owns a block of 32 rows of one
- * head (queries, or in the last backward pass keys) and walks over the other side in
- * tiles of 32 columns. Of both, a stretch of 32 numbers of the head is in workgroup
- * memory at a time, whatever the head size, and multiplied like tiles of a matrix
- * product.
+ * The parts of attention for hardware. A workgroup owns a block of 32 rows of one head
+ * (queries, or in the last backward pass keys) and loops over the other side in tiles of
+ * 32 columns. Workgroup memory holds a stretch of 32 numbers of the head of both at a
+ * time, whatever the head size; stretches are multiplied like tiles of a matrix product.
  *
  * The 64 invocations form a square. Invocation (tx, ty) holds the scores of rows 4ty to
  * 4ty + 3 with columns 4tx to 4tx + 3; and of the results of its rows, vec4f tx of each
@@ -17,34 +16,34 @@ import { repeat } from "./text.ts";
 /** Invocations of a workgroup. */
 export const SIZE = 64;
 
-/** How heads of one size are cut up. */
+/** The division of heads of one size into stretches. */
 export interface Cut {
   /** Stretches of 32 numbers in a head. */
   readonly stretches: number;
   /**
    * Stretches of the results that one workgroup computes. The results of wider heads would not fit in
-   * registers; so several workgroups share them, and each makes all scores for itself.
+   * registers, so several workgroups divide the results among them, and each computes all scores itself.
    */
   readonly taken: number;
-  /** How many workgroups share a block. */
+  /** The number of workgroups that share a block. */
   readonly shares: number;
 }
 
-/** Cuts up heads of HS numbers. */
+/** Cuts heads of HS numbers into stretches. */
 export function cutHead(HS: number): Cut {
   const stretches = Math.ceil(HS / 32);
   const shares = Math.ceil(stretches / 4);
   return { stretches, taken: Math.ceil(stretches / shares), shares };
 }
 
-/** Memory of the tiles (12.5 KiB). */
+/** Declarations of the tiles' workgroup memory (12.5 KiB). */
 export const TILES = `
 var<workgroup> rows: array<vec4f, 256>; // [32][8], a stretch of each row
 var<workgroup> columns: array<vec4f, 288>; // [32][8 + 1], of each column; the 1 keeps them in different banks
 var<workgroup> weights: array<vec4f, 256>; // [32][8], of each row a number for each column
 `;
 
-/** Sets tx, ty, `share` and, for `row`, the number of the workgroup, `head` and `block` of the head. */
+/** Returns the statements that set tx, ty and, from `row`, the number of the workgroup, `share`, `head` and `block` of the head. */
 export function place(blocks: number, { shares }: Cut): string {
   return `
 let tx = local % 8u;
@@ -54,23 +53,23 @@ let block = row / ${shares}u % ${blocks}u;
 let head = row / ${shares * blocks}u;`;
 }
 
-/** The same for each row of the invocation. */
+/** Returns the text for each of the invocation's four rows. */
 export function eachRow(text: (r: number) => string): string {
   return repeat(4, text);
 }
 
-/** Where row r of the invocation has its eight vec4f in a tile. */
+/** Returns the index of the first of the eight vec4f of the invocation's row r in a tile. */
 export function rowAt(r: number): string {
   return `(4u * ty + ${r}u) * 8u`;
 }
 
-/** Whether what the workgroups of a block take ends where the head does. */
+/** Returns true if the stretches of a block's workgroups end exactly at the end of the head. */
 function fits(HS: number): boolean {
   const { taken, shares } = cutHead(HS);
   return HS === 32 * taken * shares;
 }
 
-/** `fn ARRAYAt(head, d)`: numbers 4d to 4d + 3 of the head that starts at `head`; zeros past its end. */
+/** Returns the WGSL function `fn ARRAYAt(head, d)`, which reads numbers 4d to 4d + 3 of the head that starts at `head`, with zeros past its end. */
 export function reader(array: string, HS: number): string {
   const four = `
 ${fits(HS) ? "" : "if (d >= D) { return vec4f(); }"}
@@ -88,7 +87,7 @@ ${lanesOf(HS) === 4 ? four : one}
 `;
 }
 
-/** `fn ARRAYPut(head, d, x)`: stores what `ARRAYAt` reads. */
+/** Returns the WGSL function `fn ARRAYPut(head, d, x)`, which writes the numbers that `ARRAYAt` reads. */
 export function writer(array: string, HS: number): string {
   const four = `
 ${fits(HS) ? "" : "if (d >= D) { return; }"}
@@ -104,17 +103,17 @@ ${lanesOf(HS) === 4 ? four : one}
 `;
 }
 
-/** What a tile is filled with; all are expressions. */
+/** The content of a tile, as WGSL expressions. */
 export interface Content {
   /** The position of the first row or column. */
   readonly from: string;
-  /** Where positions end: what would be there or after it is zeros. */
+  /** The end of the positions; rows or columns from it on are zeros. */
   readonly end: string;
-  /** Reads vec4f `d` of the head at position `at`. */
+  /** The value of vec4f `d` of the head at position `at`. */
   readonly value: string;
 }
 
-/** Fills a tile with a stretch of its rows or columns; number n of them goes to `place`. */
+/** Returns the loop that fills a tile with a stretch of its rows or columns; in `into`, n is the number of the row or column. */
 function fill(
   { from, end, value }: Content,
   { stretch, into }: { readonly stretch: string; readonly into: string },
@@ -130,7 +129,7 @@ ${into} = x;
 }`;
 }
 
-/** `var NAME0` to `NAME3`: the dot products of the invocation's rows with its four columns. */
+/** Returns declarations of `NAME0` to `NAME3`, the dot products of the invocation's rows with its four columns. */
 export function products(
   { stretches }: Cut,
   name: string,
@@ -138,7 +137,7 @@ export function products(
 ): string {
   const stretch = "stretch";
   const rows = fill(sides.rows, { stretch, into: "rows[e]" });
-  // Column 4tx + c lies in place 8c + tx, so that neighbours read neighbouring places.
+  // Column 4tx + c is stored at index 8c + tx, so that neighbouring invocations read neighbouring memory.
   const into = "columns[(n % 4u * 8u + n / 4u) * 9u + e % 8u]";
   const columns = fill(sides.columns, { stretch, into });
   const column = (c: number) =>
@@ -160,14 +159,14 @@ ${eachRow(row)}
 }`;
 }
 
-/** `var NAME0_0 …`: the results of the invocation's rows, a vec4f for each stretch taken. */
+/** Returns declarations of `NAME0_0` and so on, the results of the invocation's rows, a vec4f for each stretch taken. */
 export function results({ taken }: Cut, name: string): string {
   return eachRow((r) =>
     repeat(taken, (s) => `var ${name}${r}_${s} = vec4f();`)
   );
 }
 
-/** Stores the results of row r, each made of `NAMEr_s` by `value`, in the head of `array` at `head`. */
+/** Returns the statements that store the results of row r, each computed from `NAMEr_s` by `value`, in the head of `array` at `head`. */
 export function putResults(
   { taken }: Cut,
   { array, head, value }: {
@@ -186,11 +185,11 @@ export function putResults(
 }
 
 /**
- * Adds to the results, for each row, the sum over the tile's columns of weight times column. All must
- * be done with `columns` before it; after it, some may still be at work on `weights`.
+ * Returns the statements that add to the results, for each row, the sum over the tile's columns of weight times
+ * column. All invocations must have finished with `columns` before them; after them, some may still read `weights`.
  *
- * @param options with `bounded`, row r looks at the first `seen`r columns only, which grow from row
- * to row; without, weights that do not count are 0
+ * @param options with `bounded`, row r uses the first `seen`r columns only, a number that grows from row
+ * to row; without it, the weights of columns that a row must not use are 0
  */
 export function accumulate(
   { taken }: Cut,

@@ -1,6 +1,6 @@
 /**
  * The backward passes of attention on hardware: Dao et al., "FlashAttention" (arXiv
- * 2205.14135), appendix B.2, in two passes, each of which sums for its own rows alone.
+ * 2205.14135), appendix B.2, in two passes, each of which sums only for its own rows.
  */
 
 import type { AttentionDropoutDims } from "../vocabulary.ts";
@@ -31,18 +31,18 @@ import type { Pass, Target } from "./kernel.ts";
 import { groups, lanesOf } from "./pass.ts";
 import { f32 } from "./text.ts";
 
-/** What the tiles are filled with: heads of sequence b, of query head h or of the key/value head at `keys`. */
+/** Contents of the tiles: heads of sequence b, of query head h or of the key/value head at `keys`. */
 const queries = "qkvAt((b * T + at) * QKV + h * D, d)";
 const keys = "qkvAt(keys + at * QKV, d)";
 const values = "qkvAt(keys + at * QKV + VALUES, d)";
 const gradients = "dyAt((b * T + at) * WIDTH + h * D, d)";
 
-/** Of these, the positions `from` on. */
+/** Returns the content of a tile: `value` for the positions from `from` on. */
 function heads(from: string, value: string): Content {
   return { from, end: "T", value };
 }
 
-/** The query part of dqkv, from delta. */
+/** Returns the pass that computes the query part of dqkv, from delta. */
 export function backwardQueryTiles(
   dims: AttentionDropoutDims,
   target: Target,
@@ -123,7 +123,7 @@ ${eachRow(close)}`),
   });
 }
 
-/** The key and value parts of dqkv. */
+/** Returns the pass that computes the key and value parts of dqkv, from delta. */
 export function backwardKeyValueTiles(
   dims: AttentionDropoutDims,
   target: Target,
@@ -221,7 +221,7 @@ ${eachRow(close)}`),
   });
 }
 
-/** Everything before the entry point. */
+/** Returns the declarations of a pass, all of its text before the entry point. */
 function declarations(dims: AttentionDropoutDims, dropout: string): string {
   const { HS } = dims;
   return tidy(`

@@ -30,7 +30,7 @@ import type { Pass, Target } from "./kernel.ts";
 import { groups, lanesOf } from "./pass.ts";
 import { f32, repeat } from "./text.ts";
 
-/** y and, over the keys of the same rows, lse. */
+/** Returns the pass that computes y and, if the keys are not in a cache, lse. */
 export function forwardTiles(dims: ForwardDims, target: Target): Pass {
   const { B, T, NH, HS, scale, mask } = dims;
   const cached = dims.L !== undefined;

@@ -1,7 +1,7 @@
 /**
- * Attention over a key/value cache: the cache's own kernel, and queries against it.
- * Many queries go like those of `attention`; for one or two there is a kernel here,
- * in which a workgroup shares the keys of a single query among its invocations.
+ * Attention over a key/value cache: the kernel that fills the cache, and queries over it.
+ * Many queries use the passes of `attention`; for one or two there is a kernel here, in
+ * which a workgroup divides the keys of a single query among its invocations.
  */
 
 import { byRows } from "./attention.ts";
@@ -63,8 +63,8 @@ export const attentionCached: Builder<"attentionCached"> = (
 const SIZE = 128;
 
 /**
- * A workgroup for each query and head. It goes through the keys, as many at a time as it has
- * invocations: each scores one of them; then each takes one vec4f of the values of every so many keys.
+ * Returns the pass with a workgroup for each query and head. A workgroup loops over the keys, as many at a time
+ * as it has invocations: each invocation scores one key, then sums one vec4f of the values of every n-th key.
  */
 function forwardKeys(dims: ForwardDims, target: Target): Pass {
   const { B, T, NH, HS, mask } = dims;

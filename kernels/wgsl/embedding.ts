@@ -1,4 +1,4 @@
-/** Rows of tables, chosen by token and by position, the gradients that flow back into them, and the last row of each sequence. */
+/** Kernels that select rows: rows of tables by token and by position, their gradients, and the last row of each sequence. */
 
 import type { Builder } from "./kernel.ts";
 import {
@@ -37,7 +37,7 @@ x[i] = wte[token * ${width}u + c] + table[position * ${width}u + c];`
   }));
 };
 
-/** Rows that one invocation looks through: the software adapter llvmpipe ends loops, in silence, after 65535 turns. */
+/** The most rows that one invocation searches: the software adapter llvmpipe silently ends loops after 65535 iterations. */
 const MOST_ROWS = 32768;
 
 /**

@@ -1,4 +1,4 @@
-/** From logits to a number: cross-entropy with its gradient, and the sum over rows. */
+/** Kernels of the loss: cross-entropy with its gradient, and the sum over rows. */
 
 import type { Builder } from "./kernel.ts";
 import { lanesOf, operandsOf, single, vectorOf } from "./pass.ts";

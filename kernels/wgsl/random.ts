@@ -1,6 +1,6 @@
 /**
- * The counter-based generator in WGSL: the same bits as `threefry2x32` of
- * `kernels/random.ts`, and the dropout mask made of them. Kernels that drop
+ * The counter-based generator in WGSL, with the same bits as `threefry2x32` of
+ * `kernels/random.ts`, and the dropout mask made from them. Kernels with dropout
  * (`dropout`, the attention kernels) put this text before their own.
  */
 
@@ -10,7 +10,7 @@ import { f32 } from "./text.ts";
 const ROTATIONS = [[13, 15, 26, 6], [17, 29, 16, 24]] as const;
 
 /**
- * `fn threefry(key: vec2u, counter: vec2u) -> vec2u`: one block of Threefry-2x32-20
+ * The WGSL function `fn threefry(key: vec2u, counter: vec2u) -> vec2u`: one block of Threefry-2x32-20
  * (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
  */
 export const THREEFRY: string = `
@@ -27,7 +27,7 @@ ${[0, 1, 2, 3, 4].map(fourRounds).join("\n")}
 }
 `;
 
-/** Four rounds and the key injection after them: the key's words in rotation, and the group's number. */
+/** Returns the text of four rounds and of the key injection after them, which adds the key's words in rotation and the group's number. */
 function fourRounds(group: number): string {
   const words = ["k.yz", "k.zx", "k.xy"][group % 3];
   return [
@@ -37,11 +37,11 @@ function fourRounds(group: number): string {
 }
 
 /**
- * `fn dropped(index: u32) -> f32`: what dropout multiplies element `index` by, 0 or 1 / (1 - rate);
- * see `signatures.dropout`. It reads the dispatch's operand `key`, which the kernel declares as
+ * Returns the WGSL function `fn dropped(index: u32) -> f32`: the factor of dropout for element `index`, 0 or
+ * 1 / (1 - rate); see `signatures.dropout`. It reads the dispatch's operand `key`, which the kernel declares as
  * `var<storage, read> key: array<u32>` (the plan's i32 bits, read as unsigned).
  *
- * @param options `rate` in [0, 1); `site` the place in the network, an integer in [0, 2^24)
+ * @param options the `rate`, in [0, 1), and the `site`, the number of the place in the network, an integer in [0, 2^24)
  */
 export function dropped(
   { rate, site }: { readonly rate: number; readonly site: number },

@@ -1,12 +1,12 @@
 /**
- * The words that all WGSL builders share: number literals, indentation, and the
- * grid of workgroups with its fold into two dimensions. No kernel lives here.
+ * Text that all WGSL builders share: number literals, indentation, and the grid of
+ * workgroups, which folds into two dimensions.
  */
 
 import type { Target } from "./kernel.ts";
 
 /**
- * A WGSL literal of the `f32` nearest to `x`, with as few digits as name it exactly.
+ * Returns a WGSL literal of the `f32` nearest to `x`, with the fewest digits that identify it.
  *
  * @throws {RangeError} if `x` is not finite in 32 bits, for which WGSL has no literal
  *
@@ -31,7 +31,7 @@ export function f32(x: number): string {
   return literal(Number(rounded.toPrecision(9)));
 }
 
-/** A decimal with a point or an exponent, as WGSL wants it before its `f`. */
+/** Returns a decimal with a point or an exponent, which WGSL requires before its `f`. */
 function literal(x: number): string {
   const size = Math.abs(x);
   if (size !== 0 && (size < 1e-3 || size >= 1e7)) {
@@ -40,30 +40,30 @@ function literal(x: number): string {
   return Number.isInteger(x) ? `${x}.0f` : `${x}f`;
 }
 
-/** `text` with every line but the first moved right by `spaces`, to be put inside an indented template. */
+/** Returns `text` with every line except the first indented by `spaces`, for use inside an indented template. */
 export function indent(text: string, spaces: number): string {
   return text.replaceAll(/\n(?!\n|$)/g, "\n" + " ".repeat(spaces));
 }
 
-/** The lines that `line` makes for 0, 1, … n - 1, joined; the tool of unrolled text. */
+/** Returns the lines that `line` makes for 0, 1, … n - 1, joined: an unrolled loop. */
 export function repeat(n: number, line: (i: number) => string): string {
   return Array.from({ length: n }, (_, i) => line(i)).join("\n");
 }
 
-/** A one-dimensional grid of workgroups, folded where one dimension cannot hold it. */
+/** A one-dimensional grid of workgroups, folded into two dimensions if one cannot hold it. */
 export interface Grid {
-  /** For {@linkcode Pass.workgroups}. */
+  /** The value of {@linkcode Pass.workgroups}. */
   readonly workgroups: readonly [x: number, y: number, z: number];
   /**
    * The number of the workgroup as a WGSL expression in `group`, the name that the entry point
-   * gives to `@builtin(workgroup_id)`. A folded grid has a few too many: text must skip numbers
-   * from `count` on.
+   * gives to `@builtin(workgroup_id)`. A folded grid has a few workgroups too many: the text must skip
+   * numbers from `count` on.
    */
   readonly index: string;
 }
 
 /**
- * A grid of at least `count` workgroups.
+ * Returns a grid of at least `count` workgroups.
  *
  * @throws {RangeError} if even two dimensions cannot hold them
  *
