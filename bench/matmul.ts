@@ -288,7 +288,7 @@ async function check(
 }
 
 /**
- * The adapter's multiply-adds with operands in registers, in GFLOP/s: four chains of
+ * Returns the adapter's multiply-adds with operands in registers, in GFLOP/s: four chains of
  * vec4f in every invocation, each eight links long before the loop turns.
  */
 async function peak(): Promise<number> {

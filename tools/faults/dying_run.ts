@@ -1,5 +1,5 @@
 /**
- * The program, killed by itself at one of its file operations:
+ * Runs the program, which kills itself at one of its file operations:
  *
  *     deno run -A tools/faults/dying_run.ts '{"of":"rename checkpoint","moment":"after"}' train …
  *

@@ -69,7 +69,7 @@ export class Tolerances {
   readonly #sharp: boolean;
 
   /**
-   * @param options.float64 whether the device computes in float64
+   * @param options.float64 true if the device computes in float64
    * @param options.sharp whether the model's scores are not scaled
    */
   constructor(

@@ -72,7 +72,7 @@ const linear = (x: np.Array, [weight, bias]: np.Array[]) =>
 const layerNorm = (x: np.Array, [weight, bias]: np.Array[]) =>
   nn.standardize(x).mul(weight!).add(bias!);
 
-/** Rows of the table by a product with one-hot rows, whose derivative jax-js has. */
+/** Looks up rows of the table by a product with one-hot rows, whose derivative jax-js has. */
 const embed = (ids: np.Array, wte: np.Array) =>
   np.matmul(nn.oneHot(ids, V), wte);
 
@@ -109,7 +109,7 @@ const [BETA1, BETA2, RATE, DECAY, EPS] = [0.9, 0.999, 1e-3, 0.01, 1e-8];
 export type State = { p: Parameters; m: Parameters; v: Parameters };
 
 /**
- * Gradient, clipping and AdamW.
+ * Runs a training step: gradient, clipping and AdamW.
  *
  * @param corrections 1 - β1^t and 1 - β2^t
  */
@@ -161,7 +161,7 @@ export function emptyCache(B: number): Cache {
 }
 
 /**
- * One token for each row: the 10 largest logits, their ids, and the new cache.
+ * Decodes one token for each row; returns the 10 largest logits, their ids, and the new cache.
  *
  * @param ids (B, 1)
  * @param at the token's position, (1)

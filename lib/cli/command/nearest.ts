@@ -4,7 +4,7 @@
  * Returns the candidate with the fewest letters added, left out, exchanged or swapped
  * with their neighbour; the first of equals. Capitals, and `_` for `-`, count for nothing.
  *
- * @returns undefined if none shares more than half of its letters
+ * @returns undefined if no candidate shares more than half of its letters
  */
 export function nearest(
   word: string,

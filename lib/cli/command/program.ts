@@ -16,7 +16,7 @@ export function program(): string {
 
 let called: string | undefined;
 
-/** This program's command with some arguments, as it can be typed. */
+/** Returns this program's command with some arguments, as the user can type it. */
 export function commandLine(args: readonly string[]): string {
   const quoted = args.map((arg) =>
     /^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`
@@ -24,11 +24,11 @@ export function commandLine(args: readonly string[]): string {
   return [program(), ...quoted].join(" ");
 }
 
-/** A file of JSR's, of whatever mirror. */
+/** The URL of a file on JSR or any mirror of it. */
 const jsrFile = /^https?:\/\/[^/]+\/(@[^/]+\/[^/]+)\/\d[^/]*\/(.*)\.ts$/;
 
 /**
- * The command that starts a main module.
+ * Returns the command that starts a main module.
  *
  * @param main its URL
  * @param path directories in which `deno install` may have put `lm`
@@ -49,7 +49,7 @@ export function commandOf(
   return `deno run -A ${/\s/.test(file) ? JSON.stringify(file) : file}`;
 }
 
-/** No script of `deno install` is longer, in bytes. */
+/** The largest size of a script of `deno install`, in bytes. */
 const MAX_SCRIPT = 4096;
 
 /** Returns true if the first `lm` on the path is a script of `deno install` that starts this module. */

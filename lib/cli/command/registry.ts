@@ -348,7 +348,7 @@ export const labNames: readonly string[] = labCommands.map(({ name }) =>
 /**
  * Returns the command of a name.
  *
- * @param inLab whether the name follows the word `lab`
+ * @param inLab true if the name follows the word `lab`
  * @throws {UsageError} naming the nearest command, if no command has the name
  */
 export function commandNamed(name: string, inLab: boolean): Command {

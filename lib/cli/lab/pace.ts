@@ -11,9 +11,9 @@ export class Pace {
   readonly #begun: number;
 
   /**
-   * @param what the things, as in `trials`
-   * @param options.total how many are planned
-   * @param options.before how many were done already; 0 if left out
+   * @param what the name of the items, as in `trials`
+   * @param options.total the number of planned items
+   * @param options.before the number of items done already; 0 if left out
    * @param options.now a clock, in milliseconds
    */
   constructor(

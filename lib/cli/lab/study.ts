@@ -122,7 +122,7 @@ export class Study {
   }
 
   /**
-   * One outcome for each trial that has one, of several lists.
+   * Merges lists of outcomes into one outcome for each trial that has one.
    *
    * @throws {CommandError} if one of them ran with another plan
    */

@@ -46,7 +46,7 @@ import { isFailure } from "../../refusal.ts";
 const SAMPLE = { maxNewTokens: SAMPLE_TOKENS, temperature: 0.9, topK: 10 };
 
 /**
- * Trains.
+ * Trains a model as the flags say and writes its run.
  *
  * @param args all arguments as they were typed, for the record
  * @param place puts the model on a device

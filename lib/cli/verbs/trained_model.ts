@@ -29,7 +29,7 @@ export interface TrainedModel {
  *
  * @param run a run's directory or a checkpoint file; the newest run if left out
  * @param options.best the weights with the lowest validation loss, in place of the last
- * @throws {CommandError} if there is none, or it cannot be read
+ * @throws {CommandError} if there is no checkpoint, or it cannot be read
  */
 export async function readTrainedModel(
   run: string | undefined,
@@ -53,7 +53,7 @@ export async function readTrainedModel(
 }
 
 /**
- * The tokenizer of a checkpoint.
+ * Returns the tokenizer of a checkpoint.
  *
  * @throws {CommandError} if it has none
  */
