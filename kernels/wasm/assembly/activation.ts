@@ -57,9 +57,9 @@ function own(i: i32): v128 {
 }
 
 // First the kernels, then, in the same order, their loops. A loop computes whole vectors. The
-// last one may reach past the end of an array: all may be read, but its result goes by way of
-// the thread's scratch memory, so that nothing behind the array is written.
-// Where there is little to do but an exponential, a loop's constants are loaded before it;
+// last one may reach past the end of an array: it may read there, but its result is first written
+// to the thread's scratch memory, so that nothing after the array is overwritten.
+// If a loop computes little more than an exponential, its constants are loaded before it;
 // see power in math.ts.
 
 /** y, x, n, kind */
@@ -173,14 +173,14 @@ export function softcapBackward(
   memory.copy(dx + whole, scratch, rest);
 }
 
-/** Where units from `from` on begin, in bytes. */
+/** Returns the byte offset at which unit `from` begins. */
 // @ts-ignore: decorator
 @inline
 function beginOf(from: i32): usize {
   return <usize> from * BLOCK << 2;
 }
 
-/** Bytes of units [from, to) of n numbers. */
+/** Returns the bytes of units [from, to) of n numbers. */
 // @ts-ignore: decorator
 @inline
 function bytesOf(from: i32, to: i32, n: i32): usize {

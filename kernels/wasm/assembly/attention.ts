@@ -1,7 +1,7 @@
 // Attention of a whole sequence, forward. A unit is one query head of one row of the batch.
 //
-// Queries are taken in blocks of QUERIES. Of a causal mask's scores only those left of the
-// block's last query are computed: the rest is never looked at.
+// Queries are computed in blocks of QUERIES. With a causal mask, only the scores of keys up to
+// the block's last query are computed; the others are never read.
 
 import { MASK_CAUSAL, NOTHING, QUERIES } from "../codes";
 import { log } from "./math";
@@ -71,7 +71,7 @@ export function attention(r: usize, from: i32, to: i32, scratch: usize): void {
   }
 }
 
-/** n, filled up to whole panels. */
+/** Returns n rounded up to whole panels. */
 // @ts-ignore: decorator
 @inline
 export function width(n: i32): i32 {

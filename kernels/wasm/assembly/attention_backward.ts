@@ -1,7 +1,7 @@
 // Attention's gradient. A unit is one key/value head of one row of the batch, with all
 // query heads that read it, so that every gradient is summed by one thread, in order.
 //
-// Queries are taken in stretches of at most STRETCH. For a stretch, p and
+// Queries are computed in stretches of at most STRETCH. For a stretch, p and
 // ds = scale · p (dp - δ) are computed block by block as in the forward pass, then
 // dv = pᵀ dy and dk = dsᵀ q for the keys that they reach.
 
@@ -98,7 +98,7 @@ export function attentionBackward(r: usize, from: i32, to: i32, scratch: usize):
         const reached = causal ? end : T;
         for (let j = 0; j < reached; j += QUERIES) {
           const keys = min(QUERIES, reached - j);
-          // The first query, on a block's boundary, that looks at these keys.
+          // The first query that attends to these keys, rounded down to a block's boundary.
           const skipped = causal && j > s ? (j - s) / QUERIES * QUERIES : 0;
           const depth = end - s - skipped;
           const first = h === kv * group && (causal ? s <= j : s === 0);

@@ -63,10 +63,10 @@ export function attentionCached(r: usize, from: i32, to: i32, scratch: usize): v
 }
 
 /**
- * Reads a stretch of memory once, from front to end, so that it lies in the second-level cache. The heads
- * read it in steps of a position, four to a page, which no processor foresees: that took twice as long.
+ * Reads a range of memory once, from front to end, to bring it into the second-level cache. The heads read it
+ * in steps of a position, four to a page, which processors do not prefetch: without this call it took twice as long.
  *
- * @param sink 16 bytes that are overwritten, for else the compiler would leave out the reading
+ * @param sink 16 bytes to overwrite; without this write the compiler would remove the reads
  */
 function fetch(from: usize, to: usize, sink: usize): void {
   let sum = f32x4.splat(0);
@@ -139,7 +139,7 @@ function weighted(
 
 /**
  * cache[B,L,W], qkv[B,T,QKV], start[B], count[B], rows = B · T, T, L, NH · HS, W = 2 · NKV · HS, rows of a unit.
- * What has no place in [0, L) is left out: nothing beside the cache is written.
+ * Skips positions outside [0, L), so nothing outside the cache is written.
  */
 export function cacheAppend(r: usize, from: i32, to: i32): void {
   const cache = pointer(r, 0);

@@ -1,6 +1,6 @@
-// The sum over rows: a bias's gradient. Many rows are first summed in stretches, each
-// as it lies in memory: a thread that took some columns of all rows would read a bit
-// of many cache lines.
+// The sum over rows: a bias's gradient. Many rows are first summed in stretches of rows, each
+// read in the order of memory: a thread that summed some columns of all rows would read a
+// small part of many cache lines.
 
 import { SUM_COLUMNS, SUM_ROWS } from "../codes";
 import { int, pointer } from "./record";
@@ -53,7 +53,7 @@ function sumRows(
   }
 }
 
-/** Columns [i, end) of db += the sum of eight rows: as many streams as keep memory busy. */
+/** Columns [i, end) of db += the sum of eight rows: enough streams to keep memory busy. */
 // @ts-ignore: decorator
 @inline
 function addRows(

@@ -1,11 +1,11 @@
-// What picks rows: embeddings and their gradients, and the last row of each sequence.
+// Kernels that select rows: embeddings and their gradients, and the last row of each sequence.
 
 import { EMBEDDING_COLUMNS, POSITION_BLOCK } from "../codes";
 import { int, pointer } from "./record";
 
 /**
  * x[rows,C], tokens[rows], wte[V,C], table[L,C] or 0, start[B] or 0, rows, T, C, V, L, rows of a unit.
- * A token that is not in [0, V) is taken for the last one: no memory but wte is read.
+ * A token outside [0, V) is replaced by the last one, so that no memory outside wte is read.
  */
 export function embedding(r: usize, from: i32, to: i32): void {
   const x = pointer(r, 0);
@@ -50,7 +50,7 @@ export function embeddingBackward(r: usize, from: i32, to: i32): void {
     let source = dx + begin;
     for (let row = 0; row < rows; row++) {
       const token = load<u32>(tokens + (<usize> row << 2));
-      // What is no token must not write beside dwte.
+      // A value that is not a token must not write outside dwte.
       if (token < <u32> V) {
         const target = dwte + begin + <usize> token * width;
         sumOf(target, target, source, bytes);
@@ -116,7 +116,7 @@ export function selectLast(r: usize, from: i32, to: i32): void {
   }
 }
 
-/** y = a + b, of so many bytes; y may be a. */
+/** y = a + b, over `bytes` bytes; y may be a. */
 // @ts-ignore: decorator
 @inline
 function sumOf(y: usize, a: usize, b: usize, bytes: usize): void {

@@ -1,5 +1,5 @@
 // The table of kernels: from a record's number to the function that computes units
-// [from, to) of it. `scratch` is memory of the thread's own.
+// [from, to) of the record. `scratch` is the thread's own memory.
 
 import * as codes from "../codes";
 import * as activation from "./activation";

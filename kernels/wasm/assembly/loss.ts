@@ -57,7 +57,7 @@ export function crossEntropy(r: usize, from: i32, to: i32): void {
   }
 }
 
-/** The largest number of a row; those that are none do not count. */
+/** Returns the largest number of a row; NaNs do not count. */
 function largestOf(x: usize, bytes: usize): f32 {
   let m0 = f32x4.splat(-Infinity);
   let m1 = m0;
@@ -71,7 +71,7 @@ function largestOf(x: usize, bytes: usize): f32 {
   return result;
 }
 
-/** The sum of x - shift over a row. */
+/** Returns the sum of x - shift over a row. */
 function differences(x: usize, bytes: usize, shift: f32): f32 {
   const shifts = f32x4.splat(shift);
   let s = f32x4.splat(0);
@@ -84,7 +84,7 @@ function differences(x: usize, bytes: usize, shift: f32): f32 {
   return result;
 }
 
-/** The sum of exp(x - shift) over a row; each of them is put into `to`, unless that is 0. */
+/** Returns the sum of exp(x - shift) over a row; stores each exponential in `to`, unless `to` is 0. */
 function exponentials(to: usize, x: usize, bytes: usize, shift: f32): f32 {
   const lowest = constant(EXP2_LOWEST);
   const rounder = constant(ROUNDER);

@@ -1,11 +1,11 @@
 // Functions of four numbers at once, and of one.
 //
-// Their constants are read from memory at each use: V8 makes a vector constant in the
-// code anew wherever it is used, by several instructions, and a load is one. So these
-// functions can be used in any loop, without preparations. For the hottest loops there is
-// power.
+// Their constants are read from memory at each use: V8 builds a vector constant in the
+// code again at each use, with several instructions, while a load is one. So these
+// functions can be used in any loop without preparation. The hottest loops use `power`
+// instead.
 //
-// Errors are given in ulp, of results that are not subnormal.
+// Errors are in ulp, for results that are not subnormal.
 
 /** a·b + c, rounded once where the build and the processor have it. */
 // @ts-ignore: decorator
@@ -74,7 +74,7 @@ const table = memory.data<f32>([
   -0.5, -0.5, -0.5, -0.5,
 ], 64);
 
-// Where the constants stand in the table.
+// Positions of the constants in the table.
 const LOWEST: i32 = 0;
 const HIGHEST: i32 = 1;
 export const LOG2_E: i32 = 2;
@@ -98,7 +98,7 @@ const NORMAL_0: i32 = 26;
 export const MINUS_LOG2_E: i32 = 35;
 const MINUS_HALF: i32 = 36;
 
-/** One of the constants. */
+/** Returns one of the constants. */
 // @ts-ignore: decorator
 @inline
 export function constant(i: i32): v128 {
@@ -115,12 +115,12 @@ export function constant(i: i32): v128 {
 // @ts-ignore: decorator
 @inline
 export function exp(x: v128): v128 {
-  // These two pass a NaN on, and are one instruction each.
+  // These two propagate a NaN, and take one instruction each.
   x = f32x4.pmax(f32x4.pmin(x, constant(HIGHEST)), constant(LOWEST));
   const rounded = fma(x, constant(LOG2_E), constant(ROUNDER));
   const n = f32x4.sub(rounded, constant(ROUNDER));
   const r = fnma(n, constant(LN_2_REST), fnma(n, constant(LN_2), x));
-  // In parts that do not wait for one another.
+  // In parts that do not depend on one another.
   const square = f32x4.mul(r, r);
   let p = fma(r, constant(EXP_3 + 3), constant(EXP_3 + 2));
   p = fma(square, p, fma(r, constant(EXP_3 + 1), constant(EXP_3)));
@@ -149,9 +149,9 @@ export function exp2(x: v128): v128 {
 }
 
 /**
- * 2^x for x from EXP2_LOWEST to EXP2_HIGHEST, with the constants of {@link exp2} in the
- * caller's hands: a loop that has little else to do takes two thirds of the time if it
- * loads them once, and they just fit the registers.
+ * 2^x for x from EXP2_LOWEST to EXP2_HIGHEST, with the constants of {@link exp2} passed by
+ * the caller: a loop that computes little else takes two thirds of the time if it loads
+ * them once, and they just fit in the registers.
  */
 // @ts-ignore: decorator
 @inline

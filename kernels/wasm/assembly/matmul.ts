@@ -1,6 +1,6 @@
 // Matrix products. b is packed in stretches of DEPTH along k, each in panels of 8
 // columns, so that a panel and the rows it meets stay in the first-level cache.
-// Units: of packing a panel, of the product a block of rows and columns of y.
+// A unit of packing is a panel or PACK_DEPTH rows, a unit of the product a block of y.
 
 import { int, pointer } from "./record";
 import {

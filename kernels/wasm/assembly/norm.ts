@@ -7,7 +7,7 @@ import { fma } from "./math";
 import { float, int, pointer } from "./record";
 import { sum } from "./vector";
 
-/** The sum of n numbers. */
+/** Returns the sum of n numbers. */
 function total(x: usize, n: i32): f32 {
   const end = x + (<usize> n << 2);
   let s0 = f32x4.splat(0);
@@ -26,7 +26,7 @@ function total(x: usize, n: i32): f32 {
   return result;
 }
 
-/** The sum of (x - mean)² of n numbers. */
+/** Returns the sum of (x - mean)² over n numbers. */
 function squares(x: usize, n: i32, mean: f32): f32 {
   const end = x + (<usize> n << 2);
   const middle = f32x4.splat(mean);
@@ -56,7 +56,7 @@ function squares(x: usize, n: i32, mean: f32): f32 {
   return result;
 }
 
-/** The sum of a · b of n numbers. */
+/** Returns the sum of a · b over n numbers. */
 function product(a: usize, b: usize, n: i32): f32 {
   const end = a + (<usize> n << 2);
   let s0 = f32x4.splat(0);
@@ -96,7 +96,7 @@ export function norm(r: usize, from: i32, to: i32): void {
   }
 }
 
-/** y = (x - mean) · root · weight + bias, for one row of so many bytes. */
+/** y = (x - mean) · root · weight + bias, for one row of `bytes` bytes. */
 function normalise(
   y: usize,
   x: usize,
@@ -260,7 +260,7 @@ function sumColumns16(r: usize, at: usize): void {
   v128.store(dbias, f32x4.add(v128.load(dbias, 48), b3), 48);
 }
 
-/** The same for 4 columns. */
+/** Computes the sums of {@link sumColumns16} for 4 columns. */
 function sumColumns4(r: usize, at: usize): void {
   const stride = <usize> int(r, 6) << 2;
   let dy = pointer(r, 2) + at;
@@ -282,7 +282,7 @@ function sumColumns4(r: usize, at: usize): void {
   v128.store(dbias, f32x4.add(v128.load(dbias), b));
 }
 
-/** The same for one column. */
+/** Computes the sums of {@link sumColumns16} for one column. */
 function sumColumn(r: usize, at: usize): void {
   const stride = <usize> int(r, 6) << 2;
   let dy = pointer(r, 2) + at;
@@ -366,7 +366,7 @@ export function qkNormBackward(r: usize, from: i32, to: i32): void {
   }
 }
 
-/** 1 / √(mean(x²) + eps) of n numbers. */
+/** Returns 1 / √(mean(x²) + eps) of n numbers. */
 function reciprocalRoot(x: usize, n: i32, eps: f32): f32 {
   return <f32> 1 / sqrt<f32>(squares(x, n, 0) / <f32> n + eps);
 }

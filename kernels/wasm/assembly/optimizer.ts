@@ -49,7 +49,7 @@ function squares(i: usize, end: usize): f32 {
 
 /**
  * clip[2], metrics[slots,4], loss[1], partial[parts], key[4], parts, maxNorm, slots.
- * One unit. In 64 bits: a sum that 32 could not hold may still have a norm.
+ * One unit. Sums in 64 bits: a sum that overflows 32 bits may still have a finite norm.
  */
 export function clip(r: usize, _from: i32, _to: i32): void {
   const clip = pointer(r, 0);
@@ -99,7 +99,7 @@ export function adamw(r: usize, from: i32, to: i32): void {
   if (middle < end) update(r, middle, end, 0);
 }
 
-/** Elements [begin, end), all of which decay by the same part. */
+/** Updates elements [begin, end), all of which have the same decay. */
 function update(r: usize, begin: i32, end: i32, decay: f32): void {
   const params = pointer(r, 0);
   const grads = pointer(r, 1);

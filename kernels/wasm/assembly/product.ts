@@ -11,7 +11,7 @@ import {
   TILE_STEP,
 } from "./tile";
 
-/** Bytes that {@linkcode product} uses for tiles that stick out of the result. */
+/** Bytes that {@linkcode product} uses for tiles that reach past the edge of the result. */
 export const EDGE_BYTES: usize = TILE_STEP * PANEL;
 
 /**
@@ -88,7 +88,7 @@ export function rowProduct(
   product(tileOf, b, panel, c, 0, 1, N - n, K, bias, addend, edge);
 }
 
-/** The part of a tile that is inside of the result, with what is added to it. */
+/** Copies the part of a tile that is inside the result, with the bias and the addend added. */
 function copyEdge(
   edge: usize,
   rows: i32,

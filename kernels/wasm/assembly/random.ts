@@ -3,7 +3,7 @@
 const PARITY: i32 = 0x1bd11bda;
 
 /**
- * The first word of four blocks.
+ * Returns the first word of each of four blocks.
  *
  * @param counter0 the first word of each counter
  */
@@ -73,7 +73,7 @@ export function threefry(
   return i32x4.add(x0, i32x4.splat(key2));
 }
 
-/** Every word turned left. */
+/** Rotates every word left. */
 // @ts-ignore: decorator
 @inline
 function rotate(x: v128, by: i32): v128 {
@@ -81,7 +81,7 @@ function rotate(x: v128, by: i32): v128 {
 }
 
 /**
- * What dropout multiplies the elements firstIndex to firstIndex + 3 by: 0 or `keep`.
+ * Returns the factors of dropout for elements firstIndex to firstIndex + 3: 0 or `keep`.
  *
  * @param seed key[0]
  * @param purpose Purpose.dropout | site << 8
@@ -105,7 +105,7 @@ export function factors(
   return v128.and(kept, f32x4.splat(keep));
 }
 
-/** What dropout multiplies one element by. */
+/** Returns the factor of dropout for one element. */
 // @ts-ignore: decorator
 @inline
 export function factor(

@@ -1,9 +1,9 @@
-// The threads: how a list of steps is executed by several of them.
+// The threads, which run a list of steps together.
 //
 // A step's work is cut into units. Threads take units until none is left, then wait
-// until all are done: so a thread that the system has put aside holds up nobody,
-// unless it holds a unit. What a unit computes depends on its number alone; no bit
-// of a result depends on who computed it, or on the number of threads.
+// until all are done: so a thread that the system has suspended delays the others only
+// if it has taken a unit. The result of a unit depends on its number alone; no bit of
+// a result depends on which thread computed it, or on the number of threads.
 
 import {
   CONTROL_ACTIVE,
@@ -25,14 +25,14 @@ import {
 } from "../codes";
 import { compute } from "./kernels";
 
-/** Looks at a word before going to sleep on it: about 2 µs. */
+/** The number of times that a thread reads a word before it sleeps on the word: about 2 µs. */
 const SPINS: i32 = 1000;
-/** Nanoseconds of sleep after which a waiting thread looks whether another one failed. */
+/** Nanoseconds of sleep after which a waiting thread checks if another thread failed. */
 const NAP: i64 = 100_000_000;
-/** Nanoseconds of sleep of a worker without work. Deno ends no worker that sleeps on, so it wakes up now and then. */
+/** Nanoseconds of sleep of a worker without work. Deno cannot end a worker while it sleeps, so the worker wakes up from time to time. */
 const SLEEP: i64 = 1_000_000_000;
 
-/** Runs the records [from, to) with `workers` of other threads, none or all there are; 0 if a thread failed. Called by the host. */
+/** Runs the records [from, to) with `workers` other threads, either none or all; returns 0 if a thread failed. Called by the host. */
 export function run(from: usize, to: usize, workers: i32): i32 {
   if (workers === 0) {
     executeAlone(from, to);
@@ -53,7 +53,7 @@ export function run(from: usize, to: usize, workers: i32): i32 {
   return waitFor(CONTROL_ACTIVE, 0, maySleep) ? 1 : 0;
 }
 
-/** A worker's life: job after job, until the host closes. */
+/** Runs job after job on a worker, until the host closes the engine. */
 export function work(): void {
   const thread = atomic.add<i32>(CONTROL_STARTED, 1) + 1;
   let job: i32 = 0;
@@ -70,7 +70,7 @@ export function work(): void {
   }
 }
 
-/** Says that a thread cannot go on; those that wait for it stop waiting. */
+/** Reports that a thread failed; threads that wait for it stop waiting. */
 export function fail(): void {
   atomic.store<i32>(CONTROL_FAILED, 1);
 }
@@ -109,7 +109,7 @@ function execute(from: usize, to: usize, thread: i32, maySleep: bool): void {
   }
 }
 
-/** Waits until a word has a value; false if a thread failed meanwhile. */
+/** Waits until a word has a value; returns false if a thread fails meanwhile. */
 function waitFor(address: usize, value: i32, maySleep: bool): bool {
   let spins = 0;
   while (true) {

@@ -1,9 +1,9 @@
-// What attention's kernels have in common: what is done to a row of scores, the products
+// The part that attention's kernels share: operations on a row of scores, the products
 // q·k of one query with keys j = 0, 1, …
 //
-// The dims are arguments in a row: T, NH, NKV, HS, scale, mask, maskValue, slopes (NOTHING:
-// none), key (NOTHING: no dropout), purpose and site, threshold, 1 / (1 - rate). `dims` is the record
-// moved on, so that they count from 0. A row is as long as `width`, a multiple of 8.
+// The dims are consecutive arguments: T, NH, NKV, HS, scale, mask, maskValue, slopes (NOTHING:
+// none), key (NOTHING: no dropout), purpose and site, threshold, 1 / (1 - rate). `dims` is the record's
+// address moved forward, so that the dims count from 0. A row is as long as `width`, a multiple of 8.
 
 import { MASK_FINITE, MASK_ZEROED, NOTHING } from "../codes";
 import { exp, fma } from "./math";
@@ -16,7 +16,7 @@ export const MASK_VALUE: i32 = 6;
 export const SLOPES: i32 = 7;
 export const KEY: i32 = 8;
 
-/** Applies ALiBi and the mask to the scaled scores of query i, head h, with `keys` keys; what lies behind them becomes -∞. */
+/** Applies ALiBi and the mask to the scaled scores of query i, head h, with `keys` keys; scores after those of the keys become -∞. */
 export function mask(
   dims: usize,
   row: usize,
@@ -46,7 +46,7 @@ export function mask(
   }
 }
 
-/** The largest score of a row. */
+/** Returns the largest score of a row. */
 export function largest(row: usize, width: i32): f32 {
   let most = v128.load(row);
   const end = row + (<usize> width << 2);
@@ -57,7 +57,7 @@ export function largest(row: usize, width: i32): f32 {
   return max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1));
 }
 
-/** Replaces every score by exp(score - shift); returns their sum. Where the score is -∞ that is an exact 0. */
+/** Replaces every score by exp(score - shift); returns their sum. A score of -∞ gives an exact 0. */
 export function exponentials(row: usize, width: i32, shift: f32): f32 {
   const from = f32x4.splat(shift);
   let sum = f32x4.splat(0);
@@ -70,7 +70,7 @@ export function exponentials(row: usize, width: i32, shift: f32): f32 {
   return total(sum);
 }
 
-/** The sum of a vector's numbers. */
+/** Returns the sum of a vector's numbers. */
 // @ts-ignore: decorator
 @inline
 export function total(x: v128): f32 {
@@ -103,7 +103,7 @@ export function scaleBy(x: usize, n: i32, factor: f32): void {
   for (; at < end; at += 4) store<f32>(at, load<f32>(at) * factor);
 }
 
-/** The sum of a[n] · b[n]. */
+/** Returns the sum of a[n] · b[n]. */
 export function dot(a: usize, b: usize, n: i32): f32 {
   let sums = f32x4.splat(0);
   let i: usize = 0;
@@ -116,7 +116,7 @@ export function dot(a: usize, b: usize, n: i32): f32 {
   return sum;
 }
 
-/** Four times {@linkcode dot}, the same bits, with rows of b that are `row` bytes apart; n is a multiple of 4. */
+/** Returns four results of {@linkcode dot}, with the same bits, for rows of b that are `row` bytes apart; n is a multiple of 4. */
 export function dots(a: usize, b: usize, row: usize, n: i32): v128 {
   let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
   let b1 = b + row, b2 = b1 + row, b3 = b2 + row;

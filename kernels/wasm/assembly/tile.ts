@@ -2,13 +2,13 @@
 // in registers. Both operands are packed: a in tiles of 5 rows, [k][5]; b in panels of 8
 // columns, [k][8].
 //
-// The shape is what V8 compiles best. It hands out 15 vector registers (here 10 for sums, 2
+// The shape is the one that V8 compiles best. V8 has 15 vector registers (here 10 for sums, 2
 // for b, 2 for a), and checks the bounds of every load, so that taking four numbers of a
 // with one load and spreading them in registers beats four loads: 42 GFLOP/s of the 47 that
 // the core can do, against 36 for 6x8 with loads alone. Unrolling made it spill, at 23.
 //
-// An element's sum runs over k in order, by itself, wherever the tile lies: no bit depends
-// on how rows and columns were cut.
+// Each element's sum runs over k in order, independently of the others and of the position of
+// the tile: no bit depends on how rows and columns are cut into tiles.
 
 import { NOTHING } from "../codes";
 import { fma } from "./math";
@@ -64,7 +64,7 @@ export function tile(
   c += cRow, addend += addRow, finish(c, s40, s41, bias0, bias1, addend);
 }
 
-/** Stores 8 sums of a row, with what is added to them. */
+/** Stores 8 sums of a row, with the bias and the addend added. */
 // @ts-ignore: decorator
 @inline
 function finish(
@@ -115,7 +115,7 @@ export function row(
   finish(c + 96, s6, s7, v128.load(bias), v128.load(bias, 16), addend);
 }
 
-/** An address further on; NOTHING stays NOTHING. */
+/** Returns an address moved forward; NOTHING stays NOTHING. */
 // @ts-ignore: decorator
 @inline
 export function advance(address: usize, bytes: usize): usize {

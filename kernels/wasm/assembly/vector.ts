@@ -1,4 +1,4 @@
-// Parts of vectors, and what is made of their four numbers.
+// Stores of parts of vectors, and reductions of their four numbers.
 
 /** Stores the first 1 to 3 numbers. */
 // @ts-ignore: decorator
@@ -9,7 +9,7 @@ export function storeFirst(to: usize, v: v128, count: i32): void {
   if (count > 2) store<f32>(to, f32x4.extract_lane(v, 2), 8);
 }
 
-/** The sum of the four numbers. */
+/** Returns the sum of the four numbers. */
 // @ts-ignore: decorator
 @inline
 export function sum(v: v128): f32 {
@@ -17,7 +17,7 @@ export function sum(v: v128): f32 {
     (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
 }
 
-/** The largest of the four numbers. */
+/** Returns the largest of the four numbers. */
 // @ts-ignore: decorator
 @inline
 export function largest(v: v128): f32 {
