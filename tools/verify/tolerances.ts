@@ -35,7 +35,7 @@ const float32: Readonly<Record<Kind, Tolerance>> = {
   // Only where |c · gradient| >= 1e-5, so that AdamW does not magnify the gradient's noise.
   firstStep: { measure: "absolute", limit: 3e-6 },
   laterStep: { measure: "mean", limit: 5e-7 },
-  // Keys and values are linear in the same activations as logits; the noise is of the same size.
+  // Keys and values are linear in activations, as logits are; the noise is of the same size.
   cache: { measure: "relative", limit: 1e-5 },
   // A leak is the difference of two logits, each with its own noise.
   leak: { measure: "relative", limit: 2e-5 },

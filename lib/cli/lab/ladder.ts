@@ -1,4 +1,4 @@
-/** Finds the ladder of a text: the rungs that a model of the text can reach. */
+/** Finds the ladder of a text: the rungs that a working model of the text must reach. */
 
 import { splitsOf } from "../../lab/trial.ts";
 import { Examiner, type Rung } from "../../lab/works.ts";
