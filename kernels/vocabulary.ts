@@ -223,7 +223,7 @@ export type KernelName = keyof KernelDims;
 export const signatures: Readonly<Record<KernelName, string>> = {
   /**
    * x[b,t] = wte[tokens[b,t]] (+ table[t + start[b]]); start is 0 where absent.
-   * Tokens are in [0, V). t + start[b] of a padding row may reach past L: clamp to L - 1.
+   * Tokens are in [0, V). For a padding row t + start[b] may reach past L; kernels clamp it to L - 1.
    */
   embedding:
     "x[B,T,C] <- tokens i32[B,T], wte[V,C], positions? table[L,C], start? start i32[B]",
@@ -250,7 +250,7 @@ export const signatures: Readonly<Record<KernelName, string>> = {
   norm: "y[rows,C], stats[rows,2] <- x[rows,C], weight[C], bias? bias[C]",
   /** The gradient of norm's input. */
   normBackward: "dx[rows,C] <- dy[rows,C], x[rows,C], weight[C], stats[rows,2]",
-  /** Accumulates. */
+  /** The gradients of norm's weight and bias, added to dweight and dbias. */
   normBackwardWeights:
     "dweight[C], bias? dbias[C] <- dy[rows,C], x[rows,C], stats[rows,2]",
   /**
@@ -264,16 +264,16 @@ export const signatures: Readonly<Record<KernelName, string>> = {
   swiglu: "y[n] <- gate[n], x[n]",
   /** The gradients of both inputs of swiglu. */
   swigluBackward: "dgate[n], dx[n] <- dy[n], gate[n], x[n]",
-  /** Each query and key head divided by sqrt(mean of its squares + eps); values copied. */
+  /** Divides each query and key head by sqrt(mean of its squares + eps), and copies the values. */
   qkNorm: "y[rows,QKV] <- qkv[rows,QKV]",
-  /** The gradient of qkNorm; qkv is what qkNorm read. */
+  /** The gradient of qkNorm, whose input is qkv. */
   qkNormBackward: "dqkv[rows,QKV] <- dy[rows,QKV], qkv[rows,QKV]",
   /**
-   * Query and key heads are rotated at position t + start[b] (clamped to L - 1), values copied (RoFormer,
-   * arXiv 2104.09864, eq. 34): (x, y) → (x cos − y sin, y cos + x sin), pair i turning by angle table[position,i];
+   * Rotates query and key heads by their position t + start[b] (clamped to L - 1), and copies the values (RoFormer,
+   * arXiv 2104.09864, eq. 34): (x, y) → (x cos − y sin, y cos + x sin), pair i by the angle table[position,i];
    * a row of the table holds HS/2 pairs (cosine, sine).
-   * interleaved: pair i is dims (2i, 2i+1); otherwise (i, i + HS/2). With `inverse` sin changes its sign: that
-   * is the gradient. HS is even.
+   * With `interleaved` pair i is dims (2i, 2i+1), otherwise (i, i + HS/2). With `inverse` sin changes its sign,
+   * which gives the gradient. HS is even.
    */
   rope: "y[B,T,QKV] <- qkv[B,T,QKV], table[L,HS], start? start i32[B]",
   /**
@@ -285,28 +285,28 @@ export const signatures: Readonly<Record<KernelName, string>> = {
   attentionBackward:
     "dqkv[B,T,QKV] <- dy[B,T,NH·HS], y[B,T,NH·HS], lse[B,NH,T], qkv[B,T,QKV], dropout? key i32[4]",
   /**
-   * cache[b, start[b] + t] = the keys and values of qkv[b,t], for t < count[b]; the rest stays.
+   * cache[b, start[b] + t] = the keys and values of qkv[b,t], for t < count[b]; other positions of the cache keep their values.
    * A position of the cache holds its key heads, then its value heads.
    */
   cacheAppend:
     "cache[B,L,2·NKV·HS] <- qkv[B,T,QKV], start i32[B], count i32[B]",
   /**
-   * Query t of row b stands at position i = start[b] + t. Its keys are the cache's positions j <= i
-   * where `mask` is causal, otherwise j < start[b] + count[b], with scores as in `attention`.
+   * Query t of row b has position i = start[b] + t. Its keys are the cache's positions j <= i
+   * if `mask` is causal, otherwise j < start[b] + count[b], with scores as in `attention`.
    * For padding rows (t >= count[b]) y is 0.
    */
   attentionCached:
     "y[B,T,NH·HS] <- qkv[B,T,QKV], cache[B,L,2·NKV·HS], start i32[B], count i32[B]",
-  /** y[b] = x[b, count[b] - 1]; 0 where count[b] is 0. */
+  /** y[b] = x[b, count[b] - 1], or 0 if count[b] is 0. */
   selectLast: "y[B,C] <- x[B,T,C], count i32[B]",
   /** y = a + b. */
   add: "y[n] <- a[n], b[n]",
   /** y = x. */
   copy: "y[n] <- x[n]",
   /**
-   * Element i is kept, and divided by 1 - rate, where the first word of
+   * Keeps element i, and divides it by 1 - rate, if the first word of
    * Threefry-2x32-20(key (seed, 3 | site << 8), counter (i, key[1])) is at least
-   * floor(rate · 2^32), as unsigned integers; else it is 0. The gradient is the same kernel on dy.
+   * floor(rate · 2^32), as unsigned integers; else sets it to 0. The gradient is the same kernel on dy.
    */
   dropout: "y[n] <- x[n], key i32[4]",
   /** y = cap · tanh(x / cap). */
@@ -324,10 +324,10 @@ export const signatures: Readonly<Record<KernelName, string>> = {
   /** partial[p] = sum of squares of the p-th of `parts` equal stretches (ceil(n / parts) long). */
   squareSum: "partial[parts] <- grads[n]",
   /**
-   * norm = sqrt(sum of partial). clip[0] = min(1, maxNorm / (norm + 1e-6)), or 1 where maxNorm is 0;
+   * norm = sqrt(sum of partial). clip[0] = min(1, maxNorm / (norm + 1e-6)), or 1 if maxNorm is 0;
    * clip[1] = 1 if norm and loss are finite, else 0 (test exponent bits: WGSL may assume no NaN).
-   * metrics[key[2]] = (loss, norm, clip[1], 0). Then loss[0] = 0; or, where clip[1] is 0, loss + sum of partial,
-   * which is not finite: so later steps change nothing either, until the host writes a number.
+   * metrics[key[2]] = (loss, norm, clip[1], 0). Then loss[0] = 0 or, if clip[1] is 0, loss + sum of partial,
+   * which is not finite, so later steps change nothing either, until the host writes a finite number there.
    */
   clip: "clip[2], metrics[slots,4], loss[1] <- partial[parts], key i32[4]",
   /**

@@ -13,7 +13,7 @@ interface Curve {
 const GELU_SCALE = Math.sqrt(2 / Math.PI);
 const GELU_CUBE = 0.044715;
 
-/** The argument of the tanh in {@linkcode curves}' geluTanh: √(2/π) · (x + 0.044715 x³). */
+/** Returns the argument of the tanh in {@linkcode curves}' geluTanh: √(2/π) · (x + 0.044715 x³). */
 function geluArgument(x: number): number {
   return GELU_SCALE * (x + GELU_CUBE * x ** 3);
 }

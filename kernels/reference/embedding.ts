@@ -62,7 +62,7 @@ export function selectLast(
   }
 }
 
-/** The position of row t of sequence b; rows of padding may reach past the last one. */
+/** Returns the position of row t of sequence b, at most L - 1, which padding rows would otherwise exceed. */
 export function positionOf(
   start: I32 | undefined,
   { b, t, L }: { b: number; t: number; L: number },

@@ -5,7 +5,7 @@ import { scoreArgs, width } from "./attention.ts";
 import { ATTENTION_CACHED, CACHE_APPEND, NOTHING } from "./codes.ts";
 import { rowsOfBlock, type Site, type Step } from "./step.ts";
 
-/** Rows of a batch from which threads share them out whole. */
+/** The number of batch rows from which on each thread takes all heads of a row at a time. */
 const ROWS_TO_SHARE = 8;
 
 /** See {@linkcode signatures.cacheAppend}. */
@@ -34,7 +34,7 @@ export function attentionCached(
   return [{
     kernel: ATTENTION_CACHED,
     units: B * NH,
-    // The heads of a position lie side by side in the cache.
+    // The heads of a position are adjacent in the cache.
     grain: B >= ROWS_TO_SHARE ? NH : 1,
     args: [
       ...[...site.outputs, ...site.inputs],

@@ -41,7 +41,7 @@ export function forwardTiles(dims: ForwardDims, target: Target): Pass {
   const { array, stride, ...keys } = attended(dims, lanes);
   const drop = dropout(dims, 4);
 
-  // The keys in sight of a row are those before its limit.
+  // A row attends to the keys before its limit.
   const open = (r: number) => `
 let t${r} = t + 4u * ty + ${r}u;
 let limit${r} = ${causal ? `min(first + t${r} + 1u, keyCount)` : "keyCount"};

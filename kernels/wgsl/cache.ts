@@ -49,7 +49,7 @@ cache[(b * L + position) * CACHE + c] = qkv[(b * T + t) * QKV + WIDTH + c];
   }));
 };
 
-/** y = softmax(scores) · v over the positions of the cache in sight of each query. */
+/** y = softmax(scores) · v over the positions of the cache that each query attends to. */
 export const attentionCached: Builder<"attentionCached"> = (
   cacheDims,
   target,

@@ -8,8 +8,8 @@ import type { KernelDims, KernelName } from "../vocabulary.ts";
 /** Properties of the adapter that select the variant of a kernel. */
 export interface Target {
   /**
-   * `register`: a software adapter, where register tiles straight from storage
-   * are fastest; `workgroup`: hardware, which wants tiles in workgroup memory.
+   * The memory of tiles: `register` for a software adapter, where register tiles straight
+   * from storage are fastest; `workgroup` for hardware, where tiles in workgroup memory are.
    */
   readonly tiling: "register" | "workgroup";
   /** `maxComputeWorkgroupStorageSize`, in bytes. */

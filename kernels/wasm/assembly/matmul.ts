@@ -68,7 +68,7 @@ export function packTilesOfMatrix(r: usize, from: i32, to: i32): void {
 
 /**
  * y, a, packed, bias, addend, M, N, K, rows and columns of a unit: y = a[M,K] · b + bias + addend.
- * Scratch: 256 bytes, then the tiles of that many rows, DEPTH deep.
+ * Scratch: 256 bytes, then the tiles of a unit's rows, DEPTH deep.
  */
 export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
   const y = pointer(r, 0);
@@ -113,7 +113,7 @@ export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
 
 /**
  * y, a, packed, bias, addend, M, N, K, rows of a unit: y = a[K,M]ᵀ · b + bias + addend.
- * Scratch: 256 bytes, then the tiles of that many rows, DEPTH deep.
+ * Scratch: 256 bytes, then the tiles of a unit's rows, DEPTH deep.
  */
 export function multiplyRows(r: usize, from: i32, to: i32, scratch: usize): void {
   const y = pointer(r, 0);
@@ -157,7 +157,7 @@ export function multiplyRows(r: usize, from: i32, to: i32, scratch: usize): void
 
 /**
  * y, packed, b, bias, addend, M, N, K, columns of a unit: y = aᵀ · b[K,N] + bias + addend, where the tiles
- * of a are packed. Scratch: 256 bytes, then the panels of that many columns, DEPTH deep.
+ * of a are packed. Scratch: 256 bytes, then the panels of a unit's columns, DEPTH deep.
  */
 export function multiplyColumns(r: usize, from: i32, to: i32, scratch: usize): void {
   const y = pointer(r, 0);

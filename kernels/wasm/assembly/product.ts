@@ -17,12 +17,12 @@ export const EDGE_BYTES: usize = TILE_STEP * PANEL;
 /**
  * c[M,N] = a · b + bias[N] + addend[M,N], over K numbers each.
  *
- * @param a packed: tiles of 5 rows, [k][5] each, one behind the other
+ * @param a packed: consecutive tiles of 5 rows, [k][5] each
  * @param b packed: panels of 8 columns, [k][8] each
  * @param panel bytes from a panel to the next
  * @param cRow bytes from a row of c, and of the addend, to the next
- * @param bias NOTHING: none
- * @param addend NOTHING: none; it may be c itself
+ * @param bias NOTHING for no bias
+ * @param addend NOTHING for no addend; may be c itself
  * @param edge EDGE_BYTES of scratch memory
  */
 export function product(
@@ -187,7 +187,7 @@ function transpose4(to: usize, b: usize, row: usize): void {
   v128.store(to, v128.shuffle<i64>(high01, high23, 1, 3), 96);
 }
 
-/** Packs a tile: to[k][5] = a[0..rows), k], rows of a being `row` bytes apart. Missing rows are the last one again. */
+/** Packs a tile: to[k][5] = a[0..rows), k], rows of a being `row` bytes apart. Missing rows repeat the last one. */
 export function packTileOfRows(
   to: usize,
   a: usize,
@@ -228,7 +228,7 @@ export function packTileOfRows(
   }
 }
 
-/** Packs tiles from the transpose, `tileBytes` apart: tile t's to[k][5] = a[k, 5t..5t+5). Reads whole tiles, whatever is there. */
+/** Packs tiles from the transpose, `tileBytes` apart: tile t's to[k][5] = a[k, 5t..5t+5). Reads whole tiles, even past the last column. */
 export function packTilesOfColumns(
   to: usize,
   tileBytes: usize,

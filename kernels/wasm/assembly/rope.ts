@@ -35,7 +35,7 @@ export function rope(r: usize, from: i32, to: i32): void {
   }
 }
 
-/** The heads of a row, pairs being (2i, 2i+1): as the table's (cos, sin) are. */
+/** Rotates the heads of a row in pairs (2i, 2i+1), the order of the table's (cos, sin). */
 // @ts-ignore: decorator
 @inline
 function turnNeighbours(
@@ -63,7 +63,7 @@ function turnNeighbours(
   if (i < head) turnPairs(y + i, x + i, angles + i, 4, head, heads, sign);
 }
 
-/** The heads of a row, pairs being (i, i + HS/2). */
+/** Rotates the heads of a row in pairs (i, i + HS/2). */
 // @ts-ignore: decorator
 @inline
 function turnHalves(
@@ -98,7 +98,7 @@ function turnHalves(
   }
 }
 
-/** A pair of each head: (a, b) → (a cos − b sin, b cos + a sin), b standing so many bytes after a. */
+/** Rotates a pair of each head: (a, b) → (a cos − b sin, b cos + a sin), where b is `distance` bytes after a. */
 // @ts-ignore: decorator
 @inline
 function turnPairs(

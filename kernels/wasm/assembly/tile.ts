@@ -25,8 +25,8 @@ export const PANEL_STEP: usize = 32;
  * c[5,8] = aᵀ · panel + bias[8] + addend[5,8].
  *
  * @param cRow bytes from a row of c to the next
- * @param bias NOTHING: none
- * @param addend NOTHING, with an addRow of 0: none
+ * @param bias NOTHING for no bias
+ * @param addend NOTHING, with an addRow of 0, for no addend
  */
 export function tile(
   a: usize,
@@ -80,7 +80,8 @@ function finish(
 }
 
 /**
- * c[32] = a[K] · four panels + bias[32] + addend[32]: one row alone would wait for its own sums.
+ * c[32] = a[K] · four panels + bias[32] + addend[32]. Four panels, because the additions of one row
+ * and one panel would wait for one another.
  *
  * @param a not packed
  * @param panel bytes from a panel to the next
