@@ -31,7 +31,7 @@ export function refusal<Kind extends Error>(
   return Object.assign(error, { action, reason, hint, fields });
 }
 
-/** Whether an error has its message in parts. */
+/** Returns whether an error has its message in parts. */
 export function isRefusal(error: unknown): error is Error & Refusal {
   return error instanceof Error && "action" in error && "reason" in error;
 }
@@ -52,7 +52,7 @@ export function withoutHint(error: Error): string {
 const engineWords =
   /^Cannot (read|set) propert|^Cannot (access|assign|convert|destructure|mix|redefine) /;
 
-/** Whether an error says what could not be done, as all that are meant for people do. */
+/** Returns whether an error says what could not be done, as all that are meant for people do. */
 export function isFailure(error: unknown): error is Error {
   return error instanceof Error && error.message.startsWith("Cannot ") &&
     !engineWords.test(error.message);

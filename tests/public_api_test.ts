@@ -45,7 +45,7 @@ function* optionalProperties(part: Json, path: string[] = []): Generator<
   }
 }
 
-/** Whether a type is a union with undefined. */
+/** Returns whether a type is a union with undefined. */
 function takesUndefined(type: Json): boolean {
   if (typeof type !== "object" || type === null) return false;
   const { kind, value } = type as { [key: string]: Json };

@@ -26,9 +26,9 @@ export interface Tolerance {
   readonly magnitude?: number;
   /** Returns the part of an element; errors are then relative to the largest number of the part. */
   readonly partOf?: (element: number) => string;
-  /** Whether errors are relative to each element itself rather than to the largest one. */
+  /** True if errors are relative to each element itself rather than to the largest one. */
   readonly elementwise?: boolean;
-  /** Whether a tiny number may replace a 0 of the reference that is a limit or a difference of equal terms. */
+  /** True if a tiny number may replace a 0 of the reference that is a limit or a difference of equal terms. */
   readonly cancels?: boolean;
 }
 

@@ -26,7 +26,7 @@ export interface Range {
   readonly above?: number;
   /** Exclusive upper limit. */
   readonly below?: number;
-  /** Whether the number must be an integer. */
+  /** True if the number must be an integer. */
   readonly whole?: boolean;
 }
 

@@ -52,11 +52,11 @@ export interface ModelConfig {
   readonly normPlacement: "pre" | "post";
   /** Activation of the MLP. `swiglu` adds a gate; `none` leaves out the MLP. */
   readonly mlp: "geluTanh" | "gelu" | "relu" | "relu2" | "swiglu" | "none";
-  /** Whether blocks have attention. */
+  /** True if blocks have attention. */
   readonly attention: boolean;
-  /** Whether queries and keys are divided by their root mean square. */
+  /** True if queries and keys are divided by their root mean square. */
   readonly qkNorm: boolean;
-  /** Whether attention scores are divided by sqrt(HS). */
+  /** True if attention scores are divided by sqrt(HS). */
   readonly attentionScale: boolean;
   /**
    * Treatment of the scores of future keys. Use `causal` for real models. The other masks are known mistakes, kept
@@ -66,13 +66,13 @@ export interface ModelConfig {
   readonly mask: "causal" | "none" | "zeroed" | "finite";
   /** Score of future keys under `mask: "finite"`. */
   readonly maskValue: number;
-  /** Whether blocks have residual connections; without them x = f(norm(x)). */
+  /** True if blocks have residual connections; without them x = f(norm(x)). */
   readonly residual: boolean;
-  /** Whether linear maps and layer norms have biases. The head's bias is `headBias`. */
+  /** True if linear maps and layer norms have biases. The head's bias is `headBias`. */
   readonly bias: boolean;
-  /** Whether the head shares the token embedding's matrix; the shared tensor accumulates both gradients. */
+  /** True if the head shares the token embedding's matrix; the shared tensor accumulates both gradients. */
   readonly tiedHead: boolean;
-  /** Whether the logits have a bias. */
+  /** True if the logits have a bias. */
   readonly headBias: boolean;
   /** Dropout rate, in [0, 1): after the embedding, on attention probabilities, and after both output projections. */
   readonly dropout: number;

@@ -31,7 +31,7 @@ export class TrainStep {
   readonly #model: Model;
   readonly #dataset: Dataset;
   readonly #config: TrainConfig;
-  /** Whether the stores contain the moments of this training. */
+  /** True if the stores contain the moments of this training. */
   #isBegun = false;
 
   /** Creates a training step; the plan is compiled on first use. */

@@ -38,7 +38,7 @@ export class Timetable {
     this.#batchMs = msPerStep / 3 / gradAccumulation;
   }
 
-  /** Whether the deadline has passed. */
+  /** True if the deadline has passed. */
   get isOver(): boolean {
     return performance.now() > this.#deadline;
   }
@@ -48,7 +48,7 @@ export class Timetable {
     return this.#deadline + GRACE_MS;
   }
 
-  /** Whether evaluations and samples must be over. */
+  /** True if evaluations and samples must be over. */
   get isPastGrace(): boolean {
     return performance.now() > this.graceEnd;
   }

@@ -34,7 +34,7 @@ async function shell(
 
 const small = SMALL.join(" ");
 
-/** Whether an ordinary user may mount, in a namespace of their own. */
+/** True if an ordinary user may mount, in a namespace of their own. */
 const canMount = Deno.build.os === "linux" &&
   await shell("mkdir -p disk && mount -t tmpfs none disk", "/tmp", {
     mounts: true,

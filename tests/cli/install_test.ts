@@ -95,7 +95,7 @@ Deno.test("The command in hints is the one that starts this program from here", 
   assertEquals(named(file, path), "deno run -A cli.ts");
 });
 
-/** Whether a shell is here to read its script. */
+/** Returns whether a shell is here to read its script. */
 async function isHere(shell: string): Promise<boolean> {
   try {
     return (await output(shell, ["-c", "true"])).code === 0;

@@ -8,7 +8,7 @@ if (Deno.build.os === "linux" && !Deno.env.get("XDG_RUNTIME_DIR")) {
   Deno.env.set("XDG_RUNTIME_DIR", "/tmp");
 }
 
-/** Whether tests on WebGPU are skipped here. With LM_REQUIRE_GPU=1 they fail instead. */
+/** True if tests on WebGPU are skipped here. With LM_REQUIRE_GPU=1 they fail instead. */
 export const skipped: boolean = Deno.env.get("LM_REQUIRE_GPU") !== "1" &&
   !await hasAdapter();
 

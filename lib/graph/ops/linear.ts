@@ -6,7 +6,7 @@ interface LinearAttrs {
   readonly rows: number;
   readonly nIn: number;
   readonly nOut: number;
-  /** Whether the inputs after the weight include a bias and a residual. */
+  /** True if the inputs after the weight include a bias and a residual. */
   readonly bias: boolean;
   readonly residual: boolean;
 }

@@ -336,7 +336,7 @@ function partOf(value: unknown, expected: unknown): unknown {
   return part;
 }
 
-/** Whether a value is an object or an array without a class of its own. */
+/** Returns whether a value is an object or an array without a class of its own. */
 function isPlain(value: unknown): value is Record<PropertyKey, unknown> {
   if (typeof value !== "object" || value === null) return false;
   const prototype = Object.getPrototypeOf(value);
