@@ -19,7 +19,7 @@
  *   { device: "reference", seed: 1, tokenizer },
  * );
  * for await (const event of new Trainer(model, dataset, { maxSteps: 3 }).run()) {
- *   if (event.event === "step") console.log(event.step, event.loss);
+ *   if (event.kind === "step") console.log(event.step, event.loss);
  * }
  * for await (const piece of model.write("A", { temperature: 0.9, topK: 10, seed: 7, maxNewTokens: 8 })) {
  *   console.log(piece);

@@ -74,7 +74,7 @@ const trainer = new Trainer(model, setup.dataset, setup.train);
 let count = 0;
 let begun = NaN;
 for await (const event of trainer.run()) {
-  if (event.event !== "step") continue;
+  if (event.kind !== "step") continue;
   const turn = Math.floor(count / TURN) - 1;
   if (count++ === TURN) begun = performance.now();
   const { report, milliseconds } =

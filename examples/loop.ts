@@ -55,8 +55,8 @@ const patience = 3; // evaluations in a row without a new lowest loss
 let best: { loss: number; step: number; bytes: Uint8Array } | undefined;
 let worse = 0;
 for await (const event of trainer.run()) {
-  if (event.event === "end") console.log(`${event.reason} at ${event.step}`);
-  if (event.event !== "eval") continue;
+  if (event.kind === "end") console.log(`${event.reason} at ${event.step}`);
+  if (event.kind !== "eval") continue;
   const { step, valLoss } = event;
   console.log(`step ${step}: validation loss ${valLoss.toFixed(3)}`);
   if (best === undefined || valLoss < best.loss) {

@@ -48,12 +48,12 @@ const stop = new AbortController();
 const onInterrupt = () => stop.abort();
 Deno.addSignalListener("SIGINT", onInterrupt);
 for await (const event of trainer.run({ signal: stop.signal })) {
-  if (event.event === "checkpoint") {
+  if (event.kind === "checkpoint") {
     // Written beside and renamed: a crash half-way leaves the old file whole.
     await Deno.writeFile(`${path}.partial`, event.bytes);
     await Deno.rename(`${path}.partial`, path);
     console.log(`kept step ${event.step}`);
-  } else if (event.event === "eval") {
+  } else if (event.kind === "eval") {
     console.log(`validation loss ${event.valLoss.toFixed(3)}`);
   }
 }

@@ -22,9 +22,9 @@ await using model = await Model.create(
 );
 const options = { maxSteps: 400, learningRate: 1e-2 };
 for await (const event of new Trainer(model, dataset, options).run()) {
-  if (event.event === "step" && event.step % 50 === 0) {
+  if (event.kind === "step" && event.step % 50 === 0) {
     console.log(`step ${event.step}: loss ${event.loss.toFixed(3)}`);
-  } else if (event.event === "eval") {
+  } else if (event.kind === "eval") {
     console.log(`validation loss ${event.valLoss.toFixed(3)}`);
   }
 }

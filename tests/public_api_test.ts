@@ -72,7 +72,7 @@ function withModel<Value>(use: (model: lm.Model) => Promise<Value>) {
 }
 
 function lossesOf(events: readonly lm.TrainEvent[]): number[][] {
-  return events.filter((event) => event.event === "eval")
+  return events.filter((event) => event.kind === "eval")
     .map((event) => [event.trainLoss, event.valLoss, event.bitsPerChar]);
 }
 
@@ -145,9 +145,9 @@ const uses: Record<string, (options: Options) => unknown> = {
     withModel(async (model) => {
       const trainer = new lm.Trainer(model, dataset, { maxSteps: 9 });
       const events: string[] = [];
-      for await (const { event } of trainer.run()) {
-        if (event === "step") trainer.stop(options);
-        else events.push(event);
+      for await (const { kind } of trainer.run()) {
+        if (kind === "step") trainer.stop(options);
+        else events.push(kind);
       }
       return events;
     })(),

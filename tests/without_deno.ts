@@ -31,7 +31,7 @@ export interface Told {
 
 const told: Told = {
   hasDeno: "Deno" in globalThis,
-  steps: events.filter(({ event }) => event === "step").length,
+  steps: events.filter(({ kind }) => kind === "step").length,
   characters: tokenizer.decode(ids).length,
 };
 (globalThis as unknown as { postMessage(message: Told): void })

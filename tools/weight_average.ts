@@ -61,8 +61,8 @@ async function lossesOf(
   const averages = DECAYS.map(() => new Map<string, Float32Array>());
   let loss = NaN;
   for await (const event of trainer.run()) {
-    if (event.event === "eval") loss = event.valLoss;
-    if (event.event !== "checkpoint") continue;
+    if (event.kind === "eval") loss = event.valLoss;
+    if (event.kind !== "checkpoint") continue;
     const { tensors } = decodeCheckpoint(event.bytes);
     for (const { name } of internalsOf(model).layout.entries) {
       const values = tensors.get(name)!.data as Float32Array;

@@ -43,8 +43,8 @@ async function train(backend: Backend): Promise<Trace> {
   });
   const losses: number[] = [];
   for await (const event of trainer.run()) {
-    if (event.event === "step") losses.push(event.loss);
-    if (event.event === "eval") losses.push(event.valLoss);
+    if (event.kind === "step") losses.push(event.loss);
+    if (event.kind === "eval") losses.push(event.valLoss);
   }
   return {
     losses,

@@ -85,10 +85,10 @@ export async function runTrial(
   let tokensPerSecond = 0;
   try {
     for await (const event of trainer.run(signal ? { signal } : {})) {
-      if (event.event === "step") {
+      if (event.kind === "step") {
         tokensPerSecond = Math.max(tokensPerSecond, event.tokensPerSecond);
         onStep?.(event.step, train.maxSteps);
-      } else if (event.event === "eval") {
+      } else if (event.kind === "eval") {
         const { step, trainLoss, valLoss } = event;
         curve.push({ step, trainLoss, valLoss });
       }

@@ -2,8 +2,8 @@
 
 /** Event of a completed optimizer step. */
 export interface StepEvent {
-  /** Which event this is. */
-  readonly event: "step";
+  /** Kind of event. */
+  readonly kind: "step";
   /** Number of the step, from 1. */
   readonly step: number;
   /** Mean training loss of the step's batch in nats per token, including label smoothing. */
@@ -18,8 +18,8 @@ export interface StepEvent {
 
 /** Event of an evaluation. Losses are cross-entropy in nats per token, without label smoothing and dropout. */
 export interface EvalEvent {
-  /** Which event this is. */
-  readonly event: "eval";
+  /** Kind of event. */
+  readonly kind: "eval";
   /** Steps done. */
   readonly step: number;
   /** Loss on windows spread evenly over the training split. */
@@ -36,8 +36,8 @@ export interface EvalEvent {
 
 /** Event that gives the size of the first weight update after an evaluation. */
 export interface UpdateEvent {
-  /** Which event this is. */
-  readonly event: "update";
+  /** Kind of event. */
+  readonly kind: "update";
   /** Steps done, including the measured step. */
   readonly step: number;
   /** ‖Δw‖₂ / ‖w‖₂ of each weight matrix w before the step, by name, without all-zero matrices. */
@@ -46,8 +46,8 @@ export interface UpdateEvent {
 
 /** Event of a text sample. */
 export interface SampleEvent {
-  /** Which event this is. */
-  readonly event: "sample";
+  /** Kind of event. */
+  readonly kind: "sample";
   /** Steps done. */
   readonly step: number;
   /** Prompt of the sample. */
@@ -58,8 +58,8 @@ export interface SampleEvent {
 
 /** Event with a checkpoint, ready to be written to a file. */
 export interface CheckpointEvent {
-  /** Which event this is. */
-  readonly event: "checkpoint";
+  /** Kind of event. */
+  readonly kind: "checkpoint";
   /** Steps done. */
   readonly step: number;
   /** Bytes of the checkpoint, as from `Trainer.save`. */
@@ -68,8 +68,8 @@ export interface CheckpointEvent {
 
 /** Event of a skipped step: its loss or gradient was not finite, and the weights did not change. */
 export interface SkipEvent {
-  /** Which event this is. */
-  readonly event: "skip";
+  /** Kind of event. */
+  readonly kind: "skip";
   /** Number of the skipped step, from 1; the step counts as done. */
   readonly step: number;
   /** Description of the first value that was not finite. */
@@ -78,8 +78,8 @@ export interface SkipEvent {
 
 /** Event of the end of training; always the last event. */
 export interface EndEvent {
-  /** Which event this is. */
-  readonly event: "end";
+  /** Kind of event. */
+  readonly kind: "end";
   /** Steps done. */
   readonly step: number;
   /** Reason of the end: `maxSteps` was reached, the signal aborted, or `Trainer.stop` or the deadline ended the run. */

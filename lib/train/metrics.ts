@@ -140,7 +140,7 @@ export class MetricsReader {
         const finite = metrics[row + 2]!;
         if (finite === 0) throw new NonFiniteError(step + 1, loss, gradNorm);
         this.#arrived.push({
-          event: "step",
+          kind: "step",
           step: step + 1,
           loss,
           gradNorm,

@@ -30,7 +30,7 @@ export async function* skippingNonFinite(
       last = step;
       if (inARow === MOST_SKIPS) throw error;
       skip(step);
-      yield { event: "skip", step, message };
+      yield { kind: "skip", step, message };
     }
   }
 }

@@ -29,7 +29,7 @@ const LATE_MS = 500;
 const MOST_MS = 2 ** 31 - 1;
 
 /** Results of an evaluation. */
-export type SplitLosses = Omit<EvalEvent, "event" | "step">;
+export type SplitLosses = Omit<EvalEvent, "kind" | "step">;
 
 /** Evaluates a model on both splits of a dataset. */
 export class SplitLossMeter {

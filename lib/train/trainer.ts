@@ -56,7 +56,7 @@ import { internalsOf } from "../model/internals.ts";
  * );
  * const losses: number[] = [];
  * for await (const event of new Trainer(model, dataset, { maxSteps: 5 }).run()) {
- *   if (event.event === "step") losses.push(event.loss);
+ *   if (event.kind === "step") losses.push(event.loss);
  * }
  * assertEquals(losses.length, 5);
  * ```
@@ -161,7 +161,7 @@ export class Trainer {
       ? "aborted"
       : "stopped";
     const seconds = (performance.now() - begun) / 1000;
-    yield { event: "end", step: this.#step, reason, seconds };
+    yield { kind: "end", step: this.#step, reason, seconds };
   }
 
   /** Repeats until the run is over: yields due checkpoints, evaluations and samples, then takes a step. */
@@ -270,7 +270,7 @@ export class Trainer {
     const begun = performance.now();
     const bytes = await this.save();
     const step = this.#savedAt = this.#step;
-    yield { event: "checkpoint", step, bytes };
+    yield { kind: "checkpoint", step, bytes };
     this.#timetable.savingMs = performance.now() - begun;
   }
 
@@ -282,7 +282,7 @@ export class Trainer {
       const losses = await this.#meter.measure({ signal, until, guess });
       if (losses === undefined) return undefined;
       const step = this.#evaluatedAt = this.#step;
-      return { event: "eval", step, ...losses };
+      return { kind: "eval", step, ...losses };
     } catch (error) {
       if (signal?.aborted) return undefined;
       throw error;
@@ -304,7 +304,7 @@ export class Trainer {
       if (this.#timetable.isPastGrace) break;
     }
     const step = this.#sampledAt = this.#step;
-    return { event: "sample", step, prompt, text };
+    return { kind: "sample", step, prompt, text };
   }
 
   /** Returns the weights if an evaluation is due at this step, for the update ratio of the next step; else undefined. */
@@ -318,7 +318,7 @@ export class Trainer {
     const after = await this.#store("params").read();
     const { layout } = internalsOf(this.#model);
     const ratios = updateRatios(layout, { before, after });
-    return { event: "update", step: this.#step, ratios };
+    return { kind: "update", step: this.#step, ratios };
   }
 
   /**

@@ -69,7 +69,7 @@ Deno.test("Dropout's counter is another for every micro-batch of every step", as
   const dataset = new Dataset(text, { blockSize: 6, batchSize: 1 });
   const options = { maxSteps: METRIC_SLOTS + 2, gradAccumulation: 3, seed: 8 };
   const steps = new Trainer(model, dataset, options).run();
-  for await (const { event } of steps) if (event === "checkpoint") break;
+  for await (const { kind } of steps) if (kind === "checkpoint") break;
   const counters = keys.map(([, counter]) => counter);
   assertEquals(new Set(counters).size, 3 * (METRIC_SLOTS + 2));
   keys.forEach(([seed, , slot], i) => {

@@ -170,8 +170,8 @@ async function taughtByTwo(count: number): Promise<number[]> {
   );
   for (const trainer of [...trainers, ...trainers]) {
     let left = 3;
-    for await (const { event } of trainer.run()) {
-      if (event === "step" && --left === 0) trainer.stop({ evaluate: false });
+    for await (const { kind } of trainer.run()) {
+      if (kind === "step" && --left === 0) trainer.stop({ evaluate: false });
     }
   }
   return [...await internals.stores.get("params")!.read()];

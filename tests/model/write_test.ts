@@ -70,8 +70,8 @@ Deno.test("A trainer gives its tokenizer to the model, or takes the model's", as
   const events = await Array.fromAsync(
     new Trainer(loaded, dataset, options).run(),
   );
-  const sampled = events.find(({ event }) => event === "sample");
-  assertEquals(sampled?.event === "sample" && sampled.text.length, 3);
+  const sampled = events.find(({ kind }) => kind === "sample");
+  assertEquals(sampled?.kind === "sample" && sampled.text.length, 3);
   assertEquals(loaded.tokenizer?.toJSON(), chars.toJSON());
 
   await using resumed = await modelFor(chars);

@@ -118,8 +118,8 @@ export function registerFailures(bench: Bench): void {
           let error: unknown;
           let told = 0;
           try {
-            for await (const { event } of trainer.run()) {
-              if (event === "step") told++;
+            for await (const { kind } of trainer.run()) {
+              if (kind === "step") told++;
               // Such a model cannot be saved, so the end is not waited for.
               if (told === maxSteps) break;
             }

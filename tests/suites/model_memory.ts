@@ -110,7 +110,7 @@ export function registerMemory(bench: Bench): void {
           return program;
         };
         const events = await Array.fromAsync(trainer.run());
-        const samples = events.filter(({ event }) => event === "sample");
+        const samples = events.filter(({ kind }) => kind === "sample");
         assertEquals(samples.length, 2);
         assertEquals(kinds(compiled), kinds(plans));
         // Reads of a GPU go through buffers that it keeps for other reads.

@@ -73,7 +73,7 @@ export function registerTraining(bench: Bench): void {
         let saved: Uint8Array | undefined;
         const uninterrupted = new Trainer(whole, dataset(), options);
         for await (const event of uninterrupted.run()) {
-          if (event.event === "checkpoint" && event.step === 20) {
+          if (event.kind === "checkpoint" && event.step === 20) {
             saved = event.bytes;
           }
         }
@@ -101,9 +101,9 @@ export function registerTraining(bench: Bench): void {
       const trainer = new Trainer(stopped, dataset(), training());
       let [saved, last]: [Uint8Array, string] = [new Uint8Array(), ""];
       for await (const event of trainer.run({ signal })) {
-        if (event.event === "step" && event.step === 7) controller.abort();
-        if (event.event === "checkpoint") saved = event.bytes;
-        if (event.event === "end") last = event.reason;
+        if (event.kind === "step" && event.step === 7) controller.abort();
+        if (event.kind === "checkpoint") saved = event.bytes;
+        if (event.kind === "end") last = event.reason;
       }
       assertEquals(last, "aborted");
       assertLess(trainer.step, 50);
@@ -260,9 +260,9 @@ export function registerTraining(bench: Bench): void {
       const options = training({ evalInterval: 5, checkpointInterval: 10 });
       const bytes: number[] = [];
       for await (
-        const { event } of new Trainer(model, dataset(), options).run()
+        const { kind } of new Trainer(model, dataset(), options).run()
       ) {
-        if (event === "eval") bytes.push(backend.allocatedBytes);
+        if (kind === "eval") bytes.push(backend.allocatedBytes);
       }
       assertEquals(bytes.length, 10);
       assertEquals(new Set(bytes.slice(1)).size, 1, `${bytes}`);
@@ -288,7 +288,7 @@ export function training(
 async function stepsOf(trainer: Trainer): Promise<StepEvent[]> {
   const steps: StepEvent[] = [];
   for await (const event of trainer.run()) {
-    if (event.event === "step") steps.push(event);
+    if (event.kind === "step") steps.push(event);
   }
   return steps;
 }

@@ -33,23 +33,23 @@ describe("A bounded Trainer", () => {
     });
     const told: string[] = [];
     for await (const event of trainer.run()) {
-      if (event.event === "step") trainer.stop({ evaluate: false });
-      else told.push(event.event);
+      if (event.kind === "step") trainer.stop({ evaluate: false });
+      else told.push(event.kind);
     }
     const { step } = trainer;
     assertEquals(told, ["checkpoint", "end"]);
     const whole = new Set<number>();
     for await (const event of trainer.run()) {
-      if (event.event === "eval") whole.add(event.step);
+      if (event.kind === "eval") whole.add(event.step);
     }
     assertEquals([...whole], [4, 8, 12].filter((due) => due >= step));
     // One that stops in the usual way after a pause is evaluated.
     const next = new Trainer(model, dataset, { maxSteps: 12, evalInterval: 0 });
     for await (const _ of next.run()) next.stop({ evaluate: false });
     const kinds: string[] = [];
-    for await (const { event } of next.run()) {
-      if (event === "step") next.stop();
-      kinds.push(event);
+    for await (const { kind } of next.run()) {
+      if (kind === "step") next.stop();
+      kinds.push(kind);
     }
     assert(kinds.includes("eval"));
   });
@@ -63,7 +63,7 @@ describe("A bounded Trainer", () => {
         ...{ maxSteps: 1, learningRate: 0, weightDecay: 0, evalTokens },
       });
       const events = await Array.fromAsync(trainer.run());
-      return events.find((event) => event.event === "eval")!;
+      return events.find((event) => event.kind === "eval")!;
     };
     for (let time = 0; time < 2; time++) {
       const { valLoss, tokens, ofTokens } = await measured(30);
@@ -91,12 +91,12 @@ describe("A bounded Trainer", () => {
     }
     const seconds = (performance.now() - begun) / 1000;
     assert(seconds < 1.5 + 1.5, `took ${seconds} s`);
-    const evaluated = told.find(({ event }) => event === "eval");
-    assert(evaluated?.event === "eval");
+    const evaluated = told.find(({ kind }) => kind === "eval");
+    assert(evaluated?.kind === "eval");
     assert(evaluated.tokens < evaluated.ofTokens);
     const end = told.at(-1)!;
-    assert(end.event === "end" && end.reason === "stopped");
-    assert(told.some(({ event }) => event === "checkpoint"));
+    assert(end.kind === "end" && end.reason === "stopped");
+    assert(told.some(({ kind }) => kind === "checkpoint"));
   });
 
   it("measures 2^18 tokens of a long validation split, if nothing else is said", () => {

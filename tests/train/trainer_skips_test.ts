@@ -47,11 +47,11 @@ Deno.test("Trainer leaves out a step that is not finite, if it is told to", asyn
   });
   const told: string[] = [];
   for await (const event of trainer.run()) {
-    if (event.event === "skip") {
+    if (event.kind === "skip") {
       assertStringIncludes(event.message, "the first not to be finite was");
       set(0); // or the weights could never be saved
     }
-    told.push(`${event.event} ${event.step}`);
+    told.push(`${event.kind} ${event.step}`);
   }
   assertEquals(told, [
     ...Array.from({ length: bad }, (_, i) => `step ${i + 1}`),
@@ -79,7 +79,7 @@ Deno.test("Trainer goes on for as long as there are finite steps between the oth
   });
   const skipped: number[] = [];
   for await (const event of trainer.run()) {
-    if (event.event !== "skip") continue;
+    if (event.kind !== "skip") continue;
     skipped.push(event.step);
     if (event.step === 24) set(0); // or the weights could never be saved
   }
@@ -96,7 +96,7 @@ Deno.test("Trainer gives up when nothing is finite any more", async () => {
   const told: string[] = [];
   await assertRejects(
     async () => {
-      for await (const { event } of trainer.run()) told.push(event);
+      for await (const { kind } of trainer.run()) told.push(kind);
     },
     NonFiniteError,
     "at step 10",

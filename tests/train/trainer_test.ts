@@ -44,7 +44,7 @@ function createModel(): Promise<Model> {
 
 async function losses(trainer: Trainer): Promise<number[]> {
   const events: TrainEvent[] = await Array.fromAsync(trainer.run());
-  return events.filter((event) => event.event === "step")
+  return events.filter((event) => event.kind === "step")
     .map(({ loss }) => loss);
 }
 
@@ -121,7 +121,7 @@ describe("Trainer", () => {
     const run = async (trainer: Trainer) => {
       const told: [number, number][] = [];
       for await (const event of trainer.run()) {
-        if (event.event !== "step") continue;
+        if (event.kind !== "step") continue;
         told.push([event.step, Number(event.learningRate.toFixed(12))]);
         if (event.step === 3) trainer.stop({ evaluate: false });
       }
@@ -172,7 +172,7 @@ describe("Trainer", () => {
     await assertRejects(
       async () => {
         for await (const event of trainer.run()) {
-          if (event.event === "checkpoint") checkpoints.push(event.bytes);
+          if (event.kind === "checkpoint") checkpoints.push(event.bytes);
         }
       },
       DeviceLostError,
@@ -192,9 +192,9 @@ describe("Trainer", () => {
     });
     const told: [string, number][] = [];
     for await (const event of trainer.run()) {
-      told.push([event.event, event.step]);
+      told.push([event.kind, event.step]);
       // The device may be a few steps ahead of what is told.
-      if (event.event === "step" && event.step === 6) trainer.stop();
+      if (event.kind === "step" && event.step === 6) trainer.stop();
     }
     const last = trainer.step;
     assert(last >= 6 && last < 50);
@@ -212,8 +212,8 @@ describe("Trainer", () => {
     const trainer = new Trainer(model, dataset, options);
     const told: string[] = [];
     for await (const event of trainer.run()) {
-      if (event.step === 8) told.push(event.event);
-      if (event.event === "eval" && event.step === 8) trainer.stop();
+      if (event.step === 8) told.push(event.kind);
+      if (event.kind === "eval" && event.step === 8) trainer.stop();
     }
     assertEquals(told, ["step", "checkpoint", "eval", "end"]);
   });
@@ -224,7 +224,7 @@ describe("Trainer", () => {
     const next = new Trainer(model, dataset, { maxSteps: 2, tokenizer });
     await next.restore(decodeCheckpoint(await first.save()));
     const told = await Array.fromAsync(next.run());
-    assertEquals(told.map(({ event, step }) => [event, step]).slice(0, 2), [
+    assertEquals(told.map(({ kind, step }) => [kind, step]).slice(0, 2), [
       ["step", 1],
       ["step", 2],
     ]);
@@ -245,7 +245,7 @@ describe("Trainer", () => {
     const trainer = new Trainer(model, dataset, { maxSteps: 40 });
     let saving: Promise<Uint8Array> | undefined;
     for await (const event of trainer.run()) {
-      if (event.event === "step" && event.step === 10) saving = trainer.save();
+      if (event.kind === "step" && event.step === 10) saving = trainer.save();
     }
     const checkpoint = decodeCheckpoint(await saving!);
     assert(checkpoint.training!.step < 40);
@@ -293,7 +293,7 @@ describe("Trainer", () => {
     await using model = await createModel();
     const trainer = new Trainer(model, dataset, { maxSteps: 8 });
     for await (const event of trainer.run()) {
-      if (event.event === "step" && event.step === 4) break;
+      if (event.kind === "step" && event.step === 4) break;
     }
     const saved = await trainer.save();
     await using restarted = await createModel();
@@ -341,7 +341,7 @@ describe("Trainer", () => {
       trainer.run({ signal: controller.signal }),
     );
     assertEquals(
-      events.map(({ event }) => event),
+      events.map(({ kind }) => kind),
       ["step", "sample", "checkpoint", "end"],
     );
   });

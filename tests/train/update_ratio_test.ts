@@ -52,8 +52,8 @@ const often: Partial<TrainConfig> = {
 async function told(trainer: Trainer): Promise<object[]> {
   const events: TrainEvent[] = await Array.fromAsync(trainer.run());
   return events.map((event) => {
-    if (event.event === "step") return { ...event, tokensPerSecond: 0 };
-    return event.event === "end" ? { ...event, seconds: 0 } : event;
+    if (event.kind === "step") return { ...event, tokensPerSecond: 0 };
+    return event.kind === "end" ? { ...event, seconds: 0 } : event;
   });
 }
 
@@ -63,8 +63,8 @@ Deno.test("Training tells the update after each evaluation, and is not disturbed
   const read = () => internalsOf(model).stores.get("params")!.read();
   let before: Numbers | undefined;
   for await (const event of new Trainer(model, dataset(), often).run()) {
-    if (event.event === "eval") before = await read();
-    if (event.event === "update") {
+    if (event.kind === "eval") before = await read();
+    if (event.kind === "update") {
       assertEquals(
         event.ratios,
         updateRatios(internalsOf(model).layout, {
@@ -74,7 +74,7 @@ Deno.test("Training tells the update after each evaluation, and is not disturbed
       );
       assert(Object.values(event.ratios).every((ratio) => ratio > 0));
     }
-    if (event.step > 4 && event.step < 8) seen.push(event.event);
+    if (event.step > 4 && event.step < 8) seen.push(event.kind);
   }
   assertEquals(seen, [
     ...["step", "checkpoint", "eval"],
@@ -93,7 +93,7 @@ Deno.test("Training that goes on from any step tells the updates of one that nev
   for (const step of [4, 5, 6, 7, 10]) {
     // The rest is what comes after this step's checkpoint.
     const at = uninterrupted.findIndex((event) => {
-      const { event: kind, step: of } = event as TrainEvent;
+      const { kind, step: of } = event as TrainEvent;
       return kind === "checkpoint" && of === step;
     });
     const { bytes } = uninterrupted[at] as { bytes: Uint8Array };

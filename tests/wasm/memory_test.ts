@@ -157,7 +157,7 @@ for (const threads of [1, 2]) {
 }
 
 /** A training with evaluations and samples, on a model of about 0.4 MB. */
-async function train(pages: number): Promise<TrainEvent["event"][]> {
+async function train(pages: number): Promise<TrainEvent["kind"][]> {
   await using backend = await openWasm({ threads: 1, pages });
   const blockSize = 32;
   const tokenizer = Tokenizer.ascii();
@@ -172,7 +172,7 @@ async function train(pages: number): Promise<TrainEvent["event"][]> {
   try {
     const trainer = new Trainer(model, dataset, { ...steps, sample });
     const events = await Array.fromAsync(trainer.run());
-    return events.map(({ event }) => event);
+    return events.map(({ kind }) => kind);
   } catch (error) {
     assertEquals(backend.allocatedBytes, before);
     throw error;
@@ -196,7 +196,7 @@ Deno.test("A training has all the memory that it will need, or is refused before
   assertEquals(short.room! - room!, 65536 * (pages - 41));
   // Nothing is left over, and nothing lacks: neither for the first evaluation nor for the last sample.
   const events = await train(pages);
-  const count = (kind: TrainEvent["event"]) =>
+  const count = (kind: TrainEvent["kind"]) =>
     events.filter((event) => event === kind).length;
   assertEquals([count("step"), count("eval"), count("sample")], [4, 2, 2]);
 });

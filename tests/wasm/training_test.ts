@@ -25,8 +25,8 @@ async function outcome(threads: number, optimizer: TrainConfig["optimizer"]) {
   for await (
     const event of new Trainer(model, dataset, { maxSteps: 4, optimizer }).run()
   ) {
-    if (event.event === "step") losses.push(event.loss);
-    if (event.event === "eval") losses.push(event.trainLoss, event.valLoss);
+    if (event.kind === "step") losses.push(event.loss);
+    if (event.kind === "eval") losses.push(event.trainLoss, event.valLoss);
   }
   const params = await internalsOf(model).stores.get("params")!.read();
   return { losses, params };

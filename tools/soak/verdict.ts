@@ -1,6 +1,7 @@
 /** Judges the program's memory and speed by a long run. */
 
 import type { StepEvent } from "../../lib/train/events.ts";
+import type { Logged } from "../../lib/cli/run/board.ts";
 import { growth, median } from "./trend.ts";
 
 /** The largest growth of memory allowed in the last half of a run, as a share. */
@@ -9,7 +10,7 @@ const MOST_GROWTH = 0.02;
 const MOST_SLOWER = 0.1;
 
 /** A step as `metrics.jsonl` has it. */
-export interface Step extends StepEvent {
+export interface Step extends Logged<StepEvent> {
   /** The time of the event: Unix time in seconds. */
   readonly time: number;
 }

@@ -1,6 +1,7 @@
 /** Groups of comparable runs, the units of their losses, and the pen of each run. */
 
 import type { EvalEvent } from "../../train/events.ts";
+import type { Logged } from "../run/board.ts";
 import { seesFuture } from "../../lab/plan.ts";
 import { count } from "../../report/numbers.ts";
 import { breakable, shortened } from "../../report/labels.ts";
@@ -33,7 +34,7 @@ export interface Unit {
   readonly name: string;
   readonly digits: number;
   /** Returns the loss of an evaluation in this unit; NaN if the evaluation does not give it. */
-  readonly of: (event: EvalEvent) => number;
+  readonly of: (event: Logged<EvalEvent>) => number;
 }
 
 export const perToken: Unit = {
@@ -108,7 +109,7 @@ function measuredPart({ evals }: RunRecord): string {
 export function lowestOf(
   { run }: DrawnRun,
   { of }: Unit,
-): EvalEvent | undefined {
+): Logged<EvalEvent> | undefined {
   return run.evals.filter((event) => Number.isFinite(of(event)))
     .toSorted((a, b) => of(a) - of(b))[0];
 }

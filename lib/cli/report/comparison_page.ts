@@ -6,6 +6,7 @@ import { short as shortCount } from "../terminal/progress.ts";
 import { count, duration } from "../../report/numbers.ts";
 import { commandLine, program, VERSION } from "../command/program.ts";
 import type { EvalEvent } from "../../train/events.ts";
+import type { Logged } from "../run/board.ts";
 import { curveSection } from "./comparison_curves.ts";
 import {
   bestOf,
@@ -140,7 +141,7 @@ function resultTable(group: Group, fields: readonly Field[]): Markup {
     rows: runs.map((one): Content[] => {
       const { run } = one;
       const [lowest, last] = [lowestOf(one, unit), run.evals.at(-1)];
-      const text = (event: EvalEvent | undefined) =>
+      const text = (event: Logged<EvalEvent> | undefined) =>
         event !== undefined && Number.isFinite(unit.of(event))
           ? unit.of(event).toFixed(unit.digits)
           : "";

@@ -15,6 +15,7 @@ import {
 } from "../text/corpus.ts";
 import { CommandError, reasonOf } from "../command/errors.ts";
 import { program } from "../command/program.ts";
+import type { Logged } from "../run/board.ts";
 import { readEventLines } from "../run/events.ts";
 import { isBetter } from "../run/history.ts";
 import { files, readRunConfig } from "../run/directory.ts";
@@ -50,12 +51,12 @@ export interface RunRecord {
   readonly train: Fields;
   readonly data: Fields;
   readonly tokenizer: Fields;
-  readonly steps: readonly StepEvent[];
-  readonly evals: readonly EvalEvent[];
-  readonly updates: readonly UpdateEvent[];
-  readonly samples: readonly SampleEvent[];
+  readonly steps: readonly Logged<StepEvent>[];
+  readonly evals: readonly Logged<EvalEvent>[];
+  readonly updates: readonly Logged<UpdateEvent>[];
+  readonly samples: readonly Logged<SampleEvent>[];
   /** Steps that were skipped because they were not finite. */
-  readonly skips: readonly SkipEvent[];
+  readonly skips: readonly Logged<SkipEvent>[];
   /** The run's end; undefined if it was not recorded. */
   readonly end: RunEnd | undefined;
   /** Wall time of all the run's parts, evaluations included. */
@@ -103,11 +104,11 @@ export async function readRun(given: string | undefined): Promise<RunRecord> {
     train: fieldsOf(config["train"]),
     data: fieldsOf(config["data"]),
     tokenizer: fieldsOf(config["tokenizer"]),
-    steps: of<StepEvent>("step", "loss", "gradNorm", "learningRate"),
-    evals: of<EvalEvent>("eval", "trainLoss", "valLoss"),
-    updates: of<UpdateEvent>("update"),
-    samples: of<SampleEvent>("sample"),
-    skips: of<SkipEvent>("skip"),
+    steps: of<Logged<StepEvent>>("step", "loss", "gradNorm", "learningRate"),
+    evals: of<Logged<EvalEvent>>("eval", "trainLoss", "valLoss"),
+    updates: of<Logged<UpdateEvent>>("update"),
+    samples: of<Logged<SampleEvent>>("sample"),
+    skips: of<Logged<SkipEvent>>("skip"),
     end: last?.["event"] === "end" ? last as unknown as RunEnd : undefined,
     seconds: wallTime(events),
   };
@@ -121,9 +122,9 @@ export function lastStep({ steps, evals, skips }: RunRecord): number {
 }
 
 /** Returns the evaluation with the lowest validation loss among those that measured most. */
-export function bestEval({ evals }: RunRecord): EvalEvent | undefined {
+export function bestEval({ evals }: RunRecord): Logged<EvalEvent> | undefined {
   return evals.reduce(
-    (best: EvalEvent | undefined, event) =>
+    (best: Logged<EvalEvent> | undefined, event) =>
       isBetter(event, best) ? event : best,
     undefined,
   );

@@ -12,6 +12,18 @@ export interface Told {
   readonly time?: number;
 }
 
+/** A training event in `metrics.jsonl`, where its `kind` has the key `event`. */
+export type Logged<Event extends TrainEvent> = Event extends TrainEvent
+  ? Omit<Event, "kind"> & { readonly event: Event["kind"] }
+  : never;
+
+/** Returns an event as `metrics.jsonl` has it. */
+export function logged<Event extends TrainEvent>(
+  { kind, ...fields }: Event,
+): Logged<Event> {
+  return { event: kind, ...fields } as unknown as Logged<Event>;
+}
+
 /** The tags of an event's numbers, by event and field. */
 const tags: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   step: {
@@ -26,7 +38,7 @@ const tags: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     bitsPerChar: "bits per character",
     tokens: "validation tokens measured",
   },
-} satisfies Partial<Record<TrainEvent["event"], Record<string, string>>>;
+} satisfies Partial<Record<TrainEvent["kind"], Record<string, string>>>;
 
 /** Returns the record of an event; undefined if TensorBoard has nothing to show of it. */
 export function recordOf(event: Told): Uint8Array | undefined {

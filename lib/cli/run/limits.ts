@@ -58,7 +58,7 @@ export class Limits {
   /** Returns the reason to stop the run at an event, in words; undefined if the run continues. */
   reachedAt(event: TrainEvent): string | undefined {
     // An evaluation that was cut short by time is not comparable with the others.
-    if (event.event !== "eval" || event.tokens !== this.#tokens) {
+    if (event.kind !== "eval" || event.tokens !== this.#tokens) {
       return undefined;
     }
     this.#lowest = lowestAfter(this.#lowest, event.valLoss);

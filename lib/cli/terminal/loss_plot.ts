@@ -1,6 +1,7 @@
 /** Plots the losses of a run so far as lines of text. `terminal.ts` draws them. */
 
 import type { EvalEvent, StepEvent } from "../../train/events.ts";
+import type { Logged } from "../run/board.ts";
 import { braillePlot, bucketed, type Curve } from "./braille_plot.ts";
 
 /** Room that the picture needs, in columns and lines of the terminal. */
@@ -16,8 +17,8 @@ const MOST_POINTS = 1024;
 
 /** The fields of events that the plot reads. */
 type Loss =
-  | Pick<StepEvent, "event" | "step" | "loss">
-  | Pick<EvalEvent, "event" | "step" | "valLoss">;
+  | Pick<Logged<StepEvent>, "event" | "step" | "loss">
+  | Pick<Logged<EvalEvent>, "event" | "step" | "valLoss">;
 
 /** Gathers losses and draws them. */
 export class LossPlot {

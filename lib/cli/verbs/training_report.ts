@@ -9,7 +9,7 @@ import type {
   StepEvent,
   TrainEvent,
 } from "../../train/events.ts";
-import type { Told } from "../run/board.ts";
+import { logged, type Told } from "../run/board.ts";
 import { OutputClosedError } from "../command/errors.ts";
 import { deadlineOf, measuredTokens } from "../run/limits.ts";
 import {
@@ -133,20 +133,21 @@ export class TrainingReport {
   /** Reports an event. */
   async take(event: TrainEvent): Promise<void> {
     const { directory } = this.#options;
-    if (event.event === "checkpoint") {
+    if (event.kind === "checkpoint") {
       const { step, bytes } = event;
       await directory.saveCheckpoint(bytes, step);
       const path = directory.checkpointPath;
       await this.#record(checkpointRecord({ step, path, bytes: bytes.length }));
       return;
     }
-    if (event.event === "end" && event.reason === "stopped") {
+    const line = logged(event);
+    if (event.kind === "end" && event.reason === "stopped") {
       const { maxTime } = this.#options.setup.options;
       this.#why ??= `--max-time ${maxTime}s reached`;
-      await this.#record({ ...event, why: this.#why });
-    } else await this.#record(event);
-    this.#plot.take(event);
-    switch (event.event) {
+      await this.#record({ ...line, why: this.#why });
+    } else await this.#record(line);
+    this.#plot.take(line);
+    switch (event.kind) {
       case "step":
         return this.#step(event);
       case "eval":

@@ -179,10 +179,10 @@ export class Room implements AsyncDisposable {
     const whole = { evalTokens: Infinity };
     const trainer = new Trainer(model, dataset, { ...train, ...whole });
     for await (const event of trainer.run(signal ? { signal } : {})) {
-      if (event.event === "step") {
+      if (event.kind === "step") {
         steps.push({ loss: event.loss, norm: event.gradNorm });
         onStep?.(name, event.step, train.maxSteps);
-      } else if (event.event === "eval") {
+      } else if (event.kind === "eval") {
         ({ trainLoss, valLoss } = event);
       }
     }
