@@ -11,6 +11,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join } from "@std/path";
+import { readJunit } from "./junit.ts";
 import { mutationsPage } from "./mutations/page.ts";
 import {
   type Mutation,
@@ -53,10 +54,9 @@ async function failures(
     env: { NO_COLOR: "1" },
   }).output();
   const xml = new TextDecoder().decode(stdout);
-  const cases = xml.split("<testcase ").slice(1)
-    .filter((one) => !one.includes("<skipped"));
-  const failed = cases.filter((one) => /<(failure|error)/.test(one))
-    .map((one) => unescape(/name="([^"]*)"/.exec(one)?.[1] ?? ""));
+  const cases = readJunit(xml).filter(({ outcome }) => outcome !== "skipped");
+  const failed = cases.filter(({ outcome }) => outcome === "failed")
+    .map(({ name }) => name);
   if (success && cases.length === 0) return [`(no test "${name}")`];
   if (!success && failed.length === 0) {
     const words = xml + new TextDecoder().decode(stderr);
@@ -66,15 +66,6 @@ async function failures(
   return failed.filter((one) =>
     (whole || one.includes(step)) &&
     !failed.some((other) => other.startsWith(`${one} > `))
-  );
-}
-
-/** Reads the five entities of XML. */
-function unescape(text: string): string {
-  const entities = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
-  return text.replace(
-    /&(lt|gt|quot|apos|amp);/g,
-    (_, name) => entities[name as keyof typeof entities],
   );
 }
 
