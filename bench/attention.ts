@@ -8,7 +8,6 @@
  *     deno run -A bench/attention.ts [--shape original|nano-cpu|nano-gpu] [--rounds 9] [--tiling register|workgroup]
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import type { AttentionDropoutDims } from "../kernels/vocabulary.ts";
 import {
   openWebGpu,
@@ -16,6 +15,7 @@ import {
 } from "../lib/backends/webgpu/engine.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "../lib/graph/plan.ts";
 import { CounterRandom, Purpose } from "../kernels/random.ts";
+import { readFlags } from "../tools/flags.ts";
 
 /** Batch, positions, heads, head size and dropout of a layer. */
 const SHAPES = {
@@ -24,9 +24,8 @@ const SHAPES = {
   "nano-gpu": { B: 64, T: 256, NH: 6, HS: 64, dropout: 0.2 },
 } as const;
 
-const flags = parseArgs(Deno.args, {
-  string: ["shape", "rounds", "tiling"],
-  default: { shape: "original", rounds: "9" },
+const { flags } = readFlags({
+  ...{ shape: "original", rounds: "9", tiling: undefined },
 });
 const shape = SHAPES[flags.shape as keyof typeof SHAPES];
 const rounds = Number(flags.rounds);

@@ -6,13 +6,10 @@
  *     deno run -A bench/command.ts [--rounds 5] [--steps 2000] [--device webgpu]
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { join } from "@std/path";
+import { readFlags } from "../tools/flags.ts";
 
-const flags = parseArgs(Deno.args, {
-  string: ["rounds", "steps", "device"],
-  default: { rounds: "5", steps: "2000", device: "auto" },
-});
+const { flags } = readFlags({ rounds: "5", steps: "2000", device: "auto" });
 const directory = await Deno.makeTempDir();
 const run = join(directory, "run");
 

@@ -11,7 +11,6 @@
  * turns Mesa's off).
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import type { Lowering, Target } from "../kernels/wgsl/kernel.ts";
 import { matmul } from "../kernels/wgsl/matmul.ts";
 import type { MatmulDims } from "../kernels/wgsl/matmul_product.ts";
@@ -21,6 +20,7 @@ import {
   workgroupMatmul,
 } from "../kernels/wgsl/matmul_workgroup.ts";
 import { CounterRandom, Purpose } from "../kernels/random.ts";
+import { readFlags } from "../tools/flags.ts";
 
 /** Sizes of a model and its batch. */
 const PRESETS = {
@@ -35,9 +35,8 @@ const LONG_ENOUGH = 60;
 /** Elements of each result that are checked. */
 const CHECKED = 400;
 
-const flags = parseArgs(Deno.args, {
-  string: ["preset", "tiling", "rounds"],
-  default: { preset: "original", rounds: "7" },
+const { flags } = readFlags({
+  ...{ preset: "original", rounds: "7", tiling: undefined },
 });
 const preset = PRESETS[flags.preset as keyof typeof PRESETS];
 const rounds = Number(flags.rounds);

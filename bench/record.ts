@@ -9,20 +9,19 @@
  * in the same training, 20 steps each.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { join, resolve, toFileUrl } from "@std/path";
 import { StatusLine } from "../lib/cli/terminal/terminal.ts";
 import { prepareTraining } from "../lib/cli/verbs/training_setup.ts";
 import { Model } from "../lib/model/model.ts";
 import type { PresetName } from "../lib/config/presets.ts";
 import { Trainer } from "../lib/train/trainer.ts";
+import { readFlags } from "../tools/flags.ts";
 
 /** Steps before the next way of recording has its turn, and before any is timed. */
 const TURN = 20;
 
-const flags = parseArgs(Deno.args, {
-  string: ["preset", "device", "steps", "against"],
-  default: { preset: "default", device: "wasm", steps: "400" },
+const { flags } = readFlags({
+  ...{ preset: "default", device: "wasm", steps: "400", against: undefined },
 });
 const steps = Number(flags.steps);
 const directory = await Deno.makeTempDir();

@@ -6,7 +6,6 @@
  *       [--steps 10] [--rounds 5] [--tiling register|workgroup]
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import type { DispatchTime } from "../lib/backends/backend.ts";
 import { openWasm } from "../lib/backends/wasm/engine.ts";
 import { openWebGpu } from "../lib/backends/webgpu/engine.ts";
@@ -18,10 +17,11 @@ import { trainPlan } from "../lib/train/plan.ts";
 import { type PresetName, presets } from "../lib/config/presets.ts";
 import { CounterRandom, Purpose } from "../kernels/random.ts";
 import { internalsOf } from "../lib/model/internals.ts";
+import { readFlags } from "../tools/flags.ts";
 
-const flags = parseArgs(Deno.args, {
-  string: ["device", "threads", "preset", "steps", "rounds", "tiling"],
-  default: { device: "wasm", preset: "original", steps: "10", rounds: "5" },
+const { flags } = readFlags({
+  ...{ device: "wasm", preset: "original", steps: "10", rounds: "5" },
+  ...{ threads: undefined, tiling: undefined },
 });
 const preset = presets[flags.preset as PresetName];
 const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[preset.tokenizer];

@@ -10,7 +10,6 @@
  * directory is kept and named, and the exit code is 1.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { fromFileUrl, join } from "@std/path";
 import { type Captured, capturedMain } from "./faults/captured_main.ts";
 import {
@@ -23,6 +22,7 @@ import {
   strangeNames,
 } from "./faults/mutations.ts";
 import { Watch } from "./faults/watch.ts";
+import { readFlags, refuseArguments } from "./flags.ts";
 
 const cli = fromFileUrl(new URL("../cli.ts", import.meta.url));
 
@@ -284,13 +284,12 @@ async function makeBase(flags: string): Promise<string> {
 }
 
 async function main(): Promise<number> {
-  const flags = parseArgs(Deno.args, {
-    string: ["cases", "processes", "seed", "only"],
-    default: { cases: "2000", processes: "40", seed: "1" },
+  const { flags } = readFlags({
+    ...{ cases: "2000", processes: "40", seed: "1", only: undefined },
   });
   const [cases, processes, seed] = [flags.cases, flags.processes, flags.seed]
     .map(Number) as [number, number, number];
-  if (!(cases >= 1)) throw new RangeError(`Cannot run ${flags.cases} cases`);
+  if (!(cases >= 1)) refuseArguments(`${flags.cases} is no number of cases`);
   Deno.env.set("NO_COLOR", "1");
   const made: string[] = [];
   for (const [, flags] of bases) made.push(await makeBase(flags));

@@ -10,11 +10,11 @@
  * random file operation (`faults/dying_run.ts`). What differs is kept and named, and the exit code is 1.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { fromFileUrl, join } from "@std/path";
 import { CounterRandom, Purpose } from "../kernels/random.ts";
 import type { Death } from "./faults/dying_run.ts";
 import { differences, readRunRecord } from "./faults/run_record.ts";
+import { readFlags, refuseArguments } from "./flags.ts";
 
 const path = (name: string) => fromFileUrl(new URL(name, import.meta.url));
 const cli = path("../cli.ts");
@@ -155,12 +155,9 @@ async function survive(
 }
 
 async function main(): Promise<number> {
-  const flags = parseArgs(Deno.args, {
-    string: ["kills", "seed"],
-    default: { kills: "200", seed: "1" },
-  });
+  const { flags } = readFlags({ kills: "200", seed: "1" });
   const [kills, seed] = [Number(flags.kills), Number(flags.seed)];
-  if (!(kills >= 1)) throw new RangeError(`Cannot kill ${flags.kills} times`);
+  if (!(kills >= 1)) refuseArguments(`${flags.kills} is no number of kills`);
   const place = await Deno.makeTempDir({ prefix: "lm-kills-" });
   const newPlace = async (name: string) => {
     const cwd = join(place, name);

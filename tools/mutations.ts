@@ -9,8 +9,8 @@
  * a mistake, or if a mutation no longer fits its file. With --page it writes docs/mutations.md instead.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join } from "@std/path";
+import { readFlags } from "./flags.ts";
 import { readJunit } from "./junit.ts";
 import { mutationsPage } from "./mutations/page.ts";
 import {
@@ -122,8 +122,9 @@ async function plantAll(
 }
 
 if (import.meta.main) {
-  const { whole, page, _: names } = parseArgs(Deno.args, {
-    boolean: ["whole", "page"],
+  const { flags: { whole, page }, operands: names } = readFlags({
+    whole: false,
+    page: false,
   });
   const parts = await readMutations();
   if (page) {
@@ -133,7 +134,7 @@ if (import.meta.main) {
     Deno.exitCode = (await fmt.output()).code;
   } else {
     const chosen = [...parts.values()].flat().filter(({ name }) =>
-      names.length === 0 || names.some((part) => name.includes(String(part)))
+      names.length === 0 || names.some((part) => name.includes(part))
     );
     Deno.exitCode = await plantAll(chosen, whole);
   }

@@ -18,12 +18,12 @@
  * time: steps count as slower only if they are by both.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { join } from "@std/path";
 import { cpuUsage } from "node:process";
 import { main } from "../lib/cli/command/main.ts";
 import { files } from "../lib/cli/run/directory.ts";
 import { presets } from "../lib/config/presets.ts";
+import { readFlags, refuseArguments } from "./flags.ts";
 import { judge, type Step, type Usage, type Watched } from "./soak/verdict.ts";
 
 /** Steps between two looks at the memory, and between evaluations, samples and checkpoints. */
@@ -43,42 +43,13 @@ Trains the preset tiny for long and watches its memory and its speed.
   --device NAME   where to compute: wasm (the default) or webgpu
   --help          this text`;
 
-/** The parsed command line. */
-interface Request {
-  readonly steps: number;
-  readonly device: "wasm" | "webgpu";
-}
-
-/** @throws {TypeError} if the arguments cannot be understood */
-function readArguments(args: string[]): Request | "help" {
-  const { device, steps, help } = parseArgs(args, {
-    string: ["device", "steps"],
-    boolean: ["help"],
-    default: { device: "wasm", steps: "20000" },
-    unknown: (argument) => {
-      throw new TypeError(`Cannot soak: ${argument} is not a known flag`);
-    },
-  });
-  if (help) return "help";
-  if (device !== "wasm" && device !== "webgpu") {
-    throw new TypeError(
-      `Cannot soak: device "${device}" is neither wasm nor webgpu`,
-    );
-  }
-  if (!/^\d+$/.test(steps) || +steps < 1 || +steps % (4 * STRIDE) !== 0) {
-    throw new TypeError(
-      `Cannot soak: steps (${steps}) is not a multiple of ${4 * STRIDE}`,
-    );
-  }
-  return { device, steps: Number(steps) };
-}
-
 /** Returns V8's garbage collector, which a flag exposes. */
 function collector(): () => void {
   const { gc } = globalThis as { gc?: () => void };
   if (gc !== undefined) return gc;
-  throw new TypeError(
-    "Cannot soak: the garbage collector is out of reach; deno task soak has the flags for it",
+  refuseArguments(
+    "the garbage collector is out of reach; deno task soak has the flags for it",
+    usage,
   );
 }
 
@@ -103,7 +74,8 @@ function cpuMs(): number {
 
 /** Trains; returns the exit code if that failed. */
 async function train(
-  { steps, device }: Request,
+  steps: number,
+  device: string,
   collectGarbage: () => void,
 ): Promise<Watched | number> {
   const directory = await Deno.makeTempDir();
@@ -145,26 +117,18 @@ function stepsOf(metrics: string): Step[] {
     .filter(({ event }) => event === "step");
 }
 
-async function soak(args: string[]): Promise<number> {
-  let request: Request | "help";
-  let collectGarbage: () => void;
-  try {
-    request = readArguments(args);
-    if (request === "help") {
-      console.log(usage);
-      return 0;
-    }
-    collectGarbage = collector();
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    console.error(`${error.message}\n\n${usage}`);
-    return 2;
-  }
-  const outcome = await train(request, collectGarbage);
-  if (typeof outcome === "number") return outcome;
-  const { lines, passed } = judge(outcome);
-  console.log(lines.join("\n"));
-  return passed ? 0 : 1;
+const { flags: { steps, device } } = readFlags(
+  { steps: "20000", device: "wasm" },
+  usage,
+);
+if (device !== "wasm" && device !== "webgpu") {
+  refuseArguments(`device "${device}" is neither wasm nor webgpu`, usage);
 }
-
-Deno.exit(await soak(Deno.args));
+if (!/^\d+$/.test(steps) || +steps < 1 || +steps % (4 * STRIDE) !== 0) {
+  refuseArguments(`steps (${steps}) is not a multiple of ${4 * STRIDE}`, usage);
+}
+const outcome = await train(Number(steps), device, collector());
+if (typeof outcome === "number") Deno.exit(outcome);
+const { lines, passed } = judge(outcome);
+console.log(lines.join("\n"));
+Deno.exit(passed ? 0 : 1);

@@ -8,9 +8,9 @@
  * or a file that it does not understand, 2 on a mistake in the command line.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { NoAdapterError } from "../lib/backends/backend.ts";
-import { openBackend } from "../lib/backends/open.ts";
+import { type Device, openBackend } from "../lib/backends/open.ts";
+import { readFlags, refuseArguments } from "./flags.ts";
 import { passes } from "./verify/comparison.ts";
 import { formatOutcome } from "./verify/table.ts";
 import { verifyFile } from "./verify/verify_file.ts";
@@ -22,37 +22,11 @@ Checks recordings of other implementations (tools/record/README.md describes the
   --device NAME   where to compute: reference (float64, the default), webgpu or wasm
   --help          this text`;
 
-/** The parsed command line. */
-interface Request {
-  readonly device: "reference" | "webgpu" | "wasm";
-  readonly files: readonly string[];
-}
-
-/** @throws {TypeError} if the arguments cannot be understood */
-function readArguments(args: string[]): Request | "help" {
-  const { device, help, _: files } = parseArgs(args, {
-    string: ["device", "_"],
-    boolean: ["help"],
-    default: { device: "reference" },
-    unknown: (flag) => {
-      if (!flag.startsWith("-")) return true;
-      throw new TypeError(`Cannot verify: ${flag} is not a known flag`);
-    },
-  });
-  if (help) return "help";
-  if (device !== "reference" && device !== "webgpu" && device !== "wasm") {
-    throw new TypeError(
-      `Cannot verify: device "${device}" is not reference, webgpu or wasm`,
-    );
-  }
-  if (files.length === 0) {
-    throw new TypeError("Cannot verify: no file is named");
-  }
-  return { device, files: files.map(String) };
-}
-
 /** Checks the files; returns the exit status. */
-async function verify({ device, files }: Request): Promise<number> {
+async function verify(
+  device: Device,
+  files: readonly string[],
+): Promise<number> {
   await using backend = await openBackend(device);
   console.log(`on ${backend.description}`);
   let [checks, misses, failedFiles] = [0, 0, 0];
@@ -77,26 +51,20 @@ async function verify({ device, files }: Request): Promise<number> {
   return failedFiles === 0 ? 0 : 1;
 }
 
-/** Runs the command line; returns the exit status. */
-async function main(args: string[]): Promise<number> {
+if (import.meta.main) {
+  const { flags: { device }, operands } = readFlags(
+    { device: "reference" },
+    usage,
+  );
+  if (!/^(reference|webgpu|wasm)$/.test(device)) {
+    refuseArguments(`"${device}" is not reference, webgpu or wasm`, usage);
+  }
+  if (operands.length === 0) refuseArguments("no file is named", usage);
   try {
-    const request = readArguments(args);
-    if (request !== "help") return await verify(request);
-    console.log(usage);
-    return 0;
+    Deno.exit(await verify(device as Device, operands));
   } catch (error) {
-    if (
-      error instanceof TypeError && error.message.startsWith("Cannot verify")
-    ) {
-      console.error(`${error.message}\n\n${usage}`);
-      return 2;
-    }
-    if (error instanceof NoAdapterError) {
-      console.error(`${error.message}\nhint: ${error.hint}`);
-      return 1;
-    }
-    throw error;
+    if (!(error instanceof NoAdapterError)) throw error;
+    console.error(`${error.message}\nhint: ${error.hint}`);
+    Deno.exit(1);
   }
 }
-
-if (import.meta.main) Deno.exit(await main(Deno.args));

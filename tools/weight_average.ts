@@ -6,7 +6,6 @@
  *     deno run -A tools/weight_average.ts [--seeds 1,2,3] [--threads 1]
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { loadDataset } from "../data/load.ts";
 import {
   Dataset,
@@ -17,11 +16,9 @@ import {
   Trainer,
 } from "../mod.ts";
 import { internalsOf } from "../lib/model/internals.ts";
+import { readFlags } from "./flags.ts";
 
-const flags = parseArgs(Deno.args, {
-  string: ["seeds", "threads"],
-  default: { seeds: "1,2,3", threads: "1" },
-});
+const { flags } = readFlags({ seeds: "1,2,3", threads: "1" });
 const threads = Number(flags.threads);
 const { base } = JSON.parse(
   await Deno.readTextFile("docs/recipe/parts/plan.json"),

@@ -8,40 +8,17 @@
  *       [--repeats 20] [--form nt] [--device wasm] [--threads 2] [--cli-threads]
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { commands, Peer } from "./peer.ts";
 import type { Answer, Command } from "./protocol.ts";
 import { trainCommand } from "./train_command.ts";
+import { readFlags } from "../../tools/flags.ts";
 
-const flags = parseArgs(Deno.args, {
-  string: [
-    "peers",
-    "work",
-    "rounds",
-    "preset",
-    "steps",
-    "batch",
-    "tokens",
-    "repeats",
-    "form",
-    "device",
-    "threads",
-    "python",
-  ],
-  boolean: ["cli-threads"],
-  default: {
-    peers: "lm,torch,jax,tfjs",
-    work: "step",
-    rounds: "5",
-    preset: "original",
-    steps: "3",
-    batch: "1",
-    tokens: "120",
-    repeats: "20",
-    device: "wasm",
-    threads: "2",
-    python: "/usr/bin/python3", // where Debian's python3-torch is found
-  },
+const { flags } = readFlags({
+  ...{ peers: "lm,torch,jax,tfjs", work: "step", rounds: "5" },
+  ...{ preset: "original", steps: "3", batch: "1", tokens: "120" },
+  ...{ repeats: "20", form: undefined, device: "wasm", threads: "2" },
+  ...{ python: "/usr/bin/python3" }, // where Debian's python3-torch is found
+  ...{ "cli-threads": false as const },
 });
 const names = flags.peers.split(",");
 const rounds = Number(flags.rounds);

@@ -35,14 +35,19 @@ import type { Tokens } from "../text/tokens.ts";
 
 /** A trained model with its training text and held-out text. */
 export interface TrainedSubject {
+  /** The trained model. */
   readonly model: Model;
+  /** The tokenizer of both texts. */
   readonly tokenizer: Tokenizer;
+  /** Token ids of the text that the model was trained on. */
   readonly training: Tokens;
+  /** Token ids of a text that the model was not trained on. */
   readonly heldOut: Tokens;
   /** Smallest number of tokens to generate and to predict; 20,000 by default. */
   readonly tokens?: number | undefined;
   /** 5-gram model of the training text; by default it is fitted when needed. */
   readonly scorer?: NgramModel | undefined;
+  /** Aborts the checks; the reason is thrown. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -76,7 +81,12 @@ const COPY_FACTOR = 2;
 /** Order of the n-gram models. */
 export const ORDER = 5;
 
-/** Returns the checks of whether a model sees later tokens, and of the text that it generates. */
+/**
+ * Returns the checks of whether a model sees later tokens, and of the text that it generates.
+ *
+ * @param subject the model and its texts, at least one window of `blockSize` tokens each
+ * @returns two groups: `the future` and `its own text`
+ */
 export function trainedChecks(subject: TrainedSubject): CheckGroup[] {
   const evidence = new Evidence(subject);
   return [{

@@ -14,6 +14,7 @@ export type Status = "ok" | "warning" | "failed" | "skipped" | "broken";
 export interface Verdict {
   /** Subject of the check, in a word or two. */
   readonly check: string;
+  /** `ok`, or what is wrong. */
   readonly status: Status;
   /** Figures, or the reason for skipping, in one line. */
   readonly found: string;
@@ -25,6 +26,7 @@ export interface Verdict {
 
 /** Checks that answer one question. */
 export interface CheckGroup {
+  /** Subject of the group, in a word or two. */
   readonly name: string;
   /** Meaning of the group if all checks are ok, in one sentence. */
   readonly meaning: string;
@@ -45,6 +47,8 @@ function isBreakdown(error: Error): boolean {
  * Runs a check. If it throws, its status is `failed`; `skipped` if an input is too large for it; or
  * `broken` if the error comes from the JavaScript engine. Later checks still run.
  *
+ * @param check subject of the check
+ * @param action runs the check
  * @throws {DeviceLostError} if the device is lost, since no further check can run on it
  */
 export async function verdict(

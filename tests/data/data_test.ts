@@ -1,7 +1,6 @@
 import {
   assert,
   assertEquals,
-  assertFalse,
   assertGreater,
   assertRejects,
   assertStrictEquals,
@@ -125,7 +124,7 @@ Deno.test("loadDataset names both sums when the file in LM_DATA_DIR is another",
         () => loadDataset(dataset, { dataDir, cacheDir }),
         DatasetError,
       );
-      assertFalse(error instanceof DownloadError);
+      assert(!(error instanceof DownloadError));
       assertStringIncludes(error.message, await sha256(other));
       assertStringIncludes(error.message, await sha256(TEXT));
       assertStringIncludes(error.message, join(dataDir, "stage.txt"));
@@ -328,7 +327,7 @@ Deno.test("The cache is where each system keeps caches", () => {
 Deno.test("isDatasetName knows the datasets and nothing else", () => {
   assert(Object.keys(datasets).every(isDatasetName));
   for (const name of ["", "toString", "__proto__", "tinyshakespeare.txt"]) {
-    assertFalse(isDatasetName(name), name);
+    assert(!isDatasetName(name), name);
   }
   for (const [name, dataset] of Object.entries(datasets)) {
     assertEquals(dataset.name, name);

@@ -113,12 +113,12 @@ Deno.test("A soak exits 2 on a mistake in its command line and does not begin", 
     [["--device", "reference"], 'device "reference" is neither'],
     [["--steps", "2001"], "steps (2001) is not a multiple of 2000"],
     [["--steps", "0"], "steps (0) is not a multiple of 2000"],
-    [["--step", "2000"], "--step is not a known flag"],
+    [["--step", "2000"], "Unknown option '--step'"],
     [[], "the garbage collector is out of reach"],
   ];
   for (const [args, message] of mistakes) {
     const [code, text] = await soak(...args);
     assertEquals(code, 2, text);
-    assertStringIncludes(text, `Cannot soak: ${message}`);
+    assertStringIncludes(text, `Cannot read the arguments: ${message}`);
   }
 });

@@ -3,7 +3,7 @@
  * that it would have to ignore.
  */
 
-import { assert, assertEquals, assertStringIncludes, fail } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { openReference } from "../../lib/backends/reference.ts";
 import { Model } from "../../lib/model/model.ts";
@@ -369,9 +369,10 @@ Deno.test("Verify refuses by name, and leaves no memory behind, whatever stands 
         metadata[key] = JSON.stringify(disturb(value, random));
       } else metadata[key] = String(pick(wrong));
     });
-    const outcome = await verifyFile(bytes, backend).catch((error) =>
-      fail(`seed ${seed}, trial ${trial}: ${name}, ${change}: ${error.stack}`)
-    );
+    const outcome = await verifyFile(bytes, backend).catch((error) => {
+      const words = `seed ${seed}, trial ${trial}: ${name}, ${change}`;
+      throw new Error(words, { cause: error });
+    });
     assertEquals(
       backend.allocatedBytes,
       0,

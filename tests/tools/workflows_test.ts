@@ -138,7 +138,7 @@ Deno.test({
       const parsed = (json: string) =>
         JSON.parse(json.replaceAll(/^ *\/\/.*$/gm, ""));
       const { workspace, ...others } = parsed(config);
-      assertEquals(workspace.length, 4);
+      assertEquals(workspace.length, 2);
       assertEquals(parsed(left), others);
       assert(!/stand-ins/i.test(left), "the comment is about the stand-ins");
       const tools = await Array.fromAsync(Deno.readDir(join(copy, "tools")));

@@ -1,7 +1,6 @@
 /** How a Trainer is bounded: in tokens of an evaluation, in time, and by a pause. */
 
 import { assert, assertEquals } from "@std/assert";
-import { describe, it } from "@std/testing/bdd";
 import { batchesWithin, Dataset } from "../../lib/text/dataset.ts";
 import type { TrainEvent } from "../../lib/train/events.ts";
 import { Model } from "../../lib/model/model.ts";
@@ -24,101 +23,99 @@ function createModel(): Promise<Model> {
   );
 }
 
-describe("A bounded Trainer", () => {
-  it("pauses without an evaluation, and makes up for what was due", async () => {
-    await using model = await createModel();
+Deno.test("A bounded Trainer pauses without an evaluation, and makes up for what was due", async () => {
+  await using model = await createModel();
+  const trainer = new Trainer(model, dataset, {
+    ...{ maxSteps: 12, evalInterval: 4, checkpointInterval: 4, tokenizer },
+    sample: { prompt: "t", maxNewTokens: 3 },
+  });
+  const told: string[] = [];
+  for await (const event of trainer.run()) {
+    if (event.kind === "step") trainer.stop({ evaluate: false });
+    else told.push(event.kind);
+  }
+  const { step } = trainer;
+  assertEquals(told, ["checkpoint", "end"]);
+  const whole = new Set<number>();
+  for await (const event of trainer.run()) {
+    if (event.kind === "eval") whole.add(event.step);
+  }
+  assertEquals([...whole], [4, 8, 12].filter((due) => due >= step));
+  // One that stops in the usual way after a pause is evaluated.
+  const next = new Trainer(model, dataset, { maxSteps: 12, evalInterval: 0 });
+  for await (const _ of next.run()) next.stop({ evaluate: false });
+  const kinds: string[] = [];
+  for await (const { kind } of next.run()) {
+    if (kind === "step") next.stop();
+    kinds.push(kind);
+  }
+  assert(kinds.includes("eval"));
+});
+
+Deno.test("A bounded Trainer measures as many tokens as it may, the same ones each time", async () => {
+  await using model = await createModel();
+  const windows = dataset.evalBatches("val", { maxBatches: 2 });
+  const expected = await model.evaluate(windows);
+  const measured = async (evalTokens: number) => {
     const trainer = new Trainer(model, dataset, {
-      ...{ maxSteps: 12, evalInterval: 4, checkpointInterval: 4, tokenizer },
-      sample: { prompt: "t", maxNewTokens: 3 },
+      ...{ maxSteps: 1, learningRate: 0, weightDecay: 0, evalTokens },
     });
-    const told: string[] = [];
-    for await (const event of trainer.run()) {
-      if (event.kind === "step") trainer.stop({ evaluate: false });
-      else told.push(event.kind);
-    }
-    const { step } = trainer;
-    assertEquals(told, ["checkpoint", "end"]);
-    const whole = new Set<number>();
-    for await (const event of trainer.run()) {
-      if (event.kind === "eval") whole.add(event.step);
-    }
-    assertEquals([...whole], [4, 8, 12].filter((due) => due >= step));
-    // One that stops in the usual way after a pause is evaluated.
-    const next = new Trainer(model, dataset, { maxSteps: 12, evalInterval: 0 });
-    for await (const _ of next.run()) next.stop({ evaluate: false });
-    const kinds: string[] = [];
-    for await (const { kind } of next.run()) {
-      if (kind === "step") next.stop();
-      kinds.push(kind);
-    }
-    assert(kinds.includes("eval"));
-  });
+    const events = await Array.fromAsync(trainer.run());
+    return events.find((event) => event.kind === "eval")!;
+  };
+  for (let time = 0; time < 2; time++) {
+    const { valLoss, tokens, ofTokens } = await measured(30);
+    assertEquals([valLoss, tokens, ofTokens], [expected, 24, 37]);
+  }
+  const all = await model.evaluate(dataset.evalBatches("val"));
+  for (const bound of [37, 1e9, Infinity]) {
+    const { valLoss, tokens } = await measured(bound);
+    assertEquals([valLoss, tokens], [all, 37]);
+  }
+  assertEquals((await measured(1)).tokens, 12); // one batch at least
+});
 
-  it("measures as many tokens as it may, the same ones each time", async () => {
-    await using model = await createModel();
-    const windows = dataset.evalBatches("val", { maxBatches: 2 });
-    const expected = await model.evaluate(windows);
-    const measured = async (evalTokens: number) => {
-      const trainer = new Trainer(model, dataset, {
-        ...{ maxSteps: 1, learningRate: 0, weightDecay: 0, evalTokens },
-      });
-      const events = await Array.fromAsync(trainer.run());
-      return events.find((event) => event.kind === "eval")!;
-    };
-    for (let time = 0; time < 2; time++) {
-      const { valLoss, tokens, ofTokens } = await measured(30);
-      assertEquals([valLoss, tokens, ofTokens], [expected, 24, 37]);
-    }
-    const all = await model.evaluate(dataset.evalBatches("val"));
-    for (const bound of [37, 1e9, Infinity]) {
-      const { valLoss, tokens } = await measured(bound);
-      assertEquals([valLoss, tokens], [all, 37]);
-    }
-    assertEquals((await measured(1)).tokens, 12); // one batch at least
+Deno.test("A bounded Trainer is over at its deadline, with a checkpoint and as much of an evaluation as there is time for", async () => {
+  await using model = await createModel();
+  const shape = { blockSize: 6, batchSize: 2 };
+  const data = new Dataset(new Uint8Array(2e7), shape);
+  const trainer = new Trainer(model, data, {
+    ...{ maxSteps: 1e9, evalInterval: 3, evalTokens: Infinity },
   });
+  const begun = performance.now();
+  const told: TrainEvent[] = [];
+  for await (const event of trainer.run({ deadline: begun + 1500 })) {
+    told.push(event);
+  }
+  const seconds = (performance.now() - begun) / 1000;
+  assert(seconds < 1.5 + 1.5, `took ${seconds} s`);
+  const evaluated = told.find(({ kind }) => kind === "eval");
+  assert(evaluated?.kind === "eval");
+  assert(evaluated.tokens < evaluated.ofTokens);
+  const end = told.at(-1)!;
+  assert(end.kind === "end" && end.reason === "stopped");
+  assert(told.some(({ kind }) => kind === "checkpoint"));
+});
 
-  it("is over at its deadline, with a checkpoint and as much of an evaluation as there is time for", async () => {
-    await using model = await createModel();
-    const shape = { blockSize: 6, batchSize: 2 };
-    const data = new Dataset(new Uint8Array(2e7), shape);
-    const trainer = new Trainer(model, data, {
-      ...{ maxSteps: 1e9, evalInterval: 3, evalTokens: Infinity },
-    });
-    const begun = performance.now();
-    const told: TrainEvent[] = [];
-    for await (const event of trainer.run({ deadline: begun + 1500 })) {
-      told.push(event);
-    }
-    const seconds = (performance.now() - begun) / 1000;
-    assert(seconds < 1.5 + 1.5, `took ${seconds} s`);
-    const evaluated = told.find(({ kind }) => kind === "eval");
-    assert(evaluated?.kind === "eval");
-    assert(evaluated.tokens < evaluated.ofTokens);
-    const end = told.at(-1)!;
-    assert(end.kind === "end" && end.reason === "stopped");
-    assert(told.some(({ kind }) => kind === "checkpoint"));
+Deno.test("A bounded Trainer measures 2^18 tokens of a long validation split, if nothing else is said", () => {
+  const long = new Dataset(new Uint8Array(4e6), {
+    blockSize: 64,
+    batchSize: 16,
   });
-
-  it("measures 2^18 tokens of a long validation split, if nothing else is said", () => {
-    const long = new Dataset(new Uint8Array(4e6), {
-      blockSize: 64,
-      batchSize: 16,
-    });
-    const batches = (evalTokens?: number) => {
-      const model = {} as Model; // nothing runs
-      return new SplitLossMeter(model, long, {
-        evalTokens,
-        trainEvalBatches: 1,
-      })
-        .expectedMs(1) - 1;
-    };
-    assertEquals(batches() * 64 * 16, 2 ** 18);
-    assertEquals(batches(Infinity), Math.ceil(399_999 / 64 / 16));
-    const shakespeare = { length: 111_540 };
-    const shape = { blockSize: 64, batchSize: 16 };
-    assertEquals(
-      batchesWithin(EVAL_TOKENS, shakespeare, shape),
-      batchesWithin(Infinity, shakespeare, shape),
-    );
-  });
+  const batches = (evalTokens?: number) => {
+    const model = {} as Model; // nothing runs
+    return new SplitLossMeter(model, long, {
+      evalTokens,
+      trainEvalBatches: 1,
+    })
+      .expectedMs(1) - 1;
+  };
+  assertEquals(batches() * 64 * 16, 2 ** 18);
+  assertEquals(batches(Infinity), Math.ceil(399_999 / 64 / 16));
+  const shakespeare = { length: 111_540 };
+  const shape = { blockSize: 64, batchSize: 16 };
+  assertEquals(
+    batchesWithin(EVAL_TOKENS, shakespeare, shape),
+    batchesWithin(Infinity, shakespeare, shape),
+  );
 });

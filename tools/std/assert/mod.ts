@@ -8,8 +8,6 @@ import { AssertionError as NodeAssertionError } from "node:assert";
 import { isDeepStrictEqual } from "node:util";
 
 // deno-lint-ignore no-explicit-any
-type Constructor<T> = abstract new (...args: any[]) => T;
-// deno-lint-ignore no-explicit-any
 type ErrorClass<E extends Error> = new (...args: any[]) => E;
 
 /** Thrown by a failed assertion. */
@@ -20,22 +18,9 @@ export class AssertionError extends Error {
   }
 }
 
-/** Fails. */
-export function fail(msg?: string): never {
-  throw new AssertionError(`Failed assertion${suffix(msg)}`);
-}
-
 /** Passes when `expr` is truthy. */
 export function assert(expr: unknown, msg = ""): asserts expr {
   if (!expr) throw new AssertionError(msg);
-}
-
-/** Passes when `expr` is falsy. */
-export function assertFalse(
-  expr: unknown,
-  msg = "",
-): asserts expr is 0 | "" | false | null | undefined {
-  if (expr) throw new AssertionError(msg);
 }
 
 /** Passes when |actual - expected| <= tolerance (1e-7 of `expected` if left out). */
@@ -53,23 +38,6 @@ export function assertAlmostEquals(
     `Expected actual: "${actual}" to be close to "${expected}": delta "${delta}" is greater than "${most}"${
       suffix(msg)
     }`,
-  );
-}
-
-/** Passes when every element of `expected` is somewhere in `actual`. */
-export function assertArrayIncludes<T>(
-  actual: ArrayLike<T>,
-  expected: ArrayLike<T>,
-  msg?: string,
-): void {
-  const missing = Array.from(expected).filter((item) =>
-    !Array.from(actual).some((other) => equal(item, other))
-  );
-  if (missing.length === 0) return;
-  throw new AssertionError(
-    `Expected actual: "${shown(actual)}" to include: "${shown(expected)}"${
-      suffix(msg)
-    }\nmissing: ${shown(missing)}`,
   );
 }
 
@@ -102,17 +70,6 @@ export function assertStrictEquals<T>(
     `Values are not strictly equal${suffix(msg)}\nactual: ${
       shown(actual)
     }\nexpected: ${shown(expected)}`,
-  );
-}
-
-/** Passes when `actual` is neither null nor undefined. */
-export function assertExists<T>(
-  actual: T,
-  msg?: string,
-): asserts actual is NonNullable<T> {
-  if (actual !== undefined && actual !== null) return;
-  throw new AssertionError(
-    `Expected actual: "${actual}" to not be null or undefined${suffix(msg)}`,
   );
 }
 
@@ -152,20 +109,6 @@ function compare(
   if (!holds) throw new AssertionError(msg);
 }
 
-/** Passes when `actual` is an instance of `expectedType`. */
-export function assertInstanceOf<T>(
-  actual: unknown,
-  expectedType: Constructor<T>,
-  msg?: string,
-): asserts actual is T {
-  if (actual instanceof expectedType) return;
-  throw new AssertionError(
-    `Expected object to be an instance of "${expectedType.name}" but was ${
-      className(actual)
-    }${suffix(msg)}`,
-  );
-}
-
 /** Passes when the pattern matches somewhere in `actual`. */
 export function assertMatch(
   actual: string,
@@ -176,16 +119,6 @@ export function assertMatch(
   throw new AssertionError(
     `Expected actual: "${actual}" to match: "${expected}"${suffix(msg)}`,
   );
-}
-
-/** Passes when `expected` is a deep subset of `actual`. */
-export function assertObjectMatch(
-  // deno-lint-ignore no-explicit-any
-  actual: Record<PropertyKey, any>,
-  expected: Record<PropertyKey, unknown>,
-  msg?: string,
-): void {
-  assertEquals<unknown>(partOf(actual, expected), expected, msg);
 }
 
 /** Passes when `actual` contains `expected`. */
@@ -322,18 +255,6 @@ function difference(actual: unknown, expected: unknown): string {
 
 function shown(value: unknown): string {
   return Deno.inspect(value, { depth: Infinity });
-}
-
-/** What of a value `expected` speaks about. */
-function partOf(value: unknown, expected: unknown): unknown {
-  if (!isPlain(value) || !isPlain(expected)) return value;
-  if (Array.isArray(value) !== Array.isArray(expected)) return value;
-  const keys = Reflect.ownKeys(expected).filter((key) => key in value);
-  const part: Record<PropertyKey, unknown> = Array.isArray(value)
-    ? [] as never
-    : {};
-  for (const key of keys) part[key] = partOf(value[key], expected[key]);
-  return part;
 }
 
 /** Returns whether a value is an object or an array without a class of its own. */
