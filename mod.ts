@@ -7,6 +7,8 @@
  * {@linkcode Sampler} chooses the ids that the model generates. The library uses no
  * files and no console, so it runs in a browser as well as in Deno.
  *
+ * `@lm/core/text` has more for texts and tokens, `@lm/core/formats` reads and writes files.
+ *
  * @example
  * ```ts
  * import { Dataset, Model, Tokenizer, Trainer } from "@lm/core";
@@ -43,12 +45,7 @@ export {
   type DeviceOptions,
   openBackend,
 } from "./lib/backends/open.ts";
-export {
-  type Checkpoint,
-  decodeCheckpoint,
-  encodeCheckpoint,
-  type TrainingState,
-} from "./lib/formats/checkpoint.ts";
+export type { Checkpoint, TrainingState } from "./lib/formats/checkpoint.ts";
 export {
   type ModelConfig,
   modelConfig,
@@ -67,7 +64,6 @@ export {
   Dataset,
   type DatasetOptions,
   type EvalBatch,
-  evalWindows,
   type Split,
 } from "./lib/text/dataset.ts";
 export type { EvaluateOptions } from "./lib/model/evaluate.ts";
@@ -93,23 +89,17 @@ export {
   type ModelPlacement,
 } from "./lib/model/model.ts";
 export { NonFiniteError } from "./lib/train/metrics.ts";
-export { NgramModel, type NgramOptions } from "./lib/text/ngram.ts";
-export { CharacterSet } from "./lib/text/characters.ts";
 export { type Preset, type PresetName, presets } from "./lib/config/presets.ts";
-export {
-  decodeSafetensors,
-  type Dtype,
-  type DtypeArrays,
-  encodeSafetensors,
-  type Safetensors,
-  type TensorData,
+export type {
+  Dtype,
+  DtypeArrays,
+  TensorData,
 } from "./lib/formats/safetensors.ts";
 export {
   type Logits,
   Sampler,
   type SamplerOptions,
 } from "./lib/text/sampler.ts";
-export { longestSharedSpan, type Span } from "./lib/text/shared_span.ts";
 export {
   type DecodeStream,
   type EncodeStream,
@@ -117,6 +107,6 @@ export {
   type TokenizerJSON,
   type TokenizerKind,
 } from "./lib/text/tokenizer.ts";
-export { type Tokens, tokensOf } from "./lib/text/tokens.ts";
+export type { Tokens } from "./lib/text/tokens.ts";
 export { Trainer } from "./lib/train/trainer.ts";
 export type { SampleRecipe, TrainerExtras } from "./lib/train/extras.ts";

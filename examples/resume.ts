@@ -7,7 +7,8 @@
  * Training in two parts gives the same bits as in one.
  */
 
-import { Dataset, decodeCheckpoint, Model, Tokenizer, Trainer } from "@lm/core";
+import { Dataset, Model, Tokenizer, Trainer } from "@lm/core";
+import { decodeCheckpoint } from "@lm/core/formats";
 
 const path = "checkpoint.safetensors";
 const maxSteps = Number(Deno.args[0] ?? 200);

@@ -7,14 +7,8 @@
  */
 
 import { loadDataset } from "../data/load.ts";
-import {
-  Dataset,
-  decodeCheckpoint,
-  encodeCheckpoint,
-  Model,
-  Tokenizer,
-  Trainer,
-} from "../mod.ts";
+import { Dataset, Model, Tokenizer, Trainer } from "../mod.ts";
+import { decodeCheckpoint, encodeCheckpoint } from "../lib/formats/mod.ts";
 import { internalsOf } from "../lib/model/internals.ts";
 import { readFlags } from "./flags.ts";
 

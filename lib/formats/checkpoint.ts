@@ -81,7 +81,8 @@ export function encodeCheckpoint(
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { decodeCheckpoint, Model, Tokenizer } from "@lm/core";
+ * import { Model, Tokenizer } from "@lm/core";
+ * import { decodeCheckpoint } from "@lm/core/formats";
  *
  * const tokenizer = Tokenizer.ascii();
  * await using model = await Model.create(

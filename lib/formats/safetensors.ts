@@ -106,7 +106,7 @@ const ARRAYS: { readonly [D in Dtype]: ArrayConstructor<DtypeArrays[D]> } = {
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { decodeSafetensors, encodeSafetensors } from "@lm/core";
+ * import { decodeSafetensors, encodeSafetensors } from "@lm/core/formats";
  *
  * const bias = { dtype: "F32", shape: [2], data: Float32Array.of(0.5, -1) } as const;
  * const bytes = encodeSafetensors(new Map([["bias", bias]]), { step: "100" });

@@ -8,7 +8,8 @@ import { refusal } from "../refusal.ts";
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { CharacterSet, Tokenizer } from "@lm/core";
+ * import { Tokenizer } from "@lm/core";
+ * import { CharacterSet } from "@lm/core/text";
  *
  * const characters = new CharacterSet();
  * for (const piece of ["caf", "é au ", "lait"]) characters.add(piece);

@@ -33,7 +33,8 @@ export interface NgramOptions {
  * @example
  * ```ts
  * import { assert } from "@std/assert";
- * import { NgramModel, Tokenizer } from "@lm/core";
+ * import { Tokenizer } from "@lm/core";
+ * import { NgramModel } from "@lm/core/text";
  *
  * const text = "to be or not to be, that is the question. ".repeat(20);
  * const tokenizer = Tokenizer.chars(text);

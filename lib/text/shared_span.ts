@@ -23,7 +23,7 @@ export interface Span {
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { longestSharedSpan } from "@lm/core";
+ * import { longestSharedSpan } from "@lm/core/text";
  *
  * const span = longestSharedSpan("we shall be or not be", "to be or not to be");
  * assertEquals(span, { start: 8, length: 11 }); // " be or not "

@@ -54,6 +54,10 @@ const refusedImports: [string, string][] = [
   ["lib/model/network.ts", "../cli/verbs/train.ts"],
   ["lib/model/network.ts", "../train/optimizer.ts"],
   ["lib/model/network.ts", "../../mod.ts"],
+  ["lib/model/network.ts", "../text/mod.ts"],
+  ["lib/text/ngram.ts", "./mod.ts"],
+  ["lib/cli/verbs/train.ts", "../../../mod.ts"],
+  ["lib/text/mod.ts", "../model/model.ts"],
   ["lib/model/network.ts", "../../kernels/wasm/step.ts"],
   ["lib/model/network.ts", "../nowhere/else.ts"],
   ["lib/model/generate.ts", "../../kernels/wgsl/matmul.ts"],
@@ -89,7 +93,6 @@ const allowedImports: [string, string][] = [
   ["mod.ts", "./lib/model/model.ts"],
   ["mod.ts", "./lib/backends/backend.ts"],
   ["cli.ts", "./lib/cli/command/main.ts"],
-  ["lib/cli/verbs/train.ts", "../../../mod.ts"],
   ["lib/cli/verbs/train.ts", "../../../data/datasets.ts"],
   ["lib/cli/verbs/train.ts", "../command/arguments.ts"],
   ["lib/cli/verbs/info.ts", "../../graph/plan.ts"],
@@ -113,6 +116,7 @@ const allowedImports: [string, string][] = [
   ["data/moby_dick.ts", "./datasets.ts"],
   ["tests/gpu/matmul_test.ts", "../../kernels/wgsl/matmul.ts"],
   ["bench/matmul.ts", "../lib/backends/webgpu/engine.ts"],
+  ["tools/verify.ts", "../lib/text/mod.ts"],
   ["tools/verify.ts", "../lib/cli/command/arguments.ts"],
 ];
 
@@ -175,8 +179,10 @@ Deno.test("Rooms keep packages out of the library", () => {
   );
   assertAllowed("data/moby_dick.ts", `await import("npm:@stdlib/x@1.0.0");`);
   assertAllowed("tests/model_test.ts", `import { a } from "npm:a@1"; a();`);
-  const program = `import { Model } from "@lm/core"; console.log(Model);`;
-  assertAllowed("examples/train.ts", program);
+  for (const door of ["@lm/core", "@lm/core/text"]) {
+    const program = `import { a } from "${door}"; console.log(a);`;
+    assertAllowed("examples/train.ts", program);
+  }
 });
 
 Deno.test("Rooms keep Deno and the console to programs", () => {
@@ -240,16 +246,18 @@ Deno.test("Rooms refuse default exports", () => {
   }
 });
 
-Deno.test("Rooms have no barrel but mod.ts", () => {
+Deno.test("Rooms have no barrel but the doors, named mod.ts", () => {
   const sources = [
     `export { random } from "./random.ts";`,
     `export type { Random } from "./random.ts";`,
     `export * from "./random.ts";`,
   ];
   for (const source of sources) {
-    const reason = "Only mod.ts may export from elsewhere";
+    const reason = "Only a mod.ts may export from elsewhere";
     assertRefused("lib/text/all.ts", source, { rule: "exports", reason });
     assertAllowed("mod.ts", source.replace("./", "./lib/text/"));
+    assertAllowed("lib/text/mod.ts", source.replace("./", "../text/"));
+    assertRefused("lib/text/en/mod.ts", source, { rule: "exports", reason });
     assertAllowed("tools/std/assert/mod.ts", source);
   }
 });

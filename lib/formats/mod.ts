@@ -1,0 +1,35 @@
+/**
+ * Reads and writes checkpoints, which are safetensors files, and other files of that
+ * format, as bytes.
+ *
+ * @example
+ * ```ts
+ * import { Model } from "@lm/core";
+ * import { decodeCheckpoint } from "@lm/core/formats";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const config = { vocabSize: 5, blockSize: 4, nLayer: 1, nHead: 1, nEmbd: 4 };
+ * await using model = await Model.create(config, { device: "reference" });
+ * const { config: { nEmbd }, tensors } = decodeCheckpoint(await model.save());
+ * assertEquals(nEmbd, 4);
+ * assertEquals(tensors.get("wte.weight")?.shape, [5, 4]);
+ * ```
+ *
+ * @module
+ */
+
+export {
+  type Checkpoint,
+  DamagedCheckpointError,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type TrainingState,
+} from "./checkpoint.ts";
+export {
+  decodeSafetensors,
+  type Dtype,
+  type DtypeArrays,
+  encodeSafetensors,
+  type Safetensors,
+  type TensorData,
+} from "./safetensors.ts";
