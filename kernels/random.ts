@@ -129,7 +129,7 @@ export class CounterRandom {
 }
 
 /** Throws a `RangeError` if a seed is not an integer in [0, 2^32). */
-export function checkSeed(seed: number): void {
+function checkSeed(seed: number): void {
   if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
     throw new RangeError(
       `Cannot use seed ${seed}: it is not an integer from 0 to 4294967295`,

@@ -19,15 +19,19 @@ export interface Refusal {
  * Makes an error that has its message in parts.
  *
  * @param Kind the error's class
+ * @param more.cause the error that led to this one
  */
 export function refusal<Kind extends Error>(
-  Kind: new (message: string) => Kind,
+  Kind: new (message: string, options?: ErrorOptions) => Kind,
   action: string,
   reason: string,
-  { hint, fields = [] }: Partial<Refusal> = {},
+  { hint, fields = [], cause }: Partial<Refusal> & ErrorOptions = {},
 ): Kind & Refusal {
   const help = hint === undefined ? "" : `\nhint: ${hint}`;
-  const error = new Kind(`Cannot ${action}: ${reason}${help}`);
+  const error = new Kind(
+    `Cannot ${action}: ${reason}${help}`,
+    cause === undefined ? undefined : { cause },
+  );
   return Object.assign(error, { action, reason, hint, fields });
 }
 

@@ -83,7 +83,8 @@ Deno.test("The command line names flags and devices from an error's parts, and p
   const file = refusal(RangeError, "read bias.txt", "its position is unknown");
   assertEquals(withFlagNames(file), file.message);
   const adapter = new NoAdapterError(
-    "Cannot open WebGPU: there is no adapter",
+    "open WebGPU",
+    "there is no adapter",
     (device) => `${device("wasm")} computes on the CPU.`,
   );
   assertEquals(adapter.hint, 'The device "wasm" computes on the CPU.');

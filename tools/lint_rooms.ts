@@ -30,7 +30,7 @@ const kernels = [
   "kernels/wasm",
 ];
 const data = [
-  "lib/refusal.ts",
+  "lib/*.ts",
   "lib/config",
   "lib/text",
   "lib/formats",
@@ -104,37 +104,38 @@ const rooms: readonly Room[] = [
   {
     name: "lib/formats",
     files: /^lib\/formats\//,
-    imports: ["lib/refusal.ts", "lib/config", "lib/text"],
+    imports: ["lib/*.ts", "lib/config", "lib/text"],
     globals: [],
   },
   {
     name: "lib/text",
     files: /^lib\/text\//,
-    imports: ["lib/refusal.ts", "kernels/random.ts"],
+    imports: ["lib/*.ts", "kernels/random.ts"],
     globals: [],
   },
   {
     name: "lib/backends",
     files: /^lib\/backends\//,
-    imports: ["lib/graph", ...kernels],
+    imports: ["lib/*.ts", "lib/graph", ...kernels],
     globals: onDevice,
   },
   {
     name: "lib/graph",
     files: /^lib\/graph\//,
-    imports: ["kernels/vocabulary.ts"],
+    imports: ["lib/*.ts", "kernels/vocabulary.ts"],
     globals: [],
   },
   {
     // Configurations of models and training, as plain data.
     name: "lib/config",
     files: /^lib\/config\//,
-    imports: ["lib/refusal.ts"],
+    imports: ["lib/*.ts"],
     globals: [],
   },
   {
-    name: "lib/refusal.ts",
-    files: /^lib\/refusal\.ts$/,
+    // What every room of the library needs: refusals and ranges.
+    name: "lib/*.ts",
+    files: /^lib\/[^/]+\.ts$/,
     imports: [],
     globals: [],
   },

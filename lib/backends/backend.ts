@@ -8,6 +8,7 @@
 
 import type { KernelName } from "../../kernels/vocabulary.ts";
 import type { BufferSpec, Plan } from "../graph/plan.ts";
+import { type Refusal, refusal } from "../refusal.ts";
 
 /** The engines that can execute a plan. */
 export type BackendKind = "webgpu" | "wasm" | "reference";
@@ -111,9 +112,9 @@ export function executorOf(backend: Backend): Executor {
   if ("compile" in backend && "createStore" in backend) {
     return backend as Executor;
   }
-  throw new TypeError(
-    "Cannot use backend: it can run no plans\nhint: open it with openBackend",
-  );
+  throw refusal(TypeError, "use backend", "it can run no plans", {
+    hint: "open it with openBackend",
+  });
 }
 
 /** Thrown when the device was lost (driver reset, unplugged, out of memory). The contents of its buffers are lost, too. */
@@ -123,7 +124,7 @@ export class DeviceLostError extends Error {
 }
 
 /** Thrown when an operation needs more memory than the device has. */
-export class OutOfMemoryError extends RangeError {
+export class OutOfMemoryError extends RangeError implements Refusal {
   /** The name of the class. */
   override readonly name = "OutOfMemoryError";
   /** Bytes that the operation needs. */
@@ -134,6 +135,8 @@ export class OutOfMemoryError extends RangeError {
   readonly action: string;
   /** The part of the message after the action. */
   readonly reason: string;
+  /** What may help: nothing that holds for all devices. */
+  readonly hint: string | undefined = undefined;
   /** The configuration fields that the action names. */
   readonly fields: readonly string[];
 
@@ -183,21 +186,35 @@ function gigabytes(bytes: number, round: (value: number) => number): string {
 }
 
 /** Thrown when there is no WebGPU adapter of the requested kind. */
-export class NoAdapterError extends Error {
+export class NoAdapterError extends Error implements Refusal {
   /** The name of the class. */
   override readonly name = "NoAdapterError";
+  /** What could not be opened, e.g. `open WebGPU`. */
+  readonly action: string;
+  /** The part of the message after the action. */
+  readonly reason: string;
   /** A sentence that says what may help. */
   readonly hint: string;
+  /** Configuration fields that the action names: none. */
+  readonly fields: readonly string[] = [];
   /** Returns the hint, with each device named by `device`: a command and the library name devices differently. */
   readonly hintFor: (device: (name: string) => string) => string;
 
   /**
    * Makes the error.
    *
+   * @param action what could not be opened, e.g. `open WebGPU`
+   * @param reason why not
    * @param hintFor returns a sentence that says what may help, given the function that names a device; the sentence may begin with that name
    */
-  constructor(message: string, hintFor: NoAdapterError["hintFor"]) {
-    super(message);
+  constructor(
+    action: string,
+    reason: string,
+    hintFor: NoAdapterError["hintFor"],
+  ) {
+    super(`Cannot ${action}: ${reason}`);
+    this.action = action;
+    this.reason = reason;
     const hint = hintFor((name) => `the device "${name}"`);
     this.hint = hint.replace(/^t/, "T");
     this.hintFor = hintFor;

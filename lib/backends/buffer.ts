@@ -2,6 +2,7 @@
 
 import type { BufferSpec } from "../graph/plan.ts";
 import type { DeviceBuffer, Numbers } from "./backend.ts";
+import { refusal } from "../refusal.ts";
 
 /** The part of a backend that its buffers call. */
 export interface Owner {
@@ -48,7 +49,7 @@ export abstract class BoundBuffer<Backend extends Owner = Owner>
    */
   checkUsable(action: string): void {
     if (!this.#destroyed) return;
-    throw new TypeError(`Cannot ${action}: ${this.spec.name} was destroyed`);
+    throw refusal(TypeError, `${action}`, `${this.spec.name} was destroyed`);
   }
 
   /** Copies `data` to the elements from `offset` on; the range is already checked. */
@@ -69,10 +70,10 @@ export abstract class BoundBuffer<Backend extends Owner = Owner>
     this.backend.checkOpen(action);
     this.checkUsable(action);
     if (offset >= 0 && length >= 0 && offset + length <= whole) return;
-    throw new RangeError(
-      `Cannot ${action}: elements ${offset} to ${
-        offset + length
-      } are not within its ${whole}`,
+    throw refusal(
+      RangeError,
+      `${action}`,
+      `elements ${offset} to ${offset + length} are not within its ${whole}`,
     );
   }
 }

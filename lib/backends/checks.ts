@@ -1,6 +1,7 @@
 /** Checks that every backend makes of a plan, with the same messages: its dispatches follow the vocabulary and stay inside their buffers. */
 
 import { operandShapes } from "../../kernels/vocabulary.ts";
+import { refusal } from "../refusal.ts";
 import type { Dispatch, Plan } from "../graph/plan.ts";
 
 /**
@@ -10,34 +11,35 @@ import type { Dispatch, Plan } from "../graph/plan.ts";
  */
 export function checkPlan({ buffers, dispatches }: Plan): void {
   for (const dispatch of dispatches) {
-    const problem = `Cannot run ${nameOf(dispatch)}:`;
+    const refuse = (reason: string) =>
+      refusal(RangeError, `run ${nameOf(dispatch)}`, reason);
     const shapes = operandShapes(dispatch.kernel, dispatch.dims as never);
     for (const side of ["outputs", "inputs"] as const) {
       const [operands, expected] = [dispatch[side], shapes[side]];
       if (operands.length !== expected.length) {
         const names = expected.map(({ name }) => name).join(", ");
-        throw new RangeError(
-          `${problem} it has ${operands.length} ${side}, not ${expected.length} (${names})`,
+        throw refuse(
+          `it has ${operands.length} ${side}, not ${expected.length} (${names})`,
         );
       }
       for (const [i, { buffer, offset, length }] of operands.entries()) {
         const spec = buffers[buffer];
         if (!spec) {
-          throw new RangeError(
-            `${problem} operand names buffer ${buffer} of ${buffers.length}`,
+          throw refuse(
+            `operand names buffer ${buffer} of ${buffers.length}`,
           );
         }
         if (!(offset >= 0 && length >= 1 && offset + length <= spec.length)) {
-          throw new RangeError(
-            `${problem} elements ${offset} to ${
+          throw refuse(
+            `elements ${offset} to ${
               offset + length
             } are not within the ${spec.length} of ${spec.name}`,
           );
         }
         const { name, ...shape } = expected[i]!;
         if (shape.length !== length || shape.dtype !== spec.dtype) {
-          throw new RangeError(
-            `${problem} ${name} is ${spec.dtype}[${length}], not ${shape.dtype}[${shape.length}]`,
+          throw refuse(
+            `${name} is ${spec.dtype}[${length}], not ${shape.dtype}[${shape.length}]`,
           );
         }
       }

@@ -1,6 +1,7 @@
 /** Opens the backend for a device name, including the choice behind `device: "auto"`. Loads the code of the chosen backend only. */
 
 import { type Backend, NoAdapterError } from "./backend.ts";
+import { refusal } from "../refusal.ts";
 
 /** The device to compute on. `auto` selects a GPU if there is one, else `wasm`; only `webgpu` accepts a software adapter. */
 export type Device = "auto" | "webgpu" | "wasm" | "reference";
@@ -44,8 +45,10 @@ export async function openBackend(
   { threads }: DeviceOptions = {},
 ): Promise<Backend> {
   if (threads !== undefined && device !== "auto" && device !== "wasm") {
-    throw new RangeError(
-      `Cannot open device ${device} with ${threads} threads: only wasm takes a number of threads`,
+    throw refusal(
+      RangeError,
+      `open device ${device} with ${threads} threads`,
+      "only wasm takes a number of threads",
     );
   }
   switch (device) {
@@ -64,8 +67,10 @@ export async function openBackend(
       return openReference();
     }
     default:
-      throw new RangeError(
-        `Cannot open device ${device}: it is none of ${devices.join(", ")}`,
+      throw refusal(
+        RangeError,
+        `open device ${device}`,
+        `it is none of ${devices.join(", ")}`,
       );
   }
 }

@@ -15,6 +15,7 @@ import {
 } from "./backend.ts";
 import { BoundBuffer } from "./buffer.ts";
 import { checkPlan } from "./checks.ts";
+import { refusal } from "../refusal.ts";
 
 /** The base class of backends. By default, work is done when the call that starts it returns. */
 export abstract class OpenBackend implements Executor {
@@ -60,7 +61,7 @@ export abstract class OpenBackend implements Executor {
    */
   checkOpen(action: string): void {
     if (this.#closing) {
-      throw new DeviceLostError(`Cannot ${action}: the backend was disposed`);
+      throw refusal(DeviceLostError, `${action}`, "the backend was disposed");
     }
     this.checkAlive(action);
   }
@@ -69,7 +70,7 @@ export abstract class OpenBackend implements Executor {
   protected checkAlive(action: string): void {
     const { lost } = this;
     if (lost !== undefined) {
-      throw new DeviceLostError(`Cannot ${action}: ${lost}`);
+      throw refusal(DeviceLostError, `${action}`, `${lost}`);
     }
   }
 }
@@ -170,13 +171,15 @@ export class ProgramMemory<Own extends BoundBuffer> {
     if (known === undefined) return undefined;
     const action = `use store ${name}`;
     if (!(known instanceof BoundBuffer) || known.backend !== this.backend) {
-      throw new TypeError(`Cannot ${action}: it belongs to another backend`);
+      throw refusal(TypeError, `${action}`, "it belongs to another backend");
     }
     known.checkUsable(action);
     const { spec } = known;
     if (spec.dtype === dtype && spec.length === length) return known as Own;
-    throw new RangeError(
-      `Cannot ${action}: it holds ${spec.length} ${spec.dtype} and the plan wants ${length} ${dtype}`,
+    throw refusal(
+      RangeError,
+      `${action}`,
+      `it holds ${spec.length} ${spec.dtype} and the plan wants ${length} ${dtype}`,
     );
   }
 }
@@ -254,16 +257,16 @@ export abstract class BoundProgram<Own extends BoundBuffer> implements Program {
     const action = `${verb} ${this.plan.name}`;
     this.#memory.backend.checkOpen(action);
     if (this.#destroyed) {
-      throw new TypeError(`Cannot ${action}: the program was destroyed`);
+      throw refusal(TypeError, `${action}`, "the program was destroyed");
     }
     for (const buffer of this.#memory.buffers) buffer.checkUsable(action);
   }
 
   #refuse(action: string, names: readonly string[]): never {
-    throw new RangeError(
-      `Cannot ${action}: plan ${this.plan.name} has ${
-        names.join(", ") || "none"
-      }`,
+    throw refusal(
+      RangeError,
+      `${action}`,
+      `plan ${this.plan.name} has ${names.join(", ") || "none"}`,
     );
   }
 }

@@ -1,5 +1,6 @@
 /** Configuration fields: the type, limits, default and one-line help that validation and command-line flags derive from. */
 
+import { isWithin, type Range, rangeName } from "../range.ts";
 import { refusal } from "../refusal.ts";
 
 /** One field of a configuration. */
@@ -16,18 +17,6 @@ export interface Field<Value = unknown> {
   readonly choices?: readonly Value[];
   /** Flag names that other programs use for the field. */
   readonly synonyms: readonly string[];
-}
-
-/** Limits of a number. `least` and `most` are inclusive, `above` and `below` exclusive. */
-export interface Range {
-  readonly least?: number;
-  readonly most?: number;
-  /** Exclusive lower limit. */
-  readonly above?: number;
-  /** Exclusive upper limit. */
-  readonly below?: number;
-  /** True if the number must be an integer. */
-  readonly whole?: boolean;
 }
 
 /** Range of a model dimension. */
@@ -145,29 +134,4 @@ function objection(
         ? undefined
         : `${name} (${value}) is not ${rangeName(range)}`;
   }
-}
-
-/** Returns whether a value is a finite number within a range. */
-export function isWithin(value: unknown, range: Range): boolean {
-  const { least = -Infinity, most = Infinity } = range;
-  const { above = -Infinity, below = Infinity, whole = false } = range;
-  return typeof value === "number" && Number.isFinite(value) &&
-    value >= least && value <= most && value > above && value < below &&
-    (!whole || Number.isSafeInteger(value));
-}
-
-/** Describes a range in words, e.g. `an integer from 1 to 1024`. */
-export function rangeName(range: Range): string {
-  const { least, most, above, below, whole = false } = range;
-  const noun = whole ? "an integer" : "a number";
-  const [from, to] = [least ?? above, most ?? below];
-  if (from === undefined) return `${whole ? "an integer" : "a finite number"}`;
-  const low = above === undefined ? `${from}` : `above ${from}`;
-  if (to === undefined) {
-    return above === undefined
-      ? `${noun} of at least ${low}`
-      : `${noun} ${low}`;
-  }
-  const high = below === undefined ? `${to}` : `below ${to}`;
-  return `${noun} from ${low} to ${high}`;
 }

@@ -19,6 +19,7 @@ import {
   quote,
   unreadable,
 } from "./safetensors_header.ts";
+import { refusal } from "../refusal.ts";
 
 /** Typed array of each element type. */
 export interface DtypeArrays {
@@ -160,8 +161,10 @@ function paddedHeader(entries: [string, unknown][]): Uint8Array {
   );
   const length = Math.ceil(json.length / 8) * 8;
   if (length > MAX_HEADER) {
-    throw new RangeError(
-      `Cannot write safetensors: the header has ${length} bytes, the limit is ${MAX_HEADER}`,
+    throw refusal(
+      RangeError,
+      "write safetensors",
+      `the header has ${length} bytes, the limit is ${MAX_HEADER}`,
     );
   }
   const header = new Uint8Array(length).fill(" ".charCodeAt(0));
@@ -172,25 +175,29 @@ function paddedHeader(entries: [string, unknown][]): Uint8Array {
 function checkTensor(name: string, { dtype, shape, data }: TensorData): void {
   checkWellFormed(name);
   if (name === METADATA) {
-    throw new RangeError(
-      `Cannot write safetensors: a tensor is named ${METADATA}`,
+    throw refusal(
+      RangeError,
+      "write safetensors",
+      `a tensor is named ${METADATA}`,
     );
   }
   if (!(data instanceof ARRAYS[dtype])) {
-    throw new TypeError(
-      `Cannot write safetensors: ${quote(name)} has dtype ${dtype}, ` +
-        `its data is not a ${ARRAYS[dtype].name}`,
+    const kind = ARRAYS[dtype].name;
+    throw refusal(
+      TypeError,
+      "write safetensors",
+      `${quote(name)} has dtype ${dtype}, its data is not a ${kind}`,
     );
   }
   const lengths = shape.every((length) =>
     Number.isInteger(length) && length >= 0
   );
   if (!lengths || elementCount(shape) !== data.length) {
-    throw new RangeError(
-      `Cannot write safetensors: ${quote(name)} has shape [${
-        clip(String(shape))
-      }] ` +
-        `and ${data.length} elements`,
+    const sizes = clip(String(shape));
+    throw refusal(
+      RangeError,
+      "write safetensors",
+      `${quote(name)} has shape [${sizes}] and ${data.length} elements`,
     );
   }
 }
@@ -200,10 +207,10 @@ function checkedMetadata(
 ): Record<string, string> {
   for (const [key, value] of Object.entries(metadata)) {
     if (typeof value !== "string") {
-      throw new TypeError(
-        `Cannot write safetensors: metadata ${
-          quote(key)
-        } is ${typeof value}, not a string`,
+      throw refusal(
+        TypeError,
+        "write safetensors",
+        `metadata ${quote(key)} is ${typeof value}, not a string`,
       );
     }
     checkWellFormed(key);
@@ -214,8 +221,10 @@ function checkedMetadata(
 
 function checkWellFormed(text: string): void {
   if (!text.isWellFormed()) {
-    throw new RangeError(
-      `Cannot write safetensors: ${quote(text)} contains half a surrogate pair`,
+    throw refusal(
+      RangeError,
+      "write safetensors",
+      `${quote(text)} contains half a surrogate pair`,
     );
   }
 }

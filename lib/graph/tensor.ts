@@ -7,6 +7,7 @@
 
 import type { KernelDims, KernelName } from "../../kernels/vocabulary.ts";
 import type { DType } from "./plan.ts";
+import { refusal } from "../refusal.ts";
 
 /** Initial values of a parameter: a normal or uniform draw, or a constant. */
 export type Init =
@@ -210,8 +211,10 @@ export class Graph {
       known.storage.kind !== storage.kind || known.dtype !== dtype ||
       known.shape.join() !== shape.join()
     ) {
-      throw new RangeError(
-        `Cannot declare ${name} as ${storage.kind} [${shape}]: it is ${known.storage.kind} [${known.shape}] already`,
+      throw refusal(
+        RangeError,
+        `declare ${name} as ${storage.kind} [${shape}]`,
+        `it is ${known.storage.kind} [${known.shape}] already`,
       );
     }
     return known;
@@ -241,8 +244,10 @@ export function expectShape(
   expected: readonly number[],
 ): void {
   if (tensor.shape.join() !== expected.join()) {
-    throw new RangeError(
-      `Cannot apply ${what}: ${
+    throw refusal(
+      RangeError,
+      `apply ${what}`,
+      `${
         tensor.name || "an input"
       } has shape [${tensor.shape}], not [${expected}]`,
     );

@@ -18,6 +18,7 @@ import { Graph } from "../graph/tensor.ts";
 import type { Model } from "./model.ts";
 import { network } from "./network.ts";
 import { internalsOf } from "./internals.ts";
+import { refusal } from "../refusal.ts";
 
 /**
  * Returns the attention probabilities of a text: for each layer and head, the weight with
@@ -52,7 +53,7 @@ export async function attentionMaps(
 ): Promise<Float64Array[]> {
   const T = tokens.length;
   if (T === 0) {
-    throw new RangeError("Cannot map attention: there are 0 tokens");
+    throw refusal(RangeError, "map attention", "there are 0 tokens");
   }
   checkTokens(tokens, { B: 1, T }, model.config);
   const { plan, sites } = attentionPlan(model.config, T);

@@ -13,6 +13,7 @@ import { cutPlan, PartRunner } from "./parts.ts";
 import { flopsPerToken } from "./parameters.ts";
 import { EVAL_SLOTS, evalPlan, parameterLayout } from "./plans.ts";
 import { internalsOf } from "./internals.ts";
+import { refusal } from "../refusal.ts";
 
 /** Most work queued on the device ahead of the host, in milliseconds. */
 const AHEAD_MS = 100;
@@ -109,7 +110,7 @@ export class Evaluator {
     }
     if (filled > 0) await collect();
     if (count === 0) {
-      throw new RangeError("Cannot evaluate model: the batches have 0 targets");
+      throw refusal(RangeError, "evaluate model", "the batches have 0 targets");
     }
     return total / count;
   }
@@ -147,14 +148,18 @@ export function checkTokens(
 ): void {
   checkLength("tokens", tokens, { B, T });
   if (T > blockSize) {
-    throw new RangeError(
-      `Cannot run model: T (${T}) is above blockSize (${blockSize})`,
+    throw refusal(
+      RangeError,
+      "run model",
+      `T (${T}) is above blockSize (${blockSize})`,
     );
   }
   for (const token of tokens) {
     if (token < 0 || token >= vocabSize) {
-      throw new RangeError(
-        `Cannot run model: token ${token} is not from 0 to ${vocabSize - 1}`,
+      throw refusal(
+        RangeError,
+        "run model",
+        `token ${token} is not from 0 to ${vocabSize - 1}`,
       );
     }
   }
@@ -169,16 +174,18 @@ function checkTargets(
   for (const target of targets) {
     if (target >= 0) real++;
     if (target < -1 || target >= vocabSize) {
-      throw new RangeError(
-        `Cannot evaluate model: target ${target} is neither -1 nor from 0 to ${
-          vocabSize - 1
-        }`,
+      throw refusal(
+        RangeError,
+        "evaluate model",
+        `target ${target} is neither -1 nor from 0 to ${vocabSize - 1}`,
       );
     }
   }
   if (real !== count) {
-    throw new RangeError(
-      `Cannot evaluate model: count (${count}) is not the number of targets (${real})`,
+    throw refusal(
+      RangeError,
+      "evaluate model",
+      `count (${count}) is not the number of targets (${real})`,
     );
   }
 }
@@ -190,8 +197,10 @@ function checkLength(
 ): void {
   const isShape = [B, T].every((n) => Number.isInteger(n) && n >= 1);
   if (!isShape || B * T !== length) {
-    throw new RangeError(
-      `Cannot run model: ${length} ${what} are not ${B} rows of ${T}`,
+    throw refusal(
+      RangeError,
+      "run model",
+      `${length} ${what} are not ${B} rows of ${T}`,
     );
   }
 }

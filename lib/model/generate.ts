@@ -21,6 +21,8 @@ import {
   type Tokenizer,
 } from "../text/tokenizer.ts";
 import { internalsOf } from "./internals.ts";
+import { checkWithin } from "../range.ts";
+import { refusal } from "../refusal.ts";
 
 /** Default number of tokens to generate for each row. */
 export const MAX_NEW_TOKENS = 256;
@@ -126,7 +128,7 @@ export function generateText(
 ): AsyncGenerator<string, void> {
   const stop = [options.stop ?? []].flat();
   if (stop.includes("")) {
-    throw new RangeError("Cannot generate: a stop string is empty");
+    throw refusal(RangeError, "generate", "a stop string is empty");
   }
   checkVocabulary("generate", tokenizer, model.config);
   const ids = tokenizer.encode(prompt);
@@ -316,26 +318,24 @@ function checkGeneration(
   prompts: readonly ArrayLike<number>[],
   { maxNewTokens = 0 }: GenerateOptions,
 ): void {
-  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0) {
-    throw new RangeError(
-      `Cannot generate: maxNewTokens (${maxNewTokens}) is not an integer from 0`,
-    );
-  }
+  checkWithin({ least: 0, whole: true }, "generate", { maxNewTokens });
   if (prompts.length === 0) {
-    throw new RangeError("Cannot generate: there is no prompt");
+    throw refusal(RangeError, "generate", "there is no prompt");
   }
   prompts.forEach((prompt, row) => {
     if (prompt.length === 0) {
-      throw new RangeError(
-        `Cannot generate: prompt ${row} is empty, and a model needs a token to start from`,
+      throw refusal(
+        RangeError,
+        "generate",
+        `prompt ${row} is empty, and a model needs a token to start from`,
       );
     }
     for (const id of Array.from(prompt)) {
       if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
-        throw new RangeError(
-          `Cannot generate: token ${id} of prompt ${row} is not from 0 to ${
-            vocabSize - 1
-          }`,
+        throw refusal(
+          RangeError,
+          "generate",
+          `token ${id} of prompt ${row} is not from 0 to ${vocabSize - 1}`,
         );
       }
     }

@@ -14,6 +14,7 @@ import type { ParameterLayout } from "../graph/layout.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Model } from "./model.ts";
 import { Programs } from "./programs.ts";
+import { refusal } from "../refusal.ts";
 
 const known = new WeakMap<Model, ModelInternals>();
 
@@ -50,7 +51,7 @@ export class ModelInternals {
    */
   get stores(): Stores {
     if (!this.#disposed) return this.#stores;
-    throw new TypeError("Cannot use model: it was disposed");
+    throw refusal(TypeError, "use model", "it was disposed");
   }
 
   /** Creates a store. */

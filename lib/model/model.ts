@@ -40,6 +40,7 @@ import {
 } from "./parameters.ts";
 import { parameterLayout } from "./plans.ts";
 import { ropeTable, sinusoidalTable } from "./positions.ts";
+import { checkWithin, word } from "../range.ts";
 import type { TensorData } from "../formats/safetensors.ts";
 import { Sampler } from "../text/sampler.ts";
 import { checkVocabulary, type Tokenizer } from "../text/tokenizer.ts";
@@ -106,7 +107,7 @@ export class Model implements AsyncDisposable {
    *
    * @param options the architecture; omitted fields take their defaults
    * @param start the device, the seed of the weights, and the tokenizer
-   * @throws {RangeError} if the architecture is invalid, or the tokenizer's size is not `vocabSize`
+   * @throws {RangeError} if the architecture or the seed is invalid, or the tokenizer's size is not `vocabSize`
    * @throws {NoAdapterError} if the device cannot be opened
    * @throws {OutOfMemoryError} if the device lacks memory for the weights
    */
@@ -115,6 +116,7 @@ export class Model implements AsyncDisposable {
     { seed = 1, tokenizer, ...placement }: CreateOptions = {},
   ): Promise<Model> {
     const config = modelConfig(options);
+    checkWithin(word, "create Model", { seed });
     const layout = parameterLayout(config);
     return await Model.#place({ config, tokenizer }, {
       layout,

@@ -5,6 +5,7 @@ import type { ModelConfig } from "../config/model.ts";
 import type { LayoutEntry, ParameterLayout } from "../graph/layout.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import type { TensorData } from "../formats/safetensors.ts";
+import { refusal } from "../refusal.ts";
 
 /**
  * Returns the initial values of all parameters, in the order of the layout; padding is 0.
@@ -46,8 +47,10 @@ function allocate({ length, count }: ParameterLayout): Float32Array {
   try {
     return new Float32Array(length);
   } catch {
-    throw new RangeError(
-      `Cannot create Model: its ${count.toLocaleString("en")} parameters take ${
+    throw refusal(
+      RangeError,
+      "create Model",
+      `its ${count.toLocaleString("en")} parameters take ${
         (4 * length / 2 ** 30).toFixed(1)
       } GiB, more than can be allocated at once`,
     );
@@ -104,7 +107,7 @@ export function flatParameters(
     const name = prefix + entry.name;
     const tensor = tensors.get(name);
     const refuse = (reason: string) =>
-      new RangeError(`Cannot load parameters: ${name} ${reason}`);
+      refusal(RangeError, "load parameters", `${name} ${reason}`);
     if (tensor === undefined) throw refuse(`[${entry.shape}] is missing`);
     const { shape, dtype, data } = tensor;
     if (shape.join() !== entry.shape.join()) {
@@ -131,8 +134,10 @@ export function checkCount(
   let available = 0;
   for (const { data } of tensors.values()) available += data.length;
   if (layout.count > available) {
-    throw new RangeError(
-      `Cannot load model: its configuration has ${layout.count} parameters, the file only ${available} numbers`,
+    throw refusal(
+      RangeError,
+      "load model",
+      `its configuration has ${layout.count} parameters, the file only ${available} numbers`,
     );
   }
 }

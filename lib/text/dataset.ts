@@ -6,8 +6,9 @@
  * The tokenizer encodes text, and the program reads files.
  */
 
-import { checkSeed, CounterRandom, Purpose } from "../../kernels/random.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import type { Tokens } from "./tokens.ts";
+import { checkWithin, positive, word } from "../range.ts";
 import { refusal } from "../refusal.ts";
 
 /** The two parts of a {@linkcode Dataset}. */
@@ -91,14 +92,10 @@ export class Dataset {
    */
   constructor(tokens: Tokens, options: DatasetOptions) {
     const { blockSize, batchSize, seed = 0, trainFraction = 0.9 } = options;
-    checkAtLeastOne("Cannot create Dataset: blockSize", blockSize);
-    checkAtLeastOne("Cannot create Dataset: batchSize", batchSize);
-    checkSeed(seed);
-    if (!(trainFraction > 0 && trainFraction < 1)) {
-      throw new RangeError(
-        `Cannot create Dataset: trainFraction (${trainFraction}) is not between 0 and 1`,
-      );
-    }
+    const action = "create Dataset";
+    checkWithin(positive, action, { blockSize, batchSize });
+    checkWithin(word, action, { seed });
+    checkWithin({ above: 0, below: 1 }, action, { trainFraction });
     if (!suffices(tokens.length, blockSize, trainFraction)) {
       throw refusal(
         RangeError,
@@ -136,12 +133,9 @@ export class Dataset {
    * @throws {RangeError} if step or microStep is out of range
    */
   batch(step: number, microStep = 0): Batch {
-    checkCounter("Cannot draw a batch: step", step, 2 ** 32);
-    checkCounter(
-      "Cannot draw a batch: microStep",
-      microStep,
-      Math.floor(2 ** 32 / this.batchSize),
-    );
+    checkWithin(word, "draw a batch", { step });
+    const most = Math.floor(2 ** 32 / this.batchSize) - 1;
+    checkWithin({ ...word, most }, "draw a batch", { microStep });
     const { blockSize, batchSize } = this;
     const source = this.#splits.train;
     const tokens = new Int32Array(batchSize * blockSize);
@@ -201,16 +195,12 @@ export function evalWindows(
     readonly maxBatches?: number | undefined;
   },
 ): Iterable<EvalBatch> {
-  const task = "Cannot cut eval batches";
-  checkAtLeastOne(`${task}: blockSize`, blockSize);
-  checkAtLeastOne(`${task}: batchSize`, batchSize);
-  if (maxBatches !== undefined) {
-    checkAtLeastOne(`${task}: maxBatches`, maxBatches);
-  }
+  const action = "cut eval batches";
+  checkWithin(positive, action, { blockSize, batchSize });
+  if (maxBatches !== undefined) checkWithin(positive, action, { maxBatches });
   if (tokens.length < 2) {
-    throw new RangeError(
-      `${task}: the text has ${tokens.length} tokens, needs at least 2`,
-    );
+    const reason = `the text has ${tokens.length} tokens, needs at least 2`;
+    throw refusal(RangeError, action, reason);
   }
   const windows = windowCount(tokens.length, blockSize);
   const taken = Math.min(windows, (maxBatches ?? Infinity) * batchSize);
@@ -283,9 +273,7 @@ function largestToken(tokens: Tokens): number {
   for (let at = 0; at < tokens.length; at++) {
     const token = tokens[at]!;
     if (token < 0) {
-      throw new RangeError(
-        `Cannot create Dataset: token ${token} is below 0`,
-      );
+      throw refusal(RangeError, "create Dataset", `token ${token} is below 0`);
     }
     if (token > largest) largest = token;
   }
@@ -318,18 +306,4 @@ function fewestTokens(blockSize: number, trainFraction: number): number {
     !suffices(length, blockSize, trainFraction)
   ) length++;
   return length;
-}
-
-function checkAtLeastOne(what: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value < 1) {
-    throw new RangeError(`${what} (${value}) is not an integer of at least 1`);
-  }
-}
-
-function checkCounter(what: string, value: number, end: number): void {
-  if (!Number.isInteger(value) || value < 0 || value >= end) {
-    throw new RangeError(
-      `${what} (${value}) is not an integer from 0 to ${end - 1}`,
-    );
-  }
 }

@@ -6,6 +6,8 @@
 import { hash } from "./hash.ts";
 import { TooLargeError } from "./too_large.ts";
 import { type Tokens, tokensOf } from "./tokens.ts";
+import { checkWithin, positive } from "../range.ts";
+import { refusal } from "../refusal.ts";
 
 /** Most distinct n-grams, over all lengths, in a model; they take about 3 GB. */
 export const MOST_NGRAMS: number = 2 ** 27;
@@ -78,23 +80,14 @@ export class NgramModel {
    */
   static fit(tokens: Tokens, options: NgramOptions): NgramModel {
     const { order, vocabSize, signal } = options;
-    if (!Number.isInteger(order) || order < 1 || order > 16) {
-      throw new RangeError(
-        `Cannot fit NgramModel: order (${order}) is not an integer from 1 to 16`,
-      );
-    }
-    if (
-      !Number.isInteger(vocabSize) || vocabSize < 1 || vocabSize > 2 ** 24
-    ) {
-      throw new RangeError(
-        `Cannot fit NgramModel: vocabSize (${vocabSize}) is not an integer from 1 to ${
-          2 ** 24
-        }`,
-      );
-    }
+    checkWithin({ ...positive, most: 16 }, "fit NgramModel", { order });
+    const most = 2 ** 24;
+    checkWithin({ ...positive, most }, "fit NgramModel", { vocabSize });
     if (tokens.length > MOST_TOKENS) {
-      throw new TooLargeError(
-        `Cannot fit NgramModel: the text has ${tokens.length} tokens, more than ${MOST_TOKENS}`,
+      throw refusal(
+        TooLargeError,
+        "fit NgramModel",
+        `the text has ${tokens.length} tokens, more than ${MOST_TOKENS}`,
       );
     }
     const model = new NgramModel(options);
@@ -133,8 +126,10 @@ export class NgramModel {
     { signal }: { readonly signal?: AbortSignal | undefined } = {},
   ): number {
     if (tokens.length < 2) {
-      throw new RangeError(
-        `Cannot measure the loss of ${tokens.length} tokens: at least 2 are needed`,
+      throw refusal(
+        RangeError,
+        `measure the loss of ${tokens.length} tokens`,
+        "at least 2 are needed",
       );
     }
     const contexts = contextsOf(this.order);
@@ -153,10 +148,10 @@ export class NgramModel {
 
   #check(token: number): void {
     if (!Number.isInteger(token) || token < 0 || token >= this.vocabSize) {
-      throw new RangeError(
-        `Cannot use token ${token}: it is not an integer from 0 to ${
-          this.vocabSize - 1
-        }`,
+      throw refusal(
+        RangeError,
+        `use token ${token}`,
+        `it is not an integer from 0 to ${this.vocabSize - 1}`,
       );
     }
   }
@@ -308,8 +303,10 @@ class NgramTable {
   /** Grows the arrays by half, and doubles the hash table if needed. */
   #grow(signal?: AbortSignal): void {
     if (this.#size >= MOST_NGRAMS) {
-      throw new TooLargeError(
-        `Cannot fit NgramModel: the text has more than ${MOST_NGRAMS} different n-grams`,
+      throw refusal(
+        TooLargeError,
+        "fit NgramModel",
+        `the text has more than ${MOST_NGRAMS} different n-grams`,
       );
     }
     const length = Math.min(MOST_NGRAMS, this.#size + (this.#size >> 1));

@@ -7,7 +7,8 @@
  * does not depend on a model or a tokenizer.
  */
 
-import { checkSeed, CounterRandom, Purpose } from "../../kernels/random.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
+import { checkWithin, positive, word } from "../range.ts";
 import { refusal } from "../refusal.ts";
 
 /** Options of a {@linkcode Sampler}. An omitted option has no effect. */
@@ -135,8 +136,7 @@ export class Sampler {
     },
   ): number {
     const { step, row = 0, history = [] } = options;
-    checkCounter("step", step);
-    checkCounter("row", row);
+    checkWithin(word, "sample", { step, row });
     const probabilities = this.#distribution(logits, history);
     return inverseCumulative(probabilities, this.#random.uniform(step, row));
   }
@@ -164,13 +164,17 @@ export class Sampler {
     const { rows, step, histories } = options;
     const vocabSize = logits.length / rows;
     if (!Number.isInteger(rows) || rows < 1 || !Number.isInteger(vocabSize)) {
-      throw new RangeError(
-        `Cannot sample: ${logits.length} logits are not ${rows} equal rows`,
+      throw refusal(
+        RangeError,
+        "sample",
+        `${logits.length} logits are not ${rows} equal rows`,
       );
     }
     if (histories !== undefined && histories.length !== rows) {
-      throw new RangeError(
-        `Cannot sample: ${histories.length} histories for ${rows} rows`,
+      throw refusal(
+        RangeError,
+        "sample",
+        `${histories.length} histories for ${rows} rows`,
       );
     }
     return Int32Array.from(
@@ -190,8 +194,10 @@ export class Sampler {
     for (const id of new Set(Array.from(history))) {
       const score = scores[id];
       if (score === undefined) {
-        throw new RangeError(
-          `Cannot sample: id ${id} of the history is not in a vocabulary of ${scores.length}`,
+        throw refusal(
+          RangeError,
+          "sample",
+          `id ${id} of the history is not in a vocabulary of ${scores.length}`,
         );
       }
       scores[id] = score > 0 ? score / penalty : score * penalty;
@@ -288,16 +294,18 @@ function checkedArgmax(scores: Float64Array): number {
   for (let id = 0; id < scores.length; id++) {
     const score = scores[id]!;
     if (Number.isNaN(score) || score === Infinity) {
-      throw new RangeError(`Cannot sample: the logit of id ${id} is ${score}`);
+      throw refusal(RangeError, "sample", `the logit of id ${id} is ${score}`);
     }
     if (score > scores[best]!) best = id;
   }
   if (scores.length === 0) {
-    throw new RangeError("Cannot sample: there are 0 logits");
+    throw refusal(RangeError, "sample", "there are 0 logits");
   }
   if (scores[best] === -Infinity) {
-    throw new RangeError(
-      `Cannot sample: all ${scores.length} logits are -Infinity`,
+    throw refusal(
+      RangeError,
+      "sample",
+      `all ${scores.length} logits are -Infinity`,
     );
   }
   return best;
@@ -332,44 +340,18 @@ function checkOptions(options: SamplerOptions): void {
     repetitionPenalty = 1,
     seed = 0,
   } = options;
-  const refuse = (field: string, complaint: string, hint?: string) =>
-    refusal(RangeError, "create Sampler", `${field} ${complaint}`, {
-      hint,
-      fields: [field],
-    });
-  if (!(temperature >= 0 && temperature < Infinity)) {
-    throw refuse(
-      "temperature",
-      `(${temperature}) is not a number of at least 0`,
-      "0 always takes the most probable token",
-    );
+  const action = "create Sampler";
+  checkWithin(
+    { least: 0 },
+    action,
+    { temperature },
+    "0 always takes the most probable token",
+  );
+  checkWithin(positive, action, { topK }, "leave it out to keep all tokens");
+  if (Number.isNaN(topP)) {
+    throw refusal(RangeError, action, "topP is NaN", { fields: ["topP"] });
   }
-  if (!Number.isInteger(topK) || topK < 1) {
-    throw refuse(
-      "topK",
-      `(${topK}) is not an integer of at least 1`,
-      "leave it out to keep all tokens",
-    );
-  }
-  if (Number.isNaN(topP)) throw refuse("topP", "is NaN");
-  if (!(minP >= 0 && minP <= 1)) {
-    throw refuse("minP", `(${minP}) is not between 0 and 1`);
-  }
-  if (!(repetitionPenalty > 0 && repetitionPenalty < Infinity)) {
-    throw refuse(
-      "repetitionPenalty",
-      `(${repetitionPenalty}) is not a number above 0`,
-    );
-  }
-  checkSeed(seed);
-}
-
-function checkCounter(name: string, value: number): void {
-  if (!Number.isInteger(value) || value < 0 || value >= 2 ** 32) {
-    throw new RangeError(
-      `Cannot sample: ${name} (${value}) is not an integer from 0 to ${
-        2 ** 32 - 1
-      }`,
-    );
-  }
+  checkWithin({ least: 0, most: 1 }, action, { minP });
+  checkWithin({ above: 0 }, action, { repetitionPenalty });
+  checkWithin(word, action, { seed });
 }

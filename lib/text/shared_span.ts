@@ -2,6 +2,7 @@
 
 import { hash } from "./hash.ts";
 import { TooLargeError } from "./too_large.ts";
+import { refusal } from "../refusal.ts";
 
 /** A span of a text, in UTF-16 units. */
 export interface Span {
@@ -83,8 +84,10 @@ class SuffixAutomaton {
   constructor(text: string, signal: AbortSignal | undefined) {
     this.#signal = signal;
     if (text.length > 2 ** 29) {
-      throw new TooLargeError(
-        `Cannot compare texts: both have more than ${2 ** 29} characters`,
+      throw refusal(
+        TooLargeError,
+        "compare texts",
+        `both have more than ${2 ** 29} characters`,
       );
     }
     // A text of n characters has at most 2n - 1 states and a start state.

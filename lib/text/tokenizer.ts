@@ -116,8 +116,10 @@ export class Tokenizer {
     if (typeof text === "string") characters.add(text);
     const { chars } = characters;
     if (chars === "") {
-      throw new RangeError(
-        "Cannot create Tokenizer: the text has 0 characters, needs at least 1",
+      throw refusal(
+        RangeError,
+        "create Tokenizer",
+        "the text has 0 characters, needs at least 1",
       );
     }
     return new Tokenizer("chars", [...chars]);
@@ -316,10 +318,10 @@ export class Tokenizer {
 
   #checkedId(id: number): number {
     if (!Number.isInteger(id) || id < 0 || id >= this.vocabSize) {
-      throw new RangeError(
-        `Cannot decode id ${id}: ids are integers from 0 to ${
-          this.vocabSize - 1
-        }`,
+      throw refusal(
+        RangeError,
+        `decode id ${id}`,
+        `ids are integers from 0 to ${this.vocabSize - 1}`,
       );
     }
     return id;
@@ -338,8 +340,10 @@ export function checkVocabulary(
   { vocabSize }: { readonly vocabSize: number },
 ): void {
   if (tokenizer.vocabSize === vocabSize) return;
-  throw new RangeError(
-    `Cannot ${task}: the tokenizer has ${tokenizer.vocabSize} tokens, the model ${vocabSize}`,
+  throw refusal(
+    RangeError,
+    `${task}`,
+    `the tokenizer has ${tokenizer.vocabSize} tokens, the model ${vocabSize}`,
   );
 }
 
@@ -400,5 +404,5 @@ function checkedChars(chars: unknown): string[] {
 }
 
 function unreadable(reason: string): SyntaxError {
-  return new SyntaxError(`Cannot read tokenizer: ${reason}`);
+  return refusal(SyntaxError, "read tokenizer", `${reason}`);
 }

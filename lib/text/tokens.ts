@@ -1,4 +1,5 @@
 /** Arrays of token ids in the smallest element type that holds the vocabulary. */
+import { refusal } from "../refusal.ts";
 
 /** Token ids, shape (N); {@linkcode tokensOf} chooses the element type. */
 export type Tokens = Uint8Array | Uint16Array | Int32Array;
@@ -20,10 +21,10 @@ export function tokensOf(vocabSize: number, length: number): Tokens {
   try {
     return new Elements(length);
   } catch (cause) {
-    throw new RangeError(
-      `Cannot hold ${length} tokens of ${Elements.BYTES_PER_ELEMENT} bytes: no memory of ${
-        length * Elements.BYTES_PER_ELEMENT
-      } bytes could be had`,
+    throw refusal(
+      RangeError,
+      `hold ${length} tokens of ${Elements.BYTES_PER_ELEMENT} bytes`,
+      `no memory of ${length * Elements.BYTES_PER_ELEMENT} bytes could be had`,
       { cause },
     );
   }

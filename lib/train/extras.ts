@@ -5,6 +5,8 @@ import type { TrainConfig } from "../config/train.ts";
 import type { BatchShape, Dataset } from "../text/dataset.ts";
 import type { GenerateTextOptions } from "../model/generate.ts";
 import { checkVocabulary, type Tokenizer } from "../text/tokenizer.ts";
+import { checkWithin, positive } from "../range.ts";
+import { refusal } from "../refusal.ts";
 
 /** Options of the text samples during training. The signal of the run also ends samples. */
 export interface SampleRecipe extends Omit<GenerateTextOptions, "signal"> {
@@ -44,7 +46,7 @@ export function checkDataset(
   { blockSize, vocabSize }: ModelConfig,
 ): void {
   const refuse = (reason: string) =>
-    new RangeError(`Cannot create Trainer: ${reason}`);
+    refusal(RangeError, "create Trainer", reason);
   if (batchSize !== dataset.batchSize) {
     throw refuse(
       `batchSize (${batchSize}) is not the dataset's (${dataset.batchSize})`,
@@ -68,8 +70,10 @@ export function checkBatchShape(
   { batchSize, blockSize }: Dataset,
 ): void {
   if (B === batchSize && T === blockSize) return;
-  throw new RangeError(
-    `Cannot train: the batch is (${B}, ${T}), its dataset's are (${batchSize}, ${blockSize})`,
+  throw refusal(
+    RangeError,
+    "train",
+    `the batch is (${B}, ${T}), its dataset's are (${batchSize}, ${blockSize})`,
   );
 }
 
@@ -88,23 +92,13 @@ export function checkExtras(
     checkVocabulary("create Trainer", tokenizer, model);
   }
   if (sample !== undefined && tokenizer === undefined) {
-    throw new TypeError("Cannot create Trainer: samples need a tokenizer");
+    throw refusal(TypeError, "create Trainer", "samples need a tokenizer");
   }
-  if (!Number.isInteger(trainEvalBatches) || trainEvalBatches < 1) {
-    throw new RangeError(
-      `Cannot create Trainer: trainEvalBatches (${trainEvalBatches}) is not an integer of at least 1`,
-    );
+  const action = "create Trainer";
+  checkWithin(positive, action, { trainEvalBatches });
+  if (evalTokens !== Infinity) {
+    const hint = "Infinity measures all tokens";
+    checkWithin(positive, action, { evalTokens }, hint);
   }
-  if (
-    !(evalTokens === Infinity || Number.isInteger(evalTokens)) || evalTokens < 1
-  ) {
-    throw new RangeError(
-      `Cannot create Trainer: evalTokens (${evalTokens}) is neither an integer of at least 1 nor Infinity`,
-    );
-  }
-  if (!(charsPerToken > 0 && charsPerToken < Infinity)) {
-    throw new RangeError(
-      `Cannot create Trainer: charsPerToken (${charsPerToken}) is not a number above 0`,
-    );
-  }
+  checkWithin({ above: 0 }, action, { charsPerToken });
 }

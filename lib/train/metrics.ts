@@ -5,6 +5,7 @@
 
 import type { Program } from "../backends/backend.ts";
 import type { TrainConfig } from "../config/train.ts";
+import type { Refusal } from "../refusal.ts";
 import type { StepEvent } from "./events.ts";
 import { yieldIfDue } from "../model/parts.ts";
 import { learningRateAt, METRIC_SLOTS, METRIC_WIDTH } from "./optimizer.ts";
@@ -13,9 +14,17 @@ import { learningRateAt, METRIC_SLOTS, METRIC_WIDTH } from "./optimizer.ts";
  * Error thrown if the loss or the gradient of a step is not finite. The parameters
  * are those before the step, since the update is not applied.
  */
-export class NonFiniteError extends Error {
+export class NonFiniteError extends Error implements Refusal {
   /** Name of the class. */
   override readonly name = "NonFiniteError";
+  /** What could not be done. */
+  readonly action = "go on training";
+  /** Why not: the step, its loss and its gradient norm. */
+  readonly reason: string;
+  /** What may help: nothing in general. */
+  readonly hint: string | undefined = undefined;
+  /** Configuration fields that the reason names: none. */
+  readonly fields: readonly string[] = [];
   /** Number of the failed step, from 1. */
   readonly step: number;
   /** Mean loss of the step in nats per token. */
@@ -32,11 +41,13 @@ export class NonFiniteError extends Error {
    * @param first description of the first value that was not finite, if known
    */
   constructor(step: number, loss: number, gradNorm: number, first?: string) {
-    super(
-      `Cannot go on training: at step ${step} the loss is ${loss} and the gradient norm ${gradNorm}${
-        first === undefined ? "" : `; the first not to be finite was ${first}`
-      }`,
-    );
+    const origin = first === undefined
+      ? ""
+      : `; the first not to be finite was ${first}`;
+    const reason =
+      `at step ${step} the loss is ${loss} and the gradient norm ${gradNorm}${origin}`;
+    super(`Cannot go on training: ${reason}`);
+    this.reason = reason;
     this.step = step;
     this.loss = loss;
     this.gradNorm = gradNorm;

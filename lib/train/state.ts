@@ -12,6 +12,7 @@ import type { Model } from "../model/model.ts";
 import { internalsOf } from "../model/internals.ts";
 import { momentsOf } from "./optimizer.ts";
 import { flatParameters, readParameters } from "../model/parameters.ts";
+import { refusal } from "../refusal.ts";
 
 /** Returns the stores to save, each with the name prefix of its tensors. */
 function kept(config: TrainConfig): [store: string, prefix: string][] {
@@ -42,8 +43,10 @@ export async function encodeTraining(
   const tensors = new Map(parts.flatMap((part) => [...part]));
   for (const [name, { data }] of tensors) {
     if (!(data as Float32Array).every(Number.isFinite)) {
-      throw new RangeError(
-        `Cannot save training: ${name} has numbers that are not finite after step ${step}`,
+      throw refusal(
+        RangeError,
+        "save training",
+        `${name} has numbers that are not finite after step ${step}`,
       );
     }
   }
@@ -69,15 +72,19 @@ export function decodeTraining(
   },
 ): { step: number; stores: [name: string, values: Numbers][] } {
   if (training === undefined) {
-    throw new RangeError(
-      "Cannot restore training: the checkpoint has weights only",
+    throw refusal(
+      RangeError,
+      "restore training",
+      "the checkpoint has weights only",
     );
   }
   const { optimizer } = training.config;
   if (optimizer !== config.optimizer) {
     // Moments have the same names and shapes with every optimizer, but different meanings.
-    throw new RangeError(
-      `Cannot restore training: the checkpoint was trained with optimizer ${optimizer}, this training has ${config.optimizer}`,
+    throw refusal(
+      RangeError,
+      "restore training",
+      `the checkpoint was trained with optimizer ${optimizer}, this training has ${config.optimizer}`,
     );
   }
   const stores = kept(config).map(([store, prefix]): [string, Numbers] => [

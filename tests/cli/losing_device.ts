@@ -52,7 +52,8 @@ const code = await train(
     const opening = openings.shift();
     if (opening === "none") {
       throw new NoAdapterError(
-        "Cannot open WebGPU: there is no adapter",
+        "open WebGPU",
+        "there is no adapter",
         () => "",
       );
     }

@@ -7,7 +7,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { isWithin } from "../../lib/config/field.ts";
+import { isWithin } from "../../lib/range.ts";
 import { modelConfig } from "../../lib/config/model.ts";
 import { trainConfig } from "../../lib/config/train.ts";
 import { parseArguments } from "../../lib/cli/command/arguments.ts";

@@ -265,7 +265,7 @@ Deno.test("Dataset refuses options out of range, by name and value", () => {
   assertThrows(make({ batchSize: NaN }), RangeError, "batchSize (NaN)");
   assertThrows(make({ trainFraction: 1 }), RangeError, "trainFraction (1)");
   assertThrows(make({ trainFraction: 0 }), RangeError, "trainFraction (0)");
-  assertThrows(make({ seed: -1 }), RangeError, "seed -1");
+  assertThrows(make({ seed: -1 }), RangeError, "seed (-1)");
   const dataset = make({})();
   assertThrows(() => dataset.batch(-1), RangeError, "step (-1)");
   assertThrows(() => dataset.batch(0, 0.5), RangeError, "microStep (0.5)");

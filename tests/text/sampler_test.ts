@@ -321,7 +321,7 @@ Deno.test("Sampler refuses options out of range, by name and value", () => {
     [{ minP: -0.1 }, /minP \(-0\.1\)/],
     [{ minP: 1.1 }, /minP \(1\.1\)/],
     [{ repetitionPenalty: 0 }, /repetitionPenalty \(0\)/],
-    [{ seed: 1.5 }, /seed 1\.5/],
+    [{ seed: 1.5 }, /seed \(1\.5\)/],
   ];
   for (const [options, message] of cases) {
     assert(message.test(refused(options)), refused(options));

@@ -19,6 +19,7 @@ import { align, sizeOf, WasmMemory } from "./memory.ts";
 import { loadModule, type WasmBuild } from "./module.ts";
 import { compileProgram, measurePlans, type WasmProgram } from "./program.ts";
 import { WasmWorkers } from "./workers.ts";
+import { checkWithin, positive } from "../../range.ts";
 
 /** Options of {@linkcode openWasm}. */
 export interface WasmOptions {
@@ -56,16 +57,14 @@ export async function openWasm(
   options: WasmOptions = {},
 ): Promise<WasmBackend> {
   const wanted = options.threads ?? (navigator.hardwareConcurrency || 1);
-  if (!Number.isInteger(wanted) || wanted < 1 || wanted > 256) {
-    throw new RangeError(
-      `Cannot open device wasm: threads (${wanted}) is not an integer from 1 to 256`,
-    );
-  }
+  checkWithin({ ...positive, most: 256 }, "open device wasm", {
+    threads: wanted,
+  });
   const shareable = canShare();
   const shared = options.shared ?? shareable;
   const { build, module } = await loadModule({ build: options.build, shared });
   const { memory, pages } = createMemory(shared, options.pages);
-  const { workers, refusal } = await WasmWorkers.start(
+  const { workers, failure } = await WasmWorkers.start(
     shared ? wanted - 1 : 0,
     { module, memory },
   );
@@ -73,7 +72,7 @@ export async function openWasm(
   const reason = wanted === 1
     ? undefined
     : shared
-    ? refusal && `no more could be started: ${refusal}`
+    ? failure && `no more could be started: ${failure}`
     : shareable
     ? "memory is not shared, as asked"
     : "this runtime shares no memory between threads";
@@ -95,16 +94,16 @@ function createMemory(
   shared: boolean,
   most?: number,
 ): { memory: WebAssembly.Memory; pages: number } {
-  let refusal: unknown;
+  let failure: unknown;
   for (const maximum of most === undefined ? MOST_PAGES : [most]) {
     try {
       const limits = { initial: FEWEST_PAGES, maximum, shared };
       return { memory: new WebAssembly.Memory(limits), pages: maximum };
     } catch (error) {
-      refusal = error;
+      failure = error;
     }
   }
-  throw refusal;
+  throw failure;
 }
 
 /** Exports of the module; see `kernels/wasm/assembly/run.ts`. */

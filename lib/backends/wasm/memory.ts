@@ -5,6 +5,7 @@
 
 import { HEAP } from "../../../kernels/wasm/codes.ts";
 import { OutOfMemoryError } from "../backend.ts";
+import { refusal } from "../../refusal.ts";
 
 /** A page of WebAssembly. */
 const PAGE = 65536;
@@ -128,7 +129,7 @@ export class WasmMemory {
 
   get #open(): WebAssembly.Memory {
     if (this.#memory) return this.#memory;
-    throw new TypeError("Cannot use memory of the wasm engine: it is closed");
+    throw refusal(TypeError, "use memory of the wasm engine", "it is closed");
   }
 
   #grow(end: number, wanted: number, what: string): void {

@@ -35,7 +35,8 @@ export async function loadModule(
     const module = await wasm.compile(bytes).catch((error: Error) => {
       // The module is valid: only a page's policy refuses it.
       throw new NoAdapterError(
-        `Cannot open device wasm: ${error.message}`,
+        "open device wasm",
+        error.message,
         (device) =>
           `A page's Content-Security-Policy needs 'wasm-unsafe-eval'; ${
             device("reference")
@@ -61,7 +62,8 @@ const simdProbe = Uint8Array.of(
 
 function missing(what: string): NoAdapterError {
   return new NoAdapterError(
-    `Cannot open device wasm: this runtime has no ${what}`,
+    "open device wasm",
+    `this runtime has no ${what}`,
     (device) =>
       `Deno 2.9 and current browsers have it; ${
         device("reference")

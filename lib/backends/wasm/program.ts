@@ -37,6 +37,7 @@ import {
   type Segment,
   segmentsOf,
 } from "./lowering.ts";
+import { refusal } from "../../refusal.ts";
 
 /**
  * Multiplications and additions per step, on average, from which on several threads share the steps. Handing
@@ -270,8 +271,10 @@ function writeRecord(
   { kernel, units, grain = 1, args }: Step,
 ): void {
   if (args.length > MOST_ARGUMENTS) {
-    throw new RangeError(
-      `Cannot make a record: kernel ${kernel} has ${args.length} arguments, more than ${MOST_ARGUMENTS}`,
+    throw refusal(
+      RangeError,
+      "make a record",
+      `kernel ${kernel} has ${args.length} arguments, more than ${MOST_ARGUMENTS}`,
     );
   }
   words[RECORD_KERNEL / 4] = kernel;

@@ -70,7 +70,7 @@ export class WasmWorkers {
   static async start(
     count: number,
     message: { module: WebAssembly.Module; memory: WebAssembly.Memory },
-  ): Promise<{ workers: WasmWorkers; refusal?: string }> {
+  ): Promise<{ workers: WasmWorkers; failure?: string }> {
     if (count === 0) return { workers: new WasmWorkers([]) };
     const started: Worker[] = [];
     const starting = new AbortController();
@@ -93,7 +93,7 @@ export class WasmWorkers {
       for (const worker of started) worker.terminate();
       return {
         workers: new WasmWorkers([]),
-        refusal: (error as Error).message,
+        failure: (error as Error).message,
       };
     } finally {
       URL.revokeObjectURL(url);

@@ -36,7 +36,7 @@ export class StagingPool {
     size: number,
   ): Promise<ArrayBuffer> {
     const { device } = this.#backend;
-    const { result: { staging, mapped }, refusal } = this.#backend.watch(
+    const { result: { staging, mapped }, failure } = this.#backend.watch(
       action,
       size,
       () => {
@@ -56,7 +56,7 @@ export class StagingPool {
       return bytes;
     } catch (error) {
       this.#backend.destroyBuffer(staging);
-      throw await refusal ?? error;
+      throw await failure ?? error;
     }
   }
 

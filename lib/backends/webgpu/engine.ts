@@ -16,6 +16,7 @@ import { OpenBackend } from "../program.ts";
 import { sizeOf, StagingPool, WebGpuBuffer } from "./buffer.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { compileProgram, measurePlans, type WebGpuProgram } from "./program.ts";
+import { refusal } from "../../refusal.ts";
 
 /** Options of {@linkcode openWebGpu}. */
 export interface WebGpuOptions {
@@ -69,12 +70,13 @@ export async function openWebGpu(
   const name = describe(adapter.info);
   if (software && wanted === "hardware") {
     throw new NoAdapterError(
-      `Cannot open a GPU: the only WebGPU adapter is ${name}, which is software`,
+      "open a GPU",
+      `the only WebGPU adapter is ${name}, which is software`,
       () => 'Open it with adapter "any" to run on the software adapter.',
     );
   }
   if (profile && !adapter.features.has("timestamp-query")) {
-    throw new TypeError(`Cannot profile: ${name} has no timestamp-query`);
+    throw refusal(TypeError, "profile", `${name} has no timestamp-query`);
   }
   const device = await adapter.requestDevice({
     requiredLimits: Object.fromEntries(
@@ -84,7 +86,8 @@ export async function openWebGpu(
   }).catch((error: Error) => {
     // A driver that has just failed may still offer its adapter.
     throw new NoAdapterError(
-      `Cannot open ${name}: ${error.message}`,
+      `open ${name}`,
+      error.message,
       (device) => `${device("wasm")} computes on the CPU.`,
     );
   });
@@ -99,7 +102,8 @@ async function requestAdapter(
   const gpu = globalThis.navigator?.gpu as GPU | undefined;
   if (!gpu) {
     throw new NoAdapterError(
-      "Cannot open WebGPU: this runtime has none",
+      "open WebGPU",
+      "this runtime has none",
       (device) =>
         `Deno 2.9 and current browsers have it; ${
           device("wasm")
@@ -112,7 +116,8 @@ async function requestAdapter(
       : null);
   if (adapter) return adapter;
   throw new NoAdapterError(
-    "Cannot open WebGPU: there is no adapter",
+    "open WebGPU",
+    "there is no adapter",
     (device) =>
       `Install a graphics driver with Vulkan; ${
         device("wasm")
@@ -184,7 +189,7 @@ export class WebGpuBackend extends OpenBackend {
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       const { error } = event as GPUUncapturedErrorEvent;
-      this.#error ??= new Error(`Cannot go on with WebGPU: ${error.message}`);
+      this.#error ??= refusal(Error, "go on with WebGPU", error.message);
     });
   }
 
@@ -200,12 +205,12 @@ export class WebGpuBackend extends OpenBackend {
     const action = `allocate ${spec.name}`;
     this.checkOpen(action);
     this.checkSize(spec);
-    const { result: store, refusal } = this.watch(
+    const { result: store, failure } = this.watch(
       action,
       this.bytesOf(spec),
       () => this.allocate(spec),
     );
-    const refused = await this.settle(action, refusal);
+    const refused = await this.settle(action, failure);
     if (refused === undefined) return store;
     store.destroy();
     throw refused;
@@ -281,8 +286,10 @@ export class WebGpuBackend extends OpenBackend {
   checkSize({ name, length }: Pick<BufferSpec, "name" | "length">): void {
     const { maxBufferSize } = this.device.limits;
     if (length * 4 <= maxBufferSize) return;
-    throw new RangeError(
-      `Cannot allocate ${name}: ${
+    throw refusal(
+      RangeError,
+      `allocate ${name}`,
+      `${
         length * 4
       } bytes are more than the ${maxBufferSize} that this adapter allows in one buffer`,
     );
@@ -317,7 +324,7 @@ export class WebGpuBackend extends OpenBackend {
    */
   watch<T>(action: string, needed: number, work: () => T): {
     readonly result: T;
-    readonly refusal: Promise<Error | undefined>;
+    readonly failure: Promise<Error | undefined>;
   } {
     const { device } = this;
     device.pushErrorScope("validation");
@@ -329,16 +336,16 @@ export class WebGpuBackend extends OpenBackend {
     } finally {
       scopes = [device.popErrorScope(), device.popErrorScope()];
     }
-    const refusal = Promise.all(scopes).then(async ([memory, validation]) => {
+    const failure = Promise.all(scopes).then(async ([memory, validation]) => {
       if (memory ?? validation) await this.#newsOfLoss();
       if (memory) {
         return new OutOfMemoryError(action, { needed, room: undefined });
       }
       return validation
-        ? new Error(`Cannot ${action}: ${validation.message}`)
+        ? refusal(Error, action, validation.message)
         : undefined;
     });
-    return { result, refusal };
+    return { result, failure };
   }
 
   /** Lets work in flight settle, then frees everything. */

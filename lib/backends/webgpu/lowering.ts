@@ -13,6 +13,7 @@ import type {
   Target,
 } from "../../../kernels/wgsl/kernel.ts";
 import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
+import { refusal } from "../../refusal.ts";
 import { nameOf } from "../checks.ts";
 
 /** A pass, and the memory of its bindings. */
@@ -73,18 +74,20 @@ export function lowerPlan(
       const buffer = plan.buffers.length + i;
       operands.set(name, { buffer, offset: 0, length });
     });
-    const problem = `Cannot run ${nameOf(dispatch)}:`;
+    const action = `run ${nameOf(dispatch)}`;
     for (const pass of lowering.passes) {
       const bound = pass.bindings.map(({ operand, range }) => {
         const whole = operands.get(operand);
-        if (!whole) throw new Error(`${problem} it has no operand ${operand}`);
+        if (!whole) {
+          throw refusal(Error, action, `it has no operand ${operand}`);
+        }
         if (!range) return whole;
         const { buffer, offset } = whole;
         return { ...range, buffer, offset: offset + range.offset };
       });
       const placed = { pass, dispatch: index, operands: bound };
-      checkLimits(placed, plan, limits, target.bindingSize, problem);
-      checkAliasing(placed, plan, problem);
+      checkLimits(placed, plan, limits, target.bindingSize, action);
+      checkAliasing(placed, plan, action);
       passes.push(placed);
     }
   });
@@ -100,37 +103,41 @@ function lower(dispatch: Dispatch, target: Target): Lowering {
 /**
  * Checks a pass against the limits of the device.
  *
- * @param problem the beginning of error messages
+ * @param action what cannot be done, in messages
  */
 function checkLimits(
   { pass: { bindings }, operands }: PlacedPass,
   { buffers }: Plan,
   limits: BindingLimits,
   bindingSize: number,
-  problem: string,
+  action: string,
 ): void {
   const most = limits.maxStorageBuffersPerShaderStage;
   if (operands.length > most) {
-    throw new RangeError(
-      `${problem} it binds ${operands.length} buffers and this adapter allows ${most}`,
+    throw refusal(
+      RangeError,
+      action,
+      `it binds ${operands.length} buffers and this adapter allows ${most}`,
     );
   }
   for (const [i, { buffer, offset, length }] of operands.entries()) {
     if (4 * length > bindingSize) {
       const spec = buffers[buffer];
       const store = spec?.kind === "store" ? ` of ${spec.name}` : "";
-      throw new RangeError(
-        `${problem} its ${bindings[i]!.operand} takes ${
+      throw refusal(
+        RangeError,
+        action,
+        `its ${bindings[i]!.operand} takes ${
           4 * length
         } bytes${store}, more than the ${bindingSize} that this adapter binds`,
       );
     }
     const alignment = limits.minStorageBufferOffsetAlignment;
     if (4 * offset % alignment !== 0) {
-      throw new RangeError(
-        `${problem} byte offset ${
-          4 * offset
-        } is not a multiple of ${alignment}`,
+      throw refusal(
+        RangeError,
+        action,
+        `byte offset ${4 * offset} is not a multiple of ${alignment}`,
       );
     }
   }
@@ -140,7 +147,7 @@ function checkLimits(
 function checkAliasing(
   { pass: { bindings }, operands }: PlacedPass,
   { buffers }: Plan,
-  problem: string,
+  action: string,
 ): void {
   operands.forEach((a, i) => {
     operands.slice(0, i).forEach((b, j) => {
@@ -150,8 +157,10 @@ function checkAliasing(
         b.offset + b.length <= a.offset;
       if (first === second && (first === "read" || apart)) return;
       const name = buffers[a.buffer]?.name ?? "scratch";
-      throw new Error(
-        `${problem} it binds ${name} twice (${first}, ${second})`,
+      throw refusal(
+        Error,
+        action,
+        `it binds ${name} twice (${first}, ${second})`,
       );
     });
   });

@@ -4,6 +4,7 @@
  */
 
 import type { Pass } from "../../../kernels/wgsl/kernel.ts";
+import { refusal } from "../../refusal.ts";
 
 /** A pipeline, and the layout of its bind groups. */
 export interface Pipeline {
@@ -66,7 +67,7 @@ export class PipelineCache {
 
     const refused = await scope ?? await pipeline;
     if (refused instanceof GPUError || refused instanceof Error) {
-      throw new Error(`Cannot compile ${name}: ${refused.message.trim()}`);
+      throw refusal(Error, `compile ${name}`, refused.message.trim());
     }
     return { pipeline: refused, layout };
   }

@@ -19,6 +19,7 @@ import type { WebGpuBackend } from "./engine.ts";
 import { type LoweredPlan, lowerPlan, type PlacedPass } from "./lowering.ts";
 import type { Pipeline } from "./pipelines.ts";
 import { PassTimer } from "./timer.ts";
+import { refusal } from "../../refusal.ts";
 
 /**
  * Binds a plan; see `Executor.compile`.
@@ -45,11 +46,11 @@ export function compileProgram(
     );
     backend.checkOpen(action);
     const needed = measurePlans([plan], stores, backend, scratch);
-    const { result: program, refusal } = backend.watch(action, needed, () => {
+    const { result: program, failure } = backend.watch(action, needed, () => {
       memory.allocate();
       return new WebGpuProgram(memory, { backend, passes, pipelines, scratch });
     });
-    const refused = await backend.settle(action, refusal);
+    const refused = await backend.settle(action, failure);
     if (refused) throw refused;
     backend.checkOpen(action);
     return program;
@@ -133,8 +134,10 @@ export class WebGpuProgram extends BoundProgram<WebGpuBuffer> {
   async profile(): Promise<DispatchTime[]> {
     this.checkUsable("profile");
     if (this.#timer) return await this.#timer.read(this.plan);
-    throw new TypeError(
-      `Cannot profile ${this.plan.name}: its backend was opened without profile`,
+    throw refusal(
+      TypeError,
+      `profile ${this.plan.name}`,
+      "its backend was opened without profile",
     );
   }
 

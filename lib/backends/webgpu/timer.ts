@@ -6,6 +6,7 @@
 import type { Plan } from "../../graph/plan.ts";
 import type { DispatchTime } from "../backend.ts";
 import type { WebGpuBackend } from "./engine.ts";
+import { refusal } from "../../refusal.ts";
 
 /** WebGPU's limit on the queries of one set; a pass takes two. */
 const MOST_QUERIES = 4096;
@@ -38,10 +39,10 @@ export class PassTimer {
    */
   start(dispatches: number[]): void {
     if (2 * dispatches.length > MOST_QUERIES) {
-      throw new RangeError(
-        `Cannot profile a run of ${dispatches.length} passes: at most ${
-          MOST_QUERIES / 2
-        } can be timed`,
+      throw refusal(
+        RangeError,
+        `profile a run of ${dispatches.length} passes`,
+        `at most ${MOST_QUERIES / 2} can be timed`,
       );
     }
     this.#passes = dispatches;

@@ -1,6 +1,6 @@
 /** Types of flags, and functions that parse their values. The flags themselves are in the folders' `flags.ts` and in `field_flags.ts`. */
 
-import { isWithin, type Range, rangeName } from "../../config/field.ts";
+import { isWithin, type Range, rangeName } from "../../range.ts";
 import { nearest } from "./nearest.ts";
 
 /** One flag of a command. */
