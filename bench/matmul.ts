@@ -21,6 +21,7 @@ import {
 } from "../kernels/wgsl/matmul_workgroup.ts";
 import { CounterRandom, Purpose } from "../kernels/random.ts";
 import { readFlags } from "../tools/flags.ts";
+import { plainProduct } from "../kernels/vocabulary.ts";
 
 /** Sizes of a model and its batch. */
 const PRESETS = {
@@ -90,14 +91,13 @@ function productsOf(
     { nIn: nHidden, nOut: nEmbd, residual: true, count: nLayer },
     { nIn: nEmbd, nOut: vocab, residual: false, count: 1 },
   ];
-  const plain = { bias: false, residual: false, accumulate: false };
-  const biased = { ...plain, bias: true };
-  const adding = { ...plain, accumulate: true };
+  const biased = { ...plainProduct, bias: true };
+  const adding = { ...plainProduct, accumulate: true };
   const products = new Map<string, { dims: MatmulDims; count: number }>();
   for (const { nIn, nOut, residual, count } of maps) {
     const forms: MatmulDims[] = [
       { form: "nt", M: rows, N: nOut, K: nIn, ...biased, residual },
-      { form: "nn", M: rows, N: nIn, K: nOut, ...plain },
+      { form: "nn", M: rows, N: nIn, K: nOut, ...plainProduct },
       { form: "tn", M: nOut, N: nIn, K: rows, ...adding },
     ];
     for (const dims of forms) {

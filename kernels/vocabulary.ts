@@ -83,9 +83,15 @@ export interface KernelDims {
   };
   matmul: {
     readonly form: "nt" | "nn" | "tn";
+    /** The number of products. In each operand but the bias, their matrices follow one another. */
+    readonly count: number;
     readonly M: number;
     readonly N: number;
     readonly K: number;
+    /** The factor of the products. */
+    readonly alpha: number;
+    /** The factor of the residual. */
+    readonly beta: number;
     readonly bias: boolean;
     readonly residual: boolean;
     readonly accumulate: boolean;
@@ -168,28 +174,43 @@ export interface KernelDims {
     readonly weightDecay: number;
   };
   momentum: {
+    /** The number of arrays, of n numbers each; an array of grads or m begins `stride` after the one before. */
+    readonly count: number;
     readonly n: number;
+    readonly stride: number;
     readonly momentum: number;
     readonly nesterov: boolean;
   };
   normalize: {
+    readonly count: number;
     readonly n: number;
     readonly parts: number;
     readonly eps: number;
   };
-  combine: {
-    readonly n: number;
-    readonly alpha: number;
-    readonly beta: number;
-  };
   descend: {
+    /** As in `momentum`; the arrays of params are `stride` apart. */
+    readonly count: number;
     readonly n: number;
+    readonly stride: number;
     readonly decayed: number;
     readonly rate: number;
     readonly scale: number;
     readonly weightDecay: number;
   };
 }
+
+/** The dims of {@linkcode signatures.matmul} in a single product and nothing more. */
+export const plainProduct: Omit<
+  KernelDims["matmul"],
+  "form" | "M" | "N" | "K"
+> = {
+  count: 1,
+  alpha: 1,
+  beta: 1,
+  bias: false,
+  residual: false,
+  accumulate: false,
+};
 
 /** Dims of query-key norm, forward and backward. */
 export interface QkNormDims {
@@ -232,14 +253,15 @@ export const signatures: Readonly<Record<KernelName, string>> = {
   /** dtable[t] += sum over b of dx[b,t], t < T <= L. */
   positionBackward: "dtable[L,C] <- dx[B,T,C]",
   /**
-   * `nt`: y = a[M,K] · b[N,K]ᵀ + bias (a linear map's output)
-   * `nn`: y = a[M,K] · b[K,N] (the gradient of its input)
-   * `tn`: y = a[K,M]ᵀ · b[K,N] (the gradient of its weight; few outputs, long K)
+   * `nt`: y = alpha · a[M,K] · b[N,K]ᵀ + bias (a linear map's output)
+   * `nn`: y = alpha · a[M,K] · b[K,N] (the gradient of its input)
+   * `tn`: y = alpha · a[K,M]ᵀ · b[K,N] (the gradient of its weight; few outputs, long K)
    *
-   * With residual, y = … + residual (a linear map on the residual stream). With accumulate, y += …
-   * Never both.
+   * With residual, y = … + beta · residual (a linear map on the residual stream). With accumulate, y += …
+   * Never both. All that for each of `count` matrices.
    */
-  matmul: "y[M,N] <- a[M,K], b[N,K], bias? bias[N], residual? residual[M,N]",
+  matmul:
+    "y[count,M,N] <- a[count,M,K], b[count,N,K], bias? bias[N], residual? residual[count,M,N]",
   /** db += sum over rows. */
   columnSum: "db[N] <- dy[rows,N]",
   /**
@@ -342,16 +364,14 @@ export const signatures: Readonly<Record<KernelName, string>> = {
    * g = clip[0] · grad; m = momentum · m + g; direction = m, or with `nesterov` g + momentum · m (as PyTorch's SGD).
    * If clip[1] is 0, m stays as it is and the direction is 0. Afterwards grads = 0, whatever clip[1] is.
    */
-  momentum: "direction[n], grads[n], m[n] <- clip[2]",
-  /** y = x / (sqrt(sum of partial) + eps), where partial sums the squares of x, so that y has norm 1. */
-  normalize: "y[n] <- x[n], partial[parts]",
-  /** y = alpha · a + beta · b. */
-  combine: "y[n] <- a[n], b[n]",
+  momentum: "direction[count,n], grads[span], m[span] <- clip[2]",
+  /** Of each array: y = x / (sqrt(sum of partial) + eps), where partial sums the squares of x, so that y has norm 1. */
+  normalize: "y[count,n] <- x[count,n], partial[count,parts]",
   /**
-   * p -= lr · (weightDecay · p, for the first `decayed` elements only, + scale · direction), lr = rate · schedule[0];
+   * p -= lr · (weightDecay · p, for the first `decayed` elements of an array only, + scale · direction), lr = rate · schedule[0];
    * schedule as in adamw. If clip[1] is 0, p stays as it is.
    */
-  descend: "params[n] <- direction[n], clip[2], schedule[3]",
+  descend: "params[span] <- direction[count,n], clip[2], schedule[3]",
 };
 
 /** One operand of a dispatch. */
@@ -374,7 +394,12 @@ export function operandShapes<Name extends KernelName>(
   dims: KernelDims[Name],
 ): OperandShapes {
   const { NH, NKV, HS } = dims as Partial<AttentionDims>;
-  const sizes = { ...dims, QKV: (NH! + 2 * NKV!) * HS! };
+  const { count, n, stride } = dims as Partial<KernelDims["momentum"]>;
+  const sizes = {
+    ...dims,
+    QKV: (NH! + 2 * NKV!) * HS!,
+    span: (count! - 1) * stride! + n!,
+  };
   const [outputs, inputs] = signatures[kernel].split(" <- ").map((side) =>
     side.split(", ").flatMap((text) =>
       shapeOf(text, sizes as Readonly<Record<string, number>>)

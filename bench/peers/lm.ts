@@ -14,6 +14,7 @@ import { METRIC_SLOTS, METRIC_WIDTH, scheduleAt } from "../../lib/train/optimize
 import { trainPlan } from "../../lib/train/plan.ts";
 import { type PresetName, presets } from "../../lib/config/presets.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
+import { plainProduct } from "../../kernels/vocabulary.ts";
 import { Sampler } from "../../lib/text/sampler.ts";
 import { type Answer, type Command, lazily, serve, timed } from "./protocol.ts";
 import { internalsOf } from "../../lib/model/internals.ts";
@@ -157,7 +158,7 @@ function productPlan(
       kernel: "matmul",
       outputs: [whole(0, lengths.y)],
       inputs: [whole(1, lengths.a), whole(2, lengths.b)],
-      dims: { form, M, N, K, bias: false, accumulate: false },
+      dims: { ...plainProduct, form, M, N, K },
       label: "product",
     }],
     phases: { product: [0, 1] },

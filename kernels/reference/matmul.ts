@@ -3,32 +3,33 @@
 import type { KernelDims } from "../vocabulary.ts";
 import type { F64 } from "./kernel.ts";
 
-/** y[m,n] (+)= Σₖ a(m,k) · b(k,n) + bias[n] + residual[m,n], where the form says which operand is stored transposed. */
+/** y[m,n] (+)= α Σₖ a(m,k) · b(k,n) + bias[n] + β residual[m,n], where the form says which operand is stored transposed. */
 export function matmul(
   [y]: readonly [F64],
   [a, b, ...more]: readonly [F64, F64, F64?, F64?],
   dims: KernelDims["matmul"],
 ): void {
-  const { form, M, N, K, accumulate } = dims;
+  const { form, count, M, N, K, alpha, beta, accumulate } = dims;
   const bias = dims.bias ? more[0] : undefined;
   const residual = dims.residual ? more.at(-1) : undefined;
   if (!accumulate) y.fill(0);
   const [aRow, aColumn] = form === "tn" ? [1, M] : [K, 1];
-  const right = form === "nt" ? transpose(b, N, K) : b; // (K, N)
-  for (let m = 0; m < M; m++) {
-    const row = y.subarray(m * N, (m + 1) * N);
-    for (let k = 0; k < K; k++) {
-      const factor = a[m * aRow + k * aColumn]!;
-      for (let n = 0; n < N; n++) row[n]! += factor * right[k * N + n]!;
+  for (let i = 0; i < count; i++) {
+    const left = a.subarray(i * M * K, (i + 1) * M * K);
+    const stored = b.subarray(i * N * K, (i + 1) * N * K);
+    const right = form === "nt" ? transpose(stored, N, K) : stored; // (K, N)
+    for (let m = 0; m < M; m++) {
+      const at = (i * M + m) * N;
+      const row = y.subarray(at, at + N);
+      for (let k = 0; k < K; k++) {
+        const factor = alpha * left[m * aRow + k * aColumn]!;
+        for (let n = 0; n < N; n++) row[n]! += factor * right[k * N + n]!;
+      }
+      for (let n = 0; n < N; n++) {
+        row[n]! += (bias?.[n] ?? 0) + beta * (residual?.[at + n] ?? 0);
+      }
     }
-    if (bias) addTo(row, bias);
-    if (residual) addTo(row, residual.subarray(m * N, (m + 1) * N));
   }
-}
-
-/** sum += x, element by element. */
-function addTo(sum: F64, x: F64): void {
-  for (let n = 0; n < sum.length; n++) sum[n]! += x[n]!;
 }
 
 /** x[rows,columns] → [columns,rows], so that the inner loop of the product runs along memory. */

@@ -70,49 +70,53 @@ export function adamw(
 export function momentum(
   [direction, grads, m]: readonly [F64, F64, F64],
   [clip]: readonly [F64],
-  { n, momentum, nesterov }: KernelDims["momentum"],
+  { count, n, stride, momentum, nesterov }: KernelDims["momentum"],
 ): void {
   const [scale, finite] = [clip[0]!, clip[1] !== 0];
   direction.fill(0);
-  for (let i = 0; finite && i < n; i++) {
-    const g = scale * grads[i]!;
-    m[i] = momentum * m[i]! + g;
-    direction[i] = nesterov ? g + momentum * m[i]! : m[i]!;
+  for (let array = 0; array < count; array++) {
+    const from = array * stride;
+    for (let i = 0; finite && i < n; i++) {
+      const g = scale * grads[from + i]!;
+      const mean = momentum * m[from + i]! + g;
+      m[from + i] = mean;
+      direction[array * n + i] = nesterov ? g + momentum * mean : mean;
+    }
+    grads.fill(0, from, from + n);
   }
-  grads.fill(0);
 }
 
-/** y = x / (‖x‖ + eps), ‖x‖² = Σ partial. */
+/** y = x / (‖x‖ + eps), ‖x‖² = Σ partial, for each array. */
 export function normalize(
   [y]: readonly [F64],
   [x, partial]: readonly [F64, F64],
-  { n, eps }: KernelDims["normalize"],
+  { count, n, parts, eps }: KernelDims["normalize"],
 ): void {
-  let square = 0;
-  for (const part of partial) square += part;
-  const norm = Math.sqrt(square) + eps;
-  for (let i = 0; i < n; i++) y[i] = x[i]! / norm;
-}
-
-/** y = αa + βb. */
-export function combine(
-  [y]: readonly [F64],
-  [a, b]: readonly [F64, F64],
-  { n, alpha, beta }: KernelDims["combine"],
-): void {
-  for (let i = 0; i < n; i++) y[i] = alpha * a[i]! + beta * b[i]!;
+  for (let array = 0; array < count; array++) {
+    let square = 0;
+    for (const part of partial.subarray(array * parts, (array + 1) * parts)) {
+      square += part;
+    }
+    const norm = Math.sqrt(square) + eps;
+    for (let i = array * n; i < (array + 1) * n; i++) y[i] = x[i]! / norm;
+  }
 }
 
 /** p -= lr (λp + scale · direction). A step that is not finite changes nothing. */
 export function descend(
   [params]: readonly [F64],
   [direction, clip, schedule]: readonly [F64, F64, F64],
-  { n, decayed, rate, scale, weightDecay }: KernelDims["descend"],
+  { count, n, stride, decayed, rate, scale, weightDecay }: KernelDims[
+    "descend"
+  ],
 ): void {
   if (clip[1] === 0) return;
   const learningRate = rate * schedule[0]!;
-  for (let i = 0; i < n; i++) {
-    const decay = i < decayed ? weightDecay * params[i]! : 0;
-    params[i]! -= learningRate * (decay + scale * direction[i]!);
+  for (let array = 0; array < count; array++) {
+    for (let i = 0; i < n; i++) {
+      const at = array * stride + i;
+      const decay = i < decayed ? weightDecay * params[at]! : 0;
+      params[at]! -= learningRate * (decay + scale * direction[array * n + i]!);
+    }
   }
 }

@@ -77,6 +77,11 @@ export const MASK_FINITE = 3;
 /** Columns of a unit of normBackwardWeights. */
 export const COLUMNS = 16;
 
+/** Forms of a matrix product. */
+export const FORM_NN = 0;
+export const FORM_NT = 1;
+export const FORM_TN = 2;
+
 // The kinds of activation.
 export const GELU_TANH = 0;
 export const GELU = 1;
@@ -122,5 +127,5 @@ export const CLIP = 35;
 export const ADAMW = 36;
 export const MOMENTUM = 37;
 export const NORMALIZE = 38;
-export const COMBINE = 39;
+export const MULTIPLY_BATCH = 39;
 export const DESCEND = 40;

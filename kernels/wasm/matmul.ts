@@ -3,7 +3,11 @@
 import type { KernelDims } from "../vocabulary.ts";
 import {
   DEPTH,
+  FORM_NN,
+  FORM_NT,
+  FORM_TN,
   MULTIPLY,
+  MULTIPLY_BATCH,
   MULTIPLY_COLUMNS,
   MULTIPLY_ROWS,
   NOTHING,
@@ -12,7 +16,7 @@ import {
   PACK_PANELS_OF_ROWS,
   PACK_TILES,
 } from "./codes.ts";
-import type { Address, Site, Step } from "./step.ts";
+import { type Address, bits, type Site, type Step } from "./step.ts";
 
 /** Columns of a packed panel; see `assembly/tile.ts`. */
 const PANEL = 8;
@@ -54,6 +58,9 @@ export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
   const bias = dims.bias ? rest[0]! : NOTHING;
   const addend = dims.residual ? rest.at(-1)! : dims.accumulate ? y : NOTHING;
   const product = { dims, site, y, a, b, bias, addend };
+  if (dims.count > 1 || dims.alpha !== 1 || dims.beta !== 1) {
+    return inBatch(product);
+  }
   if (dims.form !== "tn") return byBlocks(product);
   return dims.M >= dims.N ? byRows(product) : byColumns(product);
 }
@@ -105,6 +112,26 @@ function byColumns({ dims, site, y, a, b, bias, addend }: Product): Step[] {
   }];
 }
 
+const forms = { nn: FORM_NN, nt: FORM_NT, tn: FORM_TN } as const;
+
+/** Returns the step of several products, or of one with factors: small ones, each unit of which packs all that it needs. */
+function inBatch({ dims, site, y, a, b, bias, addend }: Product): Step[] {
+  const { form, count, M, N, K, alpha, beta } = dims;
+  const wanted = Math.ceil(M / Math.ceil(UNITS / count) / TILE_ROWS);
+  const rows = Math.max(ROWS, wanted * TILE_ROWS);
+  const floats = (rows + width(N)) * DEPTH + rows * N;
+  site.scratch(256 + 4 * floats);
+  return [{
+    kernel: MULTIPLY_BATCH,
+    units: count * Math.ceil(M / rows),
+    args: [
+      ...[y, a, b, bias, addend, forms[form], M, N, K, rows],
+      ...[bits(alpha), bits(beta)],
+    ],
+    work: count * M * N * K,
+  }];
+}
+
 /** Returns the address of b's packed panels, and the step that packs them. */
 function packB(
   { form, N, K }: KernelDims["matmul"],
@@ -125,6 +152,11 @@ function packB(
   return { packed, step };
 }
 
+/** Returns the columns of the panels of N columns. */
+function width(N: number): number {
+  return Math.ceil(N / PANEL) * PANEL;
+}
+
 /** Returns the rows or columns of a unit, a multiple of `step`, such that there are about STRIPS units. */
 function stripOf(length: number, step: number): number {
   const wanted = Math.ceil(length / STRIPS / step) * step;
@@ -142,6 +174,6 @@ function blockOf(M: number, N: number): { rows: number; columns: number } {
     Math.ceil(UNITS / 2 / down),
     Math.ceil(N / FEWEST_COLUMNS),
   );
-  const columns = Math.ceil(N / across / PANEL) * PANEL;
+  const columns = width(N / across);
   return { rows: Math.min(rows, M), columns };
 }

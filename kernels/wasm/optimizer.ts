@@ -4,7 +4,6 @@ import type { KernelDims } from "../vocabulary.ts";
 import {
   ADAMW,
   CLIP,
-  COMBINE,
   DESCEND,
   MOMENTUM,
   NORMALIZE,
@@ -52,47 +51,37 @@ export function adamw(dims: KernelDims["adamw"], site: Site): Step[] {
 
 /** See {@linkcode signatures.momentum}. */
 export function momentum(
-  { n, momentum, nesterov }: KernelDims["momentum"],
+  { count, n, stride, momentum, nesterov }: KernelDims["momentum"],
   site: Site,
 ): Step[] {
   // direction = fresh · g + kept · m, m being the new one.
   const [fresh, kept] = nesterov ? [1, momentum] : [0, 1];
   return elementwise(MOMENTUM, site, {
-    n,
-    work: 3 * n,
-    dims: [bits(momentum), bits(fresh), bits(kept)],
+    ...{ count, n, work: 3 * count * n },
+    dims: [stride, bits(momentum), bits(fresh), bits(kept)],
   });
 }
 
 /** See {@linkcode signatures.normalize}. */
 export function normalize(
-  { n, parts, eps }: KernelDims["normalize"],
+  { count, n, parts, eps }: KernelDims["normalize"],
   site: Site,
 ): Step[] {
-  return elementwise(NORMALIZE, site, { n, work: n, dims: [parts, bits(eps)] });
-}
-
-/** See {@linkcode signatures.combine}. */
-export function combine(
-  { n, alpha, beta }: KernelDims["combine"],
-  site: Site,
-): Step[] {
-  return elementwise(COMBINE, site, {
-    n,
-    work: n,
-    dims: [bits(alpha), bits(beta)],
+  return elementwise(NORMALIZE, site, {
+    ...{ count, n, work: count * n },
+    dims: [parts, bits(eps)],
   });
 }
 
 /** See {@linkcode signatures.descend}. */
 export function descend(
-  { n, decayed, rate, scale, weightDecay }: KernelDims["descend"],
+  dims: KernelDims["descend"],
   site: Site,
 ): Step[] {
+  const { count, n, stride, decayed, rate, scale, weightDecay } = dims;
   const numbers = [rate, scale, weightDecay];
   return elementwise(DESCEND, site, {
-    n,
-    work: 2 * n,
-    dims: [decayed, ...numbers.map(bits)],
+    ...{ count, n, work: 2 * count * n },
+    dims: [stride, decayed, ...numbers.map(bits)],
   });
 }

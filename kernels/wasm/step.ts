@@ -58,18 +58,22 @@ export function bits(value: number): number {
   return word.getInt32(0);
 }
 
-/** Returns the step of a kernel that computes each of n elements independently. Its arguments are the operands, n and then `dims`. */
+/**
+ * Returns the step of a kernel that computes each element of `count` arrays of n elements independently. Its arguments
+ * are the operands, n and then `dims`. A unit is BLOCK elements of one array.
+ */
 export function elementwise(
   kernel: number,
   { outputs, inputs }: Site,
-  { n, work, dims = [] }: {
+  { count = 1, n, work, dims = [] }: {
+    readonly count?: number;
     readonly n: number;
     readonly work: number;
     readonly dims?: readonly number[];
   },
 ): Step[] {
   const args = [...outputs, ...inputs, n, ...dims];
-  return [{ kernel, units: Math.ceil(n / BLOCK), args, work }];
+  return [{ kernel, units: count * Math.ceil(n / BLOCK), args, work }];
 }
 
 /** Returns the number of rows of `length` elements that fit in a block; at least one. */

@@ -10,10 +10,13 @@ import { fewestSlices } from "./matmul_slices.ts";
 import { workgroupMatmul } from "./matmul_workgroup.ts";
 import { single } from "./pass.ts";
 
-/** y (+)= a · b (+ bias) (+ residual), in the three forms of {@linkcode signatures.matmul}. */
+/** y (+)= alpha a · b (+ bias) (+ beta residual), in the three forms of {@linkcode signatures.matmul}. */
 export const matmul: Builder<"matmul"> = (dims, target) => {
   if (target.tiling === "register") return registerMatmul(dims, target);
-  if (dims.form === "nt" && dims.M <= FEW_ROWS && fewestSlices(dims.K) === 1) {
+  const { form, count, M, K } = dims;
+  if (
+    form === "nt" && count === 1 && M <= FEW_ROWS && fewestSlices(K) === 1
+  ) {
     return single(fewRowsMatmul(dims, target));
   }
   return workgroupMatmul(dims, target);

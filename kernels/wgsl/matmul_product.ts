@@ -5,6 +5,7 @@
 
 import type { KernelDims } from "../vocabulary.ts";
 import { lanesOf, operandsOf, type Parameter, vectorOf } from "./pass.ts";
+import { f32 } from "./text.ts";
 
 /** Dims of a product. */
 export type MatmulDims = KernelDims["matmul"];
@@ -32,11 +33,18 @@ export function parametersOf(dims: MatmulDims): Parameter[] {
   return operandsOf("matmul", dims, elements);
 }
 
-/** Returns the WGSL text of the terms added to the sum of an element of y: ` + bias[column] + residual[element]`, as far as the product has them. */
-export function addends(
-  { bias, residual }: Pick<MatmulDims, "bias" | "residual">,
+/** Returns the WGSL text of an element of y, `alpha * sum + bias[column] + beta * residual[element]`, as far as the product has these terms. */
+export function elementOf(
+  sum: string,
+  { alpha, beta, bias, residual }: MatmulDims,
   { column, element }: { readonly column: string; readonly element: string },
 ): string {
-  return (bias ? ` + bias[${column}]` : "") +
-    (residual ? ` + residual[${element}]` : "");
+  return weighed(alpha, sum) +
+    (bias ? ` + bias[${column}]` : "") +
+    (residual ? ` + ${weighed(beta, `residual[${element}]`)}` : "");
+}
+
+/** Returns the WGSL text of a term with a factor. */
+export function weighed(factor: number, term: string): string {
+  return factor === 1 ? term : `${f32(factor)} * ${term}`;
 }

@@ -10,7 +10,7 @@
  */
 
 import type { Lowering, Pass, Target } from "./kernel.ts";
-import { type MatmulDims, widthsOf } from "./matmul_product.ts";
+import { type MatmulDims, weighed, widthsOf } from "./matmul_product.ts";
 import { fewestSlices, inSlices, sliceLength } from "./matmul_slices.ts";
 import { groups, type Parameter } from "./pass.ts";
 import { indent } from "./text.ts";
@@ -39,10 +39,10 @@ export interface RegisterTile {
  * little beyond the edges of y.
  */
 export function registerTile(dims: MatmulDims): RegisterTile {
-  const { M, N, K } = dims;
+  const { count, M, N, K } = dims;
   const { y } = widthsOf(dims);
   const { rows, columns } = TILES.find(({ operations }) =>
-    2 * M * N * K >= operations
+    2 * count * M * N * K >= operations
   )!;
   const evenly = Math.ceil(M / Math.ceil(M / rows));
   return {
@@ -74,7 +74,7 @@ export function registerMatmul(
 }
 
 /**
- * Computes y[slices,M,N].
+ * Computes y[slices,count,M,N].
  *
  * Of M and K, the text contains only the one that all products of a plan share (the rows,
  * B·T). It computes the other dims from the lengths of the operands, whose bindings have
@@ -86,22 +86,26 @@ function tilePass(
   target: Target,
 ): Pass {
   const { dims, tile, slices } = tiled;
+  const { count } = dims;
   const across = LANES * tile.units;
   const tiles = Math.ceil(dims.M / tile.rows) *
     Math.ceil(dims.N / widthsOf(dims).y / across);
   return groups({
     target,
     parameters,
-    count: tiles * slices,
+    count: tiles * count * slices,
     size: LANES,
     body: `
 ${sizes(dims)}
 ${slice(tiled, tiles)}
+${matrixOf(tiled, tiles)}
 // This invocation's tile: ${tile.rows} rows from m on, elements n0 to n${
       tile.units - 1
     } of each.
 let tilesAcross = (yRow + ${across - 1}u) / ${across}u;
-let m = row ${slices > 1 ? `% ${tiles}u ` : ""}/ tilesAcross * ${tile.rows}u;
+let m = row ${
+      slices > 1 || count > 1 ? `% ${tiles}u ` : ""
+    }/ tilesAcross * ${tile.rows}u;
 ${lines(elements(tiled))}
 ${lines(initialSums(tiled))}
 ${multiply(tiled)}
@@ -114,7 +118,7 @@ function sizes(dims: MatmulDims): string {
   const { form, M, K } = dims;
   const { a, b, y } = widthsOf(dims);
   const count = (name: string, width: 1 | 4) =>
-    times(`arrayLength(&${name})`, width);
+    over(times(`arrayLength(&${name})`, width), dims.count);
   const shared = form === "tn"
     ? `const K = ${K}u;
 let M = ${count("a", a)} / K;`
@@ -128,12 +132,26 @@ let yRow = ${over("N", y)};`;
 }
 
 /** Returns declarations of `begin` and `end`, the range of K to sum over, and of `slice` if there are several. */
-function slice({ dims: { K }, slices }: Tiled, tiles: number): string {
+function slice({ dims, slices }: Tiled, tiles: number): string {
   if (slices === 1) return "const begin = 0u;\nlet end = K;";
+  const { count, K } = dims;
   const length = sliceLength(K, slices);
-  return `let slice = row / ${tiles}u;
+  return `let slice = row / ${tiles * count}u;
 let begin = slice * ${length}u;
 let end = min(begin + ${length}u, K);`;
+}
+
+/** If there are several products, returns declarations of the number of this one, and of the indices at which its matrices begin. */
+function matrixOf({ dims: { form, count } }: Tiled, tiles: number): string {
+  if (count === 1) return "";
+  return `let matrix = row / ${tiles}u % ${count}u;
+let aFirst = matrix * ${form === "tn" ? "K" : "M"} * aRow;
+let bFirst = matrix * ${form === "nt" ? "N" : "K"} * bRow;`;
+}
+
+/** Returns the text of the element of a or b at this index of its matrix. */
+function elementAt(name: "a" | "b", { dims }: Tiled, index: string): string {
+  return `${name}[${dims.count === 1 ? "" : `${name}First + `}${index}]`;
 }
 
 /** Returns declarations of `n0`, `n1`, …, the indices of the tile's elements in a row of y; if tiles reach past the row's end, also of `at0`, …, the nearest indices within it. */
@@ -161,17 +179,20 @@ function place(tiled: Tiled, u: number): string {
   return hangsOver(tiled).across ? `at${u}` : `n${u}`;
 }
 
-/** Returns declarations of the sums, e.g. `s3_1` for row 3 and element 1. They start with the bias. */
+/** Returns declarations of the sums, e.g. `s3_1` for row 3 and element 1. They start with the bias, unless the sums have a factor. */
 function initialSums(tiled: Tiled): string[] {
   const { dims, tile } = tiled;
   const units = upTo(tile.units);
   const zero = widthsOf(dims).y === 4 ? "vec4f()" : "0.0f";
+  const startsWithBias = dims.bias && dims.alpha === 1;
   return [
     ...dims.bias
       ? units.map((u) => `let bias${u} = bias[${place(tiled, u)}];`)
       : [],
     ...upTo(tile.rows).flatMap((i) =>
-      units.map((u) => `var s${i}_${u} = ${dims.bias ? `bias${u}` : zero};`)
+      units.map((u) =>
+        `var s${i}_${u} = ${startsWithBias ? `bias${u}` : zero};`
+      )
     ),
   ];
 }
@@ -228,10 +249,15 @@ function turnNt(tiled: Tiled): Turn {
     loadB: (u) =>
       upTo(y).map((j) => {
         const n = plus(times(place(tiled, u), y), j);
-        return `let b${u}_${j} = b[${n} * bRow + ${k}];`;
+        const element = elementAt("b", tiled, `${n} * bRow + ${k}`);
+        return `let b${u}_${j} = ${element};`;
       }),
     block: 1,
-    loadA: (i) => [`let a${i} = a[${rowOfA(tiled, i)} * aRow + ${k}];`],
+    loadA: (i) => [
+      `let a${i} = ${
+        elementAt("a", tiled, `${rowOfA(tiled, i)} * aRow + ${k}`)
+      };`,
+    ],
     product: (i, u) => {
       const columns = upTo(y).map((j) =>
         step === 4 ? `dot(a${i}, b${u}_${j})` : `a${i} * b${u}_${j}`
@@ -249,7 +275,9 @@ function turnNn(tiled: Tiled): Turn {
     loadB: (u) => loadRowsOfB(tiled, step, u),
     block: 1,
     loadA: (i) => [
-      `let a${i} = a[${rowOfA(tiled, i)} * aRow + ${over("k", step)}];`,
+      `let a${i} = ${
+        elementAt("a", tiled, `${rowOfA(tiled, i)} * aRow + ${over("k", step)}`)
+      };`,
     ],
     product: (i, u) => weighted(step, u, (s) => component(`a${i}`, step, s)),
   };
@@ -270,7 +298,9 @@ function turnTn(tiled: Tiled): Turn {
     block,
     loadA: (i) =>
       upTo(step).map((s) =>
-        `let a${i}_${s} = a[${plus("k", s)} * aRow + ${column(i)}];`
+        `let a${i}_${s} = ${
+          elementAt("a", tiled, `${plus("k", s)} * aRow + ${column(i)}`)
+        };`
       ),
     product: (i, u) =>
       weighted(
@@ -284,7 +314,9 @@ function turnTn(tiled: Tiled): Turn {
 /** Returns loads of element `u` of rows k, k + 1, … of b. */
 function loadRowsOfB(tiled: Tiled, step: number, u: number): string[] {
   return upTo(step).map((s) =>
-    `let b${u}_${s} = b[${plus("k", s)} * bRow + ${place(tiled, u)}];`
+    `let b${u}_${s} = ${
+      elementAt("b", tiled, `${plus("k", s)} * bRow + ${place(tiled, u)}`)
+    };`
   );
 }
 
@@ -315,14 +347,18 @@ function store(tiled: Tiled): string {
 
 function storeRow(tiled: Tiled, i: number): string {
   const { down, across } = hangsOver(tiled);
-  const { accumulate, residual } = tiled.dims;
+  const { count, alpha, beta, bias, accumulate, residual } = tiled.dims;
   const equals = accumulate ? "+=" : "=";
-  const row = plus(tiled.slices > 1 ? "(slice * M + i)" : "i", i);
+  const matrix = [
+    ...tiled.slices > 1 ? [times("slice", count)] : [],
+    ...count > 1 ? ["matrix"] : [],
+  ].join(" + ");
+  const row = plus(matrix === "" ? "i" : `((${matrix}) * M + i)`, i);
   const writes = upTo(tiled.tile.units).map((u) => {
     const at = `${row} * yRow + n${u}`;
-    const write = `y[${at}] ${equals} s${i}_${u}${
-      residual ? ` + residual[${at}]` : ""
-    };`;
+    const write = `y[${at}] ${equals} ${weighed(alpha, `s${i}_${u}`)}${
+      bias && alpha !== 1 ? ` + bias${u}` : ""
+    }${residual ? ` + ${weighed(beta, `residual[${at}]`)}` : ""};`;
     return across ? `if (n${u} < yRow) { ${write} }` : write;
   });
   return down

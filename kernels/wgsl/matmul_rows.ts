@@ -6,7 +6,7 @@
 
 import type { Pass, Target } from "./kernel.ts";
 import {
-  addends,
+  elementOf,
   type MatmulDims,
   parametersOf,
   widthsOf,
@@ -77,8 +77,8 @@ for (var reach = ${SHARERS / 2}u; reach > 0u; reach /= 2u) {
 if (sharer < ${M}u && n < ${N}u) {
   let at = sharer * ${N}u + n;
   let sum = sums[sharer * ${size}u + local - sharer];
-  y[at] ${accumulate ? "+=" : "="} sum${
-      addends(dims, { column: "n", element: "at" })
+  y[at] ${accumulate ? "+=" : "="} ${
+      elementOf("sum", dims, { column: "n", element: "at" })
     };
 }`,
   });

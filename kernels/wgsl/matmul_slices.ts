@@ -4,9 +4,10 @@
  * products of the slices.
  */
 
+import { plainProduct } from "../vocabulary.ts";
 import type { Lowering, Pass, Target } from "./kernel.ts";
 import {
-  addends,
+  elementOf,
   type MatmulDims,
   parametersOf,
   widthsOf,
@@ -29,7 +30,7 @@ export function sliceLength(K: number, slices: number): number {
   return 16 * Math.ceil(K / slices / 16);
 }
 
-/** A function that returns a pass that computes y[slices,M,N], the product of each slice. */
+/** A function that returns a pass that computes y[slices,count,M,N], the products of each slice. */
 export type ProductPass = (
   dims: MatmulDims,
   parameters: readonly Parameter[],
@@ -48,7 +49,8 @@ export function inSlices(
   }
   const [y, a, b, ...added] = operands as [Parameter, Parameter, Parameter];
   const scratch: Parameter = { ...y, operand: "products" };
-  const plain = { ...dims, bias: false, residual: false, accumulate: false };
+  const { form, count, M, N, K } = dims;
+  const plain = { ...plainProduct, form, count, M, N, K };
   return {
     passes: [
       productPass(plain, [scratch, a, b]),
@@ -58,11 +60,11 @@ export function inSlices(
         ...added,
       ]),
     ],
-    scratch: { products: slices * dims.M * dims.N },
+    scratch: { products: slices * count * M * N },
   };
 }
 
-/** Returns the pass that computes y = the sum of products[slices,M,N] over the slices. */
+/** Returns the pass that computes y = the sum of products[slices,count,M,N] over the slices. */
 function sumPass(
   dims: MatmulDims,
   slices: number,
@@ -71,7 +73,7 @@ function sumPass(
 ): Pass {
   const { M, N, accumulate } = dims;
   const { y } = widthsOf(dims);
-  const count = M * N / y;
+  const count = dims.count * M * N / y;
   return invocations({
     target,
     parameters,
@@ -81,8 +83,8 @@ var sum = products[i];
 for (var slice = 1u; slice < ${slices}u; slice++) {
   sum += products[slice * ${count}u + i];
 }
-y[i] ${accumulate ? "+=" : "="} sum${
-      addends(dims, { column: `i % ${N / y}u`, element: "i" })
+y[i] ${accumulate ? "+=" : "="} ${
+      elementOf("sum", dims, { column: `i % ${N / y}u`, element: "i" })
     };`,
   });
 }

@@ -8,7 +8,7 @@
  */
 
 import type { Lowering, Pass, Target } from "./kernel.ts";
-import { addends, type MatmulDims, widthsOf } from "./matmul_product.ts";
+import { elementOf, type MatmulDims, widthsOf } from "./matmul_product.ts";
 import { fewestSlices, inSlices, sliceLength } from "./matmul_slices.ts";
 import { groups, type Parameter } from "./pass.ts";
 import { indent, repeat } from "./text.ts";
@@ -57,8 +57,12 @@ export function partition(dims: MatmulDims): Partition {
   return { tile, slices: Math.max(fewestSlices(K), Math.min(most, wanted)) };
 }
 
-function tilesOf({ M, N }: MatmulDims, { rows, columns }: WorkgroupTile) {
-  return Math.ceil(M / rows) * Math.ceil(N / columns);
+/** Returns the number of tiles of all products. */
+function tilesOf(
+  { count, M, N }: MatmulDims,
+  { rows, columns }: WorkgroupTile,
+): number {
+  return count * Math.ceil(M / rows) * Math.ceil(N / columns);
 }
 
 /** Returns the passes that compute a product with workgroup tiles. */
@@ -80,16 +84,17 @@ interface Shared extends Partition {
   readonly dims: MatmulDims;
 }
 
-/** Returns the pass that computes y[slices,M,N]. */
+/** Returns the pass that computes y[slices,count,M,N]. */
 function tilePass(
   shared: Shared,
   parameters: readonly Parameter[],
   target: Target,
 ): Pass {
   const { dims, tile, slices } = shared;
-  const { M, N, K } = dims;
+  const { count, M, N, K } = dims;
   const { rows, columns, part } = tile;
   const tiles = tilesOf(dims, tile);
+  const position = count > 1 || slices > 1 ? `row % ${tiles / count}u` : "row";
   const across = Math.ceil(N / columns);
   const width = columns / part.columns;
   const length = sliceLength(K, slices);
@@ -116,7 +121,12 @@ ${storer(shared)}`,
 // The tile starts at row m and column n. This invocation's part of it are
 // ${part.rows} rows from down on, and in them every ${width}th vec4f from right on.
 ${slices === 1 ? "const slice = 0u;" : `let slice = row / ${tiles}u;`}
-let m = ${slices === 1 ? "row" : `row % ${tiles}u`} / ${across}u * ${rows}u;
+${
+      count === 1
+        ? "const matrix = 0u;"
+        : `let matrix = row / ${tiles / count}u % ${count}u;`
+    }
+let m = ${position} / ${across}u * ${rows}u;
 let n = row % ${across}u * ${columns}u;
 let down = local / ${width}u * ${part.rows}u;
 let right = local % ${width}u;
@@ -135,7 +145,7 @@ for (var k0 = slice * ${length}u; k0 < end; k0 += ${DEPTH}u) {
 
 ${
       partSums(tile, (i, u) =>
-        `store(slice, m + down + ${i}u, n + 4u * (right + ${
+        `store(slice * ${count}u + matrix, m + down + ${i}u, n + 4u * (right + ${
           u * width
         }u), s${i}_${u});`)
     }`,
@@ -194,8 +204,8 @@ function loader(name: "a" | "b", shared: Shared): string {
     ? ""
     : `if (${outside.join(" || ")}) { return vec4f(); }`;
   const value = width === 4
-    ? `return ${name}[(row * ${columns} + column) / 4u];`
-    : `let first = row * ${columns} + column;
+    ? `return ${name}[((matrix * ${rows} + row) * ${columns} + column) / 4u];`
+    : `let first = (matrix * ${rows} + row) * ${columns} + column;
 var four = vec4f(${name}[first], 0.0f, 0.0f, 0.0f);
 ${
       repeat(3, (i) =>
@@ -204,7 +214,7 @@ ${
         } = ${name}[first + ${i + 1}u]; }`)
     }
 return four;`;
-  return `fn load${name.toUpperCase()}(row: u32, column: u32) -> vec4f {
+  return `fn load${name.toUpperCase()}(matrix: u32, row: u32, column: u32) -> vec4f {
   ${indent([guard, value].filter((text) => text !== "").join("\n"), 2)}
 }`;
 }
@@ -223,7 +233,7 @@ function filler(name: "a" | "b", shared: Shared): string {
       DEPTH * extent / 4,
       `let r = i / ${extent / 4}u;
 let c = i % ${extent / 4}u;
-${name}Tile[r * ${stride}u + c] = ${load}(k0 + r, ${start} + 4u * c);`,
+${name}Tile[r * ${stride}u + c] = ${load}(matrix, k0 + r, ${start} + 4u * c);`,
     );
   }
   return loop(
@@ -234,7 +244,7 @@ let block = transpose(mat4x4f(
 ${
       repeat(
         4,
-        (j) => `  ${load}(${start} + 4u * r + ${j}u, k0 + c),`,
+        (j) => `  ${load}(matrix, ${start} + 4u * r + ${j}u, k0 + c),`,
       )
     }
 ));
@@ -279,15 +289,16 @@ function storer(shared: Shared): string {
     ? ""
     : `if (${outside.join(" || ")}) { return; }\n`;
   const write = width === 4
-    ? `y[first / 4u] ${equals} sum${
-      addends(dims, { column: "n / 4u", element: "first / 4u" })
+    ? `y[first / 4u] ${equals} ${
+      elementOf("sum", dims, { column: "n / 4u", element: "first / 4u" })
     };`
     : repeat(4, (i) => {
       const [column, element] = [`n + ${i}u`, `first + ${i}u`];
-      const value = `sum.${"xyzw"[i]}${addends(dims, { column, element })}`;
+      const sum = `sum.${"xyzw"[i]}`;
+      const value = elementOf(sum, dims, { column, element });
       return `if (${column} < N) { y[${element}] ${equals} ${value}; }`;
     });
-  return `fn store(slice: u32, m: u32, n: u32, sum: vec4f) {
-  ${indent(`${guard}let first = (slice * M + m) * N + n;\n${write}`, 2)}
+  return `fn store(matrix: u32, m: u32, n: u32, sum: vec4f) {
+  ${indent(`${guard}let first = (matrix * M + m) * N + n;\n${write}`, 2)}
 }`;
 }

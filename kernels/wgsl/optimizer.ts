@@ -1,9 +1,9 @@
 /** The end of a training step: global gradient norm, clipping, AdamW, and the parts of SGD and Muon. */
 
-import type { Builder, Pass } from "./kernel.ts";
+import type { KernelDims } from "../vocabulary.ts";
+import type { Builder, Lowering, Pass, Range, Target } from "./kernel.ts";
 import {
   ALIGNMENT,
-  elementwise,
   input,
   inRanges,
   invocations,
@@ -150,91 +150,128 @@ grads[i] = ${F}();`,
 
 /** m = momentum · m + g; the direction is m or, by Nesterov, g + momentum · m. Gradients are cleared. */
 export const momentum: Builder<"momentum"> = (
-  { n, momentum, nesterov },
+  dims,
   target,
 ) => {
-  const lanes = lanesOf(n);
+  const { n, stride, momentum, nesterov } = dims;
+  const lanes = lanesOf(n, stride);
   const F = vectorOf(lanes);
   const mu = f32(momentum);
-  return inRanges(n, target, (range) =>
+  return ofArrays(dims, target, ({ packed, strided }) =>
     invocations({
       target,
       parameters: [
-        output("direction", F, range),
-        output("grads", F, range),
-        output("m", F, range),
+        output("direction", F, packed),
+        output("grads", F, strided),
+        output("m", F, strided),
         input("clip"),
       ],
-      count: range.length / lanes,
+      count: packed.length / lanes,
       body: `
+${placeOf(dims, lanes)}
 if (clip[1] != 0.0f) {
-  let g = clip[0] * grads[i];
-  let mean = ${mu} * m[i] + g;
-  m[i] = mean;
+  let g = clip[0] * grads[at];
+  let mean = ${mu} * m[at] + g;
+  m[at] = mean;
   direction[i] = ${nesterov ? `g + ${mu} * mean` : "mean"};
 } else {
   direction[i] = ${F}();
 }
-grads[i] = ${F}();`,
+grads[at] = ${F}();`,
     }));
 };
 
 /** y = x / (√Σ partial + eps). There are few parts, and every invocation adds them up. */
 export const normalize: Builder<"normalize"> = (dims, target) => {
-  const { n, parts, eps } = dims;
+  const { count, n, parts, eps } = dims;
   const lanes = lanesOf(n);
   const F = vectorOf(lanes);
   return single(invocations({
     target,
     parameters: operandsOf("normalize", dims, { f32: F, partial: "f32" }),
-    count: n / lanes,
+    count: count * n / lanes,
     body: `
 var square = 0.0f;
-for (var part = 0u; part < ${parts}u; part++) {
+let first = i / ${n / lanes}u * ${parts}u;
+for (var part = first; part < first + ${parts}u; part++) {
   square += partial[part];
 }
 y[i] = x[i] / (sqrt(square) + ${f32(eps)});`,
   }));
 };
 
-/** y = alpha · a + beta · b. */
-export const combine: Builder<"combine"> = elementwise(
-  "combine",
-  ({ alpha, beta }) => ({
-    body: `y[i] = ${f32(alpha)} * a[i] + ${f32(beta)} * b[i];`,
-  }),
-);
-
-/** p -= lr · (weightDecay · p + scale · direction), the decay for the first `decayed` elements. */
-export const descend: Builder<"descend"> = (
-  { n, decayed, rate, scale, weightDecay },
-  target,
-) => {
-  const lanes = lanesOf(n, decayed);
+/** p -= lr · (weightDecay · p + scale · direction), the decay for the first `decayed` elements of an array. */
+export const descend: Builder<"descend"> = (dims, target) => {
+  const { count, n, stride, decayed, rate, scale, weightDecay } = dims;
+  const lanes = lanesOf(n, stride, decayed);
   const F = vectorOf(lanes);
   const decay = (offset: number) =>
     decayed === 0 || weightDecay === 0
       ? ""
       : decayed === n
-      ? `${f32(weightDecay)} * params[i] + `
+      ? `${f32(weightDecay)} * params[at] + `
       : `select(0.0f, ${f32(weightDecay)}, ${
-        isBefore(decayed, offset, lanes)
-      }) * params[i] + `;
-  return inRanges(n, target, (range) =>
+        count === 1
+          ? isBefore(decayed, offset, lanes)
+          : `i % ${n / lanes}u < ${decayed / lanes}u`
+      }) * params[at] + `;
+  return ofArrays(dims, target, ({ packed, strided }) =>
     invocations({
       target,
       parameters: [
-        output("params", F, range),
-        input("direction", F, range),
+        output("params", F, strided),
+        input("direction", F, packed),
         input("clip"),
         input("schedule"),
       ],
-      count: range.length / lanes,
+      count: packed.length / lanes,
       body: `
+${placeOf(dims, lanes)}
 if (clip[1] != 0.0f) {
-  params[i] = params[i] - ${f32(rate)} * schedule[0] * (${decay(range.offset)}${
-        f32(scale)
-      } * direction[i]);
+  params[at] = params[at] - ${f32(rate)} * schedule[0] * (${
+        decay(strided.offset)
+      }${f32(scale)} * direction[i]);
 }`,
     }));
 };
+
+/** Dims of kernels on several arrays, which are in a store `stride` apart and elsewhere one after another. */
+type Arrays = Pick<KernelDims["momentum"], "count" | "n" | "stride">;
+
+/**
+ * Returns a dispatch on several arrays: one pass for as many of them as the adapter can bind at once. Only a single array is
+ * itself cut into ranges.
+ */
+function ofArrays(
+  { count, n, stride }: Arrays,
+  target: Target,
+  pass: (ranges: { readonly packed: Range; readonly strided: Range }) => Pass,
+): Lowering {
+  if (count === 1) {
+    return inRanges(
+      n,
+      target,
+      (range) => pass({ packed: range, strided: range }),
+    );
+  }
+  // Arrays that follow one another begin where the adapter can bind only now and then.
+  let every = 1;
+  while (every * n % ALIGNMENT !== 0) every *= 2;
+  const fitting = Math.floor((target.bindingSize / 4 - n) / stride) + 1;
+  const most = Math.max(1, Math.floor(fitting / every)) * every;
+  const passes = Array.from({ length: Math.ceil(count / most) }, (_, part) => {
+    const first = part * most;
+    const arrays = Math.min(most, count - first);
+    return pass({
+      packed: { offset: first * n, length: arrays * n },
+      strided: { offset: first * stride, length: (arrays - 1) * stride + n },
+    });
+  });
+  return { passes, scratch: {} };
+}
+
+/** Returns the declaration of `at`, the place in the store of element `i` of the arrays. */
+function placeOf({ count, n, stride }: Arrays, lanes: 1 | 4): string {
+  const array = `i / ${n / lanes}u * ${(stride - n) / lanes}u`;
+  return `let at = ${count === 1 ? "i" : `i + ${array}`};`;
+}

@@ -5,6 +5,7 @@
  * chooses operand values that a case does not give.
  */
 
+import { plainProduct } from "../../kernels/vocabulary.ts";
 import { type Case, each, MANY, MANY_ROWS, vary } from "./conformance_case.ts";
 import { attentionCases } from "./conformance_cases_attention.ts";
 import { elementwiseCases, extremes } from "./conformance_cases_elementwise.ts";
@@ -74,10 +75,9 @@ const matmulShapes = [
   { M: 64, N: 64, K: 64 },
   { M: 130, N: 100, K: 72 },
 ];
-const plain = { bias: false, residual: false, accumulate: false } as const;
-const nt = { ...plain, form: "nt", bias: true } as const;
-const nn = { ...plain, form: "nn" } as const;
-const tn = { ...plain, form: "tn", accumulate: true } as const;
+const nt = { ...plainProduct, form: "nt", bias: true } as const;
+const nn = { ...plainProduct, form: "nn" } as const;
+const tn = { ...plainProduct, form: "tn", accumulate: true } as const;
 
 const matmul: Case[] = [
   ...each("matmul", [
@@ -106,6 +106,19 @@ const matmul: Case[] = [
     { ...nt, M: 3, N: 2, K: 1000 },
     { ...tn, M: 2, N: 3, K: MANY_ROWS },
     { ...nt, M: 2, N: 3, K: MANY_ROWS, residual: true },
+    // Several products, as in Muon.
+    ...vary([{ M: 3, N: 5, K: 7 }, { M: 12, N: 8, K: 20 }], [
+      { ...nt, count: 4 },
+      { ...nn, count: 3, residual: true, alpha: 2.0315, beta: -4.775 },
+      { ...tn, count: 2, accumulate: false },
+      { ...tn, count: 5, alpha: 0.5 },
+    ]),
+    ...vary([{ M: 64, N: 64, K: 256 }, { M: 70, N: 33, K: 300 }], [
+      { ...nt, count: 3, residual: true, alpha: 0.5, beta: 3 },
+      { ...nn, count: 2, residual: true, beta: 3.4445 },
+      { ...tn, count: 3, accumulate: false },
+    ]),
+    { ...tn, count: 2, M: 2, N: 3, K: MANY_ROWS, alpha: 2 },
     // nano-cpu: rows 768, C 128, V 65, tied head.
     { ...nt, M: 768, N: 384, K: 128 },
     { ...nt, M: 768, N: 128, K: 512, residual: true },
@@ -297,44 +310,46 @@ const update: Case[] = [
   },
 ];
 
+/** A single array, whose stride has no meaning. */
+const one = { count: 1, stride: 0 };
 const descent = { rate: 20, scale: 1.4, weightDecay: 0.1 };
 
 const directions: Case[] = [
   ...each("momentum", [
-    { n: 1, momentum: 0.9, nesterov: false },
-    { n: 7, momentum: 0.95, nesterov: true },
-    { n: 1024, momentum: 0, nesterov: true },
-    { n: 9001, momentum: 0.95, nesterov: true },
-    { n: MANY, momentum: 0.9, nesterov: false },
+    { ...one, n: 1, momentum: 0.9, nesterov: false },
+    { ...one, n: 7, momentum: 0.95, nesterov: true },
+    { ...one, n: 1024, momentum: 0, nesterov: true },
+    { ...one, n: 9001, momentum: 0.95, nesterov: true },
+    { ...one, n: MANY, momentum: 0.9, nesterov: false },
+    { count: 3, n: 5, stride: 64, momentum: 0.9, nesterov: true },
+    { count: 4, n: 9000, stride: 9024, momentum: 0.95, nesterov: true },
   ]),
   ...[[NaN], [Infinity], [2]].map(([g]): Case => ({
     kernel: "momentum",
-    dims: { n: 5, momentum: 0.9, nesterov: true },
+    dims: { ...one, n: 5, momentum: 0.9, nesterov: true },
     values: { clip: [0.25, 0], grads: [1, 2, g!, 0, -3] },
     note: `skipped, gradient ${g}`,
   })),
   ...each("normalize", [
-    { n: 1, parts: 1, eps: 1e-7 },
-    { n: 1003, parts: 13, eps: 1e-7 },
-    { n: 65536, parts: 64, eps: 0.5 },
-    { n: MANY, parts: 7, eps: 1e-7 },
-  ]),
-  ...each("combine", [
-    { n: 1, alpha: 3.4445, beta: 1 },
-    { n: 7, alpha: -4.775, beta: 2.0315 },
-    { n: 9001, alpha: 0.5, beta: -0.25 },
-    { n: MANY, alpha: 1, beta: 0 },
+    { count: 1, n: 1, parts: 1, eps: 1e-7 },
+    { count: 1, n: 1003, parts: 13, eps: 1e-7 },
+    { count: 1, n: 65536, parts: 64, eps: 0.5 },
+    { count: 1, n: MANY, parts: 7, eps: 1e-7 },
+    { count: 3, n: 35, parts: 5, eps: 1e-7 },
+    { count: 4, n: 9000, parts: 3, eps: 0.5 },
   ]),
   ...each("descend", [
-    { ...descent, n: 1, decayed: 1 },
-    { ...descent, n: 7, decayed: 0 },
-    { ...descent, n: 1003, decayed: 517 },
-    { ...descent, n: 9001, decayed: 9001 },
-    { ...descent, n: MANY, decayed: MANY - 1 },
+    { ...one, ...descent, n: 1, decayed: 1 },
+    { ...one, ...descent, n: 7, decayed: 0 },
+    { ...one, ...descent, n: 1003, decayed: 517 },
+    { ...one, ...descent, n: 9001, decayed: 9001 },
+    { ...one, ...descent, n: MANY, decayed: MANY - 1 },
+    { ...descent, count: 3, n: 5, stride: 64, decayed: 5 },
+    { ...descent, count: 4, n: 9000, stride: 9024, decayed: 4100 },
   ]),
   {
     kernel: "descend",
-    dims: { ...descent, n: 5, decayed: 2 },
+    dims: { ...one, ...descent, n: 5, decayed: 2 },
     values: { clip: [1, 0], direction: [1, NaN, Infinity, 0, -3] },
     note: "skipped",
   },

@@ -84,8 +84,10 @@ export function toleranceOf(
     case "positionBackward":
       return { units: sum(test.dims.B) };
     case "matmul": {
-      const { K } = test.dims;
-      return { units: sum(K + 2), magnitude: Math.sqrt(K) };
+      const { K, alpha, beta } = test.dims;
+      // The residual has size beta.
+      const magnitude = Math.max(alpha * Math.sqrt(K), Math.abs(beta));
+      return { units: sum(K + 2), magnitude };
     }
     case "columnSum": {
       const { rows } = test.dims;
@@ -165,7 +167,6 @@ export function toleranceOf(
     case "adamw":
       return { units: output === "params" ? 2 * FUNCTION : 4 };
     case "momentum":
-    case "combine":
     case "descend":
       return { units: 6 };
     case "normalize":

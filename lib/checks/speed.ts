@@ -3,6 +3,7 @@
  * product. Machines are noisy and run other programs, so a slow result is only a warning.
  */
 
+import { plainProduct } from "../../kernels/vocabulary.ts";
 import { type Backend, executorOf, type Stores } from "../backends/backend.ts";
 import { trainConfig } from "../config/train.ts";
 import type { BufferSpec, Plan } from "../graph/plan.ts";
@@ -104,8 +105,8 @@ async function productSpeed(backend: Backend): Promise<number> {
     dispatches: [{
       kernel: "matmul",
       dims: {
+        ...plainProduct,
         ...{ form: "nn", M: side, N: side, K: side },
-        ...{ bias: false, residual: false, accumulate: false },
       },
       outputs: [whole(2)],
       inputs: [whole(0), whole(1)],

@@ -7,7 +7,7 @@ import type { TrainConfig } from "../config/train.ts";
 import type { LabelledDispatch } from "../graph/autodiff.ts";
 import { ALIGNMENT, type ParameterLayout } from "../graph/layout.ts";
 import type { Graph, TensorDispatch } from "../graph/tensor.ts";
-import { isHiddenMatrix, muon, type UpdateInputs } from "./muon.ts";
+import { batches, isHiddenMatrix, muon, type UpdateInputs } from "./muon.ts";
 
 /** Number of steps whose metrics the device keeps until the host reads them. */
 export const METRIC_SLOTS = 64;
@@ -83,9 +83,7 @@ const optimizers: Readonly<
   adamw: (step) => [adamw(step, { offset: 0, length: step.layout.length })],
   sgd: (step) => sgd(step, { offset: 0, length: step.layout.length }),
   muon: (step) => [
-    ...step.layout.entries.filter(isHiddenMatrix).flatMap((entry) =>
-      muon(step.graph, entry, step)
-    ),
+    ...batches(step.layout).flatMap((batch) => muon(step.graph, batch, step)),
     ...others(step.layout).map((range) => adamw(step, range)),
   ],
 };
@@ -127,18 +125,15 @@ function sgd(
         graph.range("m", range),
       ],
       inputs: [clip],
-      dims: { n, momentum, nesterov: false },
+      dims: { count: 1, n, stride: 0, momentum, nesterov: false },
     },
     {
       kernel: "descend",
       outputs: [graph.range("params", range)],
       inputs: [direction, clip, schedule],
       dims: {
-        n,
+        ...{ count: 1, n, stride: 0, rate: 1, scale: 1, weightDecay },
         decayed: decayed(layout, config, range),
-        rate: 1,
-        scale: 1,
-        weightDecay,
       },
     },
   ];

@@ -91,11 +91,29 @@ async function resultsOf(backend: Executor, test: Case) {
 
 const moments = { beta1: 0.9, beta2: 0.99, eps: 1e-8, weightDecay: 0.1 };
 
+const descent = { rate: 20, scale: 1.4, weightDecay: 0.1 };
+
+/** Returns whether a case has several arrays. */
+function isBatch({ dims }: Case): boolean {
+  return "count" in dims && dims.count > 1;
+}
+
 /** Cases of the update by their number of elements: ends of ranges in, at and after the decayed ones. */
 const walks: Case[] = [
   ...conformanceCases.filter((test) =>
-    walkers.includes(test.kernel) && sizeOf(test) < 1e5
+    walkers.includes(test.kernel) && sizeOf(test) < 1e5 && !isBatch(test)
   ),
+  // Arrays that follow one another where every one, and where every second one, can be bound.
+  ...[64, 32].flatMap((n): Case[] => {
+    const arrays = { count: 11, n, stride: 128 };
+    return [
+      {
+        kernel: "momentum",
+        dims: { ...arrays, momentum: 0.9, nesterov: true },
+      },
+      { kernel: "descend", dims: { ...arrays, decayed: 20, ...descent } },
+    ];
+  }),
   ...[1024, 1025, 1028, 1088].flatMap((n): Case[] => [
     ...[0, 1, 252, 256, n].map((decayed): Case => ({
       kernel: "adamw",
@@ -103,7 +121,7 @@ const walks: Case[] = [
     })),
     {
       kernel: "descend",
-      dims: { n, decayed: 260, rate: 20, scale: 1.4, weightDecay: 0.1 },
+      dims: { count: 1, n, stride: 0, decayed: 260, ...descent },
     },
     // Stretches of 32, of an odd length, and more than there are numbers for.
     ...[n / 32, 37, 2, n + 1].map((parts): Case => ({

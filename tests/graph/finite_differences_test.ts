@@ -16,7 +16,7 @@ import type {
   KernelDims,
   KernelName,
 } from "../../kernels/vocabulary.ts";
-import { operandShapes } from "../../kernels/vocabulary.ts";
+import { operandShapes, plainProduct } from "../../kernels/vocabulary.ts";
 import {
   type Memory,
   normals,
@@ -148,15 +148,15 @@ testGradient("matmul with bias and residual", () => {
   const b = normals("b", N * K);
   const bias = normals("bias", N);
   const residual = normals("residual", M * N);
-  const set = { bias: false, residual: false, accumulate: false } as const;
-  const whole = { ...set, form: "nt", bias: true, residual: true } as const;
+  const flags = { form: "nt", bias: true, residual: true } as const;
+  const whole = { ...plainProduct, ...flags };
   return {
     inputs: { a, b, bias, residual },
     forward: () =>
       call("matmul", { ...whole, M, N, K }, [a, b, bias, residual]),
     backward: ([dy]) => {
-      const ofA = { ...set, form: "nn", M, N: K, K: N } as const;
-      const ofB = { ...set, form: "tn", M: N, N: K, K: M } as const;
+      const ofA = { ...plainProduct, form: "nn", M, N: K, K: N } as const;
+      const ofB = { ...plainProduct, form: "tn", M: N, N: K, K: M } as const;
       const [da] = call("matmul", ofA, [dy!, b]);
       const [db] = added("matmul", { ...ofB, accumulate: true }, [dy!, a]);
       const [dbias] = added("columnSum", { rows: M, N }, [dy!]);

@@ -14,7 +14,7 @@ import type {
   KernelDims,
   KernelName,
 } from "../../kernels/vocabulary.ts";
-import { operandShapes } from "../../kernels/vocabulary.ts";
+import { operandShapes, plainProduct } from "../../kernels/vocabulary.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import {
   type Memory,
@@ -89,8 +89,8 @@ Deno.test("dropout keeps words from the rate on, and divides by what is kept", (
 
 Deno.test("matmul is the product of its matrices in each form", () => {
   const dims = {
+    ...plainProduct,
     ...{ M: 2, N: 2, K: 3 },
-    ...{ bias: false, residual: false, accumulate: false },
   };
   const [a, aT] = [[1, 2, 3, 4, 5, 6], [1, 4, 2, 5, 3, 6]];
   const [b, bT] = [[1, 0, 2, 1, 0, 3], [1, 2, 0, 0, 1, 3]];

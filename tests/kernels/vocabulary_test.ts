@@ -1,7 +1,11 @@
 /** The signatures of the kernels, read with dims. */
 
 import { assert, assertEquals } from "@std/assert";
-import { operandShapes, signatures } from "../../kernels/vocabulary.ts";
+import {
+  operandShapes,
+  plainProduct,
+  signatures,
+} from "../../kernels/vocabulary.ts";
 import { conformanceCases } from "../../lib/checks/conformance_cases.ts";
 
 /** The operands as text, to be compared at a glance. */
@@ -27,7 +31,10 @@ Deno.test("operandShapes multiplies out each shape", () => {
 });
 
 Deno.test("operandShapes leaves out an operand whose dim is false or 0", () => {
-  const product = { form: "nt", M: 2, N: 3, K: 4, accumulate: false } as const;
+  const product = {
+    ...plainProduct,
+    ...{ form: "nt", M: 2, N: 3, K: 4 } as const,
+  };
   const shapes = [[false, false], [true, false], [false, true], [true, true]]
     .map(([bias, residual]) =>
       operandShapes("matmul", {

@@ -12,7 +12,6 @@ import { normals } from "../../lib/checks/conformance_operands.ts";
 import {
   blend,
   isPositiveDefinite,
-  type Matrix,
   matrixOf,
   orthogonal,
   product,
@@ -25,11 +24,14 @@ import { variant } from "../../lib/checks/variants.ts";
 /** Square, wide and tall, one row, and more than one tile. */
 const shapes = [[5, 5], [3, 12], [12, 3], [1, 7], [40, 96], [96, 40]] as const;
 
+/** Matrices of a batch. */
+const COUNT = 3;
+
 /** Registers the tests on a backend. */
 export function registerMuon(bench: Bench): void {
   benchTest(
     bench,
-    "Muon makes a matrix nearly orthogonal, as its definition does",
+    "Muon makes each matrix nearly orthogonal, as its definition does",
     async (backend, test) => {
       // Rounding errors of some units of 2^-24 grow with what the iteration magnifies most:
       // singular values near 0, by 3.4445 five times over, 485 in all.
@@ -38,22 +40,39 @@ export function registerMuon(bench: Bench): void {
         : 485 * 16 * 2 ** -24;
       for (const [rows, columns] of shapes) {
         await test.step(`${rows} by ${columns}`, async () => {
-          const values = normals("matrix", rows * columns).map((x) => 100 * x)
-            .map(Math.fround);
-          const x = await orthogonalized(backend, { rows, columns, values });
-          const expected = orthogonal(matrixOf(values, columns));
-          x.forEach((row, i) =>
-            row.forEach((value, j) =>
-              assertAlmostEquals(value, expected[i]![j]!, tolerance)
-            )
+          const length = rows * columns;
+          // Matrices of different sizes, each of which has a norm of its own.
+          const values = normals("matrix", COUNT * length).map((x, i) =>
+            Math.fround(10 ** Math.floor(i / length) * x)
           );
-          // Singular values, squared, are the eigenvalues of the Gram matrix. Five iterations
-          // bring them to between 0.68 and 1.13 (Jordan 2024); these limits leave some room.
-          const short = rows <= columns ? x : transpose(x);
-          const gram = product(short, transpose(short));
-          const one = gram.map((row, i) => row.map((_, j) => i === j ? 1 : 0));
-          assert(isPositiveDefinite(blend(1, gram, -(0.6 ** 2), one)), "< 0.6");
-          assert(isPositiveDefinite(blend(1.3 ** 2, one, -1, gram)), "> 1.3");
+          const result = await orthogonalized(backend, {
+            ...{ rows, columns, values },
+          });
+          for (let matrix = 0; matrix < COUNT; matrix++) {
+            const own = (all: Float64Array) =>
+              matrixOf(
+                all.slice(matrix * length, (matrix + 1) * length),
+                columns,
+              );
+            const x = own(result);
+            const expected = orthogonal(own(values));
+            x.forEach((row, i) =>
+              row.forEach((value, j) =>
+                assertAlmostEquals(value, expected[i]![j]!, tolerance)
+              )
+            );
+            // Singular values, squared, are the eigenvalues of the Gram matrix. Five iterations
+            // bring them to between 0.68 and 1.13 (Jordan 2024); these limits leave some room.
+            const short = rows <= columns ? x : transpose(x);
+            const gram = product(short, transpose(short));
+            const one = gram.map((row, i) =>
+              row.map((_, j) => i === j ? 1 : 0)
+            );
+            const above = blend(1, gram, -(0.6 ** 2), one);
+            const below = blend(1.3 ** 2, one, -1, gram);
+            assert(isPositiveDefinite(above), "< 0.6");
+            assert(isPositiveDefinite(below), "> 1.3");
+          }
         });
       }
     },
@@ -81,10 +100,10 @@ async function orthogonalized(
     columns: number;
     values: Float64Array;
   },
-): Promise<Matrix> {
+): Promise<Float64Array> {
   const graph = new Graph();
-  const matrix = graph.input("matrix", [rows, columns], "f32");
-  const { result, dispatches } = orthogonalize(graph, matrix);
+  const matrices = graph.input("matrices", [COUNT, rows, columns], "f32");
+  const { result, dispatches } = orthogonalize(graph, matrices);
   const plan = compile({
     name: "test",
     phases: { test: dispatches.map((each) => ({ ...each, label: "test" })) },
@@ -93,9 +112,9 @@ async function orthogonalized(
   });
   const program = await backend.compile(plan, new Map());
   try {
-    program.buffer("matrix").write(values);
+    program.buffer("matrices").write(values);
     program.run();
-    return matrixOf(await program.buffer("result").read(), columns);
+    return Float64Array.from(await program.buffer("result").read());
   } finally {
     program.destroy();
   }

@@ -275,9 +275,8 @@ const traps: readonly Trap[] = [
     name: "Muon's iteration with another coefficient",
     file: "steps-muon",
     shows: "step1",
-    mistake: wrongDims(/^combine$/, ({ alpha, beta }) => ({
-      alpha: alpha === 3.4445 ? 3.4 : alpha,
-      beta,
+    mistake: wrongDims(/^matmul$/, ({ beta }) => ({
+      beta: beta === 3.4445 ? 3.4 : beta,
     })),
   },
 ];

@@ -19,6 +19,7 @@ import {
   RECORD_KERNEL,
   RECORD_UNITS,
 } from "../../kernels/wasm/codes.ts";
+import { plainProduct } from "../../kernels/vocabulary.ts";
 import { DeviceLostError } from "../../lib/backends/backend.ts";
 import { openWasm, type WasmBackend } from "../../lib/backends/wasm/engine.ts";
 import type { WasmBuffer } from "../../lib/backends/wasm/buffer.ts";
@@ -78,8 +79,8 @@ const plan: Plan = {
       outputs: [whole(3, M * N)],
       inputs: [whole(0, M * K), whole(1, N * K), whole(2, N)],
       dims: {
-        ...{ form: "nt", M, N, K },
-        ...{ bias: true, residual: false, accumulate: false },
+        ...plainProduct,
+        ...{ form: "nt", M, N, K, bias: true },
       },
       label: "y",
     },

@@ -5,6 +5,7 @@
  */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { plainProduct } from "../../kernels/vocabulary.ts";
 import type { Program, Stores } from "../../lib/backends/backend.ts";
 import { openWasm } from "../../lib/backends/wasm/engine.ts";
 import type { WasmBuffer } from "../../lib/backends/wasm/buffer.ts";
@@ -141,8 +142,8 @@ const forward: Dispatch = {
   outputs: [y],
   inputs: [x, weight],
   dims: {
+    ...plainProduct,
     ...{ form: "nt", M: n, N: n, K: n },
-    ...{ bias: false, residual: false, accumulate: false },
   },
   label: "forward",
 };

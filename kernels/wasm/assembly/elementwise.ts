@@ -1,6 +1,7 @@
 // Sums, copies and dropout. A unit is BLOCK elements.
 
-import { BLOCK } from "../codes";
+import { BLOCK, NOTHING } from "../codes";
+import { fma } from "./math";
 import { factors } from "./random";
 import { float, int, pointer } from "./record";
 import { storeFirst } from "./vector";
@@ -17,6 +18,32 @@ export function add(r: usize, from: i32, to: i32): void {
   }
   for (; i < end; i += 4) {
     store<f32>(y + i, load<f32>(a + i) + load<f32>(b + i));
+  }
+}
+
+/** y = alpha · x + bias + beta · addend, over `bytes` bytes; bias and addend may be NOTHING. */
+export function weigh(
+  y: usize,
+  bytes: usize,
+  alpha: f32,
+  x: usize,
+  bias: usize,
+  beta: f32,
+  addend: usize,
+): void {
+  const alphas = f32x4.splat(alpha);
+  const betas = f32x4.splat(beta);
+  // What is absent is read as the 0s at NOTHING.
+  const each: usize = addend === NOTHING ? 0 : 1;
+  const column: usize = bias === NOTHING ? 0 : 1;
+  let i: usize = 0;
+  for (; i + 16 <= bytes; i += 16) {
+    const scaled = f32x4.add(f32x4.mul(alphas, v128.load(x + i)), v128.load(bias + column * i));
+    v128.store(y + i, fma(betas, v128.load(addend + each * i), scaled));
+  }
+  for (; i < bytes; i += 4) {
+    const scaled = alpha * load<f32>(x + i) + load<f32>(bias + column * i);
+    store<f32>(y + i, beta * load<f32>(addend + each * i) + scaled);
   }
 }
 

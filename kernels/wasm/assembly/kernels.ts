@@ -41,6 +41,8 @@ export function compute(
       return matmul.multiplyRows(record, from, to, scratch);
     case codes.MULTIPLY_COLUMNS:
       return matmul.multiplyColumns(record, from, to, scratch);
+    case codes.MULTIPLY_BATCH:
+      return matmul.multiplyBatch(record, from, to, scratch);
     case codes.COLUMN_SUM_OF_STRETCHES:
       return columnSum.columnSumOfStretches(record, from, to);
     case codes.COLUMN_SUM:
@@ -99,8 +101,6 @@ export function compute(
       return optimizer.momentum(record, from, to);
     case codes.NORMALIZE:
       return optimizer.normalize(record, from, to);
-    case codes.COMBINE:
-      return optimizer.combine(record, from, to);
     case codes.DESCEND:
       return optimizer.descend(record, from, to);
     default:

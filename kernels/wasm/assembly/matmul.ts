@@ -2,7 +2,8 @@
 // columns, so that a panel and the rows it meets stay in the first-level cache.
 // A unit of packing is a panel or PACK_DEPTH rows, a unit of the product a block of y.
 
-import { int, pointer } from "./record";
+import { weigh } from "./elementwise";
+import { float, int, pointer } from "./record";
 import {
   packPanels,
   packRows,
@@ -12,7 +13,7 @@ import {
   rowProduct,
 } from "./product";
 import { advance, PANEL, PANEL_STEP, TILE_ROWS, TILE_STEP } from "./tile";
-import { DEPTH, NOTHING, PACK_DEPTH } from "../codes";
+import { DEPTH, FORM_NT, FORM_TN, NOTHING, PACK_DEPTH } from "../codes";
 
 /** packed, b, N, K: panels of b[N,K]ᵀ. A unit is a panel. */
 export function packPanelsOfRows(r: usize, from: i32, to: i32): void {
@@ -188,6 +189,69 @@ export function multiplyColumns(r: usize, from: i32, to: i32, scratch: usize): v
       product(packed + k * height, own, panel, target, row, M, columns, depth, shift, add, scratch);
       shift = NOTHING;
       add = target;
+    }
+  }
+}
+
+/**
+ * y, a, b, bias, addend, form, M, N, K, rows of a unit, alpha, beta: for each matrix y = alpha · product + bias +
+ * beta · addend. A unit is a block of rows of one matrix.
+ * Scratch: 256 bytes, the tiles of a unit's rows and the panels of b, DEPTH deep, and the unit's sums.
+ */
+export function multiplyBatch(r: usize, from: i32, to: i32, scratch: usize): void {
+  const bias = pointer(r, 3);
+  const addend = pointer(r, 4);
+  const form = int(r, 5);
+  const M = int(r, 6);
+  const N = int(r, 7);
+  const K = int(r, 8);
+  const block = int(r, 9);
+  const alpha = float(r, 10);
+  const beta = float(r, 11);
+  const plain = alpha === 1 && beta === 1;
+  const down = (M + block - 1) / block;
+  const yRow = <usize> N << 2;
+  const aRow = <usize> (form === FORM_TN ? M : K) << 2;
+  const bRow = <usize> (form === FORM_NT ? K : N) << 2;
+  const tiles = scratch + 256;
+  const packed = tiles + <usize> block * DEPTH * 4;
+  const sums = packed + panels(N) * PANEL_STEP * DEPTH;
+  for (let unit = from; unit < to; unit++) {
+    const matrix = unit / down;
+    const m = unit % down * block;
+    const rows = min(block, M - m);
+    const a = pointer(r, 1) + (<usize> matrix * M * K << 2);
+    const b = pointer(r, 2) + (<usize> matrix * N * K << 2);
+    const at = <usize> (matrix * M + m) * yRow;
+    const target = pointer(r, 0) + at;
+    const added = advance(addend, at);
+    const result = plain ? target : sums;
+    let shift = plain ? bias : NOTHING;
+    let add = plain ? added : NOTHING;
+    for (let k = 0; k < K; k += DEPTH) {
+      const depth = min(DEPTH, K - k);
+      const panel = <usize> depth * PANEL_STEP;
+      if (form === FORM_NT) {
+        for (let n = 0; n < N; n += PANEL) {
+          packRows(packed + (n >> 3) * panel, b + n * bRow + (<usize> k << 2), bRow, depth, N - n);
+        }
+      } else {
+        packPanels(packed, panel, b + k * bRow, bRow, depth, N);
+      }
+      if (form === FORM_TN) {
+        const count = (rows + TILE_ROWS - 1) / TILE_ROWS;
+        packTilesOfColumns(tiles, depth * TILE_STEP, a + k * aRow + (<usize> m << 2), aRow, depth, count);
+      } else {
+        packTiles(tiles, a + m * aRow + (<usize> k << 2), aRow, depth, rows);
+      }
+      product(tiles, packed, panel, result, yRow, rows, N, depth, shift, add, scratch);
+      shift = NOTHING;
+      add = result;
+    }
+    if (plain) continue;
+    for (let row = 0; row < rows; row++) {
+      const i = row * yRow;
+      weigh(target + i, yRow, alpha, sums + i, bias, beta, advance(added, i));
     }
   }
 }

@@ -1,6 +1,7 @@
 // The update: the norm of all gradients, clipping, AdamW, and the parts of SGD and Muon.
 
-import { BLOCK } from "../codes";
+import { BLOCK, NOTHING } from "../codes";
+import { weigh } from "./elementwise";
 import { fma } from "./math";
 import { float, int, pointer } from "./record";
 
@@ -158,102 +159,103 @@ function update(r: usize, begin: i32, end: i32, decay: f32): void {
   }
 }
 
-/** direction[n], grads[n], m[n], clip[2], n, momentum, shares of gradient and m in the direction. A unit is BLOCK elements. */
+/** direction[count,n], grads[span], m[span], clip[2], n, stride, momentum, shares of gradient and m in the direction. A unit is BLOCK elements of an array. */
 export function momentum(r: usize, from: i32, to: i32): void {
-  const begin = <usize> (from * BLOCK) << 2;
-  const end = <usize> min(to * BLOCK, int(r, 4)) << 2;
-  const direction = pointer(r, 0);
-  const grads = pointer(r, 1);
-  const m = pointer(r, 2);
-  const clip = pointer(r, 3);
-  if (load<f32>(clip, 4) === 0) {
-    memory.fill(direction + begin, 0, end - begin);
-    memory.fill(grads + begin, 0, end - begin);
-    return;
+  const n = int(r, 4);
+  const blocks = blocksOf(n);
+  const going = load<f32>(pointer(r, 3), 4) !== 0;
+  for (let unit = from; unit < to; unit++) {
+    const array = unit / blocks;
+    const first = unit % blocks * BLOCK;
+    const bytes = <usize> min(BLOCK, n - first) << 2;
+    const direction = pointer(r, 0) + (<usize> (array * n + first) << 2);
+    const at = <usize> (array * int(r, 5) + first) << 2;
+    const grads = pointer(r, 1) + at;
+    if (going) follow(r, direction, grads, pointer(r, 2) + at, bytes);
+    else memory.fill(direction, 0, bytes);
+    memory.fill(grads, 0, bytes);
   }
-  const scale = load<f32>(clip);
-  const momentum = float(r, 5);
-  const fresh = float(r, 6);
-  const kept = float(r, 7);
+}
+
+/** m = momentum · m + g; direction = fresh · g + kept · m. */
+function follow(
+  r: usize,
+  direction: usize,
+  grads: usize,
+  m: usize,
+  bytes: usize,
+): void {
+  const scale = load<f32>(pointer(r, 3));
+  const momentum = float(r, 6);
+  const fresh = float(r, 7);
+  const kept = float(r, 8);
   const scales = f32x4.splat(scale);
   const momenta = f32x4.splat(momentum);
   const freshes = f32x4.splat(fresh);
   const kepts = f32x4.splat(kept);
-  let i = begin;
-  for (; i + 16 <= end; i += 16) {
+  let i: usize = 0;
+  for (; i + 16 <= bytes; i += 16) {
     const g = f32x4.mul(scales, v128.load(grads + i));
     const mean = fma(momenta, v128.load(m + i), g);
     v128.store(m + i, mean);
     v128.store(direction + i, fma(freshes, g, f32x4.mul(kepts, mean)));
   }
-  for (; i < end; i += 4) {
+  for (; i < bytes; i += 4) {
     const g = scale * load<f32>(grads + i);
     const mean = momentum * load<f32>(m + i) + g;
     store<f32>(m + i, mean);
     store<f32>(direction + i, fresh * g + kept * mean);
   }
-  memory.fill(grads + begin, 0, end - begin);
 }
 
-/** y[n], x[n], partial[parts], n, parts, eps. Each thread adds up the parts in the same order. */
+/** y[count,n], x[count,n], partial[count,parts], n, parts, eps. A unit is BLOCK elements of an array; each adds up the array's parts. */
 export function normalize(r: usize, from: i32, to: i32): void {
-  const partial = pointer(r, 2);
+  const n = int(r, 3);
   const parts = int(r, 4);
-  let square: f64 = 0;
-  for (let part = 0; part < parts; part++) {
-    square += <f64> load<f32>(partial + (<usize> part << 2));
-  }
-  const factor = <f32> (1 / (sqrt(square) + <f64> float(r, 5)));
-  weigh(r, from, to, factor, pointer(r, 1), 0, pointer(r, 1));
-}
-
-/** y[n], a[n], b[n], n, alpha, beta. */
-export function combine(r: usize, from: i32, to: i32): void {
-  weigh(r, from, to, float(r, 4), pointer(r, 1), float(r, 5), pointer(r, 2));
-}
-
-/** y = alpha · a + beta · b, y being operand 0 of the record and n its fourth argument. */
-// @ts-ignore: decorator
-@inline
-function weigh(
-  r: usize,
-  from: i32,
-  to: i32,
-  alpha: f32,
-  a: usize,
-  beta: f32,
-  b: usize,
-): void {
-  const y = pointer(r, 0);
-  const end = <usize> min(to * BLOCK, int(r, 3)) << 2;
-  const alphas = f32x4.splat(alpha);
-  const betas = f32x4.splat(beta);
-  let i = <usize> (from * BLOCK) << 2;
-  for (; i + 16 <= end; i += 16) {
-    const scaled = f32x4.mul(betas, v128.load(b + i));
-    v128.store(y + i, fma(alphas, v128.load(a + i), scaled));
-  }
-  for (; i < end; i += 4) {
-    store<f32>(y + i, alpha * load<f32>(a + i) + beta * load<f32>(b + i));
+  const blocks = blocksOf(n);
+  for (let unit = from; unit < to; unit++) {
+    const array = unit / blocks;
+    const first = unit % blocks * BLOCK;
+    let square: f64 = 0;
+    for (let part = array * parts; part < (array + 1) * parts; part++) {
+      square += <f64> load<f32>(pointer(r, 2) + (<usize> part << 2));
+    }
+    const factor = <f32> (1 / (sqrt(square) + <f64> float(r, 5)));
+    const at = <usize> (array * n + first) << 2;
+    const bytes = <usize> min(BLOCK, n - first) << 2;
+    weigh(pointer(r, 0) + at, bytes, factor, pointer(r, 1) + at, NOTHING, 0, NOTHING);
   }
 }
 
-/** params[n], direction[n], clip[2], schedule[3], n, decayed, rate, scale, weightDecay. A unit is BLOCK elements. */
+/** params[span], direction[count,n], clip[2], schedule[3], n, stride, decayed, rate, scale, weightDecay. A unit is BLOCK elements of an array. */
 export function descend(r: usize, from: i32, to: i32): void {
   if (load<f32>(pointer(r, 2), 4) === 0) return;
-  const begin = from * BLOCK;
-  const end = min(to * BLOCK, int(r, 4));
-  const learningRate = float(r, 6) * load<f32>(pointer(r, 3));
-  const middle = max(begin, min(end, int(r, 5)));
-  const step = learningRate * float(r, 7);
-  if (begin < middle) move(r, begin, middle, learningRate * float(r, 8), step);
-  if (middle < end) move(r, middle, end, 0, step);
+  const n = int(r, 4);
+  const blocks = blocksOf(n);
+  const learningRate = float(r, 7) * load<f32>(pointer(r, 3));
+  const step = learningRate * float(r, 8);
+  const decay = learningRate * float(r, 9);
+  for (let unit = from; unit < to; unit++) {
+    const array = unit / blocks;
+    const begin = unit % blocks * BLOCK;
+    const end = min(begin + BLOCK, n);
+    const middle = max(begin, min(end, int(r, 6)));
+    const params = pointer(r, 0) + (<usize> (array * int(r, 5)) << 2);
+    const direction = pointer(r, 1) + (<usize> (array * n) << 2);
+    if (begin < middle) move(params, direction, begin, middle, decay, step);
+    if (middle < end) move(params, direction, middle, end, 0, step);
+  }
 }
 
 /** p -= decay · p + step · direction, for elements [begin, end). */
-function move(r: usize, begin: i32, end: i32, decay: f32, step: f32): void {
-  const params = pointer(r, 0);
-  const direction = pointer(r, 1);
+function move(
+  params: usize,
+  direction: usize,
+  begin: i32,
+  end: i32,
+  decay: f32,
+  step: f32,
+): void {
   const decays = f32x4.splat(-decay);
   const steps = f32x4.splat(-step);
   const last = <usize> end << 2;
@@ -267,4 +269,11 @@ function move(r: usize, begin: i32, end: i32, decay: f32, step: f32): void {
     const p = load<f32>(params + i);
     store<f32>(params + i, p - decay * p - step * load<f32>(direction + i));
   }
+}
+
+/** Units of an array of n elements. */
+// @ts-ignore: decorator
+@inline
+function blocksOf(n: i32): i32 {
+  return (n + BLOCK - 1) / BLOCK;
 }

@@ -1,6 +1,13 @@
 /** The linear map y = x Wᵀ + b, optionally added to a residual stream. */
 
-import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
+import { type KernelDims, plainProduct } from "../../../kernels/vocabulary.ts";
+import {
+  expectShape,
+  type Op,
+  sizeOf,
+  type Tensor,
+  type TensorDispatch,
+} from "../tensor.ts";
 
 interface LinearAttrs {
   readonly rows: number;
@@ -20,13 +27,10 @@ const linearOp: Op<LinearAttrs> = {
       outputs,
       inputs,
       dims: {
-        form: "nt",
-        M: rows,
-        N: nOut,
-        K: nIn,
+        ...plainProduct,
+        ...{ form: "nt", M: rows, N: nOut, K: nIn },
         bias,
         residual,
-        accumulate: false,
       },
     });
   },
@@ -37,18 +41,14 @@ const linearOp: Op<LinearAttrs> = {
     const bias = attrs.bias ? more[0] : undefined;
     const residual = attrs.residual ? more.at(-1) : undefined;
     const dy = gradients.of(outputs[0]!);
-    const plain = { bias: false, residual: false };
     const { gradient: dWeight } = gradients.into(weight);
     emit({
       kernel: "matmul",
       outputs: [dWeight],
       inputs: [dy, x],
       dims: {
-        form: "tn",
-        M: nOut,
-        N: nIn,
-        K: rows,
-        ...plain,
+        ...plainProduct,
+        ...{ form: "tn", M: nOut, N: nIn, K: rows },
         accumulate: true,
       },
     });
@@ -66,7 +66,11 @@ const linearOp: Op<LinearAttrs> = {
         kernel: "matmul",
         outputs: [dx],
         inputs: [dy, weight],
-        dims: { form: "nn", M: rows, N: nIn, K: nOut, ...plain, accumulate },
+        dims: {
+          ...plainProduct,
+          ...{ form: "nn", M: rows, N: nIn, K: nOut },
+          accumulate,
+        },
       });
     }
     if (residual !== undefined && gradients.needs(residual)) {
@@ -109,4 +113,29 @@ export function linear(
       residual: residual !== undefined,
     },
   })[0]!;
+}
+
+/**
+ * Returns the dispatch of y = alpha · a · b + beta · residual, for each of several matrices.
+ *
+ * @param y (count, M, N)
+ * @param inputs a, b, and the residual if there is one
+ */
+export function products(
+  y: Tensor,
+  inputs: readonly [a: Tensor, b: Tensor, residual?: Tensor],
+  dims: Partial<KernelDims["matmul"]> & { readonly K: number },
+): TensorDispatch {
+  const [count, M, N] = y.shape as [number, number, number];
+  return {
+    kernel: "matmul",
+    outputs: [y],
+    inputs: inputs.filter((input) => input !== undefined),
+    dims: {
+      ...plainProduct,
+      form: "nn",
+      ...{ count, M, N, residual: inputs.length === 3 },
+      ...dims,
+    },
+  };
 }
