@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import * as formats from "../lib/formats/mod.ts";
 import * as text from "../lib/text/mod.ts";
+import * as worker from "../lib/worker/mod.ts";
 import * as main from "../mod.ts";
 import { modelFields } from "../lib/config/model.ts";
 import { trainFields } from "../lib/config/train.ts";
@@ -14,6 +15,7 @@ const doors: Record<string, object> = {
   "./mod.ts": main,
   "./lib/formats/mod.ts": formats,
   "./lib/text/mod.ts": text,
+  "./lib/worker/mod.ts": worker,
 };
 
 const lm = { ...main, ...formats, ...text };
@@ -81,6 +83,34 @@ function withModel<Value>(use: (model: main.Model) => Promise<Value>) {
     await using model = await lm.Model.create(tiny, { device: "reference" });
     return await use(model);
   };
+}
+
+/** Opens a session with these options, on a small model of a text. */
+async function withSession<Value>(
+  options: Options,
+  use: (
+    session: worker.SessionClient,
+    events: worker.SessionEvent[],
+  ) => Promise<Value>,
+): Promise<Value> {
+  const { port1, port2 } = new MessageChannel();
+  worker.serveSession(port1);
+  const events: worker.SessionEvent[] = [];
+  const session = new worker.SessionClient(
+    port2,
+    (event) => events.push(event),
+  );
+  const { vocabSize: _, ...model } = tiny;
+  // Some option says what to train, and a default device would take threads.
+  const needed = { text: "abcdefgh".repeat(40), model, device: "reference" };
+  try {
+    await session.call("open", { ...options, ...needed } as never);
+    return await use(session, events);
+  } finally {
+    await session.call("close");
+    port1.close();
+    port2.close();
+  }
 }
 
 function lossesOf(events: readonly main.TrainEvent[]): number[][] {
@@ -163,6 +193,13 @@ const uses: Record<string, (options: Options) => unknown> = {
       }
       return events;
     })(),
+  SessionOptions: (options) =>
+    withSession(options, (session) => session.call("save")),
+  WriteRequest: (options) =>
+    withSession({}, async (session, events) => {
+      await session.call("write", { prompt: "a", ...options });
+      return events;
+    }),
   TrainerExtras: (options) =>
     withModel(async (model) => {
       const trainer = new lm.Trainer(model, dataset, {

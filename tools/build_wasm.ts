@@ -6,7 +6,7 @@
  * With --check nothing is written; exits 1 if the embedded module does not match the sources.
  */
 
-import { fromFileUrl, join } from "@std/path";
+import { fromFileUrl, join, toFileUrl } from "@std/path";
 
 /**
  * The compiler. It runs in a separate process, without this project's configuration: an import
@@ -24,7 +24,7 @@ const folder = fromFileUrl(new URL("../kernels/wasm/", import.meta.url));
 const target = join(folder, "module.generated.ts");
 
 /** Compiles a build and returns its bytes. */
-async function compile(features: string): Promise<Uint8Array> {
+async function compile(features: string): Promise<Uint8Array<ArrayBuffer>> {
   const outFile = await Deno.makeTempFile({ suffix: ".wasm" });
   try {
     const { success, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -52,28 +52,64 @@ async function compile(features: string): Promise<Uint8Array> {
   }
 }
 
-/** Generates the text of the module. */
-async function generate(): Promise<string> {
-  const lines = [
-    "// Made by `deno task build:wasm` from kernels/wasm/assembly; not to be edited.",
-    "// The engine's WebAssembly module in base64, once for each build.",
-  ];
+/** Returns the builds one behind the other, with the length of each. */
+async function compileAll() {
+  const lengths: Record<string, number> = {};
+  const parts: Uint8Array<ArrayBuffer>[] = [];
   for (const [name, features] of Object.entries(builds)) {
     const bytes = await compile(features);
-    const text = btoa(
-      Array.from(bytes, (b) => String.fromCharCode(b)).join(""),
-    );
-    lines.push("", `/** ${bytes.length} bytes. */`);
-    lines.push(`export const ${name}: string = "\\`);
-    lines.push(`${text.match(/.{1,76}/g)!.join("\\\n")}";`);
+    lengths[name] = bytes.length;
+    parts.push(bytes);
   }
-  return `${lines.join("\n")}\n`;
+  return { lengths, bytes: await bytesOf(new Blob(parts).stream()) };
 }
 
-const text = await generate();
+async function bytesOf(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** Generates the text of the module. */
+async function generate(
+  { lengths, bytes }: Awaited<ReturnType<typeof compileAll>>,
+): Promise<string> {
+  const packed = await bytesOf(
+    new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")),
+  );
+  return [
+    "// Made by `deno task build:wasm` from kernels/wasm/assembly; not to be edited.",
+    "// The builds of the engine's WebAssembly module.",
+    "",
+    "/** Bytes of each build, in their order. */",
+    'export const lengths: Readonly<Record<"relaxed" | "strict", number>> = {',
+    ...Object.entries(lengths).map(([name, length]) => `  ${name}: ${length},`),
+    "};",
+    "",
+    "/** The builds one behind the other, compressed with gzip, in base64. */",
+    'export const builds: string = "\\',
+    `${packed.toBase64().match(/.{1,76}/g)!.join("\\\n")}";`,
+    "",
+  ].join("\n");
+}
+
+/** Returns whether the embedded module has these bytes. Their compression may differ between versions of Deno. */
+async function isCurrent(
+  { lengths, bytes }: Awaited<ReturnType<typeof compileAll>>,
+): Promise<boolean> {
+  const embedded = await import(toFileUrl(target).href);
+  const unpacked = await bytesOf(
+    new Blob([Uint8Array.fromBase64(embedded.builds)]).stream()
+      .pipeThrough(new DecompressionStream("gzip")),
+  );
+  return JSON.stringify(embedded.lengths) === JSON.stringify(lengths) &&
+    unpacked.toBase64() === bytes.toBase64();
+}
+
+const compiled = await compileAll();
 if (!Deno.args.includes("--check")) {
-  await Deno.writeTextFile(target, text);
-} else if (await Deno.readTextFile(target) !== text) {
+  await Deno.writeTextFile(target, await generate(compiled));
+} else if (!await isCurrent(compiled)) {
   console.error(
     "kernels/wasm/module.generated.ts is not what kernels/wasm/assembly makes: run deno task build:wasm",
   );

@@ -37,7 +37,7 @@ const data = [
   "kernels/random.ts",
 ];
 const engine = ["lib/graph", "lib/backends"];
-const library = [...data, ...engine, "lib/model", "lib/train"];
+const library = [...data, ...engine, "lib/model", "lib/train", "lib/worker"];
 const studies = ["lib/checks", "lib/lab"];
 
 /** A file belongs to the first room that matches. Arrows point down. */
@@ -87,6 +87,13 @@ const rooms: readonly Room[] = [
     name: "lib/checks",
     files: /^lib\/checks\//,
     imports: [...library, "kernels/vocabulary.ts", "kernels/reference"],
+    globals: [],
+  },
+  {
+    // The library behind a message port: a worker serves it, a page calls it.
+    name: "lib/worker",
+    files: /^lib\/worker\//,
+    imports: ["lib/train", "lib/model", ...engine, ...data],
     globals: [],
   },
   {
@@ -176,6 +183,14 @@ const rooms: readonly Room[] = [
     imports: [],
     packages: /^(@std\/|@stdlib\/|npm:@stdlib\/)/,
     globals: onDeno,
+  },
+  {
+    // A page: it runs in a browser, where there is no Deno.
+    name: "examples/browser",
+    files: /^examples\/browser\//,
+    imports: [],
+    packages: /^@lm\/core(\/\w+)?$/,
+    globals: ["navigator", "Worker"],
   },
   {
     // They import the library as a user's program does.

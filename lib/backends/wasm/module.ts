@@ -1,6 +1,6 @@
 /** Loads the wasm backend's module: selects a build that the JavaScript engine can run, and its kind of memory. */
 
-import { relaxed, strict } from "../../../kernels/wasm/module.generated.ts";
+import { builds, lengths } from "../../../kernels/wasm/module.generated.ts";
 import { NoAdapterError } from "../backend.ts";
 
 /**
@@ -27,9 +27,9 @@ export async function loadModule(
   const wasm = globalThis.WebAssembly as typeof WebAssembly | undefined;
   if (wasm === undefined) throw missing("WebAssembly");
   if (!wasm.validate(simdProbe)) throw missing("WebAssembly's SIMD");
-  const texts = { relaxed, strict };
+  const modules = await unpack();
   for (const name of build ? [build] : ["relaxed", "strict"] as const) {
-    const bytes = decode(texts[name]);
+    const bytes = modules[name];
     if (!shared) unshare(bytes);
     if (!wasm.validate(bytes)) continue;
     const module = await wasm.compile(bytes).catch((error: Error) => {
@@ -71,8 +71,16 @@ function missing(what: string): NoAdapterError {
   );
 }
 
-function decode(base64: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+/** Returns the bytes of every build. */
+async function unpack(): Promise<Record<WasmBuild, Uint8Array<ArrayBuffer>>> {
+  const packed = Uint8Array.from(atob(builds), (byte) => byte.charCodeAt(0));
+  const stream = new Blob([packed]).stream()
+    .pipeThrough(new DecompressionStream("gzip"));
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  return {
+    relaxed: bytes.subarray(0, lengths.relaxed),
+    strict: bytes.subarray(lengths.relaxed),
+  };
 }
 
 /** The import of "env" "memory", up to the byte of its limits: 3 for shared memory, 1 for memory that is not; both with a maximum. */

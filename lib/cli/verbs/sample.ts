@@ -8,7 +8,7 @@ import { type Arguments, given } from "../command/arguments.ts";
 import { deviceName } from "./device_name.ts";
 import { checkUsage, exitCode, UsageError } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
-import { opening } from "../text/opening.ts";
+import { opening } from "../../text/opening.ts";
 import { withPlainLineEnds } from "../text/plain_text.ts";
 import { placement } from "./placement.ts";
 import { readText, STDIN } from "../text/text_source.ts";

@@ -13,7 +13,7 @@ import { deviceName } from "./device_name.ts";
 import { CommandError, exitCode } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { deadlineOf, Limits, measuredTokens } from "../run/limits.ts";
-import { opening } from "../text/opening.ts";
+import { opening } from "../../text/opening.ts";
 import { placement } from "./placement.ts";
 import { digits } from "../../report/numbers.ts";
 import { program, VERSION } from "../command/program.ts";

@@ -1,6 +1,6 @@
 /** The default prompt: a model needs a token to start from. */
 
-import type { Tokenizer } from "../../text/tokenizer.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** Returns a line end; for a vocabulary without one, its first character. */
 export function opening(tokenizer: Tokenizer): string {

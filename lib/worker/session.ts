@@ -1,0 +1,392 @@
+/**
+ * A model in a worker: trains, writes and saves as messages ask for, so that the page
+ * stays responsive. Calls that need the model run between two training steps.
+ */
+
+import type { Backend } from "../backends/backend.ts";
+import { openBackend } from "../backends/open.ts";
+import { type ModelConfig, modelConfig } from "../config/model.ts";
+import { trainConfig } from "../config/train.ts";
+import { type Checkpoint, decodeCheckpoint } from "../formats/checkpoint.ts";
+import { attentionMaps } from "../model/attention_maps.ts";
+import { Model } from "../model/model.ts";
+import { refusal } from "../refusal.ts";
+import { Dataset, trainSize } from "../text/dataset.ts";
+import { NgramModel } from "../text/ngram.ts";
+import { opening } from "../text/opening.ts";
+import { Sampler } from "../text/sampler.ts";
+import { Tokenizer } from "../text/tokenizer.ts";
+import type { StepEvent, TrainEvent } from "../train/events.ts";
+import { Trainer } from "../train/trainer.ts";
+import type {
+  Attention,
+  Baseline,
+  CallMessage,
+  Opened,
+  SessionCalls,
+  SessionEvent,
+  SessionMessage,
+  SessionOptions,
+  SessionPort,
+  WriteRequest,
+} from "./messages.ts";
+import { WatchingSampler } from "./watching_sampler.ts";
+
+/**
+ * Serves a training session at a port: answers its calls and sends its events. See {@linkcode SessionClient}.
+ *
+ * @param port a worker's own global scope, or one end of a `MessageChannel`
+ */
+export function serveSession(port: SessionPort): void {
+  const send = (message: SessionMessage, transfer: Transferable[] = []) =>
+    port.postMessage(message, transfer);
+  const session: SessionCalls = new Session((event) => send({ event }));
+  port.onmessage = async ({ data }: MessageEvent<CallMessage>) => {
+    const { call, name, argument } = data;
+    try {
+      const result = await session[name](argument as never);
+      send({ call, result }, buffersOf(result));
+    } catch (reason) {
+      const { name, message, hint } = reason as Error & { hint?: string };
+      send({ call, error: { name, message, hint } });
+    }
+  };
+}
+
+/** Returns the buffers of a result that need not be copied. */
+function buffersOf(result: unknown): ArrayBuffer[] {
+  if (result instanceof Uint8Array) return [result.buffer as ArrayBuffer];
+  const { layers = [] } = Object(result) as Partial<Attention>;
+  return layers.map(({ buffer }) => buffer);
+}
+
+/** Milliseconds between two `steps` events. */
+const STEPS_MS = 50;
+
+/** Most tokens in an answer to `attention`: more would be too small to see. */
+const MOST_ATTENDED = 48;
+
+/** What a session holds while it is open. */
+interface Open {
+  readonly backend: Backend;
+  readonly model: Model;
+  readonly tokenizer: Tokenizer;
+  /** Undefined if there is no text to train on. */
+  readonly trainer: Trainer | undefined;
+  /** Makes a trainer for a model that takes the place of this one. */
+  readonly trainerFor: (model: Model) => Trainer | undefined;
+}
+
+/** The session behind a port. */
+class Session implements SessionCalls {
+  readonly #emit: (event: SessionEvent) => void;
+  #current: Open | undefined;
+  /** Work for the moment between two steps. */
+  readonly #tasks: (() => Promise<void>)[] = [];
+  #isWorking = false;
+  #isTraining = false;
+  /** Resolved when there is a task or training resumes. */
+  #paused: PromiseWithResolvers<void> | undefined;
+  #writing = new AbortController();
+  /** Steps not yet emitted, and the time of the last emission. */
+  #steps: StepEvent[] = [];
+  #emittedAt = 0;
+
+  constructor(emit: (event: SessionEvent) => void) {
+    this.#emit = emit;
+  }
+
+  async open(options: SessionOptions): Promise<Opened> {
+    if (this.#current !== undefined) {
+      throw refusal(TypeError, "open session", "it is open already");
+    }
+    const checkpoint = options.checkpoint &&
+      decodeCheckpoint(options.checkpoint);
+    const tokenizer = checkpoint
+      ? tokenizerOf(checkpoint)
+      : newTokenizer(options);
+    const train = trainConfig({
+      ...checkpoint?.training?.config,
+      ...options.train,
+    });
+    const { seed } = train;
+    const { vocabSize } = tokenizer;
+    const config = checkpoint?.config ??
+      modelConfig({ ...options.model, vocabSize });
+    const { blockSize } = config;
+    const { device, threads, text, evalTokens } = options;
+    const dataset = text === undefined
+      ? undefined
+      : new Dataset(tokenizer.encode(text), {
+        ...{ blockSize, batchSize: train.batchSize, seed },
+      });
+    const { maxNewTokens, ...choice } = options.sample ?? {};
+    const sample = options.sample && {
+      prompt: opening(tokenizer),
+      maxNewTokens,
+      sampler: new Sampler({ seed, ...choice }),
+    };
+    const trainerFor = (model: Model) =>
+      dataset &&
+      new Trainer(model, dataset, { ...train, tokenizer, sample, evalTokens });
+    const backend = await openBackend(device, { threads });
+    try {
+      const model = checkpoint
+        ? await Model.load(checkpoint, { backend })
+        : await Model.create(config, { backend, seed, tokenizer });
+      const trainer = trainerFor(model);
+      if (checkpoint?.training) await trainer?.restore(checkpoint);
+      this.#current = { backend, model, tokenizer, trainer, trainerFor };
+    } catch (error) {
+      await backend[Symbol.asyncDispose]();
+      throw error;
+    }
+    const { kind, description } = backend;
+    const { model, trainer } = this.#current;
+    return {
+      device: { kind, description },
+      parameters: model.parameterCount,
+      model: model.config,
+      train: trainer?.config,
+      step: checkpoint?.training?.step ?? 0,
+      tokenizer: tokenizer.toJSON(),
+    };
+  }
+
+  async train(): Promise<void> {
+    // After the work that was asked for before.
+    await this.#between(() => {
+      if (this.#isTraining) {
+        throw refusal(TypeError, "train", "it is training already");
+      }
+      this.#isTraining = true;
+    });
+    try {
+      for (let isOver = false; !isOver;) {
+        const { model, trainer } = this.#open;
+        if (trainer === undefined) {
+          throw refusal(
+            TypeError,
+            "train",
+            "the session was opened without a text",
+          );
+        }
+        isOver = true;
+        for await (const event of trainer.run()) {
+          this.#tell(event);
+          await this.#work();
+          await this.#pause();
+          isOver = this.#open.trainer === trainer;
+          if (!isOver) break; // the mask was replaced
+        }
+        if (!isOver) await model[Symbol.asyncDispose]();
+      }
+    } finally {
+      this.#isTraining = false;
+      this.#tellSteps();
+      await this.#work();
+    }
+  }
+
+  pause(): void {
+    this.#paused ??= Promise.withResolvers();
+  }
+
+  resume(): void {
+    this.#paused?.resolve();
+    this.#paused = undefined;
+  }
+
+  setMask(mask: ModelConfig["mask"]): Promise<void> {
+    return this.#between(async () => {
+      const { backend, model, trainer, trainerFor, tokenizer } = this.#open;
+      const bytes = await (trainer ?? model).save();
+      const checkpoint = decodeCheckpoint(bytes);
+      const config = { ...checkpoint.config, mask };
+      const next = await Model.load({ ...checkpoint, config }, { backend });
+      const nextTrainer = trainerFor(next);
+      if (checkpoint.training) {
+        await nextTrainer?.restore({ ...checkpoint, config });
+      }
+      this.#current = {
+        ...{
+          backend,
+          model: next,
+          trainer: nextTrainer,
+          trainerFor,
+          tokenizer,
+        },
+      };
+      // A model in training is disposed of when its training has ended.
+      if (!this.#isTraining) await model[Symbol.asyncDispose]();
+    });
+  }
+
+  save(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#between(() => {
+      const { model, trainer } = this.#open;
+      return (trainer ?? model).save();
+    });
+  }
+
+  write(
+    { prompt, maxNewTokens, candidates = 10, ...choice }: WriteRequest,
+  ): Promise<void> {
+    return this.#between(async () => {
+      const { model, tokenizer } = this.#open;
+      const { signal } = this.#writing = new AbortController();
+      const ids = typeof prompt === "string"
+        ? tokenizer.encode(prompt)
+        : prompt;
+      const text = (id: number) => tokenizer.decode([id]);
+      for (const id of ids) {
+        const nothing = { probability: undefined, candidates: [] };
+        this.#emit({ kind: "token", id, text: text(id), ...nothing });
+      }
+      const sampler = new WatchingSampler(choice);
+      for await (
+        const id of model.generate(ids, { sampler, maxNewTokens, signal })
+      ) {
+        const probabilities = sampler.probabilitiesOfLast;
+        this.#emit({
+          ...{
+            kind: "token",
+            id,
+            text: text(id),
+            probability: probabilities[id]!,
+          },
+          candidates: mostProbable(probabilities, candidates).map((id) => ({
+            ...{ id, text: text(id), probability: probabilities[id]! },
+          })),
+        });
+      }
+    });
+  }
+
+  stopWriting(): void {
+    this.#writing.abort();
+  }
+
+  attention(ids: readonly number[]): Promise<Attention> {
+    return this.#between(async () => {
+      const { model, tokenizer } = this.#open;
+      const { attention, blockSize } = model.config;
+      if (!attention) {
+        throw refusal(RangeError, "map attention", "the model has none");
+      }
+      const last = ids.slice(-Math.min(blockSize, MOST_ATTENDED));
+      const layers = await attentionMaps(model, Int32Array.from(last));
+      return {
+        tokens: last.map((id) => tokenizer.decode([id])),
+        layers: layers.map((map) => Float32Array.from(map)),
+      };
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#between(async () => {
+      const { model, backend } = this.#current ?? {};
+      this.#current = undefined;
+      await model?.[Symbol.asyncDispose]();
+      await backend?.[Symbol.asyncDispose]();
+    });
+  }
+
+  baselines(
+    { text, tokenizer, orders }: Parameters<SessionCalls["baselines"]>[0],
+  ): Baseline[] {
+    const reader = Tokenizer.fromJSON(tokenizer);
+    const { vocabSize } = reader;
+    const tokens = reader.encode(text);
+    const size = trainSize(tokens.length);
+    return orders.map((order) => ({
+      order,
+      loss: NgramModel.fit(tokens.subarray(0, size), { order, vocabSize })
+        .loss(tokens.subarray(size)),
+    }));
+  }
+
+  get #open(): Open {
+    if (this.#current !== undefined) return this.#current;
+    throw refusal(TypeError, "use session", "it is not open");
+  }
+
+  /** Runs a task between two steps of training, or after the tasks before it. */
+  #between<Result>(task: () => Result | Promise<Result>): Promise<Result> {
+    const { promise, resolve, reject } = Promise.withResolvers<Result>();
+    this.#tasks.push(async () => {
+      try {
+        resolve(await task());
+      } catch (error) {
+        reject(error);
+      }
+    });
+    if (!this.#isTraining || this.#paused !== undefined) this.#work();
+    return promise;
+  }
+
+  async #work(): Promise<void> {
+    if (this.#isWorking) return;
+    this.#isWorking = true;
+    for (let task; (task = this.#tasks.shift()) !== undefined;) await task();
+    this.#isWorking = false;
+  }
+
+  /** Emits what a page needs of a training event. */
+  #tell(event: TrainEvent): void {
+    if (event.kind === "step") {
+      this.#steps.push(event);
+      if (performance.now() - this.#emittedAt > STEPS_MS) this.#tellSteps();
+      return;
+    }
+    this.#tellSteps();
+    if (event.kind === "eval" || event.kind === "end") this.#emit(event);
+    if (event.kind === "sample") {
+      const { kind, step, prompt, text } = event;
+      this.#emit({ kind, step, text: prompt + text });
+    }
+  }
+
+  #tellSteps(): void {
+    if (this.#steps.length === 0) return;
+    this.#emit({ kind: "steps", steps: this.#steps });
+    this.#steps = [];
+    this.#emittedAt = performance.now();
+  }
+
+  /** Waits while training is paused. */
+  async #pause(): Promise<void> {
+    if (this.#paused === undefined) return;
+    this.#tellSteps();
+    await this.#paused.promise;
+  }
+}
+
+function tokenizerOf({ tokenizer }: Checkpoint): Tokenizer {
+  if (tokenizer !== undefined) return tokenizer;
+  throw refusal(
+    TypeError,
+    "open session",
+    "the checkpoint was saved without a tokenizer",
+  );
+}
+
+function newTokenizer(
+  { text, tokenizer = "chars" }: SessionOptions,
+): Tokenizer {
+  if (text === undefined) {
+    throw refusal(
+      TypeError,
+      "open session",
+      "there is neither a text nor a checkpoint",
+    );
+  }
+  return tokenizer === "chars" ? Tokenizer.chars(text) : Tokenizer[tokenizer]();
+}
+
+/** Returns the ids of the largest probabilities, largest first. */
+function mostProbable(probabilities: Float64Array, count: number): number[] {
+  return Array.from(probabilities.keys())
+    .sort((a, b) => probabilities[b]! - probabilities[a]!)
+    .slice(0, count);
+}
