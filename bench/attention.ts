@@ -16,6 +16,7 @@ import {
 import type { BufferSpec, Dispatch, Operand, Plan } from "../lib/graph/plan.ts";
 import { CounterRandom, Purpose } from "../kernels/random.ts";
 import { readFlags } from "../tools/flags.ts";
+import { median } from "../tools/soak/trend.ts";
 
 /** Batch, positions, heads, head size and dropout of a layer. */
 const SHAPES = {
@@ -148,8 +149,7 @@ async function measure(
     );
   }
   program.destroy();
-  const medians = times.map((t) => t.sort((a, b) => a - b)[t.length >> 1]!);
-  return { first, medians };
+  return { first, medians: times.map(median) };
 }
 
 const tilings = (["register", "workgroup"] as const).filter((tiling) =>

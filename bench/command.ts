@@ -1,15 +1,16 @@
 /**
  * Times the command line from outside, as a user sees it: from the start of the
- * process to the first finished training step and to the first generated character,
- * and how resident memory grows over a long run (Linux).
+ * process to the first finished training step and to the first generated character.
+ * `deno task soak` watches memory.
  *
- *     deno run -A bench/command.ts [--rounds 5] [--steps 2000] [--device webgpu]
+ *     deno run -A bench/command.ts [--rounds 5] [--device webgpu]
  */
 
 import { join } from "@std/path";
 import { readFlags } from "../tools/flags.ts";
+import { median } from "../tools/soak/trend.ts";
 
-const { flags } = readFlags({ rounds: "5", steps: "2000", device: "auto" });
+const { flags } = readFlags({ rounds: "5", device: "auto" });
 const directory = await Deno.makeTempDir();
 const run = join(directory, "run");
 
@@ -45,11 +46,8 @@ async function report(name: string, time: () => Promise<number>) {
   await time(); // warm caches
   const times: number[] = [];
   for (let i = 0; i < Number(flags.rounds); i++) times.push(await time());
-  times.sort((a, b) => a - b);
   console.log(
-    `${name}: ${
-      times[times.length >> 1]!.toFixed(0)
-    } ms (median of ${times.length}; ${
+    `${name}: ${median(times).toFixed(0)} ms (median of ${times.length}; ${
       times.map((ms) => ms.toFixed(0)).join(" ")
     })`,
   );
@@ -71,28 +69,4 @@ await report(
   () => timeTo((output) => output.length > 0, "sample", run, "--tokens", "50"),
 );
 
-const memory: { step: number; megabytes: number }[] = [];
-const out = join(directory, "long");
-const long = spawn(
-  ...["train", "--preset", "tiny", "--steps", flags.steps, "--json"],
-  ...["--eval-interval", "0", "--sample-interval", "0", "--out", out],
-);
-let rest = "";
-for await (const text of long.stdout.pipeThrough(new TextDecoderStream())) {
-  const lines = (rest + text).split("\n");
-  rest = lines.pop()!;
-  for (const line of lines) {
-    const event = JSON.parse(line);
-    if (event.event !== "step" || event.step % 200 !== 0) continue;
-    const status = await Deno.readTextFile(`/proc/${long.pid}/status`);
-    const kilobytes = Number(/VmRSS:\s+(\d+)/.exec(status)![1]);
-    memory.push({ step: event.step, megabytes: kilobytes / 1024 });
-  }
-}
-console.log(
-  `train --preset tiny, resident MB by step: ${
-    memory.map(({ step, megabytes }) => `${step}: ${megabytes.toFixed(0)}`)
-      .join(", ")
-  }`,
-);
 await Deno.remove(directory, { recursive: true });

@@ -18,6 +18,7 @@ import { type PresetName, presets } from "../lib/config/presets.ts";
 import { CounterRandom, Purpose } from "../kernels/random.ts";
 import { internalsOf } from "../lib/model/internals.ts";
 import { readFlags } from "../tools/flags.ts";
+import { median } from "../tools/soak/trend.ts";
 
 const { flags } = readFlags({
   ...{ device: "wasm", preset: "original", steps: "10", rounds: "5" },
@@ -78,10 +79,6 @@ async function prepare(profile: boolean) {
   await backend.finish();
   const milliseconds = performance.now() - begun;
   return { backend, model, plan, run, profiled, tokens: B * T, milliseconds };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 /** Returns a dispatch's name in the table, its floating point operations, and the bytes of its operands. */

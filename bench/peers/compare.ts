@@ -12,6 +12,7 @@ import { commands, Peer } from "./peer.ts";
 import type { Answer, Command } from "./protocol.ts";
 import { trainCommand } from "./train_command.ts";
 import { readFlags } from "../../tools/flags.ts";
+import { median } from "../../tools/soak/trend.ts";
 
 const { flags } = readFlags({
   ...{ peers: "lm,torch,jax,tfjs", work: "step", rounds: "5" },
@@ -156,14 +157,6 @@ function measures(): Measure[] {
         `Cannot compare: work ${flags.work} is none of step, generate, matmul, startup, memory`,
       );
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? sorted[middle]!
-    : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 /** Returns the ratio to the first peer, oriented so that more than 1 means the first peer is better. */

@@ -5,7 +5,7 @@
  */
 
 import { parseArgs } from "node:util";
-import type { Executor, Program } from "../../lib/backends/backend.ts";
+import type { Executor } from "../../lib/backends/backend.ts";
 import { type Device, openBackend } from "../../lib/backends/open.ts";
 import { trainConfig } from "../../lib/config/train.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
@@ -16,7 +16,7 @@ import { type PresetName, presets } from "../../lib/config/presets.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { plainProduct } from "../../kernels/vocabulary.ts";
 import { Sampler } from "../../lib/text/sampler.ts";
-import { type Answer, type Command, lazily, serve, timed } from "./protocol.ts";
+import { BATCHES, checkParameters, type Product, serve } from "./protocol.ts";
 import { internalsOf } from "../../lib/model/internals.ts";
 
 const { values: flags } = parseArgs({
@@ -36,28 +36,11 @@ const backend = await open(
   flags.threads === undefined ? {} : { threads: Number(flags.threads) },
 );
 
-/** Batches drawn beforehand, so that drawing is not measured. */
-const BATCHES = 8;
-
-/** The parameters that a preset must have, here and in every other peer. */
-const PARAMETERS: Record<string, number> = {
-  original: 826_240,
-  "nano-cpu": 804_096,
-};
-
-/** Runs steps, reads their losses, and returns the last. */
-type Training = (steps: number) => Promise<number>;
-
-const trainings = new Map<string, Training>();
-
-async function makeTraining(name: string): Promise<Training> {
+async function training(name: string) {
   const preset = presets[name as PresetName];
   const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[preset.tokenizer];
   const model = await Model.create({ ...preset.model, vocabSize }, { backend });
-  const expected = PARAMETERS[name] ?? model.parameterCount;
-  if (model.parameterCount !== expected) {
-    throw new Error(`${model.parameterCount} parameters, not ${expected}`);
-  }
+  checkParameters(name, model.parameterCount);
   const train = trainConfig(preset.train);
   const { batchSize: B } = train;
   const T = model.config.blockSize;
@@ -73,7 +56,7 @@ async function makeTraining(name: string): Promise<Training> {
       ),
   );
   let step = 0;
-  return async (steps) => {
+  return async (steps: number) => {
     for (let i = 0; i < steps; i++, step++) {
       const batch = 2 * (step % BATCHES);
       program.buffer("tokens").write(batches[batch]!);
@@ -88,25 +71,10 @@ async function makeTraining(name: string): Promise<Training> {
   };
 }
 
-async function step(command: Command): Promise<Answer> {
-  const { preset = "original", steps = 3, warm = true } = command;
-  const run = await lazily(trainings, preset, async () => {
-    const training = await makeTraining(preset);
-    if (warm) await training(2);
-    return training;
-  });
-  let loss = NaN;
-  const milliseconds = await timed(1, async () => {
-    loss = await run(steps);
-  }) / steps;
-  return { milliseconds, loss };
-}
-
-const generators = new Map<string, Model>();
-
-async function generate(command: Command): Promise<Answer> {
-  const { batch = 1, tokens = 120 } = command;
-  const run = async (model: Model) => {
+async function generation(batch: number) {
+  const options = { ...presets.original.model, vocabSize: 128 };
+  const model = await Model.create(options, { backend });
+  return async (tokens: number) => {
     const sampler = new Sampler({ temperature: 0.9, topK: 10, seed: 7 });
     const options = { sampler, maxNewTokens: tokens };
     let count = 0;
@@ -120,26 +88,9 @@ async function generate(command: Command): Promise<Answer> {
     }
     if (count !== batch * tokens) throw new Error(`${count} tokens`);
   };
-  const model = await lazily(generators, String(batch), async () => {
-    const options = { ...presets.original.model, vocabSize: 128 };
-    const made = await Model.create(options, { backend });
-    await run(made);
-    return made;
-  });
-  const milliseconds = await timed(1, () => run(model));
-  return { tokensPerSecond: 1000 * batch * tokens / milliseconds };
 }
 
-const products = new Map<string, Program>();
-
-function productPlan(
-  { form, M, N, K }: {
-    form: "nn" | "nt" | "tn";
-    M: number;
-    N: number;
-    K: number;
-  },
-): Plan {
+function productPlan({ form, M, N, K }: Product): Plan {
   const lengths = { y: M * N, a: M * K, b: K * N };
   const whole = (buffer: number, length: number) => ({
     buffer,
@@ -165,29 +116,20 @@ function productPlan(
   };
 }
 
-async function matmul(command: Command): Promise<Answer> {
-  const { form, M, N, K, repeats = 20 } = command as Required<Command>;
-  const run = async (program: Program, times: number) => {
+async function product(shape: Product) {
+  const program = await backend.compile(productPlan(shape), new Map());
+  const random = new CounterRandom(1, Purpose.init);
+  for (const [stream, name] of ["a", "b"].entries()) {
+    const buffer = program.buffer(name);
+    const { length } = buffer.spec;
+    buffer.write(
+      Float32Array.from({ length }, (_, i) => random.normal(stream, i)),
+    );
+  }
+  return async (times: number) => {
     for (let i = 0; i < times; i++) program.run();
     await backend.finish();
   };
-  const program = await lazily(products, `${form} ${M} ${N} ${K}`, async () => {
-    const plan = productPlan({ form, M, N, K });
-    const made = await backend.compile(plan, new Map());
-    const random = new CounterRandom(1, Purpose.init);
-    for (const [stream, name] of ["a", "b"].entries()) {
-      const buffer = made.buffer(name);
-      const { length } = buffer.spec;
-      buffer.write(
-        Float32Array.from({ length }, (_, i) => random.normal(stream, i)),
-      );
-    }
-    await run(made, 3);
-    return made;
-  });
-  const milliseconds = await timed(1, () => run(program, repeats)) / repeats;
-  return { gflops: 2 * M * N * K / milliseconds / 1e6 };
 }
 
-await serve(`lm, ${backend.description}`, { step, generate, matmul });
-Deno.exit(); // workers and devices would keep the process
+await serve(`lm, ${backend.description}`, { training, generation, product });

@@ -8,13 +8,7 @@ import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { getThreadsCount, setWasmPaths } from "@tensorflow/tfjs-backend-wasm";
-import {
-  type Answer,
-  type Command,
-  lazily,
-  serve,
-  timed,
-} from "../protocol.ts";
+import { BATCHES, checkParameters, type Product, serve } from "../protocol.ts";
 import { drawOf10 } from "./draw.ts";
 import { type Cache, Gpt, Training } from "./tfjs_model.ts";
 
@@ -25,52 +19,31 @@ await tf.setBackend("wasm");
 await tf.ready();
 
 const [V, B, T] = [128, 16, 128];
-const PARAMETERS = 826_240;
-
-/** Batches drawn beforehand, so that drawing is not measured. */
-const BATCHES = 8;
 
 const ids = (shape: number[]) => tf.randomUniformInt(shape, 0, V);
 
-const trainings = new Map<string, () => Promise<number>>();
-
-function makeTraining(): () => Promise<number> {
+function training(preset: string) {
+  if (preset !== "original") throw new Error(`${preset} is not written here`);
   const training = new Training();
-  const { count } = training.model;
-  if (count !== PARAMETERS) {
-    throw new Error(`${count} parameters, not ${PARAMETERS}`);
-  }
+  checkParameters(preset, training.model.count);
   const batches = Array.from(
     { length: BATCHES },
     () => [ids([B, T]), ids([B, T])],
   );
-  let steps = 0;
-  return () => {
-    const [tokens, targets] = batches[steps++ % BATCHES]!;
-    return training.step(tokens!, targets!);
-  };
+  let step = 0;
+  return Promise.resolve(async (steps: number) => {
+    let loss = NaN;
+    for (let i = 0; i < steps; i++) {
+      const [tokens, targets] = batches[step++ % BATCHES]!;
+      loss = await training.step(tokens!, targets!);
+    }
+    return loss;
+  });
 }
 
-async function step(command: Command): Promise<Answer> {
-  const { preset = "original", steps = 1, warm = true } = command;
-  if (preset !== "original") return { error: `${preset} is not written here` };
-  const run = await lazily(trainings, preset, async () => {
-    const training = makeTraining();
-    if (warm) await training();
-    return training;
-  });
-  let loss = NaN;
-  const milliseconds = await timed(steps, async () => {
-    loss = await run();
-  });
-  return { milliseconds, loss };
-}
-
-const generators = new Map<string, Gpt>();
-
-async function generate(command: Command): Promise<Answer> {
-  const { batch = 1, tokens = 120 } = command;
-  const run = async (model: Gpt) => {
+function generation(batch: number) {
+  const model = new Gpt();
+  return Promise.resolve(async (tokens: number) => {
     let cache: Cache = [];
     let text = new Int32Array(batch).fill(10);
     for (let at = 0; at < tokens; at++) {
@@ -88,38 +61,21 @@ async function generate(command: Command): Promise<Answer> {
       tf.dispose([best!, which!]);
     }
     for (const pair of cache) tf.dispose(pair!);
-  };
-  const model = await lazily(generators, String(batch), async () => {
-    const made = new Gpt();
-    await run(made);
-    return made;
   });
-  const milliseconds = await timed(1, () => run(model));
-  return { tokensPerSecond: 1000 * batch * tokens / milliseconds };
 }
 
-const products = new Map<string, () => Promise<void>>();
-
-async function matmul(command: Command): Promise<Answer> {
-  const { form, M, N, K, repeats = 20 } = command as Required<Command>;
+function product({ form, M, N, K }: Product) {
   const [left, right] = [form === "tn", form === "nt"];
-  const run = await lazily(products, `${form} ${M} ${N} ${K}`, async () => {
-    const a = tf.randomUniform(left ? [K, M] : [M, K], -1, 1) as tf.Tensor2D;
-    const b = tf.randomUniform(right ? [N, K] : [K, N], -1, 1) as tf.Tensor2D;
-    // The backend computes at once; there is nothing to wait for.
-    const once = () => {
-      tf.matMul(a, b, left, right).dispose();
-      return Promise.resolve();
-    };
-    for (let i = 0; i < 3; i++) await once();
-    return once;
+  const a = tf.randomUniform(left ? [K, M] : [M, K], -1, 1) as tf.Tensor2D;
+  const b = tf.randomUniform(right ? [N, K] : [K, N], -1, 1) as tf.Tensor2D;
+  // The backend computes at once; there is nothing to wait for.
+  return Promise.resolve((times: number) => {
+    for (let i = 0; i < times; i++) tf.matMul(a, b, left, right).dispose();
+    return Promise.resolve();
   });
-  const milliseconds = await timed(repeats, run);
-  return { gflops: 2 * M * N * K / milliseconds / 1e6 };
 }
 
 await serve(
   `TensorFlow.js ${tf.version.tfjs}, ${tf.getBackend()}, ${getThreadsCount()} threads`,
-  { step, generate, matmul },
+  { training, generation, product },
 );
-Deno.exit(); // workers would keep the process
