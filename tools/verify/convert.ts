@@ -51,14 +51,23 @@ export function convert(source: Safetensors, report: Report): Safetensors[] {
 function convertRotations(file: OlderFile): Safetensors[] {
   const layout = "[B, H, T, head_dim]";
   expect("metadata layout", file.text("layout", layout), layout);
-  const { B: _B, H: _H, T: _T, "head_dim": _D, offset: _, base = 10000, ...rest } =
-    file.fields("config");
+  const {
+    B: _B,
+    H: _H,
+    T: _T,
+    "head_dim": _D,
+    offset: _,
+    base = 10000,
+    ...rest
+  } = file.fields("config");
   refuseOthers("config", rest);
   const inputs = file.takeAll(/^(q|k|dq_out|dk_out|inv_freq)$/);
   const T = inputs.get("q")?.shape[2] ?? 0;
-  const starts = new Set([...file.tensors.keys()].map((name) =>
-    Number(/\.offset(\d+)$/.exec(name)?.[1] ?? 0)
-  ));
+  const starts = new Set(
+    [...file.tensors.keys()].map((name) =>
+      Number(/\.offset(\d+)$/.exec(name)?.[1] ?? 0)
+    ),
+  );
   return [...starts].flatMap((start) => {
     const end = start === 0 ? "" : `.offset${start}`;
     const positions = file.take(`positions${end}`)?.data.join();

@@ -16,7 +16,9 @@ export function convertModel(file: OlderFile, isSeed: boolean): Safetensors[] {
   const { batches, generation, sequence } = takeIds(file);
   const lengths = [...batches.values(), sequence]
     .flatMap((tensor) => tensor?.shape[2] ?? []);
-  if (lengths.length === 0) refuse("tensor tokens is missing, and so is prompt");
+  if (lengths.length === 0) {
+    refuse("tensor tokens is missing, and so is prompt");
+  }
   const length = Math.max(...lengths);
   const { config, headFirst } = convertConfig(file, { isSeed, length });
   expect("metadata bug", file.text("bug", ZEROED), ZEROED);
@@ -186,7 +188,9 @@ function convertConfig(
     ...(hidden !== undefined && { nHidden: hidden }),
   };
   const { mlp } = others;
-  if (gelu !== undefined && /^gelu/.test(String(mlp)) && mlp !== config["mlp"]) {
+  if (
+    gelu !== undefined && /^gelu/.test(String(mlp)) && mlp !== config["mlp"]
+  ) {
     refuse(`config.gelu is "${gelu}", and mlp "${mlp}"`);
   }
   for (const [key, value] of Object.entries(others)) {
@@ -231,11 +235,16 @@ function convertOptimizer(
   expect("optimizer.type", type, "AdamW");
   expect("optimizer.clip_eps", clipEps, 1e-6);
   refuseOthers("optimizer", rest);
-  const [beta1, beta2] = Array.isArray(betas) && betas.length === 2 ? betas : [];
+  const [beta1, beta2] = Array.isArray(betas) && betas.length === 2
+    ? betas
+    : [];
   if (beta2 === undefined || lr === undefined || weightDecay === undefined) {
     refuse("optimizer lacks lr, weight_decay or two betas");
   }
-  const names = [decayed, others ?? all.filter((n) => ![decayed].flat().includes(n))];
+  const names = [
+    decayed,
+    others ?? all.filter((n) => ![decayed].flat().includes(n)),
+  ];
   if (names.flat().toSorted().join() !== all.toSorted().join()) {
     refuse(
       "optimizer: decay_params and no_decay_params are not all parameters, each once",
@@ -336,4 +345,3 @@ function leakShift(file: OlderFile): number {
     )
     : Number(shift);
 }
-

@@ -99,4 +99,3 @@ export function recordingOf(
   const head = { format: "lm recording", version: "1", kind, computed, source };
   return { tensors, metadata: { ...head, ...Object.fromEntries(texts) } };
 }
-
