@@ -81,6 +81,7 @@ export {
   type GenerateOptions,
   generateText,
   type GenerateTextOptions,
+  type TokenGenerator,
   type WriteOptions,
 } from "./lib/model/generate.ts";
 export {

@@ -7,12 +7,11 @@ import type { Numbers } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
 import type { BatchShape, EvalBatch } from "../text/dataset.ts";
 import type { Plan } from "../graph/plan.ts";
-import type { Model } from "./model.ts";
 import { yieldIfDue } from "./parts.ts";
 import { cutPlan, PartRunner } from "./parts.ts";
 import { flopsPerToken } from "./parameters.ts";
 import { EVAL_SLOTS, evalPlan, parameterLayout } from "./plans.ts";
-import { internalsOf } from "./internals.ts";
+import type { ModelInternals } from "./internals.ts";
 import { refusal } from "../refusal.ts";
 
 /** Most work queued on the device ahead of the host, in milliseconds. */
@@ -35,12 +34,12 @@ export function evaluationPlan(
 
 /** Runs the eval plans of a model, one at a time since they share the store of losses. */
 export class Evaluator {
-  readonly #model: Model;
+  readonly #model: ModelInternals;
   /** Promise that settles when all requested work is done. */
   #last: Promise<void> = Promise.resolve();
 
   /** Creates an evaluator; plans are compiled on first use. */
-  constructor(model: Model) {
+  constructor(model: ModelInternals) {
     this.#model = model;
   }
 
@@ -78,8 +77,7 @@ export class Evaluator {
     let collected = performance.now();
     let msPerBatch = 0;
     const collect = async () => {
-      const losses = await internalsOf(this.#model).stores.get("losses")!
-        .read(0, filled);
+      const losses = await this.#model.stores.get("losses")!.read(0, filled);
       for (const loss of losses) total += loss;
       filled = 0;
     };
@@ -126,12 +124,11 @@ export class Evaluator {
     { B, T }: BatchShape,
     work: (runner: PartRunner) => Promise<Value>,
   ): Promise<Value> {
-    const { config, backend } = this.#model;
-    const internals = internalsOf(this.#model);
-    return internals.evaluations.use(
+    const { config, executor, evaluations } = this.#model;
+    return evaluations.use(
       `${B}x${T}`,
-      () => internals.bind(evaluationPlan(config, { B, T })),
-      (program) => work(new PartRunner(program, backend, "eval")),
+      () => this.#model.bind(evaluationPlan(config, { B, T })),
+      (program) => work(new PartRunner(program, executor, "eval")),
     );
   }
 }

@@ -11,7 +11,6 @@
 import type { DeviceBuffer, Program, Stores } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
 import type { Plan } from "../graph/plan.ts";
-import type { Model } from "./model.ts";
 import { yieldIfDue } from "./parts.ts";
 import { cachedPlan } from "./plans.ts";
 import { type Logits, Sampler, type SamplerOptions } from "../text/sampler.ts";
@@ -20,7 +19,7 @@ import {
   type DecodeStream,
   type Tokenizer,
 } from "../text/tokenizer.ts";
-import { internalsOf } from "./internals.ts";
+import type { ModelInternals } from "./internals.ts";
 import { checkWithin } from "../range.ts";
 import { refusal } from "../refusal.ts";
 
@@ -43,7 +42,7 @@ export interface GenerateOptions {
 
 /** Continues one prompt. See `Model.generate`. */
 export async function* generate(
-  model: Model,
+  model: ModelInternals,
   prompt: ArrayLike<number>,
   options: GenerateOptions,
 ): AsyncGenerator<number, void> {
@@ -52,20 +51,20 @@ export async function* generate(
 
 /** Continues several prompts side by side. See `Model.generateBatch`. */
 export async function* generateBatch(
-  model: Model,
+  model: ModelInternals,
   prompts: readonly ArrayLike<number>[],
   options: GenerateOptions,
 ): AsyncGenerator<Int32Array, void> {
   const { maxNewTokens = MAX_NEW_TOKENS, signal } = options;
   const sampler = samplerOf(options);
-  checkGeneration(model, prompts, options);
+  checkGeneration(model.config, prompts, options);
   const rows = prompts.length;
   const histories = prompts.map((prompt) => Array.from(prompt));
   const promptLength = Math.max(...prompts.map(({ length }) => length));
   const sizes = { rows, promptLength, maxNewTokens };
   // Checks all plans now: memory must not run out when a window slides for the first time.
   const plans = generationPlans(model.config, sizes);
-  internalsOf(model).checkRoom("generate", [...plans.values()]);
+  model.checkRoom("generate", [...plans.values()]);
   const { onSlide } = options;
   const context = new Context(model, { rows, plans, onSlide });
   try {
@@ -84,6 +83,17 @@ export async function* generateBatch(
 
 function samplerOf({ sampler }: GenerateOptions): Sampler {
   return sampler instanceof Sampler ? sampler : new Sampler(sampler);
+}
+
+/** Model that continues ids, as {@linkcode Model} does. */
+export interface TokenGenerator {
+  /** Architecture, of which the size of the vocabulary matters here. */
+  readonly config: ModelConfig;
+  /** Continues a prompt and yields one id at a time. */
+  generate(
+    prompt: ArrayLike<number>,
+    options: GenerateOptions,
+  ): AsyncGenerator<number, void>;
 }
 
 /** Options of {@linkcode generateText}. */
@@ -121,7 +131,7 @@ export interface WriteOptions
  * ```
  */
 export function generateText(
-  model: Model,
+  model: TokenGenerator,
   tokenizer: Tokenizer,
   prompt: string,
   options: GenerateTextOptions = {},
@@ -132,7 +142,7 @@ export function generateText(
   }
   checkVocabulary("generate", tokenizer, model.config);
   const ids = tokenizer.encode(prompt);
-  checkGeneration(model, [ids], options);
+  checkGeneration(model.config, [ids], options);
   const sampler = samplerOf(options);
   const tokens = model.generate(ids, { ...options, sampler });
   return pieces(tokens, stop, tokenizer.stream());
@@ -224,7 +234,7 @@ function halfOf(blockSize: number): number {
 
 /** Device state of the generated texts: one cache row for each text. */
 class Context {
-  readonly #model: Model;
+  readonly #model: ModelInternals;
   readonly #rows: number;
   /** Plans by padded length. */
   readonly #plans: ReadonlyMap<number, Plan>;
@@ -236,7 +246,7 @@ class Context {
   /** For each row, where the window begins in the history, and how many tokens of the window are cached. */
   readonly #window: { begin: number; cached: number }[];
 
-  constructor(model: Model, { rows, plans, onSlide }: {
+  constructor(model: ModelInternals, { rows, plans, onSlide }: {
     readonly rows: number;
     readonly plans: ReadonlyMap<number, Plan>;
     readonly onSlide: GenerateOptions["onSlide"];
@@ -245,7 +255,7 @@ class Context {
     this.#rows = rows;
     this.#plans = plans;
     this.#onSlide = onSlide;
-    this.#stores = new Map(internalsOf(model).stores);
+    this.#stores = new Map(model.stores);
     this.#shared = new Set(this.#stores.values());
     this.#window = Array.from(
       { length: rows },
@@ -291,7 +301,7 @@ class Context {
     let program = this.#programs.get(T);
     if (program === undefined) {
       const plan = this.#plans.get(T)!;
-      program = await internalsOf(this.#model).bind(plan, this.#stores);
+      program = await this.#model.bind(plan, this.#stores);
       this.#programs.set(T, program);
     }
     return program;
@@ -314,7 +324,7 @@ function isCausal({ attention, mask }: ModelConfig): boolean {
 }
 
 function checkGeneration(
-  { config: { vocabSize } }: Model,
+  { vocabSize }: ModelConfig,
   prompts: readonly ArrayLike<number>[],
   { maxNewTokens = 0 }: GenerateOptions,
 ): void {

@@ -12,19 +12,23 @@ import {
 } from "../backends/backend.ts";
 import type { ParameterLayout } from "../graph/layout.ts";
 import type { Plan } from "../graph/plan.ts";
-import type { Model } from "./model.ts";
+import type { ModelConfig } from "../config/model.ts";
 import { Programs } from "./programs.ts";
 import { refusal } from "../refusal.ts";
 
-const known = new WeakMap<Model, ModelInternals>();
+const known = new WeakMap<object, ModelInternals>();
 
-/** Returns the internals of a model. */
-export function internalsOf(model: Model): ModelInternals {
+/** Returns the internals of a `Model`, which this module cannot import: `model.ts` imports it. */
+export function internalsOf(
+  model: { readonly config: ModelConfig },
+): ModelInternals {
   return known.get(model)!;
 }
 
 /** Buffers of a model and the programs bound to them. */
 export class ModelInternals {
+  /** Architecture of the model. */
+  readonly config: ModelConfig;
   /** Backend that runs the model. */
   readonly executor: Executor;
   /** Offset of each parameter in the stores. */
@@ -38,7 +42,12 @@ export class ModelInternals {
   #disposed = false;
 
   /** Creates internals without stores. */
-  constructor(model: Model, executor: Executor, layout: ParameterLayout) {
+  constructor(
+    model: { readonly config: ModelConfig },
+    executor: Executor,
+    layout: ParameterLayout,
+  ) {
+    this.config = model.config;
     this.executor = executor;
     this.layout = layout;
     known.set(model, this);

@@ -99,7 +99,7 @@ export class Model implements AsyncDisposable {
     this.backend = backend;
     this.#internals = new ModelInternals(this, executorOf(backend), layout);
     this.#ownsBackend = ownsBackend;
-    this.#evaluator = new Evaluator(this);
+    this.#evaluator = new Evaluator(this.#internals);
   }
 
   /**
@@ -252,7 +252,7 @@ export class Model implements AsyncDisposable {
     prompt: ArrayLike<number>,
     options: GenerateOptions = {},
   ): AsyncGenerator<number, void> {
-    return generate(this, prompt, options);
+    return generate(this.#internals, prompt, options);
   }
 
   /**
@@ -264,7 +264,7 @@ export class Model implements AsyncDisposable {
     prompts: readonly ArrayLike<number>[],
     options: GenerateOptions = {},
   ): AsyncGenerator<Int32Array, void> {
-    return generateBatch(this, prompts, options);
+    return generateBatch(this.#internals, prompts, options);
   }
 
   /**

@@ -7,7 +7,7 @@ import {
 } from "../../lib/cli/command/arguments.ts";
 import { program } from "../../lib/cli/command/program.ts";
 import { UsageError } from "../../lib/cli/command/errors.ts";
-import { flagsOf } from "../../lib/cli/command/command.ts";
+import { flagsOf } from "../../lib/cli/command/arguments.ts";
 import { commandNamed, commands } from "../../lib/cli/command/registry.ts";
 import { flagName } from "../../lib/cli/command/flag.ts";
 import {

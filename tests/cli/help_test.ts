@@ -6,7 +6,7 @@ import {
   programHelp,
 } from "../../lib/cli/command/help.ts";
 import { VERSION } from "../../lib/cli/command/program.ts";
-import { flagsOf } from "../../lib/cli/command/command.ts";
+import { flagsOf } from "../../lib/cli/command/arguments.ts";
 import { commands } from "../../lib/cli/command/registry.ts";
 import { Workplace } from "./process.ts";
 

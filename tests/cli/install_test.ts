@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl, join } from "@std/path";
 import { completions, shells } from "../../lib/cli/command/completions.ts";
-import { flagsOf } from "../../lib/cli/command/command.ts";
+import { flagsOf } from "../../lib/cli/command/arguments.ts";
 import * as registry from "../../lib/cli/command/registry.ts";
 import { flagName } from "../../lib/cli/command/flag.ts";
 import { commandOf } from "../../lib/cli/command/program.ts";

@@ -12,7 +12,7 @@ import { modelConfig } from "../../lib/config/model.ts";
 import { trainConfig } from "../../lib/config/train.ts";
 import { parseArguments } from "../../lib/cli/command/arguments.ts";
 import { UsageError } from "../../lib/cli/command/errors.ts";
-import { flagsOf } from "../../lib/cli/command/command.ts";
+import { flagsOf } from "../../lib/cli/command/arguments.ts";
 import { commandNamed, commands } from "../../lib/cli/command/registry.ts";
 import { flagName } from "../../lib/cli/command/flag.ts";
 import { Workplace } from "./process.ts";

@@ -313,3 +313,74 @@ Deno.test("Rooms hold for the AssemblyScript too: it imports itself and the code
   }
   assert(files > 1, "there is nothing to check");
 });
+
+/** Returns the modules of the repository that a module imports, types included. */
+function importsOf(path: string, source: string): string[] {
+  const specifiers = source.matchAll(
+    /(?:^|[^\w*])(?:from|import)\s*\(?\s*"(\.[^"]+)"/g,
+  );
+  return [...specifiers].map(([, specifier]) =>
+    new URL(specifier!, new URL(path, "file:///")).pathname.slice(1)
+  );
+}
+
+/** Returns a circle among imports, as a list of modules that begins and ends with the same one; undefined if there is none. */
+function circleIn(
+  imports: ReadonlyMap<string, readonly string[]>,
+): string[] | undefined {
+  const done = new Set<string>();
+  const visit = (path: string, way: string[]): string[] | undefined => {
+    const begin = way.indexOf(path);
+    if (begin >= 0) return [...way.slice(begin), path];
+    if (done.has(path)) return undefined;
+    for (const next of imports.get(path) ?? []) {
+      const circle = visit(next, [...way, path]);
+      if (circle) return circle;
+    }
+    done.add(path);
+    return undefined;
+  };
+  return imports.keys().map((path) => visit(path, []))
+    .find((circle) => circle !== undefined);
+}
+
+Deno.test("circleIn finds a circle, also one of types alone", () => {
+  const files = {
+    "lib/a.ts": 'import type { B } from "./b/b.ts";',
+    "lib/b/b.ts": 'import {\n  c,\n} from "../c.ts";',
+    "lib/c.ts": 'export let a: import("./a.ts").A;',
+  };
+  const imports = (paths: readonly string[]) =>
+    new Map(
+      Object.entries(files).filter(([path]) => paths.includes(path))
+        .map(([path, source]) => [path, importsOf(path, source)]),
+    );
+  assertEquals(circleIn(imports(Object.keys(files))), [
+    ...["lib/a.ts", "lib/b/b.ts", "lib/c.ts", "lib/a.ts"],
+  ]);
+  assertEquals(circleIn(imports(["lib/a.ts", "lib/b/b.ts"])), undefined);
+});
+
+Deno.test("No modules import each other in a circle, not even for types", async () => {
+  const imports = new Map<string, string[]>();
+  const root = new URL("../../", import.meta.url);
+  const read = async (folder: string) => {
+    for await (
+      const { name, isDirectory } of Deno.readDir(new URL(folder, root))
+    ) {
+      const path = `${folder}${name}`;
+      if (isDirectory) await read(`${path}/`);
+      else if (name.endsWith(".ts")) {
+        const source = await Deno.readTextFile(new URL(path, root));
+        imports.set(path, importsOf(path, source));
+      }
+    }
+  };
+  for (
+    const folder of ["lib/", "kernels/", "data/", "tools/", "bench/", "tests/"]
+  ) {
+    await read(folder);
+  }
+  assert(imports.get("lib/train/trainer.ts")!.includes("lib/model/model.ts"));
+  assertEquals(circleIn(imports), undefined);
+});

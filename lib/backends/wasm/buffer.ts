@@ -2,8 +2,8 @@
 
 import type { BufferSpec } from "../../graph/plan.ts";
 import type { Numbers } from "../backend.ts";
-import { BoundBuffer } from "../buffer.ts";
-import type { WasmBackend } from "./engine.ts";
+import { BoundBuffer, type Owner } from "../buffer.ts";
+import type { WasmMemory } from "./memory.ts";
 
 /** A copy of a part of a buffer, in the order that a kernel reads. All programs that read the copy share it. */
 export interface ReorderedCopy {
@@ -14,8 +14,13 @@ export interface ReorderedCopy {
   users: number;
 }
 
+/** The part of the backend that its buffers use. */
+interface MemoryOwner extends Owner {
+  readonly memory: WasmMemory;
+}
+
 /** A buffer in WebAssembly memory. */
-export class WasmBuffer extends BoundBuffer<WasmBackend> {
+export class WasmBuffer extends BoundBuffer<MemoryOwner> {
   /** Byte address. */
   readonly at: number;
   /** The number of changes by the host and by programs so far. Copies made from another version are out of date. */
@@ -24,7 +29,7 @@ export class WasmBuffer extends BoundBuffer<WasmBackend> {
   readonly #copies = new Map<string, ReorderedCopy>();
 
   /** Allocates `spec.length` zeros. */
-  constructor(spec: BufferSpec, backend: WasmBackend) {
+  constructor(spec: BufferSpec, backend: MemoryOwner) {
     super(spec, backend);
     this.at = backend.memory.allocate(4 * spec.length, spec.name);
   }

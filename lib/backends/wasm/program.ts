@@ -12,7 +12,7 @@ import {
   MOST_ARGUMENTS,
   type Step,
 } from "../../../kernels/wasm/step.ts";
-import type { Plan } from "../../graph/plan.ts";
+import type { BufferSpec, Plan } from "../../graph/plan.ts";
 import {
   type DispatchTime,
   OutOfMemoryError,
@@ -23,11 +23,11 @@ import {
   BoundProgram,
   bufferBytes,
   type DispatchRange,
+  type OpenBackend,
   type ProgramMemory,
 } from "../program.ts";
 import { type ReorderedCopy, WasmBuffer } from "./buffer.ts";
-import type { WasmBackend } from "./engine.ts";
-import { sizeOf } from "./memory.ts";
+import { sizeOf, type WasmMemory } from "./memory.ts";
 import {
   type CopySpec,
   keyOf,
@@ -38,6 +38,16 @@ import {
   segmentsOf,
 } from "./lowering.ts";
 import { refusal } from "../../refusal.ts";
+
+/** The part of the backend that its programs use: see `WasmBackend`. */
+interface Engine extends OpenBackend {
+  readonly memory: WasmMemory;
+  readonly room: number;
+  allocate(spec: BufferSpec): WasmBuffer;
+  bytesOfScratch(bytes: number, options: { readonly isEmpty: boolean }): number;
+  reserveScratch(bytes: number): void;
+  run(from: number, to: number, parallel: boolean, action: string): void;
+}
 
 /**
  * Multiplications and additions per step, on average, from which on several threads share the steps. Handing
@@ -54,7 +64,7 @@ const WORTH_SHARING = 60_000;
 export function compileProgram(
   plan: Plan,
   stores: Stores,
-  backend: WasmBackend,
+  backend: Engine,
 ): Promise<WasmProgram> {
   return bindProgram(plan, stores, backend, (memory) => {
     const sizes = sizesOf(plan);
@@ -106,7 +116,7 @@ function sizesOf(plan: Plan): LoweredPlan {
 export function measurePlans(
   plans: readonly Plan[],
   stores: Stores | undefined,
-  backend: WasmBackend,
+  backend: Engine,
   lowered: readonly LoweredPlan[] = plans.map(sizesOf),
 ): number {
   let bytes = bufferBytes(plans, stores, backend);
@@ -153,7 +163,7 @@ interface BoundSegment {
 
 /** A program on the CPU. */
 export class WasmProgram extends BoundProgram<WasmBuffer> {
-  readonly #backend: WasmBackend;
+  readonly #backend: Engine;
   readonly #buffers: readonly WasmBuffer[];
   readonly #segments: readonly BoundSegment[];
   readonly #steps: readonly PlacedStep[];
@@ -162,7 +172,7 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
   constructor(
     memory: ProgramMemory<WasmBuffer>,
     { backend, copyOf, records, steps }: {
-      readonly backend: WasmBackend;
+      readonly backend: Engine;
       readonly copyOf: (spec: CopySpec) => ReorderedCopy;
       readonly records: Address;
       readonly steps: readonly PlacedStep[];

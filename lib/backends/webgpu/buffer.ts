@@ -6,25 +6,20 @@
 import type { BufferSpec } from "../../graph/plan.ts";
 import type { Numbers } from "../backend.ts";
 import { BoundBuffer } from "../buffer.ts";
-import type { WebGpuBackend } from "./engine.ts";
+import type { WebGpuDevice } from "./device.ts";
 
 /** Staging buffers longer than this many bytes are destroyed after use: checkpoints, which need them, are rare, while losses are read often. */
 const LARGEST_KEPT = 1 << 20;
-
-/** Returns the bytes of a buffer of `length` 32-bit words, at least 4: WebGPU cannot bind an empty buffer. */
-export function sizeOf(length: number): number {
-  return 4 * Math.max(1, length);
-}
 
 /**
  * Buffers that the host can map, kept for reuse. A read takes one for itself
  * until its numbers are copied out, so reads may overlap.
  */
 export class StagingPool {
-  readonly #backend: WebGpuBackend;
+  readonly #backend: WebGpuDevice;
   readonly #free: GPUBuffer[] = [];
 
-  constructor(backend: WebGpuBackend) {
+  constructor(backend: WebGpuDevice) {
     this.#backend = backend;
   }
 
@@ -84,11 +79,11 @@ export class StagingPool {
 }
 
 /** A buffer on a GPU. */
-export class WebGpuBuffer extends BoundBuffer<WebGpuBackend> {
+export class WebGpuBuffer extends BoundBuffer<WebGpuDevice> {
   readonly gpu: GPUBuffer;
 
   /** Allocates `spec.length` zeros. */
-  constructor(spec: BufferSpec, backend: WebGpuBackend) {
+  constructor(spec: BufferSpec, backend: WebGpuDevice) {
     super(spec, backend);
     this.gpu = backend.createBuffer(
       spec.name,

@@ -4,7 +4,7 @@
  * run only encodes and submits.
  */
 
-import type { Plan } from "../../graph/plan.ts";
+import type { BufferSpec, Plan } from "../../graph/plan.ts";
 import type { DispatchTime, Stores } from "../backend.ts";
 import { nameOf } from "../checks.ts";
 import {
@@ -14,12 +14,17 @@ import {
   type DispatchRange,
   type ProgramMemory,
 } from "../program.ts";
-import { sizeOf, type WebGpuBuffer } from "./buffer.ts";
-import type { WebGpuBackend } from "./engine.ts";
+import type { WebGpuBuffer } from "./buffer.ts";
+import { sizeOf, type WebGpuDevice } from "./device.ts";
 import { type LoweredPlan, lowerPlan, type PlacedPass } from "./lowering.ts";
 import type { Pipeline } from "./pipelines.ts";
 import { PassTimer } from "./timer.ts";
 import { refusal } from "../../refusal.ts";
+
+/** The device, and how a program's buffers are made on it: see `WebGpuBackend`. */
+interface Engine extends WebGpuDevice {
+  allocate(spec: BufferSpec): WebGpuBuffer;
+}
 
 /**
  * Binds a plan; see `Executor.compile`.
@@ -31,7 +36,7 @@ import { refusal } from "../../refusal.ts";
 export function compileProgram(
   plan: Plan,
   stores: Stores,
-  backend: WebGpuBackend,
+  backend: Engine,
 ): Promise<WebGpuProgram> {
   return bindProgram(plan, stores, backend, async (memory) => {
     const action = `compile ${plan.name}`;
@@ -58,7 +63,7 @@ export function compileProgram(
 }
 
 /** Lowers a plan to passes, and checks its buffers and passes against the adapter's limits. */
-function lower(plan: Plan, backend: WebGpuBackend): LoweredPlan {
+function lower(plan: Plan, backend: WebGpuDevice): LoweredPlan {
   for (const spec of plan.buffers) backend.checkSize(spec);
   return lowerPlan(plan, backend.target, backend.device.limits);
 }
@@ -71,7 +76,7 @@ function lower(plan: Plan, backend: WebGpuBackend): LoweredPlan {
 export function measurePlans(
   plans: readonly Plan[],
   stores: Stores | undefined,
-  backend: WebGpuBackend,
+  backend: WebGpuDevice,
   scratch: readonly number[] = plans.flatMap((plan) =>
     lower(plan, backend).scratch
   ),
@@ -99,7 +104,7 @@ export class WebGpuProgram extends BoundProgram<WebGpuBuffer> {
   constructor(
     memory: ProgramMemory<WebGpuBuffer>,
     { backend, passes, pipelines, scratch }: LoweredPlan & {
-      readonly backend: WebGpuBackend;
+      readonly backend: WebGpuDevice;
       /** One pipeline for each pass. */
       readonly pipelines: readonly Pipeline[];
     },

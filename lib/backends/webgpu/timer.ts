@@ -5,7 +5,7 @@
 
 import type { Plan } from "../../graph/plan.ts";
 import type { DispatchTime } from "../backend.ts";
-import type { WebGpuBackend } from "./engine.ts";
+import type { WebGpuDevice } from "./device.ts";
 import { refusal } from "../../refusal.ts";
 
 /** WebGPU's limit on the queries of one set; a pass takes two. */
@@ -15,11 +15,11 @@ const MOST_QUERIES = 4096;
 export class PassTimer {
   readonly #queries: GPUQuerySet;
   readonly #stamps: GPUBuffer;
-  readonly #backend: WebGpuBackend;
+  readonly #backend: WebGpuDevice;
   /** The dispatch that each timed pass belongs to. */
   #passes: number[] = [];
 
-  constructor(backend: WebGpuBackend) {
+  constructor(backend: WebGpuDevice) {
     this.#backend = backend;
     this.#queries = backend.device.createQuerySet({
       type: "timestamp",

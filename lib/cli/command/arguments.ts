@@ -1,7 +1,6 @@
 /** Parses the words of a command line into typed values; an error about an unknown word suggests the nearest known one. */
 
 import { UsageError } from "./errors.ts";
-import { type Command, flagsOf } from "./command.ts";
 import {
   type Flag,
   flagName,
@@ -13,10 +12,29 @@ import { nearest } from "./nearest.ts";
 import { program } from "./program.ts";
 
 /** The operand and flags that a command accepts. */
-export type Syntax<Table extends FlagTable = FlagTable> = Pick<
-  Command<Table>,
-  "name" | "operand" | "flags"
->;
+export interface Syntax<Table extends FlagTable = FlagTable> {
+  /** The command's words, as in `lm NAME`. */
+  readonly name: string;
+  /** The argument without a dash; absent if the command takes none. */
+  readonly operand?: Operand;
+  readonly flags: Table;
+}
+
+/** An argument without a dash. */
+export interface Operand {
+  readonly name: string;
+  /** A sentence or two about it. */
+  readonly help: string;
+  /** True if it may be given several times. */
+  readonly several?: boolean;
+}
+
+/** Returns all flags of a command, by their fields. */
+export function flagsOf(
+  { flags }: Pick<Syntax, "flags">,
+): Readonly<Record<string, Flag<unknown>>> {
+  return Object.assign({}, ...Object.values(flags));
+}
 
 /** The parsed arguments of a command. */
 export interface Arguments<Values> {

@@ -1,6 +1,7 @@
 /** Scripts that complete commands, flags and their words in a shell, made from the rows of `registry.ts`. */
 
-import { type Command, flagsOf } from "./command.ts";
+import { flagsOf } from "./arguments.ts";
+import type { Command } from "./command.ts";
 import { UsageError } from "./errors.ts";
 import { type Flag, flagName } from "./flag.ts";
 import { nearest } from "./nearest.ts";

@@ -20,7 +20,8 @@ import {
   sampleFlags,
   trainFlags,
 } from "../verbs/flags.ts";
-import type { Command, Operand } from "./command.ts";
+import type { Operand } from "./arguments.ts";
+import type { Command } from "./command.ts";
 import { exitCode, UsageError } from "./errors.ts";
 import type { FlagTable } from "./flag.ts";
 import { nearest } from "./nearest.ts";

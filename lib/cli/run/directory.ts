@@ -30,7 +30,6 @@ import {
   writing,
 } from "./files.ts";
 import { readEventLines } from "./events.ts";
-import type { RunHistory } from "./history.ts";
 
 /** Names of the files. */
 export const files = {
@@ -44,6 +43,16 @@ export const files = {
   report: "report.html",
   comparison: "comparison.html",
 } as const;
+
+/** The events of an earlier part of a run that are kept. */
+export interface KeptEvents {
+  /** The step from which the run is resumed. */
+  readonly step: number;
+  /** Returns true for the events of `metrics.jsonl` that are kept. */
+  readonly keeps: (event: Told) => boolean;
+  /** An event that is added to them. */
+  readonly added?: Told | undefined;
+}
 
 /** The longest time that steps wait before they are written for TensorBoard, in milliseconds: a batch is encoded faster. */
 const SHOW_MS = 500;
@@ -110,7 +119,7 @@ export class RunDirectory implements Disposable {
     path: string,
     { config, history, keep = 0, orNext = false }: {
       readonly config: object;
-      readonly history?: RunHistory | undefined;
+      readonly history?: KeptEvents | undefined;
       readonly keep?: number;
       readonly orNext?: boolean;
     },
@@ -324,7 +333,7 @@ async function openMetrics(
  */
 async function reopenMetrics(
   path: string,
-  { keeps, added }: RunHistory,
+  { keeps, added }: KeptEvents,
 ): Promise<Deno.FsFile> {
   // Stays locked until the new file is locked, so no other process replaces it.
   using _locked = await openMetrics(path, { createNew: false });

@@ -8,16 +8,10 @@ import type { TrainConfig } from "../../config/train.ts";
 import { now, type Told } from "./board.ts";
 import { LossPlot } from "../terminal/loss_plot.ts";
 import { readEventLines } from "./events.ts";
-import { files } from "./directory.ts";
+import { files, type KeptEvents } from "./directory.ts";
 
 /** The lines kept of the files that a run appends to. */
-export interface RunHistory {
-  /** The step from which the run is resumed. */
-  readonly step: number;
-  /** Returns true for the events of `metrics.jsonl` that are kept. */
-  readonly keeps: (event: Told) => boolean;
-  /** An event that is added to them. */
-  readonly added?: Told | undefined;
+export interface RunHistory extends KeptEvents {
   /** Lines that are not kept as they hold no event. */
   readonly damagedLines: number;
   /** The losses that they hold. */

@@ -1,11 +1,18 @@
 /** Limits that stop a run before its last step: no time is left, or the validation loss no longer improves. */
 
-import { tokensWithin } from "../../text/dataset.ts";
+import { type Dataset, tokensWithin } from "../../text/dataset.ts";
 import type { TrainEvent } from "../../train/events.ts";
 import { CommandError } from "../command/errors.ts";
-import { lowestAfter, type LowestLoss } from "./history.ts";
+import { lowestAfter, type LowestLoss, type RunHistory } from "./history.ts";
 import type { RunOptions } from "../command/run_options.ts";
-import type { TrainingSetup } from "../verbs/training_setup.ts";
+
+/** What is limited: a run and its evaluations. */
+interface LimitedRun {
+  readonly dataset: Dataset;
+  readonly options: RunOptions;
+  /** The state from which the run is resumed; absent for a new run. */
+  readonly resumed?: { readonly history: RunHistory };
+}
 
 /** Returns the command's deadline on the clock of `performance.now()`, which starts with the process. */
 export function deadlineOf({ maxTime }: Pick<RunOptions, "maxTime">): number {
@@ -34,7 +41,7 @@ export function inTime(
 
 /** Returns the number of tokens that each evaluation of a run measures, if there is time for all. */
 export function measuredTokens(
-  { dataset, options }: Pick<TrainingSetup, "dataset" | "options">,
+  { dataset, options }: LimitedRun,
 ): number {
   const limit = options.evalTokens || Infinity;
   return tokensWithin(limit, { length: dataset.size("val") }, dataset);
@@ -47,9 +54,7 @@ export class Limits {
   #lowest: LowestLoss | undefined;
 
   /** Restores the lowest loss of a resumed run, so its patience does not start anew. */
-  constructor(
-    setup: Pick<TrainingSetup, "dataset" | "options" | "resumed">,
-  ) {
+  constructor(setup: LimitedRun) {
     this.#patience = setup.options.patience ?? Infinity;
     this.#tokens = measuredTokens(setup);
     this.#lowest = setup.resumed?.history.lowest.get(this.#tokens);
