@@ -6,6 +6,7 @@
  * empty line between them.
  */
 
+import { refusal } from "../refusal.ts";
 import { TooLargeError } from "../text/too_large.ts";
 
 /** Scores of a model's texts. */
@@ -94,8 +95,10 @@ export class AbilityScale {
       const words = wordsOf(piece);
       for (const word of words) vocabulary.add(word);
       if (vocabulary.size > MOST_WORDS) {
-        throw new TooLargeError(
-          `Cannot measure abilities: the training text has more than ${MOST_WORDS} different words`,
+        throw refusal(
+          TooLargeError,
+          "measure abilities",
+          `the training text has more than ${MOST_WORDS} different words`,
         );
       }
       const joined = [...last, ...words];

@@ -1,14 +1,18 @@
 /** The report of a study: a chart and a table of the effect of each change on the loss, with a sample of each cell. */
 
 import { dotChart, type RowDot } from "../report/charts.ts";
-import { type Document, present, type Section } from "../report/document.ts";
+import {
+  type Document,
+  present,
+  type Sample,
+  type Section,
+} from "../report/document.ts";
 import { signed } from "../report/numbers.ts";
 import type { Outcome } from "./outcome.ts";
-import { baselineOf, type Plan } from "./plan.ts";
+import { baselineOf, type Plan, trialsOf } from "./plan.ts";
 import { provenance, trialNotes } from "./provenance.ts";
 import { ladderSection, reachedSection } from "./rung_table.ts";
-import { scalingResult } from "./scaling/scaling.ts";
-import { scalingSection } from "./scaling/section.ts";
+import { scalingResult, scalingSection } from "./scaling/scaling.ts";
 import {
   baselineText,
   type CellResult,
@@ -39,25 +43,22 @@ export function studyDocument(
   const isScaling = plan.experiment === "scaling";
   const scaling = isScaling ? scalingResult(plan, outcomes) : undefined;
   const notes = present([...trialNotes(plan, outcomes), alone]);
+  const interval = alone === undefined
+    ? `, of a difference over pairs of the same seed. ${
+      baselineText(plan, results)
+    }`
+    : ".";
   return {
     title: plan.study,
     lead: [plan.about],
     blocks: notes.map((text) => ({ kind: "note", text })),
     sections: present([
-      isScaling
-        ? scalingSection(plan, outcomes, scaling)
-        : differenceSection(plan, results),
+      isScaling ? scalingSection(scaling) : differenceSection(plan, results),
       {
         id: "cells",
         title: "All cells",
         about: [
-          `Losses are nats per token of ${plan.data} (${plan.tokenizer}), on the whole validation split after the last step; ± is a 95 % confidence interval over seeds${
-            alone === undefined
-              ? `, of a difference over pairs of the same seed. ${
-                baselineText(plan, results)
-              }`
-              : "."
-          }`,
+          `Losses are nats per token of ${plan.data} (${plan.tokenizer}), on the whole validation split after the last step; ± is a 95 % confidence interval over seeds${interval}`,
           ...rungs.length > 0
             ? [
               "Scores of the text are averages over seeds, bold where they reach their rung.",
@@ -72,7 +73,14 @@ export function studyDocument(
       },
       reachedSection(plan, outcomes, rungs),
       ladderSection(rungs),
-      sampleSection(results),
+      sampleSection(
+        results.flatMap(({ cell, valLoss, leaks, sample: text }) => {
+          if (text === undefined) return [];
+          const about = leaks ? SEES : valLoss?.mean.toFixed(3);
+          return [{ title: cell.name, ...about && { about }, text }];
+        }),
+        "The beginning of what the first trial of each cell adds to the same prompt.",
+      ),
       {
         id: "plan",
         title: "The plan",
@@ -82,7 +90,7 @@ export function studyDocument(
         blocks: [],
       },
     ]),
-    source: provenance(plan, outcomes),
+    source: provenance(outcomes, { of: trialsOf(plan).length }),
   };
 }
 
@@ -105,19 +113,19 @@ function differenceSection(
     }];
   });
   if (dots.length === 0) return undefined;
-  const leaking = results.filter(({ leaks }) => leaks);
+  const leaking = results.filter(({ leaks }) => leaks)
+    .map(({ cell }) => `\`${cell.name}\``);
+  const notDrawn = leaking.length > 0
+    ? ` Not drawn are models that see the future, whose losses mean nothing: ${
+      leaking.join(", ")
+    }.`
+    : "";
   return {
     id: "differences",
     title: "What each change does to the loss",
     about: `Validation loss less that of \`${
       baselineOf(plan)
-    }\`, in nats per token: to the right is worse. Lines are 95 % confidence intervals over pairs of the same seed; pale, where they hold 0 or there is one seed.${
-      leaking.length > 0
-        ? ` Not drawn are models that see the future, whose losses mean nothing: ${
-          leaking.map(({ cell }) => `\`${cell.name}\``).join(", ")
-        }.`
-        : ""
-    }`,
+    }\`, in nats per token: to the right is worse. Lines are 95 % confidence intervals over pairs of the same seed; pale, where they hold 0 or there is one seed.${notDrawn}`,
     blocks: [{
       kind: "figure",
       draw: (plotter) =>
@@ -130,23 +138,16 @@ function differenceSection(
   };
 }
 
-function sampleSection(results: readonly CellResult[]): Section | undefined {
-  const wrote = results.filter(({ sample }) => sample !== undefined);
-  if (wrote.length === 0) return undefined;
+/** Returns the section of the texts that models wrote; undefined if there are none. */
+export function sampleSection(
+  samples: readonly Sample[],
+  about?: string,
+): Section | undefined {
+  if (samples.length === 0) return undefined;
   return {
     id: "samples",
     title: "What they write",
-    about:
-      "The beginning of what the first trial of each cell adds to the same prompt.",
-    blocks: [{
-      kind: "samples",
-      samples: wrote.map(({ cell, valLoss, leaks, sample = "" }) => ({
-        title: cell.name,
-        ...leaks
-          ? { about: SEES }
-          : valLoss && { about: valLoss.mean.toFixed(3) },
-        text: sample,
-      })),
-    }],
+    ...about && { about },
+    blocks: [{ kind: "samples", samples }],
   };
 }

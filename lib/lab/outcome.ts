@@ -50,6 +50,16 @@ export function sawFuture({ setting, causal }: Outcome): boolean {
   return seesFuture(setting.model, causal);
 }
 
+/** An outcome with a loss that means something. */
+export type Finished = Outcome & { readonly valLoss: number };
+
+/** Returns the outcomes that have a loss and whose models did not see the future. */
+export function finished(outcomes: readonly Outcome[]): Finished[] {
+  return outcomes.filter((outcome): outcome is Finished =>
+    outcome.valLoss !== null && !sawFuture(outcome)
+  );
+}
+
 /**
  * Returns one outcome for each trial of the plan that has one, in the plan's order, whatever the
  * order of the lists. Of several outcomes of a trial, the one that took the least time is kept;

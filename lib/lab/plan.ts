@@ -8,6 +8,7 @@
 
 import { type ModelConfig, modelConfig } from "../config/model.ts";
 import { type TrainConfig, trainConfig } from "../config/train.ts";
+import type { Preset } from "../config/presets.ts";
 import type { TokenizerKind } from "../text/tokenizer.ts";
 import { reasonGiven, refusal } from "../refusal.ts";
 
@@ -80,9 +81,50 @@ export interface Trial {
   readonly setting: Setting;
 }
 
-const tokenizers: readonly TokenizerKind[] = ["ascii", "chars", "bytes"];
-const measures: readonly Measure[] = ["loss", "sample", "works", "positions"];
-const experiments: readonly Experiment[] = ["ablate", "scaling", "minimal"];
+/** Options of an experiment on a preset. */
+export interface ExperimentOptions {
+  /** The name of the preset. */
+  readonly name: string;
+  /** The dataset, by its name or as a file. */
+  readonly data: string;
+  /** Steps of the longest trials. */
+  readonly steps: number;
+  /** The seeds; each cell has one trial per seed. */
+  readonly seeds: readonly number[];
+  /** The measurement besides the loss. */
+  readonly measure: Measure;
+}
+
+/** Returns the base that trains a preset for a number of steps. */
+export function baseOf(preset: Preset, maxSteps: number): Changes {
+  const { seed: _, ...train } = preset.train;
+  return { model: preset.model, train: { ...train, maxSteps } };
+}
+
+/** Returns the changed fields with their values. */
+export function changedFields(
+  { model, train, dataShare }: Changes,
+): [field: string, value: unknown][] {
+  const share = dataShare === undefined ? {} : { dataShare };
+  return Object.entries({ ...model, ...train, ...share });
+}
+
+/** For each field of a plan: "text", or the values of which it has one; the others have checks of their own. */
+const planFields: Readonly<
+  Record<keyof Plan, "text" | readonly unknown[] | undefined>
+> = {
+  study: "text",
+  about: "text",
+  experiment: [undefined, "ablate", "scaling", "minimal"],
+  data: "text",
+  tokenizer: ["ascii", "chars", "bytes"],
+  base: undefined,
+  seeds: undefined,
+  measure: [undefined, "loss", "sample", "works", "positions"],
+  baseline: undefined,
+  cells: undefined,
+};
+const changeFields = ["model", "train", "dataShare"];
 const cellName = /^[A-Za-z0-9][A-Za-z0-9.+=_-]{0,79}$/;
 
 /**
@@ -92,7 +134,10 @@ const cellName = /^[A-Za-z0-9][A-Za-z0-9.+=_-]{0,79}$/;
  * @throws {RangeError} naming the field or the cell and the problem
  */
 export function checkPlan(value: unknown): Plan {
-  const that = (condition: boolean, reason: string) => {
+  const that: (condition: boolean, reason: string) => asserts condition = (
+    condition,
+    reason,
+  ) => {
     if (!condition) throw refusal(RangeError, "use this plan", reason);
   };
   const isRecord = (item: unknown): item is Record<string, unknown> =>
@@ -110,22 +155,16 @@ export function checkPlan(value: unknown): Plan {
     );
   that(isRecord(value), "it is not an object");
   const plan = value as unknown as Plan;
-  onlyFields(plan, planFields, "a plan");
-  for (const field of ["study", "about", "data"] as const) {
-    that(typeof plan[field] === "string", `${field} is not a text`);
+  onlyFields(plan, Object.keys(planFields), "a plan");
+  for (const [field, kind] of Object.entries(planFields)) {
+    const given = value[field];
+    if (kind === "text") {
+      that(typeof given === "string", `${field} is not text`);
+    } else if (kind !== undefined) {
+      const names = kind.filter((name) => name !== undefined).join(", ");
+      that(kind.includes(given), `${field} ("${given}") is none of ${names}`);
+    }
   }
-  that(
-    tokenizers.includes(plan.tokenizer),
-    `tokenizer ("${plan.tokenizer}") is none of ${tokenizers.join(", ")}`,
-  );
-  that(
-    plan.measure === undefined || measures.includes(plan.measure),
-    `measure ("${plan.measure}") is none of ${measures.join(", ")}`,
-  );
-  that(
-    plan.experiment === undefined || experiments.includes(plan.experiment),
-    `experiment ("${plan.experiment}") is none of ${experiments.join(", ")}`,
-  );
   that(isRecord(plan.base), "base is not an object");
   onlyFields(plan.base, changeFields, "base");
   checkSeeds(plan.seeds, "the plan");
@@ -154,20 +193,6 @@ export function checkPlan(value: unknown): Plan {
   for (const trial of trialsOf(plan)) checkTrial(trial);
   return plan;
 }
-
-const changeFields = ["model", "train", "dataShare"];
-const planFields = [
-  "study",
-  "about",
-  "experiment",
-  "data",
-  "tokenizer",
-  "base",
-  "seeds",
-  "measure",
-  "baseline",
-  "cells",
-];
 
 function checkTrial({ id, setting }: Trial): void {
   const { model, train, dataShare } = setting;

@@ -1,129 +1,89 @@
 /** The ladder in a study's report: the demands of its rungs, and the runs that reached them. */
 
-import { type Outcome, sawFuture } from "./outcome.ts";
-import { baselineOf, type Plan } from "./plan.ts";
 import type { Section } from "../report/document.ts";
 import { short } from "../report/numbers.ts";
-import { type Rung, type RungName, rungValue } from "./works.ts";
+import { finished, type Outcome, sawFuture } from "./outcome.ts";
+import { baselineOf, type Plan } from "./plan.ts";
+import { type Columns, tableOf } from "./table.ts";
+import { type Rung, rungValue } from "./works.ts";
 
-/** The rungs that a study's runs reached; runs that see the future are not counted. */
-export interface ReachedRungs {
-  /** Rungs reached by every run. */
-  readonly all: readonly RungName[];
-  /** Rungs reached by none. */
-  readonly none: readonly RungName[];
-  /** The other rungs. */
-  readonly some: readonly RungName[];
-  /**
-   * The baseline, and the cells that differ from it in how often `some` were reached; all cells if
-   * the baseline has no run.
-   */
-  readonly cells: readonly {
-    readonly cell: string;
-    readonly runs: number;
-    /** Number of the cell's runs that reached each of `some`. */
-    readonly reached: readonly number[];
-  }[];
-  /** Number of cells that do not differ from the baseline. */
-  readonly alike: number;
-  /** True if the baseline is in the table, together with other cells. */
-  readonly compared: boolean;
-  /** Cells with runs that are not counted. */
-  readonly future: readonly string[];
+/** A cell, and the number of its runs that reached each rung. */
+interface Reached {
+  readonly cell: string;
+  readonly runs: number;
+  readonly times: readonly number[];
 }
 
-/** Counts the runs that reached each rung. A run that diverged reached none. */
-export function reachedRungs(
+/**
+ * Returns the section on the rungs that a study's runs reached; undefined if no text was measured.
+ * Its table has the rungs that some runs reached, the baseline, and the cells that differ from it
+ * there; all cells if the baseline has no run. Runs that see the future are not counted, and a run
+ * that diverged reached no rung.
+ */
+export function reachedSection(
   plan: Plan,
   all: readonly Outcome[],
   rungs: readonly Rung[],
-): ReachedRungs {
+): Section | undefined {
+  if (rungs.length === 0 || all.length === 0) return undefined;
   const outcomes = all.filter((outcome) => !sawFuture(outcome));
-  const reaches = (outcome: Outcome, rung: Rung) =>
-    outcome.valLoss !== null &&
-    rungValue(rung, { ...outcome, valLoss: outcome.valLoss }).reached === true;
   const times = (rung: Rung, runs: readonly Outcome[]) =>
-    runs.filter((outcome) => reaches(outcome, rung)).length;
-  const named = (condition: (count: number) => boolean) =>
+    finished(runs).filter((run) => rungValue(rung, run).reached).length;
+  const reachedBy = (condition: (count: number) => boolean) =>
     rungs.filter((rung) => condition(times(rung, outcomes)));
-  const some = named((count) => count > 0 && count < outcomes.length);
-  const names = (of: readonly Rung[]) => of.map(({ name }) => name);
+  const namesOf = (some: readonly Rung[]) =>
+    some.map(({ name }) => name).join(", ");
+  const { length: runs } = outcomes;
+  const every = namesOf(reachedBy((count) => count > 0 && count === runs));
+  const none = namesOf(reachedBy((count) => count === 0 && runs > 0));
+  const some = reachedBy((count) => count > 0 && count < runs);
   const cells = [...Map.groupBy(outcomes, ({ cell }) => cell)]
-    .map(([cell, runs]) => ({
+    .map(([cell, runs]): Reached => ({
       cell,
       runs: runs.length,
-      reached: some.map((rung) => times(rung, runs)),
+      times: some.map((rung) => times(rung, runs)),
     }));
   const baseline = cells.find(({ cell }) => cell === baselineOf(plan));
-  const shown = cells.filter(({ cell, runs, reached }) =>
+  const shown = cells.filter(({ cell, runs, times }) =>
     baseline === undefined || cell === baseline.cell ||
-    reached.some((count, i) =>
-      count * baseline.runs !== baseline.reached[i]! * runs
+    times.some((count, i) =>
+      count * baseline.runs !== baseline.times[i]! * runs
     )
   );
-  return {
-    all: names(named((count) => count > 0 && count === outcomes.length)),
-    none: names(named((count) => count === 0 && outcomes.length > 0)),
-    some: names(some),
-    cells: shown,
-    alike: cells.length - shown.length,
-    compared: baseline !== undefined && cells.length > 1,
-    future: [...new Set(all.filter(sawFuture).map(({ cell }) => cell))],
-  };
-}
-
-/** Describes in a few sentences which rungs every run reached and which none did; names of cells are in backticks. */
-export function reachedText(
-  { all, none, some, alike, compared, future }: ReachedRungs,
-): string {
-  const others = compared
+  const others = baseline !== undefined && cells.length > 1
     ? ", and the cells that reach one of them in more runs or fewer than the baseline"
     : "";
-  const other = future.length > 0 ? "other run" : "run";
-  return [
-    ...future.length > 0
-      ? [
-        `Runs that see the future are not counted: ${
-          future.map((cell) => `\`${cell}\``).join(", ")
-        }.`,
-      ]
-      : [],
-    ...all.length > 0 ? [`Every ${other} reaches ${all.join(", ")}.`] : [],
-    ...none.length > 0 ? [`No ${other} reaches ${none.join(", ")}.`] : [],
-    ...some.length > 0
-      ? [
-        `In the table are the other rungs${others}${
-          alike > 0 ? `; cells left out: ${alike}` : ""
-        }.`,
-      ]
-      : [],
-  ].join(" ");
-}
-
-/** Returns the section on the rungs that a study's runs reached; undefined if no text was measured. */
-export function reachedSection(
-  plan: Plan,
-  outcomes: readonly Outcome[],
-  rungs: readonly Rung[],
-): Section | undefined {
-  if (rungs.length === 0 || outcomes.length === 0) return undefined;
-  const found = reachedRungs(plan, outcomes, rungs);
-  const { some, cells } = found;
+  const alike = cells.length - shown.length;
+  const future = new Set(
+    all.filter(sawFuture).map(({ cell }) => `\`${cell}\``),
+  );
+  const other = future.size > 0 ? "other run" : "run";
+  const columns: Columns<Reached> = {
+    cell: ({ cell }) => `\`${cell}\``,
+    ...Object.fromEntries(some.map(({ name }, i) => [
+      name,
+      ({ runs, times }: Reached) => {
+        const count = times[i]!;
+        return `${count === runs ? count : `**${count}**`} of ${runs}`;
+      },
+    ])),
+  };
   return {
     id: "reached",
     title: "Which rungs they reach",
-    about: reachedText(found),
-    blocks: some.length === 0 ? [] : [{
-      kind: "table",
-      caption: "How many runs of a cell reached a rung",
-      head: ["cell", ...some],
-      rows: cells.map(({ cell, runs, reached }) => [
-        `\`${cell}\``,
-        ...reached.map((count) =>
-          `${count === runs ? count : `**${count}**`} of ${runs}`
-        ),
-      ]),
-    }],
+    about: [
+      future.size > 0 &&
+      `Runs that see the future are not counted: ${[...future].join(", ")}.`,
+      every && `Every ${other} reaches ${every}.`,
+      none && `No ${other} reaches ${none}.`,
+      some.length > 0 &&
+      `In the table are the other rungs${others}${
+        alike > 0 ? `; cells left out: ${alike}` : ""
+      }.`,
+    ].filter(Boolean).join(" "),
+    blocks: some.length === 0
+      ? []
+      : [tableOf("How many runs of a cell reached a rung", shown, columns)],
   };
 }
 
@@ -135,21 +95,13 @@ export function ladderSection(rungs: readonly Rung[]): Section | undefined {
     title: "The ladder",
     about:
       "What a model has to score to work. The text itself sets the thresholds: the worst of five parts of its held-out tenth.",
-    blocks: [{
-      kind: "table",
-      caption: "Rungs with their thresholds",
-      head: [
-        "rung",
-        "its number is",
-        "a model that reaches it",
-        "a 5-gram's text",
-      ],
-      rows: rungs.map(({ name, claim, relation, threshold, fiveGram }) => [
-        name,
+    blocks: [tableOf("Rungs with their thresholds", rungs, {
+      rung: ({ name }) => name,
+      "its number is": ({ relation, threshold }) =>
         `${relation} ${short(threshold)}`,
-        claim,
+      "a model that reaches it": ({ claim }) => claim,
+      "a 5-gram's text": ({ fiveGram }) =>
         fiveGram === undefined ? "" : short(fiveGram),
-      ]),
-    }],
+    })],
   };
 }

@@ -40,10 +40,15 @@ function centralProbability(angle: number, freedom: number): number {
   return odd ? (angle + part) * 2 / Math.PI : part;
 }
 
+/** Returns the mean of numbers; NaN for none. */
+export function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
 /** Estimates the mean of numbers, assuming that they are normally distributed. */
 export function estimate(values: readonly number[]): Estimate {
   const count = values.length;
-  const mean = values.reduce((sum, value) => sum + value, 0) / count;
+  const mean = meanOf(values);
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
   const deviation = Math.sqrt(squares / (count - 1));
   const margin = count < 2

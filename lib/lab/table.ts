@@ -1,11 +1,12 @@
 /** A study's outcomes as a table, one row per cell. */
 
-import type { Block, Text } from "../report/document.ts";
+import type { Block, Table, Text } from "../report/document.ts";
 import { count, short, signed } from "../report/numbers.ts";
 import type { Outcome } from "./outcome.ts";
 import {
   baselineOf,
   type Cell,
+  changedFields,
   type Changes,
   type Plan,
   seesFuture,
@@ -14,10 +15,29 @@ import {
   countIntervals,
   type Estimate,
   estimate,
+  meanOf,
   missesText,
   pairedDifference,
 } from "./statistics.ts";
 import { type OwnText, type Rung, rungValue } from "./works.ts";
+
+/** Columns of a table: for each title, the function that gives the column's text on an item. */
+export type Columns<Item> = Readonly<
+  Record<string, (item: Item, row: number) => Text>
+>;
+
+/** Returns a table with a row for each item. */
+export function tableOf<Item>(
+  caption: string,
+  items: readonly Item[],
+  columns: Columns<Item>,
+): Table & { readonly kind: "table" } {
+  const texts = Object.values(columns);
+  return {
+    ...{ kind: "table", caption, head: Object.keys(columns) },
+    rows: items.map((item, row) => texts.map((text) => text(item, row))),
+  };
+}
 
 /** The results of a cell. */
 export interface CellResult {
@@ -56,22 +76,25 @@ export function cellResults(
   outcomes: readonly Outcome[],
   order: Order = "best",
 ): CellResult[] {
-  const losses = (name: string) =>
+  const byCell = Map.groupBy(outcomes, ({ cell }) => cell);
+  const outcomesOf = ({ name }: Cell) => byCell.get(name) ?? [];
+  const losses = (cell: Cell) =>
     new Map(
-      outcomes.filter(({ cell, valLoss }) => cell === name && valLoss !== null)
+      outcomesOf(cell).filter(({ valLoss }) => valLoss !== null)
         .map(({ seed, valLoss }) => [seed, valLoss!]),
     );
-  const leaks = ({ name, model }: Cell) => {
-    const own = outcomes.filter(({ cell }) => cell === name);
-    return (own.length > 0 ? own : [{ causal: undefined }]).some(({ causal }) =>
-      seesFuture({ ...plan.base.model, ...model }, causal)
-    );
+  const leaks = (cell: Cell) => {
+    const model = { ...plan.base.model, ...cell.model };
+    const own = outcomesOf(cell);
+    return own.length === 0
+      ? seesFuture(model)
+      : own.some(({ causal }) => seesFuture(model, causal));
   };
   const baseline = plan.cells.find(({ name }) => name === baselineOf(plan))!;
-  const reference = leaks(baseline) ? new Map() : losses(baseline.name);
+  const reference = leaks(baseline) ? new Map() : losses(baseline);
   const results = plan.cells.map((cell): CellResult => {
-    const own = outcomes.filter((outcome) => outcome.cell === cell.name);
-    const values = losses(cell.name);
+    const own = outcomesOf(cell);
+    const values = losses(cell);
     return {
       cell,
       done: values.size,
@@ -181,40 +204,21 @@ export function tableNotes(
 
 function averageText(texts: readonly OwnText[]): OwnText | undefined {
   if (texts.length === 0) return undefined;
-  const mean = (of: (text: OwnText) => number) =>
-    texts.reduce((sum, text) => sum + of(text), 0) / texts.length;
-  return {
-    spells: mean(({ spells }) => spells),
-    formats: mean(({ formats }) => formats),
-    pairs: mean(({ pairs }) => pairs),
-    triples: mean(({ triples }) => triples),
-    longestCopy: mean(({ longestCopy }) => longestCopy),
-    gap: mean(({ gap }) => gap),
-  };
+  const names = Object.keys(texts[0]!) as (keyof OwnText)[];
+  return Object.fromEntries(
+    names.map((name) => [name, meanOf(texts.map((text) => text[name]))]),
+  ) as unknown as OwnText;
 }
 
-/** A column of the table. */
-interface Column {
-  readonly title: string;
-  readonly of: (result: CellResult) => Text;
-}
-
-const columns: readonly Column[] = [
-  {
-    title: "cell",
-    of: ({ cell, leaks }) => `\`${cell.name}\`${leaks ? ` **${SEES}**` : ""}`,
-  },
-  { title: "validation loss", of: ({ valLoss }) => estimateText(valLoss) },
-  {
-    title: "less the baseline",
-    of: ({ difference }) => estimateText(difference, { sign: true }),
-  },
-  {
-    title: "parameters",
-    of: ({ parameters }) => parameters === undefined ? "" : count(parameters),
-  },
-  { title: "also changed", of: ({ cell }) => untold(cell) },
-];
+const columns: Columns<CellResult> = {
+  cell: ({ cell, leaks }) => `\`${cell.name}\`${leaks ? ` **${SEES}**` : ""}`,
+  "validation loss": ({ valLoss }) => estimateText(valLoss),
+  "less the baseline": ({ difference }) =>
+    estimateText(difference, { sign: true }),
+  parameters: ({ parameters }) =>
+    parameters === undefined ? "" : count(parameters),
+  "also changed": ({ cell }) => untold(cell),
+};
 
 /** Columns that are left out if all their cells are empty. */
 const optional: readonly string[] = ["less the baseline", "also changed"];
@@ -230,22 +234,16 @@ export function cellTable(
   const scored = rungs.filter(({ fiveGram, name }) =>
     fiveGram !== undefined || name === "honest"
   );
-  const shown: readonly Column[] = [
-    ...columns.filter(({ title, of }) =>
-      !optional.includes(title) || results.some(of)
-    ),
-    ...scored.map((rung) => ({
-      title: rung.name,
-      of: (result: CellResult) => score(rung, result),
-    })),
-    { title: "runs", of: remark },
-  ];
-  return {
-    kind: "table",
-    caption: "Cells with their losses and scores",
-    head: shown.map(({ title }) => title),
-    rows: results.map((result) => shown.map(({ of }) => of(result))),
-  };
+  const shown = Object.entries(columns).filter(([title, text]) =>
+    !optional.includes(title) || results.some(text)
+  );
+  const scores = scored.map((rung) =>
+    [rung.name, (result: CellResult) => score(rung, result)] as const
+  );
+  return tableOf("Cells with their losses and scores", results, {
+    ...Object.fromEntries([...shown, ...scores]),
+    runs: remark,
+  });
 }
 
 function score(rung: Rung, { own, valLoss }: CellResult): Text {
@@ -257,21 +255,20 @@ function score(rung: Rung, { own, valLoss }: CellResult): Text {
 
 /** Lists changes, `nLayer 2, learningRate 0.006`; returns `nothing` for none. */
 export function describeChanges(changes: Changes): string {
-  return fieldsOf(changes).map(([field, value]) => `${field} ${value}`)
-    .join(", ") || "nothing";
+  return listed(changedFields(changes)) || "nothing";
 }
 
 /** Lists the changes that are not in a name such as `nLayer=2+learningRate=0.006`. */
 function untold({ name, ...changes }: Cell): string {
   const told = new Set(name.split("+"));
-  return fieldsOf(changes)
-    .filter(([field, value]) => !told.has(`${field}=${value}`))
-    .map(([field, value]) => `${field} ${value}`).join(", ");
+  return listed(
+    changedFields(changes)
+      .filter(([field, value]) => !told.has(`${field}=${value}`)),
+  );
 }
 
-function fieldsOf({ model, train, dataShare }: Changes): [string, unknown][] {
-  const share = dataShare === undefined ? {} : { dataShare };
-  return Object.entries({ ...model, ...train, ...share });
+function listed(fields: readonly [string, unknown][]): string {
+  return fields.map(([field, value]) => `${field} ${value}`).join(", ");
 }
 
 /** Formats an estimate, `1.5557 ± 0.0021`, with a sign if asked for; returns an empty text for undefined. */

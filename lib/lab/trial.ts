@@ -10,9 +10,8 @@ import { NonFiniteError } from "../train/metrics.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { Trainer } from "../train/trainer.ts";
 import type { Outcome } from "./outcome.ts";
-import { isCausal, measureOwnText } from "./own_text.ts";
 import type { Trial } from "./plan.ts";
-import type { Examiner } from "./works.ts";
+import { type Examiner, isCausal, measureOwnText } from "./works.ts";
 import type { Tokens } from "../text/tokens.ts";
 
 /** Resources that all trials of a process share. */
@@ -60,7 +59,7 @@ export async function runTrial(
 ): Promise<Outcome> {
   const { backend, tokenizer, tokens, signal, onStep } = room;
   const begun = performance.now();
-  const { id, cell, seed, setting } = trial;
+  const { seed, setting } = trial;
   const train = trainConfig({
     evalInterval: 0,
     sampleInterval: 0,
@@ -70,11 +69,9 @@ export async function runTrial(
   const { vocabSize } = tokenizer;
   const config = modelConfig({ ...setting.model, vocabSize });
   const { blockSize } = config;
-  const dataset = cut(tokens, setting.dataShare, {
-    blockSize,
-    batchSize: train.batchSize,
-    seed,
-  });
+  const { batchSize } = train;
+  const options = { blockSize, batchSize, seed };
+  const dataset = shareOf(tokens, setting.dataShare, options);
   await using model = await Model.create(config, { backend, seed });
   const trainer = new Trainer(model, dataset, {
     ...train,
@@ -84,7 +81,7 @@ export async function runTrial(
   let diverged: Outcome["diverged"];
   let tokensPerSecond = 0;
   try {
-    for await (const event of trainer.run(signal ? { signal } : {})) {
+    for await (const event of trainer.run({ signal })) {
       if (event.kind === "step") {
         tokensPerSecond = Math.max(tokensPerSecond, event.tokensPerSecond);
         onStep?.(event.step, train.maxSteps);
@@ -101,13 +98,9 @@ export async function runTrial(
   const written = diverged === undefined ? await write(model, room) : {};
   if (diverged === undefined) await room.onTrained?.(model);
   const last = diverged === undefined ? curve.at(-1) : undefined;
-  const seen = trainer.step * train.gradAccumulation * train.batchSize *
-    blockSize;
+  const seen = trainer.step * train.gradAccumulation * batchSize * blockSize;
   return {
-    id,
-    cell,
-    seed,
-    setting,
+    ...trial,
     parameters: model.parameterCount,
     steps: trainer.step,
     tokens: seen,
@@ -149,15 +142,16 @@ async function write(
  * Returns the dataset with only a share of its training text: the end of it, next to the
  * validation split, which stays as it is.
  */
-function cut(
+export function shareOf(
   tokens: Tokens,
   share: number,
   options: DatasetOptions,
+  Kind: typeof Dataset = Dataset,
 ): Dataset {
   const whole = splitsOf(tokens).training.length;
   const kept = Math.max(1, Math.round(whole * share));
   const rest = tokens.subarray(whole - kept);
   // Between two counts, so that rounding does not move the cut.
   const trainFraction = (kept + 0.5) / rest.length;
-  return new Dataset(rest, { ...options, trainFraction });
+  return new Kind(rest, { ...options, trainFraction });
 }

@@ -1,11 +1,21 @@
 /**
  * Criteria for a language model that works: a ladder of rungs, each a number with a threshold that
- * the corpus itself sets. docs/works.md gives the formulas and the reasons.
+ * the corpus itself sets; and the measurement of a model by them. docs/works.md gives the formulas and
+ * the reasons.
  */
 
+import { fullReach, spread } from "../checks/causality.ts";
+import { continuations, teacherForced } from "../checks/leaks.ts";
+import type { Model } from "../model/model.ts";
+import { refusal } from "../refusal.ts";
 import { longestSharedSpan } from "../text/shared_span.ts";
 import { NgramModel } from "../text/ngram.ts";
-import { type Score, scoreTexts } from "../text/quality.ts";
+import {
+  driftOf,
+  scorePredictions,
+  scoreTexts,
+  spreadWindows,
+} from "../text/quality.ts";
 import { Sampler } from "../text/sampler.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { TooLargeError } from "../text/too_large.ts";
@@ -34,35 +44,8 @@ export interface Evidence {
   readonly own?: OwnText;
 }
 
-/** The name of a rung. */
-export type RungName =
-  | "uniform"
-  | "unigram"
-  | "bigram"
-  | "trigram"
-  | "5-gram"
-  | "spells"
-  | "formats"
-  | "pairs"
-  | "triples"
-  | "memory"
-  | "honest"
-  | "causal";
-
-/** One rung of the ladder. */
-export interface Rung {
-  readonly name: RungName;
-  /** A short description of a model that reaches the rung. */
-  readonly claim: string;
-  /** The relation between the number and the threshold that reaches the rung. */
-  readonly relation: "below" | "at least" | "at most";
-  readonly threshold: number;
-  /** The score of the 5-gram model's own text, if it is informative. */
-  readonly fiveGram?: number;
-}
-
-/** The rungs, in order. */
-export const rungNames: readonly RungName[] = [
+/** The names of the rungs, in order. */
+export const rungNames = [
   "uniform",
   "unigram",
   "bigram",
@@ -75,7 +58,22 @@ export const rungNames: readonly RungName[] = [
   "memory",
   "honest",
   "causal",
-];
+] as const;
+
+/** The name of a rung. */
+export type RungName = typeof rungNames[number];
+
+/** One rung of the ladder. */
+export interface Rung {
+  readonly name: RungName;
+  /** A short description of a model that reaches the rung. */
+  readonly claim: string;
+  /** The relation between the number and the threshold that reaches the rung. */
+  readonly relation: "below" | "at least" | "at most";
+  readonly threshold: number;
+  /** The score of the 5-gram model's own text, if it is informative. */
+  readonly fiveGram?: number;
+}
 
 /** Number of parts of the held-out text; each has its own scores, and the worst sets a threshold. */
 const PARTS = 5;
@@ -95,28 +93,20 @@ const SHORTEST = 200;
 /** Most tokens of training text: so many take a few GB. */
 const MOST_TOKENS = 2 ** 27;
 
-/** The seed of the 5-gram model's texts. */
+/** The seed of all texts. */
 const SEED = 1;
 
+/** Number of positions at which a token is changed. */
+const PLACES = 4;
+
 function valueOf(
-  { name }: Pick<Rung, "name">,
+  { name, relation }: Rung,
   { valLoss, causal, own }: Evidence,
 ): number | undefined {
-  switch (name) {
-    case "spells":
-    case "formats":
-    case "pairs":
-    case "triples":
-      return own?.[name];
-    case "memory":
-      return own?.longestCopy;
-    case "honest":
-      return own?.gap;
-    case "causal":
-      return causal === undefined ? undefined : Number(causal);
-    default:
-      return valLoss;
-  }
+  if (relation === "below") return valLoss;
+  if (name === "causal") return causal === undefined ? causal : Number(causal);
+  const scores = own && { ...own, memory: own.longestCopy, honest: own.gap };
+  return scores?.[name as keyof typeof scores];
 }
 
 /**
@@ -179,16 +169,19 @@ export class Examiner {
   ) {
     const size = Math.floor(heldOut.length / PARTS);
     this.length = Math.min(LENGTH, Math.floor(size / TEXTS) - PROMPT);
+    const least = PARTS * TEXTS * (PROMPT + SHORTEST);
     if (this.length < SHORTEST) {
-      throw new RangeError(
-        `Cannot measure abilities on ${heldOut.length} tokens of held-out text: needs at least ${
-          PARTS * TEXTS * (PROMPT + SHORTEST)
-        }`,
+      throw refusal(
+        RangeError,
+        `measure abilities on ${heldOut.length} tokens of held-out text`,
+        `needs at least ${least}`,
       );
     }
     if (training.length > MOST_TOKENS) {
-      throw new TooLargeError(
-        `Cannot measure abilities on ${training.length} tokens of training text: it takes at most ${MOST_TOKENS}`,
+      throw refusal(
+        TooLargeError,
+        `measure abilities on ${training.length} tokens of training text`,
+        `it takes at most ${MOST_TOKENS}`,
       );
     }
     this.#training = training;
@@ -275,7 +268,10 @@ export class Examiner {
         name: "honest",
         claim: "it writes as well as it predicts",
         relation: "at most",
-        threshold: this.#heldOutScore().deviation,
+        threshold: scoreTexts(
+          this.scorer,
+          this.#places.flat().map(({ truth }) => truth),
+        ).deviation,
       },
       {
         name: "causal",
@@ -284,12 +280,6 @@ export class Examiner {
         threshold: 1,
       },
     ];
-  }
-
-  /** Scores the held-out texts at all positions under the 5-gram model. */
-  #heldOutScore(): Score {
-    const truths = this.#places.flat().map(({ truth }) => truth);
-    return scoreTexts(this.scorer, truths);
   }
 
   /** Returns the positions of the prompts. */
@@ -341,4 +331,54 @@ export class Examiner {
     const signal = this.#signal;
     return NgramModel.fit(this.#training, { order, vocabSize, signal });
   }
+}
+
+/** Texts that a model wrote, and their scores. */
+export interface WrittenText {
+  readonly own: OwnText;
+  /** The model's continuation of each of the examiner's prompts. */
+  readonly texts: readonly Int32Array[];
+}
+
+/** Makes a model continue the examiner's prompts, and measures the texts. */
+export async function measureOwnText(
+  model: Model,
+  { examiner, heldOut, signal }: {
+    readonly examiner: Examiner;
+    readonly heldOut: Tokens;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<WrittenText> {
+  const { prompts, length, scorer } = examiner;
+  const T = model.config.blockSize;
+  const texts = await continuations(model, prompts, {
+    tokens: length,
+    seed: SEED,
+    signal,
+  });
+  const windows = spreadWindows(heldOut, {
+    count: Math.ceil(prompts.length * length / T),
+    length: T,
+  });
+  const { drawn } = await teacherForced(model, windows, { seed: SEED, signal });
+  const { gap } = driftOf({
+    own: scoreTexts(scorer, texts),
+    predicted: scorePredictions(scorer, windows, drawn),
+    heldOut: scoreTexts(scorer, windows),
+  });
+  return { own: { ...examiner.abilities(texts), gap }, texts };
+}
+
+/** Returns true if changed tokens of a text change no bit of the logits before them. */
+export async function isCausal(
+  model: Model,
+  text: Tokens,
+): Promise<boolean> {
+  const T = Math.min(model.config.blockSize, Math.floor(text.length / 2));
+  if (T < 2) return true; // There is nothing before.
+  const reaches = await fullReach(model, {
+    tokens: Int32Array.from(text.subarray(0, 2 * T)),
+    positions: spread(PLACES, T),
+  });
+  return reaches.every(({ before }) => before === 0);
 }

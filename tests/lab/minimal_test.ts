@@ -6,18 +6,16 @@ import {
   candidates,
   confirmationPlan,
   FRESH_SEEDS,
+  paretoFront,
   reachesTarget,
   roundPlan,
   ROUNDS,
   searchNotes,
   smallest,
+  survivors,
   together,
 } from "../../lib/lab/minimal/search.ts";
-import {
-  finished,
-  paretoFront,
-  survivors,
-} from "../../lib/lab/minimal/pareto.ts";
+import { finished } from "../../lib/lab/outcome.ts";
 import { checkPlan, trialsOf } from "../../lib/lab/plan.ts";
 import { parameterLayout } from "../../lib/model/plans.ts";
 import { type PresetName, presets } from "../../lib/config/presets.ts";

@@ -9,15 +9,18 @@ import { openBackend } from "../../lib/backends/open.ts";
 import type { ModelOptions } from "../../lib/config/model.ts";
 import { makeGeneric, randomIds, variants } from "../../lib/checks/variants.ts";
 import { Model } from "../../lib/model/model.ts";
-import { innerValues } from "../../lib/lab/positions/inner_values.ts";
-import { lengthened, lossByPosition } from "../../lib/lab/positions/losses.ts";
+import {
+  attentionSpread,
+  innerValues,
+  lengthened,
+  lossByPosition,
+} from "../../lib/lab/positions/inner_values.ts";
 import { fitProbes, readProbes } from "../../lib/lab/positions/probes.ts";
 import {
   apply,
   cholesky,
   NormalEquations,
 } from "../../lib/lab/positions/ridge.ts";
-import { attentionSpread } from "../../lib/lab/positions/spread.ts";
 import {
   constantWindows,
   permutation,

@@ -19,7 +19,7 @@ function points(noise = 0): LossPoint[] {
     amounts.map((tokens, j) => ({
       parameters,
       tokens,
-      loss: predictedLoss(law, { parameters, tokens }) +
+      valLoss: predictedLoss(law, { parameters, tokens }) +
         noise * ((i * 7 + j * 3) % 5 - 2),
     }))
   );
@@ -49,6 +49,9 @@ Deno.test("A law is refused where points cannot tell it", () => {
   assertThrows(() => fitPowerLaw(few), RangeError, "5 points: it takes 6");
   const oneAmount = points().filter(({ tokens }) => tokens === 1e6);
   assertThrows(() => fitPowerLaw([...oneAmount, ...oneAmount]), RangeError);
-  const rising = points().map((point) => ({ ...point, loss: -point.loss }));
+  const rising = points().map((point) => ({
+    ...point,
+    valLoss: -point.valLoss,
+  }));
   assertThrows(() => fitPowerLaw(rising), RangeError, "do not fall");
 });

@@ -1,11 +1,8 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { markdownSection } from "../../lib/report/markdown.ts";
 import type { Plan } from "../../lib/lab/plan.ts";
-import {
-  reachedRungs,
-  reachedSection,
-  reachedText,
-} from "../../lib/lab/rung_table.ts";
+import type { Outcome } from "../../lib/lab/outcome.ts";
+import { reachedSection } from "../../lib/lab/rung_table.ts";
 import { type Rung, rungValue } from "../../lib/lab/works.ts";
 import { outcomeOf } from "./outcomes.ts";
 
@@ -40,28 +37,25 @@ const trained = [
   ...runs("half", [1.9, 2.1]),
 ];
 
+/** The section's sentences, and the rows of its table. */
+function reached(of: Plan, outcomes: readonly Outcome[]) {
+  const section = reachedSection(of, outcomes, rungs)!;
+  const [table] = section.blocks;
+  return {
+    text: section.about!,
+    rows: table?.kind === "table" ? table.rows : [],
+  };
+}
+
 Deno.test("A study counts the runs on each rung, and shows cells that differ from the baseline", () => {
-  const { all, none, some, cells, alike, future } = reachedRungs(
-    plan,
-    trained,
-    rungs,
+  const { text, rows } = reached(plan, trained);
+  assertEquals(
+    text,
+    "Runs that see the future are not counted: `leaky`. Every other run reaches uniform, causal. No other run reaches 5-gram. In the table are the other rungs, and the cells that reach one of them in more runs or fewer than the baseline; cells left out: 1.",
   );
-  assertEquals([all, none, some], [["uniform", "causal"], ["5-gram"], [
-    "bigram",
-  ]]);
-  assertEquals(cells, [
-    { cell: "base", runs: 2, reached: [2] },
-    { cell: "half", runs: 2, reached: [1] },
-  ]);
-  assertEquals(future, ["leaky"]);
-  assertEquals(alike, 1);
+  assertEquals(rows, [["`base`", "2 of 2"], ["`half`", "**1** of 2"]]);
   const table = markdownSection(reachedSection(plan, trained, rungs)!);
-  assertStringIncludes(
-    table,
-    "Runs that see the future are not counted: `leaky`. Every other run reaches uniform, causal. No other run reaches 5-gram.",
-  );
-  assertStringIncludes(table, "the baseline; cells left out: 1.");
-  assertStringIncludes(table, "| `base` | 2 of 2 |\n| `half` | **1** of 2 |");
+  assertStringIncludes(table, "| cell | bigram |");
 });
 
 Deno.test("A run whose mask shows the future is on no rung, though nobody measured it", () => {
@@ -69,15 +63,11 @@ Deno.test("A run whose mask shows the future is on no rung, though nobody measur
     ...outcome,
     setting: { ...outcome.setting, model: { mask: "zeroed" as const } },
   }));
-  const { none, future } = reachedRungs(
-    plan,
-    [...trained.slice(2), ...blind],
-    rungs,
-  );
-  assertEquals([none, future], [["5-gram"], ["leaky"]]);
-  const alone = reachedRungs(plan, blind, rungs);
+  const some = reached(plan, [...trained.slice(2), ...blind]).text;
+  assertStringIncludes(some, "not counted: `leaky`.");
+  assertStringIncludes(some, "No other run reaches 5-gram.");
   assertEquals(
-    reachedText(alone),
+    reached(plan, blind).text,
     "Runs that see the future are not counted: `leaky`.",
   );
   const [, bigram] = rungs as [Rung, Rung];
@@ -86,30 +76,33 @@ Deno.test("A run whose mask shows the future is on no rung, though nobody measur
   assertEquals(rungValue(bigram, { valLoss: 0.5 }).reached, true);
 });
 
-Deno.test("Without its baseline a study does not say that rungs are compared with it", () => {
+Deno.test("A report without a run of the baseline does not say that it compares with the baseline", () => {
   const without = trained.filter(({ cell }) => cell !== "base");
-  const text = reachedText(reachedRungs(plan, without, rungs));
+  const { text } = reached(plan, without);
   assertStringIncludes(text, "In the table are the other rungs.");
   const only = { ...plan, cells: [{ name: "base" }] };
-  const one = reachedText(reachedRungs(only, runs("base", [1.5, 2.1]), rungs));
+  const one = reached(only, runs("base", [1.5, 2.1])).text;
   assertStringIncludes(one, "In the table are the other rungs.");
 });
 
-Deno.test("A run that diverged is on no rung", () => {
-  const outcomes = [...trained, ...runs("lost", [null])];
-  const { all, cells } = reachedRungs(plan, outcomes, rungs);
-  assertEquals(all, []);
+Deno.test("A run that diverged reaches no rung", () => {
+  const { text, rows } = reached(plan, [...trained, ...runs("lost", [null])]);
+  assert(!text.includes("Every"), text);
   // uniform, bigram, causal.
-  assertEquals(cells.at(-1), { cell: "lost", runs: 1, reached: [0, 0, 0] });
+  assertEquals(rows.at(-1), [
+    "`lost`",
+    "**0** of 1",
+    "**0** of 1",
+    "**0** of 1",
+  ]);
 });
 
-Deno.test("What the whole study reaches or does not needs no table", () => {
-  const outcomes = runs("base", [1.5, 1.9]);
-  const section = reachedSection(plan, outcomes, rungs)!;
+Deno.test("A rung that all runs reach, or none, is not in the table", () => {
+  const { text, rows } = reached(plan, runs("base", [1.5, 1.9]));
   assertEquals(
-    section.about,
+    text,
     "Every run reaches uniform, bigram, causal. No run reaches 5-gram.",
   );
-  assertEquals(section.blocks, []);
-  assertEquals(reachedSection(plan, outcomes, []), undefined);
+  assertEquals(rows, []);
+  assertEquals(reachedSection(plan, trained, []), undefined);
 });

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   Examiner,
+  measureOwnText,
   type Rung,
   type RungName,
   rungValue,
 } from "../../lib/lab/works.ts";
 import { Model } from "../../lib/model/model.ts";
-import { measureOwnText } from "../../lib/lab/own_text.ts";
 import { NgramModel } from "../../lib/text/ngram.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";

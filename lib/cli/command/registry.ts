@@ -237,7 +237,10 @@ export const labCommands: readonly Command[] = [
       ["lab positions", "three seeds, ten minutes on two free cores"],
     ],
     flags: positionsFlags,
-    load: async () => (await import("../lab/positions.ts")).labPositions,
+    load: async () => {
+      const { labExperiment } = await import("../lab/experiment.ts");
+      return (given) => labExperiment("positions", given);
+    },
   }),
   command({
     name: "lab works",

@@ -19,26 +19,14 @@ import { runStudy } from "./run.ts";
 import { Study } from "./study.ts";
 import type { AblationFlags, ExperimentName } from "./flags.ts";
 
-/** Flags given to `lab ablate`, `lab scaling` or `lab plan`. */
+/** Flags given to an experiment or to `lab plan`. */
 type Given = Partial<AblationFlags>;
 
 /** Writes an experiment's plan and lists its trials, without running any; returns the exit code. */
 export async function labPlan(
   { flags, operand }: Arguments<Given>,
 ): Promise<number> {
-  if (operand === "positions") {
-    refuse(operand, flags, [
-      "preset",
-      "data",
-      "steps",
-      "seeds",
-      "measure",
-      "part",
-    ]);
-  }
-  const study = operand === "positions"
-    ? await startPositions(flags)
-    : await start(experimentOf(operand), flags);
+  const study = await start(experimentOf(operand), flags);
   const lines = trialsOf(study.plan).map(({ id }) => `${id}\n`);
   await writeOutput(lines.join(""));
   writeError(
@@ -62,7 +50,8 @@ export async function labExperiment(
 /** Runs the rest of a study in as many processes as it may use, and gathers the outcomes. */
 export async function runAndMerge(
   study: Study,
-  { jobs = defaultJobs(), device, threads = 1 }: Given,
+  // A small model does not keep two cores busy.
+  { jobs = Math.min(8, coreCount()), device, threads = 1 }: Given,
 ): Promise<number> {
   const where = device === undefined ? {} : { device };
   const code = await runStudy(study, { ...where, threads, jobs });
@@ -70,65 +59,50 @@ export async function runAndMerge(
   return code;
 }
 
-/** Returns the default number of processes, one for each core: a small model does not keep two cores busy. */
-function defaultJobs(): number {
-  return Math.min(8, coreCount());
-}
+/** For each experiment, the flags of `lab plan` that it does not have. */
+const missing: Readonly<Record<ExperimentName, readonly (keyof Given)[]>> = {
+  ablate: [],
+  scaling: ["part"],
+  positions: ["preset", "data", "steps", "seeds", "measure", "part"],
+};
 
-/** Starts the study of positions, or opens it. */
-export async function startPositions(
-  { quick = false, out }: Pick<Given, "quick" | "out">,
-): Promise<Study> {
-  const path = out ?? join("studies", `positions${quick ? "-quick" : ""}`);
-  return await Study.start(path, positionsPlan({ quick }));
-}
-
+/** Starts the study of an experiment, or opens it. */
 async function start(name: ExperimentName, flags: Given): Promise<Study> {
-  const { preset = DEFAULT_PRESET } = flags;
-  const rough = flags.quick ? "-quick" : "";
-  const path = flags.out ?? join("studies", `${name}-${preset}${rough}`);
+  const { preset = DEFAULT_PRESET, quick } = flags;
+  const flag = missing[name].find((flag) => flags[flag] !== undefined);
+  if (flag !== undefined) {
+    throw new UsageError(
+      `Cannot use --${flag} in lab plan ${name}: that experiment has no such flag`,
+    );
+  }
+  const study = name === "positions" ? name : `${name}-${preset}`;
+  const path = flags.out ?? join("studies", `${study}${quick ? "-quick" : ""}`);
   return await Study.start(path, planOf(name, flags));
 }
 
 /** Returns the plan that the flags ask for. */
 function planOf(
   name: ExperimentName,
-  { preset = DEFAULT_PRESET, data = "tinyshakespeare", quick, ...given }: Given,
+  {
+    preset = DEFAULT_PRESET,
+    data = "tinyshakespeare",
+    quick = false,
+    seeds: count = quick ? 1 : 3,
+    measure = quick ? "sample" : "works",
+    steps,
+    part,
+  }: Given,
 ): Plan {
-  const { seeds: count = quick ? 1 : 3, measure = quick ? "sample" : "works" } =
-    given;
-  const seeds = Array.from({ length: count }, (_, i) => i + 1);
-  const options = { name: preset, data, seeds, measure };
-  switch (name) {
-    case "ablate": {
-      const steps = given.steps ?? (quick ? QUICK_STEPS : ABLATION_STEPS);
-      const known = ablationParts(presets[preset]);
-      const parts = given.part?.map((part) => partNamed(part, known));
-      return ablationPlan(presets[preset], {
-        ...{ ...options, steps },
-        ...(parts && { parts }),
-      });
-    }
-    case "scaling": {
-      refuse("scaling", given, ["part"]);
-      const steps = given.steps ?? (quick ? QUICK_STEPS : SCALING_STEPS);
-      return scalingPlan(presets[preset], { ...options, steps });
-    }
-  }
-}
-
-/** Refuses flags that an experiment does not use. */
-function refuse(
-  experiment: string,
-  given: Given,
-  flags: readonly (keyof Given)[],
-): void {
-  for (const flag of flags) {
-    if (given[flag] === undefined) continue;
-    throw new UsageError(
-      `Cannot use --${flag} in lab plan ${experiment}: that experiment has no such flag`,
-    );
-  }
+  if (name === "positions") return positionsPlan({ quick });
+  const options = {
+    ...{ name: preset, data, measure },
+    seeds: Array.from({ length: count }, (_, i) => i + 1),
+    steps: steps ?? (quick ? QUICK_STEPS : STEPS[name]),
+  };
+  if (name === "scaling") return scalingPlan(presets[preset], options);
+  const known = ablationParts(presets[preset]);
+  const parts = part?.map((part) => partNamed(part, known));
+  return ablationPlan(presets[preset], { ...options, parts });
 }
 
 /** Returns the part that a field's name means, or its flag: `nLayer`, `n-layer`, `n_layer`. */
@@ -145,17 +119,14 @@ function partNamed(name: string, known: readonly string[]): string {
   );
 }
 
-/** Steps of an ablation's trials: 410,000 tokens of the default preset. */
-const ABLATION_STEPS = 400;
+/** Steps of the longest trials: of an ablation, 410,000 tokens of the default preset. */
+const STEPS = { ablate: 400, scaling: 2400 } as const;
 
-/** Steps of the longest of scaling's trials. */
-const SCALING_STEPS = 2400;
-
-/** Steps of a trial for a rough result. */
+/** Steps of the longest trials for a rough result. */
 const QUICK_STEPS = 100;
 
 function experimentOf(name: string | undefined): ExperimentName {
-  if (name === "ablate" || name === "scaling") return name;
+  if (name !== undefined && name in missing) return name as ExperimentName;
   throw new UsageError(
     name === undefined
       ? "Cannot plan: no experiment was given"

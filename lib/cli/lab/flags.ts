@@ -91,7 +91,7 @@ export const experimentFlags = {
 };
 
 /** The experiments that are one plan. */
-export type ExperimentName = "ablate" | "scaling";
+export type ExperimentName = "ablate" | "scaling" | "positions";
 
 const onlyAblation = {
   part: texts("FIELD", {
@@ -166,9 +166,6 @@ export const positionsFlags = {
   },
   "Where it runs": whereItRuns as typeof whereItRuns,
 };
-
-/** Values of the flags of `lab positions`. */
-export type LabPositionsFlags = ValuesOf<typeof positionsFlags>;
 
 /** `lab works`. */
 export const worksFlags = {

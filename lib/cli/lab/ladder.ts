@@ -2,7 +2,8 @@
 
 import { splitsOf } from "../../lab/trial.ts";
 import { Examiner, type Rung } from "../../lab/works.ts";
-import type { TokenizerKind } from "../../text/tokenizer.ts";
+import type { Plan } from "../../lab/plan.ts";
+import { Interrupt } from "../terminal/interrupt.ts";
 import { loadCorpus } from "../text/corpus.ts";
 import { CommandError } from "../command/errors.ts";
 
@@ -18,12 +19,10 @@ export interface Ladder {
  * @throws {CommandError} if the text is unavailable or too short
  */
 export async function ladderOf(
-  { data, tokenizer: kind, signal }: {
-    readonly data: string;
-    readonly tokenizer: TokenizerKind;
-    readonly signal: AbortSignal;
-  },
+  { data, tokenizer: kind }: Pick<Plan, "data" | "tokenizer">,
 ): Promise<Ladder> {
+  using interrupt = new Interrupt();
+  const { signal } = interrupt;
   const { tokens, tokenizer } = await loadCorpus(data, {
     tokenizer: kind,
     signal,

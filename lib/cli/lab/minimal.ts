@@ -15,13 +15,13 @@ import {
   type Search,
   type SearchOptions,
   smallest,
+  survivors,
   type Target,
   together,
 } from "../../lab/minimal/search.ts";
 import { type Found, minimalDocument } from "../../lab/minimal/document.ts";
 import { frontChart } from "../../lab/minimal/front_chart.ts";
-import type { Outcome } from "../../lab/outcome.ts";
-import { finished, survivors } from "../../lab/minimal/pareto.ts";
+import { finished, type Outcome } from "../../lab/outcome.ts";
 import type { Cell, Plan } from "../../lab/plan.ts";
 import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
 import type { Arguments } from "../command/arguments.ts";
@@ -32,13 +32,11 @@ import {
   signalCode,
   UsageError,
 } from "../command/errors.ts";
-import { Interrupt } from "../terminal/interrupt.ts";
 import { placement } from "../verbs/placement.ts";
 import { writeError, writeOutput } from "../terminal/terminal.ts";
 import { runAndMerge } from "./experiment.ts";
 import { ladderOf } from "./ladder.ts";
-import { Study, writeFile } from "./study.ts";
-import { writeDocument } from "./write_document.ts";
+import { Study, writeDocument, writeFile } from "./study.ts";
 import { exists } from "../run/files.ts";
 import type { LabMinimalFlags } from "./flags.ts";
 
@@ -66,7 +64,8 @@ export async function labMinimal(
   }
   placement(flags);
   const preset = presets[name];
-  const { rungs, vocabSize } = await ladder(data, preset.tokenizer);
+  const { tokenizer } = preset;
+  const { rungs, vocabSize } = await ladderOf({ data, tokenizer });
   const options: SearchOptions = {
     preset,
     name,
@@ -102,11 +101,6 @@ export async function labMinimal(
   await writeFile(join(path, "front.svg"), picture(chart));
   await writeOutput(report);
   return exitCode.ok;
-}
-
-async function ladder(data: string, tokenizer: "ascii" | "chars" | "bytes") {
-  using interrupt = new Interrupt();
-  return await ladderOf({ data, tokenizer, signal: interrupt.signal });
 }
 
 /** Runs the rest of all rounds. */
@@ -157,30 +151,23 @@ async function earlier(path: string, options: SearchOptions): Promise<Search> {
   const rounds: (readonly Outcome[])[] = [];
   let cells: readonly Cell[] = [];
   for (let round = 1; round <= ROUNDS; round++) {
-    const { plan, outcomes } = await kept(join(path, `round-${round}`));
-    cells = plan.cells;
-    rounds.push(outcomes);
-    const { base, data, tokenizer } = roundPlan(options, { round, cells });
-    const [here, there] = [{ base, data, tokenizer }, plan].map((
-      { base, data, tokenizer },
-    ) => JSON.stringify([base, data, tokenizer]));
+    const study = await Study.open(join(path, `round-${round}`));
+    cells = study.plan.cells;
+    rounds.push(await study.outcomes());
+    const [here, there] = [roundPlan(options, { round, cells }), study.plan]
+      .map(({ base, data, tokenizer }) =>
+        JSON.stringify([base, data, tokenizer])
+      );
     if (here === there) continue;
     throw new CommandError(
       `Cannot report with ${path}: it is a search of another preset, text or number of steps`,
     );
   }
   const name = join(path, "confirmation");
-  const { outcomes: confirmed } = await exists(name)
-    ? await kept(name)
-    : { outcomes: [] };
+  const confirmed = await exists(name)
+    ? await (await Study.open(name)).outcomes()
+    : [];
   return { cells, rounds, confirmed };
-}
-
-async function kept(
-  path: string,
-): Promise<{ plan: Plan; outcomes: readonly Outcome[] }> {
-  const study = await Study.open(path);
-  return { plan: study.plan, outcomes: await study.outcomes() };
 }
 
 /** Returns the cells to which outcomes belong. */

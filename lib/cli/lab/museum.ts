@@ -15,7 +15,7 @@ import { markdownSection } from "../../report/markdown.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { loadCorpus } from "../text/corpus.ts";
 import { deviceName } from "../verbs/device_name.ts";
-import { CommandError, exitCode, UsageError } from "../command/errors.ts";
+import { exitCode, UsageError } from "../command/errors.ts";
 import { ifThere, MadeDirectories } from "../run/files.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { nearest } from "../command/nearest.ts";
@@ -30,8 +30,7 @@ import {
 } from "../terminal/terminal.ts";
 import type { LabMuseumFlags } from "./flags.ts";
 import { Pace } from "./pace.ts";
-import { files, writeFile } from "./study.ts";
-import { writeDocument } from "./write_document.ts";
+import { files, parseFile, writeDocument, writeFile } from "./study.ts";
 
 /** Lists the exhibits, or makes some of them; returns the exit code. */
 export async function labMuseum(
@@ -148,8 +147,9 @@ interface Findings extends Making {
 async function keep(
   out: string,
   shown: readonly Shown[],
-  { about, command }: Making,
+  making: Making,
 ): Promise<void> {
+  const { about, command } = making;
   const lines = shown.map(({ exhibit: { name, title }, finding }) =>
     JSON.stringify({ name, title, ...finding })
   );
@@ -159,7 +159,7 @@ async function keep(
       JSON.stringify(command)
     },\n"exhibits":[\n${lines.join(",\n")}\n]}\n`,
   );
-  await writeReports(out, shown, { about, command });
+  await writeReports(out, shown, making);
 }
 
 /** Writes both reports; returns the Markdown. */
@@ -183,27 +183,17 @@ export async function reportMuseum(out: string): Promise<string | undefined> {
   const path = join(out, FINDINGS);
   const text = await ifThere(path, Deno.readTextFile(path));
   if (text === undefined) return undefined;
-  const { about, command, exhibits: found } = parseFindings(text, path);
+  const known = new Set<unknown>(exhibits.map(({ name }) => name));
+  const { exhibits: found, ...making } = parseFile(text, path, {
+    is: (findings: Findings | null) =>
+      Array.isArray(findings?.exhibits) &&
+      findings.exhibits.every((exhibit) => known.has(exhibit?.name)),
+    complaint: "it does not hold the findings of this program's museum",
+    hint: `${program()} lab museum --all --out DIR makes it`,
+  })!;
   const shown = found.map(({ name, title: _, ...finding }): Shown => ({
-    exhibit: choose([name], false)[0]!,
+    exhibit: exhibits.find((exhibit) => exhibit.name === name)!,
     finding,
   }));
-  return await writeReports(out, shown, { about, command });
-}
-
-function parseFindings(text: string, path: string): Findings {
-  try {
-    const findings = JSON.parse(text);
-    const found: unknown = findings?.exhibits;
-    const known = new Set<unknown>(exhibits.map(({ name }) => name));
-    const isOurs = Array.isArray(found) &&
-      found.every((exhibit) => known.has(exhibit?.name));
-    if (isOurs) return findings;
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-  }
-  throw new CommandError(
-    `Cannot read ${path}: it does not hold the findings of this program's museum`,
-    `${program()} lab museum --all --out DIR makes it`,
-  );
+  return await writeReports(out, shown, making);
 }

@@ -1,10 +1,10 @@
 /** `lab run`: the trials of a study, each skipped if it is done or another process runs it. */
 
-import { type Backend, DeviceLostError } from "../../backends/backend.ts";
+import { DeviceLostError } from "../../backends/backend.ts";
 import { openBackend } from "../../backends/open.ts";
-import { type Plan, type Trial, trialsOf } from "../../lab/plan.ts";
+import { type Trial, trialsOf } from "../../lab/plan.ts";
 import { runPositionTrial } from "../../lab/positions/measure.ts";
-import { runTrial, splitsOf, type TrialRoom } from "../../lab/trial.ts";
+import { runTrial, splitsOf } from "../../lab/trial.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { loadCorpus } from "../text/corpus.ts";
 import { deviceName } from "../verbs/device_name.ts";
@@ -61,16 +61,16 @@ export async function runStudy(
   using interrupt = new Interrupt();
   interrupt.doing = "stopping; what is done is kept";
   const { signal } = interrupt;
-  const corpus = await loadCorpus(study.plan.data, {
-    tokenizer: study.plan.tokenizer,
-    signal,
-  });
+  const { data, measure, tokenizer: kind } = study.plan;
+  const corpus = await loadCorpus(data, { tokenizer: kind, signal });
   const { tokenizer, tokens } = corpus;
-  const measured = measuring(study.plan, { tokenizer, tokens, signal });
-  const runOne = study.plan.measure === "positions"
-    ? runPositionTrial
-    : runTrial;
-  await using backend = await openDevice(flags);
+  const examiner = measure !== "works" ? undefined : openExaminer(
+    { ...splitsOf(tokens), tokenizer, signal },
+    "--measure sample, also a plan's, needs less text",
+  );
+  const runOne = measure === "positions" ? runPositionTrial : runTrial;
+  const { device, threads } = placement(flags);
+  await using backend = await openBackend(device, { threads });
   const machine = `lm ${VERSION}, Deno ${Deno.version.deno}, ${
     deviceName(backend)
   }`;
@@ -86,11 +86,8 @@ export async function runStudy(
     if (claim === undefined) continue;
     try {
       const outcome = await runOne(trial, {
-        backend,
-        tokenizer,
-        tokens,
-        ...measured,
-        signal,
+        ...{ backend, tokenizer, tokens, examiner, signal },
+        sample: measure === "sample",
         onStep: (step, of) =>
           status.show((width) =>
             `${pace.text(done.size)}  ${trial.id}: step ${step}/${of}`
@@ -117,24 +114,6 @@ export async function runStudy(
   return exitCode.ok;
 }
 
-/** Returns the measurement that a study makes of a trained model beside its loss. */
-function measuring(
-  { measure = "loss" }: Plan,
-  { tokenizer, tokens, signal }: Pick<
-    TrialRoom,
-    "tokenizer" | "tokens" | "signal"
-  >,
-): Pick<TrialRoom, "sample" | "examiner"> {
-  if (measure !== "works") return { sample: measure === "sample" };
-  const splits = splitsOf(tokens);
-  return {
-    examiner: openExaminer(
-      { ...splits, tokenizer, signal },
-      "--measure sample, also a plan's, needs less text",
-    ),
-  };
-}
-
 /** Opens the study that an argument names. */
 export async function openStudy(operand: string | undefined): Promise<Study> {
   if (operand === undefined) {
@@ -144,11 +123,6 @@ export async function openStudy(operand: string | undefined): Promise<Study> {
     );
   }
   return await Study.open(operand);
-}
-
-function openDevice(flags: Partial<LabRunFlags>): Promise<Backend> {
-  const { device, threads } = placement(flags);
-  return openBackend(device, { threads });
 }
 
 /** Returns the trials of one part. */

@@ -15,10 +15,10 @@
 import { join } from "@std/path";
 import { mergeOutcomes, type Outcome } from "../../lab/outcome.ts";
 import { checkPlan, type Plan } from "../../lab/plan.ts";
-import type { OrderResult } from "../../lab/positions/order.ts";
-import type { Rung } from "../../lab/works.ts";
+import type { Document } from "../../report/document.ts";
+import { markdown } from "../../report/markdown.ts";
 import { CommandError, reasonOf } from "../command/errors.ts";
-import { program } from "../command/program.ts";
+import { program, VERSION } from "../command/program.ts";
 import { STDIN } from "../text/text_source.ts";
 import {
   exists,
@@ -137,29 +137,23 @@ export class Study {
     }
   }
 
-  /** Reads the saved rungs of its text; undefined if none were saved. */
-  rungs(): Promise<readonly Rung[] | undefined> {
-    return this.#kept(files.ladder);
-  }
-
-  /** Reads the saved effects of the order of tokens; undefined if none were saved. */
-  orders(): Promise<readonly OrderResult[] | undefined> {
-    return this.#kept(files.orders);
-  }
-
-  async #kept<Value>(name: string): Promise<Value | undefined> {
+  /** Reads measurements from a file; without the file, makes them and saves them there. */
+  async saved<Value>(
+    name: string,
+    measure: () => Promise<Value>,
+  ): Promise<Value> {
     const path = join(this.path, name);
     const text = await ifThere(path, Deno.readTextFile(path));
-    if (text === undefined) return undefined;
-    try {
-      return JSON.parse(text);
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      throw new CommandError(
-        `Cannot read ${path}: it is not JSON`,
-        "remove it, and lab report makes it again",
-      );
+    if (text !== undefined) {
+      return parseFile(text, path, {
+        is: () => true,
+        complaint: "it is not JSON",
+        hint: "remove it, and lab report makes it again",
+      });
     }
+    const value = await measure();
+    await this.write(name, `${JSON.stringify(value, null, 2)}\n`);
+    return value;
   }
 
   /** Returns true if a trial has an outcome and need not run. */
@@ -259,23 +253,58 @@ export class Claim implements Disposable {
   }
 }
 
-function parseOutcome(text: string, file: string): Outcome {
+/**
+ * Parses a JSON file.
+ *
+ * @throws {CommandError} with the complaint, unless the file holds JSON and its value `is` right
+ */
+export function parseFile<Value>(
+  text: string,
+  path: string,
+  { is, complaint, hint }: {
+    readonly is: (value: Value) => boolean;
+    readonly complaint: string;
+    readonly hint: string;
+  },
+): Value {
   try {
-    const outcome = JSON.parse(text);
-    const { id, setting } = Object(outcome);
-    if (typeof id === "string" && typeof setting?.train === "object") {
-      return outcome;
-    }
+    const value = JSON.parse(text);
+    if (is(value)) return value;
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
-  throw new CommandError(
-    `Cannot read ${file}: it does not hold the outcome of a trial`,
-    "remove it, and lab run runs the trial again",
-  );
+  throw new CommandError(`Cannot read ${path}: ${complaint}`, hint);
+}
+
+function parseOutcome(text: string, path: string): Outcome {
+  return parseFile(text, path, {
+    is: (outcome: Partial<Outcome> | null) =>
+      typeof outcome?.id === "string" &&
+      typeof outcome.setting?.train === "object",
+    complaint: "it does not hold the outcome of a trial",
+    hint: "remove it, and lab run runs the trial again",
+  }) as Outcome;
 }
 
 async function namesIn(folder: string): Promise<string[]> {
   const entries = await ifThere(folder, Array.fromAsync(Deno.readDir(folder)));
   return (entries ?? []).map(({ name }) => name).toSorted();
+}
+
+/** Writes the Markdown, and then the page, which needs packages that may not be here; returns the Markdown. */
+export async function writeDocument(
+  directory: string,
+  document: Document,
+): Promise<string> {
+  const text = markdown(document);
+  await writeFile(join(directory, files.report), text);
+  await writeFile(join(directory, files.page), await pageOf(document));
+  return text;
+}
+
+/** Renders a document as a page. */
+export async function pageOf(document: Document): Promise<string> {
+  const { openPlotter } = await import("../report/open_plotter.ts");
+  const { html } = await import("../../report/html.ts");
+  return await html(await openPlotter(), document, `Drawn by lm ${VERSION}.`);
 }

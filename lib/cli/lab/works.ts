@@ -1,10 +1,15 @@
 /** `lab works`: prints the ladder of a text and the rung that a trained model reaches. */
 
 import { Dataset } from "../../text/dataset.ts";
-import { isCausal, measureOwnText } from "../../lab/own_text.ts";
 import { digits } from "../../report/numbers.ts";
 import { splitsOf } from "../../lab/trial.ts";
-import { type Evidence, type Rung, rungValue } from "../../lab/works.ts";
+import {
+  type Evidence,
+  isCausal,
+  measureOwnText,
+  type Rung,
+  rungValue,
+} from "../../lab/works.ts";
 import { Model } from "../../model/model.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { loadCorpus, loadRecorded } from "../text/corpus.ts";

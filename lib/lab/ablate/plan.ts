@@ -6,25 +6,22 @@
 import { modelConfig } from "../../config/model.ts";
 import { trainConfig } from "../../config/train.ts";
 import type { Preset } from "../../config/presets.ts";
-import type { Cell, Changes, Plan } from "../plan.ts";
+import {
+  baseOf,
+  type Cell,
+  changedFields,
+  type Changes,
+  type ExperimentOptions,
+  type Plan,
+} from "../plan.ts";
 
 type Model = Changes["model"] & object;
 type Train = Changes["train"] & object;
 
 /** Options of a study of ablations. */
-export interface AblationOptions {
-  /** The name of the preset. */
-  readonly name: string;
-  /** The dataset, by its name or as a file. */
-  readonly data: string;
-  /** Steps of each trial; the learning rate's fall ends with the last. */
-  readonly steps: number;
-  /** The seeds; each cell has one trial per seed. */
-  readonly seeds: readonly number[];
-  /** The measurements made besides the loss. */
-  readonly measure: NonNullable<Plan["measure"]>;
+export interface AblationOptions extends ExperimentOptions {
   /** The fields to change: some of {@linkcode ablationParts}, or all of them if left out. */
-  readonly parts?: readonly string[];
+  readonly parts?: readonly string[] | undefined;
 }
 
 /** Returns the fields of a preset that are changed, each in one cell or several. */
@@ -148,26 +145,15 @@ function completed(base: Changes, change: Changes): string {
 
 /** Names a cell by its changes: `position=none`, `optimizer=sgd+learningRate=0.1`. */
 function named(changes: Changes): Cell {
-  const { model, train, dataShare } = changes;
-  const fields = {
-    ...model,
-    ...train,
-    ...(dataShare === undefined ? {} : { dataShare }),
-  };
   const implied = ["nHidden", "nKvHead", "batchSize", "momentum"];
-  const shown = Object.entries(fields).filter(([field]) =>
-    !implied.includes(field) && !(field === "headBias" && "tiedHead" in fields)
-  );
-  const name = shown.map(([field, value]) => `${field}=${value}`).join("+");
+  if (changes.model?.tiedHead !== undefined) implied.push("headBias");
+  const name = changedFields(changes)
+    .filter(([field]) => !implied.includes(field))
+    .map(([field, value]) => `${field}=${value}`).join("+");
   return { name, ...changes };
 }
 
 /** Returns the field at the beginning of a cell's name. */
 function partOf(name: string): string {
   return name.slice(0, name.indexOf("="));
-}
-
-function baseOf(preset: Preset, maxSteps: number): Changes {
-  const { seed: _, ...train } = preset.train;
-  return { model: preset.model, train: { ...train, maxSteps } };
 }

@@ -5,21 +5,21 @@ import { type Document, present, type Section } from "../../report/document.ts";
 import { type Markup, markup } from "../../report/markup.ts";
 import { count, digits, duration, short } from "../../report/numbers.ts";
 import type { Plotter } from "../../report/plotter.ts";
-import type { Outcome } from "../outcome.ts";
-import { provenanceOf } from "../provenance.ts";
+import { sampleSection } from "../document.ts";
+import { type Finished, finished, type Outcome } from "../outcome.ts";
+import { provenance } from "../provenance.ts";
 import { ladderSection } from "../rung_table.ts";
 import { estimate } from "../statistics.ts";
-import { describeChanges, estimateText } from "../table.ts";
+import { describeChanges, estimateText, tableOf } from "../table.ts";
 import type { Rung } from "../works.ts";
 import { frontChart, tint } from "./front_chart.ts";
-import { type Finished, finished, paretoFront } from "./pareto.ts";
 import {
   type Answer,
   type Known,
+  paretoFront,
   type Search,
   searchNotes,
   type SearchOptions,
-  type Target,
 } from "./search.ts";
 
 /** A search combined with the others it is reported with, and the results of all of them. */
@@ -42,7 +42,6 @@ export interface Found extends Search {
 export function minimalDocument(found: Found): Document {
   const { options, own: { cells, rounds }, others, rungs, answers } = found;
   const { name, data, steps, least, most } = options;
-  const all = trialsIn(found);
   return {
     title: `The smallest ${name}`,
     lead: [
@@ -65,10 +64,9 @@ export function minimalDocument(found: Found): Document {
       costSection(found),
       abilitySection(found),
       ladderSection(rungs),
-      sampleSection(answers),
+      winnerSection(answers),
     ]),
-    source: provenanceOf(all, {
-      trials: `${all.length} trials`,
+    source: provenance(trialsIn(found), {
       files: "`round-*/trials.jsonl` and `confirmation/trials.jsonl`",
     }),
   };
@@ -93,45 +91,51 @@ function answerSection(found: Found): Section {
       } parameters was tried: what that size reaches, a smaller one may reach too.`,
       ...searchNotes(found),
     ].join(" "),
-    blocks: [{
-      kind: "table",
-      caption: "The smallest model for each target",
-      head: [
-        "target",
-        "validation loss",
-        "parameters",
-        "training FLOPs",
-        "computing",
-        "configuration",
-      ],
-      rows: found.answers.map(({ target, winner, found }) => {
-        const [first] = winner;
-        if (first === undefined) {
-          const none = found === undefined
-            ? "none"
-            : `none; \`${found.cell}\` (${count(found.parameters)}) did once`;
-          return [targetText(target), "", "", "", "", none];
-        }
-        return [
-          targetText(target),
-          estimateText(estimate(winner.map(({ valLoss }) => valLoss!))),
-          count(first.parameters),
-          flopsText(first),
-          duration(Math.min(...winner.map(({ seconds }) => seconds))),
-          `\`${first.cell}\``,
-        ];
-      }),
-    }],
+    blocks: [tableOf("The smallest model for each target", found.answers, {
+      target: targetText,
+      "validation loss": ofWinner((_, winner) =>
+        estimateText(estimate(winner.map(({ valLoss }) => valLoss!)))
+      ),
+      parameters: ofWinner(parametersText),
+      "training FLOPs": ofWinner(flopsText),
+      computing: ofWinner((_, winner) =>
+        duration(Math.min(...winner.map(({ seconds }) => seconds)))
+      ),
+      configuration: ({ winner: [first], found }) =>
+        first !== undefined
+          ? cellText(first)
+          : found === undefined
+          ? "none"
+          : `none; ${cellText(found)} (${parametersText(found)}) did once`,
+    })],
+  };
+}
+
+/** Returns a column on the winner's outcomes, empty for a target without a winner. */
+function ofWinner(
+  text: (first: Outcome, winner: readonly Outcome[]) => string,
+): (answer: Answer) => string {
+  return ({ winner }) => {
+    const [first] = winner;
+    return first === undefined ? "" : text(first, winner);
   };
 }
 
 /** Describes a target: `loss ≤ 1.88`, `spells: its words are words (≥ 0.916)`. */
-function targetText(target: Target): string {
+function targetText({ target }: Pick<Answer, "target">): string {
   if (typeof target === "number") return `loss ≤ ${target}`;
   const sign = { below: "<", "at least": "≥", "at most": "≤" }[target.relation];
   return `${target.name}: ${target.claim} (${sign} ${
     digits(target.threshold)
   })`;
+}
+
+function cellText({ cell }: Outcome): string {
+  return `\`${cell}\``;
+}
+
+function parametersText({ parameters }: Outcome): string {
+  return count(parameters);
 }
 
 function flopsText({ flops }: Outcome): string {
@@ -151,22 +155,18 @@ function frontSection(found: Found): Section {
         markup`${roundLegend(found)}
 ${wideAndNarrow((size) => frontChart(plotter, found, size))}`,
     }, {
-      kind: "table",
-      caption: "Models with a lower loss than every smaller one",
-      head: [
-        "configuration",
-        "validation loss",
-        "parameters",
-        "training FLOPs",
-        "what is changed",
-      ],
-      rows: paretoFront(finished(rounds.at(-1)!)).map((outcome) => [
-        `\`${outcome.cell}\``,
-        outcome.valLoss.toFixed(4),
-        count(outcome.parameters),
-        flopsText(outcome),
-        describeChanges(cells.find(({ name }) => name === outcome.cell) ?? {}),
-      ]),
+      ...tableOf(
+        "Models with a lower loss than every smaller one",
+        paretoFront(finished(rounds.at(-1)!)),
+        {
+          configuration: cellText,
+          "validation loss": ({ valLoss }) => valLoss.toFixed(4),
+          parameters: parametersText,
+          "training FLOPs": flopsText,
+          "what is changed": ({ cell }) =>
+            describeChanges(cells.find(({ name }) => name === cell) ?? {}),
+        },
+      ),
       prose: true,
     }],
   };
@@ -195,28 +195,20 @@ function costSection(found: Found): Section {
       "The chart shows the same models by the floating point operations of their training; the line joins those that have a lower loss than every cheaper one. The table has, for each target, the cheapest training of all rounds that reached it, with one seed.",
     blocks: [
       { kind: "figure", draw: (plotter) => costChart(plotter, found) },
-      {
-        kind: "table",
-        caption: "The cheapest training for each target",
-        head: [
-          "target",
-          "validation loss",
-          "parameters",
-          "training FLOPs",
-          "steps",
-          "configuration",
-        ],
-        rows: found.answers.flatMap(({ target, cheapest }) =>
-          cheapest === undefined ? [] : [[
-            targetText(target),
-            cheapest.valLoss!.toFixed(4),
-            count(cheapest.parameters),
-            flopsText(cheapest),
-            count(cheapest.steps),
-            `\`${cheapest.cell}\``,
-          ]]
+      tableOf(
+        "The cheapest training for each target",
+        found.answers.flatMap(({ target, cheapest }) =>
+          cheapest === undefined ? [] : [{ target, ...cheapest }]
         ),
-      },
+        {
+          target: targetText,
+          "validation loss": ({ valLoss }) => valLoss!.toFixed(4),
+          parameters: parametersText,
+          "training FLOPs": flopsText,
+          steps: ({ steps }) => count(steps),
+          configuration: cellText,
+        },
+      ),
     ],
   };
 }
@@ -329,25 +321,16 @@ function abilityChart(
   });
 }
 
-function sampleSection(answers: readonly Answer[]): Section | undefined {
+function winnerSection(answers: readonly Answer[]): Section | undefined {
   const winners = new Map(
     answers.flatMap(({ winner: [first] }) => first ?? [])
       .map((first) => [first.cell, first]),
   );
-  if (winners.size === 0) return undefined;
-  return {
-    id: "samples",
-    title: "What they write",
-    blocks: [{
-      kind: "samples",
-      samples: Array.from(
-        winners.values(),
-        ({ cell, parameters, sample = "" }) => ({
-          title: cell,
-          about: `${count(parameters)} parameters`,
-          text: sample,
-        }),
-      ),
-    }],
-  };
+  return sampleSection(
+    [...winners.values()].map(({ cell, parameters, sample = "" }) => ({
+      title: cell,
+      about: `${count(parameters)} parameters`,
+      text: sample,
+    })),
+  );
 }

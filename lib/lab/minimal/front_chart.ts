@@ -1,8 +1,7 @@
 /** The chart of a search for the smallest model: all trained models, by size and loss. */
 
-import type { Answer, Known } from "./search.ts";
-import type { Outcome } from "../outcome.ts";
-import { type Finished, finished, paretoFront } from "./pareto.ts";
+import { type Finished, finished } from "../outcome.ts";
+import { type Answer, type Known, paretoFront, type Search } from "./search.ts";
 import { count, short } from "../../report/numbers.ts";
 import { dodged, placed, type PointLabel } from "../../report/labels.ts";
 import type { Markup } from "../../report/markup.ts";
@@ -18,9 +17,7 @@ const LABEL_GAP = 13;
 /** Draws all models by size and loss, with the targets as lines. */
 export function frontChart(
   plotter: Plotter,
-  { rounds, confirmed, answers, known }: {
-    readonly rounds: readonly (readonly Outcome[])[];
-    readonly confirmed: readonly Outcome[];
+  { rounds, confirmed, answers, known }: Omit<Search, "cells"> & {
     readonly answers: readonly Answer[];
     readonly known: readonly Known[];
   },
@@ -39,17 +36,13 @@ export function frontChart(
     parameters
   );
   const [low, high] = [Math.min(...losses), Math.max(...losses)];
-  const targets = answers.flatMap(({ target }) => {
-    const loss = typeof target === "number"
-      ? target
+  const targets = answers.flatMap(({ target }) =>
+    typeof target === "number"
+      ? [{ name: "loss", loss: target }]
       : target.relation === "below"
-      ? target.threshold
-      : undefined;
-    const name = typeof target === "number" ? "loss" : target.name;
-    return loss !== undefined && loss > low - 0.1 && loss < high + 0.1
-      ? [{ name, loss }]
-      : [];
-  });
+      ? [{ name: target.name, loss: target.threshold }]
+      : []
+  ).filter(({ loss }) => loss > low - 0.1 && loss < high + 0.1);
   const winners = answers.flatMap(({ target, winner }) => {
     const [first] = finished(winner);
     return typeof target === "number" && first !== undefined ? [first] : [];

@@ -10,9 +10,13 @@ import { trainConfig } from "../../config/train.ts";
 import { parameterLayout } from "../../model/plans.ts";
 import type { Preset } from "../../config/presets.ts";
 import { CounterRandom, Purpose } from "../../../kernels/random.ts";
-import { type Outcome, sawFuture } from "../outcome.ts";
-import { type Finished, finished } from "./pareto.ts";
-import type { Cell, Changes, Plan } from "../plan.ts";
+import {
+  type Finished,
+  finished,
+  type Outcome,
+  sawFuture,
+} from "../outcome.ts";
+import { baseOf, type Cell, type Plan } from "../plan.ts";
 import { countIntervals, estimate, missesText } from "../statistics.ts";
 import { futureText } from "../table.ts";
 import { type Rung, rungValue } from "../works.ts";
@@ -80,10 +84,8 @@ export function candidates(options: SearchOptions): Cell[] {
       (count, field) => random.below(count, draw, field),
     );
     if (cell === undefined) continue;
-    const parameters = parameterCount(
-      { ...preset.model, ...cell.model },
-      vocabSize,
-    );
+    const config = modelConfig({ ...preset.model, ...cell.model, vocabSize });
+    const { count: parameters } = parameterLayout(config);
     const range = Math.floor(
       arms * Math.log(parameters / least) / Math.log(most / least),
     );
@@ -140,11 +142,51 @@ function drawn(
   };
 }
 
-function parameterCount(
-  model: Changes["model"] & object,
-  vocabSize: number,
-): number {
-  return parameterLayout(modelConfig({ ...model, vocabSize })).count;
+/**
+ * Returns the Pareto front, from the cheapest outcome to the dearest. No other outcome has a lower
+ * loss at the same cost or less than one on the front; of equal outcomes the first is kept.
+ *
+ * @param cost the quantity to keep small; parameters if left out
+ */
+export function paretoFront(
+  outcomes: readonly Finished[],
+  cost: (outcome: Finished) => number = ({ parameters }) => parameters,
+): Finished[] {
+  const sorted = outcomes.toSorted((a, b) =>
+    cost(a) - cost(b) || a.valLoss - b.valLoss
+  );
+  let lowest = Infinity;
+  return sorted.filter(({ valLoss }) => {
+    const better = valLoss < lowest;
+    if (better) lowest = valLoss;
+    return better;
+  });
+}
+
+/**
+ * Returns the requested number of outcomes, front by front: after a front is removed, the
+ * remaining outcomes form another. Of a front with too many outcomes, evenly spread ones are
+ * taken.
+ */
+export function survivors(
+  outcomes: readonly Finished[],
+  count: number,
+): Finished[] {
+  const kept: Finished[] = [];
+  let rest = outcomes;
+  while (kept.length < count && rest.length > 0) {
+    const front = paretoFront(rest);
+    rest = rest.filter((outcome) => !front.includes(outcome));
+    const room = count - kept.length;
+    kept.push(...(front.length <= room ? front : spread(front, room)));
+  }
+  return kept.toSorted((a, b) => a.parameters - b.parameters);
+}
+
+function spread<Item>(items: readonly Item[], count: number): Item[] {
+  if (count === 1) return [items[Math.floor(items.length / 2)]!];
+  const step = (items.length - 1) / (count - 1);
+  return Array.from({ length: count }, (_, i) => items[Math.round(i * step)]!);
 }
 
 /** Returns the number of configurations that a round keeps from the one before. */
@@ -195,12 +237,11 @@ function planOf(
   cells: readonly Cell[],
   maxSteps: number,
 ): Omit<Plan, "study" | "about" | "seeds" | "measure"> {
-  const { seed: _, ...train } = preset.train;
   return {
     experiment: "minimal",
     data,
     tokenizer: preset.tokenizer,
-    base: { model: preset.model, train: { ...train, maxSteps } },
+    base: baseOf(preset, maxSteps),
     cells,
   };
 }
@@ -213,11 +254,11 @@ export function reachesTarget(
   target: Target,
   outcome: Outcome,
 ): boolean | undefined {
-  const { valLoss } = outcome;
-  if (valLoss === null || sawFuture(outcome)) return false;
+  const [done] = finished([outcome]);
+  if (done === undefined) return false;
   return typeof target === "number"
-    ? valLoss <= target
-    : rungValue(target, { ...outcome, valLoss }).reached;
+    ? done.valLoss <= target
+    : rungValue(target, done).reached;
 }
 
 /** Returns the outcomes of the `count` smallest configurations that reach a target, smallest first. */
@@ -311,14 +352,10 @@ export function searchNotes(
 ): string[] {
   const leaking = [...rounds, confirmed].flat().filter(sawFuture);
   // One model may be the answer to several targets.
-  const winners = new Map(
-    answers.map((
-      { winner },
-    ) => [
-      winner[0]?.cell,
-      estimate(finished(winner).map(({ valLoss }) => valLoss)),
-    ]),
-  );
+  const winners = new Map(answers.map(({ winner }) => {
+    const losses = finished(winner).map(({ valLoss }) => valLoss);
+    return [winner[0]?.cell, estimate(losses)];
+  }));
   return [
     futureText([...new Set(leaking.map(({ cell }) => cell))]),
     missesText(countIntervals([...winners.values()])),

@@ -7,9 +7,9 @@ import { kernelVerdict } from "../../checks/kernels.ts";
 import { type Mistake, plant } from "../../checks/mistakes.ts";
 import type { Verdict } from "../../checks/verdict.ts";
 import { METRIC_WIDTH } from "../../train/optimizer.ts";
-import { compareTrained, curveOf } from "./compare.ts";
+import { compareTrained, curveOf, endLosses, toldLoss } from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
-import { lastLosses, type Specimen } from "./room.ts";
+import type { Specimen } from "./room.ts";
 import { internalsOf } from "../../model/internals.ts";
 
 /** The mistake of logging the gradient norm after clipping. */
@@ -60,26 +60,18 @@ const norm: Exhibit = {
     for (const backend of columns.map(({ model }) => model.backend)) {
       verdicts.push(await kernelVerdict(backend, "clip"));
     }
-    const curve = curveOf(columns, {
-      what: "gradient norm in the log",
-      value: ({ norm }) => norm,
-    });
     return {
-      ...(curve && { curve }),
+      ...curveOf(columns, {
+        what: "gradient norm in the log",
+        value: ({ norm }) => norm,
+      }),
       setup: `${
         room.describe(right)
       }; no norm, AdamW with rate ${TROUBLE.train.learningRate}, clipped at ${TROUBLE.train.gradClip}`,
       columns: ["right", "mistake"],
       figures: [
-        {
-          what: "training loss, mean of the last steps",
-          values: columns.map(lastLosses),
-        },
-        {
-          what: "validation loss, as told",
-          values: columns.map(({ valLoss }) => valLoss),
-          tells: "loss",
-        },
+        endLosses(columns),
+        toldLoss(columns.map(({ valLoss }) => valLoss)),
         {
           what: "gradient norm in the log, median",
           values: columns.map((specimen) => normAt(specimen, 0.5)),
@@ -167,20 +159,18 @@ const tied: Exhibit = {
   rings: ["gradients: nanoGPT"],
   run: async (room) => {
     const model = { tiedHead: true };
-    const right = await room.train("tied", { model });
-    const columns: [string, Specimen][] = [["right", right]];
+    const columns: [string, Specimen][] = [
+      ["right", await room.train("tied", { model })],
+    ];
     const backends: Backend[] = [room.backend];
-    for (
-      const [name, missing] of [
-        ["mistake", "head"],
-        ["the other half", "embedding"],
-      ] as const
-    ) {
+    const halves = { mistake: "head", "the other half": "embedding" } as const;
+    for (const [name, missing] of Object.entries(halves)) {
       const mistake = halfTied(missing);
-      columns.push([
-        name,
-        await room.train(`half-tied, no ${missing}`, { model, mistake }),
-      ]);
+      const specimen = room.train(`half-tied, no ${missing}`, {
+        model,
+        mistake,
+      });
+      columns.push([name, await specimen]);
       backends.push(plant(mistake, room.backend));
     }
     const verdicts: Verdict[][] = [];

@@ -1,10 +1,9 @@
 /** The exhibit of rotary positions whose pairs were exchanged in the conversion to another program. */
 
-import { compareLoss } from "../../checks/told_loss.ts";
-import { type Verdict, verdict } from "../../checks/verdict.ts";
 import { Model } from "../../model/model.ts";
 import type { TensorData } from "../../formats/safetensors.ts";
-import type { Bell, Exhibit } from "./exhibit.ts";
+import { judge, toldLossBell, writtenScore } from "./compare.ts";
+import type { Exhibit } from "./exhibit.ts";
 import type { Room, Specimen } from "./room.ts";
 
 const rope: Exhibit = {
@@ -28,25 +27,12 @@ const rope: Exhibit = {
     await using mistake = await converted(room, right, (data) => data);
     await using permuted = await converted(room, right, halvesOf);
     const models = [right.model, mistake, permuted];
-    const verdicts: Verdict[] = [];
-    const judged: Map<string, Verdict>[] = [];
-    const texts: string[] = [];
-    for (const model of models) {
-      verdicts.push(
-        await verdict("loss as told", () =>
-          compareLoss(right.valLoss, {
-            model,
-            batches: right.dataset.evalBatches("val"),
-            signal: room.signal,
-          })),
-      );
-      judged.push(await room.verdicts(model));
-      texts.push(await room.sample(model));
-    }
-    const bells: Bell[] = [...judged[0]!.keys()].map((check) => ({
-      check,
-      verdicts: judged.map((all) => all.get(check)!),
-    }));
+    const told = await toldLossBell(
+      room,
+      right.dataset,
+      models.map((model) => ({ model, valLoss: right.valLoss })),
+    );
+    const { bells, text, number } = await judge(room, models);
     return {
       setup: room.describe(right),
       columns: ["right", "mistake", "permuted"],
@@ -57,20 +43,13 @@ const rope: Exhibit = {
         },
         {
           what: "validation loss, measured",
-          values: verdicts.map(({ numbers }) => numbers?.["loss"] ?? null),
+          values: told.verdicts.map(({ numbers }) => numbers?.["loss"] ?? null),
           tells: "loss",
         },
-        {
-          what: "what it writes, under a 5-gram model",
-          values: judged.map((all) =>
-            all.get("its own text: free running")?.numbers?.["own"] ?? null
-          ),
-          digits: 2,
-          tells: "text",
-        },
+        writtenScore(number("its own text: free running", "own")),
       ],
-      text: { prompt: room.tokenizer.decode(room.prompt), texts },
-      bells: [{ check: "files: loss as told", verdicts }, ...bells],
+      text,
+      bells: [told, ...bells],
     };
   },
 };

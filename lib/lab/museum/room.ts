@@ -14,6 +14,8 @@ import { Sampler } from "../../text/sampler.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { Trainer } from "../../train/trainer.ts";
 import type { Tokens } from "../../text/tokens.ts";
+import { meanOf } from "../statistics.ts";
+import { splitsOf } from "../trial.ts";
 
 /** The text, the device and the effort. */
 export interface RoomOptions {
@@ -93,9 +95,7 @@ export class Room implements AsyncDisposable {
     const { backend, tokenizer, tokens, seed, signal } = options;
     this.backend = backend;
     this.tokenizer = tokenizer;
-    const size = Math.floor(0.9 * tokens.length);
-    this.training = tokens.subarray(0, size);
-    this.heldOut = tokens.subarray(size);
+    ({ training: this.training, heldOut: this.heldOut } = splitsOf(tokens));
     this.seed = seed;
     this.signal = signal;
     this.#options = options;
@@ -140,11 +140,8 @@ export class Room implements AsyncDisposable {
    * @throws the signal's reason if it is aborted
    */
   train(name: string, changes: Changes): Promise<Specimen> {
-    let specimen = this.#specimens.get(name);
-    if (specimen === undefined) {
-      specimen = this.#train(name, changes);
-      this.#specimens.set(name, specimen);
-    }
+    const specimen = this.#specimens.get(name) ?? this.#train(name, changes);
+    this.#specimens.set(name, specimen);
     return specimen;
   }
 
@@ -167,9 +164,9 @@ export class Room implements AsyncDisposable {
       checkpointInterval: 0,
     });
     const { blockSize } = config;
-    const { dataset: make = plainDataset, mistake } = changes;
-    const { batchSize } = train;
-    const dataset = make(tokens, { blockSize, batchSize, seed });
+    const { dataset: make, mistake } = changes;
+    const options = { blockSize, batchSize: train.batchSize, seed };
+    const dataset = make?.(tokens, options) ?? new Dataset(tokens, options);
     const backend = mistake === undefined
       ? this.backend
       : plant(mistake, this.backend);
@@ -178,7 +175,7 @@ export class Room implements AsyncDisposable {
     let [trainLoss, valLoss] = [NaN, NaN];
     const whole = { evalTokens: Infinity };
     const trainer = new Trainer(model, dataset, { ...train, ...whole });
-    for await (const event of trainer.run(signal ? { signal } : {})) {
+    for await (const event of trainer.run({ signal })) {
       if (event.kind === "step") {
         steps.push({ loss: event.loss, norm: event.gradNorm });
         onStep?.(name, event.step, train.maxSteps);
@@ -192,11 +189,8 @@ export class Room implements AsyncDisposable {
 
   /** Returns the verdicts on a model's mask and texts, by `group: check`; the check for copying is left out. */
   verdicts(model: Model): Promise<Map<string, Verdict>> {
-    let verdicts = this.#verdicts.get(model);
-    if (verdicts === undefined) {
-      verdicts = this.#judge(model);
-      this.#verdicts.set(model, verdicts);
-    }
+    const verdicts = this.#verdicts.get(model) ?? this.#judge(model);
+    this.#verdicts.set(model, verdicts);
     return verdicts;
   }
 
@@ -231,7 +225,7 @@ export class Room implements AsyncDisposable {
     const ids = model.generate(this.prompt, {
       sampler,
       maxNewTokens: SAMPLE,
-      ...(this.signal && { signal: this.signal }),
+      signal: this.signal,
     });
     return this.tokenizer.decode(await Array.fromAsync(ids));
   }
@@ -246,12 +240,8 @@ export class Room implements AsyncDisposable {
   }
 }
 
-function plainDataset(tokens: Tokens, options: DatasetOptions): Dataset {
-  return new Dataset(tokens, options);
-}
-
 /** Returns the mean loss of the last twentieth of the steps. */
 export function lastLosses({ steps }: Specimen): number {
   const last = steps.slice(-Math.ceil(steps.length / 20));
-  return last.reduce((sum, { loss }) => sum + loss, 0) / last.length;
+  return meanOf(last.map(({ loss }) => loss));
 }

@@ -11,7 +11,7 @@ import {
   Sampler,
   type SamplerOptions,
 } from "../../text/sampler.ts";
-import { bellsOf } from "./compare.ts";
+import { bellsOf, toldLoss, writtenScore } from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
 import type { Room } from "./room.ts";
 
@@ -71,7 +71,7 @@ async function scoreOf(room: Room, model: Model, sampler: Sampler) {
   const steps = model.generateBatch(prompts, {
     sampler,
     maxNewTokens: Math.ceil(room.written / TEXTS),
-    ...(room.signal && { signal: room.signal }),
+    signal: room.signal,
   });
   for await (const ids of steps) ids.forEach((id, row) => texts[row]!.push(id));
   room.signal?.throwIfAborted();
@@ -115,22 +115,13 @@ const topK: Exhibit = {
       setup: `${room.describe(right)}; temperature 0.9, top-k ${TOP}`,
       columns: ["right", "mistake"],
       figures: [
-        {
-          what: "validation loss, as told",
-          values: [right.valLoss, right.valLoss],
-          tells: "loss",
-        },
+        toldLoss([right.valLoss, right.valLoss]),
         {
           what: `drawn tokens that are not of the ${TOP} likeliest, %`,
           values: outside,
           digits: 1,
         },
-        {
-          what: "what it writes, under a 5-gram model",
-          values: scores,
-          digits: 2,
-          tells: "text",
-        },
+        writtenScore(scores),
       ],
       text: { prompt: room.tokenizer.decode(room.prompt), texts },
       bells: await bellsOf(makers.map((make) => samplingChecks(make))),
@@ -220,11 +211,7 @@ const padding: Exhibit = {
       setup: `${room.describe(right)}; ${pads[1]} times token 0`,
       columns: ["right", "mistake"],
       figures: [
-        {
-          what: "validation loss, as told",
-          values: [right.valLoss, right.valLoss],
-          tells: "loss",
-        },
+        toldLoss([right.valLoss, right.valLoss]),
         {
           what:
             `loss of the ${AFTER} tokens after a prompt of ${SHORT}, in held-out text`,

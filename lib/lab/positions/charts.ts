@@ -76,8 +76,8 @@ export function probeChart(plotter: Plotter, { cells }: Findings): Markup {
   const curve = (
     name: string,
     cell: CellFinding | undefined,
-    of: (part: CellFinding["parts"][number]) => Estimate,
-  ) => (cell?.parts ?? []).map((part, x) => ({ name, x, y: of(part).mean }));
+    of: (part: CellFinding["probes"][number]) => Estimate,
+  ) => (cell?.probes ?? []).map((part, x) => ({ name, x, y: of(part).mean }));
   const names = {
     trained: "no positions, causal mask",
     random: "the same probe, text in random order",
@@ -92,7 +92,7 @@ export function probeChart(plotter: Plotter, { cells }: Findings): Markup {
     ...curve(names.shuffled, none, ({ shuffledR2 }) => shuffledR2),
     ...curve(names.unmasked, unmasked, ({ r2 }) => r2),
   ];
-  const parts = none?.parts.map(({ part }) => part) ?? [];
+  const parts = none?.probes.map(({ part }) => part) ?? [];
   return lineChart(plotter, points, {
     lines: [
       { name: names.trained, color: "var(--run0)" },
@@ -117,7 +117,7 @@ export function probeChart(plotter: Plotter, { cells }: Findings): Markup {
 export function readingChart(plotter: Plotter, { T, cells }: Findings): Markup {
   const none = cells.find(({ name }) => name === "none");
   if (none === undefined) return markup``;
-  const parts = none.parts.filter(({ part }) => part !== "final norm");
+  const parts = none.probes.filter(({ part }) => part !== "final norm");
   const points = [
     ...parts.flatMap(({ part, means }) =>
       means.map((y, x) => ({ name: part, x: x + 1, y: y + 1 }))

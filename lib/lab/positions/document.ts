@@ -10,15 +10,17 @@ import {
 import type { Markup } from "../../report/markup.ts";
 import { count } from "../../report/numbers.ts";
 import type { Plotter } from "../../report/plotter.ts";
-import type { Plan } from "../plan.ts";
+import { type Plan, trialsOf } from "../plan.ts";
 import { provenance, trialNotes } from "../provenance.ts";
 import { type Estimate, missesText } from "../statistics.ts";
 import {
   cellResults,
   cellTable,
+  type Columns,
   describeChanges,
   estimateText,
   SEES,
+  tableOf,
 } from "../table.ts";
 import {
   beyondChart,
@@ -39,9 +41,6 @@ import {
 import type { PositionOutcome } from "./measure.ts";
 import type { OrderResult } from "./order.ts";
 import { LONGER, UNMASKED } from "./plan.ts";
-
-/** A table without its caption. */
-type Columns = Pick<Table, "head" | "rows">;
 
 /** Formats an estimate with three decimals, or as many as asked for. */
 const pm = (
@@ -124,7 +123,7 @@ function probeAnswer(none: CellFinding, { T, cells }: Findings): string {
     `on text in random order ${r2(best.shuffledTextR2)}`,
   ];
   return `Where position comes from without them: from the residual stream a linear probe reads it with R² ${
-    r2(none.parts[0]!.r2)
+    r2(none.probes[0]!.r2)
   } after the embedding and ${r2(best.r2)} after ${
     best.part.replace(/^final/, "the final")
   } (${elsewhere.join(", ")}). On average it reads ${
@@ -195,137 +194,123 @@ function beyondAnswer({ T, cells }: Findings): string {
   }; learned positions have nothing to offer there.`;
 }
 
+/** Returns a table whose caption is its head. */
+function titled<Item>(
+  items: readonly Item[],
+  columns: Columns<Item>,
+): Table & Block {
+  return tableOf(Object.keys(columns).join(", "), items, columns);
+}
+
+/** Returns columns named by cells, each of whose texts depends on a row and a cell. */
+function byCell<Item>(
+  cells: readonly CellFinding[],
+  text: (cell: CellFinding, item: Item, row: number) => string,
+): Columns<Item> {
+  return Object.fromEntries(cells.map((cell) => [
+    shownName(cell),
+    (item: Item, row: number) => text(cell, item, row),
+  ]));
+}
+
 /** Returns the table of validation losses and of the worth of positions. */
-function worthTable({ cells }: Findings): Columns {
-  return {
-    head: [
-      "positions",
-      "validation loss",
-      "lower than without",
-      "best probe: R²",
-      "after",
-    ],
-    rows: cells.map((cell) => {
-      const best = bestPart(cell);
-      return [
-        shownName(cell),
-        pm(cell.valLoss),
-        cell.worth === undefined ? "" : pm(cell.worth),
-        pm(best.r2),
-        best.part,
-      ];
-    }),
-  };
+function worthTable({ cells }: Findings): Table & Block {
+  return titled(cells, {
+    positions: shownName,
+    "validation loss": ({ valLoss }) => pm(valLoss),
+    "lower than without": ({ worth }) => worth === undefined ? "" : pm(worth),
+    "best probe: R²": (cell) => pm(bestPart(cell).r2),
+    after: (cell) => bestPart(cell).part,
+  });
 }
 
 /** Returns the table of the worth of rope at each depth, and after longer training. */
-function depthTable({ depths, trainings }: Findings): Columns {
-  return {
-    head: ["layers", "tokens of training", "none", "rope", "rope is worth"],
-    rows: [...depths, ...trainings.slice(1)].map((finding) => [
-      String(finding.nLayer),
-      count(finding.tokens),
-      pm(finding.none),
-      pm(finding.rope),
-      pm(finding.worth),
-    ]),
-  };
+function depthTable({ depths, trainings }: Findings): Table & Block {
+  return titled([...depths, ...trainings.slice(1)], {
+    layers: ({ nLayer }) => String(nLayer),
+    "tokens of training": ({ tokens }) => count(tokens),
+    none: ({ none }) => pm(none),
+    rope: ({ rope }) => pm(rope),
+    "rope is worth": ({ worth }) => pm(worth),
+  });
 }
 
 /** Returns the table of the probes' R² by part: the cell without positions, with its controls. */
-function probeTable({ cells }: Findings): Columns {
+function probeTable({ cells }: Findings): Table & Block {
   const none = cells.find(({ name }) => name === "none");
   const unmasked = cells.find(({ name }) => name === UNMASKED);
-  return {
-    head: [
-      "after",
-      "R²",
-      "errs by, tokens",
-      "before training",
-      "shuffled positions",
-      "no mask",
-      "text in random order",
-      "one letter: range, tokens",
-    ],
-    rows: (none?.parts ?? []).map((part, i) => [
-      part.part,
-      pm(part.r2),
-      pm(part.error, { places: 1 }),
-      pm(part.untrainedR2),
-      pm(part.shuffledR2),
-      unmasked === undefined ? "" : pm(unmasked.parts[i]!.r2),
-      pm(part.shuffledTextR2),
-      part.constantTextRange.mean.toPrecision(1),
-    ]),
-  };
+  return titled(none?.probes ?? [], {
+    after: ({ part }) => part,
+    "R²": ({ r2 }) => pm(r2),
+    "errs by, tokens": ({ error }) => pm(error, { places: 1 }),
+    "before training": ({ untrainedR2 }) => pm(untrainedR2),
+    "shuffled positions": ({ shuffledR2 }) => pm(shuffledR2),
+    "no mask": (_, i) =>
+      unmasked === undefined ? "" : pm(unmasked.probes[i]!.r2),
+    "text in random order": ({ shuffledTextR2 }) => pm(shuffledTextR2),
+    "one letter: range, tokens": ({ constantTextRange }) =>
+      constantTextRange.mean.toPrecision(1),
+  });
 }
 
 /** Returns the table of R² by part, for all cells. */
-function partTable({ cells }: Findings): Columns {
-  return {
-    head: ["after", ...cells.map(shownName)],
-    rows: (cells[0]?.parts ?? []).map(({ part }, i) => [
-      part,
-      ...cells.map(({ parts }) => parts[i]!.r2.mean.toFixed(3)),
-    ]),
-  };
+function partTable({ cells }: Findings): Table & Block {
+  return titled(cells[0]?.probes ?? [], {
+    after: ({ part }) => part,
+    ...byCell(cells, ({ probes }, _, i) => probes[i]!.r2.mean.toFixed(3)),
+  });
 }
 
 /** Returns the table of losses by number of tokens seen. */
-function contextTable({ T, cells }: Findings): Columns {
+function contextTable({ T, cells }: Findings): Table & Block {
   const bounds = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256].filter((at) => at < T);
   const ranges = bounds.map((from, i) => [from, bounds[i + 1] ?? T] as const);
-  return {
-    head: ["tokens seen", ...cells.map(shownName)],
-    rows: ranges.map(([from, to]) => [
+  return titled(ranges, {
+    "tokens seen": ([from, to]) =>
       to === from + 1 ? String(to) : `${from + 1} to ${to}`,
-      ...cells.map(({ losses }) => meanOver(losses, from, to).toFixed(3)),
-    ]),
-  };
+    ...byCell(
+      cells,
+      ({ losses }, [from, to]) => meanOver(losses, from, to).toFixed(3),
+    ),
+  });
 }
 
 /** Returns the table of losses beyond the trained context. */
-function beyondTable({ T, cells }: Findings): Columns {
-  const stretches = Array.from({ length: LONGER - 1 }, (_, i) => i);
-  return {
-    head: [
-      "positions",
-      `${T / 2 + 1} to ${T}`,
-      ...stretches.map((i) => `${(i + 1) * T + 1} to ${(i + 2) * T}`),
-    ],
-    rows: cells.map((cell) => [
-      shownName(cell),
-      meanOver(cell.longLosses ?? cell.losses, T / 2, T).toFixed(3),
-      ...stretches.map((i) => {
-        const stretch = cell.beyond[i];
-        if (stretch === undefined) {
-          return cell.refused === undefined ? "" : "impossible";
-        }
-        const { loss, change } = stretch;
-        return `${loss.mean.toFixed(3)} (${pm(change, { sign: true })})`;
-      }),
-    ]),
-  };
+function beyondTable({ T, cells }: Findings): Table & Block {
+  const beyond = Array.from({ length: LONGER - 1 }, (_, i) => [
+    `${(i + 1) * T + 1} to ${(i + 2) * T}`,
+    (cell: CellFinding) => {
+      const stretch = cell.beyond[i];
+      if (stretch === undefined) {
+        return cell.refused === undefined ? "" : "impossible";
+      }
+      const { loss, change } = stretch;
+      return `${loss.mean.toFixed(3)} (${pm(change, { sign: true })})`;
+    },
+  ]);
+  return titled(cells, {
+    positions: shownName,
+    [`${T / 2 + 1} to ${T}`]: ({ longLosses, losses }) =>
+      meanOver(longLosses ?? losses, T / 2, T).toFixed(3),
+    ...Object.fromEntries(beyond),
+  });
 }
 
 /** Returns the table of each backend's results for other orders. */
-function orderTable(results: readonly OrderResult[]): Columns {
+function orderTable(results: readonly OrderResult[]): Table & Block {
   const backends = [...new Set(results.map(({ backend }) => backend))];
-  const cases = Map.groupBy(results, ({ what }) => what);
-  const on = (rows: readonly OrderResult[], backend: string) =>
-    rows.find((row) => row.backend === backend);
-  return {
-    head: [
-      "model",
-      ...backends.map((backend) => `exact, ${backend}`),
-      ...backends.map((backend) => `any weights, ${backend}`),
-    ],
-    rows: [...cases].map(([what, rows]) => [
-      what,
-      ...backends.map((backend) => small(on(rows, backend)?.exact)),
-      ...backends.map((backend) => small(on(rows, backend)?.generic)),
-    ]),
-  };
+  type Case = [what: string, rows: readonly OrderResult[]];
+  const on = (title: string, change: "exact" | "generic"): Columns<Case> =>
+    Object.fromEntries(backends.map((backend) => [
+      `${title}, ${backend}`,
+      ([, rows]: Case) =>
+        small(rows.find((row) => row.backend === backend)?.[change]),
+    ]));
+  return titled([...Map.groupBy(results, ({ what }) => what)], {
+    model: ([what]) => what,
+    ...on("exact", "exact"),
+    ...on("any weights", "generic"),
+  });
 }
 
 function small(value: number | undefined): string {
@@ -421,13 +406,13 @@ export function positionsDocument(
       ),
     ],
     source: `${
-      provenance(plan, outcomes)
+      provenance(outcomes, { of: trialsOf(plan).length })
     } To repeat the study: \`${command}\`.`,
   };
 }
 
-function shown(table: Columns): Block {
+function shown(table: Table & Block): Block {
   return table.rows.length === 0
     ? { kind: "text", text: "No trial shows this yet." }
-    : { kind: "table", caption: table.head.join(", "), ...table };
+    : table;
 }

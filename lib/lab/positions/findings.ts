@@ -2,8 +2,17 @@
 
 import { sawFuture } from "../outcome.ts";
 import type { Plan } from "../plan.ts";
-import { type Estimate, estimate, pairedDifference } from "../statistics.ts";
-import type { PartResult, PositionOutcome } from "./measure.ts";
+import {
+  type Estimate,
+  estimate,
+  meanOf,
+  pairedDifference,
+} from "../statistics.ts";
+import type {
+  PartResult,
+  PositionMeasures,
+  PositionOutcome,
+} from "./measure.ts";
 import {
   type Compared,
   depths,
@@ -14,35 +23,26 @@ import {
   withLayers,
 } from "./plan.ts";
 
-/** Scores of probes that read positions at one part of a cell's models. */
-export interface PartFinding {
-  readonly part: string;
-  readonly r2: Estimate;
-  /** Mean error, in tokens. */
-  readonly error: Estimate;
-  readonly shuffledR2: Estimate;
-  readonly untrainedR2: Estimate;
-  readonly shuffledTextR2: Estimate;
-  /** Range of readings on constant text, in tokens. */
-  readonly constantTextRange: Estimate;
-  /** Means of the readings at each position (T), over seeds. */
-  readonly means: readonly number[];
-  readonly deviations: readonly number[];
-}
+/** Measurements averaged over seeds: a number is an estimate, a curve has the means of its values. */
+type Averaged<Value> = Value extends number ? Estimate
+  : Value extends readonly number[] ? readonly number[]
+  : Value extends object
+    ? { readonly [Key in keyof Value]: Averaged<Value[Key]> }
+  : Value;
 
-/** The positions from `from` to before `to`, with the loss at them. */
+/** Scores of the probes at one part of a cell's models. */
+export type PartFinding = Averaged<PartResult>;
+
+/** The loss of as many positions beyond the trained context as it has. */
 export interface Stretch {
-  readonly from: number;
-  readonly to: number;
   readonly loss: Estimate;
   /** The loss less that of the second half of the trained context, in the same windows. */
   readonly change: Estimate;
 }
 
 /** Findings on one cell. */
-export interface CellFinding {
+export interface CellFinding extends Averaged<PositionMeasures> {
   readonly name: string;
-  readonly seeds: number;
   readonly parameters: number;
   /** Tokens seen in training. */
   readonly tokens: number;
@@ -54,19 +54,8 @@ export interface CellFinding {
    * `none` itself, without a seed in common, and if one of the two cells leaks.
    */
   readonly worth: Estimate | undefined;
-  readonly parts: readonly PartFinding[];
-  /** Mean losses at each position (T), over seeds. */
-  readonly losses: readonly number[];
-  /** The same losses up to `LONGER` times T; undefined if the context cannot be made longer. */
-  readonly longLosses: readonly number[] | undefined;
-  /** Stretches beyond the trained context, each as long as it. */
+  /** Stretches beyond the trained context; empty if the context cannot be made longer. */
   readonly beyond: readonly Stretch[];
-  /** Reason why there are no stretches beyond the trained context. */
-  readonly refused: string | undefined;
-  /** Variance of the first attention's output at each position (T). */
-  readonly spread: readonly number[];
-  readonly untrainedSpread: readonly number[];
-  readonly orderChange: Estimate;
 }
 
 /** Worth of positions to models of one depth, after one length of training. */
@@ -134,10 +123,20 @@ export function positionFindings(
     cells: [...kinds, UNMASKED].flatMap((name) => {
       const trials = byCell.get(name);
       if (trials === undefined) return [];
-      return cellFinding(trials, {
-        T,
+      const [{ parameters, tokens }] = trials as [Measured];
+      return {
+        ...averaged(trials.map(({ positions }) => positions)),
+        ...{ name, parameters, tokens },
+        valLoss: estimate([...losses(name).values()]),
+        leaks: leaks(name),
         worth: name === "none" ? undefined : worth(name, "none"),
-      });
+        beyond: stretches(
+          trials.flatMap(({ positions: { longLosses } }) =>
+            longLosses === null ? [] : [longLosses]
+          ),
+          T,
+        ),
+      };
     }),
     depths: depths.flatMap((nLayer) =>
       compare(nLayer, (cell) => withLayers(cell, nLayer))
@@ -148,68 +147,38 @@ export function positionFindings(
   };
 }
 
-function cellFinding(
-  trials: readonly Measured[],
-  { T, worth }: { readonly T: number; readonly worth: Estimate | undefined },
-): CellFinding {
-  const over = (of: (trial: Measured) => number) => estimate(trials.map(of));
-  const means = (of: (trial: Measured) => readonly number[]) =>
-    meanCurve(trials.map(of));
-  const [first] = trials as [Measured];
-  const long = trials.flatMap(({ positions: { longLosses } }) =>
-    longLosses === null ? [] : [longLosses]
-  );
-  return {
-    name: first.cell,
-    seeds: trials.length,
-    parameters: first.parameters,
-    tokens: first.tokens,
-    valLoss: over(({ valLoss }) => valLoss),
-    leaks: trials.some(sawFuture),
-    worth,
-    parts: first.positions.probes.map(({ part }, i) =>
-      partFinding(part, trials.map(({ positions }) => positions.probes[i]!))
-    ),
-    losses: means(({ positions }) => positions.losses),
-    longLosses: long.length === 0 ? undefined : meanCurve(long),
-    beyond: long.length === 0 ? [] : stretches(long, T),
-    refused: first.positions.refused,
-    spread: means(({ positions }) => positions.spread),
-    untrainedSpread: means(({ positions }) => positions.untrainedSpread),
-    orderChange: over(({ positions }) => positions.orderChange),
-  };
-}
-
-function partFinding(
-  part: string,
-  results: readonly PartResult[],
-): PartFinding {
-  const over = (of: (result: PartResult) => number) =>
-    estimate(results.map(of));
-  return {
-    part,
-    r2: over(({ r2 }) => r2),
-    error: over(({ error }) => error),
-    shuffledR2: over(({ shuffledR2 }) => shuffledR2),
-    untrainedR2: over(({ untrainedR2 }) => untrainedR2),
-    shuffledTextR2: over(({ shuffledTextR2 }) => shuffledTextR2),
-    constantTextRange: over(({ constantTextRange }) => constantTextRange),
-    means: meanCurve(results.map(({ means }) => means)),
-    deviations: meanCurve(results.map(({ deviations }) => deviations)),
-  };
+/** Averages measurements; of texts the first is taken. */
+function averaged<Value>(values: readonly Value[]): Averaged<Value> {
+  const [first] = values;
+  const column = (key: string | number) =>
+    values.map((value) => value[key as keyof Value]);
+  if (typeof first === "number") {
+    return estimate(values as readonly number[]) as Averaged<Value>;
+  }
+  if (typeof first !== "object" || first === null) {
+    return first as Averaged<Value>;
+  }
+  const isCurve = Array.isArray(first) && typeof first[0] === "number";
+  const entries = Object.keys(first).map((key) => [
+    key,
+    isCurve ? meanOf(column(key) as number[]) : averaged(column(key)),
+  ]);
+  return (Array.isArray(first)
+    ? entries.map(([, value]) => value)
+    : Object.fromEntries(entries)) as Averaged<Value>;
 }
 
 function stretches(
   losses: readonly (readonly number[])[],
   T: number,
 ): Stretch[] {
+  if (losses.length === 0) return [];
   return Array.from({ length: LONGER - 1 }, (_, i) => {
-    const [from, to] = [(i + 1) * T, (i + 2) * T];
-    const loss = losses.map((curve) => meanOver(curve, from, to));
+    const loss = losses.map((curve) =>
+      meanOver(curve, (i + 1) * T, (i + 2) * T)
+    );
     const within = losses.map((curve) => meanOver(curve, T / 2, T));
     return {
-      from,
-      to,
       loss: estimate(loss),
       change: estimate(loss.map((value, seed) => value - within[seed]!)),
     };
@@ -222,17 +191,10 @@ export function meanOver(
   from: number,
   to: number,
 ): number {
-  const part = curve.slice(from, to);
-  return part.reduce((sum, value) => sum + value, 0) / part.length;
-}
-
-function meanCurve(curves: readonly (readonly number[])[]): number[] {
-  return curves[0]!.map((_, at) =>
-    curves.reduce((sum, curve) => sum + curve[at]!, 0) / curves.length
-  );
+  return meanOf(curve.slice(from, to));
 }
 
 /** Returns the part at which a cell's positions are read best. */
-export function bestPart({ parts }: CellFinding): PartFinding {
-  return parts.reduce((a, b) => b.r2.mean > a.r2.mean ? b : a);
+export function bestPart({ probes }: CellFinding): PartFinding {
+  return probes.reduce((a, b) => b.r2.mean > a.r2.mean ? b : a);
 }

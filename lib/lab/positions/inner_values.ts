@@ -4,7 +4,8 @@
  */
 
 import type { Numbers, Program } from "../../backends/backend.ts";
-import type { ModelConfig } from "../../config/model.ts";
+import { type ModelConfig, modelConfig } from "../../config/model.ts";
+import { refusal } from "../../refusal.ts";
 import { forward } from "../../graph/autodiff.ts";
 import { compile } from "../../graph/compile.ts";
 import { layoutParameters } from "../../graph/layout.ts";
@@ -12,7 +13,7 @@ import { attentionSites } from "../../graph/ops/attention.ts";
 import { crossEntropy } from "../../graph/ops/loss.ts";
 import type { Plan } from "../../graph/plan.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
-import type { Model } from "../../model/model.ts";
+import { Model } from "../../model/model.ts";
 import { yieldIfDue } from "../../model/parts.ts";
 import { network } from "../../model/network.ts";
 import type { BatchShape } from "../../text/dataset.ts";
@@ -117,10 +118,8 @@ export async function* innerValues(
   const { T, count: all } = windows;
   const B = Math.min(ROWS, all);
   const { plan, names } = innerPlan(model.config, { B, T }, inside);
-  const program: Program = await internalsOf(model).executor.compile(
-    plan,
-    internalsOf(model).stores,
-  );
+  const { executor, stores } = internalsOf(model);
+  const program: Program = await executor.compile(plan, stores);
   try {
     for (let first = 0; first < all; first += B) {
       await yieldIfDue();
@@ -141,4 +140,87 @@ export async function* innerValues(
   } finally {
     program.destroy();
   }
+}
+
+/** Returns the mean loss at each position, (T), in nats: position t has seen t + 1 tokens. */
+export async function lossByPosition(
+  model: Model,
+  windows: Windows,
+  signal?: AbortSignal,
+): Promise<number[]> {
+  const { T, count: all } = windows;
+  const sums = new Float64Array(T);
+  for await (
+    const { count, values } of innerValues(model, windows, {
+      inside: "loss",
+      signal,
+    })
+  ) {
+    const losses = values.get("loss")!;
+    for (let i = 0; i < count * T; i++) sums[i % T]! += losses[i]!;
+  }
+  return Array.from(sums, (sum) => sum / all);
+}
+
+/**
+ * Returns the variance of the first attention's output between windows, at each position. With a
+ * causal mask the output is a mean over as many values as there are tokens so far, and the variance
+ * of a mean of t different numbers falls as 1/t (Chi et al. 2023, arXiv 2305.13571): each token
+ * holds a trace of how many came before it.
+ *
+ * @returns (T), the variance over windows, mean over channels
+ */
+export async function attentionSpread(
+  model: Model,
+  windows: Windows,
+  signal?: AbortSignal,
+): Promise<number[]> {
+  const { T, count: all } = windows;
+  const C = model.config.nEmbd;
+  const sums = new Float64Array(T * C);
+  const squares = new Float64Array(T * C);
+  const reading = innerValues(model, windows, { inside: "attention", signal });
+  for await (const { count, values } of reading) {
+    const y = values.get("attention")!;
+    for (let i = 0; i < count * T * C; i++) {
+      sums[i % (T * C)]! += y[i]!;
+      squares[i % (T * C)]! += y[i]! ** 2;
+    }
+  }
+  return Array.from({ length: T }, (_, t) => {
+    let variance = 0;
+    for (let i = t * C; i < (t + 1) * C; i++) {
+      variance += squares[i]! / all - (sums[i]! / all) ** 2;
+    }
+    return variance / C;
+  });
+}
+
+/**
+ * Makes a model with the same weights and a longer context. Computed tables, of sines and of
+ * rotations, become longer; ALiBi and no positions at all need none.
+ *
+ * @throws {RangeError} for learned positions: there are no weights for the new ones
+ */
+export async function lengthened(
+  model: Model,
+  blockSize: number,
+): Promise<Model> {
+  const { backend } = model;
+  if (model.config.position === "learned") {
+    const { blockSize: learned } = model.config;
+    throw refusal(
+      RangeError,
+      "lengthen model",
+      `it has learned ${learned} positions, there is nothing for the other ${
+        blockSize - learned
+      }`,
+      { fields: ["position", "blockSize"] },
+    );
+  }
+  const config = modelConfig({ ...model.config, blockSize });
+  return await Model.load(
+    { config, tensors: await model.parameters() },
+    { backend },
+  );
 }

@@ -4,11 +4,10 @@ import { Model } from "../../model/model.ts";
 import type { Outcome } from "../outcome.ts";
 import type { Trial } from "../plan.ts";
 import { runTrial, splitsOf, type TrialRoom } from "../trial.ts";
-import { lengthened, lossByPosition } from "./losses.ts";
+import { attentionSpread, lengthened, lossByPosition } from "./inner_values.ts";
 import { LONGER } from "./plan.ts";
-import { fitProbes, readProbes } from "./probes.ts";
+import { fitProbes, type Reading, readProbes } from "./probes.ts";
 import { orderChange } from "./order.ts";
-import { attentionSpread } from "./spread.ts";
 import {
   constantWindows,
   shuffledWindows,
@@ -17,14 +16,8 @@ import {
 } from "./windows.ts";
 import type { Tokens } from "../../text/tokens.ts";
 
-/** Scores of a probe that reads positions at one part of a model. See `Reading` in `probes.ts`. */
-export interface PartResult {
-  readonly part: string;
-  readonly r2: number;
-  /** Mean error, in tokens. */
-  readonly error: number;
-  /** R² of the probe that was fitted to shuffled positions. */
-  readonly shuffledR2: number;
+/** Scores of a probe that reads positions at one part of a model, with its controls. */
+export interface PartResult extends Reading {
   /** R² of a probe of the same model before training. */
   readonly untrainedR2: number;
   readonly untrainedError: number;
@@ -32,9 +25,6 @@ export interface PartResult {
   readonly shuffledTextR2: number;
   /** Largest less smallest reading of the same probe on windows of one repeated token, in tokens. */
   readonly constantTextRange: number;
-  /** Mean readings at each position of held-out text (T). */
-  readonly means: readonly number[];
-  readonly deviations: readonly number[];
 }
 
 /** Measurements on one model. */
@@ -63,8 +53,8 @@ export interface PositionOutcome extends Outcome {
   readonly positions?: PositionMeasures;
 }
 
-/** Numbers of windows that probes are fitted on and scored on; losses are measured on the whole held-out text. */
-const counts = { fit: 256, score: 256, spread: 256 };
+/** Number of windows that probes are fitted on and scored on; losses are measured on the whole held-out text. */
+const WINDOWS = 256;
 
 /** Trains a model and measures it. */
 export async function runPositionTrial(
@@ -101,53 +91,35 @@ async function measure(
   const { backend, config } = model;
   const { blockSize: T, vocabSize } = config;
   await using untrained = await Model.create(config, { backend, seed });
-  const fit = spreadWindows(training, { T, atMost: counts.fit });
-  const text = spreadWindows(heldOut, { T, atMost: counts.score });
-  const read = async (of: Model) => {
-    const probes = await fitProbes(of, fit, { seed, signal });
-    const options = { seed, signal };
-    return {
-      probes,
-      readings: await readProbes(of, probes, { windows: text, ...options }),
-    };
-  };
-  const trained = await read(model);
-  const before = await read(untrained);
-  const onText = async (windows: typeof text) =>
-    await readProbes(model, trained.probes, { windows, seed, signal });
-  const shuffled = await onText(shuffledWindows(text, seed));
-  const constant = await onText(constantWindows(vocabSize, T));
-  const spreadText = spreadWindows(heldOut, { T, atMost: counts.spread });
-  const spreadOf = async (of: Model) =>
-    rounded(await attentionSpread(of, spreadText, signal));
-  const losses = await lossByPosition(
-    model,
-    wholeText(heldOut, T),
-    signal,
+  const fit = spreadWindows(training, { T, atMost: WINDOWS });
+  const text = spreadWindows(heldOut, { T, atMost: WINDOWS });
+  const probes = await fitProbes(model, fit, { seed, signal });
+  const read = (windows: Windows) =>
+    readProbes(model, probes, { windows, seed, signal });
+  const readings = await read(text);
+  const before = await readProbes(
+    untrained,
+    await fitProbes(untrained, fit, { seed, signal }),
+    { windows: text, seed, signal },
   );
-  return {
-    probes: trained.readings.map((reading, i) => ({
-      part: reading.part,
-      r2: short(reading.r2),
-      error: short(reading.error),
-      shuffledR2: short(reading.shuffledR2),
-      untrainedR2: short(before.readings[i]!.r2),
-      untrainedError: short(before.readings[i]!.error),
-      shuffledTextR2: short(shuffled[i]!.r2),
-      constantTextRange: short(
-        Math.max(...constant[i]!.means) - Math.min(...constant[i]!.means),
-      ),
-      means: rounded(reading.means),
-      deviations: rounded(reading.deviations),
+  const shuffled = await read(shuffledWindows(text, seed));
+  const constant = await read(constantWindows(vocabSize, T));
+  return rounded({
+    probes: readings.map(({ means, deviations, ...scores }, i) => ({
+      ...scores,
+      untrainedR2: before[i]!.r2,
+      untrainedError: before[i]!.error,
+      shuffledTextR2: shuffled[i]!.r2,
+      constantTextRange: Math.max(...constant[i]!.means) -
+        Math.min(...constant[i]!.means),
+      ...{ means, deviations },
     })),
-    losses: rounded(losses),
+    losses: await lossByPosition(model, wholeText(heldOut, T), signal),
     ...await longLosses(model, heldOut, signal),
-    spread: await spreadOf(model),
-    untrainedSpread: await spreadOf(untrained),
-    orderChange: short(
-      (await orderChange(model, text.tokens.slice(0, T))).largest,
-    ),
-  };
+    spread: await attentionSpread(model, text, signal),
+    untrainedSpread: await attentionSpread(untrained, text, signal),
+    orderChange: (await orderChange(model, text.tokens.slice(0, T))).largest,
+  });
 }
 
 async function longLosses(
@@ -164,8 +136,8 @@ async function longLosses(
     return { longLosses: null, refused: error.message };
   }
   await using reader = long;
-  const losses = await lossByPosition(reader, wholeText(heldOut, T), signal);
-  return { longLosses: rounded(losses) };
+  const text = wholeText(heldOut, T);
+  return { longLosses: await lossByPosition(reader, text, signal) };
 }
 
 /** Returns the windows of a text, one after the other. */
@@ -173,11 +145,11 @@ function wholeText(text: Tokens, T: number): Windows {
   return spreadWindows(text, { T, atMost: Math.floor((text.length - 1) / T) });
 }
 
-/** Rounds a value to five digits, because a committed study is read more often than it is computed with. */
-function short(value: number): number {
-  return Number(value.toPrecision(5));
-}
-
-function rounded(values: Iterable<number>): number[] {
-  return Array.from(values, short);
+/** Rounds all numbers to five digits, because a committed study is read more often than it is computed with. */
+function rounded<Value>(value: Value): Value {
+  const text = JSON.stringify(
+    value,
+    (_, part) => typeof part === "number" ? Number(part.toPrecision(5)) : part,
+  );
+  return JSON.parse(text);
 }

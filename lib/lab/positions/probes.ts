@@ -31,9 +31,9 @@ export interface Reading {
   /** As `r2`, for the shuffled map and the shuffled positions. */
   readonly shuffledR2: number;
   /** The mean p̂ at each position (T). */
-  readonly means: number[];
+  readonly means: readonly number[];
   /** The standard deviation of p̂ at each position (T). */
-  readonly deviations: number[];
+  readonly deviations: readonly number[];
 }
 
 /** Options of probes. */

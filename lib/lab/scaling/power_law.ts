@@ -6,8 +6,8 @@ export interface LossPoint {
   readonly parameters: number;
   /** Tokens seen in training, D. */
   readonly tokens: number;
-  /** In nats per token. */
-  readonly loss: number;
+  /** Validation loss, in nats per token. */
+  readonly valLoss: number;
 }
 
 /** L(N, D) = E + A / N^α + B / D^β (Hoffmann et al. 2022, arXiv 2203.15556, equation 2). */
@@ -25,7 +25,7 @@ export interface PowerLaw {
 /** Returns the loss that a law predicts for a size and an amount of text. */
 export function predictedLoss(
   { floor, size, data }: PowerLaw,
-  { parameters, tokens }: Omit<LossPoint, "loss">,
+  { parameters, tokens }: Omit<LossPoint, "valLoss">,
 ): number {
   return floor + size.factor * parameters ** -size.exponent +
     data.factor * tokens ** -data.exponent;
@@ -100,7 +100,7 @@ function withExponents(
     parameters ** -sizeExponent,
     tokens ** -dataExponent,
   ]);
-  const losses = points.map(({ loss }) => loss);
+  const losses = points.map(({ valLoss }) => valLoss);
   const solution = leastSquares(rows, losses);
   if (solution === undefined) return undefined;
   const [floor, size, data] = solution as [number, number, number];

@@ -5,13 +5,22 @@
 
 import { modelConfig } from "../../config/model.ts";
 import type { Preset } from "../../config/presets.ts";
-import type { Outcome } from "../outcome.ts";
-import { digits } from "../../report/numbers.ts";
-import { type Finished, finished } from "../minimal/pareto.ts";
-import type { Cell, Measure, Plan } from "../plan.ts";
-import { fitPowerLaw, type PowerLaw, predictedLoss } from "./power_law.ts";
+import { wideAndNarrow } from "../../report/charts.ts";
+import type { Section } from "../../report/document.ts";
+import { type Markup, markup } from "../../report/markup.ts";
+import { count, digits } from "../../report/numbers.ts";
+import { penKey, penOf, symbolOf } from "../../report/pens.ts";
+import type { Plotter } from "../../report/plotter.ts";
+import { type Finished, finished, type Outcome } from "../outcome.ts";
+import {
+  baseOf,
+  type Cell,
+  type ExperimentOptions,
+  type Plan,
+} from "../plan.ts";
 import { type Estimate, estimate, pairedDifference } from "../statistics.ts";
 import { estimateText } from "../table.ts";
+import { fitPowerLaw, type PowerLaw, predictedLoss } from "./power_law.ts";
 
 /** Widths, as shares of the preset's; the loss of the last one is predicted. */
 const WIDTHS = [1 / 4, 3 / 8, 1 / 2, 3 / 4, 1, 3 / 2];
@@ -22,21 +31,10 @@ const LENGTHS = [1 / 4, 1 / 2, 1];
 /** Shares of the text, at the preset's width and the longest training. */
 const DATA_SHARES = [1 / 4, 1 / 16];
 
-/** Options of a study of scaling. */
-export interface ScalingOptions {
-  /** The name of the preset. */
-  readonly name: string;
-  readonly data: string;
-  /** Steps of the longest trials. */
-  readonly steps: number;
-  readonly seeds: readonly number[];
-  readonly measure: Measure;
-}
-
 /** Plans widths and lengths around a preset, and the next width, whose loss is predicted. */
 export function scalingPlan(
   preset: Preset,
-  { name, data, steps, seeds, measure }: ScalingOptions,
+  { name, data, steps, seeds, measure }: ExperimentOptions,
 ): Plan {
   const { nEmbd, nHead, nHidden } = modelConfig({
     ...preset.model,
@@ -59,8 +57,6 @@ export function scalingPlan(
       train: { maxSteps },
     };
   };
-  const next = cell(WIDTHS.at(-1)!, 1);
-  const { seed: _, ...train } = preset.train;
   return {
     study: `Scaling of the preset ${name}`,
     about:
@@ -68,7 +64,7 @@ export function scalingPlan(
     experiment: "scaling",
     data,
     tokenizer: preset.tokenizer,
-    base: { model: preset.model, train: { ...train, maxSteps: steps } },
+    base: baseOf(preset, steps),
     seeds,
     measure,
     baseline: cell(1, 1).name,
@@ -80,7 +76,7 @@ export function scalingPlan(
         name: `dataShare=${dataShare}`,
         dataShare,
       })),
-      next,
+      cell(WIDTHS.at(-1)!, 1),
     ],
   };
 }
@@ -99,6 +95,8 @@ function heads(
 export interface ScalingResult {
   /** The law fitted to all seeds together. */
   readonly law: PowerLaw;
+  /** The outcomes that the law was fitted to, and those of the cell whose loss was predicted. */
+  readonly points: readonly Finished[];
   /** The cell whose loss was predicted. */
   readonly next: string;
   /** The prediction, from a separate law for each seed. */
@@ -140,18 +138,18 @@ export function scalingResult(
     cells.filter(({ dataShare }) => dataShare !== undefined)
       .map(({ name }) => name),
   );
-  const done = finished(outcomes);
-  const trained = done.filter(({ cell }) => cell === next);
-  const fitted = done.filter(({ cell }) => cell !== next && !onPart.has(cell));
+  const points = finished(outcomes).filter(({ cell }) => !onPart.has(cell));
+  const trained = points.filter(({ cell }) => cell === next);
+  const fitted = points.filter(({ cell }) => cell !== next);
   const [place] = trained;
   if (place === undefined) return undefined;
   const seeds = [...new Set(fitted.map(({ seed }) => seed))];
   try {
-    const law = lawOf(fitted);
-    const predictions = new Map(seeds.map((seed) => [
-      seed,
-      predictedLoss(lawOf(fitted.filter((each) => each.seed === seed)), place),
-    ]));
+    const law = fitPowerLaw(fitted);
+    const predictions = new Map(seeds.map((seed) => {
+      const own = fitPowerLaw(fitted.filter((each) => each.seed === seed));
+      return [seed, predictedLoss(own, place)];
+    }));
     const losses = new Map(trained.map(({ seed, valLoss }) => [seed, valLoss]));
     const predicted = estimate([...predictions.values()]);
     const measured = estimate([...losses.values()]);
@@ -161,25 +159,18 @@ export function scalingResult(
       margin: Math.hypot(measured.margin || 0, predicted.margin || 0) || NaN,
       count: 0,
     };
-    return { law, next, predicted, measured, ...verdict(difference, law) };
+    return {
+      ...{ law, points, next, predicted, measured },
+      ...verdict(difference, law),
+    };
   } catch (error) {
     if (error instanceof RangeError) return undefined;
     throw error;
   }
 }
 
-function lawOf(outcomes: readonly Finished[]): PowerLaw {
-  return fitPowerLaw(
-    outcomes.map(({ parameters, tokens, valLoss }) => ({
-      parameters,
-      tokens,
-      loss: valLoss,
-    })),
-  );
-}
-
 /** Statement that nothing was predicted, with the reason. */
-export const UNFITTED =
+const UNFITTED =
   "No law is fitted, so nothing is predicted: that takes losses of six cells, of three sizes and three amounts of training, that fall with both, and that of the last cell.";
 
 /** States in a sentence whether the prediction held. */
@@ -199,7 +190,7 @@ export function verdictText(
 }
 
 /** Describes the result in a few sentences. */
-export function scalingText(
+function scalingText(
   { law: { floor, size, data, residual }, next, predicted, measured }:
     ScalingResult,
 ): string {
@@ -215,4 +206,85 @@ export function scalingText(
     } over seeds, beside its own error; trained,`,
     `it reaches ${estimateText(measured)}.`,
   ].join("\n");
+}
+
+/** Returns the section; if no law is fitted, the section says so. */
+export function scalingSection(scaling: ScalingResult | undefined): Section {
+  const section = { id: "scaling", title: "Loss against size" };
+  if (scaling === undefined) {
+    return { ...section, blocks: [{ kind: "note", text: UNFITTED }] };
+  }
+  return {
+    ...section,
+    about: scalingText(scaling),
+    blocks: [
+      { kind: "note", text: verdictText(scaling) },
+      { kind: "figure", draw: (plotter) => scalingChart(plotter, scaling) },
+    ],
+  };
+}
+
+function scalingChart(
+  plotter: Plotter,
+  { points, law, next }: ScalingResult,
+): Markup {
+  const { plot } = plotter;
+  const amounts = [...new Set(points.map(({ tokens }) => tokens))]
+    .toSorted((a, b) => a - b);
+  const sizes = points.map(({ parameters }) => parameters);
+  const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
+  const curve = amounts.flatMap((tokens) =>
+    Array.from({ length: 40 }, (_, i) => {
+      const parameters = least * (most / least) ** (i / 39);
+      const place = { parameters, tokens };
+      return { ...place, valLoss: predictedLoss(law, place) };
+    })
+  );
+  const penOfAmount = ({ tokens }: { readonly tokens: number }) =>
+    penOf(amounts.indexOf(tokens));
+  const tint = (point: { readonly tokens: number }) => penOfAmount(point).color;
+  return markup`<div class="legend">${
+    amounts.map((tokens) =>
+      markup`<span>${penKey(penOfAmount({ tokens }))}${
+        count(tokens)
+      } tokens</span>`
+    )
+  }<span>hollow: not part of the fit</span></div>
+${
+    wideAndNarrow((size) =>
+      plotter.draw({
+        ...size,
+        marginLeft: 40,
+        marginRight: 16,
+        ariaLabel:
+          "Chart of validation losses by parameters, a curve for each amount of training; the numbers are in the table below it",
+        x: {
+          type: "log",
+          label: "parameters",
+          ticks: size.width < 500 ? 3 : 6,
+          tickFormat: (value: number) => `${Math.round(value / 1000)}k`,
+        },
+        y: { label: "nats per token", grid: true, nice: true },
+        marks: [
+          ...amounts.map((tokens) =>
+            plot.line(curve.filter((point) => point.tokens === tokens), {
+              ...{ x: "parameters", y: "valLoss", strokeWidth: 1.6 },
+              stroke: tint({ tokens }),
+              strokeDasharray: penOfAmount({ tokens }).dash,
+            })
+          ),
+          plot.dot(points, {
+            ...{ x: "parameters", y: "valLoss", r: 4, stroke: tint },
+            symbol: (point: Finished) => symbolOf(penOfAmount(point)),
+            fill: (point: Finished) =>
+              point.cell === next ? "var(--page)" : tint(point),
+            title: ({ id, valLoss }: Finished) =>
+              `${id}: ${valLoss.toFixed(4)}`,
+          }),
+        ],
+        color: { type: "identity" },
+        symbol: { type: "identity" },
+      })
+    )
+  }`;
 }

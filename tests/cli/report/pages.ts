@@ -2,8 +2,7 @@
 
 import { dirname, fromFileUrl, join } from "@std/path";
 import { writeReport } from "../../../lib/cli/lab/report.ts";
-import { pageOf as documentPage } from "../../../lib/cli/lab/write_document.ts";
-import { Study } from "../../../lib/cli/lab/study.ts";
+import { pageOf as documentPage, Study } from "../../../lib/cli/lab/study.ts";
 import { comparisonPage } from "../../../lib/cli/report/comparison_page.ts";
 import type { Measurement } from "../../../lib/cli/report/measurement.ts";
 import { Plotter } from "../../../lib/report/plotter.ts";
