@@ -1,6 +1,7 @@
 /** What holds for all of the public API, found in the documentation of its doors. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import * as checks from "../lib/checks/mod.ts";
 import * as formats from "../lib/formats/mod.ts";
 import * as text from "../lib/text/mod.ts";
 import * as worker from "../lib/worker/mod.ts";
@@ -13,6 +14,7 @@ type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 /** The modules that other programs import, by their paths. */
 const doors: Record<string, object> = {
   "./mod.ts": main,
+  "./lib/checks/mod.ts": checks,
   "./lib/formats/mod.ts": formats,
   "./lib/text/mod.ts": text,
   "./lib/worker/mod.ts": worker,
@@ -200,6 +202,26 @@ const uses: Record<string, (options: Options) => unknown> = {
       await session.call("write", { prompt: "a", ...options });
       return events;
     }),
+  // A finding that leaves out a hint and one that has none are reported alike.
+  Verdict: async (options) => {
+    const { check, status, found, ...rest } = await checks.verdict(
+      "one",
+      () => ({ status: "ok" as const, found: "1", ...options }),
+    );
+    return [check, status, found, JSON.stringify(rest)];
+  },
+  batchChecks: (options) =>
+    Array.fromAsync(checks.batchChecks(dataset, tokens, options).run()),
+  TrainedSubject: (options) =>
+    withModel(async (model) => {
+      const [training, heldOut] = [tokens.slice(0, 200), tokens.slice(200)];
+      const subject = { model, tokenizer, training, heldOut, ...options };
+      const verdicts: checks.Verdict[] = [];
+      for (const group of checks.trainedChecks(subject)) {
+        verdicts.push(...await Array.fromAsync(group.run()));
+      }
+      return verdicts;
+    })(),
   TrainerExtras: (options) =>
     withModel(async (model) => {
       const trainer = new lm.Trainer(model, dataset, {

@@ -19,9 +19,9 @@ export interface Verdict {
   /** Figures, or the reason for skipping, in one line. */
   readonly found: string;
   /** Likely cause of a failure, and what to do. */
-  readonly hint?: string;
+  readonly hint?: string | undefined;
   /** Figures for programs. */
-  readonly numbers?: Readonly<Record<string, number>>;
+  readonly numbers?: Readonly<Record<string, number>> | undefined;
 }
 
 /** Checks that answer one question. */
