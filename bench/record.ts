@@ -53,6 +53,7 @@ async function recording(name: string, folder: string) {
     json: false,
     weights: () => model.save(),
     onOutputClosed: () => {},
+    onNoPatience: () => {},
   });
   return { name, run, report, milliseconds: [] as number[] };
 }

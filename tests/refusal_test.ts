@@ -6,7 +6,7 @@ import { Sampler } from "../lib/text/sampler.ts";
 import { Tokenizer } from "../lib/text/tokenizer.ts";
 import {
   explain,
-  UsageError,
+  usageError,
   withFlagNames,
 } from "../lib/cli/command/errors.ts";
 import { NoAdapterError } from "../lib/backends/backend.ts";
@@ -72,8 +72,10 @@ Deno.test("Refused choices of tokens and characters have their hint beside the r
 Deno.test("The command line names flags and devices from an error's parts, and prints a hint once", () => {
   const error = partsOf(() => new Sampler({ topK: 0 }));
   const wanted = "--top-k (0) is not an integer of at least 1";
-  assertEquals(withFlagNames(error), `Cannot create Sampler: ${wanted}`);
-  assertEquals(withFlagNames(error, "try"), `Cannot try: ${wanted}`);
+  assertEquals(withFlagNames(error), {
+    action: "create Sampler",
+    reason: wanted,
+  });
   assertEquals(
     explain(error).text,
     "error: Cannot create Sampler: topK (0) is not an integer of at least 1\n" +
@@ -81,7 +83,7 @@ Deno.test("The command line names flags and devices from an error's parts, and p
   );
   // A word that is also a field's stays as it is where no field is meant.
   const file = refusal(RangeError, "read bias.txt", "its position is unknown");
-  assertEquals(withFlagNames(file), file.message);
+  assertEquals(withFlagNames(file).action, "read bias.txt");
   const adapter = new NoAdapterError(
     "open WebGPU",
     "there is no adapter",
@@ -92,5 +94,5 @@ Deno.test("The command line names flags and devices from an error's parts, and p
     explain(adapter).text,
     `error: ${adapter.message}\nhint: --device wasm computes on the CPU.`,
   );
-  assertEquals(explain(new UsageError("Cannot x: y", "z")).code, 2);
+  assertEquals(explain(usageError("x", "y", "z")).code, 2);
 });

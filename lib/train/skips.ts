@@ -25,7 +25,7 @@ export async function* skippingNonFinite(
       return;
     } catch (error) {
       if (!(error instanceof NonFiniteError)) throw error;
-      const { step, message } = error;
+      const { step, reason: message } = error;
       inARow = step === last + 1 ? inARow + 1 : 1;
       last = step;
       if (inARow === MOST_SKIPS) throw error;

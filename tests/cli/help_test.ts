@@ -92,7 +92,11 @@ Deno.test("An unknown command is reported as that, with the nearest", async () =
     ["tarin", "Cannot run tarin: there is no such command", "train?"],
     ["Sample", "Cannot run Sample: there is no such command", "sample?"],
     ["minimal", "Cannot run minimal: there is no such command", "lab minimal?"],
-    ["xyzzy", "Cannot run xyzzy: there is no such command", "--help"],
+    [
+      "xyzzy",
+      "Cannot run xyzzy: there is no such command",
+      "the commands are train, ",
+    ],
     ["lab minmal", "Cannot run lab minmal", "did you mean lab minimal?"],
     ["help tarin", "Cannot run tarin", "did you mean train?"],
     ["help lab minmal", "Cannot run lab minmal", "did you mean lab minimal?"],

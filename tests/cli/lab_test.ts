@@ -124,7 +124,7 @@ Deno.test("lab refuses what it cannot do", async () => {
     ["lab run b", 1, "trial c.s1: nEmbd (8) is not a multiple of nHead (3)"],
     ["lab report a", 1, "does not hold the outcome of a trial"],
     ["lab run a --jobs 0", 2, "Cannot use --jobs 0"],
-    ["lab fly", 2, "lab --help lists the commands"],
+    ["lab fly", 2, "the commands are ablate, scaling"],
     ["lab repotr a", 2, "did you mean lab report?"],
   ];
   for (const [args, code, says] of cases) {

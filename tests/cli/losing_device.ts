@@ -65,7 +65,7 @@ const code = await train(
     };
     return resumed === undefined
       ? await Model.create(model, { ...place, seed: train.seed })
-      : await Model.load(resumed.checkpoint, place);
+      : await Model.load(resumed, place);
   },
 );
 if (calls !== undefined) console.error(JSON.stringify(calls));

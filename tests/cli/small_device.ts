@@ -19,7 +19,7 @@ try {
     ["train", ...args],
     async ({ model, train, resumed, initial }) => {
       const backend = await openWasm({ threads: 1, pages: Number(pages) });
-      const begun = resumed?.checkpoint ?? initial;
+      const begun = resumed ?? initial;
       return begun === undefined
         ? await Model.create(model, { backend, seed: train.seed })
         : await Model.load(begun, { backend });

@@ -1,7 +1,7 @@
 /** Judges the program's memory and speed by a long run. */
 
 import type { StepEvent } from "../../lib/train/events.ts";
-import type { Logged } from "../../lib/cli/run/board.ts";
+import type { Logged } from "../../lib/cli/run/events.ts";
 import { growth, median } from "./trend.ts";
 
 /** The largest growth of memory allowed in the last half of a run, as a share. */

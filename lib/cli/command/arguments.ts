@@ -1,6 +1,6 @@
 /** Parses the words of a command line into typed values; an error about an unknown word suggests the nearest known one. */
 
-import { UsageError } from "./errors.ts";
+import { type UsageError, usageError } from "./errors.ts";
 import {
   type Flag,
   flagName,
@@ -81,20 +81,33 @@ export function parseArguments<Table extends FlagTable>(
     const texts = given.get(key) ?? [];
     given.set(key, texts);
     if (flag.value === undefined) {
-      if (value !== undefined) throw tookNoValue(meaning);
+      if (value !== undefined) {
+        const name = `--${denied ? "no-" : ""}${flagName(key)}`;
+        throw usageError(`give ${name} a value`, "it is a switch");
+      }
       texts.push(String(!denied));
     } else if (value === undefined && flag.optional !== undefined) {
       const follows = flag.optional.includes(args[i + 1] ?? "");
       texts.push(follows ? args[++i]! : flag.optional[0]!);
     } else texts.push(value ?? valueAfter(args, i++, flag));
   }
-  if (unknown !== undefined) throw hasNoSuch(unknown, known, syntax.name);
+  if (unknown !== undefined) throw unknownFlag(unknown, known, syntax.name);
   const flags: Record<string, unknown> = {};
   for (const [key, flag] of Object.entries(flagsOf(syntax))) {
     const texts = given.get(key);
     if (texts !== undefined) flags[key] = read(flag, flagName(key), texts);
   }
-  checkOperands(operands, syntax);
+  const { name, operand } = syntax;
+  const most = operand === undefined ? 0 : operand.several ? Infinity : 1;
+  if (operands.length > most) {
+    throw usageError(
+      `use the argument "${operands[most]}"`,
+      `${name} takes ${
+        operand === undefined ? "flags only" : `one ${operand.name}`
+      }`,
+      seeHelp(name),
+    );
+  }
   return {
     flags: flags as Partial<ValuesOf<Table>>,
     operand: operands[0],
@@ -123,26 +136,8 @@ function read(
   } catch (error) {
     if (!(error instanceof ValueError)) throw error;
     const { message, hint, text = texts.at(-1)! } = error;
-    throw new UsageError(
-      `Cannot use --${name} ${text}: ${JSON.stringify(text)} ${message}`,
-      hint,
-    );
-  }
-}
-
-function checkOperands(
-  operands: readonly string[],
-  { name, operand }: Syntax,
-): void {
-  const most = operand === undefined ? 0 : operand.several ? Infinity : 1;
-  if (operands.length > most) {
-    const reason = operand === undefined
-      ? "takes flags only"
-      : `takes one ${operand.name}`;
-    throw new UsageError(
-      `Cannot use the argument "${operands[most]}": ${name} ${reason}`,
-      seeHelp(name),
-    );
+    const reason = `${JSON.stringify(text)} ${message}`;
+    throw usageError(`use --${name} ${text}`, reason, hint);
   }
 }
 
@@ -159,19 +154,18 @@ interface Meaning {
 
 /** Returns the flags of a command by all their names on the command line. */
 function meanings(syntax: Syntax): ReadonlyMap<string, Meaning> {
-  const flags = Object.entries(flagsOf(syntax));
-  return new Map<string, Meaning>([
-    ...flags.flatMap(([key, flag]) =>
-      [flagName(key), ...flag.aliases ?? []]
-        .map((name) => [name, { key, flag, denied: false }] as const)
-    ),
-    ...flags.filter(([, { negatable }]) => negatable).map(([key, flag]) =>
-      [`no-${flagName(key)}`, { key, flag, denied: true }] as const
-    ),
-  ]);
+  const known = new Map<string, Meaning>();
+  for (const [key, flag] of Object.entries(flagsOf(syntax))) {
+    const name = flagName(key);
+    for (const each of [name, ...flag.aliases ?? []]) {
+      known.set(each, { key, flag, denied: false });
+    }
+    if (flag.negatable) known.set(`no-${name}`, { key, flag, denied: true });
+  }
+  return known;
 }
 
-function hasNoSuch(
+function unknownFlag(
   arg: string,
   known: ReadonlyMap<string, Meaning>,
   command: string,
@@ -179,15 +173,11 @@ function hasNoSuch(
   const [, name = ""] = /^-*([^=]*)/.exec(arg)!;
   const names = [...known.keys()].filter((known) => known.length > 1);
   const near = nearest(name, names);
-  return new UsageError(
-    `Cannot use ${arg.split("=")[0]}: ${command} has no such flag`,
+  return usageError(
+    `use ${arg.split("=")[0]}`,
+    `${command} has no such flag`,
     near === undefined ? seeHelp(command) : `did you mean --${near}?`,
   );
-}
-
-function tookNoValue({ key, denied }: Meaning): UsageError {
-  const name = `--${denied ? "no-" : ""}${flagName(key)}`;
-  return new UsageError(`Cannot give ${name} a value: it is a switch`);
 }
 
 function valueAfter(
@@ -195,16 +185,14 @@ function valueAfter(
   index: number,
   { value }: Flag<unknown>,
 ): string {
-  const next = args[index + 1];
-  if (next === undefined || next.startsWith("--")) {
-    throw new UsageError(
-      `Cannot use ${args[index]}: it needs a value`,
-      next === undefined
-        ? `${args[index]} ${value}`
-        : `${args[index]} ${value}, or ${
-          args[index]
-        }=${next} if that is the value`,
-    );
-  }
-  return next;
+  const [flag, next] = args.slice(index, index + 2);
+  if (next !== undefined && !next.startsWith("--")) return next;
+  const hint = next === undefined
+    ? ""
+    : `, or ${flag}=${next} if that is the value`;
+  throw usageError(
+    `use ${flag}`,
+    "it needs a value",
+    `${flag} ${value}${hint}`,
+  );
 }

@@ -2,8 +2,8 @@
 
 import { flagsOf } from "./arguments.ts";
 import type { Command } from "./command.ts";
-import { UsageError } from "./errors.ts";
-import { type Flag, flagName } from "./flag.ts";
+import { usageError } from "./errors.ts";
+import { flagName } from "./flag.ts";
 import { nearest } from "./nearest.ts";
 import { program } from "./program.ts";
 
@@ -35,167 +35,131 @@ interface Option {
  * @throws {UsageError} if the shell has none
  */
 export function completions(shell: string | undefined, known: Known): string {
-  switch (shell) {
-    case "bash":
-      return bash(known);
-    case "zsh":
-      return zsh(known);
-    case "fish":
-      return fish(known);
-  }
+  const scripts = { bash, zsh, fish };
+  const name = shells.find((name) => name === shell);
+  if (name !== undefined) return scripts[name](known);
   const near = nearest(shell ?? "", shells);
-  throw new UsageError(
+  throw usageError(
+    "print completions",
     shell === undefined
-      ? "Cannot print completions: no shell was given"
-      : `Cannot complete in ${shell}: the shells are ${shells.join(", ")}`,
+      ? "no shell was given"
+      : `${shell} is none of ${shells.join(", ")}`,
     near === undefined
       ? `${program()} completions bash, or one of ${shells.join(", ")}`
       : `did you mean ${near}?`,
   );
 }
 
+/** Returns the words that may follow a first word which is not a command with flags. */
+function wordsAfter({ topNames, labNames }: Known): [string, string][] {
+  const others = topNames.filter((name) => name !== "help");
+  const after = { lab: labNames, help: others, completions: shells };
+  return Object.entries(after).map(([word, next]) => [word, next.join(" ")]);
+}
+
 function optionsOf(command: Command): Option[] {
   return Object.entries(flagsOf(command)).flatMap(([key, flag]) => {
-    const name = flagName(key);
+    const { help, value, words = [], optional } = flag;
     const option = {
-      name,
-      help: flag.help,
-      words: wordsOf(flag),
-      takesValue: flag.value !== undefined && flag.optional === undefined,
+      name: flagName(key),
+      help,
+      words: words.length === 0 && value?.endsWith("|off") ? ["off"] : words,
+      takesValue: value !== undefined && optional === undefined,
     };
-    return flag.negatable
-      ? [option, { ...option, name: `no-${name}` }]
-      : [option];
+    const denied = { ...option, name: `no-${option.name}` };
+    return flag.negatable ? [option, denied] : [option];
   });
 }
 
-function wordsOf({ words = [], value }: Flag<unknown>): readonly string[] {
-  return words.length === 0 && value?.endsWith("|off") ? ["off"] : words;
-}
-
-/** Returns the `case` branches of the commands for bash and zsh. */
-function cases(
-  commands: readonly Command[],
-  each: (options: readonly Option[]) => string[],
-): string[] {
-  return commands.flatMap((command) => [
-    `    "${command.name}")`,
-    ...each(optionsOf(command)).map((line) => `      ${line}`),
-    "      ;;",
-  ]);
-}
-
-/** Returns the cases that set `choices` after a flag that takes one of a few words. */
-function wordCases(options: readonly Option[]): string[] {
+/** Returns the lines that set `choices` for a flag of a command, or for the value of one, in bash and zsh alike. */
+function flagCase(command: Command): string[] {
+  const options = optionsOf(command);
   const withWords = options.filter(({ words }) => words.length > 0);
-  if (withWords.length === 0) return [];
+  const names = options.map(({ name }) => `--${name}`).join(" ");
   return [
-    'case "$prev" in',
-    ...withWords.map(({ name, words }) =>
-      `  --${name}) choices="${words.join(" ")}" ;;`
-    ),
-    "esac",
+    `    "${command.name}")`,
+    `      case "$cur" in -*) choices="${names}" ;; esac`,
+    ...(withWords.length === 0 ? [] : [
+      '      case "$prev" in',
+      ...withWords.map(({ name, words }) =>
+        `        --${name}) choices="${words.join(" ")}" ;;`
+      ),
+      "      esac",
+    ]),
+    "      ;;",
   ];
 }
 
-/** Sets `verb` and `choices` from `cur`, `prev` and the words typed, in bash and zsh alike. */
-function chooseWords({ commands, topNames, labNames }: Known): string[] {
+/** Returns the lines that set `choices` from `cur`, `prev` and the words typed, in bash and zsh alike. */
+function chooseWords(known: Known): string[] {
   return [
-    `  case "$first" in`,
-    `    lab) verb="lab $second" ;;`,
-    `    help) verb="" ;;`,
-    `    *) verb="$first" ;;`,
-    `  esac`,
-    `  if [ "$at" -le 1 ]; then choices="${
-      topNames.join(" ")
-    } --help --version"`,
-    `  elif [ "$at" -eq 2 ] && [ "$first" = lab ]; then choices="${
-      labNames.join(" ")
-    }"`,
-    `  elif [ "$at" -eq 2 ] && [ "$first" = help ]; then choices="${
-      topNames.join(" ")
-    }"`,
-    `  elif [ "$at" -eq 2 ] && [ "$first" = completions ]; then choices="${
-      shells.join(" ")
-    }"`,
-    `  else case "$verb" in`,
-    ...cases(commands, (options) => [
-      'case "$cur" in',
-      `  -*) choices="${options.map(({ name }) => `--${name}`).join(" ")}" ;;`,
-      "esac",
-      ...wordCases(options),
+    '  choices="" command="$first"',
+    '  if [ "$first" = lab ]; then command="lab $second"; fi',
+    '  if [ "$at" -le 1 ]; then',
+    `    choices="${known.topNames.join(" ")} --help --version"`,
+    ...wordsAfter(known).flatMap(([word, next]) => [
+      `  elif [ "$at" -eq 2 ] && [ "$first" = ${word} ]; then`,
+      `    choices="${next}"`,
     ]),
+    '  elif [ "$first" != help ]; then case "$command" in',
+    ...known.commands.flatMap(flagCase),
     "  esac; fi",
   ];
 }
 
 function bash(known: Known): string {
-  return [
-    "# bash completion for lm, written by lm completions bash",
-    "_lm() {",
-    "  local cur prev first second at verb choices",
-    '  cur="${COMP_WORDS[COMP_CWORD]}" prev="${COMP_WORDS[COMP_CWORD-1]}"',
-    '  # readline makes a word of its own of "=".',
-    '  if [ "$cur" = "=" ]; then cur=""',
-    '  elif [ "$prev" = "=" ]; then prev="${COMP_WORDS[COMP_CWORD-2]}"; fi',
-    '  first="${COMP_WORDS[1]-}" second="${COMP_WORDS[2]-}" at="$COMP_CWORD"',
-    '  choices=""',
-    ...chooseWords(known),
-    '  COMPREPLY=($(compgen -W "$choices" -- "$cur"))',
-    "}",
-    "complete -o default -F _lm lm",
-    "",
-  ].join("\n");
+  return `# bash completion for lm, written by lm completions bash
+_lm() {
+  local cur prev first second at command choices
+  cur="\${COMP_WORDS[COMP_CWORD]}" prev="\${COMP_WORDS[COMP_CWORD-1]}"
+  # readline makes a word of its own of "=".
+  if [ "$cur" = "=" ]; then cur=""
+  elif [ "$prev" = "=" ]; then prev="\${COMP_WORDS[COMP_CWORD-2]}"; fi
+  first="\${COMP_WORDS[1]-}" second="\${COMP_WORDS[2]-}" at="$COMP_CWORD"
+${chooseWords(known).join("\n")}
+  COMPREPLY=($(compgen -W "$choices" -- "$cur"))
+}
+complete -o default -F _lm lm
+`;
 }
 
 function zsh(known: Known): string {
-  return [
-    "#compdef lm",
-    "# zsh completion for lm, written by lm completions zsh",
-    "_lm() {",
-    "  local cur prev first second at verb choices",
-    '  cur="${words[CURRENT]}" prev="${words[CURRENT-1]}"',
-    '  first="${words[2]}" second="${words[3]}" at=$((CURRENT - 1))',
-    '  choices=""',
-    ...chooseWords(known),
-    '  if [ -n "$choices" ]; then compadd -- ${=choices}; else _files; fi',
-    "}",
-    'if [ "$funcstack[1]" = "_lm" ]; then _lm "$@"; else compdef _lm lm; fi',
-    "",
-  ].join("\n");
+  return `#compdef lm
+# zsh completion for lm, written by lm completions zsh
+_lm() {
+  local cur prev first second at command choices
+  cur="\${words[CURRENT]}" prev="\${words[CURRENT-1]}"
+  first="\${words[2]}" second="\${words[3]}" at=$((CURRENT - 1))
+${chooseWords(known).join("\n")}
+  if [ -n "$choices" ]; then compadd -- \${=choices}; else _files; fi
+}
+if [ "$funcstack[1]" = "_lm" ]; then _lm "$@"; else compdef _lm lm; fi
+`;
 }
 
-function fish({ commands, topNames, labNames }: Known): string {
+function fish(known: Known): string {
+  const { commands, topNames } = known;
   const quoted = (text: string) =>
     `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
-  const typed = `__fish_seen_subcommand_from ${topNames.join(" ")}`;
+  const seen = "__fish_seen_subcommand_from";
+  const begin = `complete -c lm -f -n 'not ${seen} ${topNames.join(" ")}'`;
   return [
     "# fish completion for lm, written by lm completions fish",
     ...commands.filter(({ name }) => topNames.includes(name)).map((
       { name, summary },
-    ) =>
-      `complete -c lm -f -n 'not ${typed}' -a ${name} -d ${quoted(summary)}`
+    ) => `${begin} -a ${name} -d ${quoted(summary)}`),
+    `${begin} -a 'lab help'`,
+    ...wordsAfter(known).map(([word, next]) =>
+      `complete -c lm -f -n '${seen} ${word}; and not ${seen} ${next}' -a '${next}'`
     ),
-    `complete -c lm -f -n 'not ${typed}' -a 'lab help'`,
-    `complete -c lm -f -n '__fish_seen_subcommand_from help' -a '${
-      topNames.join(" ")
-    }'`,
-    `complete -c lm -f -n '__fish_seen_subcommand_from completions' -a '${
-      shells.join(" ")
-    }'`,
-    `complete -c lm -f -n '__fish_seen_subcommand_from lab; and not __fish_seen_subcommand_from ${
-      labNames.join(" ")
-    }' -a '${labNames.join(" ")}'`,
     ...commands.flatMap((command) => {
-      const condition = command.name.split(" ")
-        .map((word) => `__fish_seen_subcommand_from ${word}`).join("; and ");
+      const words = command.name.split(" ").map((word) => `${seen} ${word}`);
       // `report` is a command and one of the lab's.
-      const only = command.name.includes(" ")
-        ? condition
-        : `${condition}; and not __fish_seen_subcommand_from lab`;
+      if (words.length === 1) words.push(`not ${seen} lab`);
+      const condition = words.join("; and ");
       return optionsOf(command).map(({ name, help, words, takesValue }) =>
         [
-          `complete -c lm -n '${only}' -l ${name}`,
+          `complete -c lm -n '${condition}' -l ${name}`,
           ...(takesValue ? [words.length > 0 ? "-x" : "-r"] : []),
           ...(words.length > 0 ? [`-a ${quoted(words.join(" "))}`] : []),
           `-d ${quoted(help)}`,

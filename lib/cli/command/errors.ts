@@ -4,15 +4,17 @@
  */
 
 import { NoAdapterError, OutOfMemoryError } from "../../backends/backend.ts";
-import { isFailure, isRefusal, withoutHint } from "../../refusal.ts";
+import {
+  isFailure,
+  isRefusal,
+  type Refusal,
+  refusal,
+  withoutHint,
+} from "../../refusal.ts";
 import { flagName } from "./flag.ts";
 
 /** The program's exit codes. */
-export const exitCode = {
-  ok: 0,
-  failure: 1,
-  usage: 2,
-} as const;
+export const exitCode = { ok: 0, failure: 1, usage: 2 } as const;
 
 /** The exit code after each signal: 128 and its number, as shells have it. */
 export const signalCode: Readonly<Record<string, number>> = {
@@ -28,10 +30,10 @@ export class CommandError extends Error {
   /** A remedy, in words or as a command. */
   readonly hint: string | undefined;
 
-  /** @param hint what may help, in words or as a command */
-  constructor(message: string, hint?: string) {
-    super(message);
-    this.hint = hint;
+  /** @param more what may help, in words or as a command; or the cause */
+  constructor(message: string, more?: string | ErrorOptions) {
+    super(message, typeof more === "object" ? more : undefined);
+    this.hint = typeof more === "string" ? more : undefined;
   }
 }
 
@@ -58,42 +60,49 @@ export class OutputClosedError extends Error {
   override readonly name = "OutputClosedError";
 }
 
-/** The message about an error, and the program's exit code. */
-export interface Explanation {
-  /** Lines for standard error; empty if there is nothing to say. */
-  readonly text: string;
-  readonly code: number;
+/** Returns an error that a user can understand and correct. */
+export function commandError(
+  action: string,
+  reason: string,
+  hint?: string,
+): CommandError & Refusal {
+  return refusal(CommandError, action, reason, { hint });
 }
 
-/** Explains any error in words. */
-export function explain(error: unknown): Explanation {
+/** Returns an error in the arguments themselves. */
+export function usageError(
+  action: string,
+  reason: string,
+  hint?: string,
+): UsageError & Refusal {
+  return refusal(UsageError, action, reason, { hint });
+}
+
+/** Explains any error in words for standard error, which are empty if there is nothing to say; gives the exit code. */
+export function explain(
+  error: unknown,
+): { readonly text: string; readonly code: number } {
   if (error instanceof OutputClosedError) return { text: "", code: 0 };
   if (error instanceof InterruptedError) {
     return { text: "", code: error.code };
   }
+  const code = error instanceof UsageError ? exitCode.usage : exitCode.failure;
   if (error instanceof Deno.errors.NotCapable) {
-    return {
-      text: `error: Cannot go on: ${error.message}\n` +
-        "hint: deno run -A grants what the program needs",
-      code: exitCode.failure,
-    };
+    const hint = "deno run -A grants what the program needs";
+    const refused = commandError("go on", error.message, hint);
+    return { text: `error: ${refused.message}`, code };
   }
   if (!isFailure(error)) {
     const stack = error instanceof Error ? error.stack : String(error);
-    return {
-      text: `error: This should not have happened: ${stack}`,
-      code: exitCode.failure,
-    };
+    return { text: `error: This should not have happened: ${stack}`, code };
   }
   const hint = hintOf(error);
-  return {
-    text: `error: ${withoutHint(error)}${hint ? `\nhint: ${hint}` : ""}`,
-    code: error instanceof UsageError ? exitCode.usage : exitCode.failure,
-  };
+  const help = hint ? `\nhint: ${hint}` : "";
+  return { text: `error: ${withoutHint(error)}${help}`, code };
 }
 
 /** Returns an error's hint, with flags in place of the library's options. */
-export function hintOf(error: Error): string | undefined {
+function hintOf(error: Error): string | undefined {
   if (error instanceof NoAdapterError) {
     return error.hintFor((device) => `--device ${device}`);
   }
@@ -104,32 +113,30 @@ export function hintOf(error: Error): string | undefined {
 }
 
 /**
- * Runs a check of the library on flags' values: its RangeError becomes a usage
+ * Runs a check of the library on flags' values: its refusal becomes a usage
  * error in which configuration fields go by their flags.
  */
 export function checkUsage<Value>(check: () => Value, hint?: string): Value {
   try {
     return check();
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new UsageError(withFlagNames(error), hint ?? hintOf(error));
+    if (!isRefusal(error)) throw error;
+    const { action, reason } = withFlagNames(error);
+    throw usageError(action, reason, hint ?? hintOf(error));
   }
 }
 
-/**
- * Returns an error's message without its hint, with flags in place of the fields that it names: `--n-embd (100)`.
- *
- * @param action the action that failed, if the program has a better word for it
- */
-export function withFlagNames(error: Error, action?: string): string {
-  if (!isRefusal(error)) return error.message;
+/** Returns a refusal's action and reason, with flags in place of the fields that they name: `--n-embd (100)`. */
+export function withFlagNames(
+  { action, reason, fields }: Refusal,
+): { readonly action: string; readonly reason: string } {
   const named = (text: string) =>
-    error.fields.reduce(
+    fields.reduce(
       (text, field) =>
         text.replace(new RegExp(`\\b${field}\\b`), `--${flagName(field)}`),
       text,
     );
-  return `Cannot ${action ?? named(error.action)}: ${named(error.reason)}`;
+  return { action: named(action), reason: named(reason) };
 }
 
 /** Returns the reason of a failed file operation, without the path, which the caller's message names. */

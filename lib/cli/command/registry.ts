@@ -22,10 +22,9 @@ import {
 } from "../verbs/flags.ts";
 import type { Operand } from "./arguments.ts";
 import type { Command } from "./command.ts";
-import { exitCode, UsageError } from "./errors.ts";
+import { exitCode, usageError } from "./errors.ts";
 import type { FlagTable } from "./flag.ts";
 import { nearest } from "./nearest.ts";
-import { program } from "./program.ts";
 import { writeOutput } from "../terminal/terminal.ts";
 
 /** Makes a command whose code the compiler checks against the values of its own flags. */
@@ -356,27 +355,18 @@ export const labNames: readonly string[] = labCommands.map(({ name }) =>
  * @throws {UsageError} naming the nearest command, if no command has the name
  */
 export function commandNamed(name: string, inLab: boolean): Command {
-  const [known, prefix] = inLab ? [labNames, "lab "] : [topNames, ""];
-  const found = (inLab ? labCommands : topCommands)
-    .find((command) => command.name === prefix + name);
+  const prefix = inLab ? "lab " : "";
+  const found = commands.find((command) => command.name === prefix + name);
   if (found !== undefined) return found;
-  if (name.startsWith("-")) {
-    const near = nearest(name.replace(/^-+/, ""), known);
-    throw new UsageError(
-      `Cannot use ${name} here: a command comes first`,
-      near === undefined
-        ? `the commands are ${known.join(", ")}`
-        : `did you mean ${near}?`,
-    );
-  }
+  const known = inLab ? labNames : topNames;
   // A command of the lab without the word lab before it is a likely mistake.
   const near = labNames.includes(name)
     ? `lab ${name}`
-    : nearest(name, known)?.replace(/^/, prefix);
-  throw new UsageError(
-    `Cannot run ${prefix}${name}: there is no such command`,
-    near === undefined
-      ? `${program()} ${prefix}--help lists the commands`
-      : `did you mean ${near}?`,
-  );
+    : nearest(name.replace(/^-+/, ""), known)?.replace(/^/, prefix);
+  const hint = near === undefined
+    ? `the commands are ${known.join(", ")}`
+    : `did you mean ${near}?`;
+  throw name.startsWith("-")
+    ? usageError(`use ${name} here`, "a command comes first", hint)
+    : usageError(`run ${prefix}${name}`, "there is no such command", hint);
 }

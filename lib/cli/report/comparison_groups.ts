@@ -1,7 +1,7 @@
 /** Groups of comparable runs, the units of their losses, and the pen of each run. */
 
 import type { EvalEvent } from "../../train/events.ts";
-import type { Logged } from "../run/board.ts";
+import type { Logged } from "../run/events.ts";
 import { seesFuture } from "../../lab/plan.ts";
 import { count } from "../../report/numbers.ts";
 import { breakable, shortened } from "../../report/labels.ts";

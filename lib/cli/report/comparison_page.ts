@@ -6,7 +6,7 @@ import { short as shortCount } from "../terminal/progress.ts";
 import { count, duration } from "../../report/numbers.ts";
 import { commandLine, program, VERSION } from "../command/program.ts";
 import type { EvalEvent } from "../../train/events.ts";
-import type { Logged } from "../run/board.ts";
+import type { Logged } from "../run/events.ts";
 import { curveSection } from "./comparison_curves.ts";
 import {
   bestOf,

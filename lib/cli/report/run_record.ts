@@ -15,8 +15,7 @@ import {
 } from "../text/corpus.ts";
 import { CommandError, reasonOf } from "../command/errors.ts";
 import { program } from "../command/program.ts";
-import type { Logged } from "../run/board.ts";
-import { readEventLines } from "../run/events.ts";
+import { type Logged, readEventLines } from "../run/events.ts";
 import { isBetter } from "../run/history.ts";
 import { files, readRunConfig } from "../run/directory.ts";
 import { newestRun, RUNS } from "../run/folder.ts";

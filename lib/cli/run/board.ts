@@ -1,28 +1,8 @@
 /** Converts the events of `metrics.jsonl` to entries for TensorBoard. */
 
 import type { TrainEvent } from "../../train/events.ts";
-import { type BoardEvent, boardRecord } from "./event_file.ts";
-
-/** An event as `metrics.jsonl` has it: JSON has no NaN, so numbers may be null. */
-export interface Told {
-  /** The kind of event. */
-  readonly event: string;
-  readonly step: number;
-  /** The time of the event: Unix time in seconds. */
-  readonly time?: number;
-}
-
-/** A training event in `metrics.jsonl`, where its `kind` has the key `event`. */
-export type Logged<Event extends TrainEvent> = Event extends TrainEvent
-  ? Omit<Event, "kind"> & { readonly event: Event["kind"] }
-  : never;
-
-/** Returns an event as `metrics.jsonl` has it. */
-export function logged<Event extends TrainEvent>(
-  { kind, ...fields }: Event,
-): Logged<Event> {
-  return { event: kind, ...fields } as unknown as Logged<Event>;
-}
+import { boardRecord } from "./event_file.ts";
+import type { LoggedEvent } from "./events.ts";
 
 /** The tags of an event's numbers, by event and field. */
 const tags: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -41,44 +21,27 @@ const tags: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 } satisfies Partial<Record<TrainEvent["kind"], Record<string, string>>>;
 
 /** Returns the record of an event; undefined if TensorBoard has nothing to show of it. */
-export function recordOf(event: Told): Uint8Array | undefined {
-  const shown = shownOf(event);
-  return shown && boardRecord(shown);
-}
-
-/** Returns the Unix time in seconds, to the millisecond. */
-export function now(): number {
-  return Date.now() / 1000;
-}
-
-function shownOf(event: Told): BoardEvent | undefined {
+export function recordOf(event: LoggedEvent): Uint8Array | undefined {
   const { step, time = 0 } = event;
-  const all: Readonly<Record<string, unknown>> = { ...event };
   if (event.event === "sample") {
-    const text = `${all["prompt"] ?? ""}${all["text"] ?? ""}`;
-    return { step, time, texts: { sample: asMarkdown(text) } };
+    const texts = { sample: asMarkdown(textOf(event)) };
+    return boardRecord({ step, time, texts });
   }
-  if (event.event === "update") {
-    const ratios = Object.entries(all["ratios"] ?? {});
-    return { step, time, scalars: numbersOf(ratios, "update to weight/") };
-  }
-  const fields = tags[event.event];
-  if (fields === undefined) return undefined;
-  const scalars = Object.entries(fields)
-    .map(([field, tag]): [string, unknown] => [tag, all[field]]);
-  return { step, time, scalars: numbersOf(scalars) };
+  const numbers = event.event === "update"
+    ? Object.entries(event.ratios ?? {})
+      .map(([name, ratio]) => [`update to weight/${name}`, ratio])
+    : Object.entries(tags[event.event] ?? {})
+      .map(([field, tag]) => [tag, event[field]]);
+  if (numbers.length === 0) return undefined;
+  const scalars = Object.fromEntries(
+    numbers.filter(([, value]) => typeof value === "number"),
+  );
+  return boardRecord({ step, time, scalars });
 }
 
-/** Returns those of the values that are numbers, by their tags. */
-function numbersOf(
-  values: readonly (readonly [tag: string, value: unknown])[],
-  prefix = "",
-): Record<string, number> {
-  return Object.fromEntries(
-    values.flatMap(([tag, value]) =>
-      typeof value === "number" ? [[prefix + tag, value]] : []
-    ),
-  );
+/** Returns the text of a sample's event, with its prompt. */
+export function textOf({ prompt, text }: LoggedEvent): string {
+  return `${prompt ?? ""}${text ?? ""}`;
 }
 
 /** Indents a text by four spaces, which keep its lines as they are in the Markdown that TensorBoard reads. */

@@ -16,8 +16,8 @@
  */
 
 import { dirname, join } from "@std/path";
-import { now, recordOf, type Told } from "./board.ts";
-import { CommandError } from "../command/errors.ts";
+import { recordOf, textOf } from "./board.ts";
+import { CommandError, commandError } from "../command/errors.ts";
 import { concat, fileHeader } from "./event_file.ts";
 import {
   cannotWrite,
@@ -29,7 +29,7 @@ import {
   writeAllSync,
   writing,
 } from "./files.ts";
-import { readEventLines } from "./events.ts";
+import { type LoggedEvent, now, readEventLines } from "./events.ts";
 
 /** Names of the files. */
 export const files = {
@@ -49,9 +49,9 @@ export interface KeptEvents {
   /** The step from which the run is resumed. */
   readonly step: number;
   /** Returns true for the events of `metrics.jsonl` that are kept. */
-  readonly keeps: (event: Told) => boolean;
+  readonly keeps: (event: LoggedEvent) => boolean;
   /** An event that is added to them. */
-  readonly added?: Told | undefined;
+  readonly added?: LoggedEvent | undefined;
 }
 
 /** The longest time that steps wait before they are written for TensorBoard, in milliseconds: a batch is encoded faster. */
@@ -63,7 +63,7 @@ export class RunDirectory implements Disposable {
   readonly #metrics: Deno.FsFile;
   #board: Deno.FsFile | undefined;
   /** Events not yet written for TensorBoard, and the time of the last write to it, in milliseconds. */
-  #unshown: Told[] = [];
+  #unshown: LoggedEvent[] = [];
   #shownAt = performance.now();
   /** The number of checkpoints kept under the name of their step. */
   readonly #keep: number;
@@ -217,18 +217,26 @@ export class RunDirectory implements Disposable {
     await replaceFile(path, bytes);
   }
 
-  /** Adds an event, with the time, and returns its line. */
-  async record<Event extends Told>(event: Event): Promise<string> {
-    const told = { ...event, time: now() };
+  /** Adds an event, with the time, and the text of a sample to `samples.txt`; returns the event's line. */
+  async record(event: LoggedEvent): Promise<string> {
+    const timed = { ...event, time: now() };
     // JSON has no NaN and no Infinity: they become null.
-    const line = `${JSON.stringify(told)}\n`;
+    const line = `${JSON.stringify(timed)}\n`;
     await writing(
       join(this.path, files.metrics),
       () => writeAllSync(this.#metrics, new TextEncoder().encode(line)),
     );
-    this.#unshown.push(told);
+    this.#unshown.push(timed);
     const waited = performance.now() - this.#shownAt;
     if (event.event !== "step" || waited > SHOW_MS) await this.#showBoard();
+    if (event.event === "sample") {
+      const path = join(this.path, files.samples);
+      const options = { append: true };
+      await writing(
+        path,
+        () => Deno.writeTextFile(path, sampleEntry(event), options),
+      );
+    }
     return line;
   }
 
@@ -241,15 +249,6 @@ export class RunDirectory implements Disposable {
     await writing(
       join(this.path, files.board),
       () => writeAllSync(this.#board!, concat(records)),
-    );
-  }
-
-  /** Adds a sample. */
-  async addSample(step: number, text: string): Promise<void> {
-    const path = join(this.path, files.samples);
-    await writing(
-      path,
-      () => Deno.writeTextFile(path, sampleEntry(step, text), { append: true }),
     );
   }
 
@@ -292,9 +291,9 @@ export async function hasCheckpoint(path: string): Promise<boolean> {
   return await exists(join(path, files.checkpoint));
 }
 
-/** Formats one sample for `samples.txt`. */
-function sampleEntry(step: number, text: string): string {
-  return `--- step ${step}\n${text}\n\n`;
+/** Formats a sample's event for `samples.txt`. */
+function sampleEntry(event: LoggedEvent): string {
+  return `--- step ${event.step}\n${textOf(event)}\n\n`;
 }
 
 /**
@@ -320,9 +319,7 @@ async function openMetrics(
     }
     if (await file.tryLock(true)) return file;
     file.close();
-    throw new CommandError(
-      `Cannot resume ${path}: another process is training into it`,
-    );
+    throw commandError(`resume ${path}`, "another process is training into it");
   });
 }
 
@@ -342,10 +339,11 @@ async function reopenMetrics(
   using board = await Replacement.begin(join(path, files.board));
   const encoder = new TextEncoder();
   let begun = false;
-  const keep = (line: string, event: Told) => {
+  const keep = (line: string, event: LoggedEvent) => {
     metrics.write(encoder.encode(`${line}\n`));
-    const text = sampleOf(event);
-    if (text) samples.write(encoder.encode(sampleEntry(event.step, text)));
+    if (event.event === "sample") {
+      samples.write(encoder.encode(sampleEntry(event)));
+    }
     if (!begun) board.write(fileHeader(event.time ?? now()));
     begun = true;
     board.write(recordOf(event) ?? new Uint8Array());
@@ -361,17 +359,10 @@ async function reopenMetrics(
   return await openMetrics(path, { createNew: false });
 }
 
-/** Returns the text of a sample's event; undefined for other events. */
-function sampleOf(
-  event: Told & { prompt?: string; text?: string },
-): string | undefined {
-  if (event.event !== "sample") return undefined;
-  return `${event.prompt ?? ""}${event.text ?? ""}`;
-}
-
 function taken(path: string, name: string): CommandError {
-  return new CommandError(
-    `Cannot train into ${path}: it exists and holds ${name}`,
+  return commandError(
+    `train into ${path}`,
+    `it exists and holds ${name}`,
     `--out names another directory, --resume ${path} goes on with a run`,
   );
 }

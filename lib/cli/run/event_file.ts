@@ -1,7 +1,7 @@
 /**
  * TensorBoard's event files: records (tensorflow/core/lib/io/record_writer.h) of protocol buffer
- * messages (tensorflow/core/util/event.proto, framework/summary.proto), of which a run needs
- * few fields.
+ * messages (protobuf.dev/programming-guides/encoding; tensorflow/core/util/event.proto,
+ * framework/summary.proto), of which a run needs few fields.
  */
 
 /** An entry of an event file: numbers and texts by their tags. */
@@ -13,137 +13,82 @@ export interface BoardEvent {
   readonly texts?: Readonly<Record<string, string>>;
 }
 
-const encoder = new TextEncoder();
-
 /** Returns the first record of an event file: the version of its format. */
 export function fileHeader(time: number): Uint8Array {
-  message.clear();
-  message.text(3, "brain.Event:2");
-  message.double(1, time);
-  return record(message.bytes);
+  return record([double(1, time), text(3, "brain.Event:2")]);
 }
 
 /** Encodes one event as a record. */
 export function boardRecord(
   { time, step, scalars = {}, texts = {} }: BoardEvent,
 ): Uint8Array {
-  message.clear();
-  for (const [tag, text] of Object.entries(texts).toReversed()) {
-    message.nest(1, () => {
-      message.nest(9, () => { // SummaryMetadata
-        message.integer(4, 2); // data_class: DATA_CLASS_TENSOR
-        message.nest(1, () => message.text(1, "text")); // plugin_name
-      });
-      message.nest(8, () => { // TensorProto
-        message.text(8, text);
-        message.integer(1, 7); // DT_STRING
-      });
-      message.text(1, tag);
-    });
-  }
-  for (const [tag, value] of Object.entries(scalars).toReversed()) {
-    message.nest(1, () => {
-      message.float(2, value);
-      message.text(1, tag);
-    });
-  }
-  message.wrap(5, 0);
-  message.integer(2, step);
-  message.double(1, time);
-  return record(message.bytes);
+  const values = [
+    ...Object.entries(scalars).map(([tag, value]) =>
+      message(1, [text(1, tag), float(2, value)])
+    ),
+    ...Object.entries(texts).map(([tag, value]) =>
+      message(1, [
+        text(1, tag),
+        // TensorProto: DT_STRING, string_val
+        message(8, [integer(1, 7), text(8, value)]),
+        // SummaryMetadata: plugin_name, DATA_CLASS_TENSOR
+        message(9, [message(1, [text(1, "text")]), integer(4, 2)]),
+      ])
+    ),
+  ];
+  return record([double(1, time), integer(2, step), message(5, values)]);
 }
 
-/**
- * A protocol buffer message (protobuf.dev/programming-guides/encoding), written from its end to its
- * beginning, so that the length of a part is known when it has to be written.
- */
-class Message {
-  #buffer = new Uint8Array(1024);
-  #view = new DataView(this.#buffer.buffer);
-  /** Bytes written, the last of the buffer. */
-  #size = 0;
+/** Bytes, a character each: strings are put together faster than arrays. */
+type Bytes = string;
 
-  get bytes(): Uint8Array {
-    return this.#buffer.subarray(this.#buffer.length - this.#size);
-  }
-
-  clear(): void {
-    this.#size = 0;
-  }
-
-  integer(field: number, value: number): void {
-    this.#varint(value);
-    this.#varint(field << 3);
-  }
-
-  double(field: number, value: number): void {
-    this.#view.setFloat64(this.#take(8), value, true);
-    this.#varint(field << 3 | 1);
-  }
-
-  float(field: number, value: number): void {
-    this.#view.setFloat32(this.#take(4), value, true);
-    this.#varint(field << 3 | 5);
-  }
-
-  text(field: number, value: string): void {
-    const end = this.#size;
-    const bytes = encoder.encode(value);
-    const at = this.#take(bytes.length);
-    this.#buffer.set(bytes, at);
-    this.wrap(field, end);
-  }
-
-  /** Writes a field that is a message of its own. */
-  nest(field: number, write: () => void): void {
-    const end = this.#size;
-    write();
-    this.wrap(field, end);
-  }
-
-  /** Wraps everything written since the size was `end` into a field. */
-  wrap(field: number, end: number): void {
-    this.#varint(this.#size - end);
-    this.#varint(field << 3 | 2);
-  }
-
-  /** Writes a non-negative integer, seven bits a byte, the lowest first. */
-  #varint(value: number): void {
-    let length = 1;
-    for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) {
-      length++;
-    }
-    let at = this.#take(length);
-    for (; value >= 0x80; value = Math.floor(value / 0x80)) {
-      this.#buffer[at++] = value % 0x80 + 0x80;
-    }
-    this.#buffer[at] = value;
-  }
-
-  /** Makes room for some bytes; returns where they begin. */
-  #take(count: number): number {
-    this.#size += count;
-    if (this.#size > this.#buffer.length) {
-      const written = this.#buffer;
-      this.#buffer = new Uint8Array(2 * this.#size);
-      this.#buffer.set(written, this.#buffer.length - written.length);
-      this.#view = new DataView(this.#buffer.buffer);
-    }
-    return this.#buffer.length - this.#size;
-  }
+/** Encodes a non-negative integer, seven bits a byte, the lowest first. */
+function varint(value: number): Bytes {
+  return value < 0x80
+    ? String.fromCharCode(value)
+    : String.fromCharCode(value % 0x80 + 0x80) +
+      varint(Math.floor(value / 0x80));
 }
 
-/** The message being written; all messages use the same memory in turn. */
-const message = new Message();
+function integer(field: number, value: number): Bytes {
+  return varint(field << 3) + varint(value);
+}
+
+function double(field: number, value: number): Bytes {
+  return varint(field << 3 | 1) +
+    charactersOf(new Uint8Array(Float64Array.of(value).buffer));
+}
+
+function float(field: number, value: number): Bytes {
+  return varint(field << 3 | 5) +
+    charactersOf(new Uint8Array(Float32Array.of(value).buffer));
+}
+
+function text(field: number, value: string): Bytes {
+  return message(field, [charactersOf(new TextEncoder().encode(value))]);
+}
+
+function charactersOf(bytes: Uint8Array): Bytes {
+  let characters = "";
+  for (const byte of bytes) characters += String.fromCharCode(byte);
+  return characters;
+}
+
+function message(field: number, parts: readonly Bytes[]): Bytes {
+  const bytes = parts.join("");
+  return varint(field << 3 | 2) + varint(bytes.length) + bytes;
+}
 
 /** Returns a record: length, its checksum, data, its checksum; all little-endian. */
-function record(data: Uint8Array): Uint8Array {
+function record(parts: readonly Bytes[]): Uint8Array {
+  const data = parts.join("");
   const bytes = new Uint8Array(16 + data.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, data.length, true); // and four bytes of zeros
   view.setUint32(8, maskedChecksum(bytes.subarray(0, 8)), true);
-  bytes.set(data, 12);
-  view.setUint32(12 + data.length, maskedChecksum(data), true);
+  for (let i = 0; i < data.length; i++) bytes[12 + i] = data.charCodeAt(i);
+  const checksum = maskedChecksum(bytes.subarray(12, 12 + data.length));
+  view.setUint32(12 + data.length, checksum, true);
   return bytes;
 }
 

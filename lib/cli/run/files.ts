@@ -1,7 +1,7 @@
 /** Reads and replaces files. A file that cannot be read is never treated as a missing file. */
 
 import { dirname } from "@std/path";
-import { CommandError, reasonOf } from "../command/errors.ts";
+import { CommandError, commandError, reasonOf } from "../command/errors.ts";
 import { concat } from "./event_file.ts";
 
 /**
@@ -18,7 +18,7 @@ export async function ifThere<Value>(
     return await operation;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw new CommandError(`Cannot read ${path}: ${reasonOf(error)}`);
+    throw commandError(`read ${path}`, `${reasonOf(error)}`);
   }
 }
 
@@ -69,8 +69,9 @@ export async function* readLineGroups(
     held.push(rest);
     size += rest.length;
     if (size > MAX_LINE) {
-      throw new CommandError(
-        `Cannot read ${path}: a line has more than ${MAX_LINE} bytes`,
+      throw commandError(
+        `read ${path}`,
+        `a line has more than ${MAX_LINE} bytes`,
       );
     }
   }
@@ -235,7 +236,7 @@ export class MadeDirectories implements Disposable {
       return await this.#ensure(path);
     }
     if ((await Deno.stat(path)).isDirectory) return;
-    throw new CommandError(`Cannot write ${path}: it is a file`);
+    throw commandError(`write ${path}`, "it is a file");
   }
 
   /** Makes a directory in an existing one; returns false if its name is taken. */
@@ -281,9 +282,8 @@ export async function writing<Value>(
 export function cannotWrite(path: string, error: unknown): CommandError {
   if (error instanceof CommandError) return error;
   const missing = error instanceof Deno.errors.NotFound;
-  return new CommandError(
-    `Cannot write ${path}: ${
-      missing ? "there is no such directory" : reasonOf(error)
-    }`,
+  return commandError(
+    `write ${path}`,
+    `${missing ? "there is no such directory" : reasonOf(error)}`,
   );
 }

@@ -5,9 +5,8 @@
 
 import { join } from "@std/path";
 import type { TrainConfig } from "../../config/train.ts";
-import { now, type Told } from "./board.ts";
 import { LossPlot } from "../terminal/loss_plot.ts";
-import { readEventLines } from "./events.ts";
+import { type LoggedEvent, now, readEventLines } from "./events.ts";
 import { files, type KeptEvents } from "./directory.ts";
 
 /** The lines kept of the files that a run appends to. */
@@ -46,12 +45,12 @@ export function lowestAfter(
  * on as many. Losses on different tokens do not compare.
  */
 export function isBetter(
-  evaluation: Evaluation,
-  other: Evaluation | undefined,
+  evaluation: LoggedEvent,
+  other: LoggedEvent | undefined,
 ): boolean {
-  const tokens = ({ tokens }: Evaluation) =>
+  const tokens = ({ tokens }: LoggedEvent) =>
     typeof tokens === "number" ? tokens : 0;
-  const loss = ({ valLoss }: Evaluation) =>
+  const loss = ({ valLoss }: LoggedEvent) =>
     Number.isFinite(valLoss) ? Number(valLoss) : Infinity;
   if (loss(evaluation) === Infinity) return false;
   if (other === undefined) return true;
@@ -59,30 +58,14 @@ export function isBetter(
   return more > 0 || (more === 0 && loss(evaluation) < loss(other));
 }
 
-/** An evaluation's event as a file holds it. */
-interface Evaluation {
-  readonly event: string;
-  readonly tokens?: unknown;
-  readonly valLoss?: unknown;
-}
-
 /** The history of a new run, which is empty. */
-export const nothingTold: RunHistory = {
+export const noHistory: RunHistory = {
   step: 0,
   keeps: () => false,
   damagedLines: 0,
   lowest: new Map(),
   complete: false,
 };
-
-/** The fields of an event that are read. */
-interface Line {
-  readonly event: string;
-  readonly step: number;
-  readonly reason?: string;
-  readonly valLoss?: unknown; // null for a loss that is no number
-  readonly tokens?: unknown;
-}
 
 /**
  * Reads the events of the run in `path` up to `step`, where its checkpoint is. Later steps are done
@@ -99,8 +82,8 @@ export async function readHistory(
   const again = new Set<string>();
   if (last || isMultiple(step, evalInterval)) again.add("eval");
   if (last || isMultiple(step, sampleInterval)) again.add("sample");
-  const keeps = (told: Told) =>
-    told.step < step || (told.step === step && !again.has(told.event));
+  const keeps = (event: LoggedEvent) =>
+    event.step < step || (event.step === step && !again.has(event.event));
   const plot = new LossPlot();
   const lowest = new Map<number, LowestLoss>();
   let complete = false;
@@ -112,44 +95,27 @@ export async function readHistory(
   for await (const { event } of events) {
     if (!keeps(event)) continue;
     plot.take(event);
-    const told: Line = event;
-    complete = told.event === "end" && told.reason === "done";
-    saved ||= told.event === "checkpoint" && told.step === step;
-    if (told.event === "eval") {
-      const tokens = Number(told.tokens);
-      lowest.set(tokens, lowestAfter(lowest.get(tokens), told.valLoss));
+    complete = event.event === "end" && event.reason === "done";
+    saved ||= event.event === "checkpoint" && event.step === step;
+    if (event.event === "eval") {
+      const tokens = Number(event.tokens);
+      lowest.set(tokens, lowestAfter(lowest.get(tokens), event.valLoss));
     }
   }
-  const added = saved ? undefined : await checkpointEvent(path, step);
-  return {
-    step,
-    keeps,
-    added,
-    damagedLines,
-    plot,
-    lowest,
-    complete,
-  };
-}
-
-/** Returns the event of the checkpoint that a run has just written. */
-async function checkpointEvent(path: string, step: number): Promise<Told> {
   const file = join(path, files.checkpoint);
-  const { size } = await Deno.stat(file);
-  return {
-    ...checkpointRecord({ step, path: file, bytes: size }),
+  const added = saved ? undefined : {
+    ...checkpointEvent(step, file, (await Deno.stat(file)).size),
     time: now(),
   };
+  return { step, keeps, added, damagedLines, plot, lowest, complete };
 }
 
 /** Returns a checkpoint's event in `metrics.jsonl`: it has the file's path instead of its contents. */
-export function checkpointRecord(
-  { step, path, bytes }: {
-    readonly step: number;
-    readonly path: string;
-    readonly bytes: number;
-  },
-): Told & { readonly path: string; readonly bytes: number } {
+export function checkpointEvent(
+  step: number,
+  path: string,
+  bytes: number,
+): LoggedEvent {
   return { event: "checkpoint", step, path, bytes };
 }
 

@@ -3,11 +3,11 @@
 import { basename, join, resolve } from "@std/path";
 import { modelConfig } from "../../config/model.ts";
 import { type PresetName, presets } from "../../config/presets.ts";
-import { CommandError } from "../command/errors.ts";
+import { commandError } from "../command/errors.ts";
 import { ifThere } from "./files.ts";
 import { commandLine } from "../command/program.ts";
 import { files, readRunConfig } from "./directory.ts";
-import { readEventLines } from "./events.ts";
+import { type LoggedEvent, readEventLines } from "./events.ts";
 import { isBetter } from "./history.ts";
 
 /** The state of a run according to its files: `unknown` if it has no events. */
@@ -55,17 +55,18 @@ export interface RunSummary {
 export async function readRunSummary(path: string): Promise<RunSummary> {
   const config = await readRunConfig(path);
   if (config === undefined) {
-    throw new CommandError(
-      `Cannot read ${path}: it is not a run, as it has no ${files.config}`,
+    throw commandError(
+      `read ${path}`,
+      `it is not a run, as it has no ${files.config}`,
     );
   }
   const metrics = join(path, files.metrics);
   const locked = await isLocked(metrics);
   let step = 0;
-  let last: Event | undefined;
-  let lastEval: Event | undefined;
-  let best: Event | undefined;
-  let ended: Event | undefined;
+  let last: LoggedEvent | undefined;
+  let lastEval: LoggedEvent | undefined;
+  let best: LoggedEvent | undefined;
+  let ended: LoggedEvent | undefined;
   for await (const { event } of readEventLines(metrics, { lastStep: true })) {
     step = Math.max(step, event.step);
     if (event.event === "step") last = event;
@@ -84,26 +85,21 @@ export async function readRunSummary(path: string): Promise<RunSummary> {
       ? "unknown"
       : locked
       ? "running"
-      : stateOf(ended?.["reason"]),
-    why: locked ? null : textOf(ended?.["message"] ?? ended?.["why"]),
+      : stateOf(ended?.reason),
+    why: locked ? null : textOf(ended?.message ?? ended?.why),
     step,
     maxSteps: numberOf(Object(train)["maxSteps"]),
-    loss: numberOf(last?.["loss"]),
-    trainLoss: numberOf(lastEval?.["trainLoss"]),
-    valLoss: numberOf(lastEval?.["valLoss"]),
+    loss: numberOf(last?.loss),
+    trainLoss: numberOf(lastEval?.trainLoss),
+    valLoss: numberOf(lastEval?.valLoss),
     evalStep: lastEval?.step ?? null,
-    bestValLoss: numberOf(best?.["valLoss"]),
+    bestValLoss: numberOf(best?.valLoss),
     bestStep: best?.step ?? null,
     began: textOf(began),
     command: Array.isArray(command) ? commandLine(command.map(String)) : null,
     bytes: await sizeOf(path),
   };
 }
-
-/** An event, whose fields may be anything. */
-type Event =
-  & { readonly event: string; readonly step: number }
-  & Readonly<Record<string, unknown>>;
 
 function numberOf(value: unknown): number | null {
   return typeof value === "number" ? value : null;

@@ -1,7 +1,7 @@
 /** Plots the losses of a run so far as lines of text. `terminal.ts` draws them. */
 
 import type { EvalEvent, StepEvent } from "../../train/events.ts";
-import type { Logged } from "../run/board.ts";
+import type { Logged } from "../run/events.ts";
 import { braillePlot, bucketed, type Curve } from "./braille_plot.ts";
 
 /** Room that the picture needs, in columns and lines of the terminal. */

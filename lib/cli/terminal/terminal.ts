@@ -5,7 +5,7 @@
  */
 
 import {
-  CommandError,
+  commandError,
   OutputClosedError,
   reasonOf,
 } from "../command/errors.ts";
@@ -28,9 +28,7 @@ export async function writeOutput(text: string): Promise<void> {
     if (cause instanceof Deno.errors.BrokenPipe) {
       throw new OutputClosedError("Standard output is closed", { cause });
     }
-    throw new CommandError(
-      `Cannot write to standard output: ${reasonOf(cause)}`,
-    );
+    throw commandError("write to standard output", `${reasonOf(cause)}`);
   }
 }
 

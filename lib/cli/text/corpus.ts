@@ -14,7 +14,7 @@ import { DownloadError, loadDataset } from "../../../data/load.ts";
 import { CharacterSet } from "../../text/characters.ts";
 import { Tokenizer, type TokenizerKind } from "../../text/tokenizer.ts";
 import { type Tokens, tokensOf } from "../../text/tokens.ts";
-import { CommandError } from "../command/errors.ts";
+import { commandError, usageError } from "../command/errors.ts";
 import { ifThere } from "../run/files.ts";
 import { nearest } from "../command/nearest.ts";
 import { PlainTextDecoder } from "./plain_text.ts";
@@ -82,8 +82,8 @@ export async function loadCorpus(
   const { signal } = options;
   const parts = [namesOrPaths].flat();
   if (parts.filter((part) => part === STDIN).length > 1) {
-    throw new CommandError(
-      "Cannot read standard input twice",
+    throw usageError(
+      "read standard input twice",
       `--data ${STDIN} can be given once`,
     );
   }
@@ -129,8 +129,9 @@ export async function loadRecorded(
 ): Promise<Corpus> {
   const { name, file = "", files, sha256 } = record;
   if (file === STDIN || files?.includes(STDIN)) {
-    throw new CommandError(
-      "Cannot read the run's text again: it came from standard input",
+    throw commandError(
+      "read the run's text again",
+      "it came from standard input",
       "--data FILE names a copy, --data - reads it from standard input",
     );
   }
@@ -139,10 +140,9 @@ export async function loadRecorded(
     ...options,
     onRecord: (found) => {
       if (found.sha256 === sha256) return;
-      throw new CommandError(
-        `Cannot use ${
-          corpusName(record)
-        }: it has changed since the run began (sha256 ${found.sha256}, not ${sha256})`,
+      throw commandError(
+        `use ${corpusName(record)}`,
+        `it has changed since the run began (sha256 ${found.sha256}, not ${sha256})`,
         "--data FILE names another copy",
       );
     },
@@ -177,10 +177,11 @@ async function checkUnchanged(
   if (info === undefined) return; // Reading it says why.
   if (info.isDirectory) return; // Its sum says whether it has changed.
   if (info.isFile && info.size === bytes) return;
-  throw new CommandError(
+  throw commandError(
+    `use ${file} again`,
     info.isFile
-      ? `Cannot use ${file}: it has changed since the run began (${info.size} bytes, not ${bytes})`
-      : `Cannot use ${file} again: it is not a file`,
+      ? `it has changed since the run began (${info.size} bytes, not ${bytes})`
+      : "it is not a file",
     "--data FILE names another copy",
   );
 }
@@ -257,8 +258,9 @@ async function readTokens(
   );
   let at = 0;
   let encoder = tokenizer.encoder();
-  const changed = new CommandError(
-    `Cannot read ${corpusName(where)}: it changed while it was read`,
+  const changed = commandError(
+    `read ${corpusName(where)}`,
+    "it changed while it was read",
   );
   await decodeAll(sources, options, {
     // A message about a character names its line in the file.

@@ -1,6 +1,6 @@
 /** Decodes bytes as text: UTF-8 without a byte order mark, with plain line ends. */
 
-import { CommandError } from "../command/errors.ts";
+import { type CommandError, commandError } from "../command/errors.ts";
 
 /** Replaces each CR LF in a text by LF. A CR alone is a character like any other. */
 export function withPlainLineEnds(text: string): string {
@@ -117,10 +117,7 @@ export class PlainTextDecoder {
   }
 
   #refuse(reason: string, hint: string): CommandError {
-    return new CommandError(
-      `Cannot use ${this.#name} as text: ${reason}`,
-      hint,
-    );
+    return commandError(`use ${this.#name} as text`, `${reason}`, hint);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Sources of text: files, folders, standard input. They are read as bytes, in pieces. */
 
 import { join } from "@std/path";
-import { CommandError, reasonOf } from "../command/errors.ts";
+import { CommandError, commandError, reasonOf } from "../command/errors.ts";
 import { PlainTextDecoder } from "./plain_text.ts";
 
 /** The name of standard input in `--data` and `--prompt`. */
@@ -229,5 +229,5 @@ export function unreadable(
   error: unknown,
   hint: string,
 ): CommandError {
-  return new CommandError(`Cannot read ${path}: ${reasonOf(error)}`, hint);
+  return commandError(`read ${path}`, `${reasonOf(error)}`, hint);
 }

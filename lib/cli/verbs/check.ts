@@ -22,14 +22,8 @@ import { Model } from "../../model/model.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { fileChecks, recordedLoss } from "./check_files.ts";
 import { CheckReport } from "./check_report.ts";
-import {
-  type Corpus,
-  type CorpusOptions,
-  loadCorpus,
-  loadRecorded,
-} from "../text/corpus.ts";
 import { deviceName } from "./device_name.ts";
-import { CommandError, exitCode, UsageError } from "../command/errors.ts";
+import { CommandError, exitCode, usageError } from "../command/errors.ts";
 import { exists } from "../run/files.ts";
 import { describeAdapter, describeCpu } from "./info.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
@@ -37,11 +31,12 @@ import { placement } from "./placement.ts";
 import { VERSION } from "../command/program.ts";
 import {
   readTrainedModel,
+  textOf,
   tokenizerOf,
   type TrainedModel,
 } from "./trained_model.ts";
 import type { CheckFlags } from "./flags.ts";
-import { isFailure, withoutHint } from "../../refusal.ts";
+import { isFailure } from "../../refusal.ts";
 
 /** Checks the machine, and a run if one is named; returns the exit code. */
 export async function check(
@@ -51,7 +46,7 @@ export async function check(
   const { signal } = interrupt;
   const where = placement(flags);
   if (flags.machine === false && operand === undefined) {
-    throw new UsageError("Cannot check: --no-machine needs a RUN to check");
+    throw usageError("check", "--no-machine needs a RUN to check");
   }
   const trained = operand === undefined
     ? undefined
@@ -69,13 +64,12 @@ export async function check(
     repeatabilityChecks(backend),
     speedChecks(backend),
   ];
-  for (const group of groups) await report.tell(group, signal);
-  if (trained instanceof CommandError) {
-    await report.tell(unreadable(trained), signal);
-  } else if (trained !== undefined) {
-    for (const group of await runChecks(trained, { backend, flags, signal })) {
-      await report.tell(group, signal);
-    }
+  for (const group of groups) await report.run(group, signal);
+  if (trained !== undefined) {
+    const groups = trained instanceof Error
+      ? [failed(unreadable, trained)]
+      : await runChecks(trained, { backend, flags, signal });
+    for (const group of groups) await report.run(group, signal);
   }
   await report.end();
   return report.failed ? exitCode.failure : exitCode.ok;
@@ -89,23 +83,36 @@ async function readRun(
   try {
     return await readTrainedModel(run, { best });
   } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
-    if (!await exists(run)) throw error;
+    if (!(error instanceof CommandError && await exists(run))) throw error;
     return error;
   }
 }
 
-function unreadable({ message, hint }: CommandError): CheckGroup {
+const unreadable = {
+  name: "files",
+  meaning: "the run can be read.",
+  check: "checkpoint",
+};
+
+/** The checks of the model, if the model or its text cannot be read. */
+const withoutText = {
+  name: "the model",
+  meaning: "it sees no future, and its text is not copied.",
+  check: "text or model",
+};
+
+/** Returns a group whose only check has failed with an error. */
+function failed(
+  { name, meaning, check }: Pick<CheckGroup, "name" | "meaning"> & {
+    readonly check: string;
+  },
+  error: Error,
+): CheckGroup {
   return {
-    name: "files",
-    meaning: "the run can be read.",
+    name,
+    meaning,
     async *run() {
-      yield {
-        check: "checkpoint",
-        status: "failed",
-        found: message,
-        ...(hint !== undefined && { hint }),
-      };
+      yield await verdict(check, () => Promise.reject(error));
     },
   };
 }
@@ -154,10 +161,8 @@ async function runChecks(
   const { blockSize } = checkpoint.config;
   try {
     const tokenizer = tokenizerOf(trained);
-    const { tokens } = await findText(trained, flags.data, {
-      tokenizer,
-      signal,
-    });
+    const textOptions = { tokenizer, signal };
+    const { tokens } = await textOf(trained, flags.data, textOptions);
     const dataset = new Dataset(tokens, { blockSize, batchSize: ROWS });
     const model = await Model.load(checkpoint, { backend });
     const measured = async () =>
@@ -175,40 +180,8 @@ async function runChecks(
     ];
   } catch (error) {
     if (!isFailure(error)) throw error;
-    return [fileChecks(trained), untried(error)];
+    return [fileChecks(trained), failed(withoutText, error)];
   }
-}
-
-/** Returns the failed check reported in place of the model's checks if the model or its text cannot be read. */
-function untried(error: Error): CheckGroup {
-  const hint = "hint" in error && error.hint
-    ? { hint: String(error.hint) }
-    : {};
-  return {
-    name: "the model",
-    meaning: "it sees no future, and its text is not copied.",
-    async *run() {
-      yield {
-        check: "text or model",
-        status: "failed",
-        found: withoutHint(error),
-        ...hint,
-      };
-    },
-  };
-}
-
-async function findText(
-  { path, data }: TrainedModel,
-  given: readonly string[] | undefined,
-  options: CorpusOptions,
-): Promise<Corpus> {
-  if (given !== undefined) return await loadCorpus(given, options);
-  if (data !== undefined) return await loadRecorded(data, options);
-  throw new CommandError(
-    `Cannot check ${path}: no config.json beside it names its text`,
-    "--data NAME or --data FILE names it",
-  );
 }
 
 /** Rows of an evaluation's batch. */

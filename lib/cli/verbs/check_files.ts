@@ -12,7 +12,7 @@ import { modelConfig } from "../../config/model.ts";
 import { trainConfig } from "../../config/train.ts";
 import { checkCount, flatParameters } from "../../model/parameters.ts";
 import { parameterLayout } from "../../model/plans.ts";
-import { exists, ifThere, readLineGroups } from "../run/files.ts";
+import { exists, ifThere } from "../run/files.ts";
 import { files, readRunConfig } from "../run/directory.ts";
 import { readEventLines } from "../run/events.ts";
 import type { TrainedModel } from "./trained_model.ts";
@@ -119,16 +119,6 @@ function firstDifference(a: object, b: object): string | undefined {
   return undefined;
 }
 
-/** The fields of a line of `metrics.jsonl` that are checked; JSON has no NaN, so numbers may be null. */
-interface Line {
-  readonly event: string;
-  readonly step: number;
-  readonly loss?: number | null;
-  readonly valLoss?: number | null;
-  readonly tokens?: number;
-  readonly ofTokens?: number;
-}
-
 async function checkMetrics(
   directory: string,
   { training }: Checkpoint,
@@ -138,30 +128,32 @@ async function checkMetrics(
   let step = 0;
   let evaluations = 0;
   let number = 0;
-  let isCut = false; // the line before
+  let damaged = 0;
   const failed = (reason: string): Finding => ({
     status: "failed",
     found: `line ${number}: ${reason}`,
     hint:
       "its curve is not this run's: the file was edited, or two processes wrote to it",
   });
-  for await (const lines of readLineGroups(path)) {
-    for (const json of lines) {
-      if (isCut) return failed("it is no event");
-      number++;
-      const line = parsed(json);
-      isCut = line === undefined;
-      if (line?.event === "eval") evaluations++;
-      if (line?.event !== "step") continue;
-      if (line.step !== step + 1) {
-        return failed(`step ${line.step} comes after step ${step}`);
-      }
-      step = line.step;
-      if (line.loss === null) {
-        return failed(`the loss of step ${step} is no number`);
-      }
+  const noEvent = () => failed("it is no event");
+  const onDamaged = () => {
+    if (damaged++ === 0) number++;
+  };
+  for await (const { event } of readEventLines(path, { onDamaged })) {
+    if (damaged > 0) return noEvent();
+    number++;
+    if (event.event === "eval") evaluations++;
+    if (event.event !== "step") continue;
+    if (event.step !== step + 1) {
+      return failed(`step ${event.step} comes after step ${step}`);
+    }
+    step = event.step;
+    if (event.loss === null) {
+      return failed(`the loss of step ${step} is no number`);
     }
   }
+  // Only the last line may be cut short.
+  if (damaged > 1) return noEvent();
   if (training !== undefined && step < training.step) {
     return {
       status: "failed",
@@ -171,25 +163,14 @@ async function checkMetrics(
     };
   }
   const found = `steps 1 to ${step}, each once; ${evaluations} evaluations`;
-  if (isCut) {
-    return {
-      status: "warning",
-      found: `${found}; its last line is cut short`,
-      hint:
-        "the run was killed or is still training; --resume repairs the file",
-    };
+  if (damaged === 0) {
+    return { status: "ok", found, numbers: { steps: step, evaluations } };
   }
-  return { status: "ok", found, numbers: { steps: step, evaluations } };
-}
-
-function parsed(json: string | undefined): Line | undefined {
-  try {
-    const line = JSON.parse(json ?? "");
-    return typeof line?.step === "number" ? line : undefined;
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    return undefined;
-  }
+  return {
+    status: "warning",
+    found: `${found}; its last line is cut short`,
+    hint: "the run was killed or is still training; --resume repairs the file",
+  };
 }
 
 /** Returns the validation loss that a run recorded of the whole split, at the step that its checkpoint is of. */
@@ -199,9 +180,9 @@ export async function recordedLoss(
   let loss: number | undefined;
   const file = join(dirname(path), files.metrics);
   for await (const { event } of readEventLines(file, { lastStep: true })) {
-    const line: Line = event;
-    if (line.event !== "eval" || line.step !== training?.step) continue;
-    if (line.tokens === line.ofTokens) loss = line.valLoss ?? undefined;
+    if (event.event !== "eval" || event.step !== training?.step) continue;
+    if (event.tokens !== event.ofTokens) continue;
+    loss = typeof event.valLoss === "number" ? event.valLoss : undefined;
   }
   return loss;
 }

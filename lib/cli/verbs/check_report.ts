@@ -98,7 +98,7 @@ export class CheckReport {
   }
 
   /** Runs a group's checks and prints their verdicts. */
-  async tell(group: CheckGroup, signal: AbortSignal): Promise<void> {
+  async run(group: CheckGroup, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (!this.#json) await this.#write(groupLines(group, this.#look));
     for await (const verdict of group.run()) {

@@ -5,17 +5,12 @@ import { Model } from "../../model/model.ts";
 import { charactersIn } from "../../text/tokenizer.ts";
 import type { Tokens } from "../../text/tokens.ts";
 import type { Arguments } from "../command/arguments.ts";
-import {
-  type Corpus,
-  corpusName,
-  type CorpusOptions,
-  loadCorpus,
-  loadRecorded,
-} from "../text/corpus.ts";
+import { corpusName } from "../text/corpus.ts";
 import { deviceName } from "./device_name.ts";
-import { CommandError, exitCode, UsageError } from "../command/errors.ts";
+import { commandError, exitCode, usageError } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { placement } from "./placement.ts";
+import { count } from "../../report/numbers.ts";
 import {
   canRedraw,
   forOutput,
@@ -23,11 +18,7 @@ import {
   writeError,
   writeOutput,
 } from "../terminal/terminal.ts";
-import {
-  readTrainedModel,
-  tokenizerOf,
-  type TrainedModel,
-} from "./trained_model.ts";
+import { readTrainedModel, textOf, tokenizerOf } from "./trained_model.ts";
 import type { EvalFlags, EvalSplit } from "./flags.ts";
 
 /** Evaluates; returns the exit code. */
@@ -35,26 +26,26 @@ export async function evaluate(
   { flags, operand }: Arguments<EvalFlags>,
 ): Promise<number> {
   using interrupt = new Interrupt();
-  const { json = false } = flags;
   const trained = await readTrainedModel(operand, { best: flags.best });
   const { config, training } = trained.checkpoint;
   const blockSize = flags.blockSize ?? config.blockSize;
   const batchSize = flags.batchSize ?? 16;
-  checkShape(blockSize, config.blockSize);
+  if (blockSize > config.blockSize) {
+    throw usageError(
+      "evaluate",
+      `--block-size (${blockSize}) is above the model's own (${config.blockSize})`,
+    );
+  }
   const tokenizer = tokenizerOf(trained);
-  const { tokens, record } = await findText(trained, flags.data, {
-    tokenizer,
-    signal: interrupt.signal,
-  });
+  const { signal } = interrupt;
+  const textOptions = { tokenizer, signal };
+  const { tokens, record } = await textOf(trained, flags.data, textOptions);
   const isOther = trained.data !== undefined &&
     trained.data.sha256 !== record.sha256;
   const split = flags.split ?? (isOther ? "all" : "val");
   const name = corpusName(record);
   const part = partOf(tokens, { split, name });
-  await using model = await Model.load(
-    trained.checkpoint,
-    placement(flags),
-  );
+  await using model = await Model.load(trained.checkpoint, placement(flags));
   writeError(`${trained.path} on ${deviceName(model.backend)}\n`);
 
   const status = new StatusLine(canRedraw());
@@ -76,59 +67,35 @@ export async function evaluate(
   };
   let loss: number;
   try {
-    loss = await model.evaluate(batches(), {
-      signal: interrupt.signal,
-    });
+    loss = await model.evaluate(batches(), { signal });
   } finally {
     status.clear();
   }
-  const result: Result = {
+  const event = {
+    event: "eval",
+    split,
+    [`${split}Loss`]: loss,
     step: training?.step,
     data: name,
-    split,
     tokens: measured,
     ofTokens: part.length - 1,
-    loss,
     bitsPerChar: loss * measured / Math.LN2 / Math.max(1, characters),
     perplexity: Math.exp(loss),
   };
-  await writeOutput(json ? asJson(result) : forOutput(asText(result)));
+  const { step, ofTokens } = event;
+  const text = [
+    ...(step === undefined ? [] : [`after step          ${step}`]),
+    `text                ${name}, ${splitNames[split]}`,
+    `tokens              ${count(measured)}${
+      measured < ofTokens ? ` of ${count(ofTokens)}` : ""
+    }`,
+    `loss                ${loss.toFixed(4)} nats per token`,
+    `bits per character  ${event.bitsPerChar.toFixed(4)}`,
+    `perplexity          ${event.perplexity.toFixed(3)}`,
+  ].join("\n");
+  const output = flags.json ? JSON.stringify(event) : forOutput(text);
+  await writeOutput(`${output}\n`);
   return exitCode.ok;
-}
-
-/** The result of an evaluation. */
-interface Result {
-  readonly step: number | undefined;
-  readonly data: string;
-  readonly split: EvalSplit;
-  /** Tokens that were predicted. */
-  readonly tokens: number;
-  /** Tokens that could be predicted. */
-  readonly ofTokens: number;
-  /** Plain cross-entropy in nats per token. */
-  readonly loss: number;
-  readonly bitsPerChar: number;
-  readonly perplexity: number;
-}
-
-function checkShape(blockSize: number, most: number): void {
-  if (blockSize <= most) return;
-  throw new UsageError(
-    `Cannot evaluate: --block-size (${blockSize}) is above the model's own (${most})`,
-  );
-}
-
-async function findText(
-  { path, data }: TrainedModel,
-  given: readonly string[] | undefined,
-  options: CorpusOptions,
-): Promise<Corpus> {
-  if (given !== undefined) return await loadCorpus(given, options);
-  if (data !== undefined) return await loadRecorded(data, options);
-  throw new CommandError(
-    `Cannot evaluate ${path}: no config.json beside it names its text`,
-    "--data NAME or --data FILE names it",
-  );
 }
 
 /** Returns the tokens of a split; refuses one without anything to predict. */
@@ -143,10 +110,9 @@ function partOf(
     ? tokens.subarray(size)
     : tokens.subarray(0, size);
   if (part.length >= 2) return part;
-  throw new CommandError(
-    `Cannot evaluate on the ${
-      splitNames[split]
-    } of ${name}: it has ${part.length} tokens, needs at least 2`,
+  throw commandError(
+    `evaluate on the ${splitNames[split]} of ${name}`,
+    `it has ${part.length} tokens, needs at least 2`,
     split === "all" ? undefined : "--split all measures the whole text",
   );
 }
@@ -156,25 +122,3 @@ const splitNames: Readonly<Record<EvalSplit, string>> = {
   train: "training split",
   all: "whole text",
 };
-
-function asJson({ loss, split, ...result }: Result): string {
-  const event = { event: "eval", split, [`${split}Loss`]: loss, ...result };
-  return `${JSON.stringify(event)}\n`;
-}
-
-function asText(
-  { step, data, split, tokens, ofTokens, loss, bitsPerChar, perplexity }:
-    Result,
-): string {
-  return [
-    ...(step === undefined ? [] : [`after step          ${step}`]),
-    `text                ${data}, ${splitNames[split]}`,
-    `tokens              ${tokens.toLocaleString("en")}${
-      tokens < ofTokens ? ` of ${ofTokens.toLocaleString("en")}` : ""
-    }`,
-    `loss                ${loss.toFixed(4)} nats per token`,
-    `bits per character  ${bitsPerChar.toFixed(4)}`,
-    `perplexity          ${perplexity.toFixed(3)}`,
-    "",
-  ].join("\n");
-}

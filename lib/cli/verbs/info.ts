@@ -20,9 +20,9 @@ import { type Arguments, given } from "../command/arguments.ts";
 import { corpusName } from "../text/corpus.ts";
 import {
   checkUsage,
-  CommandError,
+  commandError,
   exitCode,
-  UsageError,
+  usageError,
 } from "../command/errors.ts";
 import { exists, ifThere } from "../run/files.ts";
 import { flagName } from "../command/flag.ts";
@@ -165,10 +165,9 @@ async function modelOfRun(
     !["plan", "batchSize", "device", "threads"].includes(key)
   );
   if (other !== undefined) {
-    throw new UsageError(
-      `Cannot use --${
-        flagName(other)
-      } with ${operand}: the architecture of a trained model cannot change`,
+    throw usageError(
+      `use --${flagName(other)} with ${operand}`,
+      "the architecture of a trained model cannot change",
     );
   }
   const changed = given(flags, ["batchSize"]);
@@ -217,7 +216,7 @@ async function readConfigs(
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     const file = join(path, files.config);
-    throw new CommandError(`Cannot use ${file}: ${error.message}`);
+    throw commandError(`use ${file}`, `${error.message}`);
   }
 }
 

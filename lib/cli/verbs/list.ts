@@ -2,7 +2,7 @@
 
 import { join } from "@std/path";
 import type { Arguments } from "../command/arguments.ts";
-import { CommandError, exitCode } from "../command/errors.ts";
+import { CommandError, commandError, exitCode } from "../command/errors.ts";
 import { exists } from "../run/files.ts";
 import type { ListFlags } from "./flags.ts";
 import { bytes } from "./model_card.ts";
@@ -28,8 +28,9 @@ export async function list(
   let lines = "";
   const folders = await foldersIn(folder);
   if (folders === undefined && operand !== undefined) {
-    throw new CommandError(
-      `Cannot list ${folder}: there is no such directory`,
+    throw commandError(
+      `list ${folder}`,
+      "there is no such directory",
       `${program()} list shows the runs in ${RUNS}/`,
     );
   }

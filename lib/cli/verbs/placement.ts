@@ -1,7 +1,7 @@
 /** Selects a device by flags. */
 
 import type { Device, DeviceOptions } from "../../backends/open.ts";
-import { UsageError } from "../command/errors.ts";
+import { usageError } from "../command/errors.ts";
 
 /**
  * Returns the device and threads that `--device` and `--threads` ask for.
@@ -15,9 +15,9 @@ export function placement(
   },
 ): DeviceOptions & { readonly device: Device } {
   if (threads !== undefined && device !== "auto" && device !== "wasm") {
-    throw new UsageError(
-      `Cannot use --threads with --device ${device}`,
-      "--threads works with --device wasm only",
+    throw usageError(
+      `use --threads with --device ${device}`,
+      "only --device wasm has threads",
     );
   }
   return { device, threads };

@@ -6,7 +6,7 @@ import { Sampler, type SamplerOptions } from "../../text/sampler.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { type Arguments, given } from "../command/arguments.ts";
 import { deviceName } from "./device_name.ts";
-import { checkUsage, exitCode, UsageError } from "../command/errors.ts";
+import { checkUsage, exitCode, usageError } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { opening } from "../../text/opening.ts";
 import { withPlainLineEnds } from "../text/plain_text.ts";
@@ -69,10 +69,10 @@ type Choice = SamplerOptions & { readonly seed: number };
 
 function checkFlags(flags: Partial<SampleFlags>): Choice {
   if (flags.prompt !== undefined && flags.promptFile !== undefined) {
-    throw new UsageError("Cannot use both --prompt and --prompt-file");
+    throw usageError("sample", "both --prompt and --prompt-file were given");
   }
   if (flags.stop?.includes("")) {
-    throw new UsageError("Cannot sample: --stop is an empty text");
+    throw usageError("sample", "--stop is an empty text");
   }
   const choice = {
     temperature: flags.temperature ?? 0.8,

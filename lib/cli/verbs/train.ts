@@ -2,7 +2,6 @@
 
 import { DeviceLostError, NoAdapterError } from "../../backends/backend.ts";
 import { Model, type ModelPlacement } from "../../model/model.ts";
-import type { TrainConfig } from "../../config/train.ts";
 import { NonFiniteError } from "../../train/metrics.ts";
 import { learningRateAt } from "../../train/optimizer.ts";
 import { Sampler } from "../../text/sampler.ts";
@@ -10,12 +9,11 @@ import { Trainer } from "../../train/trainer.ts";
 import { type Arguments, given } from "../command/arguments.ts";
 import { corpusName } from "../text/corpus.ts";
 import { deviceName } from "./device_name.ts";
-import { CommandError, exitCode } from "../command/errors.ts";
+import { commandError, exitCode } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
-import { deadlineOf, Limits, measuredTokens } from "../run/limits.ts";
 import { opening } from "../../text/opening.ts";
 import { placement } from "./placement.ts";
-import { digits } from "../../report/numbers.ts";
+import { count, digits } from "../../report/numbers.ts";
 import { program, VERSION } from "../command/program.ts";
 import {
   files,
@@ -23,7 +21,7 @@ import {
   readRunConfig,
   RunDirectory,
 } from "../run/directory.ts";
-import { nothingTold } from "../run/history.ts";
+import { noHistory } from "../run/history.ts";
 import {
   bold,
   canRedraw,
@@ -32,6 +30,7 @@ import {
   warn,
   writeError,
 } from "../terminal/terminal.ts";
+import { deadlineOf } from "./run_options.ts";
 import { SAMPLE_TOKENS, withMemoryHint } from "./training_memory.ts";
 import { TrainingReport } from "./training_report.ts";
 import {
@@ -40,7 +39,7 @@ import {
   type TrainingSetup,
 } from "./training_setup.ts";
 import type { TrainFlags } from "./flags.ts";
-import { isFailure } from "../../refusal.ts";
+import { isRefusal } from "../../refusal.ts";
 
 /** Options of the samples made during training, as in the study from which this program grew. */
 const SAMPLE = { maxNewTokens: SAMPLE_TOKENS, temperature: 0.9, topK: 10 };
@@ -70,16 +69,16 @@ export async function train(
     try {
       return await attempt(setup, where, stage);
     } catch (error) {
-      if (where.device === "wasm" || !isLoss(error, losses++)) throw error;
-      if (error instanceof GpuLost) {
-        setup = await takeUpAgain({ ...setup, path: error.path }, stage);
-      }
+      const isLoss = error instanceof DeviceLostError ||
+        (losses > 0 && error instanceof NoAdapterError);
+      if (where.device === "wasm" || !isLoss) throw error;
+      if (stage.path !== undefined) setup = await setupAfterLoss(setup, stage);
       // A single loss may be an accident: the same device gets a second chance.
-      const elsewhere = losses > 1;
+      const elsewhere = ++losses > 1;
       if (elsewhere) where = { device: "wasm" };
       writeError(
         `${bold("warning:")} ${error.message}\n` +
-          `continuing after step ${setup.resumed?.step ?? 0} on ${
+          `continuing after step ${setup.history?.step ?? 0} on ${
             elsewhere
               ? "the CPU: the weights will differ in their last bits from those of a run on one device"
               : "the same device"
@@ -96,31 +95,23 @@ interface Stage {
   readonly status: StatusLine;
   readonly interrupt: Interrupt;
   readonly place: typeof placeModel;
+  /** The run's directory, once an attempt has opened it. */
+  path?: string;
 }
 
-/** The error that a GPU was lost during a run, which can be resumed in its directory. */
-class GpuLost extends Error {
-  readonly path: string;
-
-  constructor(message: string, path: string) {
-    super(message);
-    this.path = path;
-  }
-}
-
-/** Returns true if another attempt may help: a GPU was lost during a run or before it, or was not found again after a loss. */
-function isLoss(error: unknown, losses: number): error is Error {
-  return error instanceof GpuLost || error instanceof DeviceLostError ||
-    (losses > 0 && error instanceof NoAdapterError);
-}
-
-/** Trains until the run is over; returns the exit code. */
+/**
+ * Trains until the run is over; returns the exit code.
+ *
+ * @throws {DeviceLostError} if a GPU was lost; the run can be resumed
+ */
 async function attempt(
   setup: TrainingSetup,
   where: ModelPlacement,
-  { flags, args, status, interrupt, place }: Stage,
+  stage: Stage,
 ): Promise<number> {
+  const { flags, args, status, interrupt, place } = stage;
   const { signal } = interrupt;
+  const { history, options, resumed } = setup;
   await using model = await place(setup, where).catch((error) => {
     throw withMemoryHint(error, setup);
   });
@@ -129,21 +120,14 @@ async function attempt(
   const facts = factsOf(setup, model);
   using directory = await RunDirectory.open(setup.path, {
     config: await recordOf(setup, facts, args),
-    history: setup.resumed?.history ?? setup.restarted,
-    keep: setup.options.keep,
-    orNext: setup.mayRename ?? false,
+    history,
+    keep: options.keep,
+    orNext: setup.mayRename,
   });
-  setup = { ...setup, path: directory.path };
+  const { path } = directory;
+  stage.path = path;
   interrupt.doing = "stopping, after a checkpoint";
-  describe(setup, model);
-  const { damagedLines = 0 } = setup.resumed?.history ?? {};
-  if (damagedLines > 0) {
-    warn(
-      `left out ${damagedLines} ${
-        damagedLines === 1 ? "line" : "lines"
-      } of ${setup.path}/metrics.jsonl that held no event`,
-    );
-  }
+  describe({ ...setup, path }, model);
   const report = new TrainingReport({
     setup,
     directory,
@@ -151,37 +135,30 @@ async function attempt(
     json: flags.json ?? false,
     weights: () => model.save({ tokenizer: setup.tokenizer }),
     onOutputClosed: () => interrupt.stop(),
+    onNoPatience: () => trainer.stop(),
   });
   let begun = false;
   try {
-    const { resumed } = setup;
-    if (resumed !== undefined) await trainer.restore(resumed.checkpoint);
-    const limits = new Limits(setup);
+    if (resumed !== undefined) await trainer.restore(resumed);
     await report.begin({
       event: "start",
       step: trainer.step,
-      run: setup.path,
+      run: path,
       ...facts,
     });
-    const deadline = deadlineOf(setup.options);
+    const deadline = deadlineOf(options);
     for await (const event of trainer.run({ signal, deadline })) {
       begun = true;
-      const reached = limits.reachedAt(event);
-      if (reached !== undefined) {
-        trainer.stop();
-        report.runsOutOfPatience(reached);
-      }
       await report.take(event);
     }
   } catch (error) {
     status.clear();
     await report.fail(error);
     if (error instanceof DeviceLostError && model.backend.kind === "webgpu") {
-      throw new GpuLost(error.message, directory.path);
+      throw error;
     }
-    const isNew = setup.resumed === undefined && setup.restarted === undefined;
     // A step whose loss is not finite was still a step: its record stays.
-    if (isNew && !begun && !(error instanceof NonFiniteError)) {
+    if (!history && !begun && !(error instanceof NonFiniteError)) {
       directory.discard();
     }
     throw withHint(error, await directory.remains());
@@ -196,26 +173,23 @@ async function placeModel(
   { model, train, resumed, initial }: TrainingSetup,
   where: ModelPlacement,
 ): Promise<Model> {
-  const begun = resumed?.checkpoint ?? initial;
+  const begun = resumed ?? initial;
   return begun === undefined
     ? await Model.create(model, { ...where, seed: train.seed })
     : await Model.load(begun, where);
 }
 
 /** Returns the setup that resumes a run from its last checkpoint, or from its beginning if it has none. */
-async function takeUpAgain(
+async function setupAfterLoss(
   setup: TrainingSetup,
-  { flags, interrupt }: Stage,
+  { flags, interrupt, path }: Stage,
 ): Promise<TrainingSetup> {
-  const { path } = setup;
-  if (await hasCheckpoint(path)) {
-    const kept = given(flags, resumable);
-    return await prepareTraining(
-      { ...kept, resume: path },
-      interrupt.signal,
-    );
+  const run = path ?? setup.path;
+  if (!await hasCheckpoint(run)) {
+    return { ...setup, path: run, history: noHistory };
   }
-  return { ...setup, restarted: nothingTold };
+  const kept = given(flags, resumable);
+  return await prepareTraining({ ...kept, resume: run }, interrupt.signal);
 }
 
 /** Refuses a run for which the device has too little memory, with a hint. */
@@ -257,7 +231,7 @@ function factsOf(
 
 /** Returns the new contents of `config.json`; a resumed run adds to the old ones. */
 async function recordOf(
-  { path, train, options, resumed }: TrainingSetup,
+  { path, train, options, history, resumed }: TrainingSetup,
   facts: object,
   args: readonly string[],
 ): Promise<object> {
@@ -270,7 +244,7 @@ async function recordOf(
   if (!before) return { ...start, ...facts };
   // The file may have been edited.
   const earlier = Array.isArray(before["resumed"]) ? before["resumed"] : [];
-  const again = { step: resumed.step, ...start };
+  const again = { step: history?.step, ...start };
   return { ...before, train, options, resumed: [...earlier, again] };
 }
 
@@ -278,41 +252,42 @@ function describe(
   setup: TrainingSetup,
   { parameterCount, backend }: Model,
 ): void {
-  const { path, data, dataset, tokenizer, train, resumed } = setup;
-  const count = (value: number) => value.toLocaleString("en");
+  const { path, data, dataset, tokenizer, history, resumed } = setup;
   const tokens = dataset.size("train") + dataset.size("val");
-  const from = resumed === undefined ? "" : ` from step ${resumed.step}`;
-  const stretched = resumed === undefined ? "" : stretchedText(train, resumed);
+  const from = resumed === undefined ? "" : ` from step ${history?.step}`;
   writeError(
     `${count(parameterCount)} parameters on ${deviceName(backend)}\n` +
       visible(
         `${corpusName(data)}: ${count(tokens)} tokens ` +
           `(${tokenizer.kind}) -> ${path}${from}\n`,
-      ) + stretched + remeasuredText(setup),
+      ) + scheduleText(setup) + lowestLossText(setup),
+  );
+  const { damagedLines } = history ?? noHistory;
+  if (damagedLines === 0) return;
+  const lines = damagedLines === 1 ? "line" : "lines";
+  warn(
+    `left out ${damagedLines} ${lines} of ${path}/metrics.jsonl that held no event`,
   );
 }
 
 /** Explains how a changed number of steps alters the learning rate of a resumed run; empty if it does not. */
-function stretchedText(
-  train: TrainConfig,
-  { step, checkpoint }: NonNullable<TrainingSetup["resumed"]>,
-): string {
-  const before = checkpoint.training!.config;
+function scheduleText({ train, history, resumed }: TrainingSetup): string {
+  const before = resumed?.training?.config ?? train;
   const [was, is] = [before, train].map((config) =>
-    digits(learningRateAt(config, step))
+    digits(learningRateAt(config, history?.step ?? 0))
   );
   if (was === is) return "";
   return `the learning rate goes from ${was} to ${is}: the schedule that ended at step ${before.maxSteps} now ends at step ${train.maxSteps}\n`;
 }
 
 /** Explains what happens to the lowest loss of a resumed run whose evaluations measured other tokens; empty if they did not. */
-function remeasuredText(setup: TrainingSetup): string {
-  const { resumed, dataset } = setup;
-  const tokens = measuredTokens(setup);
-  const { lowest } = resumed?.history ?? nothingTold;
-  if (lowest.size === 0 || lowest.has(tokens)) return "";
-  return `no earlier evaluation measured ${tokens.toLocaleString("en")} of ${
-    (dataset.size("val") - 1).toLocaleString("en")
+function lowestLossText(
+  { dataset, measured, history = noHistory }: TrainingSetup,
+): string {
+  const { lowest } = history;
+  if (lowest.size === 0 || lowest.has(measured)) return "";
+  return `no earlier evaluation measured ${count(measured)} of ${
+    count(dataset.size("val") - 1)
   } validation tokens: the lowest loss and --patience start anew, ${files.best} becomes ${files.earlierBest}\n`;
 }
 
@@ -327,20 +302,19 @@ async function sayGoodbye(
     `sample it:  ${program()} sample ${path}`,
     `look at it: ${program()} report ${path}`,
   ];
-  if (!report.complete) {
-    const advice = `${program()} train --resume ${path}`;
-    lines.push(`go on:      ${advice}${report.adviceFlag}`);
+  const { resumeFlags } = report;
+  if (resumeFlags !== undefined) {
+    const command = `${program()} train --resume ${path}${resumeFlags}`;
+    lines.push(`go on:      ${command}`);
   }
   writeError(`${lines.join("\n")}\n`);
 }
 
-/** Adds a hint to an error: the checkpoint left of the run, and a remedy for a loss that is not finite. */
+/** Returns an error with a hint: the checkpoint left of the run, and a remedy for a loss that is not finite. */
 function withHint(error: unknown, remains: string): unknown {
-  if (!(error instanceof Error)) return error;
+  if (!isRefusal(error)) return error;
   const advice = error instanceof NonFiniteError
     ? "; a lower --learning-rate may help"
     : "";
-  return isFailure(error)
-    ? new CommandError(error.message, remains + advice)
-    : error;
+  return commandError(error.action, error.reason, remains + advice);
 }

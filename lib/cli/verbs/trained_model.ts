@@ -7,8 +7,15 @@ import {
   decodeCheckpoint,
 } from "../../formats/checkpoint.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
-import { type CorpusRecord, corpusRecord } from "../text/corpus.ts";
-import { CommandError, reasonOf } from "../command/errors.ts";
+import {
+  type Corpus,
+  type CorpusOptions,
+  type CorpusRecord,
+  corpusRecord,
+  loadCorpus,
+  loadRecorded,
+} from "../text/corpus.ts";
+import { commandError, reasonOf } from "../command/errors.ts";
 import { exists } from "../run/files.ts";
 import { program } from "../command/program.ts";
 import { DamagedConfigError, files, readRunConfig } from "../run/directory.ts";
@@ -42,8 +49,9 @@ export async function readTrainedModel(
     checkpoint = decodeCheckpoint(bytes);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    throw new CommandError(
-      `Cannot read ${path}: ${reasonGiven(error)}`,
+    throw commandError(
+      `read ${path}`,
+      `${reasonGiven(error)}`,
       error instanceof DamagedCheckpointError
         ? `the run's other checkpoints may be whole: ${files.best}, and those that --keep kept`
         : "expected a run's directory or a checkpoint that train wrote",
@@ -59,8 +67,28 @@ export async function readTrainedModel(
  */
 export function tokenizerOf({ path, checkpoint }: TrainedModel): Tokenizer {
   if (checkpoint.tokenizer !== undefined) return checkpoint.tokenizer;
-  throw new CommandError(
-    `Cannot use ${path} for text: it was saved without a tokenizer`,
+  throw commandError(
+    `use ${path} for text`,
+    "it was saved without a tokenizer",
+  );
+}
+
+/**
+ * Loads the text that `--data` names, else the text that a run was trained on.
+ *
+ * @throws {CommandError} if neither is known, or the text cannot be read or has changed
+ */
+export async function textOf(
+  { path, data }: TrainedModel,
+  given: readonly string[] | undefined,
+  options: CorpusOptions,
+): Promise<Corpus> {
+  if (given !== undefined) return await loadCorpus(given, options);
+  if (data !== undefined) return await loadRecorded(data, options);
+  throw commandError(
+    `find the text of ${path}`,
+    "no config.json beside it names the text",
+    "--data NAME or --data FILE names it",
   );
 }
 
@@ -70,8 +98,9 @@ async function checkpointPath(
 ): Promise<string> {
   const given = run ?? await newestRun();
   if (given === undefined) {
-    throw new CommandError(
-      `Cannot find a trained model: there is none in ${RUNS}/`,
+    throw commandError(
+      "find a trained model",
+      `there is none in ${RUNS}/`,
       `${program()} train makes one`,
     );
   }
@@ -79,16 +108,18 @@ async function checkpointPath(
   try {
     info = await Deno.stat(given);
   } catch (error) {
-    throw new CommandError(
-      `Cannot read ${given}: ${reasonOf(error)}`,
+    throw commandError(
+      `read ${given}`,
+      `${reasonOf(error)}`,
       await newestHint(),
     );
   }
   if (!info.isDirectory) return given;
   const path = join(given, best ? files.best : files.checkpoint);
   if (await exists(path)) return path;
-  throw new CommandError(
-    `Cannot find a model in ${given}: there is no ${basename(path)}`,
+  throw commandError(
+    `find a model in ${given}`,
+    `there is no ${basename(path)}`,
     await newestHint(),
   );
 }
@@ -115,7 +146,7 @@ async function readCheckpointFile(
     }
     return await Deno.readFile(path);
   } catch (error) {
-    throw new CommandError(`Cannot read ${path}: ${reasonOf(error)}`);
+    throw commandError(`read ${path}`, `${reasonOf(error)}`);
   }
 }
 

@@ -12,7 +12,8 @@ import type { Plan } from "../../graph/plan.ts";
 import type { Model } from "../../model/model.ts";
 import { trainingPlans } from "../../train/memory.ts";
 import { internalsOf } from "../../model/internals.ts";
-import { CommandError, withFlagNames } from "../command/errors.ts";
+import { isRefusal } from "../../refusal.ts";
+import { commandError, withFlagNames } from "../command/errors.ts";
 import { program } from "../command/program.ts";
 import type { TrainingSetup } from "./training_setup.ts";
 
@@ -79,11 +80,12 @@ export function withMemoryHint(
   setup: TrainingSetup,
   model?: Model,
 ): unknown {
-  if (!(error instanceof RangeError)) return error;
+  if (!(error instanceof RangeError && isRefusal(error))) return error;
   const smaller = model && smallerBatch(setup, model);
   const isLack = error instanceof OutOfMemoryError;
   if (!isLack && smaller === undefined) return error;
-  return new CommandError(withFlagNames(error), hint(setup, smaller));
+  const { action, reason } = withFlagNames(error);
+  return commandError(action, reason, hint(setup, smaller));
 }
 
 function hint(

@@ -9,19 +9,23 @@ import type {
   StepEvent,
   TrainEvent,
 } from "../../train/events.ts";
-import { logged, type Told } from "../run/board.ts";
 import { OutputClosedError } from "../command/errors.ts";
-import { deadlineOf, measuredTokens } from "../run/limits.ts";
+import type { RunDirectory } from "../run/directory.ts";
+import { logged, type LoggedEvent } from "../run/events.ts";
+import {
+  checkpointEvent,
+  lowestAfter,
+  type LowestLoss,
+  noHistory,
+} from "../run/history.ts";
 import {
   logText,
   type Progress,
   secondsLeft,
   statusText,
 } from "../terminal/progress.ts";
-import { duration } from "../../report/numbers.ts";
+import { count, duration } from "../../report/numbers.ts";
 import { LossPlot } from "../terminal/loss_plot.ts";
-import type { RunDirectory } from "../run/directory.ts";
-import { checkpointRecord, nothingTold } from "../run/history.ts";
 import {
   canRedraw,
   forOutput,
@@ -32,6 +36,7 @@ import {
   writeError,
   writeOutput,
 } from "../terminal/terminal.ts";
+import { deadlineOf } from "./run_options.ts";
 import type { TrainingSetup } from "./training_setup.ts";
 
 /** Seconds between lines if no status line can be drawn. */
@@ -41,9 +46,7 @@ const LOG_SECONDS = 10;
 function partText({ tokens, ofTokens }: EvalEvent): string {
   return tokens === ofTokens
     ? ""
-    : ` (on ${tokens.toLocaleString("en")} of ${
-      ofTokens.toLocaleString("en")
-    } validation tokens)`;
+    : ` (on ${count(tokens)} of ${count(ofTokens)} validation tokens)`;
 }
 
 /** Options of a {@linkcode TrainingReport}. */
@@ -57,6 +60,8 @@ export interface ReportOptions {
   readonly weights: () => Promise<Uint8Array>;
   /** Called once, when standard output has been closed. */
   readonly onOutputClosed: () => void;
+  /** Called when the validation loss has not improved for as long as `--patience` allows. */
+  readonly onNoPatience: () => void;
 }
 
 /** Reports the events of one run, in order. */
@@ -70,34 +75,31 @@ export class TrainingReport {
   readonly #plot: LossPlot;
   readonly #ascii = !showsUnicode();
   #loggedAt = -Infinity;
-  /** The lowest loss of evaluations that measured all their tokens. */
-  #best: { readonly loss: number; readonly step?: number };
-  readonly #tokens: number;
+  /** The lowest loss of evaluations that measured all their tokens, and its step, if it is of this process. */
+  #lowest: LowestLoss | undefined;
+  #lowestStep: number | undefined;
   /** `#hasBest`: `best.safetensors` exists. `#hasOtherBest`: it was chosen by evaluations of other tokens. */
   #hasBest: boolean;
   #hasOtherBest: boolean;
   #outputClosed = false;
+  /** The reason why the run stops before its last step, in words. */
   #why: string | undefined;
   #ranOutOfPatience = false;
   #ended: EndEvent["reason"] | undefined;
-  #measured = "";
-  /** The step of the last evaluation, and the time at which an evaluation and the work with it began, in seconds. */
-  #evaluatedAt = -1;
-  #lookBegan: number | undefined;
-  #looks = { count: 0, seconds: 0 };
+  #lastEval: EvalEvent | undefined;
+  /** The time at which an evaluation and the work with it began, and the times of all, in seconds. */
+  #evalBegan: number | undefined;
+  #evals = { count: 0, seconds: 0 };
 
   constructor(options: ReportOptions) {
-    const { train, resumed } = options.setup;
+    const { train, measured, history = noHistory } = options.setup;
     this.#options = options;
-    this.#stepsBefore = resumed?.step ?? 0;
-    this.#progress = { step: this.#stepsBefore, maxSteps: train.maxSteps };
-    this.#tokens = measuredTokens(options.setup);
-    const { lowest } = resumed?.history ?? nothingTold;
-    const own = lowest.get(this.#tokens);
-    this.#best = { loss: own?.loss ?? Infinity };
-    this.#hasBest = lowest.size > 0;
-    this.#hasOtherBest = this.#hasBest && own === undefined;
-    this.#plot = resumed?.history.plot ?? new LossPlot();
+    this.#stepsBefore = history.step;
+    this.#progress = { step: history.step, maxSteps: train.maxSteps };
+    this.#lowest = history.lowest.get(measured);
+    this.#hasBest = history.lowest.size > 0;
+    this.#hasOtherBest = this.#hasBest && this.#lowest === undefined;
+    this.#plot = history.plot ?? new LossPlot();
   }
 
   /** True if standard output was closed during training. */
@@ -105,45 +107,33 @@ export class TrainingReport {
     return this.#outputClosed;
   }
 
-  /** True if all steps were done. */
-  get complete(): boolean {
-    return this.#ended === "done";
-  }
-
-  /** The flag, after a space, without which a resumed run would stop where it is; empty if there is none. */
-  get adviceFlag(): string {
+  /** The flags, after a space, without which a resumed run would stop where it is; undefined if all steps were done. */
+  get resumeFlags(): string | undefined {
+    if (this.#ended === "done") return undefined;
     if (this.#ranOutOfPatience) return " --patience off";
     const isStuck = this.#ended === "stopped" &&
       this.#progress.step === this.#stepsBefore;
     return isStuck ? " --max-time off" : "";
   }
 
-  /** Records in words why the run ends before its last step: the loss no longer falls. */
-  runsOutOfPatience(why: string): void {
-    this.#why = why;
-    this.#ranOutOfPatience = true;
-  }
-
   /** Reports the start of the run. */
-  async begin<Event extends Told>(event: Event): Promise<void> {
+  async begin(event: LoggedEvent): Promise<void> {
     await this.#record(event);
     this.#draw("starting");
   }
 
   /** Reports an event. */
   async take(event: TrainEvent): Promise<void> {
-    const { directory } = this.#options;
+    const { directory, status, setup } = this.#options;
     if (event.kind === "checkpoint") {
       const { step, bytes } = event;
       await directory.saveCheckpoint(bytes, step);
       const path = directory.checkpointPath;
-      await this.#record(checkpointRecord({ step, path, bytes: bytes.length }));
-      return;
+      return await this.#record(checkpointEvent(step, path, bytes.length));
     }
     const line = logged(event);
     if (event.kind === "end" && event.reason === "stopped") {
-      const { maxTime } = this.#options.setup.options;
-      this.#why ??= `--max-time ${maxTime}s reached`;
+      this.#why ??= `--max-time ${setup.options.maxTime}s reached`;
       await this.#record({ ...line, why: this.#why });
     } else await this.#record(line);
     this.#plot.take(line);
@@ -152,21 +142,16 @@ export class TrainingReport {
         return this.#step(event);
       case "eval":
         return await this.#eval(event);
-      case "sample": {
-        const text = event.prompt + event.text;
-        await directory.addSample(event.step, text);
-        return await this.#sample(event.step, text);
-      }
+      case "sample":
+        return await this.#sample(event.step, event.prompt + event.text);
       case "skip":
-        this.#options.status.clear();
+        status.clear();
         return writeError(
-          `warning: skipped step ${event.step}: ${
-            event.message.replace(/^Cannot go on training: /, "")
-          }\n`,
+          `warning: skipped step ${event.step}: ${event.message}\n`,
         );
       case "end":
         this.#ended = event.reason;
-        this.#options.status.clear();
+        status.clear();
         this.#leavePlot();
     }
   }
@@ -181,31 +166,29 @@ export class TrainingReport {
 
   /** Summarizes the run in one line, for its end. */
   summary(): string {
-    const { step, valLoss, maxSteps } = this.#progress;
+    const { step, maxSteps } = this.#progress;
     const seconds = (performance.now() - this.#begun) / 1000;
     const parts = [
       `${step} of ${maxSteps} steps`,
       `${step - this.#stepsBefore} in ${duration(seconds)}`,
       ...(this.#ended === "stopped" ? [`stopped: ${this.#why}`] : []),
     ];
-    if (valLoss !== undefined) {
-      const at = this.#evaluatedAt === step
-        ? this.#measured
-        : ` at step ${this.#evaluatedAt}`;
-      parts.push(`validation loss ${valLoss.toFixed(4)}${at}`);
+    const last = this.#lastEval;
+    if (last !== undefined) {
+      const at = last.step === step ? partText(last) : ` at step ${last.step}`;
+      parts.push(`validation loss ${last.valLoss.toFixed(4)}${at}`);
     }
-    if (this.#ended !== "aborted" && this.#evaluatedAt !== step) {
+    if (this.#ended !== "aborted" && last?.step !== step) {
       parts.push("no time was left for a last evaluation");
     }
-    if (this.#best.step !== undefined && this.#best.loss !== valLoss) {
-      parts.push(
-        `the lowest ${this.#best.loss.toFixed(4)} at step ${this.#best.step}`,
-      );
+    const { loss } = this.#lowest ?? {};
+    if (this.#lowestStep !== undefined && loss !== last?.valLoss) {
+      parts.push(`the lowest ${loss!.toFixed(4)} at step ${this.#lowestStep}`);
     }
     return parts.join(", ");
   }
 
-  async #record<Event extends Told>(event: Event): Promise<void> {
+  async #record(event: LoggedEvent): Promise<void> {
     const line = await this.#options.directory.record(event);
     if (this.#options.json) await this.#print(line);
   }
@@ -223,88 +206,93 @@ export class TrainingReport {
 
   #step(event: StepEvent): void {
     const { step, loss, gradNorm, learningRate, tokensPerSecond } = event;
-    const { maxSteps } = this.#progress;
+    const { train } = this.#options.setup;
     const now = performance.now() / 1000;
     this.#firstStep ??= { step, at: now };
-    this.#endLook(now);
-    const { step: first, at } = this.#firstStep;
+    if (this.#evalBegan !== undefined) {
+      this.#evals.count++;
+      this.#evals.seconds += now - this.#evalBegan;
+      this.#evalBegan = undefined;
+    }
+    const left = this.#secondsLeft(event, now);
     this.#progress = {
       ...this.#progress,
-      step,
-      loss,
-      tokensPerSecond,
-      ...(step > first && {
-        secondsLeft: this.#secondsLeft(event, {
-          now,
-          perStep: (now - at - this.#looks.seconds) / (step - first),
-        }),
-      }),
+      ...{ step, loss, tokensPerSecond },
+      ...(left !== undefined && { secondsLeft: left }),
     };
-    const isEvaluated = this.#isEvaluated(step);
-    if (isEvaluated) this.#lookBegan = now;
+    const isEvaluated = step === train.maxSteps ||
+      (train.evalInterval > 0 && step % train.evalInterval === 0);
+    if (isEvaluated) this.#evalBegan = now;
     this.#draw(isEvaluated ? "evaluating" : undefined);
     if (canRedraw()) return;
-    if (now - this.#loggedAt < LOG_SECONDS && step < maxSteps) return;
+    const waited = now - this.#loggedAt;
+    if (waited < LOG_SECONDS && step < train.maxSteps) return;
     this.#loggedAt = now;
     const line = logText({ ...this.#progress, gradNorm, rate: learningRate });
     writeError(`${line}\n`);
   }
 
-  /** Records the time of the evaluation and the work with it. */
-  #endLook(now: number): void {
-    if (this.#lookBegan === undefined) return;
-    this.#looks.count++;
-    this.#looks.seconds += now - this.#lookBegan;
-    this.#lookBegan = undefined;
-  }
-
-  /** Returns the seconds to the last step, with all evaluations, or to the end of `--max-time` if that is nearer. */
+  /**
+   * Returns the seconds to the last step, with all evaluations, or to the end of `--max-time` if that is nearer;
+   * undefined at the first step.
+   */
   #secondsLeft(
     { step, tokensPerSecond }: StepEvent,
-    { now, perStep }: { readonly now: number; readonly perStep: number },
-  ): number {
-    const { train, options, dataset } = this.#options.setup;
-    const { count, seconds } = this.#looks;
-    const tokens = Math.min(
-      dataset.size("val"),
-      options.evalTokens || Infinity,
-    );
+    now: number,
+  ): number | undefined {
+    const { step: first, at } = this.#firstStep!;
+    if (step === first) return undefined;
+    const { train, options, measured } = this.#options.setup;
+    const { count, seconds } = this.#evals;
     return secondsLeft({
       ...train,
       step,
-      perStep,
+      perStep: (now - at - seconds) / (step - first),
       // An estimate before the first evaluation: a forward pass takes a third of a step.
       perEvaluation: count > 0
         ? seconds / count
-        : tokens / (3 * tokensPerSecond),
+        : measured / (3 * tokensPerSecond),
       untilDeadline: deadlineOf(options) / 1000 - now,
     });
   }
 
   async #eval(event: EvalEvent): Promise<void> {
     const { step, trainLoss, valLoss, bitsPerChar } = event;
-    const { setup, directory, weights } = this.#options;
+    const { setup, directory, status, weights } = this.#options;
     this.#progress = { ...this.#progress, valLoss };
-    this.#evaluatedAt = step;
-    this.#measured = partText(event);
-    this.#options.status.clear();
-    const losses = `train loss ${trainLoss.toFixed(4)}, validation loss ${
-      valLoss.toFixed(4)
-    }`;
+    this.#lastEval = event;
+    status.clear();
     writeError(
-      `step ${step}/${setup.train.maxSteps}: ${losses}, ${
+      `step ${step}/${setup.train.maxSteps}: train loss ${
+        trainLoss.toFixed(4)
+      }, validation loss ${valLoss.toFixed(4)}, ${
         bitsPerChar.toFixed(3)
-      } bits/char${this.#measured}\n`,
+      } bits/char${partText(event)}\n`,
     );
     // An evaluation cut short by time is not comparable with the others, but is better than none.
-    const compares = event.tokens === this.#tokens;
-    if (valLoss < this.#best.loss && (compares || !this.#hasBest)) {
-      if (compares) this.#best = { loss: valLoss, step };
+    const compares = event.tokens === setup.measured;
+    const isLower = valLoss < (this.#lowest?.loss ?? Infinity);
+    if (compares) {
+      if (isLower) this.#lowestStep = step;
+      this.#lowest = lowestAfter(this.#lowest, valLoss);
+      this.#checkPatience(this.#lowest);
+    }
+    if (isLower && (compares || !this.#hasBest)) {
       await directory.saveBest(await weights(), this.#hasOtherBest);
       this.#hasOtherBest = false;
       this.#hasBest = true;
     }
     this.#draw();
+  }
+
+  #checkPatience({ loss, evalsSince }: LowestLoss): void {
+    const { patience } = this.#options.setup.options;
+    if (evalsSince < (patience ?? Infinity)) return;
+    this.#why = `no evaluation of the last ${patience} had a lower loss than ${
+      loss.toFixed(4)
+    }`;
+    this.#ranOutOfPatience = true;
+    this.#options.onNoPatience();
   }
 
   async #sample(step: number, text: string): Promise<void> {
@@ -316,11 +304,6 @@ export class TrainingReport {
     this.#draw();
   }
 
-  #isEvaluated(step: number): boolean {
-    const { evalInterval, maxSteps } = this.#options.setup.train;
-    return step === maxSteps || (evalInterval > 0 && step % evalInterval === 0);
-  }
-
   /** Leaves the plot on the terminal when the run ends. */
   #leavePlot(): void {
     if (!canRedraw()) return;
@@ -329,15 +312,12 @@ export class TrainingReport {
   }
 
   #draw(doing?: string): void {
-    const text = (columns: number, rows: number) => {
-      const ascii = this.#ascii;
-      const progress = { ...this.#progress, doing };
-      const status = statusText(progress, columns, { ascii });
-      return [...this.#plot.lines({ columns, rows, ascii }, tinted), status]
-        .join(
-          "\n",
-        );
-    };
+    const ascii = this.#ascii;
+    const text = (columns: number, rows: number) =>
+      [
+        ...this.#plot.lines({ columns, rows, ascii }, tinted),
+        statusText({ ...this.#progress, doing }, columns, { ascii }),
+      ].join("\n");
     this.#options.status.show(text, { now: doing !== undefined });
   }
 }

@@ -14,63 +14,58 @@ import {
   trainConfig,
   trainFields,
 } from "../../config/train.ts";
-import { Dataset } from "../../text/dataset.ts";
+import { isRefusal } from "../../refusal.ts";
+import { Dataset, tokensWithin } from "../../text/dataset.ts";
 import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
-import type { Tokenizer } from "../../text/tokenizer.ts";
+import type { Tokenizer, TokenizerKind } from "../../text/tokenizer.ts";
 import { given } from "../command/arguments.ts";
 import {
   type Corpus,
   corpusName,
-  type CorpusOptions,
   type CorpusRecord,
   loadCorpus,
   loadDefaultCorpus,
-  loadRecorded,
 } from "../text/corpus.ts";
 import {
   checkUsage,
-  CommandError,
-  UsageError,
+  commandError,
+  usageError,
   withFlagNames,
 } from "../command/errors.ts";
 import { flagName } from "../command/flag.ts";
-import { inTime } from "../run/limits.ts";
 import { program } from "../command/program.ts";
 import { readRunConfig, RunDirectory } from "../run/directory.ts";
 import { readHistory, type RunHistory } from "../run/history.ts";
+import { newRunPath } from "../run/folder.ts";
+import type { TrainFlags } from "./flags.ts";
 import {
+  inTime,
   runOptionNames,
   type RunOptions,
   runOptions,
-} from "../command/run_options.ts";
-import { newRunPath } from "../run/folder.ts";
-import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
-import type { TrainFlags } from "./flags.ts";
-import { isRefusal, withoutHint } from "../../refusal.ts";
+} from "./run_options.ts";
+import { readTrainedModel, textOf, tokenizerOf } from "./trained_model.ts";
 
 /** A run's model, text, training configuration and directory. */
 export interface TrainingSetup {
   /** The run's directory. */
   readonly path: string;
   /** True if a new run takes another name when `path` is taken, because the user did not choose the name. */
-  readonly mayRename?: boolean;
+  readonly mayRename: boolean;
   readonly model: ModelConfig;
   readonly train: TrainConfig;
   readonly options: RunOptions;
   readonly tokenizer: Tokenizer;
   readonly dataset: Dataset;
+  /** Tokens that each evaluation measures, if there is time for all. */
+  readonly measured: number;
   readonly data: CorpusRecord;
-  /** The state from which training is resumed; absent for a new run. */
-  readonly resumed?: {
-    readonly checkpoint: Checkpoint;
-    readonly step: number;
-    /** The events and samples it wrote before. */
-    readonly history: RunHistory;
-  };
-  /** The checkpoint that a new run starts from; absent for random weights. */
+  /** The events that the run wrote before; absent for a new run. */
+  readonly history?: RunHistory;
+  /** The checkpoint from which training is resumed; absent for a new run, or if the run left none. */
+  readonly resumed?: Checkpoint;
+  /** The checkpoint whose weights a new run starts from; absent for random weights. */
   readonly initial?: Checkpoint;
-  /** The lines kept of a first attempt that left no checkpoint; absent if there was no such attempt. */
-  readonly restarted?: RunHistory;
 }
 
 /** Prepares what the flags ask for. */
@@ -106,23 +101,26 @@ async function newRun(
   configure(1); // A mistake in the flags should not cost a download first.
   if (flags.out !== undefined) await RunDirectory.checkFree(flags.out);
   const path = flags.out ?? newRunPath(name);
-  const corpus = await load({
-    data: flags.data,
-    tokenizer: initial?.tokenizer ?? flags.tokenizer ?? preset.tokenizer,
-    signal: inTime(signal, options),
-  });
+  const wanted = initial?.tokenizer ?? flags.tokenizer ?? preset.tokenizer;
+  const textOptions = { tokenizer: wanted, signal: inTime(signal, options) };
+  const corpus = await withTokenizerHint(
+    flags.data === undefined
+      ? loadDefaultCorpus(textOptions)
+      : loadCorpus(flags.data, textOptions),
+    { tokenizer: wanted, run: "--init" },
+  );
   const { tokenizer } = corpus;
   const model = configure(tokenizer.vocabSize);
   if (model.vocabSize !== tokenizer.vocabSize) {
-    throw new UsageError(
-      `Cannot train with --vocab-size ${model.vocabSize}: the tokenizer ${tokenizer.kind} has ${tokenizer.vocabSize} tokens`,
+    throw usageError(
+      `train with --vocab-size ${model.vocabSize}`,
+      `the tokenizer ${tokenizer.kind} has ${tokenizer.vocabSize} tokens`,
     );
   }
   return {
     path,
     mayRename: flags.out === undefined,
-    options,
-    ...prepareText(corpus, { model, train }),
+    ...prepareText(corpus, { model, train, options }),
     ...(initial && { initial: initial.checkpoint }),
   };
 }
@@ -136,8 +134,9 @@ async function readInitial(
   const { checkpoint } = trained;
   const tokenizer = tokenizerOf(trained);
   const refuse = (flag: string, wanted: unknown, has: unknown) =>
-    new UsageError(
-      `Cannot use --${flag} ${wanted} with --init ${run}: the run has ${has}`,
+    usageError(
+      `use --${flag} ${wanted} with --init ${run}`,
+      `the run has ${has}`,
       "the weights fit one architecture; only settings of the training can change",
     );
   for (const field of modelFields.keys()) {
@@ -172,10 +171,9 @@ async function resumedRun(
   const keys = Object.keys(flags) as (keyof TrainFlags)[];
   const other = keys.find((key) => !resumable.includes(key));
   if (other !== undefined) {
-    throw new UsageError(
-      `Cannot use --${
-        flagName(other)
-      } with --resume: a resumed run keeps its settings`,
+    throw usageError(
+      `use --${flagName(other)} with --resume`,
+      "a resumed run keeps its settings",
       `only ${
         resumable.slice(1).map((key) => `--${flagName(key)}`).join(", ")
       } can change`,
@@ -185,8 +183,9 @@ async function resumedRun(
   const { checkpoint, data } = trained;
   const { training, config: model } = checkpoint;
   if (training === undefined || trained.path === path) {
-    throw new CommandError(
-      `Cannot resume ${path}: it is not the directory of a run`,
+    throw commandError(
+      `resume ${path}`,
+      "it is not the directory of a run",
       `--resume takes a directory that ${program()} train made`,
     );
   }
@@ -202,98 +201,86 @@ async function resumedRun(
   const history = await readHistory(path, step, train);
   // A run killed after its last checkpoint still has to emit what was due at that step.
   if (step > train.maxSteps || (step === train.maxSteps && history.complete)) {
-    throw new CommandError(
-      `Cannot resume ${path}: it has done ${step} of ${train.maxSteps} steps`,
+    throw commandError(
+      `resume ${path}`,
+      `it has done ${step} of ${train.maxSteps} steps`,
       `--steps ${2 * step} goes on to step ${2 * step}`,
     );
   }
   const options = runOptions(flags, recorded?.["options"]);
   const tokenizer = tokenizerOf(trained);
-  const corpus = await load({
-    path,
-    record: data,
-    data: flags.data,
-    tokenizer,
-    signal: inTime(signal, options),
-  });
-  const resumed = { checkpoint, step, history };
+  const corpus = await withTokenizerHint(
+    textOf(trained, flags.data, {
+      tokenizer,
+      signal: inTime(signal, options),
+      onRecord: ({ sha256 }) => {
+        if (data === undefined || sha256 === data.sha256) return;
+        throw commandError(
+          `resume ${path} with ${flags.data?.join(", ")}`,
+          `it is another text (sha256 ${sha256}, not ${data.sha256})`,
+        );
+      },
+    }),
+    { tokenizer, run: path },
+  );
   return {
     path,
-    options,
-    ...prepareText(corpus, { model, train }),
-    resumed,
+    mayRename: false,
+    ...prepareText(corpus, { model, train, options }),
+    history,
+    resumed: checkpoint,
   };
 }
 
-/** The inputs that determine a run's text. */
-interface TextQuestion extends Pick<CorpusOptions, "tokenizer" | "signal"> {
-  /** The run, if it is resumed. */
-  readonly path?: string;
-  readonly record?: CorpusRecord | undefined;
-  /** The values of `--data`. */
-  readonly data: readonly string[] | undefined;
-}
-
-async function load(question: TextQuestion): Promise<Corpus> {
-  const { tokenizer } = question;
+/** Awaits a text; if a character of it is not in the tokenizer, the error's hint says what helps. */
+async function withTokenizerHint(
+  corpus: Promise<Corpus>,
+  { tokenizer, run }: {
+    readonly tokenizer: Tokenizer | TokenizerKind;
+    /** The run that the tokenizer is from, if it is one. */
+    readonly run: string;
+  },
+): Promise<Corpus> {
   try {
-    return await findText(question);
+    return await corpus;
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new CommandError(
-      withoutHint(error),
+    if (!(error instanceof RangeError && isRefusal(error))) throw error;
+    throw commandError(
+      error.action,
+      error.reason,
       tokenizer === "ascii"
         ? "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any text"
-        : `the tokenizer came with the weights of ${
-          question.path ?? "--init"
-        }, and knows the characters of their text`,
+        : `the tokenizer came with the weights of ${run}, and knows the characters of their text`,
     );
   }
-}
-
-async function findText(
-  { path, record, data, ...options }: TextQuestion,
-): Promise<Corpus> {
-  if (path === undefined) {
-    return data === undefined
-      ? await loadDefaultCorpus(options)
-      : await loadCorpus(data, options);
-  }
-  if (data !== undefined) {
-    return await loadCorpus(data, {
-      ...options,
-      onRecord: ({ sha256 }) => {
-        if (record === undefined || sha256 === record.sha256) return;
-        throw new CommandError(
-          `Cannot resume ${path} with ${
-            data.join(", ")
-          }: it is another text (sha256 ${sha256}, not ${record.sha256})`,
-        );
-      },
-    });
-  }
-  if (record !== undefined) return await loadRecorded(record, options);
-  throw new CommandError(
-    `Cannot resume ${path}: its config.json does not say on which text`,
-    "--data names it",
-  );
 }
 
 function prepareText(
   { tokens, tokenizer, record }: Corpus,
-  { model, train }: Pick<TrainingSetup, "model" | "train">,
-): Omit<TrainingSetup, "path" | "options" | "resumed"> {
+  { model, train, options }: Pick<TrainingSetup, "model" | "train" | "options">,
+): Omit<TrainingSetup, "path" | "mayRename"> {
   const { blockSize } = model;
   const { batchSize, seed } = train;
-  let dataset: Dataset;
   try {
-    dataset = new Dataset(tokens, { blockSize, batchSize, seed });
+    const dataset = new Dataset(tokens, { blockSize, batchSize, seed });
+    const length = dataset.size("val");
+    const limit = options.evalTokens || Infinity;
+    const measured = tokensWithin(limit, { length }, dataset);
+    return {
+      model,
+      train,
+      options,
+      tokenizer,
+      dataset,
+      measured,
+      data: record,
+    };
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    throw new CommandError(
-      withFlagNames(error, `train on ${corpusName(record)}`),
+    throw commandError(
+      `train on ${corpusName(record)}`,
+      withFlagNames(error).reason,
       "a smaller --block-size needs less text",
     );
   }
-  return { model, train, tokenizer, dataset, data: record };
 }
