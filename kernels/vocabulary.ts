@@ -95,8 +95,9 @@ export interface KernelDims {
     readonly bias: boolean;
     readonly residual: boolean;
     readonly accumulate: boolean;
+    /** True if there is an output for the sums over the rows of a, which has the form `tn`. */
+    readonly sums: boolean;
   };
-  columnSum: { readonly rows: number; readonly N: number };
   norm: {
     readonly kind: "layernorm" | "rmsnorm";
     readonly rows: number;
@@ -108,12 +109,8 @@ export interface KernelDims {
     readonly kind: "layernorm" | "rmsnorm";
     readonly rows: number;
     readonly C: number;
-    readonly accumulate: boolean;
-  };
-  normBackwardWeights: {
-    readonly rows: number;
-    readonly C: number;
     readonly bias: boolean;
+    readonly accumulate: boolean;
   };
   activation: { readonly kind: Activation; readonly n: number };
   activationBackward: { readonly kind: Activation; readonly n: number };
@@ -210,6 +207,7 @@ export const plainProduct: Omit<
   bias: false,
   residual: false,
   accumulate: false,
+  sums: false,
 };
 
 /** Dims of query-key norm, forward and backward. */
@@ -258,23 +256,20 @@ export const signatures: Readonly<Record<KernelName, string>> = {
    * `tn`: y = alpha · a[K,M]ᵀ · b[K,N] (the gradient of its weight; few outputs, long K)
    *
    * With residual, y = … + beta · residual (a linear map on the residual stream). With accumulate, y += …
-   * Never both. All that for each of `count` matrices.
+   * Never both. All that for each of `count` matrices. With sums, db[m] += the sum over k of a[k,m], for one matrix
+   * (the gradient of a bias, whose weight's gradient is y).
    */
   matmul:
-    "y[count,M,N] <- a[count,M,K], b[count,N,K], bias? bias[N], residual? residual[count,M,N]",
-  /** db += sum over rows. */
-  columnSum: "db[N] <- dy[rows,N]",
+    "y[count,M,N], sums? db[M] <- a[count,M,K], b[count,N,K], bias? bias[N], residual? residual[count,M,N]",
   /**
    * layernorm: y = (x - mean) / sqrt(var + eps) · weight + bias, var biased (arXiv 1607.06450);
    * rmsnorm: y = x / sqrt(mean(x²) + eps) · weight (arXiv 1910.07467).
    * stats: the mean (0 for rmsnorm) and the reciprocal root.
    */
   norm: "y[rows,C], stats[rows,2] <- x[rows,C], weight[C], bias? bias[C]",
-  /** The gradient of norm's input. */
-  normBackward: "dx[rows,C] <- dy[rows,C], x[rows,C], weight[C], stats[rows,2]",
-  /** The gradients of norm's weight and bias, added to dweight and dbias. */
-  normBackwardWeights:
-    "dweight[C], bias? dbias[C] <- dy[rows,C], x[rows,C], stats[rows,2]",
+  /** The gradient of norm's input; the gradients of its weight and bias are added to dweight and dbias. */
+  normBackward:
+    "dx[rows,C], dweight[C], bias? dbias[C] <- dy[rows,C], x[rows,C], weight[C], stats[rows,2]",
   /**
    * geluTanh: 0.5x(1 + tanh(sqrt(2/π)(x + 0.044715x³))),
    * gelu: x·Φ(x) by erf (both arXiv 1606.08415); relu: max(x,0); relu2: max(x,0)².

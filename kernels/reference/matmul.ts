@@ -5,13 +5,14 @@ import type { F64 } from "./kernel.ts";
 
 /** y[m,n] (+)= α Σₖ a(m,k) · b(k,n) + bias[n] + β residual[m,n], where the form says which operand is stored transposed. */
 export function matmul(
-  [y]: readonly [F64],
+  [y, db]: readonly [F64, F64?],
   [a, b, ...more]: readonly [F64, F64, F64?, F64?],
   dims: KernelDims["matmul"],
 ): void {
   const { form, count, M, N, K, alpha, beta, accumulate } = dims;
   const bias = dims.bias ? more[0] : undefined;
   const residual = dims.residual ? more.at(-1) : undefined;
+  if (db) sumRows(db, a, dims);
   if (!accumulate) y.fill(0);
   const [aRow, aColumn] = form === "tn" ? [1, M] : [K, 1];
   for (let i = 0; i < count; i++) {
@@ -29,6 +30,13 @@ export function matmul(
         row[n]! += (bias?.[n] ?? 0) + beta * (residual?.[at + n] ?? 0);
       }
     }
+  }
+}
+
+/** db[m] += Σₖ a[k,m]. */
+function sumRows(db: F64, a: F64, { M, K }: KernelDims["matmul"]): void {
+  for (let k = 0; k < K; k++) {
+    for (let m = 0; m < M; m++) db[m]! += a[k * M + m]!;
   }
 }
 

@@ -35,10 +35,11 @@ export function norm(
 /**
  * With g = dy · weight: dx = r · (g - mean(g) - x̂ · mean(g · x̂)).
  *
- * Without the term mean(g) for rmsnorm, whose μ does not depend on x.
+ * Without the term mean(g) for rmsnorm, whose μ does not depend on x. dweight += Σ over rows of dy · x̂; dbias += Σ over
+ * rows of dy.
  */
 export function normBackward(
-  [dx]: readonly [F64],
+  [dx, dweight, dbias]: readonly [F64, F64, F64?],
   [dy, x, weight, stats]: readonly [F64, F64, F64, F64],
   { kind, rows, C, accumulate }: KernelDims["normBackward"],
 ): void {
@@ -59,23 +60,8 @@ export function normBackward(
       const normalised = (x[at + c]! - mean) * r;
       const result = r * (g - meanG - normalised * meanGX);
       dx[at + c] = accumulate ? dx[at + c]! + result : result;
-    }
-  }
-}
-
-/** dweight += Σ over rows of dy · x̂; dbias += Σ over rows of dy. */
-export function normBackwardWeights(
-  [dweight, dbias]: readonly [F64, F64?],
-  [dy, x, stats]: readonly [F64, F64, F64],
-  { rows, C }: KernelDims["normBackwardWeights"],
-): void {
-  for (let row = 0; row < rows; row++) {
-    const mean = stats[2 * row]!;
-    const r = stats[2 * row + 1]!;
-    for (let c = 0; c < C; c++) {
-      const d = dy[row * C + c]!;
-      dweight[c]! += d * (x[row * C + c]! - mean) * r;
-      if (dbias) dbias[c]! += d;
+      dweight[c]! += dy[at + c]! * normalised;
+      if (dbias) dbias[c]! += dy[at + c]!;
     }
   }
 }

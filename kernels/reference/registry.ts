@@ -4,7 +4,6 @@ import type { KernelName } from "../vocabulary.ts";
 import * as activation from "./activation.ts";
 import * as attention from "./attention.ts";
 import * as cache from "./cache.ts";
-import * as columnSum from "./column_sum.ts";
 import * as elementwise from "./elementwise.ts";
 import * as embedding from "./embedding.ts";
 import type { ReferenceKernel } from "./kernel.ts";
@@ -21,7 +20,6 @@ export const referenceKernels: {
   ...activation,
   ...attention,
   ...cache,
-  ...columnSum,
   ...elementwise,
   ...embedding,
   ...loss,

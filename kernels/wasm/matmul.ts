@@ -1,6 +1,7 @@
 /** Matrix products: the right operand is packed, then blocks of the result are shared out. */
 
 import type { KernelDims } from "../vocabulary.ts";
+import { columnSum } from "./column_sum.ts";
 import {
   DEPTH,
   FORM_NN,
@@ -53,11 +54,22 @@ const WIDEST = 80;
 
 /** See {@linkcode signatures.matmul}. */
 export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
-  const [y] = site.outputs as [Address];
+  const [y, db] = site.outputs as [Address, Address?];
   const [a, b, ...rest] = site.inputs as [Address, Address, ...Address[]];
   const bias = dims.bias ? rest[0]! : NOTHING;
   const addend = dims.residual ? rest.at(-1)! : dims.accumulate ? y : NOTHING;
   const product = { dims, site, y, a, b, bias, addend };
+  return [
+    ...db === undefined
+      ? []
+      : columnSum({ rows: dims.K, N: dims.M }, { db, dy: a }, site),
+    ...stepsOf(product),
+  ];
+}
+
+/** Returns the steps of the product itself. */
+function stepsOf(product: Product): Step[] {
+  const { dims } = product;
   if (dims.count > 1 || dims.alpha !== 1 || dims.beta !== 1) {
     return inBatch(product);
   }

@@ -30,20 +30,21 @@ export function normBackward(
   { kind, rows, C, accumulate }: KernelDims["normBackward"],
   { outputs, inputs }: Site,
 ): Step[] {
+  const [dx, dweight, dbias = NONE] = outputs as [Address, Address, Address?];
+  const [dy, x, weight, stats] = inputs as [Address, Address, Address, Address];
   const { units, perUnit } = rowBlocks(rows, C);
   const flags = [kind === "layernorm" ? 1 : 0, accumulate ? 1 : 0];
-  const args = [...outputs, ...inputs, rows, C, perUnit, ...flags];
-  return [{ kernel: NORM_BACKWARD, units, args, work: rows * (9 * C + 50) }];
-}
-
-/** See {@linkcode signatures.normBackwardWeights}. */
-export function normBackwardWeights(
-  { rows, C }: KernelDims["normBackwardWeights"],
-  { outputs: [dweight, dbias = NONE], inputs }: Site,
-): Step[] {
-  const units = Math.ceil(C / COLUMNS);
-  const args = [dweight!, dbias, ...inputs, rows, C];
-  return [{ kernel: NORM_BACKWARD_WEIGHTS, units, args, work: 5 * rows * C }];
+  return [{
+    kernel: NORM_BACKWARD_WEIGHTS,
+    units: Math.ceil(C / COLUMNS),
+    args: [dweight, dbias, dy, x, stats, rows, C],
+    work: 5 * rows * C,
+  }, {
+    kernel: NORM_BACKWARD,
+    units,
+    args: [dx, dy, x, weight, stats, rows, C, perUnit, ...flags],
+    work: rows * (9 * C + 50),
+  }];
 }
 
 /** See {@linkcode signatures.qkNorm}. */

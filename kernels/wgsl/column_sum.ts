@@ -1,98 +1,114 @@
 /**
- * Sums over the rows of a matrix, column by column and in a fixed order: first
- * within stretches of rows, then over the stretches. Gradients of biases and of
- * norm weights are such sums.
+ * Sums over the rows of a matrix, column by column and in a fixed order, beside other
+ * work on the same rows. Gradients of biases and of norm weights are such sums.
  */
 
-import type { Builder, Lowering, Target } from "./kernel.ts";
+import type { Target } from "./kernel.ts";
 import {
-  input,
-  invocations,
   lanesOf,
   output,
   type Parameter,
+  type Share,
   vectorOf,
 } from "./pass.ts";
 import { repeat } from "./text.ts";
 
-/** Rows that one invocation adds. */
-const STRETCH = 64;
+/** Elements of a row whose columns a workgroup sums; so many are side by side in memory. */
+const ACROSS = 4;
 
-/** Column sums over the same rows, computed by the same passes. */
+/** Rows that an invocation of a software adapter adds in one iteration: such an adapter ends a loop after 65535. */
+const TURN = 4;
+
+/** Column sums over the same rows. */
 export interface ColumnSums {
   readonly rows: number;
   readonly N: number;
-  /** The dispatch's outputs, each of N numbers. */
+  /** Invocations of a workgroup, a power of two. */
+  readonly size: number;
+  /** The outputs, each of N numbers. */
   readonly outputs: readonly string[];
-  /** The dispatch's inputs. */
   readonly inputs: readonly Parameter[];
   /** For each output, the term that one element adds: a WGSL expression in `r`, the element's row, and `k`, its index. */
   readonly terms: readonly string[];
 }
 
-/** Returns the passes that compute outputs[o][c] += sum over rows of terms[o]. */
-export function columnSums(
-  { rows, N, outputs, inputs, terms }: ColumnSums,
-  target: Target,
-): Lowering {
+/**
+ * Returns the share of a pass that computes outputs[o][c] += sum over rows of terms[o]. On software adapters an invocation
+ * sums all rows of its columns; on hardware the invocations of a workgroup take turns along the rows, and their sums come
+ * together as a tree of fixed shape.
+ */
+export function columnSums(sums: ColumnSums, target: Target): Share {
+  const { N, size, outputs, inputs } = sums;
   const lanes = lanesOf(N);
   const F = vectorOf(lanes);
-  const width = N / lanes;
-  const stretches = Math.ceil(rows / STRETCH);
-  const direct = stretches === 1;
-  const gather = invocations({
-    target,
-    parameters: [
-      ...outputs.map((name) => output(direct ? name : `${name}Part`, F)),
-      ...inputs,
-    ],
-    count: stretches * width,
-    body: `
-let c = i % ${width}u;
-let begin = i / ${width}u * ${STRETCH}u;
-${repeat(outputs.length, (o) => `var sum${o} = ${F}();`)}
-var r = begin;
-let end = min(begin + ${STRETCH}u, ${rows}u) * ${width}u;
-for (var k = begin * ${width}u + c; k < end; k += ${width}u) {
-${repeat(outputs.length, (o) => `  sum${o} += ${terms[o]};`)}
-  r++;
-}
-${
-      repeat(outputs.length, (o) =>
-        direct
-          ? `${outputs[o]}[i] += sum${o};`
-          : `${outputs[o]}Part[i] = sum${o};`)
-    }`,
-  });
-  if (direct) return { passes: [gather], scratch: {} };
-
-  const add = outputs.map((name) =>
-    invocations({
-      target,
-      parameters: [output(name, F), input(`${name}Part`, F)],
-      count: width,
+  const common = {
+    ...{ target, size },
+    parameters: [...outputs.map((name) => output(name, F)), ...inputs],
+  };
+  const zeros = repeat(outputs.length, (o) => `var sum${o} = ${F}();`);
+  if (target.tiling === "register") {
+    return {
+      ...common,
+      each: "invocation",
+      count: N / lanes,
       body: `
-var sum = ${F}();
-for (var k = i; k < ${stretches * width}u; k += ${width}u) {
-  sum += ${name}Part[k];
-}
-${name}[i] += sum;`,
-    })
-  );
+${zeros}
+${allRows(sums, N / lanes)}
+${repeat(outputs.length, (o) => `${outputs[o]}[i] += sum${o};`)}`,
+    };
+  }
   return {
-    passes: [gather, ...add],
-    scratch: Object.fromEntries(
-      outputs.map((name) => [`${name}Part`, stretches * N]),
-    ),
+    ...common,
+    each: "workgroup",
+    count: Math.ceil(N / lanes / ACROSS),
+    declarations: `var<workgroup> shares: array<${F}, ${size}>;`,
+    body: `
+${zeros}
+${takingTurns(sums, N / lanes)}`,
   };
 }
 
-/** db += sum over rows of dy. */
-export const columnSum: Builder<"columnSum"> = ({ rows, N }, target) =>
-  columnSums({
-    rows,
-    N,
-    outputs: ["db"],
-    inputs: [input("dy", vectorOf(lanesOf(N)))],
-    terms: ["dy[k]"],
-  }, target);
+/** Returns the loop over all rows of element `i` of `width`. */
+function allRows({ rows, terms }: ColumnSums, width: number): string {
+  const add = (row: string) =>
+    `{
+  let r = ${row};
+  let k = r * ${width}u + i;
+${repeat(terms.length, (o) => `  sum${o} += ${terms[o]};`)}
+}`;
+  const whole = rows - rows % TURN;
+  return `for (var begin = 0u; begin < ${whole}u; begin += ${TURN}u) {
+${repeat(TURN, (j) => add(`begin + ${j}u`))}
+}
+${repeat(rows - whole, (j) => add(`${whole + j}u`))}`;
+}
+
+/** Returns the sums of a workgroup: ACROSS elements of `width`, and as many invocations for each as there are. */
+function takingTurns(
+  { rows, size, outputs, terms }: ColumnSums,
+  width: number,
+): string {
+  const sharers = size / ACROSS;
+  const gather = (o: number) => `
+shares[local] = sum${o};
+workgroupBarrier();
+for (var reach = ${sharers / 2}u; reach > 0u; reach /= 2u) {
+  if (sharer < reach) {
+    shares[local] += shares[local + reach * ${ACROSS}u];
+  }
+  workgroupBarrier();
+}
+if (sharer == 0u && c < ${width}u) {
+  ${outputs[o]}[c] += shares[local];
+}
+workgroupBarrier();`;
+  return `let c = row * ${ACROSS}u + local % ${ACROSS}u;
+let sharer = local / ${ACROSS}u;
+if (c < ${width}u) {
+  for (var r = sharer; r < ${rows}u; r += ${sharers}u) {
+    let k = r * ${width}u + c;
+${repeat(terms.length, (o) => `    sum${o} += ${terms[o]};`)}
+  }
+}
+${repeat(outputs.length, gather)}`;
+}

@@ -9,10 +9,10 @@
  * compile time, so a loop stores the tile.
  */
 
-import type { Lowering, Pass, Target } from "./kernel.ts";
+import type { Lowering, Target } from "./kernel.ts";
 import { type MatmulDims, weighed, widthsOf } from "./matmul_product.ts";
 import { fewestSlices, inSlices, sliceLength } from "./matmul_slices.ts";
-import { groups, type Parameter } from "./pass.ts";
+import type { Parameter, Share } from "./pass.ts";
 import { indent } from "./text.ts";
 
 /** Invocations of a workgroup. */
@@ -69,7 +69,7 @@ export function registerMatmul(
     dims,
     slices,
     target,
-    (dims, parameters) => tilePass({ dims, tile, slices }, parameters, target),
+    (dims, parameters) => tileShare({ dims, tile, slices }, parameters, target),
   );
 }
 
@@ -80,18 +80,19 @@ export function registerMatmul(
  * B·T). It computes the other dims from the lengths of the operands, whose bindings have
  * exactly those lengths. So all products of one form share one text, compiled once.
  */
-function tilePass(
+function tileShare(
   tiled: Tiled,
   parameters: readonly Parameter[],
   target: Target,
-): Pass {
+): Share {
   const { dims, tile, slices } = tiled;
   const { count } = dims;
   const across = LANES * tile.units;
   const tiles = Math.ceil(dims.M / tile.rows) *
     Math.ceil(dims.N / widthsOf(dims).y / across);
-  return groups({
+  return {
     target,
+    each: "workgroup",
     parameters,
     count: tiles * count * slices,
     size: LANES,
@@ -110,7 +111,7 @@ ${lines(elements(tiled))}
 ${lines(initialSums(tiled))}
 ${multiply(tiled)}
 ${store(tiled)}`,
-  });
+  };
 }
 
 /** Returns declarations of M, N, K, and of the number of elements in a row of each operand. */

@@ -12,7 +12,14 @@ import {
   parametersOf,
   widthsOf,
 } from "./matmul_product.ts";
-import { invocations, type Parameter } from "./pass.ts";
+import {
+  alone,
+  invocations,
+  type Parameter,
+  type Share,
+  together,
+} from "./pass.ts";
+import { columnSums } from "./column_sum.ts";
 
 /**
  * The length of the longest slice. Software Vulkan (llvmpipe) silently ends the loops of
@@ -30,27 +37,30 @@ export function sliceLength(K: number, slices: number): number {
   return 16 * Math.ceil(K / slices / 16);
 }
 
-/** A function that returns a pass that computes y[slices,count,M,N], the products of each slice. */
-export type ProductPass = (
+/** A function that returns the share of a pass that computes y[slices,count,M,N], the products of each slice. */
+export type ProductShare = (
   dims: MatmulDims,
   parameters: readonly Parameter[],
-) => Pass;
+) => Share;
 
 /** Returns the passes of a product in slices. A single slice is written directly to y; several go to a scratch buffer first. */
 export function inSlices(
   dims: MatmulDims,
   slices: number,
   target: Target,
-  productPass: ProductPass,
+  productShare: ProductShare,
 ): Lowering {
-  const operands = parametersOf(dims);
+  const all = parametersOf(dims);
+  const operands = all.filter(({ name }) => name !== "db");
+  const productPass = (dims: MatmulDims, parameters: readonly Parameter[]) =>
+    withSums(productShare(dims, parameters), dims, target);
   if (slices === 1) {
     return { passes: [productPass(dims, operands)], scratch: {} };
   }
   const [y, a, b, ...added] = operands as [Parameter, Parameter, Parameter];
   const scratch: Parameter = { ...y, operand: "products" };
-  const { form, count, M, N, K } = dims;
-  const plain = { ...plainProduct, form, count, M, N, K };
+  const { form, count, M, N, K, sums } = dims;
+  const plain = { ...plainProduct, form, count, M, N, K, sums };
   return {
     passes: [
       productPass(plain, [scratch, a, b]),
@@ -62,6 +72,17 @@ export function inSlices(
     ],
     scratch: { products: slices * count * M * N },
   };
+}
+
+/** Returns the pass of a product and, if the dispatch has them, of the sums over the rows of a. */
+function withSums(product: Share, dims: MatmulDims, target: Target): Pass {
+  if (!dims.sums) return alone(product);
+  const a = product.parameters.find(({ name }) => name === "a")!;
+  const sums = columnSums({
+    ...{ rows: dims.K, N: dims.M, size: product.size! },
+    ...{ outputs: ["db"], inputs: [a], terms: ["a[k]"] },
+  }, target);
+  return together(product, sums);
 }
 
 /** Returns the pass that computes y = the sum of products[slices,count,M,N] over the slices. */

@@ -7,10 +7,10 @@
  * makes enough workgroups to fill a GPU.
  */
 
-import type { Lowering, Pass, Target } from "./kernel.ts";
+import type { Lowering, Target } from "./kernel.ts";
 import { elementOf, type MatmulDims, widthsOf } from "./matmul_product.ts";
 import { fewestSlices, inSlices, sliceLength } from "./matmul_slices.ts";
-import { groups, type Parameter } from "./pass.ts";
+import type { Parameter, Share } from "./pass.ts";
 import { indent, repeat } from "./text.ts";
 
 /** The tile of y that a workgroup computes, and the part of each invocation. All sizes are multiples of 4. */
@@ -75,7 +75,7 @@ export function workgroupMatmul(
     dims,
     slices,
     target,
-    (dims, parameters) => tilePass({ dims, tile, slices }, parameters, target),
+    (dims, parameters) => tileShare({ dims, tile, slices }, parameters, target),
   );
 }
 
@@ -84,12 +84,12 @@ interface Shared extends Partition {
   readonly dims: MatmulDims;
 }
 
-/** Returns the pass that computes y[slices,count,M,N]. */
-function tilePass(
+/** Returns the share of a pass that computes y[slices,count,M,N]. */
+function tileShare(
   shared: Shared,
   parameters: readonly Parameter[],
   target: Target,
-): Pass {
+): Share {
   const { dims, tile, slices } = shared;
   const { count, M, N, K } = dims;
   const { rows, columns, part } = tile;
@@ -98,8 +98,9 @@ function tilePass(
   const across = Math.ceil(N / columns);
   const width = columns / part.columns;
   const length = sliceLength(K, slices);
-  return groups({
+  return {
     target,
+    each: "workgroup",
     parameters,
     count: tiles * slices,
     size: sizeOf(tile),
@@ -149,7 +150,7 @@ ${
           u * width
         }u), s${i}_${u});`)
     }`,
-  });
+  };
 }
 
 function sizeOf({ rows, columns, part }: WorkgroupTile): number {

@@ -12,9 +12,11 @@ import {
   operandsOf,
   output,
   single,
+  SIZE,
+  together,
   vectorOf,
 } from "./pass.ts";
-import { EACH, rowPass } from "./rows.ts";
+import { EACH, rowPass, rowShare } from "./rows.ts";
 import { f32 } from "./text.ts";
 
 /** y = (x - mean) · scale · weight + bias; stats = (mean, scale). */
@@ -56,15 +58,18 @@ if (leader) {
 /**
  * With g = dy · weight and n = (x - mean) · scale, over the channels of a row:
  * dx = scale · (g - mean(g) - n · mean(g · n)), where RMS norm has no mean(g).
+ * Beside it, dweight += sum over rows of dy · n; dbias += sum over rows of dy.
  */
 export const normBackward: Builder<"normBackward"> = (dims, target) => {
-  const { kind, rows, C, accumulate } = dims;
+  const { kind, rows, C, bias, accumulate } = dims;
   const lanes = lanesOf(C);
   const F = vectorOf(lanes);
   const centred = kind === "layernorm";
-  return single(rowPass({
+  const weights = bias ? ["dweight", "dbias"] : ["dweight"];
+  const operands = operandsOf("normBackward", dims, { f32: F, stats: "vec2f" });
+  const ofRows = rowShare({
     target,
-    parameters: operandsOf("normBackward", dims, { f32: F, stats: "vec2f" }),
+    parameters: operands.filter(({ name }) => !weights.includes(name)),
     count: rows,
     width: C / lanes,
     lanes,
@@ -90,27 +95,15 @@ ${EACH} {
   let n = (x[k] - mean) * scale;
   dx[k] ${accumulate ? "+=" : "="} scale * (g - level - n * along);
 }`,
-  }));
-};
-
-/** dweight += sum over rows of dy · (x - mean) · scale; dbias += sum over rows of dy. */
-export const normBackwardWeights: Builder<"normBackwardWeights"> = (
-  { rows, C, bias },
-  target,
-) => {
-  const F = vectorOf(lanesOf(C));
-  const outputs = bias ? ["dweight", "dbias"] : ["dweight"];
-  return columnSums({
-    rows,
-    N: C,
-    outputs,
-    inputs: [
-      input("dy", F),
-      input("x", F),
-      input("stats", "vec2f"),
-    ],
-    terms: ["dy[k] * (x[k] - stats[r].x) * stats[r].y", "dy[k]"],
+  });
+  const ofColumns = columnSums({
+    ...{ rows, N: C, size: ofRows.size ?? SIZE },
+    outputs: weights,
+    inputs: operands.filter(({ name }) => ["dy", "x", "stats"].includes(name)),
+    terms: ["dy[k] * (x[k] - stats[r].x) * stats[r].y", "dy[k]"]
+      .slice(0, weights.length),
   }, target);
+  return single(together(ofRows, ofColumns));
 };
 
 /** Each query and key head divided by sqrt(mean of its squares + eps); a "row" is a head, values pass. */

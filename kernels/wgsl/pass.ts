@@ -79,7 +79,7 @@ export interface PassParts {
 }
 
 /** The default number of invocations per workgroup. */
-const SIZE = 64;
+export const SIZE = 64;
 
 /** Returns a pass of `count` independent invocations. In the body, `i` is the number of the invocation. */
 export function invocations(parts: PassParts): Pass {
@@ -101,6 +101,61 @@ export function groups(parts: PassParts): Pass {
     `let row = ${index};`,
     ...whole ? [] : [`if (row >= ${count}u) { return; }`],
   ]);
+}
+
+/** The parts of a pass, and whether its count and its body are of invocations or of workgroups. */
+export interface Share extends PassParts {
+  readonly each: "invocation" | "workgroup";
+}
+
+/** Returns the pass of a single share. */
+export function alone({ each, ...parts }: Share): Pass {
+  return each === "invocation" ? invocations(parts) : groups(parts);
+}
+
+/**
+ * Returns a pass of two shares that depend on nothing of one another, so that one launch computes both: the first workgroups
+ * belong to the first share. Both have workgroups of one size, and operands of one name are the same.
+ */
+export function together(first: Share, second: Share): Pass {
+  const size = first.size ?? SIZE;
+  const [own, all] = [[first], [first, second]].map((shares) =>
+    shares.reduce(
+      (sum, { each, count }) =>
+        sum + (each === "workgroup" ? count : Math.ceil(count / size)),
+      0,
+    )
+  ) as [number, number];
+  const functionOf = (name: string, { each, count, body }: Share) => {
+    const opening = each === "workgroup" ? "let row = group;" : `
+let i = group * ${size}u + local;
+if (i >= ${count}u) { return; }`;
+    return `fn ${name}(group: u32, local: u32) {
+  ${indent(`${opening.trim()}\n${body.trim()}`, 2)}
+}`;
+  };
+  const known = new Set(first.parameters.map(({ name }) => name));
+  return groups({
+    target: first.target,
+    size,
+    count: all,
+    parameters: [
+      ...first.parameters,
+      ...second.parameters.filter(({ name }) => !known.has(name)),
+    ],
+    declarations: [
+      first.declarations ?? "",
+      functionOf("first", first),
+      second.declarations ?? "",
+      functionOf("second", second),
+    ].join("\n\n"),
+    body: `
+if (row < ${own}u) {
+  first(row, local);
+} else {
+  second(row - ${own}u, local);
+}`,
+  });
 }
 
 /** Returns a dispatch of one pass. */

@@ -5,7 +5,7 @@
  */
 
 import type { Pass } from "./kernel.ts";
-import { groups, invocations, type PassParts, vectorOf } from "./pass.ts";
+import { alone, type PassParts, type Share, vectorOf } from "./pass.ts";
 
 /** Reductions over a row. */
 export type Reduction = "total" | "largest";
@@ -44,6 +44,11 @@ export const EACH = "for (var k = first; k < end; k += stride)";
  * - `leader`: true for one invocation of the row.
  */
 export function rowPass(parts: RowPassParts): Pass {
+  return alone(rowShare(parts));
+}
+
+/** Returns what {@linkcode rowPass} is made of, for a pass with another share. */
+export function rowShare(parts: RowPassParts): Share {
   const { target, width, length, lanes, reductions, declarations = "", body } =
     parts;
   const before = parts.skipped ? ` + ${parts.skipped}u` : "";
@@ -53,8 +58,9 @@ export function rowPass(parts: RowPassParts): Pass {
     `let end = ${length === undefined ? end : `min(${end}, ${length}u)`};`,
   ];
   if (target.tiling === "register" && width <= LONGEST_ALONE) {
-    return invocations({
+    return {
       ...parts,
+      each: "invocation",
       declarations: [
         ...reductions.map((name) => reduction(name, lanes)),
         declarations,
@@ -67,11 +73,12 @@ export function rowPass(parts: RowPassParts): Pass {
         "const leader = true;",
         body.trim(),
       ].join("\n"),
-    });
+    };
   }
   const size = groupSize(width, target.invocations);
-  return groups({
+  return {
     ...parts,
+    each: "workgroup",
     size,
     declarations: [
       `var<workgroup> gathered: array<f32, ${size}>;`,
@@ -85,7 +92,7 @@ export function rowPass(parts: RowPassParts): Pass {
       "let leader = local == 0u;",
       body.trim(),
     ].join("\n"),
-  });
+  };
 }
 
 /** Returns the number of invocations for a row: the number of its elements, rounded up to a power of two and limited to between 32 and 256, and to `most`. */

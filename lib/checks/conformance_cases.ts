@@ -119,6 +119,14 @@ const matmul: Case[] = [
       { ...tn, count: 3, accumulate: false },
     ]),
     { ...tn, count: 2, M: 2, N: 3, K: MANY_ROWS, alpha: 2 },
+    // With the gradient of a bias.
+    ...vary(matmulShapes, [{ ...tn, sums: true }]),
+    // One row more than a multiple of 64.
+    { ...tn, M: 3, N: 5, K: 65, sums: true },
+    { ...tn, M: 4, N: 8, K: 129, sums: true },
+    { ...tn, M: 12, N: 70, K: 100, sums: true },
+    { ...tn, M: 65, N: 3, K: 2048, sums: true },
+    { ...tn, M: 3, N: 2, K: MANY_ROWS, sums: true },
     // nano-cpu: rows 768, C 128, V 65, tied head.
     { ...nt, M: 768, N: 384, K: 128 },
     { ...nt, M: 768, N: 128, K: 512, residual: true },
@@ -127,17 +135,7 @@ const matmul: Case[] = [
     { ...tn, M: 65, N: 128, K: 768 },
     // original: rows 2048, C 128, MLP 512.
     { ...nn, M: 2048, N: 128, K: 512 },
-    { ...tn, M: 512, N: 128, K: 2048 },
-  ]),
-  ...each("columnSum", [
-    { rows: 1, N: 1 },
-    { rows: 37, N: 65 },
-    // One row more than a multiple of 64.
-    { rows: 65, N: 3 },
-    { rows: 129, N: 4 },
-    { rows: 100, N: 12 },
-    { rows: 2048, N: 128 },
-    { rows: MANY_ROWS, N: 3 },
+    { ...tn, M: 512, N: 128, K: 2048, sums: true },
   ]),
 ];
 
@@ -159,18 +157,14 @@ const norm: Case[] = [
     note: "far mean",
   },
   ...each("normBackward", [
-    ...vary(vary(rowsAndChannels, kinds), setAndAccumulate),
-    {
-      kind: "layernorm",
-      rows: MANY_ROWS,
-      C: 4,
-      accumulate: false,
-    },
-  ]),
-  ...each("normBackwardWeights", [
-    ...vary(rowsAndChannels, withAndWithoutBias),
-    { rows: 2048, C: 128, bias: true },
-    { rows: MANY_ROWS, C: 3, bias: true },
+    ...vary(
+      vary(vary(rowsAndChannels, kinds), setAndAccumulate),
+      withAndWithoutBias,
+    ),
+    ...[{ rows: 2048, C: 128 }, { rows: MANY_ROWS, C: 3 }].map((shape) => ({
+      ...{ kind: "layernorm", accumulate: false, bias: true } as const,
+      ...shape,
+    })),
   ]),
 ];
 

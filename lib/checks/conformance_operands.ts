@@ -141,9 +141,8 @@ function derive(test: Case, values: Map<string, Memory>): void {
     }
   };
   const { kernel } = test;
-  if (kernel === "normBackward" || kernel === "normBackwardWeights") {
-    const { rows, C } = test.dims;
-    const kind = kernel === "normBackward" ? test.dims.kind : "layernorm";
+  if (kernel === "normBackward") {
+    const { kind, rows, C } = test.dims;
     const dims = { kind, rows, C, eps: 1e-5, bias: false };
     const stats = new Float64Array(2 * rows);
     run(

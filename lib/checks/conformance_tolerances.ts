@@ -85,13 +85,10 @@ export function toleranceOf(
       return { units: sum(test.dims.B) };
     case "matmul": {
       const { K, alpha, beta } = test.dims;
+      if (output === "db") return { units: sum(K), magnitude: Math.sqrt(K) };
       // The residual has size beta.
       const magnitude = Math.max(alpha * Math.sqrt(K), Math.abs(beta));
       return { units: sum(K + 2), magnitude };
-    }
-    case "columnSum": {
-      const { rows } = test.dims;
-      return { units: sum(rows), magnitude: Math.sqrt(rows) };
     }
     case "norm": {
       // x - mean inherits the error of the mean, which is relative to |x|.
@@ -99,19 +96,19 @@ export function toleranceOf(
       return { units: far * (sum(test.dims.C) + 2 * FUNCTION), cancels: true };
     }
     case "normBackward": {
+      if (output !== "dx") {
+        const { rows } = test.dims;
+        return {
+          units: sum(rows) + 4,
+          magnitude: Math.sqrt(rows),
+          cancels: true,
+        };
+      }
       const magnitude = largestRoot(get("stats")) * largest(get("dy")) *
         largest(get("weight"));
       return {
         units: 2 * sum(test.dims.C) + FUNCTION,
         magnitude: magnitude / 4,
-        cancels: true,
-      };
-    }
-    case "normBackwardWeights": {
-      const { rows } = test.dims;
-      return {
-        units: sum(rows) + 4,
-        magnitude: Math.sqrt(rows),
         cancels: true,
       };
     }

@@ -158,8 +158,8 @@ testGradient("matmul with bias and residual", () => {
       const ofA = { ...plainProduct, form: "nn", M, N: K, K: N } as const;
       const ofB = { ...plainProduct, form: "tn", M: N, N: K, K: M } as const;
       const [da] = call("matmul", ofA, [dy!, b]);
-      const [db] = added("matmul", { ...ofB, accumulate: true }, [dy!, a]);
-      const [dbias] = added("columnSum", { rows: M, N }, [dy!]);
+      const flags = { accumulate: true, sums: true };
+      const [db, dbias] = added("matmul", { ...ofB, ...flags }, [dy!, a]);
       return { a: da!, b: db!, bias: dbias!, residual: dy! };
     },
   };
@@ -194,14 +194,10 @@ function normClaim(
     backward: ([dy]) => {
       const stats = forward()[1]!;
       const backward = accumulate ? added : call;
-      const [dx] = backward("normBackward", { ...dims, accumulate }, [
-        dy!,
-        x,
-        weight,
-        stats,
-      ]);
-      const weights = [dy!, x, stats];
-      const [dweight, dbias] = added("normBackwardWeights", dims, weights);
+      const given = [dy!, x, weight, stats];
+      const [dx] = backward("normBackward", { ...dims, accumulate }, given);
+      const adding = { ...dims, accumulate: true };
+      const [, dweight, dbias] = added("normBackward", adding, given);
       return { x: dx!, weight: dweight!, ...(bias ? { bias: dbias! } : {}) };
     },
   };

@@ -61,7 +61,7 @@ Deno.test("The CPU engine runs on one thread where memory is not shared", async 
 /** Rows, inputs and outputs of a linear map. */
 const [M, K, N] = [150, 96, 200];
 
-/** y = x · wᵀ + b, z = y + y, db += column sums of z, partial = squares of z: all with enough work to be shared. */
+/** y = x · wᵀ + b, z = y + y, dw = zᵀ · x, db += column sums of z, partial = squares of z: all with enough work to be shared. */
 const plan: Plan = {
   name: "several",
   buffers: [
@@ -72,6 +72,7 @@ const plan: Plan = {
     buffer("z", "output", M * N),
     buffer("db", "output", N),
     buffer("partial", "output", 7),
+    buffer("dw", "output", N * K),
   ],
   dispatches: [
     {
@@ -92,11 +93,14 @@ const plan: Plan = {
       label: "z",
     },
     {
-      kernel: "columnSum",
-      outputs: [whole(5, N)],
-      inputs: [whole(4, M * N)],
-      dims: { rows: M, N },
-      label: "db",
+      kernel: "matmul",
+      outputs: [whole(7, N * K), whole(5, N)],
+      inputs: [whole(4, M * N), whole(0, M * K)],
+      dims: {
+        ...plainProduct,
+        ...{ form: "tn", M: N, N: K, K: M, sums: true },
+      },
+      label: "dw and db",
     },
     {
       kernel: "squareSum",
@@ -129,7 +133,7 @@ for (const build of ["relaxed", "strict"] as const) {
         program.run();
         results.push(
           await Promise.all(
-            ["y", "z", "db", "partial"].map((name) =>
+            ["y", "z", "dw", "db", "partial"].map((name) =>
               program.buffer(name).read()
             ),
           ),

@@ -41,25 +41,17 @@ const linearOp: Op<LinearAttrs> = {
     const bias = attrs.bias ? more[0] : undefined;
     const residual = attrs.residual ? more.at(-1) : undefined;
     const dy = gradients.of(outputs[0]!);
-    const { gradient: dWeight } = gradients.into(weight);
     emit({
       kernel: "matmul",
-      outputs: [dWeight],
+      outputs: [weight, bias].filter((parameter) => parameter !== undefined)
+        .map((parameter) => gradients.into(parameter).gradient),
       inputs: [dy, x],
       dims: {
         ...plainProduct,
         ...{ form: "tn", M: nOut, N: nIn, K: rows },
-        accumulate: true,
+        ...{ accumulate: true, sums: bias !== undefined },
       },
     });
-    if (bias !== undefined) {
-      emit({
-        kernel: "columnSum",
-        outputs: [gradients.into(bias).gradient],
-        inputs: [dy],
-        dims: { rows, N: nOut },
-      });
-    }
     if (gradients.needs(x)) {
       const { gradient: dx, accumulate } = gradients.into(x);
       emit({

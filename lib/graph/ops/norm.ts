@@ -25,22 +25,17 @@ const normOp: Op<NormAttrs> = {
     const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor?];
     const [y, stats] = outputs as [Tensor, Tensor];
     const dy = gradients.of(y);
+    const { gradient: dx, accumulate } = gradients.into(x);
     const parameters = bias === undefined ? [weight] : [weight, bias];
     emit({
-      kernel: "normBackwardWeights",
-      outputs: parameters.map((tensor) => gradients.into(tensor).gradient),
-      inputs: [dy, x, stats],
-      dims: { rows, C, bias: bias !== undefined },
+      kernel: "normBackward",
+      outputs: [
+        dx,
+        ...parameters.map((tensor) => gradients.into(tensor).gradient),
+      ],
+      inputs: [dy, x, weight, stats],
+      dims: { kind, rows, C, bias: bias !== undefined, accumulate },
     });
-    if (gradients.needs(x)) {
-      const { gradient: dx, accumulate } = gradients.into(x);
-      emit({
-        kernel: "normBackward",
-        outputs: [dx],
-        inputs: [dy, x, weight, stats],
-        dims: { kind, rows, C, accumulate },
-      });
-    }
   },
 };
 
