@@ -8,7 +8,7 @@
  */
 
 import { basename, fromFileUrl, join } from "@std/path";
-import { lossLines } from "../lib/cli/report/charts.ts";
+import { lossLines } from "../lib/cli/report/run_charts.ts";
 import { readRun } from "../lib/cli/report/run_record.ts";
 import { picture } from "../lib/report/picture.ts";
 import { Plotter } from "../lib/report/plotter.ts";
@@ -105,7 +105,7 @@ async function draw(): Promise<string> {
       ...curves.map(({ column, line }) =>
         plot.line(points.filter((point) => point.column === column), {
           ...{ x: "step", y: "loss", fx: "run", stroke: line.color },
-          strokeDasharray: line.dash,
+          strokeDasharray: "dash" in line ? line.dash : "none",
         })
       ),
       ...curves.map(({ of, line }, i) =>

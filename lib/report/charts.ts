@@ -1,15 +1,21 @@
-/** Shapes, axes and shades that all charts share. */
+/** Shapes, axes and shades that all charts share, and the two kinds of chart that most of them are. */
 
-import { shortened, widthOf } from "./labels.ts";
+import { legend } from "./html.ts";
+import { dodged, shortened, widthOf } from "./labels.ts";
 import { type Markup, markup } from "./markup.ts";
 import { count } from "./numbers.ts";
-import { lineKey } from "./pens.ts";
-import type { Plotter, ScaleOptions } from "./plotter.ts";
+import { type Line, type LineStyle, symbolOf } from "./pens.ts";
+import type { PictureOptions, Plotter, ScaleOptions } from "./plotter.ts";
+import { type Point, thinned } from "./series.ts";
+
+/** Width and height of a chart, in pixels. */
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
 
 /** Draws a chart in two shapes; the page shows the one that suits its width. */
-export function wideAndNarrow(
-  draw: (size: { width: number; height: number }) => Markup,
-): Markup {
+export function wideAndNarrow(draw: (size: Size) => Markup): Markup {
   return markup`<div class="wide">${draw({ width: 1040, height: 440 })}</div>
 <div class="narrow">${draw({ width: 380, height: 380 })}</div>`;
 }
@@ -46,30 +52,133 @@ export function layerColor(layer: number, layers: number): string {
   return `color-mix(in oklab, var(--last) ${share}%, var(--first))`;
 }
 
-/** A line of a chart, as its legend names it. */
-export interface Line {
-  readonly name: string;
-  readonly color: string;
-  /** Lengths of strokes and gaps, for SVG; a solid line if left out. */
-  readonly dash?: string;
+/** A curve of a chart. */
+export interface Curve extends LineStyle {
+  /** Its points, with the words that appear when the reader points at one. */
+  readonly points: readonly (Point & { readonly title?: string })[];
+  readonly width?: number;
+  readonly opacity?: number;
+  /** Radius of a dot at each point; without it, points are not seen. */
+  readonly dot?: number;
+  /** Most points that the reader can point at. */
+  readonly tips?: number;
 }
 
-/** Returns a legend: a key and a name for each line, then the note. */
-export function legend(lines: readonly Line[], note?: string): Markup {
-  return markup`<div class="legend">${
-    lines.map(({ name, color, dash = "none" }) =>
-      markup`<span>${lineKey({ color, dash })}${name}</span>
-`
-    )
-  }${note !== undefined && markup`<span>${note}</span>`}</div>
-`;
+/** Words beside the right end of a chart, in the height of a value. */
+export interface EndLabel {
+  readonly text: string;
+  readonly y: number;
+  /** The end of the curve that a thin line of this colour leads from; no line if left out. */
+  readonly from?: { readonly x: number; readonly color: string };
+}
+
+/** A line across a chart. */
+export interface Level extends LineStyle {
+  readonly y: number;
+}
+
+/** Most markers on a curve. */
+const MARKERS = 8;
+/** Pixels between two labels beside a chart, and between the first and the plot. */
+const [LABEL_GAP, LABEL_SPACE] = [13, 6];
+
+/**
+ * Draws curves over an x axis from 0.
+ *
+ * @param options those of Observable Plot; with `ends`, both axes need a domain
+ */
+export function drawCurves(
+  plotter: Plotter,
+  { curves, levels = [], ends = [], height, x, y, ...options }:
+    & PictureOptions
+    & {
+      readonly curves: readonly Curve[];
+      readonly levels?: readonly Level[];
+      /** Labels at the right, moved apart; the chart grows if they need more room. */
+      readonly ends?: readonly EndLabel[];
+      readonly x: ScaleOptions;
+      readonly y: ScaleOptions;
+    },
+): Markup {
+  const { plot } = plotter;
+  const [marginTop, marginBottom] = [20, 36];
+  const labels = ends.length > 0 && {
+    marginRight: 2 * LABEL_SPACE +
+      Math.max(...ends.map((e) => widthOf(e.text))),
+    ...{ marginTop, marginBottom },
+  };
+  const frame = {
+    ...options,
+    ...labels,
+    height: Math.max(
+      height,
+      marginTop + marginBottom + LABEL_GAP * ends.length,
+    ),
+    x,
+    y: { grid: true, ...y },
+  };
+  const scale = labels && plotter.scale(frame, "y");
+  const places = scale &&
+    dodged(ends.map(({ y }) => scale.apply(y)), LABEL_GAP, [
+      marginTop,
+      frame.height - marginBottom,
+    ]).map((pixel) => scale.invert(pixel));
+  const at = (_: EndLabel, i: number) => places && places[i];
+  const [, edge] = [...x.domain ?? []];
+  const linked = ends.filter(({ from }) => from !== undefined);
+  const xy = { x: "x", y: "y" } as const;
+  return plotter.draw({
+    ...frame,
+    marks: [
+      ...levels.map(({ y, color, dash = "2 4" }) =>
+        plot.ruleY([y], { stroke: color, strokeDasharray: dash })
+      ),
+      ...options.marks ?? [],
+      plot.link(linked, {
+        x1: ({ from }: EndLabel) => from!.x,
+        ...{ x2: () => edge, y1: "y" },
+        y2: (end: EndLabel) => at(end, ends.indexOf(end)),
+        stroke: ({ from }: EndLabel) => from!.color,
+        ...{ strokeOpacity: 0.5, strokeWidth: 0.8 },
+      }),
+      plot.text(ends, {
+        ...{ x: () => edge, y: at, text: "text", dx: LABEL_SPACE },
+        ...{ textAnchor: "start" },
+        fill: ({ from }: EndLabel) => from ? "var(--ink)" : "var(--dim)",
+      }),
+      ...curves.flatMap((curve) => {
+        const { points, color, dash, width = 2, opacity = 1, dot } = curve;
+        const { marker, hollow } = curve;
+        const pointed = points.filter(({ title }) => title !== undefined);
+        return [
+          plot.line(points, {
+            ...{ ...xy, stroke: color, strokeWidth: hollow ? 1.2 : width },
+            ...{ strokeOpacity: opacity, strokeDasharray: dash ?? "none" },
+          }),
+          ...marker
+            ? [
+              plot.dot(thinned(points, MARKERS), {
+                ...{ ...xy, r: 4, symbol: symbolOf({ marker }) },
+                ...hollow
+                  ? { stroke: color, fill: "var(--page)", strokeWidth: 1.5 }
+                  : { fill: color },
+              }),
+            ]
+            : [],
+          plot.dot(thinned(pointed, curve.tips ?? Infinity), {
+            ...{ ...xy, fill: color, title: "title" },
+            ...{ r: dot ?? 6, fillOpacity: dot === undefined ? 0 : 1 },
+          }),
+        ];
+      }),
+    ],
+    color: { type: "identity" },
+  });
 }
 
 /** A point of a named line. */
-export interface LinePoint {
+export interface LinePoint extends Point {
   readonly name: string;
-  readonly x: number;
-  readonly y: number;
 }
 
 /** Numbers as they are. */
@@ -92,7 +201,7 @@ export function lineChart(
     /** True to draw the points as dots. */
     readonly dots?: boolean;
     /** The chart's only size; if left out, it is drawn in two sizes for pages of any width. */
-    readonly size?: { readonly width: number; readonly height: number };
+    readonly size?: Size;
     readonly marginRight?: number;
   },
 ): Markup {
@@ -100,39 +209,33 @@ export function lineChart(
   const { plot } = plotter;
   const byName = Map.groupBy(points, ({ name }) => name);
   const limits = limit === undefined ? [] : [limit];
-  const draw = ({ width, height }: { width: number; height: number }) =>
-    plotter.draw({
+  const draw = ({ width, height }: Size) =>
+    drawCurves(plotter, {
       ...{ width, height, marginLeft: 44, marginRight, ariaLabel: about },
       x: width < 400 && typeof x.ticks === "number" ? { ...x, ticks: 4 } : x,
       y: {
-        ...{ label: y, grid: true, nice: true, zero: size !== undefined },
+        ...{ label: y, nice: true, zero: size !== undefined },
         ...shares && { type: "log", ticks: shares, ...plain },
       },
       marks: [
         plot.ruleX(limits, {
-          x: "at",
-          stroke: "currentColor",
-          strokeDasharray: "2 4",
+          ...{ x: "at", stroke: "currentColor", strokeDasharray: "2 4" },
         }),
         plot.text(limits, {
           ...{ x: "at", text: "text", frameAnchor: "top" },
           ...{ textAnchor: "start", dx: 5, fill: "var(--dim)" },
         }),
-        ...lines.flatMap(({ name, color, dash = "none" }) => [
-          plot.line(byName.get(name) ?? [], {
-            ...{ x: "x", y: "y", stroke: color, strokeDasharray: dash },
-            strokeWidth: 2,
-          }),
-          plot.dot(byName.get(name) ?? [], {
-            ...{ x: "x", y: "y", fill: color, r: dots ? 4 : 6 },
-            fillOpacity: dots ? 1 : 0,
-            title: ({ x: at, y }: LinePoint) =>
-              `${name}, ${x.label ?? "at"} ${count(Number(at.toFixed(1)))}: ${
-                y.toFixed(3)
-              }`,
-          }),
-        ]),
       ],
+      curves: lines.map((line) => ({
+        ...line,
+        ...dots && { dot: 4 },
+        points: (byName.get(line.name) ?? []).map((point) => ({
+          ...point,
+          title: `${line.name}, ${x.label ?? "at"} ${
+            count(Number(point.x.toFixed(1)))
+          }: ${point.y.toFixed(3)}`,
+        })),
+      })),
     });
   return markup`${legend(lines)}${
     size === undefined

@@ -1,6 +1,13 @@
 /** Prints a document as Markdown. Its charts are left out, and so are sections of nothing but charts. */
 
-import type { Block, Document, Sample, Section, Table } from "./document.ts";
+import {
+  type Block,
+  type Document,
+  present,
+  type Sample,
+  type Section,
+  type Table,
+} from "./document.ts";
 import { isNumber } from "./numbers.ts";
 
 /** Characters in a line of a sample. */
@@ -60,8 +67,14 @@ export function markdownBlock(block: Block): string[] {
       return [fenced(block.text, block.language)];
     case "samples":
       return block.samples.flatMap(sample);
+    case "facts":
+      return [
+        block.facts.map(({ name, value, about }) =>
+          `- ${name}: ${value}${about === undefined ? "" : ` (${about})`}`
+        ).join("\n"),
+      ];
     case "table":
-      return [table(block)];
+      return [...present([block.folded]), table(block)];
     case "beside":
       return block.blocks.flatMap(markdownBlock);
     case "figure":

@@ -2,19 +2,24 @@
 
 import { type Markup, markup } from "./markup.ts";
 
-/** Colour and dash of a line. */
+/** How a line is drawn. */
 export interface LineStyle {
   readonly color: string;
-  /** Lengths of strokes and gaps, for SVG; "none" is a solid line. */
-  readonly dash: string;
+  /** Lengths of strokes and gaps, for SVG; a solid line if left out or "none". */
+  readonly dash?: string;
+  readonly marker?: Marker;
+  /** True if the marker is drawn as an outline. */
+  readonly hollow?: boolean;
+}
+
+/** A line of a chart, as its legend names it. */
+export interface Line extends LineStyle {
+  /** Words as in a document's `Text`. */
+  readonly name: string;
 }
 
 /** Colour, dash and marker of one curve. */
-export interface Pen extends LineStyle {
-  readonly marker: Marker;
-  /** True if the marker is drawn as an outline. */
-  readonly hollow: boolean;
-}
+export type Pen = Required<LineStyle>;
 
 /** Corners of a marker whose radius is 1. */
 type Marker = readonly (readonly [x: number, y: number])[];
@@ -70,8 +75,8 @@ interface Path {
   closePath(): void;
 }
 
-/** Returns a pen's marker as a symbol of Observable Plot. */
-export function symbolOf({ marker }: Pen): {
+/** Returns a marker as a symbol of Observable Plot. */
+export function symbolOf({ marker }: { readonly marker: Marker }): {
   draw(path: Path, size: number): void;
 } {
   return {
@@ -85,20 +90,15 @@ export function symbolOf({ marker }: Pen): {
   };
 }
 
-/** Draws a pen as a small picture, for a legend or a table. */
-export function penKey({ color, dash, marker, hollow }: Pen): Markup {
-  const points = marker.map(([x, y]) =>
+/** Draws a line with its marker as a small picture, for a legend or a table. */
+export function lineKey(
+  { color, dash = "none", marker, hollow }: LineStyle,
+): Markup {
+  const points = marker?.map(([x, y]) =>
     `${(15 + 3.6 * x).toFixed(1)},${(6 + 3.6 * y).toFixed(1)}`
   ).join(" ");
-  return lineKey(
-    { color, dash },
-    markup`<polygon points="${points}"${
-      hollow ? markup` class="hollow"` : ""
-    }/>`,
-  );
-}
-
-/** Draws a line as a small picture, with `on` drawn over it. */
-export function lineKey({ color, dash }: LineStyle, on?: Markup): Markup {
-  return markup`<svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:${color}"><path d="M0 6H30" stroke-dasharray="${dash}"/>${on}</svg>`;
+  return markup`<svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:${color}"><path d="M0 6H30" stroke-dasharray="${dash}"/>${
+    points !== undefined &&
+    markup`<polygon points="${points}"${hollow && markup` class="hollow"`}/>`
+  }</svg>`;
 }

@@ -2,26 +2,26 @@
 
 /** A point of a curve. */
 export interface Point {
-  readonly step: number;
-  readonly value: number;
+  readonly x: number;
+  readonly y: number;
 }
 
 /**
  * Reduces a curve to at most `2 * buckets` points that look the same: the lowest and the highest
- * point of each bucket of steps, in their original order.
+ * point of each bucket, in their original order.
  */
 export function extremes(points: readonly Point[], buckets: number): Point[] {
   if (points.length <= 2 * buckets) return [...points];
   return chunks(points, buckets).flatMap((chunk) => {
-    const low = chunk.reduce((a, b) => b.value < a.value ? b : a);
-    const high = chunk.reduce((a, b) => b.value > a.value ? b : a);
+    const low = chunk.reduce((a, b) => b.y < a.y ? b : a);
+    const high = chunk.reduce((a, b) => b.y > a.y ? b : a);
     if (low === high) return [low];
-    return low.step < high.step ? [low, high] : [high, low];
+    return low.x < high.x ? [low, high] : [high, low];
   });
 }
 
 /**
- * Returns means over windows centred on their step, `share` of the curve wide, at `count` steps.
+ * Returns means over windows centred on their point, `share` of the curve wide, at `count` points.
  * Near the start, where curves are steep, windows are narrower; at the end, where curves are
  * noisy, windows keep their left half.
  */
@@ -34,13 +34,12 @@ export function smoothed(
 ): Point[] {
   const n = points.length;
   const sums = new Float64Array(n + 1);
-  points.forEach(({ value }, i) => sums[i + 1] = sums[i]! + value);
+  points.forEach(({ y }, i) => sums[i + 1] = sums[i]! + y);
   const half = Math.floor(n * share / 2);
   return thinned([...points.keys()], count).map((i) => {
     const from = i - Math.min(half, i);
     const to = i + 1 + Math.min(half, i, n - 1 - i);
-    const value = (sums[to]! - sums[from]!) / (to - from);
-    return { step: points[i]!.step, value };
+    return { x: points[i]!.x, y: (sums[to]! - sums[from]!) / (to - from) };
   });
 }
 

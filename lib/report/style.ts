@@ -79,11 +79,8 @@ td:first-child>code,td:first-child>.run{display:inline-block;width:max-content;m
 th{color:var(--dim);font-weight:500;font-size:13px}
 td.number,th.number{text-align:right}
 details{margin-top:12px}summary{cursor:pointer;color:var(--dim);font-size:14px}
-.configs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr));gap:8px 40px}
-.configs table{width:100%}.configs td{white-space:normal;overflow-wrap:anywhere}.configs td:last-child{text-align:right;padding-right:0}
-.configs tr.other td{font-weight:600}
 .beside{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:8px 32px;align-items:start}.beside figure{margin:0;min-width:0}.beside>div{min-width:0}
-.beside figcaption{font-size:13.5px;font-weight:600}
+.beside .told td{overflow-wrap:anywhere;min-width:9em}.beside figcaption{font-size:13.5px;font-weight:600}
 .prose{max-width:48em}.prose code{white-space:nowrap}.samples+.prose{margin-top:16px}
 .told td{white-space:normal;min-width:13em}.told td:first-child{min-width:9em}.told td.number{min-width:0}.told td.kept{min-width:9em}
 .samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:16px}

@@ -1,7 +1,11 @@
 /** That a document says the same in both of its forms. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import type { Block, Document } from "../../lib/report/document.ts";
+import {
+  type Block,
+  type Document,
+  verbatim,
+} from "../../lib/report/document.ts";
 import { html } from "../../lib/report/html.ts";
 import { markdown, markdownBlock } from "../../lib/report/markdown.ts";
 import { markup } from "../../lib/report/markup.ts";
@@ -109,6 +113,50 @@ Deno.test("A document as a page has its charts, and nothing in it is markup by c
     ]
   ) assertStringIncludes(page, part);
   assertEquals(contentsOfPage(page).charts, [["7k"], ["7k"]]);
+});
+
+Deno.test("Results, folded tables and the lines of a chart are in both forms as far as they can be", async () => {
+  const line = { name: "**one**", color: "#123", dash: "4 3" };
+  const table: Block = {
+    ...{ kind: "table", caption: "All", head: ["run"], rows: [["one"]] },
+    ...{ folded: "All runs: 1", lines: [line] },
+  };
+  const facts: Block = {
+    kind: "facts",
+    facts: [{ name: "Loss", value: "1.5", about: "nats" }, {
+      ...{ name: "Steps", value: "7" },
+    }],
+  };
+  assertEquals([facts, table].flatMap(markdownBlock), [
+    "- Loss: 1.5 (nats)\n- Steps: 7",
+    "All runs: 1",
+    "| run |\n| --- |\n| one |",
+  ]);
+  const blocks = [facts, table, { ...figure, lines: [line], note: "dashed" }];
+  const page = await pageOf({ ...whole, name: "A & B", blocks });
+  const key =
+    `<svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:#123"><path d="M0 6H30" stroke-dasharray="4 3"/></svg>`;
+  for (
+    const part of [
+      "<title>A &amp; B</title>",
+      "<dt>Loss</dt><dd>1.5<small>nats</small></dd>",
+      "<dt>Steps</dt><dd>7</dd>",
+      `<details><summary>All runs: 1</summary>`,
+      `<td><span class="run">${key}one</span></td>`,
+      `<div class="legend"><span>${key}<span><b>one</b></span></span>`,
+      `<span>dashed</span></div>\n<svg class="plot">`,
+    ]
+  ) assertStringIncludes(page, part);
+});
+
+Deno.test("Nothing in verbatim words is code, bold, a link or markup", async () => {
+  const words = "`a` **b** [c](#cells) <i>";
+  const page = await pageOf({ ...whole, lead: [`On ${verbatim(words)}.`] });
+  const [, shown] = /On <bdi>(.*?)<\/bdi>\.<\/p>/.exec(page)!;
+  assertEquals(
+    shown!.replaceAll("<wbr>", ""),
+    "`a` **b** [c](#cells) &lt;i&gt;",
+  );
 });
 
 Deno.test("Both forms have the same tables", async () => {

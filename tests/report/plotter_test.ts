@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { CommandError } from "../../lib/cli/command/errors.ts";
-import { openPlotter } from "../../lib/cli/report/open_plotter.ts";
+import { openPlotter } from "../../lib/cli/report/page.ts";
 import { Plotter } from "../../lib/report/plotter.ts";
 
 Deno.test("Plotter says how to get its packages, at the versions of deno.json, where they are missing", async () => {

@@ -160,7 +160,7 @@ Deno.test("Rooms keep packages out of the library", () => {
     ["kernels/wgsl/matmul.ts", "@std/assert"],
     ["lib/cli/verbs/train.ts", "npm:chalk@5"],
     ["lib/cli/verbs/train.ts", "@observablehq/plot"],
-    ["lib/report/page.ts", "npm:linkedom@0.18.12"],
+    ["lib/report/html.ts", "npm:linkedom@0.18.12"],
     ["examples/train.ts", "@std/path"],
   ] as const;
   for (const [path, name] of refused) {

@@ -94,7 +94,7 @@ export async function labMinimal(
     others: others.map((dir) => relative(path, dir) || "."),
   };
   const report = await writeDocument(path, minimalDocument(found));
-  const { openPlotter } = await import("../report/open_plotter.ts");
+  const { openPlotter } = await import("../report/page.ts");
   const { picture } = await import("../../report/picture.ts");
   const size = { width: 840, height: 420 };
   const chart = frontChart(await openPlotter(), found, size);

@@ -18,7 +18,7 @@ import { checkPlan, type Plan } from "../../lab/plan.ts";
 import type { Document } from "../../report/document.ts";
 import { markdown } from "../../report/markdown.ts";
 import { CommandError, reasonOf } from "../command/errors.ts";
-import { program, VERSION } from "../command/program.ts";
+import { program } from "../command/program.ts";
 import { STDIN } from "../text/text_source.ts";
 import {
   exists,
@@ -296,15 +296,9 @@ export async function writeDocument(
   directory: string,
   document: Document,
 ): Promise<string> {
+  const { pageOf } = await import("../report/page.ts");
   const text = markdown(document);
   await writeFile(join(directory, files.report), text);
   await writeFile(join(directory, files.page), await pageOf(document));
   return text;
-}
-
-/** Renders a document as a page. */
-export async function pageOf(document: Document): Promise<string> {
-  const { openPlotter } = await import("../report/open_plotter.ts");
-  const { html } = await import("../../report/html.ts");
-  return await html(await openPlotter(), document, `Drawn by lm ${VERSION}.`);
 }

@@ -1,19 +1,25 @@
 /** Validation losses of several runs in one picture, by step and by time. */
 
 import { count, duration } from "../../report/numbers.ts";
-import { axisMargin, countAxis, wideAndNarrow } from "../../report/charts.ts";
+import {
+  axisMargin,
+  countAxis,
+  drawCurves,
+  wideAndNarrow,
+} from "../../report/charts.ts";
 import {
   type DrawnRun,
   type Group,
-  key,
+  lineOf,
   type Unit,
 } from "./comparison_groups.ts";
-import { dodged, widthOf } from "../../report/labels.ts";
-import { type Markup, markup } from "../../report/markup.ts";
-import type { PageSection } from "../../report/page.ts";
-import { symbolOf } from "../../report/pens.ts";
-import type { Plotter } from "../../report/plotter.ts";
-import { tokensPerStep } from "./run_header.ts";
+import {
+  type Block,
+  type Figure,
+  type Section,
+  verbatim,
+} from "../../report/document.ts";
+import { tokensPerStep } from "./run_record.ts";
 import { thinned } from "../../report/series.ts";
 
 /** A point of a validation curve. */
@@ -26,50 +32,52 @@ interface CurvePoint {
 }
 
 /** Returns the section: charts for each group of comparable runs. */
-export function curveSection(
-  plotter: Plotter,
-  groups: readonly Group[],
-): PageSection {
+export function curveSection(groups: readonly Group[]): Section {
   return {
     id: "curves",
     title: "Validation loss",
-    content: groups.map((group) =>
-      markup`${groups.length > 1 && markup`<h3>${group.name}</h3>`}${
-        groupCurves(plotter, group)
-      }`
-    ),
+    blocks: groups.flatMap((group): Block[] => [
+      ...groups.length > 1
+        ? [{ kind: "heading" as const, text: verbatim(group.name) }]
+        : [],
+      ...groupCurves(group),
+    ]),
   };
 }
 
-function groupCurves(plotter: Plotter, { runs, unit }: Group): Markup {
+function groupCurves({ runs, unit }: Group): Block[] {
   const points = runs.flatMap((run) =>
     curveOf(run, unit, Math.max(40, Math.round(1200 / runs.length)))
   );
   const drawn = new Set(points.map(({ run }) => run));
-  const missing = runs.filter((run) => !drawn.has(run));
+  const missing = runs.filter((run) => !drawn.has(run))
+    .map(({ label }) => verbatim(label)).join(", ");
   const most = points.reduce((a, { seconds }) => Math.max(a, seconds), 0);
   const time = timeUnits.find(({ from }) => most >= from)!;
-  return markup`${
-    missing.length > 0 &&
-    markup`<p class="note">Without a validation loss in ${unit.name}: ${
-      missing.map(({ label }) => label).join(", ")
-    }.</p>`
-  }${
-    points.length > 0 &&
-    markup`
-<div class="legend">${Array.from(drawn, (run) => key(run))}</div>
-<h3>By step</h3>${
-      curves(plotter, points, {
+  const blocks: Block[] = missing === "" ? [] : [{
+    kind: "note",
+    text: `Without a validation loss in ${unit.name}: ${missing}.`,
+  }];
+  if (points.length === 0) return blocks;
+  return [
+    ...blocks,
+    { kind: "heading", text: "By step" },
+    {
+      kind: "figure",
+      lines: Array.from(drawn, (run) => lineOf(run)),
+      draw: curves(points, {
         ...{ unit, name: "step", of: ({ step }) => step, whole: true },
-      })
-    }
-<h3>By time spent on steps, without evaluations</h3>${
-      curves(plotter, points, {
+      }),
+    },
+    { kind: "heading", text: "By time spent on steps, without evaluations" },
+    {
+      kind: "figure",
+      draw: curves(points, {
         ...{ unit, name: time.name, whole: false },
         of: ({ seconds }) => seconds / time.seconds,
-      })
-    }`
-  }`;
+      }),
+    },
+  ];
 }
 
 /** Units of a time axis; each is used for axes that are at least `from` seconds long. */
@@ -97,12 +105,6 @@ function curveOf(one: DrawnRun, { of }: Unit, most: number): CurvePoint[] {
   }));
 }
 
-/** Most markers on a curve. */
-const MARKERS = 8;
-
-/** Pixels between the labels at the ends of curves. */
-const LABEL_GAP = 13;
-
 /** The loss unit and the x axis of a chart of curves. */
 interface CurveAxis {
   readonly unit: Unit;
@@ -113,97 +115,44 @@ interface CurveAxis {
 }
 
 function curves(
-  plotter: Plotter,
   points: readonly CurvePoint[],
   { unit, name, of, whole }: CurveAxis,
-): Markup {
-  const { plot } = plotter;
+): Figure["draw"] {
   const runs = [...Map.groupBy(points, ({ run }) => run)];
   const most = points.reduce((a, point) => Math.max(a, of(point)), 0) || 1;
-  // Room for the lines from the ends of curves to their labels.
-  const edge = most * 1.03;
   const losses = points.map(({ loss }) => loss);
   const [lowest, highest] = [Math.min(...losses), Math.max(...losses)];
-  return wideAndNarrow((size) => {
-    const isNarrow = size.width < 500;
-    const labels = runs.map(([run]) =>
-      isNarrow ? `${run.number}` : `${run.number} ${run.short}`
-    );
-    const marginTop = 20;
-    const marginBottom = 36;
-    const height = Math.max(
-      size.height,
-      marginTop + marginBottom + LABEL_GAP * runs.length,
-    );
-    const frame = {
-      ...{ width: size.width, height, marginTop, marginBottom },
-      ...{
+  return (plotter) =>
+    wideAndNarrow((size) => {
+      const isNarrow = size.width < 500;
+      return drawCurves(plotter, {
+        ...size,
+        ariaLabel:
+          `Line chart of validation losses by ${name}, a line for each run; the table of results has the lowest and the last`,
         marginLeft: axisMargin(lowest, highest),
-        marginRight: 12 + Math.max(...labels.map(widthOf)),
-      },
-      x: {
-        label: name,
-        ...countAxis(most, { whole, ticks: isNarrow ? 4 : 8 }),
-        domain: [0, edge],
-      },
-      y: {
-        label: unit.name,
-        domain: [lowest, highest],
-        ...{ grid: true, nice: true },
-      },
-    };
-    const y = plotter.scale(frame, "y");
-    const ends = runs.map(([, points]) => points.at(-1)!);
-    const at = dodged(
-      ends.map(({ loss }) => y.apply(loss)),
-      LABEL_GAP,
-      [marginTop, height - marginBottom],
-    ).map((pixel) => y.invert(pixel));
-    const labelled = ends.map((end, i) => ({ ...end, at: at[i]! }));
-    return plotter.draw({
-      ...frame,
-      ariaLabel:
-        `Line chart of validation losses by ${name}, a line for each run; the table of results has the lowest and the last`,
-      marks: [
-        plot.link(labelled, {
-          ...{ x1: of, x2: () => edge, y1: "loss", y2: "at" },
-          stroke: ({ run }: CurvePoint) => run.pen.color,
-          strokeOpacity: 0.5,
-          strokeWidth: 0.8,
-        }),
-        plot.text(labelled, {
-          ...{ x: () => edge, y: "at", dx: 4, textAnchor: "start" },
-          text: (_: CurvePoint, i: number) => labels[i],
-          fill: "var(--ink)",
-        }),
-        ...runs.flatMap(([run, points]) => {
-          const { color, dash, hollow } = run.pen;
-          const tip = {
-            title: ({ step, loss, seconds }: CurvePoint) =>
-              `${run.number} ${run.label}, step ${count(step)}, ${
-                duration(seconds)
-              }: ${loss.toFixed(unit.digits)}`,
+        x: {
+          label: name,
+          ...countAxis(most, { whole, ticks: isNarrow ? 4 : 8 }),
+          // Room for the lines from the ends of curves to their labels.
+          domain: [0, most * 1.03],
+        },
+        y: { label: unit.name, domain: [lowest, highest], nice: true },
+        ends: runs.map(([{ number, short, pen: { color } }, points]) => {
+          const end = points.at(-1)!;
+          return {
+            text: isNarrow ? `${number}` : `${number} ${short}`,
+            ...{ y: end.loss, from: { x: of(end), color } },
           };
-          return [
-            plot.line(points, {
-              ...{ x: of, y: "loss", stroke: color },
-              strokeWidth: hollow ? 1.2 : 2,
-              strokeDasharray: dash,
-            }),
-            plot.dot(thinned(points, MARKERS), {
-              ...{ x: of, y: "loss", r: 4, symbol: symbolOf(run.pen) },
-              ...hollow
-                ? { stroke: color, fill: "var(--page)", strokeWidth: 1.5 }
-                : { fill: color },
-            }),
-            plot.dot(points, {
-              ...{ x: of, y: "loss", r: 5, fill: color, fillOpacity: 0 },
-              ...tip,
-            }),
-          ];
         }),
-      ],
-      color: { type: "identity" },
+        curves: runs.map(([{ pen, number, label }, points]) => ({
+          ...pen,
+          points: points.map((point) => ({
+            ...{ x: of(point), y: point.loss },
+            title: `${number} ${label}, step ${count(point.step)}, ${
+              duration(point.seconds)
+            }: ${point.loss.toFixed(unit.digits)}`,
+          })),
+        })),
+      });
     });
-  });
 }

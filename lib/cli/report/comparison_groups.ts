@@ -4,9 +4,9 @@ import type { EvalEvent } from "../../train/events.ts";
 import type { Logged } from "../run/events.ts";
 import { seesFuture } from "../../lab/plan.ts";
 import { count } from "../../report/numbers.ts";
-import { breakable, shortened } from "../../report/labels.ts";
-import { type Markup, markup } from "../../report/markup.ts";
-import { type Pen, penKey, penOf } from "../../report/pens.ts";
+import { verbatim } from "../../report/document.ts";
+import { shortened } from "../../report/labels.ts";
+import { type Line, type Pen, penOf } from "../../report/pens.ts";
 import { corpusName, type RunRecord } from "./run_record.ts";
 
 /** A run with its number, labels and pen. */
@@ -128,12 +128,11 @@ export function bestOf({ runs, unit }: Group): DrawnRun | undefined {
     : compared.toSorted((a, b) => loss(a) - loss(b))[0];
 }
 
-/** Draws a run's pen, number and name. */
-export function key(
+/** Returns how a run is drawn and named, with the number that stands at its curve. */
+export function lineOf(
   { pen, label, number, sees }: DrawnRun,
   name: string = label,
-): Markup {
-  return markup`<span class="run">${penKey(pen)}<span>${number} <bdi${
-    name !== label && markup` title="${label}"`
-  }>${breakable(name)}</bdi>${sees && " (sees the future)"}</span></span>`;
+): Line {
+  const remark = sees ? " (sees the future)" : "";
+  return { ...pen, name: `${number} ${verbatim(name)}${remark}` };
 }

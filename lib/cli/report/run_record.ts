@@ -120,6 +120,13 @@ export function lastStep({ steps, evals, skips }: RunRecord): number {
   );
 }
 
+/** Returns the tokens that a step trains on; 0 if the configuration does not say. */
+export function tokensPerStep({ model, train }: RunRecord): number {
+  const tokens = Number(model["blockSize"]) * Number(train["batchSize"]) *
+    Number(train["gradAccumulation"] ?? 1);
+  return Number.isFinite(tokens) ? tokens : 0;
+}
+
 /** Returns the evaluation with the lowest validation loss among those that measured most. */
 export function bestEval({ evals }: RunRecord): Logged<EvalEvent> | undefined {
   return evals.reduce(

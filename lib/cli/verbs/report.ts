@@ -6,11 +6,12 @@ import { exitCode } from "../command/errors.ts";
 import { replaceFile } from "../run/files.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { placement } from "./placement.ts";
-import { comparisonPage } from "../report/comparison_page.ts";
+import type { Document } from "../../report/document.ts";
+import { comparisonDocument } from "../report/comparison_document.ts";
 import { measure } from "../report/measurement.ts";
-import { openPlotter } from "../report/open_plotter.ts";
+import { openPlotter, pageOf } from "../report/page.ts";
+import { runDocument } from "../report/run_document.ts";
 import { readRun } from "../report/run_record.ts";
-import { runPage } from "../report/run_page.ts";
 import { files, hasCheckpoint } from "../run/directory.ts";
 import {
   canRedraw,
@@ -34,8 +35,8 @@ export async function report(
     onStage("loading what draws");
     const plotter = await openPlotter();
     const several = runs.length > 1;
-    let text: string;
-    if (several) text = await comparisonPage(plotter, runs);
+    let document: Document;
+    if (several) document = comparisonDocument(runs);
     else {
       const measured = await measure(run, {
         placement: placement(flags),
@@ -46,8 +47,9 @@ export async function report(
       // Weights that exist but cannot be read may be damaged.
       const { modelProblem } = measured;
       if (modelProblem && await hasCheckpoint(run.path)) warn(modelProblem);
-      text = await runPage(plotter, run, measured);
+      document = runDocument(run, measured);
     }
+    const text = await pageOf(document, plotter);
     const path = flags.out ??
       join(run.path, several ? files.comparison : files.report);
     await replaceFile(path, new TextEncoder().encode(text));

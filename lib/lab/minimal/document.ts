@@ -1,6 +1,6 @@
 /** The report of a search for the smallest model: size against loss and abilities, and who won. */
 
-import { legend, wideAndNarrow } from "../../report/charts.ts";
+import { wideAndNarrow } from "../../report/charts.ts";
 import { type Document, present, type Section } from "../../report/document.ts";
 import { type Markup, markup } from "../../report/markup.ts";
 import { count, digits, duration, short } from "../../report/numbers.ts";
@@ -151,8 +151,12 @@ function frontSection(found: Found): Section {
       "Each point of the chart is a model. The line joins the models of the last round that have a lower loss than every smaller one; the table lists them. Rings are models trained again with new seeds, diamonds are what others reached.",
     blocks: [{
       kind: "figure",
+      lines: rounds.map((outcomes, round) => ({
+        name: `round ${round + 1}: ${count(outcomes[0]?.steps ?? 0)} steps`,
+        color: tint(round),
+      })),
       draw: (plotter) =>
-        markup`${roundLegend(found)}
+        markup`${narrowLegend(found)}
 ${wideAndNarrow((size) => frontChart(plotter, found, size))}`,
     }, {
       ...tableOf(
@@ -172,13 +176,9 @@ ${wideAndNarrow((size) => frontChart(plotter, found, size))}`,
   };
 }
 
-function roundLegend({ rounds, known }: Found): Markup {
-  return markup`${
-    legend(rounds.map((outcomes, round) => ({
-      name: `round ${round + 1}: ${count(outcomes[0]?.steps ?? 0)} steps`,
-      color: tint(round),
-    })))
-  }<div class="narrow"><div class="legend">${
+/** Returns what others reached, which a narrow chart has no room to name. */
+function narrowLegend({ known }: Found): Markup {
+  return markup`<div class="narrow"><div class="legend">${
     known.map(({ name, parameters, loss }) =>
       markup`<span><svg class="pen" viewBox="0 0 30 12" aria-hidden="true" style="color:var(--run2)"><polygon points="15,0 20,6 15,12 10,6"/></svg>${name}: ${
         count(parameters)

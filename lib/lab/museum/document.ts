@@ -1,12 +1,7 @@
 /** The report of the museum, built only from the exhibits and their findings. */
 
 import type { Verdict } from "../../checks/verdict.ts";
-import {
-  dotChart,
-  legend,
-  lineChart,
-  type RowDot,
-} from "../../report/charts.ts";
+import { dotChart, lineChart, type RowDot } from "../../report/charts.ts";
 import type {
   Block,
   Document,
@@ -14,7 +9,7 @@ import type {
   Section,
   Text,
 } from "../../report/document.ts";
-import { type Markup, markup } from "../../report/markup.ts";
+import type { Markup } from "../../report/markup.ts";
 import { signed } from "../../report/numbers.ts";
 import type { Plotter } from "../../report/plotter.ts";
 import {
@@ -70,7 +65,13 @@ function overview(shown: readonly Shown[]): Section {
     about:
       "The loss is that of the validation split, as whoever made the mistake is told it; the text is scored by a 5-gram model of the training text. Lower is better for both.",
     blocks: [
-      { kind: "figure", draw: (plotter) => differenceChart(plotter, shown) },
+      {
+        kind: "figure",
+        lines: questions,
+        note:
+          "nats, the mistake's less the right one's: to the left looks better, to the right worse",
+        draw: (plotter) => differenceChart(plotter, shown),
+      },
       {
         kind: "table",
         caption: "Exhibits, what loss and text said of each, and what rang",
@@ -102,18 +103,11 @@ function differenceChart(plotter: Plotter, shown: readonly Shown[]): Markup {
       return [{ row: exhibit.name, value, from: 0, to: value, color, title }];
     })
   );
-  return markup`${
-    legend(
-      questions,
-      "nats, the mistake's less the right one's: to the left looks better, to the right worse",
-    )
-  }${
-    dotChart(plotter, dots, {
-      rows: shown.map(({ exhibit }) => exhibit.name),
-      about:
-        "Dot chart of how loss and text change by each mistake, a row for each; the numbers are in the table below it",
-    })
-  }`;
+  return dotChart(plotter, dots, {
+    rows: shown.map(({ exhibit }) => exhibit.name),
+    about:
+      "Dot chart of how loss and text change by each mistake, a row for each; the numbers are in the table below it",
+  });
 }
 
 /** Colours of an exhibit's columns, in their order. */

@@ -3,8 +3,9 @@
 import { type CellFinding, type Findings, meanOver } from "./findings.ts";
 import { kinds, UNMASKED } from "./plan.ts";
 import type { Estimate } from "../statistics.ts";
-import { layerColor, type Line, lineChart } from "../../report/charts.ts";
+import { layerColor, lineChart } from "../../report/charts.ts";
 import { type Markup, markup } from "../../report/markup.ts";
+import type { Line } from "../../report/pens.ts";
 import type { Plotter } from "../../report/plotter.ts";
 
 /** Returns the line of a kind of positions; its colour is the same in all charts. */

@@ -7,9 +7,9 @@ import { modelConfig } from "../../config/model.ts";
 import type { Preset } from "../../config/presets.ts";
 import { wideAndNarrow } from "../../report/charts.ts";
 import type { Section } from "../../report/document.ts";
-import { type Markup, markup } from "../../report/markup.ts";
+import type { Markup } from "../../report/markup.ts";
 import { count, digits } from "../../report/numbers.ts";
-import { penKey, penOf, symbolOf } from "../../report/pens.ts";
+import { penOf, symbolOf } from "../../report/pens.ts";
 import type { Plotter } from "../../report/plotter.ts";
 import { type Finished, finished, type Outcome } from "../outcome.ts";
 import {
@@ -219,18 +219,32 @@ export function scalingSection(scaling: ScalingResult | undefined): Section {
     about: scalingText(scaling),
     blocks: [
       { kind: "note", text: verdictText(scaling) },
-      { kind: "figure", draw: (plotter) => scalingChart(plotter, scaling) },
+      {
+        kind: "figure",
+        lines: amountsOf(scaling).map((tokens, i) => ({
+          ...penOf(i),
+          name: `${count(tokens)} tokens`,
+        })),
+        note: "hollow: not part of the fit",
+        draw: (plotter) => scalingChart(plotter, scaling),
+      },
     ],
   };
 }
 
+/** Returns the amounts of training, in tokens. */
+function amountsOf({ points }: ScalingResult): number[] {
+  return [...new Set(points.map(({ tokens }) => tokens))]
+    .toSorted((a, b) => a - b);
+}
+
 function scalingChart(
   plotter: Plotter,
-  { points, law, next }: ScalingResult,
+  scaling: ScalingResult,
 ): Markup {
+  const { points, law, next } = scaling;
   const { plot } = plotter;
-  const amounts = [...new Set(points.map(({ tokens }) => tokens))]
-    .toSorted((a, b) => a - b);
+  const amounts = amountsOf(scaling);
   const sizes = points.map(({ parameters }) => parameters);
   const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
   const curve = amounts.flatMap((tokens) =>
@@ -243,48 +257,38 @@ function scalingChart(
   const penOfAmount = ({ tokens }: { readonly tokens: number }) =>
     penOf(amounts.indexOf(tokens));
   const tint = (point: { readonly tokens: number }) => penOfAmount(point).color;
-  return markup`<div class="legend">${
-    amounts.map((tokens) =>
-      markup`<span>${penKey(penOfAmount({ tokens }))}${
-        count(tokens)
-      } tokens</span>`
-    )
-  }<span>hollow: not part of the fit</span></div>
-${
-    wideAndNarrow((size) =>
-      plotter.draw({
-        ...size,
-        marginLeft: 40,
-        marginRight: 16,
-        ariaLabel:
-          "Chart of validation losses by parameters, a curve for each amount of training; the numbers are in the table below it",
-        x: {
-          type: "log",
-          label: "parameters",
-          ticks: size.width < 500 ? 3 : 6,
-          tickFormat: (value: number) => `${Math.round(value / 1000)}k`,
-        },
-        y: { label: "nats per token", grid: true, nice: true },
-        marks: [
-          ...amounts.map((tokens) =>
-            plot.line(curve.filter((point) => point.tokens === tokens), {
-              ...{ x: "parameters", y: "valLoss", strokeWidth: 1.6 },
-              stroke: tint({ tokens }),
-              strokeDasharray: penOfAmount({ tokens }).dash,
-            })
-          ),
-          plot.dot(points, {
-            ...{ x: "parameters", y: "valLoss", r: 4, stroke: tint },
-            symbol: (point: Finished) => symbolOf(penOfAmount(point)),
-            fill: (point: Finished) =>
-              point.cell === next ? "var(--page)" : tint(point),
-            title: ({ id, valLoss }: Finished) =>
-              `${id}: ${valLoss.toFixed(4)}`,
-          }),
-        ],
-        color: { type: "identity" },
-        symbol: { type: "identity" },
-      })
-    )
-  }`;
+  return wideAndNarrow((size) =>
+    plotter.draw({
+      ...size,
+      marginLeft: 40,
+      marginRight: 16,
+      ariaLabel:
+        "Chart of validation losses by parameters, a curve for each amount of training; the numbers are in the table below it",
+      x: {
+        type: "log",
+        label: "parameters",
+        ticks: size.width < 500 ? 3 : 6,
+        tickFormat: (value: number) => `${Math.round(value / 1000)}k`,
+      },
+      y: { label: "nats per token", grid: true, nice: true },
+      marks: [
+        ...amounts.map((tokens) =>
+          plot.line(curve.filter((point) => point.tokens === tokens), {
+            ...{ x: "parameters", y: "valLoss", strokeWidth: 1.6 },
+            stroke: tint({ tokens }),
+            strokeDasharray: penOfAmount({ tokens }).dash,
+          })
+        ),
+        plot.dot(points, {
+          ...{ x: "parameters", y: "valLoss", r: 4, stroke: tint },
+          symbol: (point: Finished) => symbolOf(penOfAmount(point)),
+          fill: (point: Finished) =>
+            point.cell === next ? "var(--page)" : tint(point),
+          title: ({ id, valLoss }: Finished) => `${id}: ${valLoss.toFixed(4)}`,
+        }),
+      ],
+      color: { type: "identity" },
+      symbol: { type: "identity" },
+    })
+  );
 }

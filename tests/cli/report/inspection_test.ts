@@ -1,5 +1,5 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
-import { habit } from "../../../lib/cli/report/attention_section.ts";
+import { habit } from "../../../lib/cli/report/attention.ts";
 import { inspect } from "../../../lib/cli/report/inspection.ts";
 import {
   placeAmong,

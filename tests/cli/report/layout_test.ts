@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { modelFields } from "../../../lib/config/model.ts";
 import { trainFields } from "../../../lib/config/train.ts";
-import { pageOf as documentPage } from "../../../lib/cli/lab/study.ts";
+import { pageOf as documentPage } from "../../../lib/cli/report/page.ts";
 import { studyDocument } from "../../../lib/lab/document.ts";
 import { minimalDocument } from "../../../lib/lab/minimal/document.ts";
 import { answerTo } from "../../../lib/lab/minimal/search.ts";

@@ -2,11 +2,11 @@
 
 import { dirname, fromFileUrl, join } from "@std/path";
 import { writeReport } from "../../../lib/cli/lab/report.ts";
-import { pageOf as documentPage, Study } from "../../../lib/cli/lab/study.ts";
-import { comparisonPage } from "../../../lib/cli/report/comparison_page.ts";
+import { pageOf as documentPage } from "../../../lib/cli/report/page.ts";
+import { Study } from "../../../lib/cli/lab/study.ts";
+import { comparisonDocument } from "../../../lib/cli/report/comparison_document.ts";
 import type { Measurement } from "../../../lib/cli/report/measurement.ts";
-import { Plotter } from "../../../lib/report/plotter.ts";
-import { runPage } from "../../../lib/cli/report/run_page.ts";
+import { runDocument } from "../../../lib/cli/report/run_document.ts";
 import { readRun, type RunRecord } from "../../../lib/cli/report/run_record.ts";
 import {
   type Found,
@@ -45,7 +45,7 @@ export async function recordsOf(
 export async function comparisonOf(
   runs: Readonly<Record<string, SyntheticRun>>,
 ): Promise<string> {
-  return await comparisonPage(await Plotter.open(), await recordsOf(runs));
+  return await documentPage(comparisonDocument(await recordsOf(runs)));
 }
 
 /** Nothing that a page could show beyond what its run wrote down. */
@@ -60,7 +60,7 @@ export async function pageOf(
   measurement: Measurement = unmeasured,
 ): Promise<string> {
   const [record] = await recordsOf({ "a-run": run });
-  return await runPage(await Plotter.open(), record!, measurement);
+  return await documentPage(runDocument(record!, measurement));
 }
 
 /** A measurement of a model with so many layers, each with so many heads. */

@@ -5,9 +5,9 @@ import {
   assertGreaterOrEqual,
 } from "@std/assert";
 import { layerColor } from "../../../lib/report/charts.ts";
-import { penKey, penOf } from "../../../lib/report/pens.ts";
+import { lineKey, penOf } from "../../../lib/report/pens.ts";
 import { colors } from "../../../lib/report/style.ts";
-import { outsideColor } from "../../../lib/cli/report/update_charts.ts";
+import { outsideColor } from "../../../lib/cli/report/run_charts.ts";
 import {
   contrast,
   difference,
@@ -37,10 +37,10 @@ Deno.test("No two of 210 pens are alike, nor two of 30 without colour", () => {
   const alike = (texts: readonly string[]) =>
     texts.length - new Set(texts).size;
   assertEquals(alike(pens.map((pen) => JSON.stringify(pen))), 0);
-  assertEquals(alike(pens.map((pen) => penKey(pen).text)), 0);
+  assertEquals(alike(pens.map((pen) => lineKey(pen).text)), 0);
   const colorless = pens.slice(0, 30).map((pen) => ({ ...pen, color: "" }));
   assertEquals(alike(colorless.map((pen) => JSON.stringify(pen))), 0);
-  assertEquals(alike(colorless.map((pen) => penKey(pen).text)), 0);
+  assertEquals(alike(colorless.map((pen) => lineKey(pen).text)), 0);
 });
 
 Deno.test("Colour differences are those that Sharma et al. 2005 list", () => {

@@ -6,8 +6,8 @@ import {
   assertMatch,
 } from "@std/assert";
 import { join } from "@std/path";
-import { Plotter } from "../../../lib/report/plotter.ts";
-import { runPage } from "../../../lib/cli/report/run_page.ts";
+import { pageOf as documentPage } from "../../../lib/cli/report/page.ts";
+import { runDocument } from "../../../lib/cli/report/run_document.ts";
 import { readRun } from "../../../lib/cli/report/run_record.ts";
 import { CounterRandom, Purpose } from "../../../kernels/random.ts";
 import { contentsOfPage } from "../page_contents.ts";
@@ -75,13 +75,15 @@ Deno.test("A run's page tells what did not go as planned", async () => {
       message: "",
     }],
     // The end of what went before is not that of a run that goes on.
-    [/not told its end/, start, { ...end, reason: "aborted" }, start],
+    [/end is not recorded/, start, { ...end, reason: "aborted" }, start],
   ];
-  const plotter = await Plotter.open();
   for (const [note, ...events] of cases) {
     const path = await runWith(events);
-    const text = await runPage(plotter, await readRun(path), unmeasured);
-    const header = /<header>[^]*<\/header>/.exec(text)![0];
+    const text = await documentPage(
+      runDocument(await readRun(path), unmeasured),
+    );
+    const header = /<header>[^]*<\/header>/.exec(text)![0]
+      .replaceAll(/<\/?bdi>/g, "");
     if (note === undefined) assert(!header.includes('class="note"'), header);
     else assertMatch(header, note);
     await Deno.remove(path, { recursive: true });
@@ -122,7 +124,7 @@ Deno.test("A page of 5000 steps, 36 heads and 900 characters is under 1 MB", asy
   const path = await runWith(events, { model: { nLayer: heads } });
   const measurement = syntheticMeasurement({ layers: heads, heads, T });
   const run = await readRun(path);
-  const text = await runPage(await Plotter.open(), run, measurement);
+  const text = await documentPage(runDocument(run, measurement));
   assertLess(text.length, 1_000_000);
   assertMatch(text, /12 of 50, evenly spread; all are in samples\.txt/);
   assert(text.includes("uniform 4.17"));
@@ -140,8 +142,7 @@ Deno.test("A run's head names its lowest and its last validation loss, and so do
     ...{ event: "eval", step, valLoss, trainLoss: 1, bitsPerChar: 3 },
   }));
   const path = await runWith(events);
-  const plotter = await Plotter.open();
-  const text = await runPage(plotter, await readRun(path), unmeasured);
+  const text = await documentPage(runDocument(await readRun(path), unmeasured));
   await Deno.remove(path, { recursive: true });
   const header = headerOf(text);
   assertMatch(header, /lowest validation loss 1\.250 at step 2, last 1\.750/);
@@ -216,7 +217,9 @@ Deno.test("Matrices outside of the layers have colours of their own", async () =
     const html = await pageOf({ steps: 40, layers });
     const section = /<section id="updates"[^]*?<\/section>/.exec(html)![0];
     const keys = Array.from(
-      section.matchAll(/style="color:([^"]*)"><path[^>]*><\/svg>([^<]*)</g),
+      section.matchAll(
+        /style="color:([^"]*)"><path[^>]*><\/svg><span>([^<]*)</g,
+      ),
       ([, color, name]) => [name!, color!] as const,
     );
     const names = Array.from({ length: layers }, (_, i) => `layer ${i + 1}`);
@@ -234,7 +237,7 @@ Deno.test("A page of 200,000 steps, each with an evaluation, is under 1 MB", asy
   const many = <Event>(event: Event) =>
     Array.from({ length: 200_000 }, (_, i) => ({ ...event, step: i + 1 }));
   const run = { ...record!, steps: many(step), evals: many(event) };
-  const text = await runPage(await Plotter.open(), run, unmeasured);
+  const text = await documentPage(runDocument(run, unmeasured));
   assertLess(text.length, 1_000_000);
   assertMatch(text, /500 of 200,000 evaluations, evenly spread; all are in/);
 });

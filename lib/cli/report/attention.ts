@@ -5,7 +5,7 @@
  */
 
 import { Markup, markup } from "../../report/markup.ts";
-import { sideways } from "../../report/page.ts";
+import { sideways } from "../../report/html.ts";
 
 /**
  * Shades of a cell, darkest last. They grow with the square root of the probability, so that small
@@ -25,78 +25,45 @@ export interface AttentionPicture {
 }
 
 /** Draws all heads of all layers. */
-export function attentionSection(
-  { maps, labels }: AttentionPicture,
-): Markup {
+export function attentionMarkup({ maps, labels }: AttentionPicture): Markup {
   const T = labels.length;
   const size = GUTTER + T * CELL + 1;
-  return markup`
-    <svg class="defs" width="0" height="0" aria-hidden="true">
-      <defs>
-        <g id="tokens" class="tokens">${
-    labels.map((label, i) => tokenAt(label, i))
-  }</g>
-      </defs>
-    </svg>
-    <div class="legend">${shadeLegend()}</div>
-    ${
-    maps.map((map, layer) =>
-      markup`
-        <h3>Layer ${layer + 1}</h3>
-        ${sideways}<div class="heads" role="group" tabindex="0"
-          aria-label="Heads of layer ${layer + 1}">${
-        headsOf(map, T).map((
-          head,
-          h,
-        ) =>
-          markup`
-              <figure data-p="${bytesOf(head)}" data-t="${T}">
-                <svg viewBox="0 0 ${size} ${size}" role="img"
-                  aria-label="Layer ${layer + 1}, head ${h + 1}: ${
-            habit(
-              head,
-              T,
-            )
-          }">
-              <rect class="ground" x="${GUTTER}" y="${GUTTER}" width="${
-            T *
-            CELL
-          }" height="${T * CELL}"/>
-              ${shades(head, T)}<use href="#tokens"/></svg>
-                <figcaption><b>${layer + 1}.${h + 1}</b> ${
-            habit(
-              head,
-              T,
-            )
-          }</figcaption>
-              </figure>
-            `
+  const figure = (head: Float64Array, name: string, words: string) => {
+    const what = habit(head, T);
+    return markup`<figure data-p="${bytesOf(head)}" data-t="${T}">
+<svg viewBox="0 0 ${size} ${size}" role="img" aria-label="${words}: ${what}">
+<rect class="ground" x="${GUTTER}" y="${GUTTER}" width="${T * CELL}" height="${
+      T * CELL
+    }"/>${shades(head, T)}<use href="#tokens"/></svg>
+<figcaption><b>${name}</b> ${what}</figcaption></figure>
+`;
+  };
+  return markup`<svg class="defs" width="0" height="0" aria-hidden="true"><defs>
+<g id="tokens" class="tokens">${labels.map(tokenAt)}</g></defs></svg>
+<div class="legend">${[0.01, 0.05, 0.2, 0.5, 1].map(shadeKey)}</div>
+${
+    maps.map((map, i) => {
+      const layer = i + 1;
+      return markup`<h3>Layer ${layer}</h3>
+${sideways}<div class="heads" role="group" tabindex="0" aria-label="Heads of layer ${layer}">${
+        headsOf(map, T).map((head, h) =>
+          figure(head, `${layer}.${h + 1}`, `Layer ${layer}, head ${h + 1}`)
         )
       }</div>
-      `
-    )
-  }
-    <output class="readout"
-      data-tokens="${
-    JSON.stringify(
-      labels,
-    )
-  }">Point at a cell: the row is the token that looks, the column the one that is looked at.</output>
-  `;
+`;
+    })
+  }<output class="readout" data-tokens="${
+    JSON.stringify(labels)
+  }">Point at a cell: the row is the token that looks, the column the one that is looked at.</output>`;
 }
 
 /** Draws a token's label at its row and its column. */
 function tokenAt(label: string, i: number): Markup {
   const at = GUTTER + (i + 0.5) * CELL;
-  const size = label.length > 1
-    ? markup`
-      font-size="6"
-    `
-    : undefined;
-  return markup`
-    <text x="${GUTTER / 2}" y="${at}" ${size}>${label}</text>
-    <text x="${at}" y="${GUTTER / 2}" ${size}>${label}</text>
-  `;
+  const size = label.length > 1 && markup` font-size="6"`;
+  return markup`<text x="${GUTTER / 2}" y="${at}"${size}>${label}</text>
+<text x="${at}" y="${GUTTER / 2}"${size}>${label}</text>
+`;
 }
 
 function headsOf(map: Float64Array, T: number): Float64Array[] {
@@ -125,15 +92,10 @@ function shades(head: Float64Array, T: number): Markup {
   return new Markup(drawn.join(""));
 }
 
-function shadeLegend(): Markup {
-  const marks = [0.01, 0.05, 0.2, 0.5, 1];
-  return markup`${
-    marks.map((probability) =>
-      markup`<span><svg class="swatch" viewBox="0 0 10 10" aria-hidden="true"><path class="s${
-        shadeOf(probability)
-      }" d="M0 0h10v10H0z"/></svg>${Math.round(100 * probability)} %</span>`
-    )
-  }`;
+function shadeKey(probability: number): Markup {
+  return markup`<span><svg class="swatch" viewBox="0 0 10 10" aria-hidden="true"><path class="s${
+    shadeOf(probability)
+  }" d="M0 0h10v10H0z"/></svg>${Math.round(100 * probability)} %</span>`;
 }
 
 /** Encodes the probabilities in 256 shades, as base64. */

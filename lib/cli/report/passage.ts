@@ -10,27 +10,23 @@ const SHADES = 10;
 const MOST = 5;
 
 /** Draws the passage, and explains its shades. */
-export function passageSection(
+export function passageMarkup(
   passage: readonly ReadToken[],
   tokenizer: Tokenizer,
 ): Markup {
   const mean = passage.reduce((sum, { loss }) => sum + loss, 0) /
     passage.length;
-  return markup`
-    <div
-      class="legend">${
-    [0, 1, 2, 3, 4, 5].map((loss) =>
-      markup`<span><i class="swatch l${shadeOf(loss)}"></i>${loss}${
-        loss === MOST && " or more"
-      }</span>`
-    )
-  }<span>nats; this passage: ${mean.toFixed(2)} on average</span></div>
-    <p class="passage" translate="no">${new Markup(
-    passage.map((token) => tokenSpan(token, tokenizer)).join(""),
-  )}</p>
-    <output
-      class="readout">Point at a character: its loss, and what was expected in its place.</output>
-  `;
+  const keys = [0, 1, 2, 3, 4, 5].map((loss) =>
+    markup`<span><i class="swatch l${shadeOf(loss)}"></i>${loss}${
+      loss === MOST && " or more"
+    }</span>`
+  );
+  const tokens = passage.map((token) => tokenSpan(token, tokenizer)).join("");
+  return markup`<div class="legend">${keys}<span>nats; this passage: ${
+    mean.toFixed(2)
+  } on average</span></div>
+<p class="passage" translate="no">${new Markup(tokens)}</p>
+<output class="readout">Point at a character: its loss, and what was expected in its place.</output>`;
 }
 
 function shadeOf(loss: number): number {

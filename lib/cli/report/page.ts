@@ -1,7 +1,19 @@
-/** Opens a plotter, or says how to get its packages. */
+/** Draws documents as pages, or says how to get the packages that draw. */
 
+import type { Document } from "../../report/document.ts";
+import { html } from "../../report/html.ts";
 import { type Packages, packages, Plotter } from "../../report/plotter.ts";
 import { CommandError } from "../command/errors.ts";
+import { VERSION } from "../command/program.ts";
+
+/** Renders a document as a page. */
+export async function pageOf(
+  document: Document,
+  plotter?: Plotter,
+): Promise<string> {
+  plotter ??= await openPlotter();
+  return await html(plotter, document, `Drawn by lm ${VERSION}.`);
+}
 
 /**
  * Loads the packages that draw charts.
