@@ -27,6 +27,7 @@ async function workflow(name: string) {
 
 const ci = await workflow("ci.yml");
 const publish = await workflow("publish.yml");
+const pages = await workflow("pages.yml");
 
 Deno.test("A job that runs the gate leaves it all its time, and 10 minutes to set up", async () => {
   const gate = /^const GATE_SECONDS = (\d+);$/m.exec(
@@ -77,6 +78,21 @@ Deno.test("What is published was tested, where there was no identity token", () 
   assert(!/checkout|deno (run|task|test)|npm|npx|use_jsr/.test(published));
 });
 
+Deno.test("The site is built where there is no identity token, and published by what runs nothing of it", () => {
+  assert(!/id-token/.test(pages.head));
+  assertEquals([...pages.jobs.keys()], ["build", "deploy"]);
+  const built = pages.jobs.get("build")!;
+  assert(!/id-token|pages: write/.test(built));
+  assertMatch(
+    built,
+    /actions\/setup[^]*cli\.ts train --out (\S+)\n[^]*deno task site \1\n[^]*path: site\n/,
+  );
+  const deployed = pages.jobs.get("deploy")!;
+  assertMatch(deployed, /needs: build[^]*pages: write[^]*id-token: write/);
+  assertMatch(deployed, /uses: actions\/deploy-pages@v\d+$/m);
+  assert(!/checkout|run:/.test(deployed));
+});
+
 Deno.test("Versions stand in one place: Deno's in .tool-versions, lm's in deno.json", async () => {
   const deno = /^deno (\d+\.\d+\.\d+)\n$/.exec(
     await read(".tool-versions"),
@@ -86,6 +102,7 @@ Deno.test("Versions stand in one place: Deno's in .tool-versions, lm's in deno.j
     [".ci", "run"],
     [".github", "actions", "setup", "action.yml"],
     [".github", "workflows", "ci.yml"],
+    [".github", "workflows", "pages.yml"],
     [".github", "workflows", "publish.yml"],
   ];
   for (const path of readers) {
