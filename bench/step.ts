@@ -3,7 +3,7 @@
  * goes, kernel by kernel.
  *
  *     deno run -A bench/step.ts [--device wasm|webgpu] [--threads 2] [--preset original]
- *       [--steps 10] [--rounds 5] [--tiling register|workgroup]
+ *       [--blas auto|off|PATH] [--steps 10] [--rounds 5] [--tiling register|workgroup]
  */
 
 import type { DispatchTime } from "../lib/backends/backend.ts";
@@ -22,14 +22,15 @@ import { median } from "../tools/soak/trend.ts";
 
 const { flags } = readFlags({
   ...{ device: "wasm", preset: "original", steps: "10", rounds: "5" },
-  ...{ threads: undefined, tiling: undefined },
+  ...{ blas: "auto", threads: undefined, tiling: undefined },
 });
 const preset = presets[flags.preset as PresetName];
 const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[preset.tokenizer];
 const train = trainConfig(preset.train);
 const tiling = flags.tiling as "register" | "workgroup" | undefined;
-const threads = flags.threads === undefined ? {} : {
-  threads: Number(flags.threads),
+const threads = {
+  blas: flags.blas,
+  ...(flags.threads !== undefined && { threads: Number(flags.threads) }),
 };
 
 /** Opens a backend whose programs can be timed. */

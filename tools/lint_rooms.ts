@@ -121,9 +121,16 @@ const rooms: readonly Room[] = [
     globals: [],
   },
   {
+    // Opens the machine's BLAS where the runtime is Deno and allows it.
+    name: "lib/backends/wasm/blas",
+    files: /^lib\/backends\/wasm\/blas\//,
+    imports: [],
+    globals: [...onDevice, "Deno"],
+  },
+  {
     name: "lib/backends",
     files: /^lib\/backends\//,
-    imports: ["lib/*.ts", "lib/graph", ...kernels],
+    imports: ["lib/*.ts", "lib/graph", "lib/backends/wasm/blas", ...kernels],
     globals: onDevice,
   },
   {

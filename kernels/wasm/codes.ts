@@ -129,3 +129,5 @@ export const MOMENTUM = 37;
 export const NORMALIZE = 38;
 export const MULTIPLY_BATCH = 39;
 export const DESCEND = 40;
+/** Products by the machine's BLAS. */
+export const BLAS_PRODUCT = 41;

@@ -2,6 +2,7 @@
 
 import type { KernelDims } from "../vocabulary.ts";
 import { columnSum } from "./column_sum.ts";
+import { byBlas, suitsBlas } from "./blas.ts";
 import {
   DEPTH,
   FORM_NN,
@@ -36,7 +37,7 @@ const FEWEST_COLUMNS = 32;
 const UNITS = 24;
 
 /** Dims and addresses that all steps of a product use. */
-interface Product {
+export interface Product {
   readonly dims: KernelDims["matmul"];
   readonly site: Site;
   readonly y: Address;
@@ -70,6 +71,7 @@ export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
 /** Returns the steps of the product itself. */
 function stepsOf(product: Product): Step[] {
   const { dims } = product;
+  if (product.site.blas && suitsBlas(dims)) return byBlas(product);
   if (dims.count > 1 || dims.alpha !== 1 || dims.beta !== 1) {
     return inBatch(product);
   }
@@ -124,7 +126,10 @@ function byColumns({ dims, site, y, a, b, bias, addend }: Product): Step[] {
   }];
 }
 
-const forms = { nn: FORM_NN, nt: FORM_NT, tn: FORM_TN } as const;
+/** The numbers of the forms. */
+export const forms: Readonly<
+  Record<KernelDims["matmul"]["form"], number>
+> = { nn: FORM_NN, nt: FORM_NT, tn: FORM_TN };
 
 /** Returns the step of several products, or of one with factors: small ones, each unit of which packs all that it needs. */
 function inBatch({ dims, site, y, a, b, bias, addend }: Product): Step[] {

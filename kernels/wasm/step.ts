@@ -29,6 +29,8 @@ export interface Step {
 export interface Site {
   readonly outputs: readonly Address[];
   readonly inputs: readonly Address[];
+  /** True if the threads can call the machine's BLAS. */
+  readonly blas: boolean;
   /** Allocates memory with these numbers, as f32, that lives as long as the program. */
   constants(values: readonly number[]): Address;
   /** Allocates memory that all threads share until the end of the dispatch. */

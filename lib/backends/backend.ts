@@ -71,6 +71,8 @@ export interface Backend extends AsyncDisposable {
   readonly kind: BackendKind;
   /** One line for people to read: the adapter, or the number of threads. */
   readonly description: string;
+  /** The native library that multiplies matrices for the CPU engine; undefined if the engine does it by itself, and on other devices. */
+  readonly blas: { readonly name: string; readonly path: string } | undefined;
   /** Bytes currently allocated on the device. */
   readonly allocatedBytes: number;
   /** Bytes that can still be allocated; undefined if the device does not report it. */

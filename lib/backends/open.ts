@@ -18,6 +18,12 @@ export const devices: readonly Device[] = [
 export interface DeviceOptions {
   /** Threads of device `wasm`, from 1 to 256; one for each core if left out. Setting it with `auto` selects `wasm`. */
   readonly threads?: number | undefined;
+  /**
+   * The native library that multiplies matrices for device `wasm`: `auto` for the machine's OpenBLAS, BLIS, MKL or Accelerate,
+   * the path of a library, or `off` for none; `auto` if left out. Needs Deno and its permission `--allow-ffi`.
+   * Without a library, or if it fails a test, the engine multiplies by itself; see {@linkcode Backend.blas}.
+   */
+  readonly blas?: string | undefined;
 }
 
 /** Returns the number of threads that the machine runs at once; 1 where the runtime does not report it. */
@@ -42,7 +48,7 @@ export function coreCount(): number {
  */
 export async function openBackend(
   device: Device = "auto",
-  { threads }: DeviceOptions = {},
+  { threads, blas = "auto" }: DeviceOptions = {},
 ): Promise<Backend> {
   if (threads !== undefined && device !== "auto" && device !== "wasm") {
     throw refusal(
@@ -51,17 +57,24 @@ export async function openBackend(
       "only wasm takes a number of threads",
     );
   }
+  if (
+    blas !== "auto" && blas !== "off" && device !== "auto" && device !== "wasm"
+  ) {
+    throw new RangeError(
+      `Cannot open device ${device} with BLAS ${blas}: only wasm calls one`,
+    );
+  }
   switch (device) {
     case "auto":
       return threads === undefined
-        ? await openGpu() ?? await openCpu()
-        : await openCpu(threads);
+        ? await openGpu() ?? await openCpu({ blas })
+        : await openCpu({ threads, blas });
     case "webgpu": {
       const { openWebGpu } = await import("./webgpu/engine.ts");
       return await openWebGpu({ adapter: "any" });
     }
     case "wasm":
-      return await openCpu(threads);
+      return await openCpu({ threads, blas });
     case "reference": {
       const { openReference } = await import("./reference.ts");
       return openReference();
@@ -86,7 +99,7 @@ async function openGpu(): Promise<Backend | undefined> {
   }
 }
 
-async function openCpu(threads?: number): Promise<Backend> {
+async function openCpu(options: DeviceOptions): Promise<Backend> {
   const { openWasm } = await import("./wasm/engine.ts");
-  return await openWasm({ threads });
+  return await openWasm(options);
 }

@@ -6,6 +6,7 @@
 
 import type { BufferSpec, Plan } from "../graph/plan.ts";
 import {
+  type Backend,
   type BackendKind,
   type DeviceBuffer,
   DeviceLostError,
@@ -23,6 +24,7 @@ export abstract class OpenBackend implements Executor {
   abstract readonly description: string;
   abstract readonly allocatedBytes: number;
   abstract readonly room: number | undefined;
+  readonly blas: Backend["blas"] = undefined;
   /** The reason why the device is lost; undefined while it is not. */
   protected abstract readonly lost: string | undefined;
   #closing: Promise<void> | undefined;

@@ -84,7 +84,8 @@ async function* checkRepeatability(backend: Backend): AsyncGenerator<Verdict> {
       return { status: "skipped", found: "the training before it failed" };
     }
     for (const threads of [1, 3]) {
-      await using other = await openBackend("wasm", { threads });
+      const blas = backend.blas?.path ?? "off";
+      await using other = await openBackend("wasm", { threads, blas });
       const changed = difference(first, await train(other));
       if (changed !== undefined) {
         return {

@@ -151,14 +151,14 @@ export class Model implements AsyncDisposable {
 
   static async #place(
     { config, tokenizer }: Pick<Checkpoint, "config" | "tokenizer">,
-    { layout, values, placement: { device, threads, backend } }: {
+    { layout, values, placement: { backend, device, ...options } }: {
       layout: ParameterLayout;
       values: () => Float32Array | Float64Array;
       placement: ModelPlacement;
     },
   ): Promise<Model> {
     if (tokenizer) checkVocabulary("create Model", tokenizer, config);
-    const opened = backend ?? await openBackend(device, { threads });
+    const opened = backend ?? await openBackend(device, options);
     const ownsBackend = backend === undefined;
     const model = new Model(config, opened, { layout, ownsBackend });
     model.#tokenizer = tokenizer;

@@ -5,6 +5,7 @@ import * as codes from "../codes";
 import * as activation from "./activation";
 import * as attention from "./attention";
 import * as attentionBackward from "./attention_backward";
+import * as blas from "./blas";
 import * as cache from "./cache";
 import * as columnSum from "./column_sum";
 import * as elementwise from "./elementwise";
@@ -43,6 +44,8 @@ export function compute(
       return matmul.multiplyColumns(record, from, to, scratch);
     case codes.MULTIPLY_BATCH:
       return matmul.multiplyBatch(record, from, to, scratch);
+    case codes.BLAS_PRODUCT:
+      return blas.multiplyByBlas(record, from, to);
     case codes.COLUMN_SUM_OF_STRETCHES:
       return columnSum.columnSumOfStretches(record, from, to);
     case codes.COLUMN_SUM:

@@ -12,8 +12,10 @@ import {
   HEAP,
 } from "../../../kernels/wasm/codes.ts";
 import type { BufferSpec, Plan } from "../../graph/plan.ts";
-import type { Stores } from "../backend.ts";
+import type { Backend, Stores } from "../backend.ts";
 import { OpenBackend } from "../program.ts";
+import { findBlas, type FoundBlas } from "./blas/find.ts";
+import type { BlasOpening } from "./blas/open.ts";
 import { WasmBuffer } from "./buffer.ts";
 import { align, sizeOf, WasmMemory } from "./memory.ts";
 import { loadModule, type WasmBuild } from "./module.ts";
@@ -29,6 +31,8 @@ export interface WasmOptions {
   readonly build?: WasmBuild | undefined;
   /** True to share memory between threads; by default true where the runtime allows it. Without shared memory there is one thread. */
   readonly shared?: boolean | undefined;
+  /** The BLAS that multiplies matrices: `auto` for the machine's own, the path of a library, or `off` for none; by default `off`. */
+  readonly blas?: string | undefined;
   /** The maximum size of the engine's memory, in pages of 64 KiB; by default as many as the runtime grants, at most 65536. */
   readonly pages?: number | undefined;
 }
@@ -64,11 +68,26 @@ export async function openWasm(
   const shared = options.shared ?? shareable;
   const { build, module } = await loadModule({ build: options.build, shared });
   const { memory, pages } = createMemory(shared, options.pages);
-  const { workers, failure } = await WasmWorkers.start(
-    shared ? wanted - 1 : 0,
-    { module, memory },
-  );
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  const { blas = "off" } = options;
+  const search = blas === "off"
+    ? {}
+    : shared
+    ? findBlas(blas, wanted)
+    : { refusal: "memory is not shared" };
+  let { found, refusal: blasRefusal } = search;
+  const start = (opening?: BlasOpening) =>
+    WasmWorkers.start(shared ? wanted - 1 : 0, { module, memory, opening });
+  let { workers, failure } = await start(found?.opening);
+  if (found && failure) {
+    // The library may be the reason.
+    found.blas.close();
+    blasRefusal = failure;
+    found = undefined;
+    ({ workers, failure } = await start());
+  }
+  const sgemm = found ? found.blas.on(memory) : () => {};
+  const env = { memory, sgemm };
+  const { exports } = new WebAssembly.Instance(module, { env });
   const reason = wanted === 1
     ? undefined
     : shared
@@ -77,7 +96,7 @@ export async function openWasm(
     ? "memory is not shared, as asked"
     : "this runtime shares no memory between threads";
   return new WasmBackend({
-    ...{ build, reason, workers },
+    ...{ build, reason, workers, found, blasRefusal },
     exports: exports as unknown as Exports,
     memory: new WasmMemory(memory, pages),
   });
@@ -120,15 +139,19 @@ export class WasmBackend extends OpenBackend {
   /** The build of the kernels that the backend runs. */
   readonly build: WasmBuild;
   readonly memory: WasmMemory;
+  override readonly blas: Backend["blas"];
+  readonly #found: FoundBlas | undefined;
   #exports: Exports | undefined;
   readonly #workers: WasmWorkers;
   #scratchBytes = 0;
   #failure: string | undefined;
 
   /** @param parts.reason the reason why there are fewer threads than requested */
-  constructor({ build, reason, workers, exports, memory }: {
+  constructor({ build, reason, workers, exports, memory, found, blasRefusal }: {
     readonly build: WasmBuild;
     readonly reason: string | undefined;
+    readonly found: FoundBlas | undefined;
+    readonly blasRefusal: string | undefined;
     readonly workers: WasmWorkers;
     readonly exports: Exports;
     readonly memory: WasmMemory;
@@ -140,8 +163,12 @@ export class WasmBackend extends OpenBackend {
     this.#workers = workers;
     const { threads } = this;
     const team = threads === 1 ? "1 thread" : `${threads} threads`;
-    this.description = `CPU, ${team}${reason ? ` (${reason})` : ""}, ${
-      build === "relaxed" ? "relaxed SIMD" : "SIMD"
+    this.#found = found;
+    this.blas = found && { name: found.name, path: found.opening.path };
+    const how = this.blas?.name ??
+      (build === "relaxed" ? "relaxed SIMD" : "SIMD");
+    this.description = `CPU, ${team}${reason ? ` (${reason})` : ""}, ${how}${
+      blasRefusal ? ` (no BLAS: ${blasRefusal})` : ""
     }`;
     this.#control(CONTROL_MAY_SLEEP, threads > 1 && maySleep() ? 1 : 0);
   }
@@ -230,6 +257,7 @@ export class WasmBackend extends OpenBackend {
       if (this.#failure !== undefined) this.#exports!.fail();
       await this.#workers.close(this.memory.i32(0, HEAP / 4));
     }
+    this.#found?.blas.close();
     this.memory.close();
     this.#exports = undefined; // it holds the memory, too
   }

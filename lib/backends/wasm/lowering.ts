@@ -71,6 +71,8 @@ export interface Workspace {
   readonly shared: Address;
   /** Returns the address of a copy. */
   readonly copy: (spec: CopySpec) => Address;
+  /** True if the threads can call the machine's BLAS. */
+  readonly blas: boolean;
 }
 
 /** A plan as steps, and the sizes of the workspace that they need, in bytes. */
@@ -115,6 +117,7 @@ export function lowerPlan(
       const made = build(dispatch, {
         outputs: dispatch.outputs.map(place),
         inputs: dispatch.inputs.map(place),
+        blas: workspace.blas,
         constants: (values) => {
           const at = workspace.kept + keptBytes;
           keptBytes += align(4 * values.length);

@@ -67,7 +67,7 @@ export function compileProgram(
   backend: Engine,
 ): Promise<WasmProgram> {
   return bindProgram(plan, stores, backend, (memory) => {
-    const sizes = sizesOf(plan);
+    const sizes = sizesOf(plan, backend);
     const needed = measurePlans([plan], stores, backend, [sizes]);
     const { room } = backend;
     if (needed > room) {
@@ -91,6 +91,7 @@ export function compileProgram(
       copy: (spec) => copyOf(spec).at,
       kept: allocate(sizes.keptBytes),
       shared: allocate(sizes.sharedBytes),
+      blas: backend.blas !== undefined,
     });
     backend.reserveScratch(sizes.scratchBytes);
     for (const [at, values] of constants) {
@@ -102,10 +103,12 @@ export function compileProgram(
 }
 
 /** Lowers a plan without addresses, for the sizes of the memory that it needs. */
-function sizesOf(plan: Plan): LoweredPlan {
+function sizesOf(plan: Plan, backend: Engine): LoweredPlan {
   const nowhere = () => 0;
-  const workspace = { buffer: nowhere, copy: nowhere, kept: 0, shared: 0 };
-  return lowerPlan(plan, workspace);
+  const blas = backend.blas !== undefined;
+  return lowerPlan(plan, {
+    ...{ buffer: nowhere, copy: nowhere, kept: 0, shared: 0, blas },
+  });
 }
 
 /**
@@ -117,7 +120,7 @@ export function measurePlans(
   plans: readonly Plan[],
   stores: Stores | undefined,
   backend: Engine,
-  lowered: readonly LoweredPlan[] = plans.map(sizesOf),
+  lowered: readonly LoweredPlan[] = plans.map((plan) => sizesOf(plan, backend)),
 ): number {
   let bytes = bufferBytes(plans, stores, backend);
   let scratch = 0;

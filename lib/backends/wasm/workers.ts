@@ -4,14 +4,18 @@
  */
 
 import { CONTROL_CLOSING, CONTROL_JOB } from "../../../kernels/wasm/codes.ts";
+import { type BlasOpening, openBlas } from "./blas/open.ts";
 
 /**
  * The program of a worker. Starting it from a Blob needs no permission and works wherever
  * the package was loaded from.
  */
 const program = `
-onmessage = ({ data: { module, memory } }) => {
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+${openBlas}
+onmessage = ({ data: { module, memory, opening } }) => {
+  const sgemm = opening ? openBlas(opening).on(memory) : () => {};
+  const env = { memory, sgemm };
+  const { exports } = new WebAssembly.Instance(module, { env });
   postMessage("started");
   try {
     exports.work();
@@ -69,7 +73,11 @@ export class WasmWorkers {
    */
   static async start(
     count: number,
-    message: { module: WebAssembly.Module; memory: WebAssembly.Memory },
+    message: {
+      module: WebAssembly.Module;
+      memory: WebAssembly.Memory;
+      opening: BlasOpening | undefined;
+    },
   ): Promise<{ workers: WasmWorkers; failure?: string }> {
     if (count === 0) return { workers: new WasmWorkers([]) };
     const started: Worker[] = [];

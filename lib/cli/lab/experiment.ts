@@ -51,10 +51,10 @@ export async function labExperiment(
 export async function runAndMerge(
   study: Study,
   // A small model does not keep two cores busy.
-  { jobs = Math.min(8, coreCount()), device, threads = 1 }: Given,
+  { jobs = Math.min(8, coreCount()), device, threads = 1, blas = "off" }: Given,
 ): Promise<number> {
   const where = device === undefined ? {} : { device };
-  const code = await runStudy(study, { ...where, threads, jobs });
+  const code = await runStudy(study, { ...where, threads, blas, jobs });
   if (code === exitCode.ok) await study.merge(await study.outcomes());
   return code;
 }

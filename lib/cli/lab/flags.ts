@@ -22,11 +22,15 @@ import {
 import { STDIN } from "../text/text_source.ts";
 import {
   bestFlag,
+  blasFlagWithout,
   deviceFlag,
   helpFlag,
   presetFlag,
   threadsFlag,
 } from "../verbs/flags.ts";
+
+/** `--blas`. Published trials were computed without one, and repeat to the bit. */
+const labBlasFlag: Flag<string> = blasFlagWithout("off");
 
 const whereItRuns = {
   jobs: integer({
@@ -38,6 +42,7 @@ const whereItRuns = {
     help: "worker threads per process, --device wasm",
     without: "1",
   }, cores) as Flag<number>,
+  blas: labBlasFlag as Flag<string>,
   help: helpFlag as Flag<boolean>,
 };
 
@@ -177,6 +182,7 @@ export const worksFlags = {
     json: toggle("print the result as one JSON object") as Flag<boolean>,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
+    blas: labBlasFlag as Flag<string>,
     help: helpFlag as Flag<boolean>,
   },
 };
@@ -208,6 +214,7 @@ export const runFlags = {
     }, cores) as Flag<number>,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
+    blas: labBlasFlag as Flag<string>,
     help: helpFlag as Flag<boolean>,
   },
 };
@@ -253,6 +260,7 @@ export const museumFlags = {
       without: "wasm",
     }) as Flag<Device>,
     threads: threadsFlag as Flag<number>,
+    blas: labBlasFlag as Flag<string>,
     help: helpFlag as Flag<boolean>,
   },
 };

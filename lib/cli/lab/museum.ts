@@ -44,14 +44,18 @@ export async function labMuseum(
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const { data = "tinyshakespeare", seed = 1 } = flags;
-  const { device, threads } = placement({ device: "wasm", ...flags });
+  const { device, ...options } = placement({
+    device: "wasm",
+    blas: "off",
+    ...flags,
+  });
   const out = flags.out ?? (flags.all ? "museum" : undefined);
   using _made = out === undefined ? undefined : await MadeDirectories.make(out);
   const { tokens, tokenizer } = await loadCorpus(data, {
     tokenizer: "chars",
     signal,
   });
-  await using backend = await openBackend(device, { threads });
+  await using backend = await openBackend(device, options);
   const status = new StatusLine(canRedraw());
   const pace = new Pace("exhibits", { total: chosen.length });
   const shown: Shown[] = [];

@@ -69,7 +69,7 @@ async function documentOf(study: Study): Promise<Document> {
 async function measureOrders(): Promise<readonly OrderResult[]> {
   const results: OrderResult[] = [];
   for (const device of ["reference", "wasm", "auto"] as const) {
-    await using backend = await openBackend(device);
+    await using backend = await openBackend(device, { blas: "off" });
     if (device === "auto" && backend.kind !== "webgpu") continue;
     results.push(...await orderResults(backend));
   }

@@ -69,8 +69,8 @@ export async function runStudy(
     "--measure sample, also a plan's, needs less text",
   );
   const runOne = measure === "positions" ? runPositionTrial : runTrial;
-  const { device, threads } = placement(flags);
-  await using backend = await openBackend(device, { threads });
+  const { device, ...options } = placement({ blas: "off", ...flags });
+  await using backend = await openBackend(device, options);
   const machine = `lm ${VERSION}, Deno ${Deno.version.deno}, ${
     deviceName(backend)
   }`;
@@ -142,7 +142,9 @@ const LOOK_MS = 1000;
 /** Starts several processes for the work. They see each other's locks; this process shows their progress. */
 async function share(
   study: Study,
-  { jobs = 1, shard = "1/1", device, threads = 1 }: Partial<LabRunFlags>,
+  { jobs = 1, shard = "1/1", device, threads = 1, blas = "off" }: Partial<
+    LabRunFlags
+  >,
   { pace, isOurs }: {
     readonly pace: Pace;
     readonly isOurs: ReadonlySet<string>;
@@ -151,7 +153,7 @@ async function share(
   const args = ["lab", "run", study.path, "--shard", shard];
   if (device !== undefined) args.push("--device", device);
   if (device === undefined || device === "wasm") {
-    args.push("--threads", String(threads));
+    args.push("--threads", String(threads), "--blas", blas);
   }
   using interrupt = new Interrupt();
   const children = Array.from(

@@ -34,7 +34,7 @@ export async function labWorks(
 ): Promise<number> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
-  const where = placement(flags);
+  const where = placement({ blas: "off", ...flags });
   const trained = operand === undefined
     ? undefined
     : await readTrainedModel(operand, { best: flags.best });

@@ -45,6 +45,18 @@ export const threadsFlag: Flag<number> = integer({
   without: "the machine's cores",
 }, cores);
 
+/** Makes `--blas`, with the command's own default. */
+export function blasFlagWithout(without: "auto" | "off"): Flag<string> {
+  return text("auto|off|PATH", {
+    help:
+      "native library that multiplies matrices for --device wasm: OpenBLAS, BLIS, MKL or Accelerate",
+    without,
+  });
+}
+
+/** `--blas`. */
+export const blasFlag: Flag<string> = blasFlagWithout("auto");
+
 /** `--help`. */
 export const helpFlag: Flag<boolean> = toggle("show this help", {
   aliases: ["h"],
@@ -110,6 +122,7 @@ export const trainFlags = {
     }) as Flag<"stop" | "skip">,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
+    blas: blasFlag as Flag<string>,
     json: toggle("print events as JSON, one a line") as Flag<boolean>,
     help: helpFlag as Flag<boolean>,
   },
@@ -171,6 +184,7 @@ export const sampleFlags = {
     best: bestFlag as Flag<boolean>,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
+    blas: blasFlag as Flag<string>,
     json: toggle("print each text as a JSON event when it is complete") as Flag<
       boolean
     >,
@@ -208,6 +222,7 @@ export const evalFlags = {
     best: bestFlag as Flag<boolean>,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
+    blas: blasFlag as Flag<string>,
     json: toggle("print the result as a JSON event") as Flag<boolean>,
     help: helpFlag as Flag<boolean>,
   },
@@ -233,6 +248,7 @@ export const infoFlags = {
   "The device": {
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
+    blas: blasFlag as Flag<string>,
   },
   "The model": modelFlags as FlagsOf<ModelConfig>,
 };
@@ -262,6 +278,7 @@ export const reportFlags = {
     }) as Flag<string>,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
+    blas: blasFlag as Flag<string>,
     help: helpFlag as Flag<boolean>,
   },
 };
@@ -280,6 +297,7 @@ export const checkFlags = {
     best: bestFlag as Flag<boolean>,
     device: deviceFlag as Flag<Device>,
     threads: threadsFlag as Flag<number>,
+    blas: blasFlag as Flag<string>,
     json: toggle("one JSON object a line on standard output") as Flag<boolean>,
     help: helpFlag as Flag<boolean>,
   },

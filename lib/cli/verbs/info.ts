@@ -75,8 +75,8 @@ async function describeModel(
     return [asked, `${formatPlan(asked)}\n`];
   }
   const { title, facts, config, train, run } = subject;
-  const { device, threads } = placement(flags);
-  await using backend = await openBackend(device, { threads });
+  const { device, ...options } = placement(flags);
+  await using backend = await openBackend(device, options);
   const onDevice = memoryOn(backend, { model: config, train });
   const model = modelFacts(config, plan("train", subject));
   const text = [
@@ -162,7 +162,7 @@ async function modelOfRun(
   const isRun = entry?.isDirectory && await exists(join(operand, files.config));
   const run = isRun ? await readRunSummary(operand) : undefined;
   const other = Object.keys(flags).find((key) =>
-    !["plan", "batchSize", "device", "threads"].includes(key)
+    !["plan", "batchSize", "device", "threads", "blas"].includes(key)
   );
   if (other !== undefined) {
     throw usageError(

@@ -4,14 +4,15 @@ import type { Device, DeviceOptions } from "../../backends/open.ts";
 import { usageError } from "../command/errors.ts";
 
 /**
- * Returns the device and threads that `--device` and `--threads` ask for.
+ * Returns the device, threads and BLAS that `--device`, `--threads` and `--blas` ask for.
  *
  * @throws {UsageError} if they contradict each other
  */
 export function placement(
-  { device = "auto", threads }: {
+  { device = "auto", threads, blas }: {
     readonly device?: Device;
     readonly threads?: number;
+    readonly blas?: string;
   },
 ): DeviceOptions & { readonly device: Device } {
   if (threads !== undefined && device !== "auto" && device !== "wasm") {
@@ -20,5 +21,14 @@ export function placement(
       "only --device wasm has threads",
     );
   }
-  return { device, threads };
+  if (
+    blas !== undefined && !["auto", "off"].includes(blas) &&
+    device !== "auto" && device !== "wasm"
+  ) {
+    throw new UsageError(
+      `Cannot use --blas ${blas} with --device ${device}`,
+      "--blas works with --device wasm only",
+    );
+  }
+  return { device, threads, blas };
 }

@@ -160,6 +160,7 @@ export const resumable: readonly (keyof TrainFlags)[] = [
   "data",
   "device",
   "threads",
+  "blas",
   "json",
 ];
 

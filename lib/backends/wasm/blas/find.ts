@@ -1,0 +1,158 @@
+/** Finds the machine's BLAS: a library by its usual names, or the one that is asked for; and checks it before the engine trusts it. */
+
+import { firstWrongProduct } from "./answers.ts";
+import { type BlasOpening, type OpenBlas, openBlas } from "./open.ts";
+
+/** A library that computed all known answers, open in the calling thread. */
+export interface FoundBlas {
+  /** Name, version and, in parentheses, the kernels that the library chose for this processor. */
+  readonly name: string;
+  readonly opening: BlasOpening;
+  readonly blas: OpenBlas;
+}
+
+/** The search for a library. */
+export interface BlasSearch {
+  readonly found?: FoundBlas;
+  /** Why a library that is there, or was asked for, is not used. */
+  readonly refusal?: string;
+}
+
+/** Deno, if this runtime is Deno and may open the library. */
+function denoFor(path: string): typeof Deno | undefined {
+  const deno = (globalThis as { Deno?: typeof Deno }).Deno;
+  // Without permission, opening would ask the user.
+  const isGranted = deno?.permissions?.querySync({ name: "ffi", path })
+    .state === "granted";
+  return isGranted ? deno : undefined;
+}
+
+/**
+ * The names of libraries by operating system, in the order in which they are tried. A name without a folder is
+ * looked up in the system's folders; Windows would look in the working folder, too, so it has paths only.
+ */
+const usual: Readonly<Partial<Record<string, readonly string[]>>> = {
+  linux: [
+    // Fedora's libopenblas.so.0 is built for a single thread.
+    ...["libopenblasp.so.0", "libopenblas.so.0", "libopenblas.so"],
+    ...["libblis.so.4", "libblis-mt.so.5", "libblis-mt.so.4"],
+    ...["libmkl_rt.so.2", "libmkl_rt.so.1", "libmkl_rt.so"],
+  ],
+  darwin: [
+    "/System/Library/Frameworks/Accelerate.framework/Accelerate",
+    "/opt/homebrew/opt/openblas/lib/libopenblas.dylib",
+    "/usr/local/opt/openblas/lib/libopenblas.dylib",
+  ],
+  windows: [
+    "C:\\Program Files (x86)\\Intel\\oneAPI\\mkl\\latest\\bin\\mkl_rt.2.dll",
+  ],
+};
+
+/**
+ * Looks for a library.
+ *
+ * @param choice `auto` for one of the usual names, or the path of a library
+ */
+export function findBlas(choice: string, threads: number): BlasSearch {
+  const deno = (globalThis as { Deno?: typeof Deno }).Deno;
+  const isAsked = choice !== "auto";
+  const paths = isAsked ? [choice] : usual[deno?.build.os ?? ""] ?? [];
+  let refusal: string | undefined;
+  for (const path of paths) {
+    const result = tryBlas(path, threads);
+    if (result.found) return result;
+    if (isAsked || !result.isAbsent) refusal ??= `${path} ${result.refusal}`;
+  }
+  return refusal === undefined ? {} : { refusal };
+}
+
+/** Opens a library and checks it. */
+function tryBlas(
+  path: string,
+  threads: number,
+): BlasSearch & { readonly isAbsent?: boolean } {
+  const deno = denoFor(path);
+  if (deno === undefined) {
+    return {
+      refusal: "may not be opened: this needs Deno and --allow-ffi",
+      isAbsent: true,
+    };
+  }
+  const opening = { path, symbols: symbolsFor(deno.build) };
+  let blas: OpenBlas;
+  try {
+    blas = openBlas(opening);
+  } catch (error) {
+    const { message } = error as Error;
+    return {
+      refusal: `cannot be opened: ${message}`,
+      isAbsent: /no such file/i.test(message),
+    };
+  }
+  const { name, isForOneThread } = identify(path, blas, deno);
+  if (isForOneThread && threads > 1) {
+    blas.close();
+    return { refusal: "is built for a single thread" };
+  }
+  const wrong = firstWrongProduct(blas.on);
+  if (wrong === undefined) return { found: { name, opening, blas } };
+  blas.close();
+  return { refusal: `computes wrong products, the first ${wrong}` };
+}
+
+/** The functions that a library has or may have. */
+function symbolsFor({ os, arch }: typeof Deno.build): BlasOpening["symbols"] {
+  // A library may have sizes of 32 or of 64 bits. A number in 64 bits is right for both, except where
+  // arguments on the stack are packed; the only library there has 32.
+  const size = os === "darwin" && arch === "aarch64" ? "i32" : "i64";
+  const maybe = (
+    parameters: readonly Deno.NativeType[],
+    result: Deno.NativeResultType,
+  ) => ({ parameters, result, optional: true });
+  return {
+    cblas_sgemm: {
+      parameters: [
+        ...["i32", "i32", "i32", size, size, size, "f32"] as const,
+        ...["usize", size, "usize", size, "f32", "usize", size] as const,
+      ],
+      result: "void",
+    },
+    openblas_set_num_threads: maybe(["i32"], "void"),
+    openblas_get_config: maybe([], "pointer"),
+    openblas_get_corename: maybe([], "pointer"),
+    bli_thread_set_num_threads: maybe(["i64"], "void"),
+    bli_info_get_version_str: maybe([], "pointer"),
+    MKL_Set_Threading_Layer: maybe(["i32"], "i32"),
+    MKL_Get_Version_String: maybe(["buffer", "i32"], "void"),
+    BLASSetThreading: maybe(["u32"], "i32"),
+  };
+}
+
+/** Returns a library's name, and whether only one thread at a time may call it. */
+function identify(
+  path: string,
+  { symbols }: OpenBlas,
+  deno: typeof Deno,
+): { name: string; isForOneThread?: boolean } {
+  const textOf = (symbol: string) => {
+    const at = symbols[symbol]?.() as Deno.PointerValue | undefined;
+    return at ? deno.UnsafePointerView.getCString(at) : "";
+  };
+  const config = textOf("openblas_get_config");
+  if (config) {
+    const version = /^OpenBLAS \S+/.exec(config)?.[0] ?? "OpenBLAS";
+    return {
+      name: `${version} (${textOf("openblas_get_corename")})`,
+      isForOneThread: config.includes("SINGLE_THREADED"),
+    };
+  }
+  const blis = textOf("bli_info_get_version_str");
+  if (blis) return { name: `BLIS ${blis}` };
+  if (symbols["MKL_Get_Version_String"]) {
+    const bytes = new Uint8Array(200);
+    symbols["MKL_Get_Version_String"](bytes, bytes.length);
+    const text = new TextDecoder().decode(bytes);
+    return { name: `MKL ${/Version (\S+)/.exec(text)?.[1] ?? ""}`.trim() };
+  }
+  return { name: path.split(/[\\/]/).at(-1)! };
+}

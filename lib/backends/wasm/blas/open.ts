@@ -1,0 +1,99 @@
+/**
+ * A native BLAS through Deno's FFI: opens a library in the calling thread, and makes the
+ * function by which this thread multiplies matrices in the engine's memory.
+ */
+
+/**
+ * y[M,N] = alpha · product + beta · y, by addresses in the engine's memory and by strides, the numbers from a row to the next.
+ * Forms: 0 is a[M,K] · b[K,N], 1 is a[M,K] · b[N,K]ᵀ, 2 is a[K,M]ᵀ · b[K,N]. If beta is 0, y is not read.
+ */
+export type Sgemm = (
+  form: number,
+  M: number,
+  N: number,
+  K: number,
+  alpha: number,
+  a: number,
+  aStride: number,
+  b: number,
+  bStride: number,
+  beta: number,
+  y: number,
+  yStride: number,
+) => void;
+
+/** What a thread needs to open a library, as plain data. */
+export interface BlasOpening {
+  /** A path, or a name that the system looks up in its own folders. */
+  readonly path: string;
+  readonly symbols: Deno.ForeignLibraryInterface;
+}
+
+/** A library as one thread has it open. */
+export interface OpenBlas {
+  /** The library's functions by name; null for those that it lacks. */
+  readonly symbols: Readonly<
+    Record<string, ((...args: unknown[]) => unknown) | null>
+  >;
+  /** Makes the function that multiplies in this memory, which must stay at its place: shared memory does. */
+  on(memory: WebAssembly.Memory): Sgemm;
+  close(): void;
+}
+
+/**
+ * Opens a library and makes its calls from this thread compute in this thread alone, since the engine has threads of its own.
+ *
+ * The workers' program contains the text of this function, so it may name nothing but globals.
+ *
+ * @throws {Error} if the library cannot be opened or lacks `cblas_sgemm`
+ */
+export function openBlas({ path, symbols }: BlasOpening): OpenBlas {
+  const { dlopen, UnsafePointer } = Deno;
+  const library = dlopen(path, symbols);
+  const known = library.symbols as unknown as OpenBlas["symbols"];
+  known["openblas_set_num_threads"]?.(1);
+  known["bli_thread_set_num_threads"]?.(1);
+  known["MKL_Set_Threading_Layer"]?.(1); // MKL_THREADING_SEQUENTIAL
+  known["BLASSetThreading"]?.(1); // BLAS_THREADING_SINGLE_THREADED
+  const gemm = known["cblas_sgemm"]!;
+  return {
+    symbols: known,
+    on: ({ buffer }) => {
+      const bytes = UnsafePointer.of(new Uint8Array(buffer));
+      const start = Number(UnsafePointer.value(bytes));
+      // WebAssembly passes addresses as signed integers.
+      return (
+        form,
+        M,
+        N,
+        K,
+        alpha,
+        a,
+        aStride,
+        b,
+        bStride,
+        beta,
+        y,
+        yStride,
+      ) => {
+        gemm(
+          101, // CblasRowMajor
+          form === 2 ? 112 : 111, // CblasTrans, CblasNoTrans
+          form === 1 ? 112 : 111,
+          M,
+          N,
+          K,
+          alpha,
+          start + (a >>> 0),
+          aStride,
+          start + (b >>> 0),
+          bStride,
+          beta,
+          start + (y >>> 0),
+          yStride,
+        );
+      };
+    },
+    close: () => library.close(),
+  };
+}
