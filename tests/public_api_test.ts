@@ -296,6 +296,7 @@ Deno.test("Model refuses a backend that openBackend did not make", async () => {
   const backend = {
     kind: "wasm",
     description: "",
+    blas: undefined,
     allocatedBytes: 0,
     room: undefined,
     finish: () => Promise.resolve(),

@@ -61,6 +61,10 @@ class PlantedBackend implements Executor {
     this.#mistake = mistake;
   }
 
+  get blas(): Backend["blas"] {
+    return this.#inner.blas;
+  }
+
   get allocatedBytes(): number {
     return this.#inner.allocatedBytes;
   }

@@ -49,7 +49,7 @@ function openFaulty(fault: Fault): Executor {
     return { plan, buffer, run, destroy: () => program.destroy() } as Program;
   };
   return {
-    ...{ kind: "reference", description: "faulty", compile },
+    ...{ kind: "reference", description: "faulty", blas: undefined, compile },
     ...{ allocatedBytes: 0, room: undefined },
     createStore: (spec) => backend.createStore(spec),
     measure: (plans, stores) => backend.measure(plans, stores),

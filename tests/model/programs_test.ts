@@ -197,7 +197,7 @@ function openFor(most: number): Executor {
   const inner = openReference();
   let programs = 0;
   return {
-    ...{ kind: "reference", description: "small" },
+    ...{ kind: "reference", description: "small", blas: undefined },
     ...{ allocatedBytes: 0, room: undefined },
     createStore: (spec) => inner.createStore(spec),
     async compile(plan, stores) {
