@@ -60,8 +60,10 @@ export async function openBackend(
   if (
     blas !== "auto" && blas !== "off" && device !== "auto" && device !== "wasm"
   ) {
-    throw new RangeError(
-      `Cannot open device ${device} with BLAS ${blas}: only wasm calls one`,
+    throw refusal(
+      RangeError,
+      `open device ${device} with BLAS ${blas}`,
+      "only wasm calls one",
     );
   }
   switch (device) {

@@ -25,9 +25,9 @@ export function placement(
     blas !== undefined && !["auto", "off"].includes(blas) &&
     device !== "auto" && device !== "wasm"
   ) {
-    throw new UsageError(
-      `Cannot use --blas ${blas} with --device ${device}`,
-      "--blas works with --device wasm only",
+    throw usageError(
+      `use --blas ${blas} with --device ${device}`,
+      "only --device wasm calls a BLAS",
     );
   }
   return { device, threads, blas };
