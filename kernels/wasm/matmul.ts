@@ -2,8 +2,8 @@
 
 import type { KernelDims } from "../vocabulary.ts";
 import { columnSum } from "./column_sum.ts";
-import { byBlas, suitsBlas } from "./blas.ts";
 import {
+  BLAS_PRODUCT,
   DEPTH,
   FORM_NN,
   FORM_NT,
@@ -37,7 +37,7 @@ const FEWEST_COLUMNS = 32;
 const UNITS = 24;
 
 /** Dims and addresses that all steps of a product use. */
-export interface Product {
+interface Product {
   readonly dims: KernelDims["matmul"];
   readonly site: Site;
   readonly y: Address;
@@ -52,6 +52,18 @@ const STRIPS = 8;
 
 /** The most rows or columns of a strip: DEPTH numbers deep they take 80 KB, and stay in the second-level cache. */
 const WIDEST = 80;
+
+/** Multiplications and additions of a matrix from which on a call of the library is faster than the engine's own tiles. */
+const BLAS_FEWEST = 100_000;
+
+/** The most blocks of a matrix: enough for 16 threads. For every block the library packs an operand again. */
+const BLAS_BLOCKS = 16;
+
+/** Multiplications and additions that a block has at least, if the matrix has as many. */
+const BLAS_BLOCK_WORK = 2_000_000;
+
+/** The number of rows or columns of a block is a multiple of this: the widest vectors, and a cache line. */
+const BLAS_STEP = 16;
 
 /** See {@linkcode signatures.matmul}. */
 export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
@@ -77,6 +89,32 @@ function stepsOf(product: Product): Step[] {
   }
   if (dims.form !== "tn") return byBlocks(product);
   return dims.M >= dims.N ? byRows(product) : byColumns(product);
+}
+
+/** Returns true if the library computes a product faster than the engine does. */
+function suitsBlas({ M, N, K }: KernelDims["matmul"]): boolean {
+  return M > 1 && M * N * K >= BLAS_FEWEST;
+}
+
+/** Returns the step of a product, in blocks of rows or, if a matrix is wider than high, of columns. */
+function byBlas(
+  { dims, y, a, b, bias, addend }: Product,
+): Step[] {
+  const { form, count, M, N, K, alpha, beta } = dims;
+  const work = M * N * K;
+  const blocks = Math.min(BLAS_BLOCKS, Math.ceil(work / BLAS_BLOCK_WORK));
+  const blockOf = (length: number) =>
+    Math.min(Math.ceil(length / blocks / BLAS_STEP) * BLAS_STEP, length);
+  const [rows, columns] = M >= N ? [blockOf(M), N] : [M, blockOf(N)];
+  return [{
+    kernel: BLAS_PRODUCT,
+    units: count * Math.ceil(M / rows) * Math.ceil(N / columns),
+    args: [
+      ...[y, a, b, bias, addend, forms[form], M, N, K, rows, columns],
+      ...[bits(alpha), bits(beta)],
+    ],
+    work: count * work,
+  }];
 }
 
 /** Returns the steps of a[M,K] · b. Each unit packs the rows of a that it needs. */
@@ -127,7 +165,7 @@ function byColumns({ dims, site, y, a, b, bias, addend }: Product): Step[] {
 }
 
 /** The numbers of the forms. */
-export const forms: Readonly<
+const forms: Readonly<
   Record<KernelDims["matmul"]["form"], number>
 > = { nn: FORM_NN, nt: FORM_NT, tn: FORM_TN };
 
