@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import * as checks from "../lib/checks/mod.ts";
 import * as formats from "../lib/formats/mod.ts";
+import * as lab from "../lib/lab/mod.ts";
 import * as text from "../lib/text/mod.ts";
 import * as worker from "../lib/worker/mod.ts";
 import * as main from "../mod.ts";
@@ -16,15 +17,18 @@ const doors: Record<string, object> = {
   "./mod.ts": main,
   "./lib/checks/mod.ts": checks,
   "./lib/formats/mod.ts": formats,
+  "./lib/lab/mod.ts": lab,
   "./lib/text/mod.ts": text,
   "./lib/worker/mod.ts": worker,
 };
 
-const lm = { ...main, ...formats, ...text };
+const lm = { ...main, ...formats, ...lab, ...text };
 
-async function documentation(): Promise<Json> {
+async function documentation(
+  paths: readonly string[] = Object.keys(doors),
+): Promise<Json> {
   const { success, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["doc", "--json", ...Object.keys(doors)],
+    args: ["doc", "--json", ...paths],
     cwd: new URL("../", import.meta.url),
     env: { NO_COLOR: "1" },
   }).output();
@@ -120,6 +124,46 @@ function lossesOf(events: readonly main.TrainEvent[]): number[][] {
     .map((event) => [event.trainLoss, event.valLoss, event.bitsPerChar]);
 }
 
+const study = {
+  study: "a study",
+  about: "Whether it runs.",
+  data: "letters",
+  tokenizer: "chars",
+  base: { model: { ...shapeOfModel(tiny) }, train: { maxSteps: 2 } },
+  seeds: [1, 2],
+  cells: [{ name: "base" }, { name: "deep", model: { nLayer: 2 } }],
+} as const satisfies lab.Plan;
+
+function shapeOfModel({ vocabSize: _, ...shape }: typeof tiny) {
+  return shape;
+}
+
+/** Runs the first trial of the study; returns the outcome without what depends on time. */
+async function trialWith(options: Options) {
+  await using backend = await lm.openBackend("reference");
+  const [trial] = lm.trialsOf(study);
+  const room = { backend, tokenizer, tokens, ...options };
+  return {
+    ...await lm.runTrial(trial!, room),
+    ...{ seconds: 0, tokensPerSecond: 0 },
+  };
+}
+
+const outcome = await trialWith({});
+const rung: lab.Rung = {
+  ...{ name: "causal", claim: "", relation: "at least", threshold: 1 },
+};
+
+/** A text that is just long enough to measure a model's text by it. */
+function corpus() {
+  const tokenizer = lm.Tokenizer.chars("abc d\n:");
+  const tokens = Int32Array.from({ length: 100_000 }, (_, i) => (i * i) % 7);
+  return {
+    ...{ tokenizer, training: tokens.subarray(0, 70_000) },
+    heldOut: tokens.subarray(70_000),
+  };
+}
+
 /** For each options object of the API what comes out when it is used. */
 const uses: Record<string, (options: Options) => unknown> = {
   DeviceOptions: async (options) => {
@@ -195,6 +239,38 @@ const uses: Record<string, (options: Options) => unknown> = {
       }
       return events;
     })(),
+  AblationOptions: (options) =>
+    lm.ablationPlan(lm.presets.tiny, {
+      ...{ name: "tiny", data: "letters", steps: 9, seeds: [1] },
+      ...{ measure: "loss", ...options },
+    }),
+  Changes: (options) => lm.trialsOf({ ...study, base: options }),
+  Cell: (options) => {
+    const cells = [{ name: "base", ...options }];
+    return lm.trialsOf(lm.checkPlan({ ...study, cells }));
+  },
+  Plan: (options) => {
+    const plan = lm.checkPlan({ ...study, ...options });
+    return [lm.trialsOf(plan), lm.cellResults(plan, [outcome])];
+  },
+  Outcome: (options) => {
+    const outcomes = [{ ...outcome, ...options }];
+    return lm.studyReport({ plan: study, outcomes, rungs: [rung] });
+  },
+  Rung: (options) => {
+    const rungs = [{ ...rung, ...options }];
+    return lm.studyReport({ plan: study, outcomes: [outcome], rungs });
+  },
+  Evidence: (options) => lm.rungValue(rung, { valLoss: 1, ...options }),
+  TrialRoom: trialWith,
+  Examiner: (options) => new lm.Examiner({ ...corpus(), ...options }).prompts,
+  measureOwnText: async (options) => {
+    const { heldOut, ...rest } = corpus();
+    const examiner = new lm.Examiner({ heldOut, ...rest });
+    const config = { ...tiny, vocabSize: rest.tokenizer.vocabSize };
+    await using model = await lm.Model.create(config, { device: "reference" });
+    return await lm.measureOwnText(model, { examiner, heldOut, ...options });
+  },
   SessionOptions: (options) =>
     withSession(options, (session) => session.call("save")),
   WriteRequest: (options) =>
@@ -272,8 +348,10 @@ Deno.test("The doors are those of deno.json, and each value has one", async () =
 });
 
 Deno.test("Classes and interfaces of the public API show their users' members alone", async () => {
+  // The plan of a study is public, and has the name of the plan of a computation.
+  const paths = Object.keys(doors).filter((path) => !path.includes("/lab/"));
   const shown = JSON.stringify(
-    await documentation(),
+    await documentation(paths),
     (_, part) => part?.accessibility === "private" ? undefined : part,
   );
   assert(shown.includes('"typeName":"Backend"'));

@@ -7,6 +7,7 @@ import {
   type Sample,
   type Section,
 } from "../report/document.ts";
+import { markdown } from "../report/markdown.ts";
 import { signed } from "../report/numbers.ts";
 import type { Outcome } from "./outcome.ts";
 import { baselineOf, type Plan, trialsOf } from "./plan.ts";
@@ -27,7 +28,9 @@ import type { Rung } from "./works.ts";
 
 /** Contents of the report. */
 export interface StudyRecord {
+  /** The study's plan. */
   readonly plan: Plan;
+  /** The outcomes so far. */
   readonly outcomes: readonly Outcome[];
   /** The rungs of the ladder; empty if no text was measured. */
   readonly rungs: readonly Rung[];
@@ -92,6 +95,11 @@ export function studyDocument(
     ]),
     source: provenance(outcomes, { of: trialsOf(plan).length }),
   };
+}
+
+/** Returns the report as Markdown. */
+export function studyReport(record: StudyRecord): string {
+  return markdown(studyDocument(record));
 }
 
 function differenceSection(

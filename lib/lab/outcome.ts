@@ -8,17 +8,20 @@ import { refusal } from "../refusal.ts";
 export interface Outcome {
   /** The trial's id. */
   readonly id: string;
+  /** The name of the trial's cell. */
   readonly cell: string;
+  /** The trial's seed. */
   readonly seed: number;
   /** The setting of the trial, as the plan had it when the trial ran. */
   readonly setting: Setting;
+  /** Number of the model's parameters. */
   readonly parameters: number;
   /** Steps done. */
   readonly steps: number;
   /** Tokens seen in training. */
   readonly tokens: number;
   /** Floating point operations of the training: `Model.flopsPerToken` for each token. */
-  readonly flops?: number;
+  readonly flops?: number | undefined;
   /** Loss after the last step, on the whole validation split; null if the trial diverged. */
   readonly valLoss: number | null;
   /** Loss after the last step, on windows spread over the training split. */
@@ -30,19 +33,21 @@ export interface Outcome {
     readonly valLoss: number;
   }[];
   /** True if no token changes a bit of the logits before it; present if the plan measures more than the loss. */
-  readonly causal?: boolean;
+  readonly causal?: boolean | undefined;
   /** Scores of the model's text, if the plan measures them. */
-  readonly own?: OwnText;
+  readonly own?: OwnText | undefined;
   /** The beginning of the model's text after a prompt, if the plan keeps it. */
-  readonly sample?: string;
+  readonly sample?: string | undefined;
   /** The step at which the loss or the gradient stopped being a number; absent if both stayed finite. */
-  readonly diverged?: { readonly step: number; readonly message: string };
+  readonly diverged?:
+    | { readonly step: number; readonly message: string }
+    | undefined;
   /** Wall time of the whole trial. */
   readonly seconds: number;
   /** Speed of the fastest steps. */
   readonly tokensPerSecond: number;
   /** The program's version and the device, in words. */
-  readonly machine?: string;
+  readonly machine?: string | undefined;
 }
 
 /** Returns whether the model of an outcome saw what it was to predict: then its loss means nothing. */

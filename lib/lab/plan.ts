@@ -15,11 +15,11 @@ import { reasonGiven, refusal } from "../refusal.ts";
 /** Fields that differ from the base or, in a base, from the defaults. */
 export interface Changes {
   /** Fields of the architecture. The vocabulary is the tokenizer's. */
-  readonly model?: Partial<Omit<ModelConfig, "vocabSize">>;
+  readonly model?: Partial<Omit<ModelConfig, "vocabSize">> | undefined;
   /** Fields of the training, except the seed. */
-  readonly train?: Partial<Omit<TrainConfig, "seed">>;
+  readonly train?: Partial<Omit<TrainConfig, "seed">> | undefined;
   /** The share of the training split that is trained on, in (0, 1]; 1 if left out. */
-  readonly dataShare?: number;
+  readonly dataShare?: number | undefined;
 }
 
 /** One configuration of a study. */
@@ -27,7 +27,7 @@ export interface Cell extends Changes {
   /** Letters, digits and `.+=_-`, as it also names files. */
   readonly name: string;
   /** Seeds of this cell, in place of the plan's. */
-  readonly seeds?: readonly number[];
+  readonly seeds?: readonly number[] | undefined;
 }
 
 /**
@@ -46,7 +46,7 @@ export interface Plan {
   /** The study's subject, in a sentence or two. */
   readonly about: string;
   /** The experiment; if left out, the report is a table alone. */
-  readonly experiment?: Experiment;
+  readonly experiment?: Experiment | undefined;
   /** The dataset, by its name or as a file. */
   readonly data: string;
   /** The kind of tokenizer. */
@@ -56,19 +56,22 @@ export interface Plan {
   /** The seeds; each cell has one trial per seed. */
   readonly seeds: readonly number[];
   /** The measurement besides the loss; `loss` if left out. */
-  readonly measure?: Measure;
+  readonly measure?: Measure | undefined;
   /** The cell that the others are compared with; the first one if left out. */
-  readonly baseline?: string;
+  readonly baseline?: string | undefined;
   /** The configurations. */
   readonly cells: readonly Cell[];
 }
 
 /** All fields that decide the result of a trial, except the program and the device. */
 export interface Setting extends Pick<Plan, "data" | "tokenizer"> {
+  /** The measurement besides the loss. */
   readonly measure: Measure;
+  /** Fields of the architecture, without the vocabulary. */
   readonly model: Changes["model"] & object;
   /** Fields of the training, with the seed. */
   readonly train: Partial<TrainConfig>;
+  /** The share of the training split that is trained on, in (0, 1]. */
   readonly dataShare: number;
 }
 
@@ -76,8 +79,11 @@ export interface Setting extends Pick<Plan, "data" | "tokenizer"> {
 export interface Trial {
   /** The cell's name and the seed: unique in a plan. */
   readonly id: string;
+  /** The cell's name. */
   readonly cell: string;
+  /** The seed of the weights, the batches and dropout. */
   readonly seed: number;
+  /** The base with the cell's changes. */
   readonly setting: Setting;
 }
 

@@ -28,7 +28,7 @@ export function reachedSection(
   if (rungs.length === 0 || all.length === 0) return undefined;
   const outcomes = all.filter((outcome) => !sawFuture(outcome));
   const times = (rung: Rung, runs: readonly Outcome[]) =>
-    finished(runs).filter((run) => rungValue(rung, run).reached).length;
+    finished(runs).filter((run) => rungValue(rung, run)?.reached).length;
   const reachedBy = (condition: (count: number) => boolean) =>
     rungs.filter((rung) => condition(times(rung, outcomes)));
   const namesOf = (some: readonly Rung[]) =>

@@ -2,9 +2,11 @@
 
 /** A mean with its 95 % confidence interval, mean ± margin. */
 export interface Estimate {
+  /** The mean. */
   readonly mean: number;
   /** Half the interval's width; NaN for fewer than two numbers. */
   readonly margin: number;
+  /** How many numbers there are. */
   readonly count: number;
 }
 

@@ -41,6 +41,7 @@ export function tableOf<Item>(
 
 /** The results of a cell. */
 export interface CellResult {
+  /** The cell, as the plan has it. */
   readonly cell: Cell;
   /** Trials that ended well. */
   readonly done: number;
@@ -48,6 +49,7 @@ export interface CellResult {
   readonly diverged: readonly Outcome[];
   /** Trials without an outcome. */
   readonly missing: number;
+  /** Number of the model's parameters; undefined without an outcome. */
   readonly parameters: number | undefined;
   /** Validation loss in nats per token. */
   readonly valLoss: Estimate | undefined;
@@ -248,9 +250,9 @@ export function cellTable(
 
 function score(rung: Rung, { own, valLoss }: CellResult): Text {
   if (own === undefined || valLoss === undefined) return "";
-  const { value, reached } = rungValue(rung, { valLoss: valLoss.mean, own });
-  if (value === undefined) return "";
-  return reached ? `**${short(value)}**` : short(value);
+  const found = rungValue(rung, { valLoss: valLoss.mean, own });
+  if (found === undefined) return "";
+  return found.reached ? `**${short(found.value)}**` : short(found.value);
 }
 
 /** Lists changes, `nLayer 2, learningRate 0.006`; returns `nothing` for none. */

@@ -16,7 +16,9 @@ import type { Tokens } from "../text/tokens.ts";
 
 /** Resources that all trials of a process share. */
 export interface TrialRoom {
+  /** The device that computes. */
   readonly backend: Backend;
+  /** The tokenizer of the text. */
   readonly tokenizer: Tokenizer;
   /** Tokens of the whole text. */
   readonly tokens: Tokens;
@@ -24,6 +26,7 @@ export interface TrialRoom {
   readonly sample?: boolean | undefined;
   /** The measure of a model's text; if left out, the text is not measured. With it a sample is kept too. */
   readonly examiner?: Examiner | undefined;
+  /** Ends a trial early; then it has no outcome. */
   readonly signal?: AbortSignal | undefined;
   /** Called after each step. */
   readonly onStep?: ((step: number, maxSteps: number) => void) | undefined;

@@ -39,9 +39,9 @@ export interface Evidence {
   /** Loss on the whole validation split, in nats per token. */
   readonly valLoss: number;
   /** True if no token changes a bit of the logits before it; absent if that was not tested. */
-  readonly causal?: boolean;
+  readonly causal?: boolean | undefined;
   /** Scores of the model's text; absent if it was not measured. */
-  readonly own?: OwnText;
+  readonly own?: OwnText | undefined;
 }
 
 /** The names of the rungs, in order. */
@@ -65,14 +65,16 @@ export type RungName = typeof rungNames[number];
 
 /** One rung of the ladder. */
 export interface Rung {
+  /** The rung's name. */
   readonly name: RungName;
   /** A short description of a model that reaches the rung. */
   readonly claim: string;
   /** The relation between the number and the threshold that reaches the rung. */
   readonly relation: "below" | "at least" | "at most";
+  /** The number that the model's is compared with. */
   readonly threshold: number;
   /** The score of the 5-gram model's own text, if it is informative. */
-  readonly fiveGram?: number;
+  readonly fiveGram?: number | undefined;
 }
 
 /** Number of parts of the held-out text; each has its own scores, and the worst sets a threshold. */
@@ -110,15 +112,15 @@ function valueOf(
 }
 
 /**
- * Returns the number that a rung compares and whether it reaches the rung; both undefined if it
- * was not measured. A loss never reaches its rung if the model saw the tokens it was to predict.
+ * Returns the number that a rung compares and whether it reaches the rung; undefined if it was not
+ * measured. A loss never reaches its rung if the model saw the tokens it was to predict.
  */
 export function rungValue(
   rung: Rung,
   evidence: Evidence,
-): { value?: number; reached?: boolean } {
+): { readonly value: number; readonly reached: boolean } | undefined {
   const value = valueOf(rung, evidence);
-  if (value === undefined) return {};
+  if (value === undefined) return undefined;
   const { relation, threshold } = rung;
   const reached = relation === "below"
     ? value < threshold && evidence.causal !== false
@@ -335,6 +337,7 @@ export class Examiner {
 
 /** Texts that a model wrote, and their scores. */
 export interface WrittenText {
+  /** Scores of all texts together. */
   readonly own: OwnText;
   /** The model's continuation of each of the examiner's prompts. */
   readonly texts: readonly Int32Array[];

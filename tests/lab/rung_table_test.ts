@@ -73,7 +73,7 @@ Deno.test("A run whose mask shows the future is on no rung, though nobody measur
   const [, bigram] = rungs as [Rung, Rung];
   const evidence = { valLoss: 0.5, causal: false };
   assertEquals(rungValue(bigram, evidence), { value: 0.5, reached: false });
-  assertEquals(rungValue(bigram, { valLoss: 0.5 }).reached, true);
+  assertEquals(rungValue(bigram, { valLoss: 0.5 })!.reached, true);
 });
 
 Deno.test("A report without a run of the baseline does not say that it compares with the baseline", () => {

@@ -91,13 +91,13 @@ function ladderText(rungs: readonly Rung[], evidence?: Evidence): string {
   const lines = rungs.map((rung): string[] => {
     const asks = `${rung.relation} ${digits(rung.threshold)}`;
     if (evidence === undefined) return [rung.name, rung.claim, asks];
-    const { value, reached } = rungValue(rung, evidence);
+    const found = rungValue(rung, evidence);
     return [
       rung.name,
       rung.claim,
       asks,
-      value === undefined ? "" : digits(value),
-      reached ? "yes" : "no",
+      found === undefined ? "" : digits(found.value),
+      found?.reached ? "yes" : "no",
     ];
   });
   const head = ["rung", "a model that reaches it", "asks for"];

@@ -258,7 +258,7 @@ export function reachesTarget(
   if (done === undefined) return false;
   return typeof target === "number"
     ? done.valLoss <= target
-    : rungValue(target, done).reached;
+    : rungValue(target, done)?.reached;
 }
 
 /** Returns the outcomes of the `count` smallest configurations that reach a target, smallest first. */

@@ -101,6 +101,7 @@ export interface ScalingResult {
   readonly next: string;
   /** The prediction, from a separate law for each seed. */
   readonly predicted: Estimate;
+  /** The loss that the cell reached, over seeds. */
   readonly measured: Estimate;
   /** The measured loss less the predicted one, over pairs of the same seed. */
   readonly difference: Estimate;
