@@ -1,17 +1,15 @@
 /**
  * Runs the program on damaged files and on misleading names:
  *
- *     deno run -A tools/fuzz_files.ts --cases 2000 --processes 40 --seed 1
+ *     deno run -A tools/fuzz_files.ts --cases 500 --seed 1
  *
- * Checkpoints, `config.json`, `metrics.jsonl` and texts, each read by the verbs that read it. Most
- * cases run the command line in this process, some in one of their own. Whatever the file, a
- * command has to do its work or to explain why it cannot (exit code 1 or 2), in
+ * Checkpoints, `config.json`, `metrics.jsonl` and texts, each read by the commands that read it. Whatever
+ * the file, a command has to do its work or to explain why it cannot (exit code 1 or 2), in
  * seconds, in memory of the order of the file's size. Anything else is a failure: its
  * directory is kept and named, and the exit code is 1.
  */
 
 import { fromFileUrl, join } from "@std/path";
-import { type Captured, capturedMain } from "./faults/captured_main.ts";
 import {
   Dice,
   spoilBytes,
@@ -21,16 +19,15 @@ import {
   spoilText,
   strangeNames,
 } from "./faults/mutations.ts";
-import { Watch } from "./faults/watch.ts";
 import { readFlags, refuseArguments } from "./flags.ts";
 
 const cli = fromFileUrl(new URL("../cli.ts", import.meta.url));
 
-/** The longest that a command may take, in seconds: far more than any needs, on a busy machine. */
+/** The longest that a command may take, in seconds: far more than any needs, on a busy machine. Then it is killed. */
 const MOST_SECONDS = 20;
 
-/** The most memory that a command may add to the process, in MB. No file here is larger than 1 MB; the rest is garbage not yet collected. */
-const MOST_MEGABYTES = 192;
+/** The most memory of a command, in MB. An undamaged run needs 140; no file here is larger than 1 MB. */
+const MOST_MEGABYTES = 320;
 
 /** Characters that a complaint may have: a line or two, whatever the file says. */
 const MOST_CHARACTERS = 4000;
@@ -143,7 +140,19 @@ type Verdict = "accepted" | "refused" | { readonly wrong: string };
 const engineMessage =
   /^error: Cannot (read|set) propert|^error: Cannot (convert|destructure|mix|access|assign|redefine|delete|perform)/m;
 
-function judge({ code, stdout, stderr }: Captured): Verdict {
+/** The end of a command: its output, and what it took. */
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly seconds: number;
+  /** The most memory that was resident, in MB. */
+  readonly megabytes: number;
+}
+
+function judge({ code, stdout, stderr, seconds, megabytes }: Ended): Verdict {
+  if (seconds > MOST_SECONDS) return { wrong: `it took ${seconds} s` };
+  if (megabytes > MOST_MEGABYTES) return { wrong: `it took ${megabytes} MB` };
   const wrong = (reason: string): Verdict => ({
     wrong: `${reason}: ${stderr.slice(-1500) || stdout.slice(-500)}`,
   });
@@ -178,20 +187,16 @@ interface Case {
   readonly number: number;
   readonly seed: number;
   readonly base: string;
-  /** True if it has a process of its own. */
-  readonly apart: boolean;
 }
 
-class Fuzzer implements Disposable {
-  readonly #watch = new Watch({
-    seconds: MOST_SECONDS,
-    megabytes: MOST_MEGABYTES,
-  });
+class Fuzzer {
   readonly counts = new Map<string, Map<string, number>>();
   failures = 0;
+  /** The most that any case took. */
+  extremes = { seconds: 0, megabytes: 0 };
 
-  /** Damages a file, runs a command on it, and judges the result; the working directory is the case's. */
-  async run({ number, seed, base, apart }: Case): Promise<void> {
+  /** Damages a file, runs a command on it in a directory of its own, and judges the result. */
+  async run({ number, seed, base }: Case): Promise<void> {
     const dice = new Dice(seed, number);
     const names = Object.entries(targets)
       .flatMap(([name, { share }]) => Array<string>(share).fill(name));
@@ -206,30 +211,23 @@ class Fuzzer implements Disposable {
     const strange = dice.pick(strangeNames);
     const args = dice.pick(target.commands)
       .map((arg) => arg === "NAME" ? strange : arg);
-    Deno.chdir(place);
-    this.#watch.begin(`case ${number}, ${name}, in ${place}: ${args}`);
     const command = args.map((arg) => JSON.stringify(arg)).join(" ");
-    let verdict = apart && !/\\u0000|\\ud800/.test(command)
-      ? judge(await inProcess(args))
-      : judge(await capturedMain(args));
-    const { seconds, megabytes } = this.#watch.end();
+    const ended = await run(args, place);
+    for (const what of ["seconds", "megabytes"] as const) {
+      this.extremes[what] = Math.max(this.extremes[what], ended[what]);
+    }
+    let verdict = judge(ended);
     if (verdict === "accepted" && args.includes("--resume")) {
       verdict = await judgeEvents(join(place, "run/metrics.jsonl"));
     }
-    const wrong = typeof verdict === "object"
-      ? verdict.wrong
-      : seconds > MOST_SECONDS
-      ? `it took ${seconds} s`
-      : megabytes > MOST_MEGABYTES
-      ? `it took ${megabytes} MB`
-      : undefined;
     this.#count(name, typeof verdict === "object" ? "wrong" : verdict);
-    Deno.chdir(base);
-    if (wrong === undefined) {
+    if (typeof verdict !== "object") {
       return await Deno.remove(own, { recursive: true });
     }
     this.failures++;
-    console.log(`case ${number}, ${name}, in ${place}: ${command}\n${wrong}\n`);
+    console.log(
+      `case ${number}, ${name}, in ${place}: ${command}\n${verdict.wrong}\n`,
+    );
   }
 
   #count(name: string, outcome: string): void {
@@ -237,25 +235,39 @@ class Fuzzer implements Disposable {
     counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
     this.counts.set(name, counts);
   }
-
-  /** Megabytes of the largest rise, and seconds of the longest case. */
-  get extremes(): string {
-    return this.#watch.extremes;
-  }
-
-  [Symbol.dispose](): void {
-    this.#watch[Symbol.dispose]();
-  }
 }
 
-async function inProcess(args: readonly string[]): Promise<Captured> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+/** Runs a command line in a directory. */
+async function run(args: readonly string[], cwd: string): Promise<Ended> {
+  const begun = performance.now();
+  const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", cli, ...args],
+    cwd,
     env: { NO_COLOR: "1" },
     stdin: "null",
-  }).output();
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let megabytes = 0;
+  const look = setInterval(() => {
+    try {
+      const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
+      const kilobytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0;
+      megabytes = Math.max(megabytes, Math.round(Number(kilobytes) / 1024));
+    } catch (error) {
+      // The process has ended, or the system is not Linux.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    const isOver = performance.now() - begun > 2000 * MOST_SECONDS;
+    if (isOver || megabytes > 10 * MOST_MEGABYTES) child.kill("SIGKILL");
+  }, 5);
+  const { code, stdout, stderr } = await child.output();
+  clearInterval(look);
   const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: decode(stdout), stderr: decode(stderr) };
+  return {
+    ...{ code, stdout: decode(stdout), stderr: decode(stderr), megabytes },
+    seconds: (performance.now() - begun) / 1000,
+  };
 }
 
 async function copy(from: string, to: string): Promise<void> {
@@ -270,8 +282,7 @@ async function copy(from: string, to: string): Promise<void> {
 async function makeBase(flags: string): Promise<string> {
   const base = await Deno.makeTempDir({ prefix: "lm-fuzz-base-" });
   await Deno.writeTextFile(join(base, "text.txt"), TEXT);
-  Deno.chdir(base);
-  const { code, stderr } = await capturedMain(train("run", flags));
+  const { code, stderr } = await run(train("run", flags), base);
   if (code !== 0) throw new Error(stderr);
   // With this, a copy of the run finds the copy of its text.
   await rewrite(join(base, "run/config.json"), (bytes) => {
@@ -284,28 +295,27 @@ async function makeBase(flags: string): Promise<string> {
 }
 
 async function main(): Promise<number> {
-  const { flags } = readFlags({
-    ...{ cases: "2000", processes: "40", seed: "1", only: undefined },
-  });
-  const [cases, processes, seed] = [flags.cases, flags.processes, flags.seed]
-    .map(Number) as [number, number, number];
+  const { flags } = readFlags({ cases: "500", seed: "1", only: undefined });
+  const [cases, seed] = [Number(flags.cases), Number(flags.seed)];
   if (!(cases >= 1)) refuseArguments(`${flags.cases} is no number of cases`);
-  Deno.env.set("NO_COLOR", "1");
   const made: string[] = [];
   for (const [, flags] of bases) made.push(await makeBase(flags));
-  using fuzzer = new Fuzzer();
-  const every = processes > 0 ? Math.ceil(cases / processes) : Infinity;
+  const fuzzer = new Fuzzer();
   for (let number = 0; number < cases; number++) {
     if (flags.only !== undefined && number !== Number(flags.only)) continue;
     const base = made[number % made.length]!;
-    await fuzzer.run({ number, seed, base, apart: number % every === 0 });
+    await fuzzer.run({ number, seed, base });
   }
   for (const [name, counts] of fuzzer.counts) {
     const words = [...counts].map(([outcome, count]) => `${count} ${outcome}`);
     console.log(`${name}: ${words.sort().join(", ")}`);
   }
-  console.log(`${cases} cases, ${fuzzer.failures} wrong; ${fuzzer.extremes}`);
-  Deno.chdir("/");
+  const { seconds, megabytes } = fuzzer.extremes;
+  console.log(
+    `${cases} cases, ${fuzzer.failures} wrong; at most ${
+      seconds.toFixed(1)
+    } s and ${megabytes} MB`,
+  );
   for (const base of made) await Deno.remove(base, { recursive: true });
   return fuzzer.failures === 0 ? 0 : 1;
 }

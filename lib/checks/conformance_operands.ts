@@ -12,6 +12,7 @@ import {
   operandShapes,
 } from "../../kernels/vocabulary.ts";
 import type { Case } from "./conformance_case.ts";
+import { refusal } from "../refusal.ts";
 
 /** Values of one operand. */
 export type Memory = Float64Array | Int32Array;
@@ -45,8 +46,10 @@ export function operandsOf(test: Case): Operands {
         : Int32Array.from(given)
       : draw({ name, dtype, length }, test);
     if (data.length !== length) {
-      throw new RangeError(
-        `Cannot set ${name}: the case gives ${data.length} numbers, the dims say ${length}`,
+      throw refusal(
+        RangeError,
+        `set ${name}`,
+        `the case gives ${data.length} numbers, the dims say ${length}`,
       );
     }
     values.set(name, data);
@@ -104,7 +107,13 @@ function draw({ name, dtype, length }: OperandShape, test: Case): Memory {
   if (name === "count" && "T" in dims) {
     return integers(name, length, dims.T + 1);
   }
-  if (dtype === "i32") throw new TypeError(`Cannot draw i32 operand ${name}`);
+  if (dtype === "i32") {
+    throw refusal(
+      TypeError,
+      `draw i32 operand ${name}`,
+      "its range is unknown",
+    );
+  }
   const x = normals(name, length);
   switch (`${test.kernel}.${name}`) {
     case "rope.table":

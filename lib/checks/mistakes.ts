@@ -17,6 +17,7 @@ import {
 } from "../backends/backend.ts";
 import type { ReferenceKernel } from "../../kernels/reference/kernel.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "../graph/plan.ts";
+import { refusal } from "../refusal.ts";
 
 /** A mistake to plant. */
 export interface Mistake {
@@ -231,8 +232,10 @@ class PlantedProgram implements Program {
   #memoryOf(operand: Operand): Numbers {
     const { memory } = this.#bufferOf(operand);
     if (memory === undefined) {
-      throw new RangeError(
-        "Cannot compute a wrong kernel on the host: the backend's memory is out of its reach",
+      throw refusal(
+        RangeError,
+        "compute a wrong kernel on the host",
+        "the host does not reach the backend's memory",
       );
     }
     return memory.subarray(operand.offset, operand.offset + operand.length);

@@ -10,6 +10,7 @@ import {
 } from "../config/model.ts";
 import type { Model } from "../model/model.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
+import { refusal } from "../refusal.ts";
 
 /** A model to test. */
 export interface Variant {
@@ -100,7 +101,9 @@ export const variants: readonly Variant[] = Object.entries(changes).map((
 /** Returns the variant of a name. */
 export function variant(name: string): Variant {
   const found = variants.find((variant) => variant.name === name);
-  if (found === undefined) throw new Error(`There is no variant ${name}`);
+  if (found === undefined) {
+    throw refusal(RangeError, `find variant "${name}"`, "there is none");
+  }
   return found;
 }
 

@@ -15,6 +15,7 @@
  */
 
 import { basename, fromFileUrl, join } from "@std/path";
+import { refusal } from "../../lib/refusal.ts";
 
 /** A mistake to be planted. */
 export interface Mutation {
@@ -63,7 +64,11 @@ function parsed(block: string): Mutation {
     entry.exec(block) ?? [];
   const [testFile, testName, step] = test?.split(" | ") ?? [];
   if (!name || !what || !file || !testFile || !testName || !search) {
-    throw new SyntaxError(`Cannot read mutation: ${block.slice(0, 200)}`);
+    throw refusal(
+      SyntaxError,
+      `read mutation ${JSON.stringify(name ?? block.slice(0, 200))}`,
+      "it does not have the form that this file describes",
+    );
   }
   return {
     ...{ name, what, file, search, replace: replace ?? "" },
@@ -83,10 +88,11 @@ export function plant(
 ): string {
   const [before, after, ...more] = text.split(search);
   if (after === undefined || more.length > 0) {
-    throw new RangeError(
-      `Cannot plant "${name}": its text stands ${
-        after === undefined ? 0 : more.length + 2
-      } times in ${file}, not once`,
+    const times = after === undefined ? 0 : more.length + 2;
+    throw refusal(
+      RangeError,
+      `plant "${name}"`,
+      `its text is ${times} times in ${file}, not once`,
     );
   }
   return before + replace + after;

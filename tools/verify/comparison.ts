@@ -1,5 +1,7 @@
 /** Compares computed numbers with recorded ones. The tolerances are in `tolerances.ts`. */
 
+import { refusal } from "../../lib/refusal.ts";
+
 /** Computed numbers beside recorded ones. */
 export interface Pair {
   /** The name of the numbers, e.g. the parameter whose gradient they are. */
@@ -50,8 +52,10 @@ function worstDeviation(pairs: readonly Pair[], measure: Measure): Deviation {
   let [sum, count, differing] = [0, 0, 0];
   for (const { name, recorded, computed, only } of pairs) {
     if (recorded.length !== computed.length) {
-      throw new RangeError(
-        `Cannot compare ${name}: it has ${recorded.length} numbers, and ${computed.length} were computed`,
+      throw refusal(
+        RangeError,
+        `compare ${name}`,
+        `it has ${recorded.length} numbers, and ${computed.length} were computed`,
       );
     }
     let [furthest, index, largest] = [0, -1, 0];

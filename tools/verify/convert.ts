@@ -8,14 +8,9 @@
 import type { Safetensors } from "../../lib/formats/safetensors.ts";
 import type { Report } from "./comparison.ts";
 import { convertModel } from "./convert_model.ts";
-import {
-  expect,
-  OlderFile,
-  recordingOf,
-  refuse,
-  refuseOthers,
-} from "./older_file.ts";
+import { expect, OlderFile, recordingOf, refuseOthers } from "./older_file.ts";
 import type { Setting } from "./sampling.ts";
+import { refuse } from "./recording.ts";
 
 /**
  * Converts a file.

@@ -6,10 +6,10 @@ import {
   type Fields,
   type OlderFile,
   recordingOf,
-  refuse,
   refuseOthers,
   type Tensors,
 } from "./older_file.ts";
+import { refuse } from "./recording.ts";
 
 /** Converts a model: a recording for each precision and mask, for full passes over generated text, and for constants. */
 export function convertModel(file: OlderFile, isSeed: boolean): Safetensors[] {

@@ -4,7 +4,7 @@ import type { Numbers } from "../../lib/backends/backend.ts";
 import { CachedRun } from "../../lib/checks/cached_run.ts";
 import type { Model } from "../../lib/model/model.ts";
 import { Sampler } from "../../lib/text/sampler.ts";
-import { NotUnderstoodError } from "./recording.ts";
+import { refuse } from "./recording.ts";
 import type { Subject } from "./subject.ts";
 
 /** Prompts and their continuations, a row each. */
@@ -53,13 +53,13 @@ function readGeneration({ recording, config }: Subject): Generation {
   };
   const [prompts, texts] = [rows("prompt"), rows("generated")];
   if (texts.length !== prompts.length) {
-    throw new NotUnderstoodError(
+    refuse(
       `tensor generated has ${texts.length} rows, prompt ${prompts.length}`,
     );
   }
   const length = prompts[0]!.length + texts[0]!.length;
   if (length > config.blockSize) {
-    throw new NotUnderstoodError(
+    refuse(
       `sequences of ${length} are longer than blockSize (${config.blockSize})`,
     );
   }
@@ -100,7 +100,7 @@ function checkStepLogits(
   const V = config.vocabSize;
   const [B, count = 0] = [steps[0]!.length / V, recording.shape(name)[1]];
   if (count > steps.length) {
-    throw new NotUnderstoodError(
+    refuse(
       `tensor ${name} has ${count} steps, and the text only ${steps.length}`,
     );
   }

@@ -15,7 +15,7 @@ import {
 import { trainPlan } from "../../lib/train/plan.ts";
 import type { Report } from "./comparison.ts";
 import { checkGeneration } from "./generation.ts";
-import { NotUnderstoodError, type Recording } from "./recording.ts";
+import { type Recording, refuse } from "./recording.ts";
 import { checkSteps, recordedSteps, type TrainingRun } from "./steps.ts";
 import { partOf, Subject } from "./subject.ts";
 
@@ -54,12 +54,12 @@ function readBatches({ recording, config }: Subject): Batches | undefined {
   const targets = recording.has("targets") ? read("targets") : undefined;
   const [count, B, T] = tokens.shape as [number, number, number];
   if (targets !== undefined && targets.shape.join() !== tokens.shape.join()) {
-    throw new NotUnderstoodError(
+    refuse(
       `tensor targets has shape [${targets.shape}], tokens [${tokens.shape}]`,
     );
   }
   if (T > config.blockSize) {
-    throw new NotUnderstoodError(
+    refuse(
       `sequences of ${T} are longer than blockSize (${config.blockSize})`,
     );
   }
@@ -70,7 +70,7 @@ function readBatches({ recording, config }: Subject): Batches | undefined {
     tokens: (number) => batch(tokens.data, number),
     targets: (number) => {
       if (targets !== undefined) return batch(targets.data, number);
-      throw new NotUnderstoodError("tensor targets is missing");
+      refuse("tensor targets is missing");
     },
   };
 }
@@ -99,7 +99,7 @@ async function checkLeak(
   const { vocabSize: V, mask } = model.config;
   const shift = recording.json("leakShift", (value) => {
     if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
-    throw new RangeError(`${value} is not an integer of at least 0`);
+    refuse(`${value} is not an integer of at least 0`);
   });
   const before = await model.forward(tokens(0), { B, T });
   const leak = new Float64Array(T * T);
@@ -159,7 +159,7 @@ function readTraining(recording: Recording): TrainConfig {
     const { step, config } = value as { step: unknown; config: object };
     const training = trainConfig(config);
     if (step !== 0 || training.gradAccumulation !== 1) {
-      throw new RangeError(
+      refuse(
         `step is ${step} and gradAccumulation ${training.gradAccumulation}, not 0 and 1`,
       );
     }
@@ -178,7 +178,7 @@ async function train(
 ): Promise<TrainingRun> {
   const { B, T, count } = batches;
   if (steps > count) {
-    throw new NotUnderstoodError(
+    refuse(
       `there are records of ${steps} optimizer steps, and ${count} batches`,
     );
   }

@@ -1,7 +1,7 @@
 /** Takes parts from a file in the older format (tools/record/README.md), and writes the converted recordings. */
 
 import type { Safetensors, TensorData } from "../../lib/formats/safetensors.ts";
-import { NotUnderstoodError } from "./recording.ts";
+import { refuse } from "./recording.ts";
 
 /** Arrays by name. */
 export type Tensors = Map<string, TensorData>;
@@ -60,11 +60,6 @@ export class OlderFile {
     }
     refuse(`metadata ${key} is not a JSON object`);
   }
-}
-
-/** Throws an error that says why a file cannot be judged. */
-export function refuse(reason: string): never {
-  throw new NotUnderstoodError(reason);
 }
 
 /** Refuses a value that is not one of the known ones. */

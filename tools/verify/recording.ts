@@ -3,12 +3,18 @@
  * checks have read. tools/record/README.md describes the format.
  */
 
+import { reasonGiven } from "../../lib/refusal.ts";
 import type { Pair, Report, Tolerance } from "./comparison.ts";
 import type { Safetensors, TensorData } from "../../lib/formats/safetensors.ts";
 
 /** A file, or a part of one, that cannot be judged. The message says which part and why. */
 export class NotUnderstoodError extends Error {
   override readonly name = "NotUnderstoodError";
+}
+
+/** Throws an error that says why a file, or a part of it, cannot be judged. */
+export function refuse(reason: string): never {
+  throw new NotUnderstoodError(reason);
 }
 
 /** The precision in which a quantity was computed and stored: in float32; in float64 and rounded to float32; in float64. */
@@ -49,7 +55,7 @@ export class Recording {
     this.#metadata = metadata;
     const { format, version } = metadata;
     if (format !== "lm recording" || version !== "1") {
-      throw new NotUnderstoodError(
+      refuse(
         `metadata format is ${JSON.stringify(format)}, version ${
           JSON.stringify(version)
         }, not "lm recording", version "1"`,
@@ -58,7 +64,7 @@ export class Recording {
     this.text("source");
     const computed = this.text("computed") ?? "float32";
     if (computed !== "float32" && computed !== "float64") {
-      throw new NotUnderstoodError(
+      refuse(
         `metadata computed is ${
           JSON.stringify(computed)
         }, not "float32" or "float64"`,
@@ -100,12 +106,12 @@ export class Recording {
   floats(name: string, shape: readonly number[]): Floats {
     const { dtype, shape: actual, data } = this.#tensor(name);
     if (dtype !== "F32" && dtype !== "F64") {
-      throw new NotUnderstoodError(
+      refuse(
         `tensor ${name} is ${dtype}, not F32 or F64`,
       );
     }
     if (actual.join() !== shape.join()) {
-      throw new NotUnderstoodError(
+      refuse(
         `tensor ${name} has shape [${actual}], not [${shape}]`,
       );
     }
@@ -143,13 +149,13 @@ export class Recording {
   ids(name: string, dimensions: number, end: number): Ids {
     const { dtype, shape, data } = this.#tensor(name);
     if (dtype !== "I32" || shape.length !== dimensions || data.length === 0) {
-      throw new NotUnderstoodError(
+      refuse(
         `tensor ${name} is ${dtype} [${shape}], not I32 of ${dimensions} dimensions`,
       );
     }
     const outside = data.find((id) => id < 0 || id >= end);
     if (outside !== undefined) {
-      throw new NotUnderstoodError(
+      refuse(
         `tensor ${name} holds ${outside}, which is not from 0 to ${end - 1}`,
       );
     }
@@ -160,7 +166,7 @@ export class Recording {
   #tensor(name: string): TensorData {
     const tensor = this.#tensors.get(name);
     if (tensor === undefined) {
-      throw new NotUnderstoodError(`tensor ${name} is missing`);
+      refuse(`tensor ${name} is missing`);
     }
     return tensor;
   }
@@ -175,13 +181,13 @@ export class Recording {
   json<Value>(key: string, read: (value: unknown) => Value): Value {
     const text = this.text(key);
     if (text === undefined) {
-      throw new NotUnderstoodError(`metadata ${key} is missing`);
+      refuse(`metadata ${key} is missing`);
     }
     try {
       return read(JSON.parse(text));
     } catch (error) {
-      throw new NotUnderstoodError(
-        `metadata ${key}: ${(error as Error).message}`,
+      refuse(
+        `metadata ${key}: ${reasonGiven(error)}`,
       );
     }
   }

@@ -19,7 +19,7 @@ import type { Plan } from "../../lib/graph/plan.ts";
 import { Graph } from "../../lib/graph/tensor.ts";
 import { ropeTable } from "../../lib/model/positions.ts";
 import type { Report } from "./comparison.ts";
-import { NotUnderstoodError, type Recording } from "./recording.ts";
+import { type Recording, refuse } from "./recording.ts";
 import { exactTolerance, Tolerances } from "./tolerances.ts";
 
 const LIBRARY_BASE = 10000;
@@ -93,7 +93,7 @@ function readRotation(recording: Recording): Rotation {
     start! < 0 || start! > 2 ** 20 || !(base! > 0) ||
     Object.keys(others).length > 0 || more.length > 0 || D === 0 || D % 2 !== 0
   ) {
-    throw new NotUnderstoodError(
+    refuse(
       `tensor q has shape [${recording.shape("q")}] and metadata config is ${
         recording.text("config")
       }: a rotation needs 4 dimensions, the last even, and interleaved, start and base`,

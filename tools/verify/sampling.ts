@@ -4,9 +4,10 @@
  * The sampler computes in float64 on the host, whatever the device.
  */
 
+import { reasonGiven } from "../../lib/refusal.ts";
 import { Sampler, type SamplerOptions } from "../../lib/text/sampler.ts";
 import type { Pair, Report, Tolerance } from "./comparison.ts";
-import { NotUnderstoodError, type Recording } from "./recording.ts";
+import { type Recording, refuse } from "./recording.ts";
 
 /** Probabilities are at most 1, and rounding to float32 moves 1 by half of 6e-8. */
 const ROUNDED: Tolerance = { measure: "absolute", limit: 5e-8 };
@@ -37,7 +38,7 @@ export function checkSampling(recording: Recording, report: Report): void {
       ? recording.ids(`${name}.count`, 1, V + 1).data
       : undefined;
     if ((counts?.length ?? rows) !== rows) {
-      throw new NotUnderstoodError(
+      refuse(
         `tensor ${name}.count has ${counts?.length} numbers, not ${rows}`,
       );
     }
@@ -70,7 +71,7 @@ export function checkSampling(recording: Recording, report: Report): void {
 
 /** @throws {TypeError} if this is not a list of settings, with options that are known */
 function readSettings(value: unknown): Setting[] {
-  if (!Array.isArray(value)) throw new TypeError("it is not a list");
+  if (!Array.isArray(value)) refuse("it is not a list");
   for (const [i, setting] of value.entries()) {
     const { tensor, options, tieRows = [], ...others } = Object(setting);
     const unknown = [options].flat().map((row) =>
@@ -81,10 +82,10 @@ function readSettings(value: unknown): Setting[] {
         : "this"
     ).find((key) => key !== undefined) ?? Object.keys(others)[0];
     if (unknown !== undefined) {
-      throw new TypeError(`entry ${i}: ${unknown} is not a known option`);
+      refuse(`entry ${i}: ${unknown} is not a known option`);
     }
     if (typeof tensor !== "string" || !Array.isArray(tieRows)) {
-      throw new TypeError(
+      refuse(
         `entry ${i} has no tensor, or its tieRows is no list`,
       );
     }
@@ -114,6 +115,6 @@ function distribution(
     return candidates.find((p) => p.filter((p) => p > 0).length === count) ??
       candidates[0]!;
   } catch (error) {
-    throw new NotUnderstoodError((error as Error).message);
+    refuse(reasonGiven(error));
   }
 }

@@ -11,7 +11,7 @@ import { Model } from "../../lib/model/model.ts";
 import { parameterLayout } from "../../lib/model/plans.ts";
 import type { TensorData } from "../../lib/formats/safetensors.ts";
 import type { Report } from "./comparison.ts";
-import type { Computed, Recording } from "./recording.ts";
+import { type Computed, type Recording, refuse } from "./recording.ts";
 import { type Kind, Tolerances } from "./tolerances.ts";
 
 /** A recorded model with the inputs of its checks. */
@@ -98,12 +98,12 @@ function readConfig(options: ModelOptions, recording: Recording): ModelConfig {
   const config = modelConfig(options);
   // Each layer has parameters, so more layers than tensors are false, and would cost memory.
   if (config.nLayer > recording.size) {
-    throw new RangeError(
+    refuse(
       `nLayer is ${config.nLayer}, and there are ${recording.size} tensors`,
     );
   }
   if (config.dropout !== 0) {
-    throw new RangeError(`dropout is ${config.dropout}, not 0`);
+    refuse(`dropout is ${config.dropout}, not 0`);
   }
   return config;
 }

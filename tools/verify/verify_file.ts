@@ -1,5 +1,6 @@
 /** Checks one recorded file by the checks of its kind. */
 
+import { reasonGiven } from "../../lib/refusal.ts";
 import type { Backend } from "../../lib/backends/backend.ts";
 import {
   decodeSafetensors,
@@ -9,7 +10,7 @@ import { passes, Report } from "./comparison.ts";
 import { checkConstants } from "./constants.ts";
 import { convert } from "./convert.ts";
 import { checkModel } from "./model.ts";
-import { NotUnderstoodError, Recording } from "./recording.ts";
+import { NotUnderstoodError, Recording, refuse } from "./recording.ts";
 import { checkRotation } from "./rotation.ts";
 import { checkSampling } from "./sampling.ts";
 
@@ -37,13 +38,13 @@ export async function verifyFile(
       const [unread, ...others] = recording.unread;
       if (unread !== undefined) {
         const more = others.length === 0 ? "" : ` (nor ${others.length} more)`;
-        throw new NotUnderstoodError(
+        refuse(
           `${unread} is not one that can be checked here${more}`,
         );
       }
     }
     if (report.checks.length === 0) {
-      throw new NotUnderstoodError("it holds nothing to compare");
+      refuse("it holds nothing to compare");
     }
   } catch (error) {
     if (!(error instanceof NotUnderstoodError)) throw error;
@@ -58,7 +59,7 @@ function recordingsOf(bytes: Uint8Array, report: Report): Safetensors[] {
     file = decodeSafetensors(bytes);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    throw new NotUnderstoodError(error.message);
+    refuse(reasonGiven(error));
   }
   // The older format does not record its name.
   return file.metadata["format"] === undefined ? convert(file, report) : [file];
@@ -80,7 +81,7 @@ async function checkByKind(
     case "constants":
       return checkConstants(recording, report);
     default:
-      throw new NotUnderstoodError(
+      refuse(
         `metadata kind is ${
           JSON.stringify(kind)
         }, not model, rotation, sampler or constants`,
