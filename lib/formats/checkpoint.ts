@@ -23,6 +23,7 @@ import {
 } from "./safetensors.ts";
 import { checkVocabulary, Tokenizer } from "../text/tokenizer.ts";
 import { refusal } from "../refusal.ts";
+import { clip } from "./safetensors_header.ts";
 
 /** Progress and configuration of a training run. */
 export interface TrainingState {
@@ -139,7 +140,9 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
       throw refusal(
         DamagedCheckpointError,
         "read checkpoint",
-        `it is damaged: the digest of its content is ${found}, and it was written with ${digest}`,
+        `it is damaged: the digest of its content is ${found}, and it was written with ${
+          clip(digest)
+        }`,
       );
     }
   }

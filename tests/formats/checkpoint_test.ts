@@ -1,6 +1,6 @@
 /** What a checkpoint holds, and what is refused as one. The format underneath has tests of its own. */
 
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   decodeCheckpoint,
   encodeCheckpoint,
@@ -139,6 +139,9 @@ Deno.test("Checkpoint with a byte changed anywhere in its tensors is refused, an
       "Cannot read checkpoint: it is damaged: the digest of its content is ",
     );
   }
+  const long = await withMetadata({ digest: "x".repeat(100_000) });
+  const { message } = assertThrows(() => decodeCheckpoint(long), Error);
+  assert(message.length < 300, message.slice(0, 300));
   const older = await withMetadata({ digest: undefined });
   assertEquals(
     decodeCheckpoint(older).tensors,
