@@ -111,3 +111,5 @@ export {
 export type { Tokens } from "./lib/text/tokens.ts";
 export { Trainer } from "./lib/train/trainer.ts";
 export type { SampleRecipe, TrainerExtras } from "./lib/train/extras.ts";
+export { serveSession } from "./lib/worker/session.ts";
+export type { SessionPort } from "./lib/worker/messages.ts";

@@ -108,7 +108,7 @@ export async function fetchFromNpm(
 
 /** Collects the stderr of the child process; each chunk resets the watchdog. */
 async function listen(
-  stderr: ReadableStream<Uint8Array>,
+  stderr: ReadableStream<Uint8Array<ArrayBuffer>>,
   watchdog: Watchdog,
 ): Promise<string> {
   let said = "";

@@ -100,7 +100,7 @@ async function withSession<Value>(
   ) => Promise<Value>,
 ): Promise<Value> {
   const { port1, port2 } = new MessageChannel();
-  worker.serveSession(port1);
+  main.serveSession(port1);
   const events: worker.SessionEvent[] = [];
   const session = new worker.SessionClient(
     port2,

@@ -5,6 +5,7 @@
 
 import type { Device } from "../backends/open.ts";
 import type { ModelConfig } from "../config/model.ts";
+import type { PresetName } from "../config/presets.ts";
 import type { TrainConfig, TrainOptions } from "../config/train.ts";
 import type { SamplerOptions } from "../text/sampler.ts";
 import type { TokenizerJSON, TokenizerKind } from "../text/tokenizer.ts";
@@ -14,7 +15,9 @@ import type { EndEvent, EvalEvent, StepEvent } from "../train/events.ts";
 export interface SessionOptions {
   /** Text to train on. Without one, the model of the checkpoint can write but not train. */
   readonly text?: string | undefined;
-  /** Kind of tokenizer; `chars` by default. A checkpoint brings its own tokenizer. */
+  /** Recipe of a new model: what the other options leave out is as the preset has it. */
+  readonly preset?: PresetName | undefined;
+  /** Kind of tokenizer; that of the preset, else `chars`, by default. A checkpoint brings its own tokenizer. */
   readonly tokenizer?: TokenizerKind | undefined;
   /** Architecture of a new model. A checkpoint brings its own. */
   readonly model?: Partial<Omit<ModelConfig, "vocabSize">> | undefined;

@@ -1,10 +1,12 @@
 /**
- * Trains and writes in a worker: `serveSession` runs in the worker, `SessionClient` in the page,
- * and messages go between them.
+ * Calls a training session in a worker: `serveSession` of `@lm/core` runs in the worker,
+ * `SessionClient` in the page, and messages go between them. This door imports no engine, so the
+ * page's own script stays small.
  *
  * @example
  * ```ts
- * import { serveSession, SessionClient, type SessionEvent } from "@lm/core/worker";
+ * import { serveSession } from "@lm/core";
+ * import { SessionClient, type SessionEvent } from "@lm/core/worker";
  * import { assertEquals } from "@std/assert";
  *
  * // In a page the ports are the worker's own scope, and the worker.
@@ -30,7 +32,6 @@
  */
 
 export { SessionClient, SessionError } from "./client.ts";
-export { serveSession } from "./session.ts";
 export type {
   Attention,
   Baseline,
@@ -48,6 +49,7 @@ export type {
 } from "./messages.ts";
 export type { Device } from "../backends/open.ts";
 export type { ModelConfig, Position } from "../config/model.ts";
+export type { PresetName } from "../config/presets.ts";
 export type { TrainConfig, TrainOptions } from "../config/train.ts";
 export type { SamplerOptions } from "../text/sampler.ts";
 export type { TokenizerJSON, TokenizerKind } from "../text/tokenizer.ts";

@@ -6,6 +6,7 @@
 import type { Backend } from "../backends/backend.ts";
 import { openBackend } from "../backends/open.ts";
 import { type ModelConfig, modelConfig } from "../config/model.ts";
+import { presets } from "../config/presets.ts";
 import { trainConfig } from "../config/train.ts";
 import { type Checkpoint, decodeCheckpoint } from "../formats/checkpoint.ts";
 import { attentionMaps } from "../model/attention_maps.ts";
@@ -102,17 +103,18 @@ class Session implements SessionCalls {
     }
     const checkpoint = options.checkpoint &&
       decodeCheckpoint(options.checkpoint);
+    const preset = options.preset && presets[options.preset];
     const tokenizer = checkpoint
       ? tokenizerOf(checkpoint)
-      : newTokenizer(options);
+      : newTokenizer({ tokenizer: preset?.tokenizer, ...options });
     const train = trainConfig({
-      ...checkpoint?.training?.config,
+      ...checkpoint ? checkpoint.training?.config : preset?.train,
       ...options.train,
     });
     const { seed } = train;
     const { vocabSize } = tokenizer;
     const config = checkpoint?.config ??
-      modelConfig({ ...options.model, vocabSize });
+      modelConfig({ ...preset?.model, ...options.model, vocabSize });
     const { blockSize } = config;
     const { device, threads, text, evalTokens } = options;
     const dataset = text === undefined

@@ -3,13 +3,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { decodeCheckpoint } from "../../lib/formats/mod.ts";
 import {
-  serveSession,
   SessionClient,
   SessionError,
   type SessionEvent,
   type SessionOptions,
 } from "../../lib/worker/mod.ts";
-import { Dataset, Model, Tokenizer, Trainer } from "../../mod.ts";
+import { Dataset, Model, serveSession, Tokenizer, Trainer } from "../../mod.ts";
 
 const text = "to be or not to be, that is the question. ".repeat(20);
 const tiny = {

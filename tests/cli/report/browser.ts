@@ -3,7 +3,7 @@
 import { toFileUrl } from "@std/path";
 
 /** Chromium's program; undefined where there is none. */
-const chromium: string | undefined = [
+export const chromium: string | undefined = [
   ...[Deno.env.get("CHROME_BIN"), "/usr/bin/chromium"],
   ...["/usr/bin/chromium-browser", "/usr/bin/google-chrome"],
 ].find((path) => path !== undefined && isFile(path));

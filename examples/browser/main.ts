@@ -1,0 +1,385 @@
+/// <reference lib="dom" />
+/// <reference lib="dom.iterable" />
+
+/**
+ * The page: what the reader does becomes calls of a session in a worker, and its
+ * events become charts and texts.
+ */
+
+import type { Opened, PresetName, SessionEvent } from "@lm/core/worker";
+import { AttentionView } from "./attention_view.ts";
+import { CandidatesView } from "./candidates_view.ts";
+import { deviceNote } from "./device_note.ts";
+import { byId, download, make } from "./elements.ts";
+import { LossChart } from "./loss_chart.ts";
+import { SessionWorker } from "./session_worker.ts";
+import { canLoad, loadText, type TextName } from "./texts.ts";
+
+const controls = {
+  text: byId("text", HTMLSelectElement),
+  preset: byId("preset", HTMLSelectElement),
+  device: byId("device", HTMLSelectElement),
+  steps: byId("steps", HTMLInputElement),
+  train: byId("train", HTMLButtonElement),
+  over: byId("over", HTMLButtonElement),
+  causal: byId("causal", HTMLInputElement),
+  prompt: byId("prompt", HTMLInputElement),
+  temperature: byId("temperature", HTMLInputElement),
+  topK: byId("topK", HTMLInputElement),
+  go: byId("go", HTMLButtonElement),
+  stop: byId("stop", HTMLButtonElement),
+  save: byId("save", HTMLButtonElement),
+  saveText: byId("saveText", HTMLButtonElement),
+  ownText: byId("ownText", HTMLTextAreaElement),
+};
+const status = byId("status", HTMLElement);
+const where = byId("where", HTMLElement);
+const progress = byId("progress", HTMLElement);
+const samples = byId("samples", HTMLElement);
+
+const chart = new LossChart(byId("chart", SVGSVGElement));
+const candidates = new CandidatesView({
+  text: byId("written", HTMLElement),
+  list: byId("candidates", HTMLElement),
+}, (ids) => attempt(() => write(ids)));
+const attention = new AttentionView({
+  heads: byId("heads", HTMLElement),
+  text: byId("attended", HTMLElement),
+  look: byId("look", HTMLElement),
+});
+
+/** What the session does. */
+type State = "idle" | "starting" | "training" | "paused" | "ended";
+let state: State = "idle";
+let session: SessionWorker | undefined;
+/** The text that the session trains on. */
+let text = "";
+/** The last step that was done, and the one at which training ends. */
+let step = 0;
+let maxSteps = 0;
+let heldBackLoss = NaN;
+let hasBaselines = false;
+/** The writing that goes on, and whether it continues tokens that are shown already. */
+let writing: Promise<void> = Promise.resolve();
+let isContinuing = false;
+
+/** Does something and shows the error if it fails. */
+async function attempt(action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    say((error as Error).message, "error");
+  }
+}
+
+function say(message: string, className = ""): void {
+  status.textContent = message;
+  status.className = className;
+}
+
+function enter(next: State): void {
+  state = next;
+  controls.train.textContent = {
+    idle: "Train",
+    starting: "Starting …",
+    training: "Pause",
+    paused: "Resume",
+    ended: "Train on",
+  }[state];
+  const isOpen = state !== "idle" && state !== "starting";
+  controls.train.disabled = state === "starting";
+  for (const button of [controls.over, controls.go, controls.save]) {
+    button.disabled = !isOpen;
+  }
+  controls.saveText.disabled = !isOpen || text === "";
+  for (const choice of [controls.text, controls.preset, controls.device]) {
+    choice.disabled = isOpen;
+  }
+}
+
+/** Opens a session in a new worker: from random numbers, or from a checkpoint. */
+async function open(
+  checkpoint?: Uint8Array<ArrayBuffer>,
+  { canTrain = true, last }: {
+    readonly canTrain?: boolean;
+    readonly last?: number;
+  } = {},
+): Promise<Opened> {
+  enter("starting");
+  session?.end();
+  session = SessionWorker.start(take);
+  const maximum = Number(controls.steps.value);
+  const fresh = {
+    preset: controls.preset.value as PresetName,
+    model: { mask: mask() },
+    train: { maxSteps: maximum, evalInterval: 50, sampleInterval: 100 },
+  };
+  const opened = await session.call("open", {
+    ...(checkpoint === undefined ? fresh : {
+      checkpoint,
+      train: last === undefined ? {} : { maxSteps: last },
+    }),
+    text: canTrain ? text : undefined,
+    device: controls.device.value as "auto" | "wasm" | "webgpu",
+    evalTokens: 2 ** 14,
+    sample: { maxNewTokens: 160, temperature: 0.9, topK: 10 },
+  });
+  step = opened.step;
+  maxSteps = opened.train?.maxSteps ?? step;
+  hasBaselines = false;
+  controls.causal.checked = opened.model.mask === "causal";
+  showMask();
+  chart.setLastStep(maxSteps);
+  const count = opened.parameters.toLocaleString("en");
+  where.textContent = `${count} parameters. ${await deviceNote(
+    opened.device,
+    controls.device.value,
+  )}`;
+  return opened;
+}
+
+/** Trains until the last step; pauses are in between. */
+async function train(opened: Opened): Promise<void> {
+  enter("training");
+  say("Training.");
+  const { tokenizer } = opened;
+  startBaselines = () => {
+    hasBaselines = true;
+    attempt(() => showBaselines({ text, tokenizer }));
+  };
+  await session!.call("train");
+  enter("ended");
+  say(`Done: ${step.toLocaleString("en")} steps.`);
+  if (candidates.ids.length === 0) await write(controls.prompt.value);
+}
+
+/** Starts to count n-grams; waits for the first steps, which matter more. */
+let startBaselines = () => {};
+
+/** Measures models that count, in a worker of their own: training goes on meanwhile. */
+async function showBaselines(
+  request: { readonly text: string; readonly tokenizer: Opened["tokenizer"] },
+): Promise<void> {
+  const counter = SessionWorker.start(() => {});
+  const names = new Map([[1, "unigram"], [2, "bigram"], [3, "trigram"], [
+    5,
+    "5-gram",
+  ]]);
+  for (const [order, name] of names) {
+    const [baseline] = await counter.call("baselines", {
+      ...request,
+      orders: [order],
+    });
+    chart.addCounting(`${name} ${baseline!.loss.toFixed(2)}`, baseline!.loss);
+  }
+  counter.end();
+}
+
+/** Takes an event of the session. */
+function take(event: SessionEvent): void {
+  switch (event.kind) {
+    case "steps": {
+      chart.addBatches(event.steps);
+      const { loss, tokensPerSecond, ...last } = event.steps.at(-1)!;
+      step = last.step;
+      progress.textContent = [
+        `step ${step.toLocaleString("en")} of ${maxSteps.toLocaleString("en")}`,
+        `loss ${loss.toFixed(3)}`,
+        ...Number.isNaN(heldBackLoss)
+          ? []
+          : [`on text held back ${heldBackLoss.toFixed(3)}`],
+        `${
+          Math.round(tokensPerSecond).toLocaleString("en")
+        } characters a second`,
+      ].join(" · ");
+      if (!hasBaselines) startBaselines();
+      break;
+    }
+    case "eval":
+      heldBackLoss = event.valLoss;
+      chart.addEvaluation({ step: event.step, loss: event.valLoss });
+      break;
+    case "sample":
+      byId("noSamples", HTMLElement).hidden = true;
+      samples.prepend(
+        make(
+          "li",
+          {},
+          make("b", {}, `step ${event.step.toLocaleString("en")}`),
+          make("pre", {}, event.text.trim()),
+        ),
+      );
+      attempt(attend);
+      break;
+    case "token":
+      // What is continued is shown already.
+      if (!isContinuing || event.probability !== undefined) {
+        candidates.add(event);
+      }
+  }
+}
+
+/** Writes a text, or continues tokens that are shown. */
+async function write(prompt: string | readonly number[]): Promise<void> {
+  session!.call("stopWriting");
+  await writing;
+  isContinuing = typeof prompt !== "string";
+  if (!isContinuing) candidates.clear();
+  controls.stop.disabled = false;
+  writing = session!.call("write", {
+    prompt,
+    maxNewTokens: 200,
+    temperature: Number(controls.temperature.value),
+    topK: Number(controls.topK.value),
+    seed: Math.floor(2 ** 32 * Math.random()),
+  }).finally(() => controls.stop.disabled = true);
+  try {
+    await writing;
+  } finally {
+    writing = Promise.resolve();
+  }
+  await attend();
+}
+
+/** Shows the attention to the end of the written text. */
+async function attend(): Promise<void> {
+  const { ids } = candidates;
+  if (ids.length > 0) attention.show(await session!.call("attention", ids));
+}
+
+function mask(): "causal" | "none" {
+  return controls.causal.checked ? "causal" : "none";
+}
+
+function showMask(): void {
+  byId("broken", HTMLElement).hidden = controls.causal.checked;
+}
+
+/** Starts from random numbers. */
+async function start(): Promise<void> {
+  say("Loading the text …");
+  text = await loadText(controls.text.value as TextName);
+  const known = new Set(text);
+  if (Array.from(controls.prompt.value).some((one) => !known.has(one))) {
+    controls.prompt.value = text.trimStart().split("\n")[0]!.slice(0, 16);
+  }
+  clear();
+  say("Opening the device …");
+  await train(await open());
+}
+
+/** Trains for as many steps again. */
+async function trainOn(): Promise<void> {
+  const last = step + Number(controls.steps.value);
+  const checkpoint = await session!.call("save");
+  await train(await open(checkpoint, { last }));
+}
+
+/** Opens a checkpoint; it can train on the chosen text if its tokenizer knows the text. */
+async function load(file: File): Promise<void> {
+  const checkpoint = new Uint8Array(await file.arrayBuffer());
+  clear();
+  const name = controls.text.value as TextName;
+  text = await loadText(name).catch(() => "");
+  let reason = "";
+  try {
+    await open(checkpoint, { canTrain: text !== "" });
+  } catch (error) {
+    // The text may not fit the checkpoint; without one the checkpoint can still write.
+    reason = (error as Error).message;
+    text = "";
+    await open(checkpoint, { canTrain: false });
+  }
+  enter("ended");
+  controls.train.disabled = text === "";
+  say(
+    `Loaded ${file.name}, ${step.toLocaleString("en")} steps.` +
+      (reason === ""
+        ? ""
+        : ` It can write, but not train on this text: ${reason}`),
+  );
+}
+
+function clear(): void {
+  session?.end();
+  session = undefined;
+  heldBackLoss = NaN;
+  progress.textContent = "";
+  samples.replaceChildren();
+  chart.clear();
+  candidates.clear();
+  attention.clear();
+}
+
+/** Does what the first button says. */
+async function press(): Promise<void> {
+  switch (state) {
+    case "idle":
+      return await start();
+    case "training":
+      enter("paused");
+      say("Paused.");
+      return await session!.call("pause");
+    case "paused":
+      enter("training");
+      say("Training.");
+      return await session!.call("resume");
+    case "ended":
+      return await trainOn();
+  }
+}
+
+byId("setup", HTMLFormElement).addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(async () => {
+    try {
+      await press();
+    } catch (error) {
+      enter("idle");
+      throw error;
+    }
+  });
+});
+controls.over.addEventListener("click", () => {
+  clear();
+  enter("idle");
+  say("Choose, then press Train.");
+});
+controls.causal.addEventListener("change", () =>
+  attempt(async () => {
+    showMask();
+    if (session === undefined) return;
+    await session.call("setMask", mask());
+    chart.markChange(step);
+  }));
+byId("write", HTMLFormElement).addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(() => write(controls.prompt.value));
+});
+controls.stop.addEventListener("click", () => session?.call("stopWriting"));
+controls.save.addEventListener(
+  "click",
+  () =>
+    attempt(async () =>
+      download("checkpoint.safetensors", await session!.call("save"))
+    ),
+);
+controls.saveText.addEventListener("click", () => download("text.txt", text));
+byId("load", HTMLInputElement).addEventListener("change", ({ target }) => {
+  const [file] = (target as HTMLInputElement).files!;
+  if (file !== undefined) attempt(() => load(file));
+});
+controls.text.addEventListener("change", () => {
+  byId("own", HTMLElement).hidden = controls.text.value !== "own";
+});
+byId("ownFile", HTMLInputElement).addEventListener("change", ({ target }) => {
+  const [file] = (target as HTMLInputElement).files!;
+  attempt(async () => {
+    controls.ownText.value = await file?.text() ?? "";
+  });
+});
+
+if (!canLoad) {
+  controls.text.options[0]!.remove();
+}
+enter("idle");

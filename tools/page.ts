@@ -1,0 +1,178 @@
+/**
+ * Builds the page of `examples/browser/` into one HTML file, with the text that it trains on beside it:
+ *
+ *     deno task page [DIRECTORY] [--serve]
+ *
+ * The file works from any server and opened from disk. With --serve it is then served with the headers that let
+ * the CPU engine use all cores.
+ */
+
+import { fromFileUrl, join } from "@std/path";
+import { type DatasetName, datasets } from "../data/datasets.ts";
+import { DownloadError, loadDataset } from "../data/load.ts";
+
+const source = fromFileUrl(new URL("../examples/browser/", import.meta.url));
+
+/** Most bytes of the page, compressed with gzip. */
+const MOST_BYTES = 100 * 1024;
+/** Characters of the text that are part of the page, for a page that is opened from disk. */
+const EXCERPT = 10_000;
+
+/** Bundles a module and what it imports into one script. */
+async function bundle(file: string): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["bundle", "--quiet", "--platform=browser", "--format=iife"],
+      ...["--minify", join(source, file)],
+    ],
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  if (!success) throw new Error(`Cannot bundle ${file}: ${text(stderr)}`);
+  // Inside an element of a page no script may hold the text that ends it.
+  return text(stdout).trim().replaceAll("</script", "<\\/script");
+}
+
+async function gzip(text: string): Promise<number> {
+  const stream = new Blob([text]).stream()
+    .pipeThrough(new CompressionStream("gzip"));
+  return (await new Response(stream).arrayBuffer()).byteLength;
+}
+
+/** Returns the policy of the page: its own scripts, and nothing from elsewhere. */
+async function policy(script: string): Promise<string> {
+  const bytes = new TextEncoder().encode(script);
+  const digest = await crypto.subtle.digest("SHA-256", bytes);
+  return [
+    "default-src 'none'",
+    `script-src 'sha256-${
+      new Uint8Array(digest).toBase64()
+    }' 'wasm-unsafe-eval'`,
+    "worker-src blob:",
+    "style-src 'unsafe-inline'",
+    "connect-src 'self'",
+    "img-src data:",
+  ].join("; ");
+}
+
+/** The files of the page, by name, and the size of each part. */
+export interface Page {
+  readonly files: ReadonlyMap<string, string>;
+  /** Bytes of each part, compressed with gzip. */
+  readonly sizes: ReadonlyMap<string, number>;
+}
+
+/** Loads tiny Shakespeare or, if it is unavailable, Moby Dick, with a message. */
+async function loadText(): Promise<{ text: string; title: string }> {
+  const load = async (name: DatasetName) => ({
+    text: (await loadDataset(name)).text,
+    title: datasets[name].title,
+  });
+  try {
+    return await load("tinyshakespeare");
+  } catch (error) {
+    if (!(error instanceof DownloadError)) throw error;
+    console.error(`warning: ${error.message}\nThe page has Moby Dick instead.`);
+    return await load("moby-dick");
+  }
+}
+
+/**
+ * Builds the page.
+ *
+ * @throws {RangeError} if it is too large
+ */
+export async function buildPage(): Promise<Page> {
+  const { text, title } = await loadText();
+  const read = (name: string) => Deno.readTextFile(join(source, name));
+  const parts = {
+    style: await read("style.css"),
+    excerpt: text.slice(0, text.lastIndexOf("\n\n", EXCERPT) + 1),
+    worker: await bundle("worker.ts"),
+    main: await bundle("main.ts"),
+  };
+  let html = await read("index.html");
+  const fill = (place: string, content: string) => {
+    const [before, after, ...more] = html.split(place);
+    if (after === undefined || more.length > 0) {
+      throw new Error(`Cannot build the page: ${place} is not there once`);
+    }
+    html = before + content + after;
+  };
+  fill(
+    `<link rel="stylesheet" href="style.css">`,
+    `<style>${parts.style}</style>`,
+  );
+  fill(
+    `<meta charset="utf-8">`,
+    `<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${await policy(
+      parts.main,
+    )}">`,
+  );
+  for (const id of ["excerpt", "worker"] as const) {
+    const tag = `<script type="text/plain" id="${id}">`;
+    fill(`${tag}</script>`, `${tag}${parts[id]}</script>`);
+  }
+  fill(`<script src="main.ts"></script>`, `<script>${parts.main}</script>`);
+  fill("Shakespeare, 1.1 MB", title);
+  const sizes = new Map<string, number>();
+  for (const [name, part] of Object.entries(parts)) {
+    sizes.set(name, await gzip(part));
+  }
+  const whole = await gzip(html);
+  sizes.set("index.html", whole);
+  if (whole > MOST_BYTES) {
+    throw new RangeError(
+      `Cannot build the page: it has ${whole} bytes compressed, more than ${MOST_BYTES}`,
+    );
+  }
+  return { files: new Map([["index.html", html], ["text.txt", text]]), sizes };
+}
+
+/**
+ * Answers requests with the files of a page.
+ *
+ * @param isolated true to send the headers that let threads share memory
+ */
+export function serve(
+  { files }: Page,
+  { port = 0, isolated = true }: {
+    readonly port?: number;
+    readonly isolated?: boolean;
+  } = {},
+): Deno.HttpServer<Deno.NetAddr> {
+  const types: Record<string, string> = {
+    html: "text/html; charset=utf-8",
+    txt: "text/plain; charset=utf-8",
+  };
+  return Deno.serve({ port, hostname: "localhost" }, ({ url }) => {
+    const name = new URL(url).pathname.slice(1) || "index.html";
+    const content = files.get(name);
+    if (content === undefined) {
+      return new Response("not found", { status: 404 });
+    }
+    const headers = new Headers({
+      "content-type": types[name.split(".").at(-1)!]!,
+    });
+    if (isolated) {
+      headers.set("cross-origin-opener-policy", "same-origin");
+      headers.set("cross-origin-embedder-policy", "require-corp");
+    }
+    return new Response(content, { headers });
+  });
+}
+
+if (import.meta.main) {
+  const isServing = Deno.args.includes("--serve");
+  const [directory = "page"] = Deno.args.filter((word) => word !== "--serve");
+  const page = await buildPage();
+  await Deno.mkdir(directory, { recursive: true });
+  for (const [name, content] of page.files) {
+    await Deno.writeTextFile(join(directory, name), content);
+  }
+  for (const [name, bytes] of page.sizes) {
+    console.log(`${name}: ${bytes.toLocaleString("en")} bytes compressed`);
+  }
+  console.log(`open ${join(directory, "index.html")}, or serve ${directory}/`);
+  if (isServing) await serve(page, { port: 8000 }).finished;
+}
