@@ -10,6 +10,7 @@
 import { fromFileUrl, join } from "@std/path";
 import { type DatasetName, datasets } from "../data/datasets.ts";
 import { DownloadError, loadDataset } from "../data/load.ts";
+import { readFlags } from "./flags.ts";
 
 const source = fromFileUrl(new URL("../examples/browser/", import.meta.url));
 
@@ -162,17 +163,24 @@ export function serve(
   });
 }
 
-if (import.meta.main) {
-  const isServing = Deno.args.includes("--serve");
-  const [directory = "page"] = Deno.args.filter((word) => word !== "--serve");
+/** Builds the page and writes it into a directory. */
+export async function writePage(
+  directory: string,
+): Promise<Page & { readonly html: string }> {
   const page = await buildPage();
   await Deno.mkdir(directory, { recursive: true });
   for (const [name, content] of page.files) {
     await Deno.writeTextFile(join(directory, name), content);
   }
+  return { ...page, html: join(directory, "index.html") };
+}
+
+if (import.meta.main) {
+  const { flags, operands } = readFlags({ serve: false });
+  const page = await writePage(operands[0] ?? "page");
   for (const [name, bytes] of page.sizes) {
     console.log(`${name}: ${bytes.toLocaleString("en")} bytes compressed`);
   }
-  console.log(`open ${join(directory, "index.html")}, or serve ${directory}/`);
-  if (isServing) await serve(page, { port: 8000 }).finished;
+  console.log(`open ${page.html} or put it on any web server`);
+  if (flags.serve) await serve(page, { port: 8000 }).finished;
 }

@@ -241,7 +241,10 @@ export class Tab {
   }
 
   /** Waits until an expression is true in the page. */
-  async waitFor(expression: string, patience = PATIENCE): Promise<void> {
+  async waitFor(
+    expression: string,
+    patience: number = PATIENCE,
+  ): Promise<void> {
     const end = performance.now() + patience;
     while (!await this.evaluate<boolean>(`Boolean(${expression})`)) {
       if (performance.now() > end) {

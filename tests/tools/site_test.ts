@@ -18,7 +18,7 @@ const shakespeare = Deno.env.get("LM_DATA_DIR") !== undefined;
 
 Deno.test({
   name:
-    "The site has every study as its trials make it, as docs/ has it, and a run" +
+    "The site has every study as its trials make it, as docs/ has it, a run, and the page that trains" +
     (shakespeare ? "" : " (skipped: LM_DATA_DIR is not set)"),
   ignore: !shakespeare,
   fn: async (t) => {
@@ -43,7 +43,7 @@ Deno.test({
       );
       const files = await Array.fromAsync(pagesBelow(site, ""));
       assertEquals(links.toSorted(), files.toSorted());
-      assertEquals(links.length, (await studies()).length + 1);
+      assertEquals(links.length, (await studies()).length + 2);
       const { textContent } = document.querySelector("main")!;
       assertStringIncludes(textContent, "Train and sample small GPT");
     } finally {

@@ -1,6 +1,6 @@
 /**
- * Builds the site: the pages of the museum and of all studies, made from their trials in docs/, and
- * an index of them.
+ * Builds the site: the pages of the museum and of all studies, made from their trials in docs/, the
+ * page that trains in a browser, and an index of them.
  *
  *     deno task site [RUN...]
  *
@@ -13,6 +13,7 @@ import { basename, fromFileUrl, join, resolve } from "@std/path";
 import { pageOf } from "../../lib/cli/report/page.ts";
 import type { Document, Section } from "../../lib/report/document.ts";
 import { readFlags } from "../flags.ts";
+import { writePage } from "../page.ts";
 import { reportAgain, studies } from "./studies.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
@@ -57,6 +58,13 @@ export async function* buildSite(
     pages.push(page);
     yield join(out, page.path);
   }
+  const { html } = await writePage(join(out, "train"));
+  yield html;
+  pages.push({
+    path: "train/index.html",
+    title: "A language model, trained in this tab",
+    about: "Trains a small model in the browser and shows how it learns.",
+  });
   const page = await pageOf(await indexDocument(pages));
   await Deno.writeTextFile(join(out, "index.html"), page);
   yield join(out, "index.html");
@@ -97,6 +105,7 @@ async function indexDocument(pages: readonly Page[]): Promise<Document> {
     lead: [about!.replaceAll("\n", " ")],
     blocks: [],
     sections: [
+      section("train", "Try it"),
       section("lab", "The lab"),
       section("recipe", "The default recipe, part by part"),
       section("runs", "Runs"),
