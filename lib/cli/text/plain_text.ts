@@ -16,7 +16,8 @@ export class PlainTextDecoder {
   hadByteOrderMark = false;
   /** True if the text had line ends CR LF, which become LF. */
   hadCarriageReturns = false;
-  readonly #name: string;
+  /** The name of the text in messages. */
+  readonly name: string;
   readonly #utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   /** Bytes of a character that is not complete. */
   #held = new Uint8Array();
@@ -26,9 +27,8 @@ export class PlainTextDecoder {
   /** A CR that an LF may follow. */
   #carriageReturn = "";
 
-  /** @param name the text's name in messages */
   constructor(name: string) {
-    this.#name = name;
+    this.name = name;
   }
 
   /**
@@ -99,25 +99,23 @@ export class PlainTextDecoder {
 
   #notUtf8(bytes: Uint8Array, seen: Uint8Array): CommandError {
     if (
-      this.#bytes === 0 &&
-      /^(255,254|254,255)/.test(seen.subarray(0, 2).join())
+      this.#bytes === 0 && /^(255,254|254,255)/.test(seen.subarray(0, 2).join())
     ) {
       return this.#refuse(
         "it is UTF-16, not UTF-8",
-        `iconv -f UTF-16 -t UTF-8 ${this.#name} converts it`,
+        `iconv -f UTF-16 -t UTF-8 ${this.name} converts it`,
       );
     }
     const at = firstInvalid(bytes);
+    const byte = bytes[at]!.toString(16).padStart(2, "0");
     return this.#refuse(
-      `byte ${this.#bytes + at} (0x${
-        bytes[at]!.toString(16).padStart(2, "0")
-      }) is not UTF-8`,
+      `byte ${this.#bytes + at} (0x${byte}) is not UTF-8`,
       "convert other encodings to UTF-8; a binary file is not text",
     );
   }
 
   #refuse(reason: string, hint: string): CommandError {
-    return commandError(`use ${this.#name} as text`, `${reason}`, hint);
+    return commandError(`use ${this.name} as text`, reason, hint);
   }
 }
 

@@ -25,11 +25,6 @@ export interface TextSource {
   pieces(size: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
-/** Sources, with the clean-up to do when they are no longer needed. */
-export interface OpenSources extends AsyncDisposable {
-  readonly sources: readonly TextSource[];
-}
-
 /** Returns a source that is in memory already. */
 export function memorySource(name: string, bytes: Uint8Array): TextSource {
   return {
@@ -47,26 +42,24 @@ export function memorySource(name: string, bytes: Uint8Array): TextSource {
  * Finds the text that a path names: a file, the text files of a folder in the order of their
  * paths, or standard input. A source that can be read only once, such as a pipe, is copied to a temporary file.
  *
+ * @param stack removes the temporary file
  * @throws {Error} if there is no text; the message is the reason alone
  */
 export async function openSources(
   path: string,
   signal: AbortSignal,
-): Promise<OpenSources> {
+  stack: AsyncDisposableStack,
+): Promise<readonly TextSource[]> {
   if (path === STDIN) {
-    return await spool("standard input", Deno.stdin, signal);
+    return [await spool("standard input", Deno.stdin, { signal, stack })];
   }
   const { isFile, isDirectory, isCharDevice, isBlockDevice, size } = await Deno
     .stat(path);
   if (isCharDevice || isBlockDevice) throw new Error("it is a device");
-  if (isFile) return lasting([fileSource(path, { name: path, size })]);
-  if (isDirectory) return lasting(await folderSources(path, signal));
+  if (isFile) return [fileSource(path, { name: path, size })];
+  if (isDirectory) return await folderSources(path, signal);
   using pipe = await orAborted(Deno.open(path), signal);
-  return await spool(path, pipe, signal);
-}
-
-function lasting(sources: readonly TextSource[]): OpenSources {
-  return { sources, async [Symbol.asyncDispose]() {} };
+  return [await spool(path, pipe, { signal, stack })];
 }
 
 function fileSource(
@@ -156,31 +149,26 @@ async function listFolder(
   return { files, others };
 }
 
-/** Copies a stream to a temporary file, which is removed when it is disposed of. */
+/** Copies a stream to a temporary file, which the stack removes. */
 async function spool(
   name: string,
   stream: { read(buffer: Uint8Array): Promise<number | null> },
-  signal: AbortSignal,
-): Promise<OpenSources> {
+  { signal, stack }: {
+    readonly signal: AbortSignal;
+    readonly stack: AsyncDisposableStack;
+  },
+): Promise<TextSource> {
   const path = await Deno.makeTempFile({ prefix: "lm-text-" });
-  const remove = () => Deno.remove(path);
-  try {
-    let size = 0;
-    using file = await Deno.open(path, { write: true });
-    for await (const piece of piecesOf(stream, 1 << 16, signal)) {
-      for (let rest = piece; rest.length > 0;) {
-        rest = rest.subarray(await file.write(rest));
-      }
-      size += piece.length;
+  stack.defer(() => Deno.remove(path));
+  let size = 0;
+  using file = await Deno.open(path, { write: true });
+  for await (const piece of piecesOf(stream, 1 << 16, signal)) {
+    for (let rest = piece; rest.length > 0;) {
+      rest = rest.subarray(await file.write(rest));
     }
-    return {
-      sources: [fileSource(path, { name, size })],
-      [Symbol.asyncDispose]: remove,
-    };
-  } catch (error) {
-    await remove();
-    throw error;
+    size += piece.length;
   }
+  return fileSource(path, { name, size });
 }
 
 /** The most bytes of a text that is read at once. */

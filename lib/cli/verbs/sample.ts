@@ -3,7 +3,6 @@
 import { generateText } from "../../model/generate.ts";
 import { Model } from "../../model/model.ts";
 import { Sampler, type SamplerOptions } from "../../text/sampler.ts";
-import type { Tokenizer } from "../../text/tokenizer.ts";
 import { type Arguments, given } from "../command/arguments.ts";
 import { deviceName } from "./device_name.ts";
 import { checkUsage, exitCode, usageError } from "../command/errors.ts";
@@ -22,36 +21,56 @@ export async function sample(
 ): Promise<number> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
-  const { numSamples = 1, json = false } = flags;
+  const { numSamples = 1, tokens: maxNewTokens = 500 } = flags;
   const choice = checkFlags(flags);
   const trained = await readTrainedModel(operand, { best: flags.best });
   const tokenizer = tokenizerOf(trained);
   const given = await promptOf(flags, signal);
   const prompt = given ?? opening(tokenizer);
   tokenizer.encode(prompt); // An unknown character needs no device to be refused.
-  await using model = await Model.load(
-    trained.checkpoint,
-    placement(flags),
-  );
+  await using model = await Model.load(trained.checkpoint, placement(flags));
   const where = deviceName(model.backend);
   writeError(`${trained.path} on ${where}, seed ${choice.seed}\n`);
-  const { tokens = 500 } = flags;
   const stop = (flags.stop ?? []).map(withPlainLineEnds);
-  const writer = new Writer({
-    model,
-    tokenizer,
-    prompt,
-    echo: given !== undefined,
-    maxNewTokens: tokens,
-    stop,
-    choice,
-    signal,
-  });
+  let slid = false;
+  let noted = false;
   for (let index = 0; index < numSamples && !signal.aborted; index++) {
-    if (json) await writer.writeJson(index);
-    else await writer.write(index);
+    const seed = (choice.seed + index) % 2 ** 32;
+    const pieces = generateText(model, tokenizer, prompt, {
+      ...{ maxNewTokens, stop, signal },
+      sampler: new Sampler({ ...choice, seed }),
+      onSlide: () => slid = true,
+    });
+    if (flags.json) {
+      const text = (await Array.fromAsync(pieces)).join("");
+      const event = { event: "sample", prompt, text, seed };
+      await writeOutput(`${JSON.stringify(event)}\n`);
+    } else {
+      if (index > 0) await writeOutput("---\n");
+      await writeText(given ?? "", pieces);
+    }
+    if (!slid || noted) continue;
+    noted = true; // once, and not in the middle of a text
+    const { blockSize } = model.config;
+    writeError(
+      `note: the text outgrew the model's context of ${blockSize} tokens; later tokens were chosen without its beginning\n`,
+    );
   }
   return signal.aborted ? interrupt.exitCode : exitCode.ok;
+}
+
+/** Writes a prompt and its continuation as it is generated, with a line end at its end. */
+async function writeText(
+  prompt: string,
+  pieces: AsyncIterable<string>,
+): Promise<void> {
+  let last = prompt;
+  await writeOutput(forOutput(prompt));
+  for await (const piece of pieces) {
+    await writeOutput(forOutput(piece));
+    last = piece || last;
+  }
+  if (!last.endsWith("\n")) await writeOutput("\n");
 }
 
 /** Returns the text to continue, with line ends as in training data; undefined if there is none. */
@@ -81,80 +100,4 @@ function checkFlags(flags: Partial<SampleFlags>): Choice {
   };
   checkUsage(() => new Sampler(choice));
   return choice;
-}
-
-/** The text that a {@linkcode Writer} is to generate. */
-interface Request {
-  readonly model: Model;
-  readonly tokenizer: Tokenizer;
-  readonly prompt: string;
-  /** True if the prompt is written too. */
-  readonly echo: boolean;
-  readonly maxNewTokens: number;
-  readonly stop: readonly string[];
-  readonly choice: Choice;
-  readonly signal: AbortSignal;
-}
-
-/** Writes texts of one request; the i-th, from 0, has the seed plus i. */
-class Writer {
-  readonly #request: Request;
-  #slid = false;
-  #noted = false;
-
-  constructor(request: Request) {
-    this.#request = request;
-  }
-
-  /** Streams a text; each ends with a line end, and a line of dashes separates two. */
-  async write(index: number): Promise<void> {
-    const { prompt, echo } = this.#request;
-    if (index > 0) await writeOutput("---\n");
-    let last = "";
-    const put = async (piece: string) => {
-      if (piece === "") return;
-      last = piece;
-      await writeOutput(forOutput(piece));
-    };
-    if (echo) await put(prompt);
-    for await (const piece of this.#pieces(index)) await put(piece);
-    if (!last.endsWith("\n")) await writeOutput("\n");
-    this.#noteSlide();
-  }
-
-  /** Writes a text as one JSON event. */
-  async writeJson(index: number): Promise<void> {
-    const { prompt } = this.#request;
-    let text = "";
-    for await (const piece of this.#pieces(index)) text += piece;
-    const event = { event: "sample", prompt, text, seed: this.#seed(index) };
-    await writeOutput(`${JSON.stringify(event)}\n`);
-    this.#noteSlide();
-  }
-
-  #seed(index: number): number {
-    return (this.#request.choice.seed + index) % 2 ** 32;
-  }
-
-  #pieces(index: number): AsyncGenerator<string, void> {
-    const { model, tokenizer, prompt, choice } = this.#request;
-    const { maxNewTokens, stop, signal } = this.#request;
-    return generateText(model, tokenizer, prompt, {
-      maxNewTokens,
-      stop,
-      signal,
-      sampler: new Sampler({ ...choice, seed: this.#seed(index) }),
-      onSlide: () => this.#slid = true,
-    });
-  }
-
-  /** Prints a message once, and not in the middle of a text. */
-  #noteSlide(): void {
-    if (!this.#slid || this.#noted) return;
-    this.#noted = true;
-    const { blockSize } = this.#request.model.config;
-    writeError(
-      `note: the text outgrew the model's context of ${blockSize} tokens; later tokens were chosen without its beginning\n`,
-    );
-  }
 }
