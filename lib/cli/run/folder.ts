@@ -1,6 +1,7 @@
 /** Names a new run in a folder, and finds the folder's runs. */
 
 import { join } from "@std/path";
+import { withoutHint } from "../../refusal.ts";
 import { CommandError } from "../command/errors.ts";
 import { ifThere } from "./files.ts";
 import { files } from "./directory.ts";
@@ -53,7 +54,7 @@ export async function newestRun(): Promise<string | undefined> {
       if (time > (newest?.time ?? -Infinity)) newest = { path, time };
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
-      warn(error.message);
+      warn(withoutHint(error));
     }
   }
   return newest?.path;

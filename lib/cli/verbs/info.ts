@@ -260,23 +260,26 @@ export async function describeAdapter(): Promise<
   try {
     await using backend = await openWebGpu({ adapter: "any" });
     const { description, software, device: { limits } } = backend;
+    const {
+      maxBufferSize,
+      maxStorageBufferBindingSize,
+      maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupStorageSize,
+    } = limits;
     const facts = {
       description,
       software,
-      maxBufferSize: limits.maxBufferSize,
-      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
-      maxComputeInvocationsPerWorkgroup:
-        limits.maxComputeInvocationsPerWorkgroup,
-      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxBufferSize,
+      maxStorageBufferBindingSize,
+      maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupStorageSize,
     };
+    const binding = bytes(maxStorageBufferBindingSize);
+    const shared = bytes(maxComputeWorkgroupStorageSize);
     const lines = [
       description,
-      `buffers to ${bytes(facts.maxBufferSize)}, of which a kernel sees ${
-        bytes(facts.maxStorageBufferBindingSize)
-      }`,
-      `workgroups of ${facts.maxComputeInvocationsPerWorkgroup} with ${
-        bytes(facts.maxComputeWorkgroupStorageSize)
-      } in common`,
+      `buffers up to ${bytes(maxBufferSize)}, ${binding} of one for a kernel`,
+      `workgroups up to ${maxComputeInvocationsPerWorkgroup} invocations, with ${shared} of shared memory`,
     ];
     return [lines, !software, facts];
   } catch (error) {

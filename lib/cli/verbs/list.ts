@@ -3,6 +3,7 @@
 import { join } from "@std/path";
 import type { Arguments } from "../command/arguments.ts";
 import { CommandError, commandError, exitCode } from "../command/errors.ts";
+import { withoutHint } from "../../refusal.ts";
 import { exists } from "../run/files.ts";
 import type { ListFlags } from "./flags.ts";
 import { bytes } from "./model_card.ts";
@@ -39,7 +40,7 @@ export async function list(
       runs.push(await readRunSummary(path));
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
-      const { message } = error;
+      const message = withoutHint(error);
       if (flags.json) lines += `${JSON.stringify({ path, error: message })}\n`;
       else warn(message);
     }
@@ -51,11 +52,8 @@ export async function list(
   if (flags.json) {
     lines = runs.map((run) => `${JSON.stringify(run)}\n`).join("") + lines;
   } else if (runs.length > 0) {
-    lines = table(
-      runs,
-      Deno.stdout.isTerminal() ? room().columns : Infinity,
-      showsUnicode() ? "…" : "~",
-    );
+    const width = Deno.stdout.isTerminal() ? room().columns : Infinity;
+    lines = table(runs, width, showsUnicode() ? "…" : "~");
   }
   await writeOutput(lines);
   if (runs.length === 0) {
@@ -73,40 +71,26 @@ interface Column {
   readonly cell: (run: RunSummary) => string;
   /** The columns with the highest rank are the first to be left out if there is no room. */
   readonly rank: number;
-  readonly isNumber?: boolean;
+  readonly isNumber: boolean;
 }
 
-const loss = (value: number | null) => value?.toFixed(4) ?? "-";
+function words(title: string, rank: number, cell: Column["cell"]): Column {
+  return { title, cell, rank, isNumber: false };
+}
+
+function numbers(title: string, rank: number, cell: Column["cell"]): Column {
+  return { title, cell, rank, isNumber: true };
+}
 
 const columns: readonly Column[] = [
-  { title: "NAME", cell: ({ name }) => oneLine(name), rank: 0 },
-  { title: "PRESET", cell: ({ preset }) => preset, rank: 6 },
-  {
-    title: "STEPS",
-    cell: ({ step, maxSteps }) => `${step}/${maxSteps ?? "?"}`,
-    rank: 3,
-    isNumber: true,
-  },
-  {
-    title: "TRAIN",
-    cell: ({ trainLoss }) => loss(trainLoss),
-    rank: 5,
-    isNumber: true,
-  },
-  {
-    title: "BEST VAL",
-    cell: ({ bestValLoss }) => loss(bestValLoss),
-    rank: 1,
-    isNumber: true,
-  },
-  { title: "BEGAN", cell: ({ began }) => localTime(began), rank: 4 },
-  {
-    title: "SIZE",
-    cell: (run) => bytes(run.bytes),
-    rank: 7,
-    isNumber: true,
-  },
-  { title: "STATE", cell: ({ state }) => state, rank: 2 },
+  words("NAME", 0, ({ name }) => oneLine(name)),
+  words("PRESET", 6, ({ preset }) => preset),
+  numbers("STEPS", 3, ({ step, maxSteps }) => `${step}/${maxSteps ?? "?"}`),
+  numbers("TRAIN", 5, ({ trainLoss }) => trainLoss?.toFixed(4) ?? "-"),
+  numbers("BEST VAL", 1, ({ bestValLoss }) => bestValLoss?.toFixed(4) ?? "-"),
+  words("BEGAN", 4, ({ began }) => localTime(began)),
+  numbers("SIZE", 7, (run) => bytes(run.bytes)),
+  words("STATE", 2, ({ state }) => state),
 ];
 
 /** Formats runs as a table at most `width` columns wide: the least important columns are left out first, and names are cut last. */

@@ -1,6 +1,6 @@
 /** Finds and reads a run or a checkpoint file that an argument names, with the facts in its directory. */
 
-import { basename, dirname, join } from "@std/path";
+import { dirname, join } from "@std/path";
 import {
   type Checkpoint,
   DamagedCheckpointError,
@@ -104,22 +104,19 @@ async function checkpointPath(
       `${program()} train makes one`,
     );
   }
-  let info: Deno.FileInfo;
+  let isDirectory: boolean;
   try {
-    info = await Deno.stat(given);
+    ({ isDirectory } = await Deno.stat(given));
   } catch (error) {
-    throw commandError(
-      `read ${given}`,
-      `${reasonOf(error)}`,
-      await newestHint(),
-    );
+    throw commandError(`read ${given}`, reasonOf(error), await newestHint());
   }
-  if (!info.isDirectory) return given;
-  const path = join(given, best ? files.best : files.checkpoint);
+  if (!isDirectory) return given;
+  const file = best ? files.best : files.checkpoint;
+  const path = join(given, file);
   if (await exists(path)) return path;
   throw commandError(
     `find a model in ${given}`,
-    `there is no ${basename(path)}`,
+    `there is no ${file}`,
     await newestHint(),
   );
 }
