@@ -9,7 +9,7 @@ import { fullReach } from "../../lib/checks/causality.ts";
 import { checkDropout } from "../../lib/checks/dropout.ts";
 import { samplingChecks } from "../../lib/checks/sampling.ts";
 import { sideBySide } from "../../lib/checks/side_by_side.ts";
-import { compareLoss } from "../../lib/checks/told_loss.ts";
+import { compareLoss } from "../../lib/checks/recorded_loss.ts";
 import {
   trainedChecks,
   type TrainedSubject,

@@ -8,7 +8,7 @@ import { commandHelp } from "../../lib/cli/command/help.ts";
 import { SMALL, TEXT, Workplace } from "./process.ts";
 
 const examples = commands.flatMap((verb) =>
-  verb.examples.map(([line]) => ({ verb, line }))
+  verb.examples.map((example) => ({ verb, line: example.split(" # ")[0]! }))
 );
 
 /** The words of a line, as a shell makes them; what is redirected ends it. */

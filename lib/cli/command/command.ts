@@ -8,8 +8,8 @@ export interface Command<Table extends FlagTable = FlagTable>
   extends Syntax<Table> {
   /** One line about it. */
   readonly summary: string;
-  /** Example argument lists, each with its effect. */
-  readonly examples: readonly (readonly [args: string, does: string])[];
+  /** Example arguments, each with its effect after ` # `. */
+  readonly examples: readonly `${string} # ${string}`[];
   /** Loads its code, which help and usage errors do not need. */
   load(): Promise<Action<ValuesOf<Table>>>;
 }

@@ -23,9 +23,9 @@ export function programHelp(): string {
     "",
     "First steps:",
     ...examples([
-      ["train", "five minutes, on tiny Shakespeare"],
-      ["sample", "text from the run just made"],
-      ["report", "its curves, in one HTML file"],
+      "train # five minutes, on tiny Shakespeare",
+      "sample # text from the run just made",
+      "report # its curves, in one HTML file",
     ]),
     "",
     `${program()} help COMMAND shows a command's flags and more examples.`,
@@ -71,14 +71,14 @@ export function commandHelp(command: Command): string {
   ].join("\n");
 }
 
-function examples(list: readonly (readonly [string, string])[]): string[] {
-  const commands = list.map(([args]) => `${program()} ${args}`);
-  const width = Math.max(...commands.map(({ length }) => length));
-  const fits = list.every(([, does]) => width + does.length + 6 <= WIDTH);
-  return list.flatMap(([, does], index) =>
+function examples(list: Command["examples"]): string[] {
+  const rows = list.map((example) => `${program()} ${example}`.split(" # "));
+  const width = Math.max(...rows.map(([command]) => command!.length));
+  const fits = rows.every(([, does]) => width + does!.length + 6 <= WIDTH);
+  return rows.flatMap(([command, does]) =>
     fits
-      ? [`  ${commands[index]!.padEnd(width)}  # ${does}`]
-      : [`  # ${does}`, `  ${commands[index]}`]
+      ? [`  ${command!.padEnd(width)}  # ${does}`]
+      : [`  # ${does}`, `  ${command}`]
   );
 }
 

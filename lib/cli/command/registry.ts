@@ -51,19 +51,13 @@ export const topCommands: readonly Command[] = [
     name: "train",
     summary: "train a model on a text, and keep the run in a directory",
     examples: [
-      ["train", "five minutes, on tiny Shakespeare"],
-      ["train --preset original", "the recipe of the original study"],
-      ["train --preset tiny --steps 500", "a small model, in seconds"],
-      ["train --data book.txt --tokenizer chars", "a text of your own"],
-      [
-        "train --position rope --norm rmsnorm --no-bias",
-        "another architecture",
-      ],
-      ["train --resume runs/NAME", "continue a run that was stopped"],
-      [
-        "train --init runs/NAME --data more.txt",
-        "start from a run's weights, on a text with the same characters",
-      ],
+      "train # five minutes, on tiny Shakespeare",
+      "train --preset original # the recipe of the original study",
+      "train --preset tiny --steps 500 # a small model, in seconds",
+      "train --data book.txt --tokenizer chars # a text of your own",
+      "train --position rope --norm rmsnorm --no-bias # another architecture",
+      "train --resume runs/NAME # continue a run that was stopped",
+      "train --init runs/NAME --data more.txt # start from a run's weights, on a text with the same characters",
     ],
     flags: trainFlags,
     load: async () => (await import("../verbs/train.ts")).train,
@@ -73,13 +67,10 @@ export const topCommands: readonly Command[] = [
     summary: "generate text with a trained model",
     operand: run,
     examples: [
-      ["sample", "from the newest run in runs/"],
-      ['sample runs/NAME --prompt "ROMEO:" --tokens 300', "continue a prompt"],
-      ["sample model.safetensors --temperature 0", "the likeliest text"],
-      [
-        "sample --top-k 10 --temperature 0.9 --seed 7",
-        "the same text each time",
-      ],
+      "sample # from the newest run in runs/",
+      'sample runs/NAME --prompt "ROMEO:" --tokens 300 # continue a prompt',
+      "sample model.safetensors --temperature 0 # the likeliest text",
+      "sample --top-k 10 --temperature 0.9 --seed 7 # the same text each time",
     ],
     flags: sampleFlags,
     load: async () => (await import("../verbs/sample.ts")).sample,
@@ -89,11 +80,8 @@ export const topCommands: readonly Command[] = [
     summary: "measure a trained model's loss on a text",
     operand: run,
     examples: [
-      ["eval runs/NAME", "on the run's own validation split"],
-      [
-        "eval runs/NAME --data more.txt",
-        "on all of a text of the same characters",
-      ],
+      "eval runs/NAME # on the run's own validation split",
+      "eval runs/NAME --data more.txt # on all of a text of the same characters",
     ],
     flags: evalFlags,
     load: async () => (await import("../verbs/eval.ts")).evaluate,
@@ -107,11 +95,11 @@ export const topCommands: readonly Command[] = [
         "RUN is a run's directory or a checkpoint file. Without RUN and flags, info describes the machine.",
     },
     examples: [
-      ["info", "adapter, backends, limits"],
-      ["info runs/NAME", "a run's losses and command, its model's card"],
-      ["info --preset nano-gpu --n-layer 8", "a model that is not trained yet"],
-      ["info --preset tiny --plan", "every kernel of a training step"],
-      ["info runs/NAME --json", "the card as JSON"],
+      "info # adapter, backends, limits",
+      "info runs/NAME # a run's losses and command, its model's card",
+      "info --preset nano-gpu --n-layer 8 # a model that is not trained yet",
+      "info --preset tiny --plan # every kernel of a training step",
+      "info runs/NAME --json # the card as JSON",
     ],
     flags: infoFlags,
     load: async () => (await import("../verbs/info.ts")).info,
@@ -124,8 +112,8 @@ export const topCommands: readonly Command[] = [
       help: "DIR is a folder of runs; runs/ if left out.",
     },
     examples: [
-      ["list", "the runs in runs/, the last one begun first"],
-      ["list DIR --json", "those of another folder, for a program"],
+      "list # the runs in runs/, the last one begun first",
+      "list DIR --json # those of another folder, for a program",
     ],
     flags: listFlags,
     load: async () => (await import("../verbs/list.ts")).list,
@@ -140,8 +128,8 @@ export const topCommands: readonly Command[] = [
       several: true,
     },
     examples: [
-      ["report runs/NAME", "curves, samples, attention, losses by character"],
-      ["report runs/A runs/B", "compare their settings and results"],
+      "report runs/NAME # curves, samples, attention, losses by character",
+      "report runs/A runs/B # compare their settings and results",
     ],
     flags: reportFlags,
     load: async () => (await import("../verbs/report.ts")).report,
@@ -155,9 +143,9 @@ export const topCommands: readonly Command[] = [
         "RUN is a run's directory or a checkpoint file. Without it, check tests the machine alone.",
     },
     examples: [
-      ["check", "kernels, gradients, causality, repeatability, speed"],
-      ["check runs/NAME", "also its files, leaks, its own text, copying"],
-      ["check --device webgpu", "the same on another device"],
+      "check # kernels, gradients, causality, repeatability, speed",
+      "check runs/NAME # also its files, leaks, its own text, copying",
+      "check --device webgpu # the same on another device",
     ],
     flags: checkFlags,
     load: async () => (await import("../verbs/check.ts")).check,
@@ -167,9 +155,9 @@ export const topCommands: readonly Command[] = [
     summary: "print a script that completes commands and flags in your shell",
     operand: { name: "SHELL", help: "SHELL is bash, zsh or fish." },
     examples: [
-      ["completions bash > ~/.lm-completions", "then source that in ~/.bashrc"],
-      ["completions zsh > ~/.zfunc/_lm", "in a directory of $fpath"],
-      ["completions fish > ~/.config/fish/completions/lm.fish", "for fish"],
+      "completions bash > ~/.lm-completions # then source that in ~/.bashrc",
+      "completions zsh > ~/.zfunc/_lm # in a directory of $fpath",
+      "completions fish > ~/.config/fish/completions/lm.fish # for fish",
     ],
     flags: onlyHelp,
     load: async () => {
@@ -189,10 +177,10 @@ export const labCommands: readonly Command[] = [
     name: "lab ablate",
     summary: "change one part of a recipe at a time, and compare the losses",
     examples: [
-      ["lab ablate --quick", "a rough table in five minutes"],
-      ["lab ablate", "three seeds, an hour"],
-      ["lab ablate --preset original", "with the recipe of the original study"],
-      ["lab ablate --part position --part mask", "only these"],
+      "lab ablate --quick # a rough table in five minutes",
+      "lab ablate # three seeds, an hour",
+      "lab ablate --preset original # with the recipe of the original study",
+      "lab ablate --part position --part mask # only these",
     ],
     flags: ablationFlags,
     load: async () => {
@@ -205,8 +193,8 @@ export const labCommands: readonly Command[] = [
     summary:
       "fit how the loss falls with model and text size, and test the fit",
     examples: [
-      ["lab scaling", "widths and lengths around the default"],
-      ["lab scaling --quick", "the same in minutes, roughly"],
+      "lab scaling # widths and lengths around the default",
+      "lab scaling --quick # the same in minutes, roughly",
     ],
     flags: experimentFlags,
     load: async () => {
@@ -218,12 +206,9 @@ export const labCommands: readonly Command[] = [
     name: "lab minimal",
     summary: "search for the smallest model that reaches a target",
     examples: [
-      ["lab minimal", "for each rung of the ladder, an hour"],
-      ["lab minimal --target 1.732 --most 80000", "for a validation loss"],
-      [
-        "lab minimal --target spells",
-        "for one rung; lab works lists the rungs",
-      ],
+      "lab minimal # for each rung of the ladder, an hour",
+      "lab minimal --target 1.732 --most 80000 # for a validation loss",
+      "lab minimal --target spells # for one rung; lab works lists the rungs",
     ],
     flags: minimalFlags,
     load: async () => (await import("../lab/minimal.ts")).labMinimal,
@@ -232,8 +217,8 @@ export const labCommands: readonly Command[] = [
     name: "lab positions",
     summary: "measure what each kind of position encoding is worth",
     examples: [
-      ["lab positions --quick", "a rough answer, of one seed, in minutes"],
-      ["lab positions", "three seeds, ten minutes on two free cores"],
+      "lab positions --quick # a rough answer, of one seed, in minutes",
+      "lab positions # three seeds, ten minutes on two free cores",
     ],
     flags: positionsFlags,
     load: async () => {
@@ -250,8 +235,8 @@ export const labCommands: readonly Command[] = [
         "RUN is a run's directory or a checkpoint file. Without it, lab works describes the text alone.",
     },
     examples: [
-      ["lab works", "what tiny Shakespeare asks for"],
-      ["lab works runs/NAME", "and what a run reaches"],
+      "lab works # what tiny Shakespeare asks for",
+      "lab works runs/NAME # and what a run reaches",
     ],
     flags: worksFlags,
     load: async () => (await import("../lab/works.ts")).labWorks,
@@ -265,8 +250,8 @@ export const labCommands: readonly Command[] = [
       help: "EXPERIMENT is ablate, scaling or positions.",
     },
     examples: [
-      ["lab plan ablate", "into studies/ablate-default"],
-      ["lab plan scaling --seeds 5 --out s", "then lab run s runs it"],
+      "lab plan ablate # into studies/ablate-default",
+      "lab plan scaling --seeds 5 --out s # then lab run s runs it",
     ],
     flags: ablationFlags,
     load: async () => (await import("../lab/experiment.ts")).labPlan,
@@ -276,15 +261,9 @@ export const labCommands: readonly Command[] = [
     summary: "run the trials of a study that are not done yet",
     operand: study,
     examples: [
-      ["lab run studies/ablate-default", "one trial after the other"],
-      [
-        "lab run studies/ablate-default --jobs 2",
-        "two at a time, one thread each",
-      ],
-      [
-        "lab run studies/ablate-default --shard 1/4",
-        "a quarter, on one of four machines",
-      ],
+      "lab run studies/ablate-default # one trial after the other",
+      "lab run studies/ablate-default --jobs 2 # two at a time, one thread each",
+      "lab run studies/ablate-default --shard 1/4 # a quarter, on one of four machines",
     ],
     flags: runFlags,
     load: async () => (await import("../lab/run.ts")).labRun,
@@ -294,11 +273,8 @@ export const labCommands: readonly Command[] = [
     summary: "collect the outcomes of a study in its trials.jsonl",
     operand: study,
     examples: [
-      ["lab merge studies/ablate-default", "what ran here"],
-      [
-        "lab merge studies/ablate-default --from a --from b",
-        "and on other machines",
-      ],
+      "lab merge studies/ablate-default # what ran here",
+      "lab merge studies/ablate-default --from a --from b # and on other machines",
     ],
     flags: mergeFlags,
     load: async () => (await import("../lab/report.ts")).labMerge,
@@ -308,10 +284,9 @@ export const labCommands: readonly Command[] = [
     summary:
       "print a study as a table, and write its report.md and report.html",
     operand: study,
-    examples: [[
-      "lab report studies/ablate-default",
-      "its cells, by validation loss",
-    ]],
+    examples: [
+      "lab report studies/ablate-default # its cells, by validation loss",
+    ],
     flags: onlyHelp,
     load: async () => (await import("../lab/report.ts")).labReport,
   }),
@@ -325,9 +300,9 @@ export const labCommands: readonly Command[] = [
       several: true,
     },
     examples: [
-      ["lab museum", "the list of exhibits"],
-      ["lab museum zero-mask", "one of them"],
-      ["lab museum --all --out museum", "all, as a report and a page"],
+      "lab museum # the list of exhibits",
+      "lab museum zero-mask # one of them",
+      "lab museum --all --out museum # all, as a report and a page",
     ],
     flags: museumFlags,
     load: async () => (await import("../lab/museum.ts")).labMuseum,

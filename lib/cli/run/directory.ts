@@ -18,7 +18,7 @@
 import { dirname, join } from "@std/path";
 import { recordOf, textOf } from "./board.ts";
 import { CommandError, commandError } from "../command/errors.ts";
-import { concat, fileHeader } from "./event_file.ts";
+import { fileHeader } from "./event_file.ts";
 import {
   cannotWrite,
   exists,
@@ -54,17 +54,13 @@ export interface KeptEvents {
   readonly added?: LoggedEvent | undefined;
 }
 
-/** The longest time that steps wait before they are written for TensorBoard, in milliseconds: a batch is encoded faster. */
-const SHOW_MS = 500;
+const encoder = new TextEncoder();
 
 /** A run's directory, open for writing. */
 export class RunDirectory implements Disposable {
   readonly path: string;
   readonly #metrics: Deno.FsFile;
   #board: Deno.FsFile | undefined;
-  /** Events not yet written for TensorBoard, and the time of the last write to it, in milliseconds. */
-  #unshown: LoggedEvent[] = [];
-  #shownAt = performance.now();
   /** The number of checkpoints kept under the name of their step. */
   readonly #keep: number;
   #saved: number | undefined;
@@ -140,10 +136,7 @@ export class RunDirectory implements Disposable {
         made,
       });
       const json = `${JSON.stringify(config, null, 2)}\n`;
-      await replaceFile(
-        join(path, files.config),
-        new TextEncoder().encode(json),
-      );
+      await replaceFile(join(path, files.config), encoder.encode(json));
       const board = join(path, files.board);
       if (isNew) await replaceFile(board, fileHeader(now()));
       directory.#board = await writing(
@@ -224,32 +217,24 @@ export class RunDirectory implements Disposable {
     const line = `${JSON.stringify(timed)}\n`;
     await writing(
       join(this.path, files.metrics),
-      () => writeAllSync(this.#metrics, new TextEncoder().encode(line)),
+      () => writeAllSync(this.#metrics, encoder.encode(line)),
     );
-    this.#unshown.push(timed);
-    const waited = performance.now() - this.#shownAt;
-    if (event.event !== "step" || waited > SHOW_MS) await this.#showBoard();
+    const record = recordOf(timed);
+    if (record !== undefined) {
+      await writing(
+        join(this.path, files.board),
+        () => writeAllSync(this.#board!, record),
+      );
+    }
     if (event.event === "sample") {
       const path = join(this.path, files.samples);
-      const options = { append: true };
+      const text = sampleEntry(event);
       await writing(
         path,
-        () => Deno.writeTextFile(path, sampleEntry(event), options),
+        () => Deno.writeTextFile(path, text, { append: true }),
       );
     }
     return line;
-  }
-
-  /** Writes the pending events for TensorBoard. If they are lost, `metrics.jsonl` still has them. */
-  async #showBoard(): Promise<void> {
-    const records = this.#unshown.map(recordOf)
-      .filter((record) => record !== undefined);
-    this.#unshown = [];
-    this.#shownAt = performance.now();
-    await writing(
-      join(this.path, files.board),
-      () => writeAllSync(this.#board!, concat(records)),
-    );
   }
 
   /** Removes the files of a new run that took no step, and the directories that were made for it. */
@@ -337,7 +322,6 @@ async function reopenMetrics(
   using metrics = await Replacement.begin(join(path, files.metrics));
   using samples = await Replacement.begin(join(path, files.samples));
   using board = await Replacement.begin(join(path, files.board));
-  const encoder = new TextEncoder();
   let begun = false;
   const keep = (line: string, event: LoggedEvent) => {
     metrics.write(encoder.encode(`${line}\n`));

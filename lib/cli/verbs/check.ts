@@ -10,7 +10,7 @@ import { kernelChecks } from "../../checks/kernels.ts";
 import { repeatabilityChecks } from "../../checks/repeatability.ts";
 import { samplingChecks } from "../../checks/sampling.ts";
 import { speedChecks } from "../../checks/speed.ts";
-import { compareLoss } from "../../checks/told_loss.ts";
+import { compareLoss } from "../../checks/recorded_loss.ts";
 import { trainedChecks } from "../../checks/trained.ts";
 import {
   type CheckGroup,
@@ -192,24 +192,22 @@ const MOST_FLOPS = 1e12;
 
 /** Checks that the weights have the validation loss that the run recorded, if an evaluation is short enough. */
 async function remeasure(
-  told: number | undefined,
+  recorded: number | undefined,
   { model, dataset, signal }: {
     readonly model: Model;
     readonly dataset: Dataset;
     readonly signal: AbortSignal;
   },
 ): Promise<Finding> {
-  if (told === undefined) {
-    const found =
-      "the run recorded no loss of the whole split at the checkpoint's step";
-    return { status: "skipped", found };
+  const skipped = (found: string): Finding => ({ status: "skipped", found });
+  if (recorded === undefined) {
+    return skipped(
+      "the run recorded no loss of the whole split at the checkpoint's step",
+    );
   }
   if (dataset.size("val") * model.flopsPerToken / 3 > MOST_FLOPS) {
-    return {
-      status: "skipped",
-      found: "it would take too long; eval measures it",
-    };
+    return skipped("it would take too long; eval measures it");
   }
   const batches = dataset.evalBatches("val");
-  return await compareLoss(told, { model, batches, signal });
+  return await compareLoss(recorded, { model, batches, signal });
 }

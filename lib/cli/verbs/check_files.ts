@@ -15,6 +15,7 @@ import { parameterLayout } from "../../model/plans.ts";
 import { exists, ifThere } from "../run/files.ts";
 import { files, readRunConfig } from "../run/directory.ts";
 import { readEventLines } from "../run/events.ts";
+import { count } from "../../report/numbers.ts";
 import type { TrainedModel } from "./trained_model.ts";
 
 /**
@@ -53,24 +54,15 @@ function checkTensors({ config, tensors, training }: Checkpoint): Finding {
   flatParameters(layout, { tensors });
   for (const [name, { data }] of tensors) {
     const at = (data as Float32Array).findIndex((x) => !Number.isFinite(x));
-    if (at >= 0) {
-      return {
-        status: "failed",
-        found: `${name}[${at}] is ${data[at]}`,
-        hint:
-          "training diverged: use a lower --learning-rate, or go back to best.safetensors",
-      };
-    }
+    if (at < 0) continue;
+    const hint =
+      "training diverged: use a lower --learning-rate, or go back to best.safetensors";
+    return failed(`${name}[${at}] is ${data[at]}`, hint);
   }
-  const steps = training === undefined
-    ? "weights alone"
-    : `step ${training.step}`;
-  return {
-    status: "ok",
-    found: `${
-      layout.count.toLocaleString("en")
-    } parameters, ${tensors.size} tensors, all finite; ${steps}`,
-  };
+  const parameters = `${count(layout.count)} parameters`;
+  const steps = training ? `step ${training.step}` : "weights alone";
+  const found = `${parameters}, ${tensors.size} tensors, all finite; ${steps}`;
+  return { status: "ok", found };
 }
 
 async function checkBest(
@@ -103,10 +95,8 @@ async function checkConfig(
   if (tokenizer !== undefined && kind !== tokenizer.kind) {
     return notTheSame(`the tokenizer is ${kind}, not ${tokenizer.kind}`);
   }
-  return {
-    status: "ok",
-    found: "model, training and tokenizer are the checkpoint's",
-  };
+  const found = "model, training and tokenizer are the checkpoint's";
+  return { status: "ok", found };
 }
 
 /** Returns the first field in which two configurations differ, with both values. */
@@ -129,13 +119,12 @@ async function checkMetrics(
   let evaluations = 0;
   let number = 0;
   let damaged = 0;
-  const failed = (reason: string): Finding => ({
-    status: "failed",
-    found: `line ${number}: ${reason}`,
-    hint:
+  const wrongLine = (reason: string) =>
+    failed(
+      `line ${number}: ${reason}`,
       "its curve is not this run's: the file was edited, or two processes wrote to it",
-  });
-  const noEvent = () => failed("it is no event");
+    );
+  const noEvent = () => wrongLine("it is not an event");
   const onDamaged = () => {
     if (damaged++ === 0) number++;
   };
@@ -145,22 +134,20 @@ async function checkMetrics(
     if (event.event === "eval") evaluations++;
     if (event.event !== "step") continue;
     if (event.step !== step + 1) {
-      return failed(`step ${event.step} comes after step ${step}`);
+      return wrongLine(`step ${event.step} comes after step ${step}`);
     }
     step = event.step;
     if (event.loss === null) {
-      return failed(`the loss of step ${step} is no number`);
+      return wrongLine(`the loss of step ${step} is not a number`);
     }
   }
   // Only the last line may be cut short.
   if (damaged > 1) return noEvent();
   if (training !== undefined && step < training.step) {
-    return {
-      status: "failed",
-      found:
-        `it ends with step ${step}, the checkpoint is of step ${training.step}`,
-      hint: "lines are missing at its end",
-    };
+    return failed(
+      `it ends with step ${step}, the checkpoint is of step ${training.step}`,
+      "lines are missing at its end",
+    );
   }
   const found = `steps 1 to ${step}, each once; ${evaluations} evaluations`;
   if (damaged === 0) {
@@ -191,10 +178,10 @@ function missing(name: string): Finding {
   return { status: "skipped", found: `there is no ${name} beside it` };
 }
 
-function notTheSame(what: string): Finding {
-  return {
-    status: "failed",
-    found: what,
-    hint: "the file is of another run, or was edited",
-  };
+function failed(found: string, hint: string): Finding {
+  return { status: "failed", found, hint };
+}
+
+function notTheSame(difference: string): Finding {
+  return failed(difference, "the file is of another run, or was edited");
 }

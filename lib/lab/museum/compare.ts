@@ -1,7 +1,7 @@
 /** Comparisons of trained models: their losses, the verdicts of the checks, and their texts. */
 
 import { batchChecks } from "../../checks/batches.ts";
-import { compareLoss } from "../../checks/told_loss.ts";
+import { compareLoss } from "../../checks/recorded_loss.ts";
 import {
   type CheckGroup,
   type Verdict,

@@ -9,7 +9,7 @@ const LOSS_TOLERANCE = 1e-3;
 
 /** Measures a validation loss and compares it with the recorded one. */
 export async function compareLoss(
-  told: number,
+  recorded: number,
   { model, batches, signal }: {
     readonly model: Model;
     /** Batches of the whole validation split. */
@@ -19,10 +19,10 @@ export async function compareLoss(
 ): Promise<Finding> {
   const loss = await model.evaluate(batches, { signal });
   const found = `validation loss ${loss.toFixed(4)}, recorded as ${
-    told.toFixed(4)
+    recorded.toFixed(4)
   }`;
-  const numbers = { loss, told };
-  return Math.abs(loss - told) <= LOSS_TOLERANCE
+  const numbers = { loss, told: recorded };
+  return Math.abs(loss - recorded) <= LOSS_TOLERANCE
     ? { status: "ok", found, numbers }
     : {
       status: "failed",
