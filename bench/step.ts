@@ -9,24 +9,17 @@
 import type { DispatchTime } from "../lib/backends/backend.ts";
 import { openWasm } from "../lib/backends/wasm/engine.ts";
 import { openWebGpu } from "../lib/backends/webgpu/engine.ts";
-import { trainConfig } from "../lib/config/train.ts";
 import type { Dispatch } from "../lib/graph/plan.ts";
-import { Model } from "../lib/model/model.ts";
-import { METRIC_SLOTS, scheduleAt } from "../lib/train/optimizer.ts";
-import { trainPlan } from "../lib/train/plan.ts";
-import { type PresetName, presets } from "../lib/config/presets.ts";
-import { CounterRandom, Purpose } from "../kernels/random.ts";
+import type { PresetName } from "../lib/config/presets.ts";
 import { internalsOf } from "../lib/model/internals.ts";
 import { readFlags } from "../tools/flags.ts";
 import { median } from "../tools/soak/trend.ts";
+import { PresetSteps } from "../lib/checks/workloads.ts";
 
 const { flags } = readFlags({
   ...{ device: "wasm", preset: "original", steps: "10", rounds: "5" },
   ...{ blas: "auto", threads: undefined, tiling: undefined },
 });
-const preset = presets[flags.preset as PresetName];
-const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[preset.tokenizer];
-const train = trainConfig(preset.train);
 const tiling = flags.tiling as "register" | "workgroup" | undefined;
 const threads = {
   blas: flags.blas,
@@ -46,40 +39,25 @@ async function open(profile: boolean) {
 async function prepare(profile: boolean) {
   const begun = performance.now();
   const backend = await open(profile);
-  const model = await Model.create({ ...preset.model, vocabSize }, { backend });
-  const { batchSize: B } = train;
-  const T = model.config.blockSize;
-  const plan = trainPlan(model.config, train, { B, T });
+  const work = await PresetSteps.open(backend, flags.preset as PresetName);
+  const { model, plan, tokens } = work;
   const program = await backend.compile(plan, internalsOf(model).stores);
-  const random = new CounterRandom(1, Purpose.batch);
-  const ids = (stream: number) =>
-    Int32Array.from(
-      { length: B * T },
-      (_, i) => random.below(vocabSize, stream, i),
-    );
-  program.buffer("tokens").write(ids(0));
-  program.buffer("targets").write(ids(1));
-  let step = 0;
-  const begin = () => {
-    program.buffer("key").write([1, step, step % METRIC_SLOTS, 0]);
-    program.buffer("schedule").write(scheduleAt(train, step));
-    step++;
-  };
+  work.fill(program);
   const run = (steps: number) => {
     for (let i = 0; i < steps; i++) {
-      begin();
+      work.begin(program);
       program.run();
     }
   };
   const profiled = async (): Promise<DispatchTime[]> => {
-    begin();
+    work.begin(program);
     if (flags.device !== "wasm") program.run();
     return await program.profile();
   };
   run(1);
   await backend.finish();
   const milliseconds = performance.now() - begun;
-  return { backend, model, plan, run, profiled, tokens: B * T, milliseconds };
+  return { backend, model, plan, run, profiled, tokens, milliseconds };
 }
 
 /** Returns a dispatch's name in the table, its floating point operations, and the bytes of its operands. */

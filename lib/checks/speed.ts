@@ -3,17 +3,10 @@
  * product. Machines are noisy and run other programs, so a slow result is only a warning.
  */
 
-import { plainProduct } from "../../kernels/vocabulary.ts";
-import { type Backend, executorOf, type Stores } from "../backends/backend.ts";
-import { trainConfig } from "../config/train.ts";
-import type { BufferSpec, Plan } from "../graph/plan.ts";
-import { Model } from "../model/model.ts";
-import { METRIC_SLOTS, scheduleAt } from "../train/optimizer.ts";
-import { trainPlan } from "../train/plan.ts";
-import { type PresetName, presets } from "../config/presets.ts";
-import { randomIds } from "./variants.ts";
+import { type Backend, executorOf } from "../backends/backend.ts";
+import type { PresetName } from "../config/presets.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
-import { internalsOf } from "../model/internals.ts";
+import { PresetSteps, productPlan } from "./workloads.ts";
 
 /** Duration of a measurement in milliseconds, unless a single run takes longer. */
 const LONG_ENOUGH = 400;
@@ -91,33 +84,10 @@ function rate(flops: number): string {
 /** Returns the floating-point operations per second of a bare matrix product. */
 async function productSpeed(backend: Backend): Promise<number> {
   const side = backend.kind === "reference" ? SIDE / 8 : SIDE;
-  const length = side * side;
-  const buffer = (name: string, kind: BufferSpec["kind"]) =>
-    ({ name, kind, dtype: "f32", length }) as const;
-  const whole = (buffer: number) => ({ buffer, offset: 0, length });
-  const plan: Plan = {
-    name: "product",
-    buffers: [
-      buffer("a", "input"),
-      buffer("b", "input"),
-      buffer("y", "output"),
-    ],
-    dispatches: [{
-      kernel: "matmul",
-      dims: {
-        ...plainProduct,
-        ...{ form: "nn", M: side, N: side, K: side },
-      },
-      outputs: [whole(2)],
-      inputs: [whole(0), whole(1)],
-      label: "product",
-    }],
-    phases: {},
-  };
-  const stores: Stores = new Map();
-  const program = await executorOf(backend).compile(plan, stores);
+  const plan = productPlan({ form: "nn", M: side, N: side, K: side });
+  const program = await executorOf(backend).compile(plan, new Map());
   try {
-    const ones = new Float32Array(length).fill(1);
+    const ones = new Float32Array(side * side).fill(1);
     program.buffer("a").write(ones);
     program.buffer("b").write(ones);
     return 2 * side ** 3 * await runsPerSecond(backend, () => program.run());
@@ -131,26 +101,14 @@ async function stepSpeed(
   backend: Backend,
   name: PresetName,
 ): Promise<{ readonly tokens: number; readonly flops: number }> {
-  const preset = presets[name];
-  const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[preset.tokenizer];
-  const options = { ...preset.model, vocabSize };
-  await using model = await Model.create(options, { backend });
-  const train = trainConfig(preset.train);
-  const shape = { B: train.batchSize, T: model.config.blockSize };
-  const program = await internalsOf(model).compile(
-    trainPlan(model.config, train, shape),
-  );
-  const size = shape.B * shape.T;
-  program.buffer("tokens").write(randomIds(size, { vocabSize, seed: 1 }));
-  program.buffer("targets").write(randomIds(size, { vocabSize, seed: 2 }));
-  let step = 0;
-  const tokens = size * await runsPerSecond(backend, () => {
-    program.buffer("key").write([1, step, step % METRIC_SLOTS, 0]);
-    program.buffer("schedule").write(scheduleAt(train, step));
+  await using steps = await PresetSteps.open(backend, name);
+  const program = await steps.compile();
+  steps.fill(program);
+  const tokens = steps.tokens * await runsPerSecond(backend, () => {
+    steps.begin(program);
     program.run(["gradient", "update"]);
-    step++;
   });
-  return { tokens, flops: tokens * model.flopsPerToken };
+  return { tokens, flops: tokens * steps.model.flopsPerToken };
 }
 
 /** Returns the runs per second, the best of several measurements since other programs can only slow them. */

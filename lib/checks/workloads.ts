@@ -1,0 +1,99 @@
+/** Work to measure a device by: a matrix product, and training steps of a preset. */
+
+import { plainProduct } from "../../kernels/vocabulary.ts";
+import type { Backend, Program } from "../backends/backend.ts";
+import { type PresetName, presets } from "../config/presets.ts";
+import { type TrainConfig, trainConfig } from "../config/train.ts";
+import type { Plan } from "../graph/plan.ts";
+import { internalsOf } from "../model/internals.ts";
+import { Model } from "../model/model.ts";
+import { METRIC_SLOTS, scheduleAt } from "../train/optimizer.ts";
+import { trainPlan } from "../train/plan.ts";
+import { randomIds } from "./variants.ts";
+
+/** Plans a product y (M, N) of the inputs `a` and `b`; `form` tells which of them is stored transposed. */
+export function productPlan(
+  { form, M, N, K }: {
+    readonly form: "nn" | "nt" | "tn";
+    readonly M: number;
+    readonly N: number;
+    readonly K: number;
+  },
+): Plan {
+  const lengths = { y: M * N, a: M * K, b: K * N };
+  const [y, ...inputs] = Object.values(lengths)
+    .map((length, buffer) => ({ buffer, offset: 0, length }));
+  return {
+    name: "product",
+    buffers: Object.entries(lengths).map(([name, length]) => ({
+      name,
+      kind: name === "y" ? "output" : "input",
+      dtype: "f32",
+      length,
+    })),
+    dispatches: [{
+      kernel: "matmul",
+      dims: { ...plainProduct, form, M, N, K },
+      outputs: [y!],
+      inputs,
+      label: "product",
+    }],
+    phases: {},
+  };
+}
+
+/** Training steps of a preset on random tokens. Dispose of it after use. */
+export class PresetSteps implements AsyncDisposable {
+  readonly model: Model;
+  readonly plan: Plan;
+  /** Tokens of a batch. */
+  readonly tokens: number;
+  readonly #train: TrainConfig;
+  #step = 0;
+
+  private constructor(model: Model, train: TrainConfig) {
+    const shape = { B: train.batchSize, T: model.config.blockSize };
+    this.model = model;
+    this.plan = trainPlan(model.config, train, shape);
+    this.tokens = shape.B * shape.T;
+    this.#train = train;
+  }
+
+  /** Makes the preset's model. */
+  static async open(backend: Backend, name: PresetName): Promise<PresetSteps> {
+    const preset = presets[name];
+    const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[preset.tokenizer];
+    const options = { ...preset.model, vocabSize };
+    const model = await Model.create(options, { backend });
+    return new PresetSteps(model, trainConfig(preset.train));
+  }
+
+  /** Compiles the plan. */
+  compile(): Promise<Program> {
+    return internalsOf(this.model).compile(this.plan);
+  }
+
+  /** Returns a batch of random ids, different for each seed. */
+  ids(seed: number): Int32Array {
+    const { vocabSize } = this.model.config;
+    return randomIds(this.tokens, { vocabSize, seed });
+  }
+
+  /** Writes a batch of random tokens and targets. */
+  fill(program: Program): void {
+    program.buffer("tokens").write(this.ids(1));
+    program.buffer("targets").write(this.ids(2));
+  }
+
+  /** Writes the inputs of the next step but for its tokens; returns the step's number. */
+  begin(program: Program): number {
+    const step = this.#step++;
+    program.buffer("key").write([1, step, step % METRIC_SLOTS, 0]);
+    program.buffer("schedule").write(scheduleAt(this.#train, step));
+    return step;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.model[Symbol.asyncDispose]();
+  }
+}
