@@ -35,6 +35,14 @@ export function refusal<Kind extends Error>(
   return Object.assign(error, { action, reason, hint, fields });
 }
 
+/** Returns a function that makes refusals of one class and action from a reason. */
+export function refuser<Kind extends Error>(
+  Kind: new (message: string, options?: ErrorOptions) => Kind,
+  action: string,
+): (reason: string, more?: Partial<Refusal> & ErrorOptions) => Kind & Refusal {
+  return (reason, more) => refusal(Kind, action, reason, more);
+}
+
 /** Returns whether an error has its message in parts. */
 export function isRefusal(error: unknown): error is Error & Refusal {
   return error instanceof Error && "action" in error && "reason" in error;
@@ -60,4 +68,10 @@ const engineWords =
 export function isFailure(error: unknown): error is Error {
   return error instanceof Error && error.message.startsWith("Cannot ") &&
     !engineWords.test(error.message);
+}
+
+/** Error thrown if a text or a table exceeds a limit; the message names the size and the limit. */
+export class TooLargeError extends RangeError {
+  /** Name of the class. */
+  override readonly name = "TooLargeError";
 }

@@ -49,7 +49,7 @@ export abstract class BoundBuffer<Backend extends Owner = Owner>
    */
   checkUsable(action: string): void {
     if (!this.#destroyed) return;
-    throw refusal(TypeError, `${action}`, `${this.spec.name} was destroyed`);
+    throw refusal(TypeError, action, `${this.spec.name} was destroyed`);
   }
 
   /** Copies `data` to the elements from `offset` on; the range is already checked. */
@@ -72,7 +72,7 @@ export abstract class BoundBuffer<Backend extends Owner = Owner>
     if (offset >= 0 && length >= 0 && offset + length <= whole) return;
     throw refusal(
       RangeError,
-      `${action}`,
+      action,
       `elements ${offset} to ${offset + length} are not within its ${whole}`,
     );
   }

@@ -1,7 +1,7 @@
 /** Checks that every backend makes of a plan, with the same messages: its dispatches follow the vocabulary and stay inside their buffers. */
 
 import { operandShapes } from "../../kernels/vocabulary.ts";
-import { refusal } from "../refusal.ts";
+import { refuser } from "../refusal.ts";
 import type { Dispatch, Plan } from "../graph/plan.ts";
 
 /**
@@ -11,8 +11,7 @@ import type { Dispatch, Plan } from "../graph/plan.ts";
  */
 export function checkPlan({ buffers, dispatches }: Plan): void {
   for (const dispatch of dispatches) {
-    const refuse = (reason: string) =>
-      refusal(RangeError, `run ${nameOf(dispatch)}`, reason);
+    const refuse = refuser(RangeError, `run ${nameOf(dispatch)}`);
     const shapes = operandShapes(dispatch.kernel, dispatch.dims as never);
     for (const side of ["outputs", "inputs"] as const) {
       const [operands, expected] = [dispatch[side], shapes[side]];

@@ -63,7 +63,7 @@ export abstract class OpenBackend implements Executor {
    */
   checkOpen(action: string): void {
     if (this.#closing) {
-      throw refusal(DeviceLostError, `${action}`, "the backend was disposed");
+      throw refusal(DeviceLostError, action, "the backend was disposed");
     }
     this.checkAlive(action);
   }
@@ -72,7 +72,7 @@ export abstract class OpenBackend implements Executor {
   protected checkAlive(action: string): void {
     const { lost } = this;
     if (lost !== undefined) {
-      throw refusal(DeviceLostError, `${action}`, `${lost}`);
+      throw refusal(DeviceLostError, action, lost);
     }
   }
 }
@@ -173,14 +173,14 @@ export class ProgramMemory<Own extends BoundBuffer> {
     if (known === undefined) return undefined;
     const action = `use store ${name}`;
     if (!(known instanceof BoundBuffer) || known.backend !== this.backend) {
-      throw refusal(TypeError, `${action}`, "it belongs to another backend");
+      throw refusal(TypeError, action, "it belongs to another backend");
     }
     known.checkUsable(action);
     const { spec } = known;
     if (spec.dtype === dtype && spec.length === length) return known as Own;
     throw refusal(
       RangeError,
-      `${action}`,
+      action,
       `it holds ${spec.length} ${spec.dtype} and the plan wants ${length} ${dtype}`,
     );
   }
@@ -259,7 +259,7 @@ export abstract class BoundProgram<Own extends BoundBuffer> implements Program {
     const action = `${verb} ${this.plan.name}`;
     this.#memory.backend.checkOpen(action);
     if (this.#destroyed) {
-      throw refusal(TypeError, `${action}`, "the program was destroyed");
+      throw refusal(TypeError, action, "the program was destroyed");
     }
     for (const buffer of this.#memory.buffers) buffer.checkUsable(action);
   }
@@ -267,7 +267,7 @@ export abstract class BoundProgram<Own extends BoundBuffer> implements Program {
   #refuse(action: string, names: readonly string[]): never {
     throw refusal(
       RangeError,
-      `${action}`,
+      action,
       `plan ${this.plan.name} has ${names.join(", ") || "none"}`,
     );
   }

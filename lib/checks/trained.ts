@@ -10,7 +10,7 @@ import {
   spreadWindows,
 } from "../text/quality.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { TooLargeError } from "../text/too_large.ts";
+import { TooLargeError } from "../refusal.ts";
 import {
   cachedReach,
   fullReach,

@@ -1,8 +1,7 @@
 /** Results of checks as plain data; the program prints them. */
 
 import { DeviceLostError } from "../backends/backend.ts";
-import { TooLargeError } from "../text/too_large.ts";
-import { isFailure, withoutHint } from "../refusal.ts";
+import { isFailure, TooLargeError, withoutHint } from "../refusal.ts";
 
 /**
  * Status of a check. A `warning` may have harmless reasons, such as a busy machine. `broken` means

@@ -19,7 +19,10 @@ import {
   quote,
   unreadable,
 } from "./safetensors_header.ts";
-import { refusal } from "../refusal.ts";
+import { refuser } from "../refusal.ts";
+
+const cannotWrite = refuser(RangeError, "write safetensors");
+const wrongType = refuser(TypeError, "write safetensors");
 
 /** Typed array of each element type. */
 export interface DtypeArrays {
@@ -161,9 +164,7 @@ function paddedHeader(entries: [string, unknown][]): Uint8Array {
   );
   const length = Math.ceil(json.length / 8) * 8;
   if (length > MAX_HEADER) {
-    throw refusal(
-      RangeError,
-      "write safetensors",
+    throw cannotWrite(
       `the header has ${length} bytes, the limit is ${MAX_HEADER}`,
     );
   }
@@ -175,17 +176,11 @@ function paddedHeader(entries: [string, unknown][]): Uint8Array {
 function checkTensor(name: string, { dtype, shape, data }: TensorData): void {
   checkWellFormed(name);
   if (name === METADATA) {
-    throw refusal(
-      RangeError,
-      "write safetensors",
-      `a tensor is named ${METADATA}`,
-    );
+    throw cannotWrite(`a tensor is named ${METADATA}`);
   }
   if (!(data instanceof ARRAYS[dtype])) {
     const kind = ARRAYS[dtype].name;
-    throw refusal(
-      TypeError,
-      "write safetensors",
+    throw wrongType(
       `${quote(name)} has dtype ${dtype}, its data is not a ${kind}`,
     );
   }
@@ -194,9 +189,7 @@ function checkTensor(name: string, { dtype, shape, data }: TensorData): void {
   );
   if (!lengths || elementCount(shape) !== data.length) {
     const sizes = clip(String(shape));
-    throw refusal(
-      RangeError,
-      "write safetensors",
+    throw cannotWrite(
       `${quote(name)} has shape [${sizes}] and ${data.length} elements`,
     );
   }
@@ -207,9 +200,7 @@ function checkedMetadata(
 ): Record<string, string> {
   for (const [key, value] of Object.entries(metadata)) {
     if (typeof value !== "string") {
-      throw refusal(
-        TypeError,
-        "write safetensors",
+      throw wrongType(
         `metadata ${quote(key)} is ${typeof value}, not a string`,
       );
     }
@@ -221,11 +212,7 @@ function checkedMetadata(
 
 function checkWellFormed(text: string): void {
   if (!text.isWellFormed()) {
-    throw refusal(
-      RangeError,
-      "write safetensors",
-      `${quote(text)} contains half a surrogate pair`,
-    );
+    throw cannotWrite(`${quote(text)} contains half a surrogate pair`);
   }
 }
 

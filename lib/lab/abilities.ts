@@ -6,8 +6,7 @@
  * empty line between them.
  */
 
-import { refusal } from "../refusal.ts";
-import { TooLargeError } from "../text/too_large.ts";
+import { refusal, TooLargeError } from "../refusal.ts";
 
 /** Scores of a model's texts. */
 export interface Abilities {

@@ -18,7 +18,7 @@ import {
 } from "../text/quality.ts";
 import { Sampler } from "../text/sampler.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { TooLargeError } from "../text/too_large.ts";
+import { TooLargeError } from "../refusal.ts";
 import {
   type Abilities,
   AbilityScale,

@@ -12,7 +12,10 @@ import { cutPlan, PartRunner } from "./parts.ts";
 import { flopsPerToken } from "./parameters.ts";
 import { EVAL_SLOTS, evalPlan, parameterLayout } from "./plans.ts";
 import type { ModelInternals } from "./internals.ts";
-import { refusal } from "../refusal.ts";
+import { refuser } from "../refusal.ts";
+
+const cannotEvaluate = refuser(RangeError, "evaluate model");
+const cannotRun = refuser(RangeError, "run model");
 
 /** Most work queued on the device ahead of the host, in milliseconds. */
 const AHEAD_MS = 100;
@@ -108,7 +111,7 @@ export class Evaluator {
     }
     if (filled > 0) await collect();
     if (count === 0) {
-      throw refusal(RangeError, "evaluate model", "the batches have 0 targets");
+      throw cannotEvaluate("the batches have 0 targets");
     }
     return total / count;
   }
@@ -145,19 +148,11 @@ export function checkTokens(
 ): void {
   checkLength("tokens", tokens, { B, T });
   if (T > blockSize) {
-    throw refusal(
-      RangeError,
-      "run model",
-      `T (${T}) is above blockSize (${blockSize})`,
-    );
+    throw cannotRun(`T (${T}) is above blockSize (${blockSize})`);
   }
   for (const token of tokens) {
     if (token < 0 || token >= vocabSize) {
-      throw refusal(
-        RangeError,
-        "run model",
-        `token ${token} is not from 0 to ${vocabSize - 1}`,
-      );
+      throw cannotRun(`token ${token} is not from 0 to ${vocabSize - 1}`);
     }
   }
 }
@@ -171,17 +166,13 @@ function checkTargets(
   for (const target of targets) {
     if (target >= 0) real++;
     if (target < -1 || target >= vocabSize) {
-      throw refusal(
-        RangeError,
-        "evaluate model",
+      throw cannotEvaluate(
         `target ${target} is neither -1 nor from 0 to ${vocabSize - 1}`,
       );
     }
   }
   if (real !== count) {
-    throw refusal(
-      RangeError,
-      "evaluate model",
+    throw cannotEvaluate(
       `count (${count}) is not the number of targets (${real})`,
     );
   }
@@ -194,10 +185,6 @@ function checkLength(
 ): void {
   const isShape = [B, T].every((n) => Number.isInteger(n) && n >= 1);
   if (!isShape || B * T !== length) {
-    throw refusal(
-      RangeError,
-      "run model",
-      `${length} ${what} are not ${B} rows of ${T}`,
-    );
+    throw cannotRun(`${length} ${what} are not ${B} rows of ${T}`);
   }
 }

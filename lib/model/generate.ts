@@ -21,7 +21,9 @@ import {
 } from "../text/tokenizer.ts";
 import type { ModelInternals } from "./internals.ts";
 import { checkWithin } from "../range.ts";
-import { refusal } from "../refusal.ts";
+import { refuser } from "../refusal.ts";
+
+const cannotGenerate = refuser(RangeError, "generate");
 
 /** Default number of tokens to generate for each row. */
 export const MAX_NEW_TOKENS = 256;
@@ -138,7 +140,7 @@ export function generateText(
 ): AsyncGenerator<string, void> {
   const stop = [options.stop ?? []].flat();
   if (stop.includes("")) {
-    throw refusal(RangeError, "generate", "a stop string is empty");
+    throw cannotGenerate("a stop string is empty");
   }
   checkVocabulary("generate", tokenizer, model.config);
   const ids = tokenizer.encode(prompt);
@@ -330,21 +332,17 @@ function checkGeneration(
 ): void {
   checkWithin({ least: 0, whole: true }, "generate", { maxNewTokens });
   if (prompts.length === 0) {
-    throw refusal(RangeError, "generate", "there is no prompt");
+    throw cannotGenerate("there is no prompt");
   }
   prompts.forEach((prompt, row) => {
     if (prompt.length === 0) {
-      throw refusal(
-        RangeError,
-        "generate",
+      throw cannotGenerate(
         `prompt ${row} is empty, and a model needs a token to start from`,
       );
     }
     for (const id of Array.from(prompt)) {
       if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
-        throw refusal(
-          RangeError,
-          "generate",
+        throw cannotGenerate(
           `token ${id} of prompt ${row} is not from 0 to ${vocabSize - 1}`,
         );
       }

@@ -65,7 +65,7 @@ export class CharacterSet {
    * @throws {RangeError} if the text ends with half a surrogate pair
    */
   get chars(): string {
-    checkWellFormed(this.#held, "Cannot create Tokenizer");
+    checkWellFormed(this.#held, "create Tokenizer");
     let chars = "";
     this.#present.forEach((present, code) => {
       if (present) chars += String.fromCodePoint(code);

@@ -9,7 +9,9 @@
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import type { Tokens } from "./tokens.ts";
 import { checkWithin, positive, word } from "../range.ts";
-import { refusal } from "../refusal.ts";
+import { refusal, refuser } from "../refusal.ts";
+
+const cannotCreate = refuser(RangeError, "create Dataset");
 
 /** The two parts of a {@linkcode Dataset}. */
 export type Split = "train" | "val";
@@ -97,9 +99,7 @@ export class Dataset {
     checkWithin(word, action, { seed });
     checkWithin({ above: 0, below: 1 }, action, { trainFraction });
     if (!suffices(tokens.length, blockSize, trainFraction)) {
-      throw refusal(
-        RangeError,
-        "create Dataset",
+      throw cannotCreate(
         `the text has ${tokens.length} tokens, blockSize ${blockSize} ` +
           `needs at least ${fewestTokens(blockSize, trainFraction)} ` +
           `(${blockSize + 1} to train on and 2 to validate on)`,
@@ -273,7 +273,7 @@ function largestToken(tokens: Tokens): number {
   for (let at = 0; at < tokens.length; at++) {
     const token = tokens[at]!;
     if (token < 0) {
-      throw refusal(RangeError, "create Dataset", `token ${token} is below 0`);
+      throw cannotCreate(`token ${token} is below 0`);
     }
     if (token > largest) largest = token;
   }

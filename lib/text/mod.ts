@@ -23,5 +23,5 @@ export { CharacterSet } from "./characters.ts";
 export { type EvalBatch, evalWindows } from "./dataset.ts";
 export { NgramModel, type NgramOptions } from "./ngram.ts";
 export { longestSharedSpan, type Span } from "./shared_span.ts";
-export { TooLargeError } from "./too_large.ts";
+export { TooLargeError } from "../refusal.ts";
 export { type Tokens, tokensOf } from "./tokens.ts";

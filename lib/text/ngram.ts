@@ -4,10 +4,11 @@
  */
 
 import { hash } from "./hash.ts";
-import { TooLargeError } from "./too_large.ts";
+import { refusal, refuser, TooLargeError } from "../refusal.ts";
 import { type Tokens, tokensOf } from "./tokens.ts";
 import { checkWithin, positive } from "../range.ts";
-import { refusal } from "../refusal.ts";
+
+const cannotFit = refuser(TooLargeError, "fit NgramModel");
 
 /** Most distinct n-grams, over all lengths, in a model; they take about 3 GB. */
 export const MOST_NGRAMS: number = 2 ** 27;
@@ -84,9 +85,7 @@ export class NgramModel {
     const most = 2 ** 24;
     checkWithin({ ...positive, most }, "fit NgramModel", { vocabSize });
     if (tokens.length > MOST_TOKENS) {
-      throw refusal(
-        TooLargeError,
-        "fit NgramModel",
+      throw cannotFit(
         `the text has ${tokens.length} tokens, more than ${MOST_TOKENS}`,
       );
     }
@@ -303,9 +302,7 @@ class NgramTable {
   /** Grows the arrays by half, and doubles the hash table if needed. */
   #grow(signal?: AbortSignal): void {
     if (this.#size >= MOST_NGRAMS) {
-      throw refusal(
-        TooLargeError,
-        "fit NgramModel",
+      throw cannotFit(
         `the text has more than ${MOST_NGRAMS} different n-grams`,
       );
     }

@@ -9,7 +9,9 @@
 
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { checkWithin, positive, word } from "../range.ts";
-import { refusal } from "../refusal.ts";
+import { refusal, refuser } from "../refusal.ts";
+
+const cannotSample = refuser(RangeError, "sample");
 
 /** Options of a {@linkcode Sampler}. An omitted option has no effect. */
 export interface SamplerOptions {
@@ -164,18 +166,10 @@ export class Sampler {
     const { rows, step, histories } = options;
     const vocabSize = logits.length / rows;
     if (!Number.isInteger(rows) || rows < 1 || !Number.isInteger(vocabSize)) {
-      throw refusal(
-        RangeError,
-        "sample",
-        `${logits.length} logits are not ${rows} equal rows`,
-      );
+      throw cannotSample(`${logits.length} logits are not ${rows} equal rows`);
     }
     if (histories !== undefined && histories.length !== rows) {
-      throw refusal(
-        RangeError,
-        "sample",
-        `${histories.length} histories for ${rows} rows`,
-      );
+      throw cannotSample(`${histories.length} histories for ${rows} rows`);
     }
     return Int32Array.from(
       { length: rows },
@@ -194,9 +188,7 @@ export class Sampler {
     for (const id of new Set(Array.from(history))) {
       const score = scores[id];
       if (score === undefined) {
-        throw refusal(
-          RangeError,
-          "sample",
+        throw cannotSample(
           `id ${id} of the history is not in a vocabulary of ${scores.length}`,
         );
       }
@@ -294,19 +286,15 @@ function checkedArgmax(scores: Float64Array): number {
   for (let id = 0; id < scores.length; id++) {
     const score = scores[id]!;
     if (Number.isNaN(score) || score === Infinity) {
-      throw refusal(RangeError, "sample", `the logit of id ${id} is ${score}`);
+      throw cannotSample(`the logit of id ${id} is ${score}`);
     }
     if (score > scores[best]!) best = id;
   }
   if (scores.length === 0) {
-    throw refusal(RangeError, "sample", "there are 0 logits");
+    throw cannotSample("there are 0 logits");
   }
   if (scores[best] === -Infinity) {
-    throw refusal(
-      RangeError,
-      "sample",
-      `all ${scores.length} logits are -Infinity`,
-    );
+    throw cannotSample(`all ${scores.length} logits are -Infinity`);
   }
   return best;
 }

@@ -1,8 +1,7 @@
 /** The longest span that two texts share. */
 
 import { hash } from "./hash.ts";
-import { TooLargeError } from "./too_large.ts";
-import { refusal } from "../refusal.ts";
+import { refusal, TooLargeError } from "../refusal.ts";
 
 /** A span of a text, in UTF-16 units. */
 export interface Span {

@@ -18,7 +18,9 @@ import {
   wholeCharacters,
 } from "./characters.ts";
 import { type Tokens, tokensOf } from "./tokens.ts";
-import { refusal } from "../refusal.ts";
+import { refusal, refuser } from "../refusal.ts";
+
+const cannotEncode = refuser(RangeError, "encode text");
 
 /** Kind of vocabulary: the 128 ASCII codes, the characters of one text, or the 256 bytes. */
 export type TokenizerKind = "ascii" | "chars" | "bytes";
@@ -237,18 +239,14 @@ export class Tokenizer {
   #unknownCharacter(text: string, index: number, from?: Place): RangeError {
     const place = describeCharacter(text, index, from);
     if (this.kind === "ascii") {
-      return refusal(
-        RangeError,
-        "encode text",
+      return cannotEncode(
         `${place} is not one of the ${ASCII_SIZE} ASCII codes`,
         { hint: "the tokenizers chars and bytes accept it" },
       );
     }
     const known = JSON.stringify(this.#chars.slice(0, 100).join(""));
     const more = this.vocabSize > 100 ? " ..." : "";
-    return refusal(
-      RangeError,
-      "encode text",
+    return cannotEncode(
       `${place} is not one of the ${this.vocabSize} characters known`,
       {
         hint: `the vocabulary of the tokenizer: ${known}${more}`,
@@ -342,7 +340,7 @@ export function checkVocabulary(
   if (tokenizer.vocabSize === vocabSize) return;
   throw refusal(
     RangeError,
-    `${task}`,
+    task,
     `the tokenizer has ${tokenizer.vocabSize} tokens, the model ${vocabSize}`,
   );
 }
@@ -404,5 +402,5 @@ function checkedChars(chars: unknown): string[] {
 }
 
 function unreadable(reason: string): SyntaxError {
-  return refusal(SyntaxError, "read tokenizer", `${reason}`);
+  return refusal(SyntaxError, "read tokenizer", reason);
 }

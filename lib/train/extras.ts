@@ -6,7 +6,7 @@ import type { BatchShape, Dataset } from "../text/dataset.ts";
 import type { GenerateTextOptions } from "../model/generate.ts";
 import { checkVocabulary, type Tokenizer } from "../text/tokenizer.ts";
 import { checkWithin, positive } from "../range.ts";
-import { refusal } from "../refusal.ts";
+import { refusal, refuser } from "../refusal.ts";
 
 /** Options of the text samples during training. The signal of the run also ends samples. */
 export interface SampleRecipe extends Omit<GenerateTextOptions, "signal"> {
@@ -45,8 +45,7 @@ export function checkDataset(
   { batchSize }: TrainConfig,
   { blockSize, vocabSize }: ModelConfig,
 ): void {
-  const refuse = (reason: string) =>
-    refusal(RangeError, "create Trainer", reason);
+  const refuse = refuser(RangeError, "create Trainer");
   if (batchSize !== dataset.batchSize) {
     throw refuse(
       `batchSize (${batchSize}) is not the dataset's (${dataset.batchSize})`,

@@ -12,7 +12,9 @@ import type { Model } from "../model/model.ts";
 import { internalsOf } from "../model/internals.ts";
 import { momentsOf } from "./optimizer.ts";
 import { flatParameters, readParameters } from "../model/parameters.ts";
-import { refusal } from "../refusal.ts";
+import { refusal, refuser } from "../refusal.ts";
+
+const cannotRestore = refuser(RangeError, "restore training");
 
 /** Returns the stores to save, each with the name prefix of its tensors. */
 function kept(config: TrainConfig): [store: string, prefix: string][] {
@@ -72,18 +74,12 @@ export function decodeTraining(
   },
 ): { step: number; stores: [name: string, values: Numbers][] } {
   if (training === undefined) {
-    throw refusal(
-      RangeError,
-      "restore training",
-      "the checkpoint has weights only",
-    );
+    throw cannotRestore("the checkpoint has weights only");
   }
   const { optimizer } = training.config;
   if (optimizer !== config.optimizer) {
     // Moments have the same names and shapes with every optimizer, but different meanings.
-    throw refusal(
-      RangeError,
-      "restore training",
+    throw cannotRestore(
       `the checkpoint was trained with optimizer ${optimizer}, this training has ${config.optimizer}`,
     );
   }

@@ -1,6 +1,6 @@
 /** That the checks of a machine notice what is wrong with it: backends with known mistakes. */
 
-import { TooLargeError } from "../../lib/text/too_large.ts";
+import { TooLargeError } from "../../lib/refusal.ts";
 import {
   assert,
   assertEquals,
