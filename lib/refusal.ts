@@ -60,16 +60,6 @@ export function withoutHint(error: Error): string {
     : error.message;
 }
 
-/** Words that the engine begins with, where the program has made a mistake. */
-const engineWords =
-  /^Cannot (read|set) propert|^Cannot (access|assign|convert|destructure|mix|redefine) /;
-
-/** Returns whether an error says what could not be done, as all that are meant for people do. */
-export function isFailure(error: unknown): error is Error {
-  return error instanceof Error && error.message.startsWith("Cannot ") &&
-    !engineWords.test(error.message);
-}
-
 /** Error thrown if a text or a table exceeds a limit; the message names the size and the limit. */
 export class TooLargeError extends RangeError {
   /** Name of the class. */

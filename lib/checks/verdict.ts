@@ -1,7 +1,7 @@
 /** Results of checks as plain data; the program prints them. */
 
 import { DeviceLostError } from "../backends/backend.ts";
-import { isFailure, TooLargeError, withoutHint } from "../refusal.ts";
+import { isRefusal, TooLargeError, withoutHint } from "../refusal.ts";
 
 /**
  * Status of a check. A `warning` may have harmless reasons, such as a busy machine. `broken` means
@@ -39,7 +39,7 @@ export type Finding = Omit<Verdict, "check">;
 /** Returns whether an error comes from the JavaScript engine (e.g. a full `Map`), not from the checked subject. */
 function isBreakdown(error: Error): boolean {
   return (error instanceof TypeError || error instanceof ReferenceError ||
-    error instanceof RangeError) && !isFailure(error);
+    error instanceof RangeError) && !isRefusal(error);
 }
 
 /**

@@ -5,7 +5,6 @@
 
 import { NoAdapterError, OutOfMemoryError } from "../../backends/backend.ts";
 import {
-  isFailure,
   isRefusal,
   type Refusal,
   refusal,
@@ -92,7 +91,7 @@ export function explain(
     const refused = commandError("go on", error.message, hint);
     return { text: `error: ${refused.message}`, code };
   }
-  if (!isFailure(error)) {
+  if (!isRefusal(error)) {
     const stack = error instanceof Error ? error.stack : String(error);
     return { text: `error: This should not have happened: ${stack}`, code };
   }

@@ -8,7 +8,7 @@ import { positionsPlan } from "../../lab/positions/plan.ts";
 import { scalingPlan } from "../../lab/scaling/scaling.ts";
 import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
 import type { Arguments } from "../command/arguments.ts";
-import { exitCode, UsageError } from "../command/errors.ts";
+import { exitCode, usageError } from "../command/errors.ts";
 import { flagName } from "../command/flag.ts";
 import { nearest } from "../command/nearest.ts";
 import { placement } from "../verbs/placement.ts";
@@ -71,8 +71,9 @@ async function start(name: ExperimentName, flags: Given): Promise<Study> {
   const { preset = DEFAULT_PRESET, quick } = flags;
   const flag = missing[name].find((flag) => flags[flag] !== undefined);
   if (flag !== undefined) {
-    throw new UsageError(
-      `Cannot use --${flag} in lab plan ${name}: that experiment has no such flag`,
+    throw usageError(
+      `use --${flag} in lab plan ${name}`,
+      "that experiment has no such flag",
     );
   }
   const study = name === "positions" ? name : `${name}-${preset}`;
@@ -111,8 +112,9 @@ function partNamed(name: string, known: readonly string[]): string {
   const part = known.find((field) => flagName(field) === flag);
   if (part !== undefined) return part;
   const near = nearest(name, known);
-  throw new UsageError(
-    `Cannot use --part ${name}: this experiment changes no such field`,
+  throw usageError(
+    `use --part ${name}`,
+    "this experiment changes no such field",
     near === undefined
       ? `the fields are ${known.join(", ")}`
       : `did you mean ${near}?`,
@@ -127,10 +129,11 @@ const QUICK_STEPS = 100;
 
 function experimentOf(name: string | undefined): ExperimentName {
   if (name !== undefined && name in missing) return name as ExperimentName;
-  throw new UsageError(
+  throw usageError(
+    name === undefined ? "plan" : `plan ${name}`,
     name === undefined
-      ? "Cannot plan: no experiment was given"
-      : `Cannot plan ${name}: there is no such experiment`,
+      ? "no experiment was given"
+      : "there is no such experiment",
     "the experiments are ablate, scaling and positions; lab minimal plans each of its rounds itself",
   );
 }

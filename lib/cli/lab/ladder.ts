@@ -5,7 +5,8 @@ import { Examiner, type Rung } from "../../lab/works.ts";
 import type { Plan } from "../../lab/plan.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { loadCorpus } from "../text/corpus.ts";
-import { CommandError } from "../command/errors.ts";
+import { commandError } from "../command/errors.ts";
+import { isRefusal } from "../../refusal.ts";
 
 /** A text's rungs, and the size of its vocabulary. */
 export interface Ladder {
@@ -43,7 +44,7 @@ export function openExaminer(
   try {
     return new Examiner(corpus);
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new CommandError(error.message, hint);
+    if (!isRefusal(error)) throw error;
+    throw commandError(error.action, error.reason, hint);
   }
 }

@@ -26,11 +26,11 @@ import type { Cell, Plan } from "../../lab/plan.ts";
 import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
 import type { Arguments } from "../command/arguments.ts";
 import {
-  CommandError,
+  commandError,
   exitCode,
   InterruptedError,
   signalCode,
-  UsageError,
+  usageError,
 } from "../command/errors.ts";
 import { placement } from "../verbs/placement.ts";
 import { writeError, writeOutput } from "../terminal/terminal.ts";
@@ -58,8 +58,9 @@ export async function labMinimal(
   const { preset: name = DEFAULT_PRESET, data = "tinyshakespeare" } = flags;
   const { least = 4000, most = 160_000 } = flags;
   if (least >= most) {
-    throw new UsageError(
-      `Cannot search from ${least} to ${most} parameters: --least is not below --most`,
+    throw usageError(
+      `search from ${least} to ${most} parameters`,
+      "--least is not below --most",
     );
   }
   placement(flags);
@@ -119,10 +120,9 @@ async function search(
     if (round > 1) {
       cells = among(cells, survivors(kept, armsOf(round, options.arms)));
       if (cells.length === 0) {
-        throw new CommandError(
-          `Cannot go on: no trial of ${
-            join(path, `round-${round - 1}`)
-          } has a loss`,
+        throw commandError(
+          "go on",
+          `no trial of ${join(path, `round-${round - 1}`)} has a loss`,
           "all diverged; another preset may not",
         );
       }
@@ -159,8 +159,9 @@ async function earlier(path: string, options: SearchOptions): Promise<Search> {
         JSON.stringify([base, data, tokenizer])
       );
     if (here === there) continue;
-    throw new CommandError(
-      `Cannot report with ${path}: it is a search of another preset, text or number of steps`,
+    throw commandError(
+      `report with ${path}`,
+      "it is a search of another preset, text or number of steps",
     );
   }
   const name = join(path, "confirmation");
@@ -192,7 +193,7 @@ async function outcomesOf(
   }
   const outcomes = await study.outcomes();
   if (code !== exitCode.ok || outcomes.length === 0) {
-    throw new CommandError(`Cannot go on: trials of ${path} have failed`);
+    throw commandError("go on", `trials of ${path} have failed`);
   }
   return outcomes;
 }

@@ -15,7 +15,7 @@ import { markdownSection } from "../../report/markdown.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { loadCorpus } from "../text/corpus.ts";
 import { deviceName } from "../verbs/device_name.ts";
-import { exitCode, UsageError } from "../command/errors.ts";
+import { exitCode, usageError } from "../command/errors.ts";
 import { ifThere, MadeDirectories } from "../run/files.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { nearest } from "../command/nearest.ts";
@@ -109,15 +109,16 @@ function choose(
   all: boolean,
 ): readonly Exhibit[] {
   if (all && names.length > 0) {
-    throw new UsageError("Cannot show --all and some: leave out the names");
+    throw usageError("show --all and some", "leave out the names");
   }
   if (all) return exhibits;
   return [...new Set(names)].map((name) => {
     const found = exhibits.find((exhibit) => exhibit.name === name);
     if (found !== undefined) return found;
     const near = nearest(name, exhibits.map(({ name }) => name));
-    throw new UsageError(
-      `Cannot show ${name}: there is no such exhibit`,
+    throw usageError(
+      `show ${name}`,
+      "there is no such exhibit",
       near === undefined
         ? `${program()} lab museum lists them`
         : `did you mean ${near}?`,

@@ -8,7 +8,12 @@ import { runTrial, splitsOf } from "../../lab/trial.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { loadCorpus } from "../text/corpus.ts";
 import { deviceName } from "../verbs/device_name.ts";
-import { CommandError, exitCode, UsageError } from "../command/errors.ts";
+import {
+  CommandError,
+  commandError,
+  exitCode,
+  usageError,
+} from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { placement } from "../verbs/placement.ts";
 import { duration } from "../../report/numbers.ts";
@@ -117,8 +122,9 @@ export async function runStudy(
 /** Opens the study that an argument names. */
 export async function openStudy(operand: string | undefined): Promise<Study> {
   if (operand === undefined) {
-    throw new UsageError(
-      "Cannot find the study: no directory was given",
+    throw usageError(
+      "find the study",
+      "no directory was given",
       `give the directory that holds its ${files.plan}`,
     );
   }
@@ -204,6 +210,6 @@ async function share(
 function trialError(error: unknown, { id }: Trial): unknown {
   if (error instanceof CommandError || !(error instanceof Error)) return error;
   return error instanceof RangeError || error instanceof DeviceLostError
-    ? new CommandError(`Cannot run trial ${id}: ${error.message}`)
+    ? commandError(`run trial ${id}`, error.message)
     : error;
 }

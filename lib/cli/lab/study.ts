@@ -17,7 +17,7 @@ import { mergeOutcomes, type Outcome } from "../../lab/outcome.ts";
 import { checkPlan, type Plan } from "../../lab/plan.ts";
 import type { Document } from "../../report/document.ts";
 import { markdown } from "../../report/markdown.ts";
-import { CommandError, reasonOf } from "../command/errors.ts";
+import { commandError, reasonOf } from "../command/errors.ts";
 import { program } from "../command/program.ts";
 import { STDIN } from "../text/text_source.ts";
 import {
@@ -61,8 +61,9 @@ export class Study {
     try {
       text = await Deno.readTextFile(file);
     } catch (error) {
-      throw new CommandError(
-        `Cannot read ${file}: ${reasonOf(error)}`,
+      throw commandError(
+        `read ${file}`,
+        reasonOf(error),
         "a study is a directory with a plan.json",
       );
     }
@@ -70,11 +71,12 @@ export class Study {
     try {
       plan = checkPlan(JSON.parse(text));
     } catch (error) {
-      throw new CommandError(`Cannot use ${file}: ${reasonGiven(error)}`);
+      throw commandError(`use ${file}`, reasonGiven(error));
     }
     if (plan.data === STDIN) {
-      throw new CommandError(
-        `Cannot use ${file}: its data is standard input, which can be read only once`,
+      throw commandError(
+        `use ${file}`,
+        "its data is standard input, which can be read only once",
         "name a file: every process of a study reads its text",
       );
     }
@@ -97,8 +99,9 @@ export class Study {
     }
     const study = await Study.open(path);
     if (`${JSON.stringify(study.plan, null, 2)}\n` === text) return study;
-    throw new CommandError(
-      `Cannot start a study in ${path}: it holds another plan`,
+    throw commandError(
+      `start a study in ${path}`,
+      "it holds another plan",
       `${program()} lab run ${path} resumes that plan; --out DIR starts a study elsewhere`,
     );
   }
@@ -130,8 +133,9 @@ export class Study {
     try {
       return mergeOutcomes(this.plan, lists);
     } catch (error) {
-      throw new CommandError(
-        `Cannot use the outcomes of ${this.path}: ${reasonGiven(error)}`,
+      throw commandError(
+        `use the outcomes of ${this.path}`,
+        reasonGiven(error),
         "give a changed cell a new name, and put a changed base into a new study",
       );
     }
@@ -183,7 +187,7 @@ export class Study {
       await ifThere(partial, Deno.remove(partial));
       return undefined;
     } catch (error) {
-      throw new CommandError(`Cannot write ${path}: ${reasonOf(error)}`);
+      throw commandError(`write ${path}`, reasonOf(error));
     }
   }
 
@@ -244,7 +248,7 @@ export class Claim implements Disposable {
       await this.#file.sync();
       await Deno.rename(`${this.#path}.partial`, this.#path);
     } catch (error) {
-      throw new CommandError(`Cannot write ${this.#path}: ${reasonOf(error)}`);
+      throw commandError(`write ${this.#path}`, reasonOf(error));
     }
   }
 
@@ -273,7 +277,7 @@ export function parseFile<Value>(
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
-  throw new CommandError(`Cannot read ${path}: ${complaint}`, hint);
+  throw commandError(`read ${path}`, complaint, hint);
 }
 
 function parseOutcome(text: string, path: string): Outcome {

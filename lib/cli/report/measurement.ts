@@ -9,7 +9,7 @@ import { Model, type ModelPlacement } from "../../model/model.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import type { Tokens } from "../../text/tokens.ts";
 import { loadRecorded } from "../text/corpus.ts";
-import { isFailure, withoutHint } from "../../refusal.ts";
+import { isRefusal, refusal, withoutHint } from "../../refusal.ts";
 import { exists } from "../run/files.ts";
 import { files } from "../run/directory.ts";
 import { readTrainedModel, type TrainedModel } from "../verbs/trained_model.ts";
@@ -94,7 +94,7 @@ async function attempt<Value>(
   try {
     return { value: await action() };
   } catch (error) {
-    if (!isFailure(error)) throw error;
+    if (!isRefusal(error)) throw error;
     return { problem: withoutHint(error) };
   }
 }
@@ -113,8 +113,10 @@ async function readSplits(
 ): Promise<Splits> {
   const record = corpusOf(run);
   if (record === undefined) {
-    throw new RangeError(
-      "Cannot find the text: config.json does not say which it was",
+    throw refusal(
+      RangeError,
+      "find the text",
+      "config.json does not say which it was",
     );
   }
   const kind = run.tokenizer["kind"];
@@ -138,8 +140,10 @@ async function read(
 ): Promise<Reading | undefined> {
   const { tokenizer } = checkpoint;
   if (tokenizer === undefined) {
-    throw new RangeError(
-      `Cannot read a text with ${path}: it was saved without a tokenizer`,
+    throw refusal(
+      RangeError,
+      `read a text with ${path}`,
+      "it was saved without a tokenizer",
     );
   }
   const tokens = splits?.val ?? ownText(run, tokenizer);

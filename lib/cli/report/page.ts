@@ -3,7 +3,7 @@
 import type { Document } from "../../report/document.ts";
 import { html } from "../../report/html.ts";
 import { type Packages, packages, Plotter } from "../../report/plotter.ts";
-import { CommandError } from "../command/errors.ts";
+import { commandError } from "../command/errors.ts";
 import { VERSION } from "../command/program.ts";
 
 /** Renders a document as a page. */
@@ -27,8 +27,9 @@ export async function openPlotter(
     return await Plotter.open(load);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    throw new CommandError(
-      `Cannot draw: the packages ${
+    throw commandError(
+      "draw",
+      `the packages ${
         packages.map((name) => name.replace("npm:", "")).join(" and ")
       } are not cached and cannot be downloaded (${message.split("\n")[0]})`,
       `with a network, deno cache ${packages.join(" ")} downloads them once`,

@@ -13,7 +13,7 @@ import {
   type CorpusRecord,
   corpusRecord,
 } from "../text/corpus.ts";
-import { CommandError, reasonOf } from "../command/errors.ts";
+import { commandError, reasonOf } from "../command/errors.ts";
 import { program } from "../command/program.ts";
 import { type Logged, readEventLines } from "../run/events.ts";
 import { isBetter } from "../run/history.ts";
@@ -71,8 +71,9 @@ export interface RunRecord {
 export async function readRun(given: string | undefined): Promise<RunRecord> {
   const path = given ?? await newestRun();
   if (path === undefined) {
-    throw new CommandError(
-      `Cannot find a run: there is none in ${RUNS}/`,
+    throw commandError(
+      "find a run",
+      `there is none in ${RUNS}/`,
       `${program()} train makes one`,
     );
   }
@@ -153,22 +154,25 @@ async function readConfig(path: string): Promise<Fields> {
     info = await Deno.stat(path);
   } catch (error) {
     const newest = await newestRun();
-    throw new CommandError(
-      `Cannot read ${path}: ${reasonOf(error)}`,
+    throw commandError(
+      `read ${path}`,
+      reasonOf(error),
       newest === undefined ? undefined : `the newest run is ${newest}`,
     );
   }
   const hint = `expected a directory that ${program()} train made`;
   if (!info.isDirectory) {
-    throw new CommandError(
-      `Cannot report on ${path}: it is not the directory of a run`,
+    throw commandError(
+      `report on ${path}`,
+      "it is not the directory of a run",
       hint,
     );
   }
   const config = await readRunConfig(path);
   if (config !== undefined) return config;
-  throw new CommandError(
-    `Cannot report on ${path}: it has no ${files.config} that can be read`,
+  throw commandError(
+    `report on ${path}`,
+    `it has no ${files.config} that can be read`,
     hint,
   );
 }

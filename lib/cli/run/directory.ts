@@ -30,6 +30,7 @@ import {
   writing,
 } from "./files.ts";
 import { type LoggedEvent, now, readEventLines } from "./events.ts";
+import { refusal } from "../../refusal.ts";
 
 /** Names of the files. */
 export const files = {
@@ -375,5 +376,5 @@ export async function readRunConfig(
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
-  throw new DamagedConfigError(`Cannot read ${file}: it is not a JSON object`);
+  throw refusal(DamagedConfigError, `read ${file}`, "it is not a JSON object");
 }

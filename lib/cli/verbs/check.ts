@@ -36,7 +36,7 @@ import {
   type TrainedModel,
 } from "./trained_model.ts";
 import type { CheckFlags } from "./flags.ts";
-import { isFailure } from "../../refusal.ts";
+import { isRefusal } from "../../refusal.ts";
 
 /** Checks the machine, and a run if one is named; returns the exit code. */
 export async function check(
@@ -179,7 +179,7 @@ async function runChecks(
       ...trainedChecks(subject),
     ];
   } catch (error) {
-    if (!isFailure(error)) throw error;
+    if (!isRefusal(error)) throw error;
     return [fileChecks(trained), failed(withoutText, error)];
   }
 }

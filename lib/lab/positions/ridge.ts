@@ -1,5 +1,6 @@
 /** Ridge regression in closed form: it finds the one linear map with the least squared error. */
 
+import { refusal } from "../../refusal.ts";
 /**
  * Strength of the ridge penalty on weights, as a share of the features' mean variance: enough for
  * features that depend on each other, too little to change the fit of independent ones.
@@ -84,7 +85,7 @@ export class NormalEquations {
     const n = this.#rows;
     const origin = this.#origin;
     if (origin === undefined) {
-      throw new RangeError("Cannot fit a linear map: there are 0 rows");
+      throw refusal(RangeError, "fit a linear map", "there are 0 rows");
     }
     const covariance = new Float64Array(C * C);
     let variance = 0;
@@ -141,8 +142,10 @@ export function cholesky(A: Float64Array, n: number): Float64Array {
       if (i > j) L[i * n + j] = sum / L[j * n + j]!;
       else if (sum > 0) L[i * n + i] = Math.sqrt(sum);
       else {
-        throw new RangeError(
-          `Cannot factor the matrix: its pivot ${i} (${sum}) is not above 0`,
+        throw refusal(
+          RangeError,
+          "factor the matrix",
+          `its pivot ${i} (${sum}) is not above 0`,
         );
       }
     }

@@ -2,6 +2,7 @@
 
 import { CounterRandom, Purpose } from "../../../kernels/random.ts";
 import type { Tokens } from "../../text/tokens.ts";
+import { refusal } from "../../refusal.ts";
 
 /** Windows of T tokens, each with the next token of every position. */
 export interface Windows {
@@ -24,10 +25,10 @@ export function spreadWindows(
 ): Windows {
   const starts = text.length - T; // the last one has a target too
   if (starts < 1) {
-    throw new RangeError(
-      `Cannot cut windows: the text has ${text.length} tokens, fewer than ${
-        T + 1
-      }`,
+    throw refusal(
+      RangeError,
+      "cut windows",
+      `the text has ${text.length} tokens, fewer than ${T + 1}`,
     );
   }
   const count = Math.min(atMost, starts);

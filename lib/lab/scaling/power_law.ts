@@ -1,5 +1,6 @@
 /** Loss as a function of a model's size and of the text it saw. */
 
+import { refusal } from "../../refusal.ts";
 /** A measured loss. */
 export interface LossPoint {
   /** Parameters, N. */
@@ -50,8 +51,10 @@ export function fitPowerLaw(points: readonly LossPoint[]): PowerLaw {
     points.length < FEWEST || kinds(({ parameters }) => parameters) < 3 ||
     kinds(({ tokens }) => tokens) < 3
   ) {
-    throw new RangeError(
-      `Cannot fit a law to ${points.length} points: it takes ${FEWEST}, of 3 sizes and 3 amounts of text`,
+    throw refusal(
+      RangeError,
+      `fit a law to ${points.length} points`,
+      `it takes ${FEWEST}, of 3 sizes and 3 amounts of text`,
     );
   }
   let best: PowerLaw | undefined;
@@ -69,8 +72,10 @@ export function fitPowerLaw(points: readonly LossPoint[]): PowerLaw {
     amounts = around(best.data.exponent, amounts);
   }
   if (best !== undefined) return best;
-  throw new RangeError(
-    "Cannot fit a law to these points: their losses do not fall with size and text",
+  throw refusal(
+    RangeError,
+    "fit a law to these points",
+    "their losses do not fall with size and text",
   );
 }
 
