@@ -46,7 +46,7 @@ export async function fetchUrl(
   const received = new Uint8Array(options.bytes);
   let loaded = 0;
   for await (const chunk of response.body ?? []) {
-    watchdog.heard();
+    watchdog.reset();
     if (loaded + chunk.length > received.length) {
       throw new Error(
         `the server sends more than the ${received.length} bytes expected`,
@@ -113,7 +113,7 @@ async function listen(
 ): Promise<string> {
   let said = "";
   for await (const text of stderr.pipeThrough(new TextDecoderStream())) {
-    watchdog.heard();
+    watchdog.reset();
     said += text;
   }
   return said;
@@ -137,10 +137,10 @@ class Watchdog implements Disposable {
       this.#silence.signal,
       ...(signal ? [signal] : []),
     ]);
-    this.heard();
+    this.reset();
   }
 
-  heard(): void {
+  reset(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#silence.abort(new Error(`no data for ${this.#timeout} ms`));

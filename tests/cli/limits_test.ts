@@ -152,7 +152,7 @@ Deno.test("Evaluations of other tokens count neither as the lowest nor for patie
   assert(loss !== whole);
   assertStringIncludes(
     part.stderr,
-    `no earlier evaluation measured 64 of ${all} validation tokens: the lowest loss and --patience start anew`,
+    `no earlier evaluation measured 64 of ${all} validation tokens: the lowest loss and --patience start over`,
   );
   assert(!part.stderr.includes(", the lowest "), part.stderr);
   const found = await names(here.file("run"));
@@ -188,7 +188,7 @@ Deno.test("The advice after --max-time stopped a run helps", async () => {
   const flags = "--steps 1000000 --eval-interval 0 --sample-interval 0 " +
     "--checkpoint-interval 0 --max-time 2s --out run";
   const first = await here.run(small(flags));
-  const [, advice] = /go on: +.*cli\.ts (train .*)/.exec(first.stderr)!;
+  const [, advice] = /resume it: +.*cli\.ts (train .*)/.exec(first.stderr)!;
   assertEquals(advice, "train --resume run");
   const { step } = (await told(here, "run")).at(-1);
   assert(step > 0);
@@ -215,7 +215,7 @@ Deno.test("The advice after patience stopped a run helps", async () => {
       "--sample-interval 0 --checkpoint-interval 2 --patience 3 --out run",
   ));
   assertEquals((await told(here, "run")).at(-1).step, 8);
-  const [, advice] = /go on: +.*cli\.ts (train .*)/.exec(stderr)!;
+  const [, advice] = /resume it: +.*cli\.ts (train .*)/.exec(stderr)!;
   const more = await here.run([...advice!.split(" "), "--device", "reference"]);
   assertEquals(more.code, 0, more.stderr);
   assertEquals((await told(here, "run")).at(-1).step, 40);

@@ -88,7 +88,7 @@ export function explain(
   const code = error instanceof UsageError ? exitCode.usage : exitCode.failure;
   if (error instanceof Deno.errors.NotCapable) {
     const hint = "deno run -A grants what the program needs";
-    const refused = commandError("go on", error.message, hint);
+    const refused = commandError("continue", error.message, hint);
     return { text: `error: ${refused.message}`, code };
   }
   if (!isRefusal(error)) {

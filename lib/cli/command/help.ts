@@ -13,7 +13,7 @@ const COLUMN = 26;
 /** Returns the help on the program. */
 export function programHelp(): string {
   return [
-    `lm ${VERSION}: train, sample and take apart small language models`,
+    `lm ${VERSION}: train, sample and study small language models`,
     "",
     "Commands:",
     ...topCommands.flatMap(summaryEntry),

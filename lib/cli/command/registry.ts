@@ -37,7 +37,7 @@ const onlyHelp = { Flags: { help: helpFlag } };
 const run: Operand = {
   name: "RUN",
   help:
-    "RUN is a run's directory or a checkpoint file; the newest run in runs/ if left out.",
+    "RUN is a run's directory or a checkpoint file; by default the newest run in runs/.",
 };
 
 const study: Operand = {
@@ -49,7 +49,7 @@ const study: Operand = {
 export const topCommands: readonly Command[] = [
   command({
     name: "train",
-    summary: "train a model on a text, and keep the run in a directory",
+    summary: "train a model on a text and save the run in a directory",
     examples: [
       "train # five minutes, on tiny Shakespeare",
       "train --preset original # the recipe of the original study",
@@ -81,7 +81,7 @@ export const topCommands: readonly Command[] = [
     operand: run,
     examples: [
       "eval runs/NAME # on the run's own validation split",
-      "eval runs/NAME --data more.txt # on all of a text of the same characters",
+      "eval runs/NAME --data more.txt # on the whole of another text with the same characters",
     ],
     flags: evalFlags,
     load: async () => (await import("../verbs/eval.ts")).evaluate,
@@ -106,25 +106,26 @@ export const topCommands: readonly Command[] = [
   }),
   command({
     name: "list",
-    summary: "list the runs of a folder: settings, losses, state; newest first",
+    summary:
+      "list a folder's runs with settings, losses and state; newest first",
     operand: {
       name: "DIR",
-      help: "DIR is a folder of runs; runs/ if left out.",
+      help: "DIR is a folder of runs; by default runs/.",
     },
     examples: [
-      "list # the runs in runs/, the last one begun first",
-      "list DIR --json # those of another folder, for a program",
+      "list # the runs in runs/, newest first",
+      "list DIR --json # the runs in another folder, as JSON",
     ],
     flags: listFlags,
     load: async () => (await import("../verbs/list.ts")).list,
   }),
   command({
     name: "report",
-    summary: "draw a run, or compare several, in one HTML file",
+    summary: "write an HTML report of a run, or a comparison of several",
     operand: {
       name: "RUN",
       help:
-        "RUN is a run's directory; the newest run in runs/ if left out. Several are compared.",
+        "RUN is a run's directory; by default the newest run in runs/. Several are compared.",
       several: true,
     },
     examples: [
@@ -144,7 +145,7 @@ export const topCommands: readonly Command[] = [
     },
     examples: [
       "check # kernels, gradients, causality, repeatability, speed",
-      "check runs/NAME # also its files, leaks, its own text, copying",
+      "check runs/NAME # also the run's files, leaks of later tokens, its text, copying",
       "check --device webgpu # the same on another device",
     ],
     flags: checkFlags,

@@ -348,7 +348,7 @@ function taken(path: string, name: string): CommandError {
   return commandError(
     `train into ${path}`,
     `it exists and holds ${name}`,
-    `--out names another directory, --resume ${path} goes on with a run`,
+    `--out names another directory, --resume ${path} continues a run`,
   );
 }
 

@@ -18,7 +18,7 @@ export async function ifThere<Value>(
     return await operation;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw commandError(`read ${path}`, `${reasonOf(error)}`);
+    throw commandError(`read ${path}`, reasonOf(error));
   }
 }
 

@@ -151,11 +151,11 @@ function drawn(
   for (let from = 0; from < columns;) {
     const owner = owners[at + from]!;
     let to = from;
-    let stretch = "";
+    let part = "";
     while (to < columns && owners[at + to] === owner) {
-      stretch += character(at + to++);
+      part += character(at + to++);
     }
-    text += paint(stretch, owner);
+    text += paint(part, owner);
     from = to;
   }
   return text;

@@ -28,7 +28,7 @@ export async function writeOutput(text: string): Promise<void> {
     if (cause instanceof Deno.errors.BrokenPipe) {
       throw new OutputClosedError("Standard output is closed", { cause });
     }
-    throw commandError("write to standard output", `${reasonOf(cause)}`);
+    throw commandError("write to standard output", reasonOf(cause));
   }
 }
 

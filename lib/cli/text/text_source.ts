@@ -217,5 +217,5 @@ export function unreadable(
   error: unknown,
   hint: string,
 ): CommandError {
-  return commandError(`read ${path}`, `${reasonOf(error)}`, hint);
+  return commandError(`read ${path}`, reasonOf(error), hint);
 }

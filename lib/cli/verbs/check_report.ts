@@ -57,11 +57,11 @@ export function verdictLines(
   { width, color }: Look,
 ): string[] {
   const word = `  ${words[status]}`.padEnd(STATUS);
-  const told = visible(found).replaceAll("\n", " ");
+  const text = visible(found).replaceAll("\n", " ");
   const narrow = width < NARROW;
   const left = narrow ? STATUS : STATUS + NAME;
   const [first = "", ...rest] = wrap(
-    narrow ? `${check}: ${told}` : told,
+    narrow ? `${check}: ${text}` : text,
     width - left,
   );
   const head = narrow ? "" : check.padEnd(NAME);

@@ -62,6 +62,14 @@ export const helpFlag: Flag<boolean> = toggle("show this help", {
   aliases: ["h"],
 });
 
+/** Flags of every command that computes. */
+export const whereItRuns = {
+  device: deviceFlag as Flag<Device>,
+  threads: threadsFlag as Flag<number>,
+  blas: blasFlag as Flag<string>,
+  help: helpFlag as Flag<boolean>,
+};
+
 /** `--best`. */
 export const bestFlag: Flag<boolean> = toggle(
   "use the weights with the lowest validation loss, not the last ones",
@@ -101,11 +109,11 @@ export const trainFlags = {
     }) as Flag<string>,
     maxTime: spanOrOff({
       help:
-        "end the command after this time, such as 90s, 10m or 1h30m; the learning rate still follows --steps",
+        "stop after this time, such as 90s, 10m or 1h30m; the learning rate still follows --steps",
     }) as Flag<number | null>,
     evalTokens: countOrAll({
       help:
-        "most validation tokens that an evaluation measures, spread evenly over the split; all or 0: the whole split",
+        "most validation tokens per evaluation, spread evenly over the split; all or 0: the whole split",
       without: String(EVAL_TOKENS),
     }) as Flag<number>,
     patience: numberOrOff({
@@ -120,14 +128,11 @@ export const trainFlags = {
       help: "what to do when the loss or the gradient is not finite",
       without: "stop",
     }) as Flag<"stop" | "skip">,
-    device: deviceFlag as Flag<Device>,
-    threads: threadsFlag as Flag<number>,
-    blas: blasFlag as Flag<string>,
     json: toggle("print events as JSON, one a line") as Flag<boolean>,
-    help: helpFlag as Flag<boolean>,
   },
   "The model": modelFlags as FlagsOf<ModelConfig>,
   "The training": trainingFlags as FlagsOf<TrainConfig>,
+  "Where it runs": whereItRuns as typeof whereItRuns,
 };
 
 /** Values of the flags of `train`. */
@@ -139,10 +144,11 @@ export const sampleFlags = {
     prompt: text("TEXT", {
       help:
         "text to continue, or - for standard input; printed before the continuation",
-      without: "a line end, not printed",
+      without: "a newline, not printed",
     }) as Flag<string>,
     promptFile: text("FILE", {
-      help: "file with the text to continue; a line end at its end counts",
+      help:
+        "file with the text to continue; a newline at its end is part of it",
     }) as Flag<string>,
     tokens: integer({
       help: "most tokens to generate",
@@ -150,16 +156,17 @@ export const sampleFlags = {
       aliases: ["max-new-tokens"],
     }, atLeastOne) as Flag<number>,
     numSamples: integer({
-      help: "number of texts; each has the seed of the one before plus 1",
+      help: "number of texts; each has the previous text's seed plus 1",
       without: "1",
     }, atLeastOne) as Flag<number>,
     stop: texts("TEXT", {
       help: "stop before this text; may be given several times",
     }) as Flag<readonly string[]>,
   },
-  "The choice of tokens": {
+  Sampling: {
     temperature: number({
-      help: "lower is safer, higher is wilder; 0: always the likeliest token",
+      help:
+        "below 1: likely tokens more often; above 1: less often; 0: always the likeliest",
       without: "0.8",
     }, { least: 0 }) as Flag<number>,
     topK: integer(
@@ -173,23 +180,20 @@ export const sampleFlags = {
       help: "choose among tokens at least X times as likely as the likeliest",
     }, { least: 0, most: 1 }) as Flag<number>,
     repetitionPenalty: number({
-      help: "above 1: tokens that already occurred become less likely",
+      help: "above 1: tokens that have already occurred become less likely",
     }, { above: 0 }) as Flag<number>,
     seed: integer({
       help: "the same seed gives the same text",
       without: "another each time",
     }, trainFields.get("seed")!.range!) as Flag<number>,
   },
-  "The rest": {
+  Other: {
     best: bestFlag as Flag<boolean>,
-    device: deviceFlag as Flag<Device>,
-    threads: threadsFlag as Flag<number>,
-    blas: blasFlag as Flag<string>,
     json: toggle("print each text as a JSON event when it is complete") as Flag<
       boolean
     >,
-    help: helpFlag as Flag<boolean>,
   },
+  "Where it runs": whereItRuns as typeof whereItRuns,
 };
 
 /** Values of the flags of `sample`. */
@@ -220,12 +224,9 @@ export const evalFlags = {
       atLeastOne,
     ) as Flag<number>,
     best: bestFlag as Flag<boolean>,
-    device: deviceFlag as Flag<Device>,
-    threads: threadsFlag as Flag<number>,
-    blas: blasFlag as Flag<string>,
     json: toggle("print the result as a JSON event") as Flag<boolean>,
-    help: helpFlag as Flag<boolean>,
   },
+  "Where it runs": whereItRuns as typeof whereItRuns,
 };
 
 /** Values of the flags of `eval`. */
@@ -243,13 +244,8 @@ export const infoFlags = {
     }) as Flag<PlanName>,
     batchSize: trainingFlags.batchSize as Flag<number>,
     json: toggle("one JSON object on standard output") as Flag<boolean>,
-    help: helpFlag as Flag<boolean>,
   },
-  "The device": {
-    device: deviceFlag as Flag<Device>,
-    threads: threadsFlag as Flag<number>,
-    blas: blasFlag as Flag<string>,
-  },
+  "Where it runs": whereItRuns as typeof whereItRuns,
   "The model": modelFlags as FlagsOf<ModelConfig>,
 };
 
@@ -273,14 +269,12 @@ export type ListFlags = ValuesOf<typeof listFlags>;
 export const reportFlags = {
   Flags: {
     out: text("FILE", {
-      help: "where to write it",
-      without: "RUN/report.html; of several, comparison.html in the first",
+      help: "HTML file to write",
+      without:
+        "report.html in RUN; for several runs, comparison.html in the first",
     }) as Flag<string>,
-    device: deviceFlag as Flag<Device>,
-    threads: threadsFlag as Flag<number>,
-    blas: blasFlag as Flag<string>,
-    help: helpFlag as Flag<boolean>,
   },
+  "Where it runs": whereItRuns as typeof whereItRuns,
 };
 
 /** Values of the flags of `report`. */
@@ -295,12 +289,9 @@ export const checkFlags = {
     }) as Flag<boolean>,
     data: dataFlag("the run's own") as Flag<readonly string[]>,
     best: bestFlag as Flag<boolean>,
-    device: deviceFlag as Flag<Device>,
-    threads: threadsFlag as Flag<number>,
-    blas: blasFlag as Flag<string>,
     json: toggle("one JSON object a line on standard output") as Flag<boolean>,
-    help: helpFlag as Flag<boolean>,
   },
+  "Where it runs": whereItRuns as typeof whereItRuns,
 };
 
 /** Values of the flags of `check`. */

@@ -11,6 +11,7 @@ import {
   modelFields,
 } from "../../config/model.ts";
 import { type TrainConfig, trainConfig } from "../../config/train.ts";
+import { reasonGiven } from "../../refusal.ts";
 import { formatPlan } from "../../graph/compile.ts";
 import type { Plan } from "../../graph/plan.ts";
 import { trainPlan } from "../../train/plan.ts";
@@ -216,7 +217,7 @@ async function readConfigs(
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     const file = join(path, files.config);
-    throw commandError(`use ${file}`, `${error.message}`);
+    throw commandError(`use ${file}`, reasonGiven(error));
   }
 }
 

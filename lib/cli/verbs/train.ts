@@ -163,7 +163,7 @@ async function attempt(
     }
     throw withHint(error, await directory.remains());
   }
-  await sayGoodbye(report, directory);
+  await printSummary(report, directory);
   return signal.aborted && !report.outputClosed
     ? interrupt.exitCode
     : exitCode.ok;
@@ -288,10 +288,10 @@ function lowestLossText(
   if (lowest.size === 0 || lowest.has(measured)) return "";
   return `no earlier evaluation measured ${count(measured)} of ${
     count(dataset.size("val") - 1)
-  } validation tokens: the lowest loss and --patience start anew, ${files.best} becomes ${files.earlierBest}\n`;
+  } validation tokens: the lowest loss and --patience start over, ${files.best} becomes ${files.earlierBest}\n`;
 }
 
-async function sayGoodbye(
+async function printSummary(
   report: TrainingReport,
   directory: RunDirectory,
 ): Promise<void> {
@@ -305,7 +305,7 @@ async function sayGoodbye(
   const { resumeFlags } = report;
   if (resumeFlags !== undefined) {
     const command = `${program()} train --resume ${path}${resumeFlags}`;
-    lines.push(`go on:      ${command}`);
+    lines.push(`resume it:  ${command}`);
   }
   writeError(`${lines.join("\n")}\n`);
 }

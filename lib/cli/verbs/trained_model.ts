@@ -51,7 +51,7 @@ export async function readTrainedModel(
     if (!(error instanceof SyntaxError)) throw error;
     throw commandError(
       `read ${path}`,
-      `${reasonGiven(error)}`,
+      reasonGiven(error),
       error instanceof DamagedCheckpointError
         ? `the run's other checkpoints may be whole: ${files.best}, and those that --keep kept`
         : "expected a run's directory or a checkpoint that train wrote",
@@ -143,7 +143,7 @@ async function readCheckpointFile(
     }
     return await Deno.readFile(path);
   } catch (error) {
-    throw commandError(`read ${path}`, `${reasonOf(error)}`);
+    throw commandError(`read ${path}`, reasonOf(error));
   }
 }
 

@@ -205,7 +205,7 @@ async function resumedRun(
     throw commandError(
       `resume ${path}`,
       `it has done ${step} of ${train.maxSteps} steps`,
-      `--steps ${2 * step} goes on to step ${2 * step}`,
+      `--steps ${2 * step} continues to step ${2 * step}`,
     );
   }
   const options = runOptions(flags, recorded?.["options"]);
