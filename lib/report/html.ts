@@ -207,7 +207,7 @@ ${
       inline(folded)
     }</summary>${shown}</details>`;
   }
-  return prose ? markup`<div class="told">${shown}</div>` : shown;
+  return prose ? markup`<div class="sentences">${shown}</div>` : shown;
 }
 
 /** Returns a cell's text without its tags. */

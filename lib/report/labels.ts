@@ -45,35 +45,26 @@ export function shortened(names: readonly string[], most: number): string[] {
   const all = names.map(segments);
   const long = all.filter((name) => columns(name) > most);
   const start = sharedStart(long);
-  const end = sharedEnd(long, start);
-  const cuts = [
-    (name: string[]) => middleCut(name, most),
-    // Without most of what all of the long names share.
-    (name: string[]) =>
-      middleCut(["…", ...name.slice(start, name.length - end)], most),
-    (name: string[]) => headCut(["…", ...name.slice(start)], most),
-  ];
-  let best: string[] | undefined;
-  for (const cut of cuts) {
-    const short = all.map((name) =>
-      columns(name) > most ? cut(name).join("") : name.join("")
-    );
-    if (areDistinct(short)) return short;
-    best ??= short;
+  const end = Math.min(
+    sharedStart(long.map((name) => name.toReversed())),
+    ...long.map(({ length }) => length - start),
+  );
+  const whole = all.map((name) => middleCut(name, most));
+  // Without most of what all of the long names share.
+  const differing = all.map((name) =>
+    columns(name) <= most
+      ? name.join("")
+      : middleCut(["…", ...name.slice(start, name.length - end)], most)
+  );
+  for (const short of [whole, differing]) {
+    if (new Set(short).size === names.length) return short;
   }
-  const counts = Map.groupBy(best!.keys(), (i) => best![i]!);
-  return best!.map((short, i) => {
-    const alike = counts.get(short)!;
-    return alike.length === 1 || all.every((_, j) => names[j] === names[i])
+  const counts = Map.groupBy(whole.keys(), (i) => whole[i]!);
+  return whole.map((short, i) =>
+    counts.get(short)!.every((j) => names[j] === names[i])
       ? short
-      : `${headCut(segments(short), most - 4).join("")}#${
-        alike.indexOf(i) + 1
-      }`;
-  });
-}
-
-function areDistinct(names: readonly string[]): boolean {
-  return new Set(names).size === names.length;
+      : `${middleCut(segments(short), most - 4)}#${i + 1}`
+  );
 }
 
 /** Counts the characters that all names begin with. */
@@ -85,24 +76,11 @@ function sharedStart(names: readonly string[][]): number {
   return Math.max(0, differs);
 }
 
-function sharedEnd(names: readonly string[][], start: number): number {
-  const shortest = Math.min(...names.map(({ length }) => length));
-  const room = names.length === 0 ? 0 : shortest - start;
-  return Math.min(
-    room,
-    sharedStart(names.map((name) => name.toReversed())),
-  );
-}
-
-function middleCut(name: readonly string[], most: number): string[] {
-  if (columns(name) <= most) return [...name];
+function middleCut(name: readonly string[], most: number): string {
+  if (columns(name) <= most) return name.join("");
   const head = headOf(name, Math.ceil((most - 1) / 2));
   const tail = headOf(name.toReversed(), Math.floor((most - 1) / 2));
-  return [...head, "…", ...tail.toReversed()];
-}
-
-function headCut(name: readonly string[], most: number): string[] {
-  return columns(name) <= most ? [...name] : [...headOf(name, most - 1), "…"];
+  return [...head, "…", ...tail.toReversed()].join("");
 }
 
 /** Returns as many characters from the start as fit into `most` columns. */

@@ -80,9 +80,9 @@ th{color:var(--dim);font-weight:500;font-size:13px}
 td.number,th.number{text-align:right}
 details{margin-top:12px}summary{cursor:pointer;color:var(--dim);font-size:14px}
 .beside{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:8px 32px;align-items:start}.beside figure{margin:0;min-width:0}.beside>div{min-width:0}
-.beside .told td{overflow-wrap:anywhere;min-width:9em}.beside figcaption{font-size:13.5px;font-weight:600}
+.beside .sentences td{overflow-wrap:anywhere;min-width:9em}.beside figcaption{font-size:13.5px;font-weight:600}
 .prose{max-width:48em}.prose code{white-space:nowrap}.samples+.prose{margin-top:16px}
-.told td{white-space:normal;min-width:13em}.told td:first-child{min-width:9em}.told td.number{min-width:0}.told td.kept{min-width:9em}
+.sentences td{white-space:normal;min-width:13em}.sentences td:first-child{min-width:9em}.sentences td.number{min-width:0}.sentences td.kept{min-width:9em}
 .samples{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));gap:16px}
 .samples figure{background:var(--soft);border-radius:10px;padding:12px 14px;display:flex;flex-direction:column;gap:8px}
 .samples figcaption{font-size:13px;color:var(--dim);display:flex;justify-content:space-between;gap:8px}
@@ -108,7 +108,7 @@ ${shades}${losses}
 @media print{.readout,nav,.sideways{display:none!important}body{font-size:14px;print-color-adjust:exact}main{max-width:none;padding:0 12px}
 .scroll,.heads{overflow:visible;background:none}.heads{flex-wrap:wrap}
 .scroll th:first-child,.scroll td:first-child,.kept{position:static}
-th,td{white-space:normal;padding-right:8px;font-size:11px;line-height:16px}td:first-child,.told td{min-width:0}
+th,td{white-space:normal;padding-right:8px;font-size:11px;line-height:16px}td:first-child,.sentences td{min-width:0}
 td:first-child>code,td:first-child>.run{width:auto}td.number{white-space:nowrap}
 tr:has(>:nth-child(11))>*{white-space:normal;overflow-wrap:anywhere;padding-right:4px;font-size:9px}
 tr,figure,.tiles,.wide{break-inside:avoid}h2,h3,.about,.legend{break-after:avoid}}

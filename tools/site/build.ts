@@ -83,7 +83,11 @@ async function runPage(out: string, run: string): Promise<Page> {
     stderr: "inherit",
   }).output();
   if (code !== 0) throw new Error(`Cannot report on ${run}: exit code ${code}`);
-  return { path, title, about: "The report of a run." };
+  return {
+    path,
+    title,
+    about: "Losses, samples, attention and settings of a run.",
+  };
 }
 
 async function indexDocument(pages: readonly Page[]): Promise<Document> {

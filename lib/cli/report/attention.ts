@@ -16,16 +16,16 @@ const SHADES = 14;
 const CELL = 10;
 const GUTTER = 13;
 
-/** Attention maps with the labels of their tokens. */
-export interface AttentionPicture {
-  /** For each layer (NH, T, T). */
-  readonly maps: readonly Float64Array[];
-  /** Labels of the T tokens. */
-  readonly labels: readonly string[];
-}
-
-/** Draws all heads of all layers. */
-export function attentionMarkup({ maps, labels }: AttentionPicture): Markup {
+/**
+ * Draws all heads of all layers.
+ *
+ * @param maps for each layer (NH, T, T)
+ * @param labels those of the T tokens
+ */
+export function attentionMarkup(
+  maps: readonly Float64Array[],
+  labels: readonly string[],
+): Markup {
   const T = labels.length;
   const size = GUTTER + T * CELL + 1;
   const figure = (head: Float64Array, name: string, words: string) => {

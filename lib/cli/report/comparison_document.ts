@@ -1,7 +1,5 @@
 /** The report that compares runs: their results, their curves in one picture, and their differences. */
 
-import { modelFields } from "../../config/model.ts";
-import { trainFields } from "../../config/train.ts";
 import {
   type Block,
   type Document,
@@ -12,17 +10,13 @@ import {
 import { count, duration } from "../../report/numbers.ts";
 import { program } from "../command/program.ts";
 import { short as shortCount } from "../terminal/progress.ts";
-import { curveSection } from "./comparison_curves.ts";
+import { curveBlocks } from "./comparison_curves.ts";
 import {
-  bestOf,
-  type DrawnRun,
-  drawnRuns,
+  type Evaluated,
   type Group,
   groupsOf,
-  lineOf,
-  lowestOf,
+  nameOf,
   perCharacter,
-  perToken,
 } from "./comparison_groups.ts";
 import { commandBlock, fieldText, today } from "./run_document.ts";
 import {
@@ -38,19 +32,36 @@ const MOST_NAMED = 6;
 
 /** Returns the report. */
 export function comparisonDocument(runs: readonly RunRecord[]): Document {
-  const drawn = drawnRuns(runs);
-  const groups = groupsOf(drawn);
+  const groups = groupsOf(runs);
+  const drawn = groups.flatMap(({ runs }) => runs)
+    .toSorted((a, b) => a.number - b.number);
   const named = drawn.slice(0, MOST_NAMED).map(({ label }) => label).join(", ");
   const more = runs.length - MOST_NAMED;
+  const samples = drawn.flatMap(({ label, run }) => {
+    const last = run.samples.at(-1);
+    return last === undefined ? [] : [{
+      title: label,
+      about: `step ${count(last.step)}`,
+      text: `${last.prompt}${last.text}`,
+    }];
+  });
   return {
     title: `${runs.length} runs compared`,
     name: `${runs.length} runs: ${named}${more > 0 ? ` and ${more} more` : ""}`,
     lead: groups.map(summary),
     blocks: [],
     sections: present([
-      resultSection(drawn, groups),
-      curveSection(groups),
-      sampleSection(drawn),
+      resultSection(runs, groups),
+      {
+        id: "curves",
+        title: "Validation loss",
+        blocks: ofEach(groups, curveBlocks),
+      },
+      samples.length === 0 ? undefined : {
+        id: "samples",
+        title: "Last samples",
+        blocks: [{ kind: "samples", samples }],
+      },
       {
         id: "commands",
         title: "Commands",
@@ -65,44 +76,51 @@ export function comparisonDocument(runs: readonly RunRecord[]): Document {
   };
 }
 
-function summary(group: Group): string {
-  const { name, runs, unit } = group;
-  const best = bestOf(group);
-  const found = best && lowestOf(best, unit);
+function summary({ name, runs, unit, best }: Group): string {
   const seeing = runs.filter(({ sees }) => sees).length;
-  const lowest = best === undefined || found === undefined
-    ? ""
-    : `: the lowest validation loss is ${
-      unit.of(found).toFixed(unit.digits)
-    } ${unit.name}, of ${verbatim(best.label)} at step ${count(found.step)}`;
+  const { loss = NaN, step = 0 } = best?.lowest ?? {};
   return [
     `${runs.length === 1 ? "One run" : `${runs.length} runs`} on ${
       verbatim(name)
-    }${lowest}.`,
-    ...seeing > 0
-      ? [
-        `Left out of this: ${
-          seeing === 1 ? "one model sees" : `${seeing} models see`
-        } the future.`,
-      ]
-      : [],
-  ].join(" ");
+    }`,
+    best === undefined
+      ? "."
+      : `: the lowest validation loss is ${
+        loss.toFixed(unit.digits)
+      } ${unit.name}, of ${verbatim(best.label)} at step ${count(step)}.`,
+    seeing === 0
+      ? ""
+      : ` Left out of this: ${
+        seeing === 1 ? "one model sees" : `${seeing} models see`
+      } the future.`,
+  ].join("");
+}
+
+/** Returns the blocks of all groups, under the groups' names if there are several. */
+function ofEach(
+  groups: readonly Group[],
+  blocks: (group: Group) => Block[],
+): Block[] {
+  if (groups.length === 1) return blocks(groups[0]!);
+  return groups.flatMap((group): Block[] => [
+    { kind: "heading", text: verbatim(group.name) },
+    ...blocks(group),
+  ]);
 }
 
 function resultSection(
-  drawn: readonly DrawnRun[],
+  all: readonly RunRecord[],
   groups: readonly Group[],
 ): Section {
-  const fields = differingFields(drawn.map(({ run }) => run));
-  const several = groups.length > 1;
+  const fields = differingFields(all);
   const notes = present([
-    several
+    groups.length > 1
       ? "These runs predict different texts, or different parts of one. Their losses cannot be compared, so each text has a table and charts of its own."
       : undefined,
     groups.some(({ unit }) => unit === perCharacter)
       ? "Runs of the same text whose tokens differ are compared in bits per character: a loss per token depends on what a token is."
       : undefined,
-    drawn.some(({ sees }) => sees)
+    groups.some(({ runs }) => runs.some(({ sees }) => sees))
       ? "A model that sees the future reads what it is to predict: its loss is no result. Such runs have hollow markers and are never the lowest."
       : undefined,
   ]);
@@ -113,101 +131,69 @@ function resultSection(
       "Losses are those of the validation split, the lowest of each text in bold; fields that are the same everywhere are left out.",
     blocks: [
       ...notes.map((text): Block => ({ kind: "note", text })),
-      ...groups.flatMap((group): Block[] => [
-        ...several
-          ? [{ kind: "heading" as const, text: verbatim(group.name) }]
-          : [],
-        resultTable(group, fields),
-      ]),
+      ...ofEach(groups, (group) => [resultTable(group, fields)]),
     ],
   };
 }
 
-function resultTable(group: Group, fields: readonly Field[]): Block {
-  const { runs, unit } = group;
-  const best = bestOf(group);
-  const inTokens = unit !== perToken;
-  const lines = runs.map((one) => lineOf(one, one.short));
+function resultTable(
+  { name, runs, unit, best }: Group,
+  fields: readonly string[],
+): Block {
+  const isOfCharacters = unit === perCharacter;
+  const text = (event: Evaluated | undefined) =>
+    event === undefined ? "" : event.loss.toFixed(unit.digits);
   return {
     kind: "table",
-    caption: `Results and differing fields: ${group.name}`,
-    lines,
+    caption: `Results and differing fields: ${name}`,
+    lines: runs.map(({ line }) => line),
     head: [
       "run",
       `lowest loss, ${unit.name}`,
       "at step",
       "last loss",
-      ...inTokens ? ["lowest, nats per own token"] : [],
+      ...isOfCharacters ? ["lowest, nats per own token"] : [],
       "parameters",
       "steps",
       "tokens",
       "time",
-      ...fields.map(({ name }) => name),
+      ...fields,
     ],
-    rows: runs.map((one, i) => {
-      const { run } = one;
-      const [lowest, last] = [lowestOf(one, unit), run.evals.at(-1)];
-      const text = (event: RunRecord["evals"][number] | undefined) =>
-        event !== undefined && Number.isFinite(unit.of(event))
-          ? unit.of(event).toFixed(unit.digits)
-          : "";
+    rows: runs.map((one) => {
+      const { run, lowest, losses } = one;
+      const settings = settingsOf(run);
       return [
-        lines[i]!.name,
+        nameOf(one, one.short),
         one === best ? `**${text(lowest)}**` : text(lowest),
         lowest === undefined ? "" : count(lowest.step),
-        text(last),
-        ...inTokens ? [bestEval(run)?.valLoss.toFixed(4) ?? ""] : [],
+        text(losses.at(-1)),
+        ...isOfCharacters ? [bestEval(run)?.valLoss.toFixed(4) ?? ""] : [],
         run.parameters === undefined ? "" : count(run.parameters),
         count(lastStep(run)),
         shortCount(lastStep(run) * tokensPerStep(run)),
         run.seconds > 0 ? duration(run.seconds) : "",
-        ...fields.map(({ of }) => fieldText(of(run))),
+        ...fields.map((name) => fieldText(settings[name] ?? "")),
       ];
     }),
   };
 }
 
-/** A field whose value differs between the runs. */
-interface Field {
-  readonly name: string;
-  readonly of: (run: RunRecord) => unknown;
+/** Returns the names of the fields whose value differs between the runs. */
+function differingFields(runs: readonly RunRecord[]): string[] {
+  const all = runs.map(settingsOf);
+  const names: string[] = Object.keys(Object.assign({}, ...all));
+  return names.filter((name) =>
+    new Set(all.map((settings) => JSON.stringify(settings[name]))).size > 1
+  );
 }
 
-function differingFields(runs: readonly RunRecord[]): Field[] {
-  const inPart = (part: (run: RunRecord) => Fields, names: Iterable<string>) =>
-    Array.from(names, (name): Field => ({
-      name,
-      of: (run) => part(run)[name] ?? "",
-    }));
-  const all: Field[] = [
-    { name: "tokenizer", of: ({ tokenizer }) => tokenizer["kind"] ?? "" },
-    { name: "vocabSize", of: ({ tokenizer }) => tokenizer["vocabSize"] ?? "" },
-    ...inPart(({ model }) => model, modelFields.keys()),
-    ...inPart(({ train }) => train, trainFields.keys()),
-    ...inPart(({ device }) => device, ["description"]),
-    ...inPart(({ versions }) => versions, ["lm", "deno"]),
-  ];
-  const names = new Set<string>();
-  return all.filter(({ name, of }) => {
-    if (new Set(runs.map((run) => JSON.stringify(of(run)))).size === 1) {
-      return false;
-    }
-    return !names.has(name) && names.add(name);
-  });
-}
-
-function sampleSection(drawn: readonly DrawnRun[]): Section | undefined {
-  const samples = drawn.flatMap(({ label, run }) => {
-    const last = run.samples.at(-1);
-    return last === undefined ? [] : [{
-      title: label,
-      about: `step ${count(last.step)}`,
-      text: `${last.prompt}${last.text}`,
-    }];
-  });
-  return samples.length === 0 ? undefined : {
-    id: "samples",
-    title: "Last samples",
-    blocks: [{ kind: "samples", samples }],
+/** Returns what a run was made with. */
+function settingsOf(
+  { tokenizer, model, train, device, versions }: RunRecord,
+): Fields {
+  return {
+    ...{ tokenizer: tokenizer["kind"], ...model, ...train },
+    ...{ vocabSize: tokenizer["vocabSize"], ...versions },
+    description: device["description"],
   };
 }

@@ -1,22 +1,23 @@
 /**
  * Figures of a report that a run did not write down: computed from its text and weights, as far as
- * those still exist.
+ * those still exist. They are the losses that counting reaches on its text, the loss of each token of a
+ * passage, and the attention maps of a prompt.
  */
 
 import { basename, join } from "@std/path";
-import { Dataset } from "../../text/dataset.ts";
+import type { Numbers } from "../../backends/backend.ts";
+import { attentionMaps } from "../../model/attention_maps.ts";
 import { Model, type ModelPlacement } from "../../model/model.ts";
+import { isRefusal, refusal, withoutHint } from "../../refusal.ts";
+import { Dataset } from "../../text/dataset.ts";
+import { NgramModel } from "../../text/ngram.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import type { Tokens } from "../../text/tokens.ts";
-import { loadRecorded } from "../text/corpus.ts";
-import { isRefusal, refusal, withoutHint } from "../../refusal.ts";
-import { exists } from "../run/files.ts";
 import { files } from "../run/directory.ts";
+import { exists } from "../run/files.ts";
+import { loadRecorded } from "../text/corpus.ts";
 import { readTrainedModel, type TrainedModel } from "../verbs/trained_model.ts";
-import { inspect, type Inspection } from "./inspection.ts";
 import { corpusOf, type RunRecord } from "./run_record.ts";
-import { isLineEnd } from "./token_text.ts";
-import { type Yardstick, yardsticksOf } from "./yardsticks.ts";
 
 /** Results of a measurement, with the reasons for missing ones. */
 export interface Measurement {
@@ -47,7 +48,7 @@ export interface MeasureOptions {
   readonly onStage: (doing: string) => void;
 }
 
-/** The two splits of a run's text. */
+/** The two splits of a text. */
 interface Splits {
   readonly train: Tokens;
   readonly val: Tokens;
@@ -58,7 +59,12 @@ export async function measure(
   run: RunRecord,
   { placement, signal, onStage }: MeasureOptions,
 ): Promise<Measurement> {
-  const trained = await attempt(() => readWeights(run.path));
+  // The weights with the lowest validation loss, or the last ones of a run that was not evaluated.
+  const trained = await attempt(async () =>
+    readTrainedModel(run.path, {
+      best: await exists(join(run.path, files.best)),
+    })
+  );
   const text = await attempt(() => readSplits(run, trained.value, signal));
   onStage("counting n-grams");
   const vocabSize = Number(run.model["vocabSize"]);
@@ -99,13 +105,6 @@ async function attempt<Value>(
   }
 }
 
-/** Reads the weights with the lowest validation loss, or the last ones of a run that was not evaluated. */
-async function readWeights(path: string): Promise<TrainedModel> {
-  return await readTrainedModel(path, {
-    best: await exists(join(path, files.best)),
-  });
-}
-
 async function readSplits(
   run: RunRecord,
   trained: TrainedModel | undefined,
@@ -116,7 +115,7 @@ async function readSplits(
     throw refusal(
       RangeError,
       "find the text",
-      "config.json does not say which it was",
+      `${files.config} does not say which it was`,
     );
   }
   const kind = run.tokenizer["kind"];
@@ -146,27 +145,187 @@ async function read(
       "it was saved without a tokenizer",
     );
   }
-  const tokens = splits?.val ?? ownText(run, tokenizer);
+  const written = run.samples.at(-1);
+  const tokens = splits?.val ??
+    (written && tokenizer.encode(`${written.prompt}${written.text}`));
   if (tokens === undefined || tokens.length < 8) return undefined;
   await using model = await Model.load(checkpoint, placement);
-  const inspection = await inspect(
-    model,
-    tokens,
-    (id) => isLineEnd(tokenizer, id),
-  );
   return {
-    ...inspection,
+    ...await inspect(model, tokens, (id) => isLineEnd(tokenizer, id)),
     tokenizer,
     weights: basename(path),
     ownText: splits === undefined,
   };
 }
 
-/** Returns the last sample that the model wrote. */
-function ownText(
-  { samples }: RunRecord,
-  tokenizer: Tokenizer,
-): Tokens | undefined {
-  const last = samples.at(-1);
-  return last && tokenizer.encode(`${last.prompt}${last.text}`);
+/** Tokens of the passage whose losses are shown. */
+const PASSAGE = 900;
+/** Tokens of the text whose attention is shown. */
+const PROMPT = 24;
+/** Guesses shown for each token. */
+const GUESSES = 3;
+
+/** A token of a passage, with the model's loss and guesses for it. */
+export interface ReadToken {
+  readonly id: number;
+  /** The loss, in nats. */
+  readonly loss: number;
+  /** The likeliest tokens, best first. */
+  readonly guesses: readonly {
+    readonly id: number;
+    readonly probability: number;
+  }[];
+}
+
+/** A passage and a prompt, as a model read them. */
+export interface Inspection {
+  readonly passage: readonly ReadToken[];
+  /** The tokens that attention is shown on. */
+  readonly prompt: Int32Array;
+  /** For each layer (NH, T, T); see `attentionMaps`. */
+  readonly maps: readonly Float64Array[];
+}
+
+/**
+ * Reads a passage with a model.
+ *
+ * @param tokens a text that begins before the passage, so that it has a context; at least 2
+ * @param isLineEnd whether a token ends a line: passage and prompt begin after one
+ */
+export async function inspect(
+  model: Model,
+  tokens: Tokens,
+  isLineEnd: (id: number) => boolean,
+): Promise<Inspection> {
+  const { blockSize } = model.config;
+  const start = lineAfter(
+    tokens,
+    Math.min(blockSize, Math.floor(tokens.length / 4)),
+    isLineEnd,
+  );
+  const end = Math.min(start + PASSAGE, tokens.length);
+  const passage = await readPassage(model, tokens, { start, end });
+  const promptEnd = Math.min(start + Math.min(PROMPT, blockSize), end);
+  const prompt = Int32Array.from(
+    tokens.subarray(Math.min(start, promptEnd - 1), promptEnd),
+  );
+  return { passage, prompt, maps: await attentionMaps(model, prompt) };
+}
+
+/** Finds the first position from `from` on at which a line begins, if there is one near. */
+function lineAfter(
+  tokens: Tokens,
+  from: number,
+  isLineEnd: (id: number) => boolean,
+): number {
+  const first = Math.max(1, from);
+  // Prefer a line after an empty one: a new passage begins there.
+  for (const lines of [2, 1]) {
+    for (let at = first; at < Math.min(first + 400, tokens.length / 2); at++) {
+      const before = tokens.subarray(Math.max(0, at - lines), at);
+      if (before.length === lines && before.every(isLineEnd)) return at;
+    }
+  }
+  return first;
+}
+
+/**
+ * Reads each token from `start` to `end` after as much context as there is, from half a block to a
+ * whole one: the windows are side by side and overlap by half.
+ */
+async function readPassage(
+  model: Model,
+  tokens: Tokens,
+  { start, end }: { readonly start: number; readonly end: number },
+): Promise<ReadToken[]> {
+  const { blockSize: T, vocabSize: V } = model.config;
+  const stride = Math.max(1, Math.floor(T / 2));
+  const B = Math.ceil((end - start) / stride);
+  const ids = new Int32Array(B * T);
+  const rows = Array.from({ length: B }, (_, b) => {
+    const first = start + b * stride;
+    const last = Math.min(first + stride, end);
+    const from = Math.max(0, last - 1 - T);
+    ids.set(tokens.subarray(from, last - 1), b * T);
+    return { first, last, from };
+  });
+  const logits = await model.forward(ids, { B, T });
+  return rows.flatMap(({ first, last, from }, b) =>
+    Array.from({ length: last - first }, (_, i) => {
+      const at = (b * T + first + i - 1 - from) * V;
+      return readToken(tokens[first + i]!, logits.subarray(at, at + V));
+    })
+  );
+}
+
+function readToken(id: number, logits: Numbers): ReadToken {
+  let most = -Infinity;
+  for (const logit of logits) most = Math.max(most, logit);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - most);
+  const lse = most + Math.log(sum);
+  const guesses = Array.from(logits.keys())
+    .sort((a, b) => logits[b]! - logits[a]!)
+    .slice(0, GUESSES)
+    .map((id) => ({ id, probability: Math.exp(logits[id]! - lse) }));
+  return { id, loss: lse - logits[id]!, guesses };
+}
+
+/** A model that counts, and its loss on the validation split in nats per token. */
+export interface Yardstick {
+  readonly name: string;
+  readonly loss: number;
+}
+
+/** The models, by the number of tokens that count. */
+const orders: readonly (readonly [order: number, name: string])[] = [
+  [1, "unigram"],
+  [2, "bigram"],
+  [3, "trigram"],
+  [5, "5-gram"],
+];
+
+/** Most tokens counted: each new context costs memory. */
+export const MOST_COUNTED = 4_000_000;
+
+/**
+ * Fits n-gram models on one split and measures them on the other.
+ *
+ * @param tokens of both splits; of long ones what lies next to the cut
+ */
+export function yardsticksOf(
+  tokens: Splits,
+  vocabSize: number,
+  options: { readonly signal?: AbortSignal } = {},
+): Yardstick[] {
+  const train = tokens.train.subarray(-MOST_COUNTED);
+  const val = tokens.val.subarray(0, MOST_COUNTED);
+  return [
+    { name: "uniform", loss: Math.log(vocabSize) },
+    ...orders.map(([order, name]) => ({
+      name,
+      loss: NgramModel.fit(train, { order, vocabSize, ...options })
+        .loss(val, options),
+    })),
+  ];
+}
+
+/** Describes in words where a loss lies among the yardsticks. */
+export function placeAmong(
+  yardsticks: readonly Yardstick[],
+  loss: number,
+): string {
+  const sorted = yardsticks.toSorted((a, b) => b.loss - a.loss);
+  const beaten = sorted.filter((yardstick) => yardstick.loss > loss).at(-1);
+  const next = sorted.find((yardstick) => yardstick.loss <= loss);
+  const named = ({ name, loss }: Yardstick) => `${name} (${loss.toFixed(2)})`;
+  if (beaten === undefined) return `above ${named(sorted[0]!)}`;
+  return next === undefined
+    ? `below ${named(beaten)}, the best that counting does here`
+    : `between ${named(beaten)} and ${named(next)}`;
+}
+
+/** Returns whether a token ends a line. */
+export function isLineEnd(tokenizer: Tokenizer, id: number): boolean {
+  return tokenizer.decode([id]) === "\n";
 }

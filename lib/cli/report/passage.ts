@@ -2,8 +2,8 @@
 
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { escapeHtml, Markup, markup } from "../../report/markup.ts";
-import type { ReadToken } from "./inspection.ts";
-import { isLineEnd, tokenLabel } from "./token_text.ts";
+import { visible } from "../terminal/terminal.ts";
+import { isLineEnd, type ReadToken } from "./measurement.ts";
 
 /** Number of shades, and the loss in nats at which the last one begins. */
 const SHADES = 10;
@@ -54,4 +54,20 @@ function tokenSpan(
     ? " "
     : escapeHtml(label);
   return `<span class="l${shadeOf(loss)}" title="${title}">${text}</span>`;
+}
+
+/** Characters in place of those that are not seen. */
+const pictures: Readonly<Record<string, string>> = {
+  "\n": "⏎",
+  "\t": "⇥",
+  " ": "␣",
+};
+
+/** Returns a token's label: a character, or two hexadecimal digits for a byte that is none. */
+export function tokenLabel(tokenizer: Tokenizer, id: number): string {
+  if (tokenizer.kind === "bytes" && id >= 0x80) {
+    return id.toString(16).toUpperCase();
+  }
+  const text = tokenizer.decode([id]);
+  return pictures[text] ?? visible(text);
 }

@@ -19,8 +19,8 @@ import {
   smoothed,
   thinned,
 } from "../../report/series.ts";
+import type { Yardstick } from "./measurement.ts";
 import type { RunRecord } from "./run_record.ts";
-import type { Yardstick } from "./yardsticks.ts";
 
 /** The lines of a run's losses. */
 export const lossLines = {
@@ -38,8 +38,8 @@ function pointsOf<Event extends { readonly step: number }>(
     .filter(({ y }) => Number.isFinite(y));
 }
 
-/** Gives the points of a curve the words that tell their values. */
-function told(points: readonly Point[], name: string): Curve["points"] {
+/** Adds titles with step and value to the points of a curve. */
+function titled(points: readonly Point[], name: string): Curve["points"] {
   return points.map(({ x, y }) => ({
     ...{ x, y },
     title: `step ${count(x)}: ${name} ${short(y)}`,
@@ -60,7 +60,7 @@ function noisy(
       ...{ color: "var(--batch)", width: 0.8, opacity: 0.45 },
       points: extremes(points, buckets),
     },
-    { color, width: 1.8, points: told(smoothed(points), name), tips: 60 },
+    { color, width: 1.8, points: titled(smoothed(points), name), tips: 60 },
   ];
 }
 
@@ -170,7 +170,7 @@ function rateFigure(
     last: points.at(-1)?.x,
     curves: lines.map(({ of, ...line }) => ({
       ...{ ...line, width: 1.8, tips: 40 },
-      points: told(
+      points: titled(
         extremes(points, 100).map(({ x, y }) => ({ x, y: of * y })),
         line.name,
       ),
@@ -233,15 +233,10 @@ function tick(value: number): string {
     : short(value);
 }
 
-/** Charts of update-to-weight ratios, with their common legend. */
-export interface UpdateFigures {
-  /** The charts, one for each kind of matrix. */
-  readonly figures: readonly Figure[];
-  readonly lines: readonly Line[];
-}
-
-/** Draws update-to-weight ratios: a chart for each kind of matrix, with a line for each layer. */
-export function updateFigures({ updates }: RunRecord): UpdateFigures {
+/** Draws update-to-weight ratios: a chart for each kind of matrix, with a line for each layer; undefined if there are none. */
+export function updateFigures(
+  { updates }: RunRecord,
+): { readonly figures: Figure[]; readonly lines: Line[] } | undefined {
   const all = thinned(updates, 80).flatMap(({ step, ratios }) =>
     Object.entries(ratios).map(([name, y]) => {
       // A matrix's name is `h.LAYER.KIND.weight`, or `KIND.weight` outside the layers.
@@ -251,7 +246,7 @@ export function updateFigures({ updates }: RunRecord): UpdateFigures {
       return { x: step, y, title, kind, layer: Number(layer ?? -1) };
     })
   ).filter(({ y }) => y > 0);
-  if (all.length === 0) return { figures: [], lines: [] };
+  if (all.length === 0) return undefined;
   const ratios = all.map(({ y }) => y);
   const domain = [
     Math.min(...ratios, 5e-4) * 0.8,

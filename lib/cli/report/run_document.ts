@@ -1,7 +1,7 @@
 /** The report of one run. */
 
-import { modelConfig, modelFields } from "../../config/model.ts";
-import { trainConfig, trainFields } from "../../config/train.ts";
+import { modelConfig } from "../../config/model.ts";
+import { trainConfig } from "../../config/train.ts";
 import { seesFuture } from "../../lab/plan.ts";
 import {
   type Block,
@@ -16,8 +16,8 @@ import { thinned } from "../../report/series.ts";
 import { commandLine } from "../command/program.ts";
 import { short as shortCount } from "../terminal/progress.ts";
 import { attentionMarkup } from "./attention.ts";
-import type { Measurement } from "./measurement.ts";
-import { passageMarkup } from "./passage.ts";
+import { type Measurement, placeAmong } from "./measurement.ts";
+import { passageMarkup, tokenLabel } from "./passage.ts";
 import { lossFigure, trainingFigures, updateFigures } from "./run_charts.ts";
 import {
   bestEval,
@@ -27,8 +27,6 @@ import {
   type RunRecord,
   tokensPerStep,
 } from "./run_record.ts";
-import { tokenLabel } from "./token_text.ts";
-import { placeAmong } from "./yardsticks.ts";
 
 /** Most samples and evaluations shown. */
 const MOST_SAMPLES = 12;
@@ -145,7 +143,7 @@ function notesOf(run: RunRecord): string {
       ? `It was resumed at step ${resumedAt.map(count).join(", ")}.`
       : undefined,
     skips.length > 0
-      ? `Steps left out, as they were not finite: ${
+      ? `Steps skipped because they were not finite: ${
         skips.map(({ step }) => count(step)).join(", ")
       }.`
       : undefined,
@@ -236,11 +234,11 @@ function passageSection({ reading, modelProblem }: Measurement): Section {
   const { ownText, weights, passage, tokenizer } = reading;
   return {
     ...section,
-    about: `What \`${weights}\` makes of ${
+    about: `The loss of \`${weights}\` for each character of ${
       ownText
-        ? "its own last sample, as the run's text is not at hand"
+        ? "the model's own last sample, because the run's text cannot be read"
         : "a passage of the validation split"
-    }: the stronger the colour of a character, the less it was expected after those before it.`,
+    }. The stronger the colour, the less the model expected the character.`,
     blocks: [{ kind: "figure", draw: () => passageMarkup(passage, tokenizer) }],
   };
 }
@@ -253,8 +251,8 @@ function attentionSection({ reading }: Measurement): Section | undefined {
     id: "attention",
     title: "Attention",
     about:
-      `What each head of \`${weights}\` looks at while it reads the passage's beginning. A row is the token that looks, and adds up to 100 %.`,
-    blocks: [{ kind: "figure", draw: () => attentionMarkup({ maps, labels }) }],
+      `The tokens that each head of \`${weights}\` looks at, at the beginning of the passage. A row is the token that looks; its probabilities add up to 100 %.`,
+    blocks: [{ kind: "figure", draw: () => attentionMarkup(maps, labels) }],
   };
 }
 
@@ -267,7 +265,7 @@ function sampleSection({ samples, evals }: RunRecord): Section | undefined {
   return {
     id: "samples",
     title: "Samples",
-    about: `What the model wrote on the way.${more}`,
+    about: `Texts that the model wrote during training.${more}`,
     blocks: [{
       kind: "samples",
       samples: shown.map(({ step, prompt, text }) => {
@@ -293,14 +291,13 @@ function trainingSection(run: RunRecord): Section | undefined {
 }
 
 function updateSection(run: RunRecord): Section | undefined {
-  const { figures, lines } = updateFigures(run);
-  if (figures.length === 0) return undefined;
-  return {
+  const figures = updateFigures(run);
+  return figures && {
     id: "updates",
     title: "Update sizes",
     about:
       "How far the step after each evaluation moved a weight matrix: ‖Δw‖ / ‖w‖. The dotted line is 1/1000, a common rule of thumb for AdamW.",
-    blocks: [{ kind: "figures", lines, figures }],
+    blocks: [{ kind: "figures", ...figures }],
   };
 }
 
@@ -316,16 +313,8 @@ function configSection(run: RunRecord): Section {
     blocks: [{
       kind: "beside",
       blocks: [
-        fieldTable(
-          "Model",
-          inOrder(model, modelFields.keys()),
-          defaults(() => modelConfig({ vocabSize })),
-        ),
-        fieldTable(
-          "Training",
-          inOrder(train, trainFields.keys()),
-          defaults(trainConfig),
-        ),
+        fieldTable("Model", model, defaults(() => modelConfig({ vocabSize }))),
+        fieldTable("Training", train, defaults(trainConfig)),
         fieldTable("Data", {
           text: corpusName(run),
           "instead of": insteadOf,
@@ -345,15 +334,6 @@ function configSection(run: RunRecord): Section {
         }),
       ],
     }],
-  };
-}
-
-/** Sorts fields in the order of a list; fields that are not in the list come last. */
-function inOrder(fields: Fields, names: Iterable<string>): Fields {
-  const known = Array.from(names).filter((name) => name in fields);
-  return {
-    ...Object.fromEntries(known.map((name) => [name, fields[name]])),
-    ...fields,
   };
 }
 

@@ -78,7 +78,11 @@ export async function readRun(given: string | undefined): Promise<RunRecord> {
     );
   }
   const config = await readConfig(path);
-  const events = await readEvents(path);
+  const events: Fields[] = [];
+  // Lines that a crash or a full disk cut short are left out.
+  for await (const { event } of readEventLines(join(path, files.metrics))) {
+    events.push(event);
+  }
   const of = <Event>(kind: string, ...numbers: string[]) =>
     events.filter((event) =>
       event["event"] === kind &&
@@ -160,30 +164,15 @@ async function readConfig(path: string): Promise<Fields> {
       newest === undefined ? undefined : `the newest run is ${newest}`,
     );
   }
-  const hint = `expected a directory that ${program()} train made`;
-  if (!info.isDirectory) {
-    throw commandError(
-      `report on ${path}`,
-      "it is not the directory of a run",
-      hint,
-    );
-  }
-  const config = await readRunConfig(path);
+  const config = info.isDirectory ? await readRunConfig(path) : undefined;
   if (config !== undefined) return config;
   throw commandError(
     `report on ${path}`,
-    `it has no ${files.config} that can be read`,
-    hint,
+    info.isDirectory
+      ? `it has no ${files.config} that can be read`
+      : "it is not the directory of a run",
+    `expected a directory that ${program()} train made`,
   );
-}
-
-/** Reads the events; lines that a crash or a full disk cut short are left out. */
-async function readEvents(path: string): Promise<Fields[]> {
-  const events: Fields[] = [];
-  for await (const { event } of readEventLines(join(path, files.metrics))) {
-    events.push(event);
-  }
-  return events;
 }
 
 function fieldsOf(value: unknown): Fields {

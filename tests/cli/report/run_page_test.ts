@@ -69,7 +69,7 @@ Deno.test("A run's page tells what did not go as planned", async () => {
       step: 3,
       message: "",
     }, { ...end, reason: "stopped", why: "its time was up" }],
-    [/Steps left out, as they were not finite: 3\./, start, {
+    [/Steps skipped because they were not finite: 3\./, start, {
       event: "skip",
       step: 3,
       message: "",

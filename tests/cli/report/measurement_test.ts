@@ -1,10 +1,10 @@
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { habit } from "../../../lib/cli/report/attention.ts";
-import { inspect } from "../../../lib/cli/report/inspection.ts";
 import {
+  inspect,
   placeAmong,
   yardsticksOf,
-} from "../../../lib/cli/report/yardsticks.ts";
+} from "../../../lib/cli/report/measurement.ts";
 import { Model } from "../../../lib/model/model.ts";
 import { NgramModel } from "../../../lib/text/ngram.ts";
 import { CounterRandom, Purpose } from "../../../kernels/random.ts";
