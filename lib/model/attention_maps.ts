@@ -12,7 +12,10 @@ import { checkTokens } from "./evaluate.ts";
 import { forward } from "../graph/autodiff.ts";
 import { compile } from "../graph/compile.ts";
 import { layoutParameters } from "../graph/layout.ts";
-import { type AttentionSite, attentionSites } from "../graph/ops/attention.ts";
+import {
+  type AttentionLayer,
+  attentionLayers,
+} from "../graph/ops/attention.ts";
 import type { Plan } from "../graph/plan.ts";
 import { Graph } from "../graph/tensor.ts";
 import type { Model } from "./model.ts";
@@ -56,15 +59,15 @@ export async function attentionMaps(
     throw refusal(RangeError, "map attention", "there are 0 tokens");
   }
   checkTokens(tokens, { B: 1, T }, model.config);
-  const { plan, sites } = attentionPlan(model.config, T);
+  const { plan, layers } = attentionPlan(model.config, T);
   const program = await internalsOf(model).bind(plan);
   try {
     program.buffer("tokens").write(tokens);
     program.run();
     const maps: Float64Array[] = [];
-    for (const site of sites) {
-      const qkv = await program.buffer(`${site.label}.qkv`).read();
-      maps.push(probabilities(qkv, site));
+    for (const layer of layers) {
+      const qkv = await program.buffer(`${layer.label}.qkv`).read();
+      maps.push(probabilities(qkv, layer));
     }
     return maps;
   } finally {
@@ -81,12 +84,12 @@ export async function attentionMaps(
 export function attentionPlan(
   config: ModelConfig,
   T: number,
-): { readonly plan: Plan; readonly sites: readonly AttentionSite[] } {
+): { readonly plan: Plan; readonly layers: readonly AttentionLayer[] } {
   const graph = new Graph();
   const tokens = graph.input("tokens", [1, T], "i32");
   network(config, { graph, tokens });
-  const sites = attentionSites(graph);
-  const outputs = sites.flatMap(({ label, qkv, y }) => [
+  const layers = attentionLayers(graph);
+  const outputs = layers.flatMap(({ label, qkv, y }) => [
     [`${label}.qkv`, qkv] as const,
     [`${label}.y`, y] as const,
   ]);
@@ -96,13 +99,13 @@ export function attentionPlan(
     layout: layoutParameters(graph),
     outputs: Object.fromEntries(outputs),
   });
-  return { plan, sites };
+  return { plan, layers };
 }
 
 /** Returns attention probabilities (NH, T, T) from queries and keys (1, T, QKV). */
 function probabilities(
   qkv: Numbers,
-  { dims }: AttentionSite,
+  { dims }: AttentionLayer,
 ): Float64Array {
   const { T, NH, NKV, HS, mask } = dims;
   const wide = Float64Array.from(qkv);

@@ -68,18 +68,18 @@ export async function* generateBatch(
   const plans = generationPlans(model.config, sizes);
   model.checkRoom("generate", [...plans.values()]);
   const { onSlide } = options;
-  const context = new Context(model, { rows, plans, onSlide });
+  const generation = new Generation(model, { rows, plans, onSlide });
   try {
     for (let step = 0; step < maxNewTokens && !signal?.aborted; step++) {
       await yieldIfDue();
-      const logits = await context.advance(histories);
+      const logits = await generation.advance(histories);
       if (signal?.aborted) return;
       const ids = sampler.sampleBatch(logits, { rows, step, histories });
       ids.forEach((id, row) => histories[row]!.push(id));
       yield ids;
     }
   } finally {
-    context.destroy();
+    generation.destroy();
   }
 }
 
@@ -235,7 +235,7 @@ function halfOf(blockSize: number): number {
 }
 
 /** Device state of the generated texts: one cache row for each text. */
-class Context {
+class Generation {
   readonly #model: ModelInternals;
   readonly #rows: number;
   /** Plans by padded length. */

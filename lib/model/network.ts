@@ -24,7 +24,7 @@ import { initialValues, ONE, ZERO } from "./init.ts";
 import { alibiSlopes } from "./positions.ts";
 
 /** Inputs of a network. Training has a `key`, generation has a `cache`, evaluation has neither. */
-export interface Pass {
+export interface NetworkInputs {
   readonly graph: Graph;
   /** Token ids, (B, T), i32. */
   readonly tokens: Tensor;
@@ -37,7 +37,7 @@ export interface Pass {
 /** Adds a network to a graph and returns its logits (B, T, V); with a cache, those of the last tokens (B, V). */
 export function network(
   config: ModelConfig,
-  { graph, tokens, key, cache }: Pass,
+  { graph, tokens, key, cache }: NetworkInputs,
 ): Tensor {
   const { blockSize, vocabSize, nEmbd, nHead, nKvHead, nHidden } = config;
   const { position, logitSoftcap } = config;

@@ -45,7 +45,7 @@ export function update(
   const key = graph.input("key", [4], "i32");
   const schedule = graph.input("schedule", [3], "f32");
   const whole = { offset: 0, length: n };
-  const step = { graph, layout, config, clip, schedule };
+  const all = { graph, layout, config, clip, schedule };
   const dispatches: TensorDispatch[] = [
     {
       kernel: "squareSum",
@@ -59,13 +59,13 @@ export function update(
       inputs: [partial, key],
       dims: { parts, maxNorm: config.gradClip, slots: METRIC_SLOTS },
     },
-    ...optimizers[config.optimizer](step),
+    ...optimizers[config.optimizer](all),
   ];
   return dispatches.map((dispatch) => ({ label: "optimizer", ...dispatch }));
 }
 
 /** Arguments of an optimizer. */
-interface Step extends UpdateInputs {
+interface UpdateArguments extends UpdateInputs {
   readonly graph: Graph;
   readonly layout: ParameterLayout;
   readonly config: TrainConfig;
@@ -78,19 +78,19 @@ interface Range {
 }
 
 const optimizers: Readonly<
-  Record<TrainConfig["optimizer"], (step: Step) => TensorDispatch[]>
+  Record<TrainConfig["optimizer"], (all: UpdateArguments) => TensorDispatch[]>
 > = {
-  adamw: (step) => [adamw(step, { offset: 0, length: step.layout.length })],
-  sgd: (step) => sgd(step, { offset: 0, length: step.layout.length }),
-  muon: (step) => [
-    ...batches(step.layout).flatMap((batch) => muon(step.graph, batch, step)),
-    ...others(step.layout).map((range) => adamw(step, range)),
+  adamw: (all) => [adamw(all, { offset: 0, length: all.layout.length })],
+  sgd: (all) => sgd(all, { offset: 0, length: all.layout.length }),
+  muon: (all) => [
+    ...batches(all.layout).flatMap((batch) => muon(all.graph, batch, all)),
+    ...others(all.layout).map((range) => adamw(all, range)),
   ],
 };
 
 /** Returns the dispatch of AdamW (arXiv 1711.05101). */
 function adamw(
-  { graph, layout, config, clip, schedule }: Step,
+  { graph, layout, config, clip, schedule }: UpdateArguments,
   range: Range,
 ): TensorDispatch {
   const { beta1, beta2, eps, weightDecay } = config;
@@ -110,7 +110,7 @@ function adamw(
 
 /** Returns the dispatches of SGD with momentum as in PyTorch, but with decoupled weight decay. */
 function sgd(
-  { graph, layout, config, clip, schedule }: Step,
+  { graph, layout, config, clip, schedule }: UpdateArguments,
   range: Range,
 ): TensorDispatch[] {
   const { momentum, weightDecay } = config;

@@ -92,10 +92,10 @@ Deno.test("docs/formats.md names each tensor of a checkpoint, with its shape", (
   const sizes: Record<string, number> = { V: 3, L: 5, C: 8, H: 7 };
   const shapeOf = (name: string) => {
     const line = page.split("\n").find((line) =>
-      line.startsWith(`| \`${name}\` `)
+      line.startsWith(`- \`${name}\` (`)
     );
     assert(line !== undefined, `docs/formats.md does not name ${name}`);
-    const shape = /\| \((.*?)\) +\|/.exec(line)![1]!;
+    const shape = /\((.*?)\)/.exec(line)![1]!;
     return shape.split(", ").map((length) =>
       // C + 2 · nKvHead · HS
       length.startsWith("C + ") ? 8 + 2 * 2 * 2 : sizes[length]!
@@ -105,7 +105,7 @@ Deno.test("docs/formats.md names each tensor of a checkpoint, with its shape", (
   for (const { name, shape } of layout.entries) {
     assertEquals(shapeOf(name.replace(/^h\.\d+/, "h.i")), shape, name);
   }
-  const rows = page.match(/^\| `[\w.]+\.(weight|bias)` /gm)!;
+  const rows = page.match(/^- `[\w.]+\.(weight|bias)` \(/gm)!;
   const names = layout.entries.map(({ name }) => name.replace(/^h\.\d/, "h.i"));
   assertEquals(rows.length, new Set(names).size);
   for (const optimizer of ["adamw", "sgd", "muon"] as const) {

@@ -81,14 +81,14 @@ async function checkOutputs(
   const HS = nEmbd / NH;
   const stride = (NH + 2 * NKV) * HS;
   const T = ids.length;
-  const { plan, sites } = attentionPlan(model.config, T);
+  const { plan, layers } = attentionPlan(model.config, T);
   const program = await internalsOf(model).executor.compile(
     plan,
     internalsOf(model).stores,
   );
   program.buffer("tokens").write(ids);
   program.run();
-  for (const [layer, { label }] of sites.entries()) {
+  for (const [layer, { label }] of layers.entries()) {
     const qkv = await program.buffer(`${label}.qkv`).read();
     const y = await program.buffer(`${label}.y`).read();
     const map = maps[layer]!;

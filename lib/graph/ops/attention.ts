@@ -67,7 +67,7 @@ export function attention(
 }
 
 /** Input, output and dims of one attention layer of a network. */
-export interface AttentionSite {
+export interface AttentionLayer {
   /** Part of the model, e.g. `h.0.attn`. */
   readonly label: string;
   /** Queries and keys after norm and rotation, and values: (B, T, QKV). */
@@ -78,7 +78,7 @@ export interface AttentionSite {
 }
 
 /** Returns the attention layers over whole sequences in a graph, in order. */
-export function attentionSites({ nodes }: Graph): AttentionSite[] {
+export function attentionLayers({ nodes }: Graph): AttentionLayer[] {
   return nodes.filter(({ op }) => op === attentionOp).map((node) => ({
     label: node.label,
     qkv: node.inputs[0]!,

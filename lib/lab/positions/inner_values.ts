@@ -9,7 +9,7 @@ import { refusal } from "../../refusal.ts";
 import { forward } from "../../graph/autodiff.ts";
 import { compile } from "../../graph/compile.ts";
 import { layoutParameters } from "../../graph/layout.ts";
-import { attentionSites } from "../../graph/ops/attention.ts";
+import { attentionLayers } from "../../graph/ops/attention.ts";
 import { crossEntropy } from "../../graph/ops/loss.ts";
 import type { Plan } from "../../graph/plan.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
@@ -51,7 +51,7 @@ export function innerPlan(
   const outputs = {
     stream: () => stream(graph, config.nLayer),
     attention: () =>
-      attentionSites(graph).slice(0, 1).map((
+      attentionLayers(graph).slice(0, 1).map((
         { y },
       ): [string, Tensor] => ["attention", y]),
     loss: (): [string, Tensor][] => [
