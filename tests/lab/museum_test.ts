@@ -152,7 +152,7 @@ function checkCurve(name: string, { curve, columns }: Finding): void {
 Deno.test("Museum", async (t) => {
   const text = syllables(30_000);
   const tokenizer = Tokenizer.chars(text);
-  await using backend = await openBackend("wasm", { threads: 1 });
+  await using backend = await openBackend("wasm", { threads: 1, blas: "off" });
   await using room = new Room({
     ...{ backend, tokenizer },
     tokens: tokenizer.encode(text),

@@ -5,8 +5,6 @@ import { Examiner, type Rung } from "../../lab/works.ts";
 import type { Plan } from "../../lab/plan.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { loadCorpus } from "../text/corpus.ts";
-import { commandError } from "../command/errors.ts";
-import { isRefusal } from "../../refusal.ts";
 
 /** A text's rungs, and the size of its vocabulary. */
 export interface Ladder {
@@ -17,7 +15,8 @@ export interface Ladder {
 /**
  * Reads a text and finds its ladder; it takes seconds.
  *
- * @throws {CommandError} if the text is unavailable or too short
+ * @throws {CommandError} if the text is unavailable
+ * @throws {RangeError} if the text is too short
  */
 export async function ladderOf(
   { data, tokenizer: kind }: Pick<Plan, "data" | "tokenizer">,
@@ -28,23 +27,6 @@ export async function ladderOf(
     tokenizer: kind,
     signal,
   });
-  const examiner = openExaminer({ ...splitsOf(tokens), tokenizer, signal });
+  const examiner = new Examiner({ ...splitsOf(tokens), tokenizer, signal });
   return { rungs: examiner.ladder(), vocabSize: tokenizer.vocabSize };
-}
-
-/**
- * Makes an examiner.
- *
- * @param hint the remedy if the text is too short or too long
- */
-export function openExaminer(
-  corpus: ConstructorParameters<typeof Examiner>[0],
-  hint?: string,
-): Examiner {
-  try {
-    return new Examiner(corpus);
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    throw commandError(error.action, error.reason, hint);
-  }
 }

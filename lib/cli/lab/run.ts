@@ -5,6 +5,8 @@ import { openBackend } from "../../backends/open.ts";
 import { type Trial, trialsOf } from "../../lab/plan.ts";
 import { runPositionTrial } from "../../lab/positions/measure.ts";
 import { runTrial, splitsOf } from "../../lab/trial.ts";
+import { Examiner } from "../../lab/works.ts";
+import { isRefusal, reasonGiven } from "../../refusal.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { loadCorpus } from "../text/corpus.ts";
 import { deviceName } from "../verbs/device_name.ts";
@@ -19,7 +21,6 @@ import { placement } from "../verbs/placement.ts";
 import { duration } from "../../report/numbers.ts";
 import { program, VERSION } from "../command/program.ts";
 import { canRedraw, StatusLine, writeError } from "../terminal/terminal.ts";
-import { openExaminer } from "./ladder.ts";
 import { Pace } from "./pace.ts";
 import { files, Study } from "./study.ts";
 import type { LabRunFlags } from "./flags.ts";
@@ -69,10 +70,9 @@ export async function runStudy(
   const { data, measure, tokenizer: kind } = study.plan;
   const corpus = await loadCorpus(data, { tokenizer: kind, signal });
   const { tokenizer, tokens } = corpus;
-  const examiner = measure !== "works" ? undefined : openExaminer(
-    { ...splitsOf(tokens), tokenizer, signal },
-    "--measure sample, also a plan's, needs less text",
-  );
+  const examiner = measure === "works"
+    ? openExaminer({ ...splitsOf(tokens), tokenizer, signal })
+    : undefined;
   const runOne = measure === "positions" ? runPositionTrial : runTrial;
   const { device, ...options } = placement({ blas: "off", ...flags });
   await using backend = await openBackend(device, options);
@@ -117,6 +117,19 @@ export async function runStudy(
     }
   }
   return exitCode.ok;
+}
+
+/** Makes an examiner; its refusal of a text names the remedy. */
+function openExaminer(
+  corpus: ConstructorParameters<typeof Examiner>[0],
+): Examiner {
+  try {
+    return new Examiner(corpus);
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    const hint = "--measure sample, also a plan's, needs less text";
+    throw commandError(error.action, error.reason, hint);
+  }
 }
 
 /** Opens the study that an argument names. */
@@ -210,6 +223,6 @@ async function share(
 function trialError(error: unknown, { id }: Trial): unknown {
   if (error instanceof CommandError || !(error instanceof Error)) return error;
   return error instanceof RangeError || error instanceof DeviceLostError
-    ? commandError(`run trial ${id}`, error.message)
+    ? commandError(`run trial ${id}`, reasonGiven(error))
     : error;
 }

@@ -2,9 +2,11 @@
 
 import { Dataset } from "../../text/dataset.ts";
 import { digits } from "../../report/numbers.ts";
+import { type Columns, tableOf } from "../../lab/table.ts";
 import { splitsOf } from "../../lab/trial.ts";
 import {
   type Evidence,
+  Examiner,
   isCausal,
   measureOwnText,
   type Rung,
@@ -22,7 +24,6 @@ import {
   tokenizerOf,
   type TrainedModel,
 } from "../verbs/trained_model.ts";
-import { openExaminer } from "./ladder.ts";
 import type { LabWorksFlags } from "./flags.ts";
 
 /** Rows of an evaluation's batch. */
@@ -49,7 +50,7 @@ export async function labWorks(
   const splits = splitsOf(tokens);
   const status = new StatusLine(canRedraw());
   status.show(() => "reading the text");
-  const examiner = openExaminer({ ...splits, tokenizer, signal });
+  const examiner = new Examiner({ ...splits, tokenizer, signal });
   const rungs = examiner.ladder();
   let evidence: Evidence | undefined;
   try {
@@ -88,21 +89,20 @@ export async function labWorks(
 
 /** Returns the lines of the ladder, aligned. */
 function ladderText(rungs: readonly Rung[], evidence?: Evidence): string {
-  const lines = rungs.map((rung): string[] => {
-    const asks = `${rung.relation} ${digits(rung.threshold)}`;
-    if (evidence === undefined) return [rung.name, rung.claim, asks];
-    const found = rungValue(rung, evidence);
-    return [
-      rung.name,
-      rung.claim,
-      asks,
-      found === undefined ? "" : digits(found.value),
-      found?.reached ? "yes" : "no",
-    ];
+  const measured: Columns<Rung> = evidence === undefined ? {} : {
+    "this one": (rung) => {
+      const found = rungValue(rung, evidence);
+      return found === undefined ? "" : digits(found.value);
+    },
+    reached: (rung) => rungValue(rung, evidence)?.reached ? "yes" : "no",
+  };
+  const { head, rows } = tableOf("", rungs, {
+    rung: ({ name }) => name,
+    "a model that reaches it": ({ claim }) => claim,
+    "asks for": ({ relation, threshold }) => `${relation} ${digits(threshold)}`,
+    ...measured,
   });
-  const head = ["rung", "a model that reaches it", "asks for"];
-  if (evidence !== undefined) head.push("this one", "reached");
-  const all = [head, ...lines];
+  const all = [head, ...rows];
   const widths = head.map((_, i) =>
     Math.max(...all.map((cells) => cells[i]!.length))
   );

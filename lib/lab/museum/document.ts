@@ -247,12 +247,10 @@ function numberOf(
 ): string {
   return value === null || value === undefined
     ? ""
-    : grouped(value.toFixed(digits));
-}
-
-/** Groups the integer part of a number in threes. */
-function grouped(digits: string): string {
-  return digits.replace(/\B(?<!\.\d*)(?=(\d{3})+(?!\d))/g, ",");
+    : value.toLocaleString("en", {
+      minimumFractionDigits: digits,
+      maximumFractionDigits: digits,
+    });
 }
 
 /** Replaces runs of three or more spaces or line ends with visible signs. */

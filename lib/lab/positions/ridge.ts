@@ -1,6 +1,7 @@
 /** Ridge regression in closed form: it finds the one linear map with the least squared error. */
 
 import { refusal } from "../../refusal.ts";
+
 /**
  * Strength of the ridge penalty on weights, as a share of the features' mean variance: enough for
  * features that depend on each other, too little to change the fit of independent ones.

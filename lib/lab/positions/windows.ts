@@ -1,6 +1,7 @@
 /** Windows of text that models are measured on. */
 
 import { CounterRandom, Purpose } from "../../../kernels/random.ts";
+import { refusal } from "../../refusal.ts";
 import type { Tokens } from "../../text/tokens.ts";
 import { refusal } from "../../refusal.ts";
 

@@ -1,6 +1,7 @@
 /** Loss as a function of a model's size and of the text it saw. */
 
 import { refusal } from "../../refusal.ts";
+
 /** A measured loss. */
 export interface LossPoint {
   /** Parameters, N. */
@@ -25,7 +26,7 @@ export interface PowerLaw {
 
 /** Returns the loss that a law predicts for a size and an amount of text. */
 export function predictedLoss(
-  { floor, size, data }: PowerLaw,
+  { floor, size, data }: Omit<PowerLaw, "residual">,
   { parameters, tokens }: Omit<LossPoint, "valLoss">,
 ): number {
   return floor + size.factor * parameters ** -size.exponent +
@@ -105,21 +106,20 @@ function withExponents(
     parameters ** -sizeExponent,
     tokens ** -dataExponent,
   ]);
-  const losses = points.map(({ valLoss }) => valLoss);
-  const solution = leastSquares(rows, losses);
+  const solution = leastSquares(rows, points.map(({ valLoss }) => valLoss));
   if (solution === undefined) return undefined;
   const [floor, size, data] = solution as [number, number, number];
   if (!(floor >= 0 && size >= 0 && data >= 0)) return undefined;
-  const squares = rows.reduce((sum, row, i) => {
-    const fitted = row.reduce((total, x, j) => total + x * solution[j]!, 0);
-    return sum + (fitted - losses[i]!) ** 2;
-  }, 0);
-  return {
+  const law = {
     floor,
     size: { factor: size, exponent: sizeExponent },
     data: { factor: data, exponent: dataExponent },
-    residual: Math.sqrt(squares / points.length),
   };
+  const squares = points.reduce(
+    (sum, point) => sum + (predictedLoss(law, point) - point.valLoss) ** 2,
+    0,
+  );
+  return { ...law, residual: Math.sqrt(squares / points.length) };
 }
 
 /**
