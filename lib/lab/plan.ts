@@ -202,18 +202,16 @@ export function checkPlan(value: unknown): Plan {
 
 function checkTrial({ id, setting }: Trial): void {
   const { model, train, dataShare } = setting;
+  const refused = (reason: string) =>
+    refusal(RangeError, "use this plan", `trial ${id}: ${reason}`);
   try {
     modelConfig({ ...model, vocabSize: 1 });
     trainConfig(train);
-    if (!(dataShare > 0 && dataShare <= 1)) {
-      throw new RangeError(
-        `dataShare (${dataShare}) is not a number above 0, at most 1`,
-      );
-    }
   } catch (error) {
-    const reason = `trial ${id}: ${reasonGiven(error)}`;
-    throw refusal(RangeError, "use this plan", reason);
+    throw refused(reasonGiven(error));
   }
+  if (dataShare > 0 && dataShare <= 1) return;
+  throw refused(`dataShare (${dataShare}) is not a number above 0, at most 1`);
 }
 
 /** Returns the trials of a plan, seed after seed, so that all cells have their first trial early. */

@@ -3,7 +3,6 @@
 import { CounterRandom, Purpose } from "../../../kernels/random.ts";
 import { refusal } from "../../refusal.ts";
 import type { Tokens } from "../../text/tokens.ts";
-import { refusal } from "../../refusal.ts";
 
 /** Windows of T tokens, each with the next token of every position. */
 export interface Windows {
