@@ -13,7 +13,7 @@ async function cellsOf(study: string): Promise<number> {
   return JSON.parse(await read(`docs/${study}/plan.json`)).cells.length;
 }
 
-Deno.test("The studies' pages count the changes that their plans have", async () => {
+Deno.test("The studies' pages give the number of changes that their plans have", async () => {
   const lab = await read("docs/lab/README.md");
   const results = await read("bench/RESULTS.md");
   const recipe = await read("docs/recipe.md");
@@ -116,7 +116,7 @@ Deno.test("Every link and every path in the documents leads to a file of the rep
   assert(checked > 500, `only ${checked} paths were found`);
 });
 
-Deno.test("Functions and types that the pages for contributors place in a file are in it", async () => {
+Deno.test("Functions and types are in the files that the pages for contributors name", async () => {
   let places = 0;
   for (const page of ["CONTRIBUTING.md", "docs/design.md"]) {
     const text = await read(page);

@@ -3,7 +3,7 @@
 import { assertEquals } from "@std/assert";
 import type { Told } from "./without_deno.ts";
 
-Deno.test("The library trains, saves, loads and generates where there is no Deno", async () => {
+Deno.test("The library trains, saves, loads and generates in a runtime without Deno", async () => {
   const url = new URL("./without_deno.ts", import.meta.url);
   const worker = new Worker(url, { type: "module" });
   try {

@@ -52,7 +52,7 @@ function changing(kernel: string, dims: object): Mistake {
   };
 }
 
-Deno.test("Checks find nothing wrong with a backend that has no mistake", async () => {
+Deno.test("All checks pass on a backend without a mistake", async () => {
   for (
     const checks of [
       kernelChecks,
@@ -79,7 +79,7 @@ Deno.test("Gradient checks notice a wrong derivative on the device", async () =>
   assertStringIncludes(found.get("nanoGPT")!.found, "on this device: ");
 });
 
-Deno.test("Gradient checks notice a gradient that is no number", async () => {
+Deno.test("Gradient checks notice a gradient that is NaN", async () => {
   const found = await troubles(gradientChecks, {
     kernels: { normBackward: ([dx]: [F64]) => void dx.fill(NaN) },
   });
@@ -90,7 +90,7 @@ Deno.test("Gradient checks notice a gradient that is no number", async () => {
   }
 });
 
-Deno.test("Causality checks notice a mask that lets all through", async () => {
+Deno.test("Causality checks notice a mask that hides nothing", async () => {
   const full = await troubles(
     causalityChecks,
     changing("attention", { mask: "none" }),
@@ -115,7 +115,7 @@ Deno.test("Repeatability checks notice a number that changes each time", async (
   assertMatch(found.get("twice")!.found, /^loss \d is/);
 });
 
-Deno.test("A check that throws has failed with its message, and the hint of the error", async () => {
+Deno.test("A check that throws has the status failed, with the error's message and hint", async () => {
   const error = Object.assign(new Error("Cannot compile"), { hint: "try it" });
   assertEquals(await verdict("x", () => Promise.reject(error)), {
     check: "x",
@@ -125,7 +125,7 @@ Deno.test("A check that throws has failed with its message, and the hint of the 
   });
 });
 
-Deno.test("A check that is too large is skipped, and one that the engine stops is broken, not failed", async () => {
+Deno.test("A check that is too large is skipped, and one that the JavaScript engine stops is broken, not failed", async () => {
   const engine = [
     () => new Map<number, number>().get(0)!.toFixed(),
     () => "a".repeat(2 ** 30),
@@ -147,7 +147,7 @@ Deno.test("A check that is too large is skipped, and one that the engine stops i
   );
 });
 
-Deno.test("A check on a device that goes away is no verdict on it", async () => {
+Deno.test("A check on a device that is lost throws an error instead of giving a verdict", async () => {
   const lost = new DeviceLostError("Cannot read z: the WebGPU device was lost");
   await assertRejects(
     () => verdict("x", () => Promise.reject(lost)),
@@ -156,7 +156,7 @@ Deno.test("A check on a device that goes away is no verdict on it", async () => 
   );
 });
 
-Deno.test("Both paths have the same loss, and it is that of the whole model", async () => {
+Deno.test("Both paths have the same loss, which is the loss of Model.evaluate", async () => {
   await using backend = openReference();
   await using model = await Model.create(variant("modern").config, { backend });
   await makeGeneric(model);
@@ -184,7 +184,7 @@ Deno.test("Both paths have the same loss, and it is that of the whole model", as
   assert(Math.abs(await model.evaluate([batch]) - full) < 1e-12);
 });
 
-Deno.test("What is drawn has the model's probabilities, but for label smoothing", async () => {
+Deno.test("Tokens are drawn with the model's probabilities, without label smoothing", async () => {
   await using backend = openReference();
   const config = { ...variant("the defaults").config, labelSmoothing: 0.3 };
   await using model = await Model.create(config, { backend });

@@ -109,7 +109,7 @@ Deno.test("Conformance notices an element beyond its tolerance, and says which",
   );
 });
 
-Deno.test("Conformance relates an error to the part of the output that it is in", async () => {
+Deno.test("Conformance measures an error relative to its part of the output", async () => {
   const one = find("attentionBackward", { T: 1 });
   const test: Case = { ...one, values: { dy: [1000] } }; // The value's part alone is large.
   await check(test, put("dqkv", 2, (x) => x + 1e-3));
@@ -120,7 +120,7 @@ Deno.test("Conformance relates an error to the part of the output that it is in"
   );
 });
 
-Deno.test("Conformance notices NaN where a number belongs, and a number where infinity does", async () => {
+Deno.test("Conformance notices NaN in place of a number, and a number in place of infinity", async () => {
   const one = find("matmul", { K: 33 });
   await assertRejects(() => check(one, put("y", 3, () => NaN)), Error, "y[3]");
   const infinite = find("clip", { parts: 3 });
@@ -169,7 +169,7 @@ Deno.test("Conformance notices a changed input", async () => {
   );
 });
 
-Deno.test("Conformance notices other bits in another run, and at an offset", async () => {
+Deno.test("Conformance notices bits that differ in a second run or at an offset", async () => {
   const test = find("matmul", { K: 33 });
   const change = (numbers: Numbers, index: number) => {
     numbers[index] = numbers[index]! * (1 + 2 ** -23);

@@ -95,7 +95,7 @@ Deno.test("A loss is not learned above that of frequencies", async () => {
   assertEquals(await statusWith(0.16), "warning");
 });
 
-Deno.test("A copy is noted from twice the length on that texts share anyway", async () => {
+Deno.test("A copy is reported if it is twice as long as the spans that texts share anyway", async () => {
   await using backend = openReference();
   await using model = await constantModel(backend, "b");
   const heldOut = Int32Array.of(
@@ -118,7 +118,7 @@ Deno.test("A copy is noted from twice the length on that texts share anyway", as
   assertEquals(await copied(21), "warning");
 });
 
-Deno.test("Two paths are apart from a thousandth of a nat on", async () => {
+Deno.test("Two paths disagree if their losses differ by more than 0.001 nats", async () => {
   const apart = async (factor: number) => {
     await using backend = openFaulty({
       dispatch: (dispatch) =>
@@ -149,7 +149,7 @@ Deno.test("Two paths are apart from a thousandth of a nat on", async () => {
   assertEquals(far.status, "failed");
 });
 
-Deno.test("What makes earlier logits no numbers is a leak", async () => {
+Deno.test("A token that makes earlier logits NaN is a leak", async () => {
   let before: number | undefined;
   await using backend = openFaulty({
     kernels: {
@@ -170,7 +170,7 @@ Deno.test("What makes earlier logits no numbers is a leak", async () => {
   assertStringIncludes(found, "5 of 5 changed tokens change earlier logits");
 });
 
-Deno.test("Prompts side by side may differ by a thousandth from what each gets alone", async () => {
+Deno.test("Logits of prompts side by side may differ by 0.001 from those of each prompt alone", async () => {
   const model = { config: { blockSize: 8, vocabSize: 2 } } as Model;
   const text = Int32Array.of(0, 1, 1, 0, 1, 0, 0, 1);
   const statusOf = async (off: number) => {
@@ -198,7 +198,7 @@ Deno.test("Prompts side by side may differ by a thousandth from what each gets a
   }
 });
 
-Deno.test("A loss as told may be a thousandth of a nat off, to either side", async () => {
+Deno.test("A recorded loss may differ by 0.001 nats from the measured one, in both directions", async () => {
   await using backend = openReference();
   await using model = await constantModel(backend);
   const statusOf = async (off: number) => {
@@ -211,7 +211,7 @@ Deno.test("A loss as told may be a thousandth of a nat off, to either side", asy
   }
 });
 
-Deno.test("A reach ends at the changed token: what is seen one place early is before it, the rest is later", async () => {
+Deno.test("A reach counts positions before the changed token as before, and the token's own position as later", async () => {
   /** A stand-in whose logits at a position have its token, shifted by a number of positions. */
   const seeing = (shift: number) =>
     ({
@@ -250,7 +250,7 @@ Deno.test("A reach ends at the changed token: what is seen one place early is be
   );
 });
 
-Deno.test("A draw in two thousand of what is left out fails a sampler", async () => {
+Deno.test("One excluded token in 2,000 draws fails a sampler", async () => {
   const make = (options: SamplerOptions) => {
     const sampler = new Sampler(options);
     return {
@@ -272,7 +272,7 @@ Deno.test("A draw in two thousand of what is left out fails a sampler", async ()
   }
 });
 
-Deno.test("Any difference from the logits of rate 0 says that dropout is on", async () => {
+Deno.test("Any difference from the logits of rate 0 means that dropout is on", async () => {
   await using reference = openReference();
   await using backend = openFaulty({
     dispatch: (dispatch) =>

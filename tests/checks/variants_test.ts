@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { modelFields } from "../../lib/config/model.ts";
 import { variants } from "../../lib/checks/variants.ts";
 
-Deno.test("Variants hold every choice of every field", () => {
+Deno.test("Variants have every choice of every configuration field", () => {
   for (const [field, { type, choices }] of modelFields) {
     const values = new Set(variants.map(({ config }) => config[field]));
     if (choices) assertEquals(values, new Set(choices), field);

@@ -9,7 +9,7 @@ const root = fromFileUrl(new URL("../../", import.meta.url));
 const parts = await readMutations();
 const mutations = [...parts.values()].flat();
 
-Deno.test("Every mutation has a place in its file, and a name of its own", async () => {
+Deno.test("Every mutation fits its file once and has a unique name", async () => {
   // All at once: a change of the program may move several.
   const lost: string[] = [];
   for (const mutation of mutations) {
@@ -29,7 +29,7 @@ Deno.test("Every mutation has a place in its file, and a name of its own", async
   assert(names.size > 200);
 });
 
-Deno.test("Every mutation names a test that there is", async () => {
+Deno.test("Every mutation names an existing test", async () => {
   const texts = new Map<string, string>();
   const read = async (folder: string) => {
     for await (const { name, isFile } of Deno.readDir(join(root, folder))) {
@@ -53,7 +53,7 @@ Deno.test("Every mutation names a test that there is", async () => {
   }
 });
 
-Deno.test("docs/mutations.md is what the mutations make it", async () => {
+Deno.test("docs/mutations.md is up to date", async () => {
   const page = await Deno.readTextFile(join(root, "docs/mutations.md"));
   const plain = (text: string) =>
     text.replace(/[\s\\]+/g, " ").replace(/-{3,}/g, "---").trim();

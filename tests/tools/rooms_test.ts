@@ -274,7 +274,7 @@ Deno.test("Rooms refuse a file of more than 500 lines", () => {
   assertAllowed("kernels/wasm/module.generated.ts", lines(501));
 });
 
-Deno.test("Rooms refuse a file that stands in none of them", () => {
+Deno.test("Rooms refuse a file that belongs to none of them", () => {
   const paths = [
     ...["model.ts", "src/model.ts", "lib/vision/model.ts"],
     ...["kernels/spirv/matmul.ts", "kernels/wasm/assembly/tile.ts"],

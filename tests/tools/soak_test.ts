@@ -14,20 +14,20 @@ import {
   type Watched,
 } from "../../tools/soak/verdict.ts";
 
-Deno.test("A soak's median is the middle value, or the mean of the two there", () => {
+Deno.test("A soak's median is the middle value, or the mean of the two middle values", () => {
   assertEquals(median([7]), 7);
   assertEquals(median([9, 1, 5]), 5);
   assertEquals(median([4, 1, 10, 2]), 3);
 });
 
-Deno.test("A soak's growth is from the first value to the last, by their median", () => {
+Deno.test("A soak's growth is the rise from the first value to the last, relative to the median", () => {
   // 2 of 100; binary fractions leave an error near 1e-17.
   assertAlmostEquals(growth([99, 100, 101]), 0.02, 1e-12);
   assertAlmostEquals(growth([101, 100, 99]), -0.02, 1e-12);
   assertEquals(growth([5, 5, 5, 5]), 0);
 });
 
-Deno.test("A soak's growth shows a small leak among outliers, and none where there is none", () => {
+Deno.test("A soak's growth shows a small leak in spite of outliers, and no growth without a leak", () => {
   // Twenty values with a leak of 3 % in all, two of them 10 % too high, as before a collection.
   const leak = Array.from({ length: 20 }, (_, i) => 100 + 3 * i / 19);
   const steady = Array.from({ length: 20 }, () => 100);
@@ -71,7 +71,7 @@ function run(
   return { steps, usages, stride, tokens };
 }
 
-Deno.test("A soak passes a run that stays as it is, and tells its figures", () => {
+Deno.test("A soak passes a run whose memory and speed stay the same, and prints its figures", () => {
   const { passed, lines } = judge(run({}));
   assert(passed);
   const text = lines.join("\n");
@@ -81,7 +81,7 @@ Deno.test("A soak passes a run that stays as it is, and tells its figures", () =
   assertStringIncludes(text, "besides: 8.00 ms to 8.00 ms, 0.0 %");
 });
 
-Deno.test("A soak fails where memory grows in the last half, not where it grew before", () => {
+Deno.test("A soak fails if memory grows in the last half of the run, but not if it only grew before", () => {
   const late = (share: number) => 100 + 6 * Math.max(0, share - 0.5);
   const early = (share: number) => 100 * Math.min(1, 2 * share);
   assert(!judge(run({ megabytes: late })).passed);
@@ -89,7 +89,7 @@ Deno.test("A soak fails where memory grows in the last half, not where it grew b
   assert(judge(run({ megabytes: (share) => 100 - share })).passed);
 });
 
-Deno.test("A soak fails where steps become slower by the clock and in CPU time", () => {
+Deno.test("A soak fails if steps become slower both by the clock and in CPU time", () => {
   const slower = (share: number) => share > 0.75 ? 6 : 5;
   assert(!judge(run({ stepMs: slower, cpuMs: slower })).passed);
   // Somebody else's work, and work that runs beside.
@@ -108,7 +108,7 @@ async function soak(...args: string[]): Promise<[code: number, text: string]> {
   return [code, text.join("")];
 }
 
-Deno.test("A soak exits 2 on a mistake in its command line and does not begin", async () => {
+Deno.test("A soak exits with 2 on a mistake in its command line and trains nothing", async () => {
   const mistakes: [string[], string][] = [
     [["--device", "reference"], 'device "reference" is neither'],
     [["--steps", "2001"], "steps (2001) is not a multiple of 2000"],

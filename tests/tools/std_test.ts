@@ -12,7 +12,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-Deno.test("assertEquals takes 0 for -0 and NaN for itself, and nothing else for something", () => {
+Deno.test("assertEquals treats 0 and -0 as equal, NaN as equal to itself, and all other different values as different", () => {
   const equal: [unknown, unknown][] = [
     [0, -0],
     [NaN, NaN],
@@ -64,7 +64,7 @@ Deno.test({
   },
 });
 
-Deno.test("assertEquals says what differs, after the test's own words", () => {
+Deno.test("assertEquals prints the difference after the test's message", () => {
   assertThrows(
     () => assertEquals({ a: 1, b: "x" }, { a: 2, b: "x" }, "row 3"),
     AssertionError,
@@ -72,7 +72,7 @@ Deno.test("assertEquals says what differs, after the test's own words", () => {
   );
 });
 
-Deno.test("Assertions fail when what they say is not so", async () => {
+Deno.test("Assertions fail if their claim is false", async () => {
   const wrong: (() => unknown)[] = [
     () => assert(0),
     () => assertAlmostEquals(1, 1.1, 0.05),

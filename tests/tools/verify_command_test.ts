@@ -15,7 +15,7 @@ async function verify(...args: string[]): Promise<[code: number, out: string]> {
   return [code, text.join("")];
 }
 
-Deno.test("Verify's command exits 0 where all agrees, 1 on a miss or an odd file, 2 on misuse", async () => {
+Deno.test("The verify command exits with 0 if all quantities agree, 1 on a miss or an unreadable file, 2 on wrong usage", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const write = async (name: string, bytes: Uint8Array) => {

@@ -340,7 +340,7 @@ function disturb(value: unknown, random: () => number): unknown {
   return Array.isArray(value) ? Object.values(changed) : changed;
 }
 
-Deno.test("Verify refuses by name, and leaves no memory behind, whatever stands in the place of metadata or a tensor", async () => {
+Deno.test("Verify refuses random metadata and tensors by name, and frees all memory", async () => {
   const seed = Math.floor(Math.random() * 2 ** 32);
   const generator = new CounterRandom(seed, Purpose.sample);
   await using backend = openReference();

@@ -349,7 +349,7 @@ for (const [file, pattern] of records) {
   });
 }
 
-Deno.test("Verify does not take NaN for agreement", async () => {
+Deno.test("Verify counts NaN as a miss", async () => {
   await using backend = openFaulty();
   const bytes = rewritten("mlp-relu", ({ tensors }) => {
     const logits = tensors.get("logits")!;

@@ -44,7 +44,7 @@ Deno.test("A job that runs the gate leaves it all its time, and 10 minutes to se
   }
 });
 
-Deno.test("Every job that tests has the text that tests look for", async () => {
+Deno.test("Every job that runs tests has the data set that tests read", async () => {
   for (const { jobs } of [ci, publish]) {
     for (const [name, job] of jobs) {
       if (!/run: (\.ci\/run|deno task test)/.test(job)) continue;
@@ -55,7 +55,7 @@ Deno.test("Every job that tests has the text that tests look for", async () => {
   assertMatch(setup, /fetch_data\.ts[^]*LM_DATA_DIR=.*GITHUB_ENV/);
 });
 
-Deno.test("What is published was tested, where there was no identity token", () => {
+Deno.test("The published tree was tested before, in a job without an identity token", () => {
   assert(!/id-token/.test(publish.head));
   assertEquals([...publish.jobs.keys()], ["test", "publish"]);
   const tested = publish.jobs.get("test")!;
@@ -93,7 +93,7 @@ Deno.test("The site is built where there is no identity token, and published by 
   assert(!/checkout|run:/.test(deployed));
 });
 
-Deno.test("Versions stand in one place: Deno's in .tool-versions, lm's in deno.json", async () => {
+Deno.test("Each version is written in one place: Deno's in .tool-versions, lm's in deno.json", async () => {
   const deno = /^deno (\d+\.\d+\.\d+)\n$/.exec(
     await read(".tool-versions"),
   )![1]!;
