@@ -69,27 +69,26 @@ function checkTargets(
     });
   }
   if (count === 0) {
-    const found = `windows of ${T} tokens are too short to tell`;
+    const found = `windows of ${T} tokens are too short to check`;
     return { status: "skipped", found };
   }
   const numbers = { count, next: same[1]! };
   if (same[1] === count) {
-    const found = `${count} targets, each the token after its place`;
+    const found = `${count} targets, each the next token`;
     return { status: "ok", found, numbers };
   }
   const ahead = same.findIndex((equal) => equal === count);
   const instead = ahead < 0
     ? ""
     : ahead === 0
-    ? "; all are the token at their place"
-    : `; all are ${ahead} places ahead`;
+    ? "; all are the token at the same position"
+    : `; all are ${ahead} positions ahead`;
   return {
     status: "failed",
     found: `${
       count - same[1]!
-    } of ${count} targets are not the token after their place${instead}`,
-    hint:
-      "the losses are of another task: each target must be the token after its place",
+    } of ${count} targets are not the next token${instead}`,
+    hint: "the losses are of another task: each target must be the next token",
     numbers,
   };
 }
@@ -127,7 +126,7 @@ function checkSplit(
   }
   const known = looked.length - unknown.size;
   const found =
-    `${known} of ${looked.length} validation windows stand in the training text`;
+    `${known} of ${looked.length} validation windows occur in the training text`;
   const numbers = { known, windows: looked.length };
   return known <= looked.length / 2 ? { status: "ok", found, numbers } : {
     status: "failed",

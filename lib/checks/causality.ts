@@ -217,7 +217,7 @@ async function prefill(model: Model, tokens: Int32Array): Promise<Finding> {
   const T = tokens.length / 2;
   const prompts = [tokens.subarray(0, T - 2), tokens.subarray(T, T + 1)];
   if (await paddingReaches(model, prompts)) {
-    const found = "what stands behind a prompt changes its logits";
+    const found = "padding after a prompt changes its logits";
     return { status: "failed", found, hint };
   }
   const first = tokens.subarray(0, T);
@@ -231,6 +231,10 @@ async function prefill(model: Model, tokens: Int32Array): Promise<Finding> {
 async function decoding(model: Model, tokens: Int32Array): Promise<Finding> {
   const first = tokens.subarray(0, tokens.length / 2);
   return await staleCacheReaches(model, first)
-    ? { status: "failed", found: "it sees a cache's old content", hint }
+    ? {
+      status: "failed",
+      found: "old content of the cache changes its logits",
+      hint,
+    }
     : { status: "ok", found: "0 bits" };
 }

@@ -75,10 +75,10 @@ function checkDraws(
     if (!kept.has(sampler.sample(logits, { step }))) outside++;
   }
   const numbers = { outside, draws: DRAWS, kept: kept.size };
-  const likeliest = kept.size === 1
-    ? "the likeliest token"
-    : `the ${kept.size} likeliest tokens`;
-  const found = `${outside} of ${DRAWS} draws are not of ${likeliest}`;
+  const where = kept.size === 1
+    ? "not the likeliest token"
+    : `outside the ${kept.size} likeliest tokens`;
+  const found = `${outside} of ${DRAWS} draws are ${where}`;
   return outside === 0 ? { status: "ok", found, numbers } : {
     status: "failed",
     found,

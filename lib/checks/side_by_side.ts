@@ -61,15 +61,15 @@ export async function sideBySide(
   return different === 0
     ? {
       status: "ok",
-      found: `${which}: each goes on beside the others as alone`,
+      found: `${which}: the same logits in one batch as alone`,
       numbers,
     }
     : {
       status: "failed",
       found:
-        `${different} of ${which} go on differently beside others than alone, by up to ${
+        `${different} of ${which} have other logits in one batch than alone, by up to ${
           most.toPrecision(2)
-        } in the logits`,
+        }`,
       hint:
         "the padding of shorter prompts is read as text: it must be masked or left out",
       numbers,

@@ -180,7 +180,7 @@ async function* checkLeaks(
   });
   yield await verdict("prefill", async () => {
     if (await paddingReaches(model, [first!.subarray(0, T - 1)])) {
-      return failed("LEAK: what stands behind a prompt changes its logits");
+      return failed("LEAK: padding after a prompt changes its logits");
     }
     const { before } = await cachedReach(model, { tokens: first!, positions });
     return before === 0 ? unchanged(positions.length) : failed(
