@@ -193,7 +193,8 @@ function lossOf(logits: Numbers, target: number): number {
   return logSumExp(logits) - logits[target]!;
 }
 
-function logSumExp(logits: Numbers): number {
+/** Returns the logarithm of the sum of exponentials, the normalizer of a softmax. */
+export function logSumExp(logits: Numbers): number {
   const most = largest(logits);
   let sum = 0;
   for (const logit of logits) sum += Math.exp(logit - most);

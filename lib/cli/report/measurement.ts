@@ -6,6 +6,7 @@
 
 import { basename, join } from "@std/path";
 import type { Numbers } from "../../backends/backend.ts";
+import { logSumExp } from "../../checks/leaks.ts";
 import { attentionMaps } from "../../model/attention_maps.ts";
 import { Model, type ModelPlacement } from "../../model/model.ts";
 import { isRefusal, refusal, withoutHint } from "../../refusal.ts";
@@ -259,16 +260,12 @@ async function readPassage(
 }
 
 function readToken(id: number, logits: Numbers): ReadToken {
-  let most = -Infinity;
-  for (const logit of logits) most = Math.max(most, logit);
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - most);
-  const lse = most + Math.log(sum);
+  const total = logSumExp(logits);
   const guesses = Array.from(logits.keys())
     .sort((a, b) => logits[b]! - logits[a]!)
     .slice(0, GUESSES)
-    .map((id) => ({ id, probability: Math.exp(logits[id]! - lse) }));
-  return { id, loss: lse - logits[id]!, guesses };
+    .map((id) => ({ id, probability: Math.exp(logits[id]! - total) }));
+  return { id, loss: total - logits[id]!, guesses };
 }
 
 /** A model that counts, and its loss on the validation split in nats per token. */
@@ -286,7 +283,7 @@ const orders: readonly (readonly [order: number, name: string])[] = [
 ];
 
 /** Most tokens counted: each new context costs memory. */
-export const MOST_COUNTED = 4_000_000;
+const MOST_COUNTED = 4_000_000;
 
 /**
  * Fits n-gram models on one split and measures them on the other.
