@@ -16,7 +16,7 @@ Deno.test("Every field of both configurations is named in the field tables", () 
   );
 });
 
-Deno.test("modelConfig refuses what cannot be built, with the numbers", () => {
+Deno.test("modelConfig refuses impossible architectures, with the numbers", () => {
   const refused: [Parameters<typeof modelConfig>[0], string][] = [
     [
       { vocabSize: 65, nEmbd: 100, nHead: 8 },
@@ -55,7 +55,7 @@ Deno.test("modelConfig refuses what cannot be built, with the numbers", () => {
   }
 });
 
-Deno.test("trainConfig refuses what cannot be done, with the numbers", () => {
+Deno.test("trainConfig refuses impossible values, with the numbers", () => {
   const refused: [Parameters<typeof trainConfig>[0], string][] = [
     [{ batchSize: 0 }, "batchSize (0)"],
     [{ learningRate: -1 }, "learningRate (-1)"],

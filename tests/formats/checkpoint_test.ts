@@ -52,7 +52,7 @@ async function configWith(change: Record<string, unknown>): Promise<string> {
   return JSON.stringify({ ...config, ...change });
 }
 
-Deno.test("Checkpoint comes back as it was written, to the byte", async () => {
+Deno.test("Checkpoint is read as it was written, to the byte", async () => {
   const { config, tensors } = decodeCheckpoint(await bytesOf());
   const training = { step: 7, config: trainConfig({ maxSteps: 9 }) };
   const bytes = encodeCheckpoint({ config, tensors, tokenizer, training });
@@ -64,7 +64,7 @@ Deno.test("Checkpoint comes back as it was written, to the byte", async () => {
   assertEquals(encodeCheckpoint(checkpoint), bytes);
 });
 
-Deno.test("Checkpoint is not written with a tokenizer that it could not be read with", async () => {
+Deno.test("Checkpoint is not written with a tokenizer that does not fit its model", async () => {
   await using model = await Model.create(options, { device: "reference" });
   await assertRejects(
     () => model.save({ tokenizer: Tokenizer.ascii() }),
@@ -73,7 +73,7 @@ Deno.test("Checkpoint is not written with a tokenizer that it could not be read 
   );
 });
 
-Deno.test("Checkpoint that says something impossible is refused with the reason", async () => {
+Deno.test("Checkpoint with impossible metadata is refused with the reason", async () => {
   const training = (state: unknown) => ({ training: JSON.stringify(state) });
   const config = trainConfig();
   const cases: [Record<string, string | undefined>, string][] = [
@@ -105,7 +105,7 @@ Deno.test("Checkpoint that says something impossible is refused with the reason"
   }
 });
 
-Deno.test("Checkpoint that claims a long context gets no memory for its positions", async () => {
+Deno.test("Checkpoint that claims too long a context is refused before its position table is allocated", async () => {
   for (const position of ["sinusoidal", "rope", "rope-half"]) {
     const config = await configWith({ position, blockSize: 2 ** 24 });
     const bytes = await withMetadata({ config });
@@ -117,7 +117,7 @@ Deno.test("Checkpoint that claims a long context gets no memory for its position
   }
 });
 
-Deno.test("Checkpoint that claims more parameters than it has numbers is refused before they are placed", async () => {
+Deno.test("Checkpoint that claims more parameters than it has numbers is refused before memory is allocated", async () => {
   const { tensors, config } = decodeCheckpoint(await bytesOf());
   const large = { ...config, nEmbd: 4096, nHidden: 2 ** 20 };
   await assertRejects(

@@ -46,7 +46,7 @@ Deno.test("A header longer than the format allows is refused before it is read",
   );
 });
 
-Deno.test("A header that is not the format's JSON is refused with the place", () => {
+Deno.test("A header that is not the format's JSON is refused with the position", () => {
   const cases: [string, string][] = [
     ["", 'at character 0 of the header is its end, not "{"'],
     [" {}", 'at character 0 of the header is " ", not "{"'],
@@ -92,7 +92,7 @@ function entry(dtype: string, shape: string, offsets: string): string {
   return `{"a":{"dtype":"${dtype}","shape":${shape},"data_offsets":${offsets}}}`;
 }
 
-Deno.test("Keys that stand twice are refused, wherever they stand", () => {
+Deno.test("Duplicate keys are refused anywhere in the header", () => {
   const one = '"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}';
   refuses(fileOf(`{${one},${one}}`), 'the key "a" occurs twice');
   refuses(fileOf(`{${one},"\\u0061":{}}`), 'the key "a" occurs twice');
@@ -196,7 +196,7 @@ Deno.test("Arrays that do not fill the data exactly are refused", () => {
   refuses(fileOf("{}", 1), "bytes 0 to 1 of the data are unused");
 });
 
-Deno.test("A refusal stays short whatever a file calls its arrays", () => {
+Deno.test("A refusal stays short, however long a file's names are", () => {
   const header = `{"${"x".repeat(1_000_000)}":{}}`;
   const { message } = assertThrows(
     () => decodeSafetensors(fileOf(header)),

@@ -11,7 +11,7 @@ import {
 } from "../../lib/formats/safetensors.ts";
 import { fileOf, someTensors } from "../fixtures/safetensors_files.ts";
 
-Deno.test("Safetensors come back as they were written, every element type", () => {
+Deno.test("Safetensors are read as they were written, for every element type", () => {
   const metadata: Record<string, string> = {
     config: '{"nLayer":4}',
     'π "\\\n': "日本語 😀",
@@ -34,7 +34,7 @@ Deno.test("Safetensors are written as the format says, byte for byte", () => {
   assertEquals(encodeSafetensors(tensors, { k: "v" }), expected);
 });
 
-Deno.test("Safetensors that another program wrote come out the same bytes again", async () => {
+Deno.test("Safetensors of another program are written again with the same bytes", async () => {
   for (
     const name of ["sampler", "base", "decoding-alibi", "modern"]
   ) {
@@ -59,7 +59,7 @@ Deno.test("Safetensors without arrays or metadata are an empty object", () => {
   assertEquals([tensors.size, Object.keys(metadata).length], [0, 0]);
 });
 
-Deno.test("Safetensors keep names that mean something to JavaScript", () => {
+Deno.test("Safetensors keep names that are special in JavaScript", () => {
   const names = [
     "__proto__",
     "constructor",
@@ -124,7 +124,7 @@ Deno.test("Safetensors may list arrays in any order, with JSON's white space", (
   ], ["b", 2, 3]]);
 });
 
-Deno.test("encodeSafetensors refuses what could not be read again", () => {
+Deno.test("encodeSafetensors refuses content that could not be read again", () => {
   const one = { dtype: "F32", shape: [2], data: new Float32Array(2) } as const;
   const encode = (name: string, tensor: TensorData, metadata = {}) => () =>
     encodeSafetensors(new Map([[name, tensor]]), metadata);

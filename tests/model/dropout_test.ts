@@ -35,7 +35,7 @@ function passes(
   return [dispatches.slice(0, loss), dispatches.slice(loss)];
 }
 
-Deno.test("Dropout acts after the embedding, in attention and after both projections, each place with masks of its own", () => {
+Deno.test("Dropout acts after the embedding, in attention and after both projections, each with its own masks", () => {
   const { config } = variant("dropout"); // two layers
   const [forward, backward] = passes(config);
   const found = sites(forward);
@@ -44,7 +44,7 @@ Deno.test("Dropout acts after the embedding, in attention and after both project
   assertEquals(new Set(sites(backward)), new Set(found));
 });
 
-Deno.test("Dropout has no place in evaluation and generation, nor at rate 0", () => {
+Deno.test("Dropout is absent from evaluation and generation, and at rate 0", () => {
   const { config } = variant("dropout");
   const plans: Plan[] = [
     evalPlan(config, shape),
@@ -55,7 +55,7 @@ Deno.test("Dropout has no place in evaluation and generation, nor at rate 0", ()
   for (const plan of plans) assertEquals(sites(plan.dispatches), []);
 });
 
-Deno.test("Dropout's counter is another for every micro-batch of every step", async () => {
+Deno.test("Dropout's counter is different for every micro-batch of every step", async () => {
   const keys: number[][] = [];
   await using backend = openFaulty({
     write: (name, data) => {

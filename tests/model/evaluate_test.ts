@@ -69,7 +69,7 @@ Deno.test("Model.evaluate leaves out what only training adds: label smoothing an
   );
 });
 
-Deno.test("Model.evaluate takes each batch in its own shape", async () => {
+Deno.test("Model.evaluate accepts batches of different shapes", async () => {
   await using model = await genericModel();
   const tokens = randomIds(600, { vocabSize });
   // Also lengths of which B·T is a multiple of the model's T, so that rows could be glued together.
@@ -101,7 +101,7 @@ Deno.test("Model.evaluate takes each batch in its own shape", async () => {
   );
 });
 
-Deno.test("Model.evaluate gives the same when several passes are asked for at once", async () => {
+Deno.test("Model.evaluate gives the same result when several evaluations run at once", async () => {
   await using model = await genericModel();
   const tokens = randomIds(2 * T, { vocabSize });
   const all = [
@@ -114,7 +114,7 @@ Deno.test("Model.evaluate gives the same when several passes are asked for at on
   assertEquals(await Promise.all(all.map((pass) => pass())), apart);
 });
 
-Deno.test("Model.evaluate that was refused or stopped does not hold up the next", async () => {
+Deno.test("Model.evaluate works after an evaluation that was refused or aborted", async () => {
   await using model = await genericModel();
   const batches = () => dataset.evalBatches("val");
   const loss = await model.evaluate(batches());

@@ -10,7 +10,7 @@ const { config } = variant("nanoGPT");
 const shape = { B: 1, T: 4 };
 const tokens = randomIds(4, config);
 
-Deno.test("Model frees all it has on a backend that it shares", async () => {
+Deno.test("Model frees all its memory on a shared backend", async () => {
   await using backend = openReference();
   {
     await using model = await Model.create(config, { backend });
@@ -21,7 +21,7 @@ Deno.test("Model frees all it has on a backend that it shares", async () => {
   assertEquals(backend.allocatedBytes, 0);
 });
 
-Deno.test("Model refuses all work once it is disposed of, though its backend lives on", async () => {
+Deno.test("Model refuses all work after it was disposed, even if its backend is open", async () => {
   await using backend = openReference();
   const model = await Model.create(config, { backend });
   const generation = model.generate([1], { maxNewTokens: 9 });
@@ -39,7 +39,7 @@ Deno.test("Model refuses all work once it is disposed of, though its backend liv
   assertEquals(backend.allocatedBytes, 0);
 });
 
-Deno.test("Model that cannot be compiled tells the reason, also when it is disposed of", async () => {
+Deno.test("Model that cannot be compiled gives the reason, and can be disposed", async () => {
   await using backend = openFaulty({
     dispatch: () => {
       throw new RangeError("Cannot lower: no such kernel");
@@ -55,7 +55,7 @@ Deno.test("Model that cannot be compiled tells the reason, also when it is dispo
   );
 });
 
-Deno.test("Model that does not fit its tensors leaves no memory behind", async () => {
+Deno.test("Model.load frees its memory if the tensors do not fit", async () => {
   await using backend = openReference();
   await using model = await Model.create(config, { backend });
   const before = backend.allocatedBytes;

@@ -79,7 +79,7 @@ Deno.test("PyTorch's initial values are uniform in 1 / sqrt(fan in) either way, 
   }
 });
 
-Deno.test("A parameter starts alike in every model that has it, and differently with another seed", () => {
+Deno.test("A parameter has the same initial values in every model that has it, and others with another seed", () => {
   const base = initial(model);
   const variant = initial({ ...model, mlp: "swiglu", position: "learned" });
   const name = "h.1.attn.c_attn.weight";
@@ -88,7 +88,7 @@ Deno.test("A parameter starts alike in every model that has it, and differently 
   assert(initial(model, 2).get(name)![0] !== base.get(name)![0]);
 });
 
-Deno.test("A model beyond all memory is refused with its size", () => {
+Deno.test("A model too large for any memory is refused with its size", () => {
   assertThrows(
     () => initial({ vocabSize: 65, nLayer: 3, nHead: 2, nEmbd: 65536 }),
     RangeError,
@@ -96,7 +96,7 @@ Deno.test("A model beyond all memory is refused with its size", () => {
   );
 });
 
-Deno.test("A token of training takes PaLM's count of operations", () => {
+Deno.test("flopsPerToken follows PaLM's rule", () => {
   // 6 for each number of the matrices it is multiplied with, 12 L C T for attention (arXiv 2204.02311, appendix B).
   const [V, C, T, L] = [65, 64, 256, 3];
   const block = 3 * C * C + C * C + 2 * 4 * C * C;

@@ -37,7 +37,7 @@ class Counted {
 
 const nothing = () => {};
 
-Deno.test("Programs keeps those used last", async () => {
+Deno.test("Programs keeps the most recently used programs", async () => {
   const counted = new Counted();
   const programs = new Programs({ count: 2 });
   for (const name of ["a", "b", "a", "c", "a", "b"]) {
@@ -49,7 +49,7 @@ Deno.test("Programs keeps those used last", async () => {
   assertEquals(counted.destroyed, ["b", "c", "a", "b"]);
 });
 
-Deno.test("Programs keeps no more bytes than it may, but always the last one", async () => {
+Deno.test("Programs keeps no more bytes than its limit, but always the last program", async () => {
   const counted = new Counted();
   const programs = new Programs({ count: 9, bytes: 10 });
   const sizes = { a: 4, b: 6, c: 1, d: 20, e: 3 };
@@ -61,7 +61,7 @@ Deno.test("Programs keeps no more bytes than it may, but always the last one", a
   assertEquals(counted.made, Object.keys(sizes));
 });
 
-Deno.test("Programs frees none that is in use, and frees it afterwards", async () => {
+Deno.test("Programs does not free a program in use, and frees it afterwards", async () => {
   const counted = new Counted();
   const programs = new Programs({ count: 1 });
   const gate = Promise.withResolvers<void>();
@@ -82,7 +82,7 @@ Deno.test("Programs frees none that is in use, and frees it afterwards", async (
   assertEquals(counted.destroyed, ["b", "a"]);
 });
 
-Deno.test("Programs tries again what could not be compiled", async () => {
+Deno.test("Programs compiles again after a failed compilation", async () => {
   const counted = new Counted();
   const programs = new Programs({ count: 2 });
   const refuse = () => Promise.reject(new RangeError("Cannot compile a"));
@@ -142,7 +142,7 @@ for (
     assertLessOrEqual(most - before, 8 * longest);
   });
 
-  Deno.test(`Trainer after Trainer takes the memory of one, device ${device}`, async () => {
+  Deno.test(`Successive Trainers take the memory of one, device ${device}`, async () => {
     await using backend = await open();
     await using model = await Model.create(config, { backend });
     const dataset = datasetOf(1);
@@ -177,11 +177,11 @@ async function taughtByTwo(count: number): Promise<number[]> {
   return [...await internals.stores.get("params")!.read()];
 }
 
-Deno.test("Trainer goes on as before after another one of the same model", async () => {
+Deno.test("Trainer continues unchanged after another Trainer of the same model has run", async () => {
   assertEquals(await taughtByTwo(1), await taughtByTwo(2));
 });
 
-Deno.test("Trainers of one model do not take each other's program away within a step", async () => {
+Deno.test("Trainers of one model do not free each other's program during a step", async () => {
   await using model = await Model.create(config, { device: "reference" });
   const done = [1, 2].map(async (seed) => {
     const options = { maxSteps: 4, gradAccumulation: 3 };
@@ -223,7 +223,7 @@ function openFor(most: number): Executor {
   };
 }
 
-Deno.test("Model frees programs that nobody uses where there is no room for another", async () => {
+Deno.test("Model frees idle programs when memory for another one is short", async () => {
   for (const most of [2, 9]) {
     await using backend = openFor(most);
     await using model = await Model.create(config, { backend });
@@ -240,7 +240,7 @@ Deno.test("Model frees programs that nobody uses where there is no room for anot
   }
 });
 
-Deno.test("Model says that there is no room, and compiles once there is", async () => {
+Deno.test("Model reports a lack of memory, and compiles once there is enough", async () => {
   await using backend = openFor(1);
   await using model = await Model.create(config, { backend });
   await using other = await Model.create(config, { backend });

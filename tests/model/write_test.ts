@@ -139,7 +139,7 @@ Deno.test("Model.write chooses tokens as a Sampler with the same options does", 
   assertEquals((await textOf(model.write("ab"))).length, 256);
 });
 
-Deno.test("Model.write ends before a stop string, also one of several pieces", async () => {
+Deno.test("Model.write ends before a stop string, even one that spans several pieces", async () => {
   for (const tokenizer of [chars, Tokenizer.bytes()]) {
     await using model = await modelFor(tokenizer, { tokenizer });
     const write = (options: WriteOptions) =>
@@ -157,7 +157,7 @@ Deno.test("Model.write ends before a stop string, also one of several pieces", a
   }
 });
 
-Deno.test("Model.write refuses what it cannot do before a stream of it begins", async () => {
+Deno.test("Model.write refuses invalid arguments when it is called, before the stream begins", async () => {
   await using mute = await modelFor(chars);
   assertThrows(
     () => mute.write("ab"),
@@ -180,14 +180,14 @@ Deno.test("Model.write refuses what it cannot do before a stream of it begins", 
   refused("ab", { stop: ["a", ""] }, "a stop string is empty");
 });
 
-Deno.test("The bytes of a checkpoint are a Response's body and a Blob's part", async () => {
+Deno.test("The bytes of a checkpoint can be a Response's body and a Blob's part", async () => {
   await using model = await modelFor(chars);
   const bytes = await model.save();
   const { size } = new Blob([bytes]);
   assertEquals((await new Response(bytes).arrayBuffer()).byteLength, size);
 });
 
-Deno.test("A stream of Model.write is a Response's body", async () => {
+Deno.test("A stream of Model.write can be a Response's body", async () => {
   await using model = await modelFor(chars, { tokenizer: chars });
   const options = { seed: 1, maxNewTokens: 50 };
   const body = ReadableStream.from(model.write("ab", options))

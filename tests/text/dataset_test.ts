@@ -32,7 +32,7 @@ Deno.test("Dataset trains on the first floor(0.9 n) tokens and validates on the 
   }
 });
 
-Deno.test("Dataset splits where trainFraction says", () => {
+Deno.test("Dataset splits the tokens at trainFraction", () => {
   const dataset = new Dataset(positions(100), {
     blockSize: 4,
     batchSize: 1,
@@ -57,7 +57,7 @@ Deno.test("Dataset.batch gives windows of consecutive tokens, and targets one fu
   }
 });
 
-Deno.test("Dataset.batch is the same whatever was asked for before", () => {
+Deno.test("Dataset.batch does not depend on earlier calls", () => {
   const options = { blockSize: 8, batchSize: 4, seed: 5 };
   const dataset = new Dataset(positions(1000), options);
   const forwards = [0, 1, 2, 3].map((step) => dataset.batch(step, 1));
@@ -185,7 +185,7 @@ Deno.test("Dataset.evalBatches marks places without a target by -1 and token 0",
   assertEquals(batches[0]!.count, 5);
 });
 
-Deno.test("Dataset.evalBatches can be walked again, with the same batches", () => {
+Deno.test("Dataset.evalBatches can be iterated again, with the same batches", () => {
   const dataset = new Dataset(positions(300), { blockSize: 8, batchSize: 2 });
   const batches = dataset.evalBatches("train");
   assertEquals([...batches].length, 17); // 269 targets in 34 windows
@@ -217,7 +217,7 @@ Deno.test("Dataset.evalBatches is exhaustive where maxBatches suffices", () => {
   assertEquals([...dataset.evalBatches("train", { maxBatches: 1000 })], all);
 });
 
-Deno.test("Dataset refuses too short a text and says how many tokens it needs", () => {
+Deno.test("Dataset refuses a text that is too short, with the number of tokens it needs", () => {
   const { message } = assertThrows(
     () => new Dataset(positions(50), { blockSize: 128, batchSize: 16 }),
     RangeError,
@@ -237,7 +237,7 @@ Deno.test("Dataset knows its largest token, and refuses negative ones", () => {
   assertThrows(() => make(-1), RangeError, "token -1 is below 0");
 });
 
-Deno.test("Dataset takes exactly the length it asked for, and no less", () => {
+Deno.test("Dataset accepts the least length that its error names, and no less", () => {
   for (const trainFraction of [0.01, 0.1, 0.5, 0.9, 0.95, 0.999]) {
     for (const blockSize of [1, 2, 8, 9, 17, 64, 128, 1000]) {
       const make = (length: number) =>

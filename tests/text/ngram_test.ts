@@ -41,7 +41,7 @@ Deno.test("NgramModel gives Witten-Bell's probabilities", () => {
   }
 });
 
-Deno.test("NgramModel's probabilities add up to 1, also after what it has never seen", () => {
+Deno.test("NgramModel's probabilities add up to 1, even after unseen contexts", () => {
   const model = NgramModel.fit(text.filter((x) => x !== 2), {
     order: 3,
     vocabSize,
@@ -67,13 +67,13 @@ Deno.test("NgramModel's loss is the mean over all tokens but the first", () => {
   assertAlmostEquals(model.loss(some), sum / 19, 1e-12);
 });
 
-Deno.test("NgramModel of nothing takes all tokens for equally likely", () => {
+Deno.test("NgramModel of an empty text gives all tokens the same probability", () => {
   const model = NgramModel.fit(new Int32Array(), { order: 3, vocabSize });
   assertEquals(model.probability([1, 2], 3), 1 / vocabSize);
   assertAlmostEquals(model.loss(text), Math.log(vocabSize), 1e-12);
 });
 
-Deno.test("NgramModel takes large vocabularies and long contexts apart", () => {
+Deno.test("NgramModel distinguishes n-grams of large vocabularies and long contexts", () => {
   // Two contexts of 15 tokens each that differ in the oldest one only.
   const tail = Array.from({ length: 14 }, (_, i) => 2 ** 24 - 1 - i);
   const tokens = Int32Array.from([...[7, ...tail, 1], ...[8, ...tail, 2]]);
@@ -84,7 +84,7 @@ Deno.test("NgramModel takes large vocabularies and long contexts apart", () => {
   );
 });
 
-Deno.test("NgramModel refuses what it cannot count", () => {
+Deno.test("NgramModel refuses options and tokens out of range", () => {
   const fit = (options: { order?: number; vocabSize?: number }) => () =>
     NgramModel.fit(text, { order: 2, vocabSize, ...options });
   assertThrows(fit({ order: 0 }), RangeError, "order (0)");

@@ -73,7 +73,7 @@ Deno.test("The score of predictions that came true is that of the text", () => {
   }
 });
 
-Deno.test("Drift is small for one who learned from the past, and large for one who peeped", () => {
+Deno.test("Drift is small for a model that learned from the past, and large for one that saw its targets", () => {
   const scorer = NgramModel.fit(chain(20_000, 1), { order: 3, vocabSize: V });
   const texts = spreadWindows(chain(9000, 7), { count: 200, length: 32 });
   const heldOut = scoreTexts(scorer, texts);
@@ -114,7 +114,7 @@ Deno.test("Drift is small for one who learned from the past, and large for one w
   assertGreater(peeping.gap, peeping.allowed);
 });
 
-Deno.test("Copying is told beside what the held-out text shares anyway", () => {
+Deno.test("Copying is compared with the span that the held-out text shares", () => {
   const training = "a rose is a rose is a rose. and so is a tulip.";
   const heldOut = "the tulip is a rose too.";
   const { longest, natural } = copyingOf("I say: rose is a rose, no?", {

@@ -63,7 +63,7 @@ function assertClose(
 
 const settings: readonly Setting[] = JSON.parse(golden.metadata["settings"]!);
 
-Deno.test("Sampler leaves the recorded distributions", () => {
+Deno.test("Sampler gives the recorded distributions", () => {
   assertEquals(settings.length, 17);
   for (const { tensor, options } of settings) {
     const sampler = new Sampler(options as SamplerOptions);
@@ -133,7 +133,7 @@ Deno.test("Sampler.sampleBatch draws for each row what sample draws for it alone
   }
 });
 
-Deno.test("Sampler keeps the k largest, equal ones by index", () => {
+Deno.test("Sampler's top-k keeps the k largest logits, of equal ones the first", () => {
   const logits = Float32Array.of(2, 5, 5, 1, 5);
   const kept = (
     topK: number,
@@ -328,7 +328,7 @@ Deno.test("Sampler refuses options out of range, by name and value", () => {
   }
 });
 
-Deno.test("Sampler refuses logits that no softmax has", () => {
+Deno.test("Sampler refuses logits without a softmax", () => {
   const sampler = new Sampler();
   const refuses = (logits: number[], reason: string) =>
     assertThrows(

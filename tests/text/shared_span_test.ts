@@ -19,7 +19,7 @@ function randomText(length: number, letters: number, seed: number): string {
   return Array.from(ids, (id) => String.fromCharCode(97 + id)).join("");
 }
 
-Deno.test("longestSharedSpan finds what trying all stretches finds", () => {
+Deno.test("longestSharedSpan finds the span that brute force finds", () => {
   for (let seed = 1; seed <= 200; seed++) {
     const letters = 1 + seed % 4;
     const text = randomText(seed % 37, letters, seed);
@@ -32,7 +32,7 @@ Deno.test("longestSharedSpan finds what trying all stretches finds", () => {
   }
 });
 
-Deno.test("longestSharedSpan takes empty and equal texts", () => {
+Deno.test("longestSharedSpan accepts empty and equal texts", () => {
   assertEquals(longestSharedSpan("", "abc").length, 0);
   assertEquals(longestSharedSpan("abc", "").length, 0);
   assertEquals(longestSharedSpan("héllo 🎭", "héllo 🎭").length, 8);
@@ -47,7 +47,7 @@ Deno.test("longestSharedSpan takes time that grows with the lengths, not their p
   assert(performance.now() - begun < 30_000);
 });
 
-Deno.test("longestSharedSpan finds what was planted in a long text", () => {
+Deno.test("longestSharedSpan finds a passage planted in a long text", () => {
   const size = 600_000;
   const [text, other] = [11, 12].map((seed) =>
     new TextDecoder().decode(
@@ -67,7 +67,7 @@ Deno.test("longestSharedSpan finds what was planted in a long text", () => {
   assert(start <= 400_000 && start > 400_000 - 10);
 });
 
-Deno.test("longestSharedSpan finds the first place in the text, whichever is the shorter", () => {
+Deno.test("longestSharedSpan gives the first occurrence, whichever text is shorter", () => {
   assertEquals(longestSharedSpan("xabyabzab", "ab"), { start: 1, length: 2 });
   assertEquals(longestSharedSpan("ab", "xabyabzab"), { start: 0, length: 2 });
   assertEquals(longestSharedSpan("cd ab ef", "ef--ab--cd--"), {

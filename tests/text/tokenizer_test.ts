@@ -18,7 +18,7 @@ function randomIntegers(count: number, n: number): number[] {
   return Array.from({ length: count }, (_, i) => random.below(n, 0, i));
 }
 
-Deno.test("Tokenizer.ascii gives each of the 128 codes its own code as id", () => {
+Deno.test("Tokenizer.ascii gives each of the 128 characters its code as id", () => {
   const tokenizer = Tokenizer.ascii();
   const codes = Array.from({ length: 128 }, (_, code) => code);
   const text = String.fromCharCode(...codes);
@@ -59,7 +59,7 @@ Deno.test("Tokenizer.chars numbers tiny Shakespeare's characters as nanoGPT does
   assertEquals([...Tokenizer.chars(shuffled).encode(vocabulary)], ids);
 });
 
-Deno.test("Tokenizer.chars refuses a character it was not made with, and shows those it has", () => {
+Deno.test("Tokenizer.chars refuses a character outside its vocabulary, and shows the vocabulary", () => {
   const tokenizer = Tokenizer.chars("to be\nor not");
   const { message } = assertThrows(
     () => tokenizer.encode("to\nbe?"),
@@ -97,7 +97,7 @@ Deno.test("Tokenizer.bytes encodes as UTF-8", () => {
   ]);
 });
 
-Deno.test("Tokenizer.bytes refuses half a surrogate pair, which would not come back", () => {
+Deno.test("Tokenizer.bytes refuses half a surrogate pair, which decoding could not restore", () => {
   assertThrows(
     () => Tokenizer.bytes().encode("x\n\ud83d!"),
     RangeError,
@@ -105,7 +105,7 @@ Deno.test("Tokenizer.bytes refuses half a surrogate pair, which would not come b
   );
 });
 
-Deno.test("Tokenizer.decode gives back every text that encode takes", () => {
+Deno.test("Tokenizer.decode restores every text that encode accepts", () => {
   const shuffled = randomIntegers(500, [...MIXED].length).map((i) =>
     [...MIXED][i]
   ).join("");
@@ -158,7 +158,7 @@ Deno.test("A decode stream turns a character cut short into U+FFFD", () => {
   assertEquals(stream.flush(), "\ufffd");
 });
 
-Deno.test("A decode stream's parts are together what decode gives at once", () => {
+Deno.test("A decode stream's parts together equal the result of decode", () => {
   const characters = Tokenizer.chars(MIXED);
   const cases: [Tokenizer, number[]][] = [
     [characters, randomIntegers(300, characters.vocabSize)],
@@ -222,7 +222,7 @@ Deno.test("Tokenizer.fromJSON refuses what describes no tokenizer", () => {
   }
 });
 
-Deno.test("Tokenizer.encoder gives for pieces of any size what encode gives for the whole", () => {
+Deno.test("Tokenizer.encoder gives the same ids for pieces of any size as encode for the whole", () => {
   const text = "naïve 🎭🎨\n日本語 and ASCII\n".repeat(7);
   for (
     const [tokenizer, Elements] of [
@@ -278,7 +278,7 @@ Deno.test("Token arrays are no wider than their vocabulary, and hold its last id
   }
 });
 
-Deno.test("Tokenizer.encoder says where an unknown character stands, counted from the first piece", () => {
+Deno.test("Tokenizer.encoder gives the place of an unknown character, counted from the first piece", () => {
   const encoder = Tokenizer.ascii().encoder();
   for (const piece of ["one\ntw", "o\n", "thr"]) encoder.push(piece);
   assertThrows(
@@ -288,7 +288,7 @@ Deno.test("Tokenizer.encoder says where an unknown character stands, counted fro
   );
 });
 
-Deno.test("Tokenizer.encoder and CharacterSet refuse half a surrogate pair that stays alone", () => {
+Deno.test("Tokenizer.encoder and CharacterSet refuse a lone half of a surrogate pair", () => {
   for (const tokenizer of [Tokenizer.bytes(), Tokenizer.chars("a")]) {
     const encoder = tokenizer.encoder();
     encoder.push("a\ud83c");

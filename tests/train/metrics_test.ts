@@ -67,7 +67,7 @@ async function readAll(
   return { reader, events };
 }
 
-Deno.test("MetricsReader tells of every step once, in order, and reads far less often", async () => {
+Deno.test("MetricsReader returns every step once, in order, and reads far less often", async () => {
   const device = new SlowDevice();
   // Many times round the ring.
   const steps = 5 * METRIC_SLOTS + 3;
@@ -97,7 +97,7 @@ Deno.test("MetricsReader counts the tokens of all micro-batches into the speed o
   assertLess(0.5 * elapsed, told);
 });
 
-Deno.test("MetricsReader gives what came before a step that is not finite, then the error", async () => {
+Deno.test("MetricsReader returns the steps before one that is not finite, then the error", async () => {
   const device = new SlowDevice();
   device.bad = 7;
   const { reader, events } = await readAll(device, 20);
@@ -106,7 +106,7 @@ Deno.test("MetricsReader gives what came before a step that is not finite, then 
   assertEquals(error.step, 7);
 });
 
-Deno.test("MetricsReader keeps the reason of a read that failed until someone asks", async () => {
+Deno.test("MetricsReader keeps the reason of a failed read until it is asked for", async () => {
   const device = new SlowDevice();
   device.failing = 2;
   const { reader, events } = await readAll(device, 20);

@@ -98,7 +98,7 @@ Deno.test("Muon updates the blocks' matrices by its definition, AdamW the rest",
   }
 });
 
-Deno.test("SGD follows its momentum and decays apart from it", async () => {
+Deno.test("SGD follows its momentum and applies weight decay separately", async () => {
   const train = trainConfig({
     ...{ maxSteps: 3, learningRate: 0.1, gradClip: 0, momentum: 0.8 },
     ...{ optimizer: "sgd", weightDecay: 0.2, decay: "matrices" },

@@ -23,7 +23,7 @@ function createModel(): Promise<Model> {
   );
 }
 
-Deno.test("A bounded Trainer pauses without an evaluation, and makes up for what was due", async () => {
+Deno.test("A bounded Trainer stops without an evaluation, and makes up for it on the next run", async () => {
   await using model = await createModel();
   const trainer = new Trainer(model, dataset, {
     ...{ maxSteps: 12, evalInterval: 4, checkpointInterval: 4, tokenizer },
@@ -52,7 +52,7 @@ Deno.test("A bounded Trainer pauses without an evaluation, and makes up for what
   assert(kinds.includes("eval"));
 });
 
-Deno.test("A bounded Trainer measures as many tokens as it may, the same ones each time", async () => {
+Deno.test("A bounded Trainer measures at most evalTokens tokens, the same ones each time", async () => {
   await using model = await createModel();
   const windows = dataset.evalBatches("val", { maxBatches: 2 });
   const expected = await model.evaluate(windows);
@@ -75,7 +75,7 @@ Deno.test("A bounded Trainer measures as many tokens as it may, the same ones ea
   assertEquals((await measured(1)).tokens, 12); // one batch at least
 });
 
-Deno.test("A bounded Trainer is over at its deadline, with a checkpoint and as much of an evaluation as there is time for", async () => {
+Deno.test("A bounded Trainer ends at its deadline, with a checkpoint and as much of an evaluation as fits", async () => {
   await using model = await createModel();
   const shape = { blockSize: 6, batchSize: 2 };
   const data = new Dataset(new Uint8Array(2e7), shape);
@@ -97,7 +97,7 @@ Deno.test("A bounded Trainer is over at its deadline, with a checkpoint and as m
   assert(told.some(({ kind }) => kind === "checkpoint"));
 });
 
-Deno.test("A bounded Trainer measures 2^18 tokens of a long validation split, if nothing else is said", () => {
+Deno.test("A bounded Trainer measures 2^18 tokens of a long validation split by default", () => {
   const long = new Dataset(new Uint8Array(4e6), {
     blockSize: 64,
     batchSize: 16,

@@ -36,7 +36,7 @@ async function poisoned(everywhere: boolean) {
   return { model, data, rare, set };
 }
 
-Deno.test("Trainer leaves out a step that is not finite, if it is told to", async () => {
+Deno.test("Trainer skips a step that is not finite if onNonFinite is 'skip'", async () => {
   const { model, data, rare, set } = await poisoned(false);
   await using _model = model;
   let bad = 0;
@@ -61,7 +61,7 @@ Deno.test("Trainer leaves out a step that is not finite, if it is told to", asyn
   ]);
 });
 
-Deno.test("Trainer goes on for as long as there are finite steps between the others", async () => {
+Deno.test("Trainer continues as long as there are finite steps between skipped ones", async () => {
   const { model, rare, set } = await poisoned(false);
   await using _model = model;
   class Alternating extends Dataset {
@@ -87,7 +87,7 @@ Deno.test("Trainer goes on for as long as there are finite steps between the oth
   assertEquals(trainer.step, 26);
 });
 
-Deno.test("Trainer gives up when nothing is finite any more", async () => {
+Deno.test("Trainer throws after ten consecutive steps that are not finite", async () => {
   const { model, data } = await poisoned(true);
   await using _model = model;
   const trainer = new Trainer(model, data, {

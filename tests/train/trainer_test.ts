@@ -47,7 +47,7 @@ async function losses(trainer: Trainer): Promise<number[]> {
     .map(({ loss }) => loss);
 }
 
-Deno.test("Trainer refuses parts that do not fit each other, before it begins", async () => {
+Deno.test("Trainer refuses a model, dataset and options that do not fit each other, before it begins", async () => {
   await using model = await createModel();
   const other = (blockSize: number, token: number) =>
     new Dataset(new Int32Array(99).fill(token), { blockSize, batchSize: 2 });
@@ -102,7 +102,7 @@ Deno.test("Trainer has a seed for dropout; model and dataset have their own", as
   );
 });
 
-Deno.test("Trainer tells the learning rate that each step had, after a restore too", async () => {
+Deno.test("Trainer emits each step's learning rate, after a restore too", async () => {
   const schedule = {
     ...{ learningRate: 0.3, minLearningRate: 0.05, maxSteps: 7 },
     ...{ warmupSteps: 2, decaySteps: 6, schedule: "linear" as const },
@@ -151,7 +151,7 @@ Deno.test("Trainer refuses a batch of another shape than its dataset's", async (
   );
 });
 
-Deno.test("Trainer ends with what a lost device says, after the checkpoints from before", async () => {
+Deno.test("Trainer throws the error of a lost device, after emitting the earlier checkpoints", async () => {
   let written = 0;
   await using backend = openFaulty({
     write: (name, data) => {
@@ -182,7 +182,7 @@ Deno.test("Trainer ends with what a lost device says, after the checkpoints from
   assertEquals(steps, [5]);
 });
 
-Deno.test("Trainer stops in the middle as it does at its end", async () => {
+Deno.test("Trainer.stop emits the same final events as the end of training", async () => {
   await using model = await createModel();
   const trainer = new Trainer(model, dataset, {
     ...{ maxSteps: 50, evalInterval: 4, checkpointInterval: 4, tokenizer },
@@ -204,7 +204,7 @@ Deno.test("Trainer stops in the middle as it does at its end", async () => {
   assertEquals(decodeCheckpoint(await trainer.save()).training?.step, last);
 });
 
-Deno.test("Trainer tells nothing twice when it stops where it was due", async () => {
+Deno.test("Trainer emits nothing twice when it stops at a due step", async () => {
   await using model = await createModel();
   const options = { maxSteps: 50, evalInterval: 4, checkpointInterval: 4 };
   const trainer = new Trainer(model, dataset, options);
@@ -238,7 +238,7 @@ Deno.test("Trainer begins without the moments of an earlier one", async () => {
   assertEquals(again, fresh);
 });
 
-Deno.test("Trainer saves a state that is of one moment, also while training goes on", async () => {
+Deno.test("Trainer saves the state after one step, even while training continues", async () => {
   await using model = await createModel();
   const trainer = new Trainer(model, dataset, { maxSteps: 40 });
   let saving: Promise<Uint8Array> | undefined;
@@ -254,7 +254,7 @@ Deno.test("Trainer saves a state that is of one moment, also while training goes
   assertEquals(await rest.save(), await trainer.save());
 });
 
-Deno.test("Trainer restores all of a checkpoint or nothing", async () => {
+Deno.test("Trainer restores a checkpoint completely or not at all", async () => {
   await using model = await createModel();
   const trainer = new Trainer(model, dataset, { maxSteps: 3 });
   const before = await trainer.save();
@@ -287,7 +287,7 @@ Deno.test("Trainer restores all of a checkpoint or nothing", async () => {
   assertEquals(await restored.save(), before);
 });
 
-Deno.test("Trainer goes on from a file of when AdamW was the only optimizer, bit for bit", async () => {
+Deno.test("Trainer resumes from a file written when AdamW was the only optimizer, bit for bit", async () => {
   await using model = await createModel();
   const trainer = new Trainer(model, dataset, { maxSteps: 8 });
   for await (const event of trainer.run()) {
@@ -319,7 +319,7 @@ Deno.test("Trainer goes on from a file of when AdamW was the only optimizer, bit
   assertEquals(await rest.save(), await trainer.save());
 });
 
-Deno.test("Trainer ends, at a signal, also a sample that is being written", async () => {
+Deno.test("Trainer's signal also ends a sample that is being generated", async () => {
   await using model = await createModel();
   const controller = new AbortController();
   let drawn = 0;

@@ -57,7 +57,7 @@ async function told(trainer: Trainer): Promise<object[]> {
   });
 }
 
-Deno.test("Training tells the update after each evaluation, and is not disturbed by it", async () => {
+Deno.test("Training emits the update ratios after each evaluation, with the same weights as without them", async () => {
   await using model = await createModel();
   const seen: string[] = [];
   const read = () => internalsOf(model).stores.get("params")!.read();
@@ -87,7 +87,7 @@ Deno.test("Training tells the update after each evaluation, and is not disturbed
   assertEquals(await other.parameters(), await model.parameters());
 });
 
-Deno.test("Training that goes on from any step tells the updates of one that never stopped", async () => {
+Deno.test("Training resumed at any step emits the updates of an uninterrupted run", async () => {
   await using whole = await createModel();
   const uninterrupted = await told(new Trainer(whole, dataset(), often));
   for (const step of [4, 5, 6, 7, 10]) {
