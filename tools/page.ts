@@ -20,11 +20,11 @@ const MOST_BYTES = 100 * 1024;
 const EXCERPT = 10_000;
 
 /** Bundles a module and what it imports into one script. */
-async function bundle(file: string): Promise<string> {
+export async function bundle(file: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       ...["bundle", "--quiet", "--platform=browser", "--format=iife"],
-      ...["--minify", join(source, file)],
+      ...["--minify", file],
     ],
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -88,8 +88,8 @@ export async function buildPage(): Promise<Page> {
   const parts = {
     style: await read("style.css"),
     excerpt: text.slice(0, text.lastIndexOf("\n\n", EXCERPT) + 1),
-    worker: await bundle("worker.ts"),
-    main: await bundle("main.ts"),
+    worker: await bundle(join(source, "worker.ts")),
+    main: await bundle(join(source, "main.ts")),
   };
   let html = await read("index.html");
   const fill = (place: string, content: string) => {
@@ -136,9 +136,10 @@ export async function buildPage(): Promise<Page> {
  * @param isolated true to send the headers that let threads share memory
  */
 export function serve(
-  { files }: Page,
-  { port = 0, isolated = true }: {
+  { files }: Pick<Page, "files">,
+  { port = 0, isolated = true, onListen = () => {} }: {
     readonly port?: number;
+    readonly onListen?: (address: Deno.NetAddr) => void;
     readonly isolated?: boolean;
   } = {},
 ): Deno.HttpServer<Deno.NetAddr> {
@@ -146,7 +147,7 @@ export function serve(
     html: "text/html; charset=utf-8",
     txt: "text/plain; charset=utf-8",
   };
-  return Deno.serve({ port, hostname: "localhost" }, ({ url }) => {
+  return Deno.serve({ port, hostname: "localhost", onListen }, ({ url }) => {
     const name = new URL(url).pathname.slice(1) || "index.html";
     const content = files.get(name);
     if (content === undefined) {
@@ -182,5 +183,9 @@ if (import.meta.main) {
     console.log(`${name}: ${bytes.toLocaleString("en")} bytes compressed`);
   }
   console.log(`open ${page.html} or put it on any web server`);
-  if (flags.serve) await serve(page, { port: 8000 }).finished;
+  if (flags.serve) {
+    const onListen = ({ port }: Deno.NetAddr) =>
+      console.log(`serving http://localhost:${port}/`);
+    await serve(page, { port: 8000, onListen }).finished;
+  }
 }

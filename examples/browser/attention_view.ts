@@ -40,38 +40,43 @@ export class AttentionView {
     heads.addEventListener("keydown", (event) => this.#move(event));
   }
 
-  /** Shows the attention to a text; the chosen head stays chosen. */
+  /** Shows the attention to a text; the chosen head and token stay chosen. */
   show({ tokens, layers }: Attention): void {
-    const selected = this.#strip.selected;
-    this.#tokens = tokens;
     this.#shown = layers.flatMap((maps, layer) => headsOf(maps, layer, tokens));
-    this.#chosen = Math.min(this.#chosen, this.#shown.length - 1);
-    this.#strip.cut(0);
-    for (const token of tokens) this.#strip.add(token);
-    this.#heads.replaceChildren(
-      ...this.#shown.map((head, index) =>
-        make(
-          "button",
-          {
-            type: "button",
-            role: "radio",
-            tabIndex: index === this.#chosen ? 0 : -1,
-            onclick: () => this.#choose(index),
-          },
-          picture(head.map, tokens.length, this.#heads),
-          head.name,
-        )
-      ),
-    );
+    if (this.#heads.childElementCount !== this.#shown.length) {
+      this.#chosen = 0;
+      this.#heads.replaceChildren(
+        ...this.#shown.map(({ name }, index) =>
+          make(
+            "button",
+            {
+              type: "button",
+              role: "radio",
+              onclick: () => this.#choose(index),
+            },
+            make("canvas"),
+            name,
+          )
+        ),
+      );
+    }
+    if (tokens.join() !== this.#tokens.join()) {
+      this.#strip.cut(0);
+      for (const token of tokens) this.#strip.add(token);
+    }
+    this.#tokens = tokens;
+    this.#shown.forEach(({ map }, index) => {
+      const [canvas] = this.#heads.children[index]!.children;
+      draw(canvas as HTMLCanvasElement, map, tokens.length);
+    });
     this.#choose(this.#chosen);
-    this.#strip.select(
-      selected >= 0 && selected < tokens.length ? selected : tokens.length - 1,
-    );
+    if (this.#strip.selected < 0) this.#strip.select(tokens.length - 1);
   }
 
   /** Removes everything. */
   clear(): void {
     this.#heads.replaceChildren();
+    this.#tokens = [];
     this.#strip.cut(0);
     this.#look.textContent = "";
   }
@@ -135,17 +140,12 @@ function headsOf(
 }
 
 /** Draws probabilities as a picture with a pixel for each. */
-function picture(
-  map: Float32Array,
-  T: number,
-  place: HTMLElement,
-): HTMLCanvasElement {
-  const canvas = make("canvas", { width: T, height: T });
+function draw(canvas: HTMLCanvasElement, map: Float32Array, T: number): void {
+  canvas.width = canvas.height = T; // which empties it, too
   const context = canvas.getContext("2d")!;
-  context.fillStyle = getComputedStyle(place).color;
+  context.fillStyle = getComputedStyle(canvas).color;
   map.forEach((share, at) => {
     context.globalAlpha = Math.sqrt(share);
     context.fillRect(at % T, Math.floor(at / T), 1, 1);
   });
-  return canvas;
 }

@@ -12,7 +12,7 @@ import { CandidatesView } from "./candidates_view.ts";
 import { deviceNote } from "./device_note.ts";
 import { byId, download, make } from "./elements.ts";
 import { LossChart } from "./loss_chart.ts";
-import { SessionWorker } from "./session_worker.ts";
+import { SessionEnded, SessionWorker } from "./session_worker.ts";
 import { canLoad, loadText, type TextName } from "./texts.ts";
 
 const controls = {
@@ -48,28 +48,48 @@ const attention = new AttentionView({
   look: byId("look", HTMLElement),
 });
 
+/** Most samples on the page; the oldest go. */
+const MOST_SAMPLES = 9;
+
 /** What the session does. */
 type State = "idle" | "starting" | "training" | "paused" | "ended";
 let state: State = "idle";
 let session: SessionWorker | undefined;
 /** The text that the session trains on. */
 let text = "";
+let tokenizer: Opened["tokenizer"] | undefined;
 /** The last step that was done, and the one at which training ends. */
 let step = 0;
 let maxSteps = 0;
 let heldBackLoss = NaN;
-let hasBaselines = false;
+/** The worker that counts n-grams for the chart; undefined until the first steps are done. */
+let counter: SessionWorker | undefined;
 /** The writing that goes on, and whether it continues tokens that are shown already. */
 let writing: Promise<void> = Promise.resolve();
 let isContinuing = false;
 
-/** Does something and shows the error if it fails. */
-async function attempt(action: () => Promise<void>): Promise<void> {
+/**
+ * Does something and shows the error if it fails.
+ *
+ * @param recover called after a failure
+ */
+async function attempt(
+  action: () => Promise<void>,
+  recover: () => void = () => {},
+): Promise<void> {
   try {
     await action();
   } catch (error) {
+    if (error instanceof SessionEnded) return; // as the reader wished
     say((error as Error).message, "error");
+    recover();
   }
+}
+
+/** Leaves a state that failed: what was trained can still be saved, a session that did not open is gone. */
+function recover(): void {
+  if (state === "starting") end();
+  enter(session === undefined ? "idle" : "ended");
 }
 
 function say(message: string, className = ""): void {
@@ -105,8 +125,8 @@ async function open(
     readonly last?: number;
   } = {},
 ): Promise<Opened> {
+  end();
   enter("starting");
-  session?.end();
   session = SessionWorker.start(take);
   const maximum = Number(controls.steps.value);
   const fresh = {
@@ -126,7 +146,6 @@ async function open(
   });
   step = opened.step;
   maxSteps = opened.train?.maxSteps ?? step;
-  hasBaselines = false;
   controls.causal.checked = opened.model.mask === "causal";
   showMask();
   chart.setLastStep(maxSteps);
@@ -142,33 +161,23 @@ async function open(
 async function train(opened: Opened): Promise<void> {
   enter("training");
   say("Training.");
-  const { tokenizer } = opened;
-  startBaselines = () => {
-    hasBaselines = true;
-    attempt(() => showBaselines({ text, tokenizer }));
-  };
+  tokenizer = opened.tokenizer;
   await session!.call("train");
   enter("ended");
   say(`Done: ${step.toLocaleString("en")} steps.`);
   if (candidates.ids.length === 0) await write(controls.prompt.value);
 }
 
-/** Starts to count n-grams; waits for the first steps, which matter more. */
-let startBaselines = () => {};
-
 /** Measures models that count, in a worker of their own: training goes on meanwhile. */
-async function showBaselines(
-  request: { readonly text: string; readonly tokenizer: Opened["tokenizer"] },
-): Promise<void> {
-  const counter = SessionWorker.start(() => {});
+async function showBaselines(): Promise<void> {
+  counter = SessionWorker.start(() => {});
   const names = new Map([[1, "unigram"], [2, "bigram"], [3, "trigram"], [
     5,
     "5-gram",
   ]]);
   for (const [order, name] of names) {
     const [baseline] = await counter.call("baselines", {
-      ...request,
-      orders: [order],
+      ...{ text, tokenizer: tokenizer!, orders: [order] },
     });
     chart.addCounting(`${name} ${baseline!.loss.toFixed(2)}`, baseline!.loss);
   }
@@ -192,7 +201,7 @@ function take(event: SessionEvent): void {
           Math.round(tokensPerSecond).toLocaleString("en")
         } characters a second`,
       ].join(" · ");
-      if (!hasBaselines) startBaselines();
+      if (counter === undefined) attempt(showBaselines);
       break;
     }
     case "eval":
@@ -206,9 +215,10 @@ function take(event: SessionEvent): void {
           "li",
           {},
           make("b", {}, `step ${event.step.toLocaleString("en")}`),
-          make("pre", {}, event.text.trim()),
+          make("pre", {}, sampleText(event.text)),
         ),
       );
+      if (samples.childElementCount > MOST_SAMPLES) samples.lastChild!.remove();
       attempt(attend);
       break;
     case "token":
@@ -245,6 +255,11 @@ async function write(prompt: string | readonly number[]): Promise<void> {
 async function attend(): Promise<void> {
   const { ids } = candidates;
   if (ids.length > 0) attention.show(await session!.call("attention", ids));
+}
+
+/** Returns a sample without empty lines around it; a sample of nothing else shows them. */
+function sampleText(text: string): string {
+  return text.trim() || text.replaceAll("\n", "⏎");
 }
 
 function mask(): "causal" | "none" {
@@ -300,9 +315,21 @@ async function load(file: File): Promise<void> {
   );
 }
 
-function clear(): void {
+async function readOwn(file: File | undefined): Promise<void> {
+  if (file !== undefined) controls.ownText.value = await file.text();
+}
+
+/** Ends the session. */
+function end(): void {
   session?.end();
   session = undefined;
+}
+
+/** Ends the session and empties the page. */
+function clear(): void {
+  end();
+  counter?.end();
+  counter = undefined;
   heldBackLoss = NaN;
   progress.textContent = "";
   samples.replaceChildren();
@@ -331,14 +358,7 @@ async function press(): Promise<void> {
 
 byId("setup", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
-  attempt(async () => {
-    try {
-      await press();
-    } catch (error) {
-      enter("idle");
-      throw error;
-    }
-  });
+  attempt(press, recover);
 });
 controls.over.addEventListener("click", () => {
   clear();
@@ -367,16 +387,23 @@ controls.save.addEventListener(
 controls.saveText.addEventListener("click", () => download("text.txt", text));
 byId("load", HTMLInputElement).addEventListener("change", ({ target }) => {
   const [file] = (target as HTMLInputElement).files!;
-  if (file !== undefined) attempt(() => load(file));
+  if (file !== undefined) attempt(() => load(file), recover);
+});
+controls.preset.addEventListener("change", () => {
+  controls.steps.value = controls.preset.selectedOptions[0]!.dataset["steps"]!;
 });
 controls.text.addEventListener("change", () => {
   byId("own", HTMLElement).hidden = controls.text.value !== "own";
 });
 byId("ownFile", HTMLInputElement).addEventListener("change", ({ target }) => {
   const [file] = (target as HTMLInputElement).files!;
-  attempt(async () => {
-    controls.ownText.value = await file?.text() ?? "";
-  });
+  attempt(() => readOwn(file));
+});
+controls.ownText.addEventListener("drop", (event) => {
+  const [file] = event.dataTransfer!.files;
+  if (file === undefined) return; // a text, which goes where it is dropped
+  event.preventDefault();
+  attempt(() => readOwn(file));
 });
 
 if (!canLoad) {

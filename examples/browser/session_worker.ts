@@ -5,6 +5,9 @@
 import { SessionClient, type SessionEvent } from "@lm/core/worker";
 import { byId } from "./elements.ts";
 
+/** The error of calls to a session that the page itself has ended. */
+export class SessionEnded extends Error {}
+
 /** A session in a worker of its own. */
 export class SessionWorker extends SessionClient {
   readonly #worker: Worker;
@@ -31,7 +34,8 @@ export class SessionWorker extends SessionClient {
 
   /** Ends the worker at once, and with it everything that it holds. */
   end(): void {
+    this.#worker.onmessage = null; // no events of the past
     this.#worker.terminate();
-    this.fail(new Error("Cannot go on: the session has ended"));
+    this.fail(new SessionEnded("Cannot go on: the session has ended"));
   }
 }

@@ -15,6 +15,8 @@ export class TokenStrip {
   readonly #onSelect: (index: number) => void;
   #tokens: HTMLElement[] = [];
   #selected = -1;
+  /** True if the reader chose the selected token, which then stays selected when the pointer moves on. */
+  #isPinned = false;
 
   /**
    * Takes over an empty element.
@@ -26,12 +28,13 @@ export class TokenStrip {
     this.#onSelect = onSelect;
     box.role = "listbox";
     box.tabIndex = 0;
-    const selectAt = (event: Event) => {
-      const index = this.#tokens.indexOf(event.target as HTMLElement);
-      if (index >= 0) this.select(index);
-    };
-    box.addEventListener("pointermove", selectAt);
-    box.addEventListener("click", selectAt);
+    const indexOf = ({ target }: Event) =>
+      this.#tokens.indexOf(target as HTMLElement);
+    box.addEventListener("pointermove", (event) => {
+      const index = indexOf(event);
+      if (index >= 0 && !this.#isPinned) this.select(index);
+    });
+    box.addEventListener("click", (event) => this.#pin(indexOf(event)));
     box.addEventListener("keydown", (event) => this.#move(event));
   }
 
@@ -48,7 +51,9 @@ export class TokenStrip {
   /** Keeps the first tokens and removes the others. */
   cut(length: number): void {
     for (const token of this.#tokens.splice(length)) token.remove();
-    if (this.#selected >= length) this.#selected = -1;
+    if (this.#selected < length) return;
+    this.#selected = -1;
+    this.#isPinned = false;
   }
 
   /** Adds a token at the end. */
@@ -77,6 +82,12 @@ export class TokenStrip {
     this.#onSelect(index);
   }
 
+  #pin(index: number): void {
+    if (index < 0) return;
+    this.#isPinned = true;
+    this.select(index);
+  }
+
   #move(event: KeyboardEvent): void {
     const last = this.#tokens.length - 1;
     const at = this.#selected;
@@ -90,7 +101,7 @@ export class TokenStrip {
     ]).get(event.key);
     if (next === undefined || last < 0) return;
     event.preventDefault();
-    this.select(Math.min(last, Math.max(0, next)));
+    this.#pin(Math.min(last, Math.max(0, next)));
     this.#tokens[this.#selected]!.scrollIntoView({ block: "nearest" });
   }
 }

@@ -28,6 +28,8 @@ export interface Showing {
   readonly scheme?: "light" | "dark";
   /** True for a screen that is touched. */
   readonly touch?: boolean;
+  /** A script that runs in the page before its own. */
+  readonly before?: string;
 }
 
 type Json = Record<string, unknown>;
@@ -42,13 +44,19 @@ export class Browser implements AsyncDisposable {
     string,
     (method: string, params: Json) => void
   >();
+  /** Resolves when Chromium's messages have been read to their end. */
+  readonly #drained: Promise<void>;
   #calls = 0;
 
   private constructor(
     process: Deno.ChildProcess,
-    directory: string,
-    socket: WebSocket,
+    { directory, socket, drained }: {
+      readonly directory: string;
+      readonly socket: WebSocket;
+      readonly drained: Promise<void>;
+    },
   ) {
+    this.#drained = drained;
     this.#process = process;
     this.#directory = directory;
     this.#socket = socket;
@@ -73,7 +81,7 @@ export class Browser implements AsyncDisposable {
     }).spawn();
     const lines = process.stderr.pipeThrough(new TextDecoderStream());
     const { promise: address, resolve } = Promise.withResolvers<string>();
-    (async () => {
+    const drained = (async () => {
       let text = "";
       for await (const piece of lines) {
         text += piece;
@@ -83,7 +91,7 @@ export class Browser implements AsyncDisposable {
     })();
     const socket = new WebSocket(await address);
     await new Promise((resolve) => socket.onopen = resolve);
-    const browser = new Browser(process, directory, socket);
+    const browser = new Browser(process, { directory, socket, drained });
     await browser.send("Browser.setDownloadBehavior", {
       behavior: "allowAndName",
       downloadPath: browser.downloads,
@@ -99,8 +107,8 @@ export class Browser implements AsyncDisposable {
 
   /** Opens a page in a new tab and waits until it has loaded. */
   async open(url: string, showing: Showing = {}): Promise<Tab> {
-    const { width = 1100, height = 900, scheme = "light", touch = false } =
-      showing;
+    const { width = 1100, height = 900, scheme = "light" } = showing;
+    const { touch = false, before } = showing;
     const { targetId } = await this.send("Target.createTarget", {
       url: "about:blank",
     });
@@ -123,6 +131,11 @@ export class Browser implements AsyncDisposable {
     await tab.send("Emulation.setEmulatedMedia", {
       features: [{ name: "prefers-color-scheme", value: scheme }],
     });
+    if (before !== undefined) {
+      await tab.send("Page.addScriptToEvaluateOnNewDocument", {
+        source: before,
+      });
+    }
     await tab.send("Page.navigate", { url });
     await tab.waitFor(
       `location.href !== "about:blank" && document.readyState === "complete"`,
@@ -172,6 +185,7 @@ export class Browser implements AsyncDisposable {
     await this.send("Browser.close", {}).catch(() => {});
     await closed;
     await this.#process.status;
+    await this.#drained;
     // Its children may still write to the profile.
     for (let tries = 0;; tries++) {
       try {

@@ -1,0 +1,131 @@
+/**
+ * Runs in the browser: what `engine_test.ts` asks of the library there. Bundled into one script,
+ * whose functions are those of {@linkcode Inside} on `globalThis.inside`.
+ */
+
+import type { Executor } from "../../lib/backends/backend.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { openWasm } from "../../lib/backends/wasm/engine.ts";
+import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
+import { checkCase, describe, sizeOf } from "../../lib/checks/conformance.ts";
+import { conformanceCases } from "../../lib/checks/conformance_cases.ts";
+import { modelConfig } from "../../lib/config/model.ts";
+import { type PresetName, presets } from "../../lib/config/presets.ts";
+import { trainConfig } from "../../lib/config/train.ts";
+import type { Plan } from "../../lib/graph/plan.ts";
+import { evaluationPlan } from "../../lib/model/evaluate.ts";
+import { generationPlans } from "../../lib/model/generate.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
+import { steps, type Trained } from "./steps.ts";
+
+/** An engine, as the tests name it. */
+export type Engine = "register" | "workgroup" | "wasm";
+
+/** The functions that the tests call. */
+export interface Inside {
+  /** Checks kernels against the float64 reference; returns how many cases ran, and what was wrong. */
+  conformance(engine: Engine, options: {
+    readonly largest: number;
+    /** Most cases of a kernel. */
+    readonly most: number;
+  }): Promise<{ readonly cases: number; readonly faults: string[] }>;
+  /** Trains for some steps, from random weights or from a checkpoint in base64. */
+  train(engine: Engine, options: Parameters<typeof steps>[1]): Promise<Trained>;
+  /** Compiles the WGSL texts of all plans of all presets; returns their number, and the compiler's messages. */
+  compileTexts(): Promise<
+    { readonly texts: number; readonly messages: string[] }
+  >;
+}
+
+function open(engine: Engine): Promise<Executor> {
+  return engine === "wasm"
+    ? openWasm()
+    : openWebGpu({ adapter: "any", tiling: engine });
+}
+
+const inside: Inside = {
+  async conformance(engine, { largest, most }) {
+    const faults: string[] = [];
+    let cases = 0;
+    const small = conformanceCases.filter((test) => sizeOf(test) <= largest);
+    for (const [, tests] of Map.groupBy(small, ({ kernel }) => kernel)) {
+      await using backend = await open(engine);
+      for (const test of spread(tests, most)) {
+        cases++;
+        try {
+          await checkCase(backend, test);
+        } catch (error) {
+          faults.push(`${describe(test)}: ${(error as Error).message}`);
+        }
+      }
+    }
+    return { cases, faults };
+  },
+
+  async train(engine, options) {
+    await using backend = await open(engine);
+    return await steps(backend, options);
+  },
+
+  async compileTexts() {
+    const adapter = await navigator.gpu.requestAdapter();
+    const device = await adapter!.requestDevice();
+    const { limits } = device;
+    const texts = new Map<string, string>();
+    for (const tiling of ["register", "workgroup"] as const) {
+      const target = {
+        tiling,
+        workgroupStorage: limits.maxComputeWorkgroupStorageSize,
+        invocations: limits.maxComputeInvocationsPerWorkgroup,
+        workgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+        bindingSize: limits.maxStorageBufferBindingSize,
+      };
+      for (const [name, plan] of plansOfPresets()) {
+        for (const { pass } of lowerPlan(plan, target, limits).passes) {
+          texts.set(pass.code, name);
+        }
+      }
+    }
+    const messages: string[] = [];
+    for (const [code, name] of texts) {
+      device.pushErrorScope("validation");
+      const module = device.createShaderModule({ code });
+      const info = await module.getCompilationInfo();
+      const error = await device.popErrorScope();
+      messages.push(
+        ...info.messages.map(({ type, message, lineNum }) =>
+          `${name}: ${type} in line ${lineNum}: ${message}`
+        ),
+        ...error ? [`${name}: ${error.message}`] : [],
+      );
+    }
+    device.destroy();
+    return { texts: texts.size, messages };
+  },
+};
+
+/** Returns at most `most` items, the first and the last among them. */
+function spread<Item>(items: readonly Item[], most: number): Item[] {
+  if (items.length <= most) return [...items];
+  const at = (i: number) => Math.round(i * (items.length - 1) / (most - 1));
+  return Array.from({ length: most }, (_, i) => items[at(i)]!);
+}
+
+/** Yields the plans that training, evaluating and sampling with each preset run. */
+function* plansOfPresets(): Generator<[name: string, plan: Plan]> {
+  for (const name of Object.keys(presets) as PresetName[]) {
+    const { model, train, tokenizer } = presets[name];
+    const vocabSize = tokenizer === "ascii" ? 128 : 65;
+    const config = modelConfig({ ...model, vocabSize });
+    const training = trainConfig(train);
+    const shape = { B: training.batchSize, T: config.blockSize };
+    yield [`${name}, training`, trainPlan(config, training, shape)];
+    yield [`${name}, evaluation`, evaluationPlan(config, shape)];
+    const sizes = { rows: 1, promptLength: 7, maxNewTokens: 1000 };
+    for (const [T, plan] of generationPlans(config, sizes)) {
+      yield [`${name}, generation of ${T}`, plan];
+    }
+  }
+}
+
+Object.assign(globalThis, { inside });
