@@ -147,10 +147,10 @@ Deno.test("Functions and types are in the files that the pages for contributors 
 
 Deno.test("Every room of the linter is described in docs/design.md", async () => {
   const design = await read("docs/design.md");
-  const rooms = (await read("tools/lint_rooms.ts")).matchAll(
-    /^ {4}name: "(.*)"/gm,
-  );
-  const names = [...rooms].map(([, name]) => name!);
+  const [, rooms] = /^const rooms[^]*? = \{\n([^]*?)^\};/m
+    .exec(await read("tools/lint_rooms.ts"))!;
+  const keys = rooms!.matchAll(/^ {2}(?:"(.*?)"|(\w+)): \{/gm);
+  const names = [...keys].map(([, quoted, word]) => quoted ?? word!);
   assert(names.length > 15, names.join());
   for (const name of names.filter((name) => !/,/.test(name))) {
     const [folder, ...rest] = name.split(/\/(?=[^/]+$)/);

@@ -8,16 +8,14 @@
 
 /** A part of the project, with the modules and globals that its files may use. */
 interface Room {
-  /** Its name in messages. */
-  readonly name: string;
-  /** The paths of its files, from the project's root. */
-  readonly files: RegExp;
+  /** The paths of its files, from the project's root; by default those in the folder, or the file, of its name. */
+  readonly files?: RegExp;
   /** The rooms that it may import, besides itself. */
-  readonly imports: readonly string[];
+  readonly imports?: readonly string[];
   /** The specifiers it may import that are no paths. */
   readonly packages?: RegExp;
   /** The globals of the platform that it may name. */
-  readonly globals: readonly string[];
+  readonly globals?: readonly string[];
 }
 
 const onDeno = ["Deno", "console"];
@@ -41,174 +39,46 @@ const library = [...data, ...engine, "lib/model", "lib/train", "lib/worker"];
 const studies = ["lib/checks", "lib/lab"];
 
 /** A file belongs to the first room that matches. Arrows point down. */
-const rooms: readonly Room[] = [
-  {
-    name: "cli.ts",
-    files: /^cli\.ts$/,
-    imports: ["lib/cli"],
-    globals: onDeno,
-  },
-  {
-    name: "lib/cli",
-    files: /^lib\/cli\//,
+const rooms: Readonly<Record<string, Room>> = {
+  "cli.ts": { imports: ["lib/cli"], globals: onDeno },
+  "lib/cli": {
     imports: ["lib/report", ...library, ...studies, "data"],
     // Deno's own digests take a whole text at once.
     packages: /^(@std\/|node:crypto$)/,
     // A thread that is never busy answers signals.
     globals: [...onDeno, "Worker"],
   },
-  {
-    name: "mod.ts",
-    files: /^mod\.ts$/,
-    imports: library,
-    globals: [],
-  },
-  {
-    name: "lib/lab",
-    files: /^lib\/lab\//,
-    imports: [
-      "lib/checks",
-      "lib/report",
-      ...library,
-      "kernels/vocabulary.ts",
-      "kernels/reference",
-    ],
-    globals: [],
-  },
-  {
-    // A document and its renderers. It loads its packages when it draws: no other command needs them.
-    name: "lib/report",
-    files: /^lib\/report\//,
-    imports: [],
-    packages: /^(@observablehq\/plot|linkedom)$/,
-    globals: [],
-  },
-  {
-    name: "lib/checks",
-    files: /^lib\/checks\//,
-    imports: [...library, "kernels/vocabulary.ts", "kernels/reference"],
-    globals: [],
-  },
-  {
-    // The library behind a message port: a worker serves it, a page calls it.
-    name: "lib/worker",
-    files: /^lib\/worker\//,
-    imports: ["lib/train", "lib/model", ...engine, ...data],
-    globals: [],
-  },
-  {
-    name: "lib/train",
-    files: /^lib\/train\//,
-    imports: ["lib/model", ...engine, ...data],
-    globals: [],
-  },
-  {
-    name: "lib/model",
-    files: /^lib\/model\//,
-    imports: [...engine, ...data, "kernels/reference"],
-    globals: [],
-  },
-  {
-    name: "lib/formats",
-    files: /^lib\/formats\//,
-    imports: ["lib/*.ts", "lib/config", "lib/text"],
-    globals: [],
-  },
-  {
-    name: "lib/text",
-    files: /^lib\/text\//,
-    imports: ["lib/*.ts", "kernels/random.ts"],
-    globals: [],
-  },
-  {
-    // Opens the machine's BLAS where the runtime is Deno and allows it.
-    name: "lib/backends/wasm/blas",
-    files: /^lib\/backends\/wasm\/blas\//,
-    imports: [],
-    globals: [...onDevice, "Deno"],
-  },
-  {
-    name: "lib/backends",
-    files: /^lib\/backends\//,
-    imports: ["lib/*.ts", "lib/graph", "lib/backends/wasm/blas", ...kernels],
-    globals: onDevice,
-  },
-  {
-    name: "lib/graph",
-    files: /^lib\/graph\//,
-    imports: ["lib/*.ts", "kernels/vocabulary.ts"],
-    globals: [],
-  },
-  {
-    // Configurations of models and training, as plain data.
-    name: "lib/config",
-    files: /^lib\/config\//,
-    imports: ["lib/*.ts"],
-    globals: [],
-  },
-  {
-    // What every room of the library needs: refusals and ranges.
-    name: "lib/*.ts",
-    files: /^lib\/[^/]+\.ts$/,
-    imports: [],
-    globals: [],
-  },
-  {
-    name: "kernels/vocabulary.ts",
-    files: /^kernels\/vocabulary\.ts$/,
-    imports: [],
-    globals: [],
-  },
-  {
-    name: "kernels/random.ts",
-    files: /^kernels\/random\.ts$/,
-    imports: [],
-    globals: [],
-  },
-  {
-    name: "kernels/reference",
-    files: /^kernels\/reference\//,
-    imports: ["kernels/vocabulary.ts", "kernels/random.ts"],
-    globals: [],
-  },
-  {
-    name: "kernels/wgsl",
-    files: /^kernels\/wgsl\//,
-    imports: ["kernels/vocabulary.ts"],
-    globals: [],
-  },
-  {
-    // Excludes its assembly/, which is in another language: it is compiled and never imported.
-    name: "kernels/wasm",
-    files: /^kernels\/wasm\/[^/]+$/,
-    imports: ["kernels/vocabulary.ts"],
-    globals: [],
-  },
-  {
-    name: "data",
-    files: /^data\//,
-    imports: ["lib/*.ts"],
-    packages: /^(@std\/|@stdlib\/|npm:@stdlib\/)/,
-    globals: onDeno,
-  },
-  {
-    // A page: it runs in a browser, where there is no Deno.
-    name: "examples/browser",
-    files: /^examples\/browser\//,
-    imports: [],
-    packages: /^@lm\/core(\/\w+)?$/,
-    globals: ["navigator", "Worker"],
-  },
-  {
-    // They import the library as a user's program does.
-    name: "examples",
-    files: /^examples\//,
-    imports: [],
-    packages: /^@lm\/core(\/\w+)?$/,
-    globals: onDeno,
-  },
-  {
-    name: "tests, bench and tools",
+  "mod.ts": { imports: library },
+  "lib/lab": { imports: ["lib/checks", "lib/report", ...library, "kernels/vocabulary.ts", "kernels/reference"] },
+  // A document and its renderers. It loads its packages when it draws: no other command needs them.
+  "lib/report": { packages: /^(@observablehq\/plot|linkedom)$/ },
+  "lib/checks": { imports: [...library, "kernels/vocabulary.ts", "kernels/reference"] },
+  // The library behind a message port: a worker serves it, a page calls it.
+  "lib/worker": { imports: ["lib/train", "lib/model", ...engine, ...data] },
+  "lib/train": { imports: ["lib/model", ...engine, ...data] },
+  "lib/model": { imports: [...engine, ...data, "kernels/reference"] },
+  "lib/formats": { imports: ["lib/*.ts", "lib/config", "lib/text"] },
+  "lib/text": { imports: ["lib/*.ts", "kernels/random.ts"] },
+  // Opens the machine's BLAS where the runtime is Deno and allows it.
+  "lib/backends/wasm/blas": { globals: [...onDevice, "Deno"] },
+  "lib/backends": { imports: ["lib/*.ts", "lib/graph", "lib/backends/wasm/blas", ...kernels], globals: onDevice },
+  "lib/graph": { imports: ["lib/*.ts", "kernels/vocabulary.ts"] },
+  // Configurations of models and training, as plain data.
+  "lib/config": { imports: ["lib/*.ts"] },
+  // What every room of the library needs: refusals and ranges.
+  "lib/*.ts": {},
+  "kernels/vocabulary.ts": {},
+  "kernels/random.ts": {},
+  "kernels/reference": { imports: ["kernels/vocabulary.ts", "kernels/random.ts"] },
+  "kernels/wgsl": { imports: ["kernels/vocabulary.ts"] },
+  // Excludes its assembly/, which is in another language: it is compiled and never imported.
+  "kernels/wasm": { files: /^kernels\/wasm\/[^/]+$/, imports: ["kernels/vocabulary.ts"] },
+  data: { imports: ["lib/*.ts"], packages: /^(@std\/|@stdlib\/|npm:@stdlib\/)/, globals: onDeno },
+  // A page: it runs in a browser, where there is no Deno.
+  "examples/browser": { packages: /^@lm\/core(\/\w+)?$/, globals: ["navigator", "Worker"] },
+  // They import the library as a user's program does.
+  examples: { packages: /^@lm\/core(\/\w+)?$/, globals: onDeno },
+  "tests, bench and tools": {
     files: /^(tests|bench|tools)\//,
     imports: [
       "cli.ts",
@@ -223,7 +93,7 @@ const rooms: readonly Room[] = [
     packages: /./,
     globals: [...onDeno, ...onDevice],
   },
-];
+};
 
 /** The longest that a file may be, in lines. */
 const maxLines = 500;
@@ -249,8 +119,17 @@ function pathFromRoot(url: string): string {
   return url.startsWith(root) ? url.slice(root.length) : url;
 }
 
-function roomOf(path: string): Room | undefined {
-  return rooms.find((room) => room.files.test(path));
+/** Returns the name of the room that a file belongs to, and the room. */
+function roomOf(path: string): Room & { name: string } | undefined {
+  const found = Object.entries(rooms).find(([name, { files }]) =>
+    (files ?? filesOf(name)).test(path)
+  );
+  return found && { name: found[0], ...found[1] };
+}
+
+function filesOf(name: string): RegExp {
+  const pattern = name.replaceAll(".", "\\.").replaceAll("*", "[^/]+");
+  return new RegExp(name.endsWith(".ts") ? `^${pattern}$` : `^${pattern}/`);
 }
 
 /** Returns the reason why `importer` may not import `specifier`, or undefined if it may. */
@@ -263,12 +142,13 @@ function objection(importer: string, specifier: string): string | undefined {
   }
   const path = pathFromRoot(new URL(specifier, importer).href);
   const to = roomOf(path);
-  if (door.test(path) && !from.imports.includes("mod.ts")) {
+  if (door.test(path) && !from.imports?.includes("mod.ts")) {
     return `${from.name} may not import ${path}: it is a door to other programs`;
   }
-  if (to && (to === from || from.imports.includes(to.name))) return undefined;
+  if (to?.name === from.name) return undefined;
+  if (to && from.imports?.includes(to.name)) return undefined;
   return `${from.name} may not import ${to?.name ?? "what is in no room"}: ` +
-    `${path} (it may import ${from.imports.join(", ") || "nothing"})`;
+    `${path} (it may import ${from.imports?.join(", ") || "nothing"})`;
 }
 
 /** Arrows between rooms point down, and the library imports no package. */
@@ -315,13 +195,12 @@ const platform: Deno.lint.Rule = {
     const room = roomOf(pathFromRoot(fileUrl(context)));
     if (!room) return {};
     const refused = new Set([...onDeno, ...onDevice]);
-    for (const name of room.globals) refused.delete(name);
+    for (const name of room.globals ?? []) refused.delete(name);
     return {
       Identifier(node) {
         if (!refused.has(node.name) || isPropertyName(node)) return;
-        const owners = rooms
-          .filter((owner) => owner.globals.includes(node.name))
-          .map((owner) => owner.name);
+        const owners = Object.keys(rooms)
+          .filter((owner) => rooms[owner]!.globals?.includes(node.name));
         context.report({
           node,
           message: `${room.name} may not touch ${node.name}: ` +
