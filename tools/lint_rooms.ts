@@ -49,10 +49,20 @@ const rooms: Readonly<Record<string, Room>> = {
     globals: [...onDeno, "Worker"],
   },
   "mod.ts": { imports: library },
-  "lib/lab": { imports: ["lib/checks", "lib/report", ...library, "kernels/vocabulary.ts", "kernels/reference"] },
+  "lib/lab": {
+    imports: [
+      "lib/checks",
+      "lib/report",
+      ...library,
+      "kernels/vocabulary.ts",
+      "kernels/reference",
+    ],
+  },
   // A document and its renderers. It loads its packages when it draws: no other command needs them.
   "lib/report": { packages: /^(@observablehq\/plot|linkedom)$/ },
-  "lib/checks": { imports: [...library, "kernels/vocabulary.ts", "kernels/reference"] },
+  "lib/checks": {
+    imports: [...library, "kernels/vocabulary.ts", "kernels/reference"],
+  },
   // The library behind a message port: a worker serves it, a page calls it.
   "lib/worker": { imports: ["lib/train", "lib/model", ...engine, ...data] },
   "lib/train": { imports: ["lib/model", ...engine, ...data] },
@@ -61,7 +71,10 @@ const rooms: Readonly<Record<string, Room>> = {
   "lib/text": { imports: ["lib/*.ts", "kernels/random.ts"] },
   // Opens the machine's BLAS where the runtime is Deno and allows it.
   "lib/backends/wasm/blas": { globals: [...onDevice, "Deno"] },
-  "lib/backends": { imports: ["lib/*.ts", "lib/graph", "lib/backends/wasm/blas", ...kernels], globals: onDevice },
+  "lib/backends": {
+    imports: ["lib/*.ts", "lib/graph", "lib/backends/wasm/blas", ...kernels],
+    globals: onDevice,
+  },
   "lib/graph": { imports: ["lib/*.ts", "kernels/vocabulary.ts"] },
   // Configurations of models and training, as plain data.
   "lib/config": { imports: ["lib/*.ts"] },
@@ -69,13 +82,25 @@ const rooms: Readonly<Record<string, Room>> = {
   "lib/*.ts": {},
   "kernels/vocabulary.ts": {},
   "kernels/random.ts": {},
-  "kernels/reference": { imports: ["kernels/vocabulary.ts", "kernels/random.ts"] },
+  "kernels/reference": {
+    imports: ["kernels/vocabulary.ts", "kernels/random.ts"],
+  },
   "kernels/wgsl": { imports: ["kernels/vocabulary.ts"] },
   // Excludes its assembly/, which is in another language: it is compiled and never imported.
-  "kernels/wasm": { files: /^kernels\/wasm\/[^/]+$/, imports: ["kernels/vocabulary.ts"] },
-  data: { imports: ["lib/*.ts"], packages: /^(@std\/|@stdlib\/|npm:@stdlib\/)/, globals: onDeno },
+  "kernels/wasm": {
+    files: /^kernels\/wasm\/[^/]+$/,
+    imports: ["kernels/vocabulary.ts"],
+  },
+  data: {
+    imports: ["lib/*.ts"],
+    packages: /^(@std\/|@stdlib\/|npm:@stdlib\/)/,
+    globals: onDeno,
+  },
   // A page: it runs in a browser, where there is no Deno.
-  "examples/browser": { packages: /^@lm\/core(\/\w+)?$/, globals: ["navigator", "Worker"] },
+  "examples/browser": {
+    packages: /^@lm\/core(\/\w+)?$/,
+    globals: ["navigator", "Worker"],
+  },
   // They import the library as a user's program does.
   examples: { packages: /^@lm\/core(\/\w+)?$/, globals: onDeno },
   "tests, bench and tools": {
