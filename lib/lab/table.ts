@@ -180,8 +180,8 @@ export function futureText(cells: readonly string[]): string {
   const names = cells.map((name) => `\`${name}\``).join(", ");
   if (cells.length === 0) return "";
   return cells.length === 1
-    ? `${names} ${SEES}: its loss means nothing, and no ranking, fit or count has it.`
-    : `${names} see the future: their losses mean nothing, and no ranking, fit or count has them.`;
+    ? `${names} ${SEES}: its loss means nothing, and is in no ranking, fit or count.`
+    : `${names} see the future: their losses mean nothing, and are in no ranking, fit or count.`;
 }
 
 /**

@@ -66,7 +66,7 @@ Deno.test("Phrases count if they are in the held-out text and not copied", () =>
   assertEquals(measure(training).pairs, 0);
 });
 
-Deno.test("Phrases of the part that a text goes on from do not count", () => {
+Deno.test("Phrases of the part that a text continues do not count", () => {
   const text = "x is gone my juliet x"; // "is gone" is copied, "gone my" and "my juliet" of the first part alone
   assertEquals(scale.measure([{ text, part: 0 }]).pairs, 0);
   assertEquals(scale.measure([{ text, part: 1 }]).pairs, 2 / 3);

@@ -69,7 +69,7 @@ Deno.test("Ablations of every preset can be run, and no two are the same", () =>
   }
 });
 
-Deno.test("Ablations change every part that is said to matter", () => {
+Deno.test("Ablations change every part of the recipe", () => {
   const plan = ablationPlan(presets.default, { name: "default", ...options });
   const changed = new Set(
     plan.cells.flatMap(({ model, train, dataShare }) => [
@@ -119,7 +119,7 @@ Deno.test("Ablations of some parts are those cells of the whole, and all parts a
   ]);
 });
 
-Deno.test("A table tells each change once: in the cell's name or beside it", () => {
+Deno.test("A table names each change once: in the cell's name or in a column", () => {
   const tableOf = (cells: Plan["cells"]) =>
     tableText(cellResults({
       ...{ study: "s", about: "a", data: "d", tokenizer: "chars" },
@@ -144,7 +144,7 @@ Deno.test("A table tells each change once: in the cell's name or beside it", () 
   assert(ends(second!).startsWith("| `flat` | schedule constant |"), second);
 });
 
-Deno.test("Cells stand by their losses; after them those that see the future, and last those without a loss", () => {
+Deno.test("Cells are sorted by loss; those that see the future come after them, those without a loss last", () => {
   const plan: Plan = {
     ...{ study: "s", about: "a", data: "d", tokenizer: "chars" },
     base: {},
@@ -165,7 +165,7 @@ Deno.test("Cells stand by their losses; after them those that see the future, an
   assertEquals(order("best"), ["base", "worse", "leaky", "lost"]);
 });
 
-Deno.test("The mask says which cells see the future where nobody measured it", () => {
+Deno.test("Without a measurement the mask decides which cells see the future", () => {
   const models: Record<string, Plan["cells"][number]["model"] & object> = {
     base: {},
     none: { mask: "none" },

@@ -87,12 +87,12 @@ Deno.test("Each round has fewer configurations, and trains them for longer", () 
   );
 });
 
-Deno.test("The front has what no smaller one beats", () => {
+Deno.test("The Pareto front has the models that no smaller model beats", () => {
   const front = paretoFront(finished(trained));
   assertEquals(front.map(({ cell }) => cell), ["a", "c", "d"]);
 });
 
-Deno.test("The front takes of equals one: the lowest loss of a size, the smallest size of a loss", () => {
+Deno.test("The Pareto front keeps the lowest loss of a size and the smallest size of a loss", () => {
   const outcomes = [
     outcomeOf("high", { parameters: 1000, valLoss: 2.5 }),
     outcomeOf("low", { parameters: 1000, valLoss: 2.4 }),
@@ -195,7 +195,7 @@ Deno.test("A model that sees the future is on no front, survives no round and re
   assertEquals(answer.winner, []);
   assertEquals([answer.found!.cell, answer.cheapest!.cell], ["c", "c"]);
   assertEquals(searchNotes({ ...search, answers: [answer] }), [
-    "`leaky`, `masked` see the future: their losses mean nothing, and no ranking, fit or count has them.",
+    "`leaky`, `masked` see the future: their losses mean nothing, and are in no ranking, fit or count.",
   ]);
 });
 

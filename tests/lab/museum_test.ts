@@ -33,30 +33,30 @@ const symptoms: Readonly<Record<string, (values: Values) => void>> = {
   "no-mask": looksBetterAndWritesWorse,
   "finite-mask": (values) => {
     // So short a training begins to use -2, and -5 is as good as infinite for its loss.
-    const [right, mistake, five] = values("validation loss, as told");
+    const [right, mistake, five] = values("validation loss, as reported");
     assertLess(mistake!, right! - 0.001);
     assertAlmostEquals(five!, right!, 1e-3);
   },
   "late-mask": (values) => {
-    const [right, mistake] = values("validation loss, as told");
+    const [right, mistake] = values("validation loss, as reported");
     assertLess(mistake!, right! - 0.1);
     const [, alone] = values("validation loss, one token at a time");
     assertGreater(alone!, right! + 0.1);
   },
   "same-targets": (values) => {
-    const [right, mistake] = values("validation loss, as told");
+    const [right, mistake] = values("validation loss, as reported");
     assertLess(mistake!, 0.1);
     const [, alone] = values("validation loss, one token at a time");
     assertGreater(alone!, right! + 3);
   },
   "far-targets": (values) => {
-    const [right, mistake] = values("validation loss, as told");
+    const [right, mistake] = values("validation loss, as reported");
     assertGreater(mistake!, right! + 0.1);
-    const [, written] = values("what it writes");
-    assertGreater(written!, values("what it writes")[0]! + 3);
+    const [, written] = values("its text");
+    assertGreater(written!, values("its text")[0]! + 3);
   },
   "seen-text": (values) => {
-    const [right, mistake] = values("validation loss, as told");
+    const [right, mistake] = values("validation loss, as reported");
     assertLess(mistake!, right! - 0.5);
     const [loss, same] = values("training loss");
     assertEquals(loss, same, "the training is the same");
@@ -67,36 +67,36 @@ const symptoms: Readonly<Record<string, (values: Values) => void>> = {
     assertAlmostEquals(permuted!, right!, 1e-5);
   },
   "dropout-never": (values) => {
-    for (const loss of ["training loss", "validation loss, as told"]) {
+    for (const loss of ["training loss", "validation loss, as reported"]) {
       const [right, mistake, none] = values(loss);
       assertEquals(mistake, none, loss);
       assert(mistake !== right, loss);
     }
-    const [right, mistake] = values("validation loss, as told");
+    const [right, mistake] = values("validation loss, as reported");
     assertGreater(mistake!, right!);
   },
   "dropout-always": (values) => {
-    const [right, mistake] = values("validation loss, as told");
+    const [right, mistake] = values("validation loss, as reported");
     assertGreater(mistake!, right! + 0.005);
   },
   "clipped-norm": (values) => {
     const [right, mistake] = values("gradient norm in the log, largest");
     assertGreater(right!, 1.2);
     assertLess(mistake!, 1.0001);
-    const [clipped, none] = values("steps whose gradient was clipped");
+    const [clipped, none] = values("steps with a clipped gradient");
     assertGreater(clipped!, 0);
     assertEquals(none, 0);
     assertEquals(values("weights that differ"), [0, 0]);
   },
   "half-tied": (values) => {
-    const [right, mistake] = values("validation loss, as told");
+    const [right, mistake] = values("validation loss, as reported");
     assertGreater(mistake!, right! + 0.05);
   },
   "zero-top-k": (values) => {
     const [right, mistake] = values("drawn tokens");
     assertEquals(right, 0);
     assertGreater(mistake!, 1);
-    const [text, worse] = values("what it writes");
+    const [text, worse] = values("its text");
     assertGreater(worse!, text! + 0.1);
   },
   "unmasked-padding": (values) => {
@@ -109,11 +109,11 @@ const symptoms: Readonly<Record<string, (values: Values) => void>> = {
 };
 
 function looksBetterAndWritesWorse(values: Values): void {
-  for (const loss of ["training loss", "validation loss, as told"]) {
+  for (const loss of ["training loss", "validation loss, as reported"]) {
     const [right, mistake] = values(loss);
     assertLess(mistake!, right! - 0.1, loss);
   }
-  const [right, mistake] = values("what it writes");
+  const [right, mistake] = values("its text");
   assertGreater(mistake!, right! + 1);
 }
 

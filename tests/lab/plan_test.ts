@@ -92,7 +92,7 @@ for (const [what, changes, reason] of mistakes) {
   });
 }
 
-Deno.test("What is no plan at all is refused", () => {
+Deno.test("A value that is not a plan is refused", () => {
   for (const value of [null, 1, "plan", [], {}]) {
     assertThrows(() => checkPlan(value), RangeError, "Cannot use this plan");
   }

@@ -45,7 +45,7 @@ Deno.test("No sum of the exact model rounds in float32: its numbers are multiple
   assert(numbers.some((number) => !Number.isInteger(8 * number)));
 });
 
-Deno.test("An order that makes a logit no number changes it by no number, whatever follows", async () => {
+Deno.test("A logit that is NaN in one order makes the largest change NaN", async () => {
   const tokens = Int32Array.of(0, 1, 2, 3);
   const model = {
     config: { vocabSize: 2 },

@@ -100,7 +100,7 @@ Deno.test("An unfinished study of positions reports what there is", async () => 
   assert(!/NaN|undefined|Infinity/.test(report), report);
 });
 
-Deno.test("A trial of positions that diverges is in no mean", async () => {
+Deno.test("A diverged trial of positions is in no mean", async () => {
   const plan = smallPlan();
   const hot = { learningRate: 1e30, muonLearningRate: 1e30, gradClip: 0 };
   const outcomes = await run({

@@ -47,7 +47,7 @@ Deno.test("Ridge regression finds the map that made the targets", () => {
   assertAlmostEquals(apply(constant!, ids, 0), 4, 1e-9);
 });
 
-Deno.test("Ridge regression makes do with features that never change, or are each other", () => {
+Deno.test("Ridge regression accepts constant and equal features", () => {
   const equations = new NormalEquations({ features: 3, targets: 1 });
   for (let t = 0; t < 10; t++) equations.add([t, t, 5], 0, [t]);
   const [map] = equations.solve();
@@ -101,7 +101,7 @@ Deno.test("Windows are spread over the text, each with the token that follows", 
   assertEquals([...permutation(5, { seed: 3 })].toSorted(), [0, 1, 2, 3, 4]);
 });
 
-Deno.test("What is read of the stream goes into the head, in every architecture", async () => {
+Deno.test("The last part of the residual stream is the head's input, in every architecture", async () => {
   await using backend = await openBackend("reference");
   for (const { name, config } of variants) {
     await using model = await Model.create(config, { backend });
@@ -197,7 +197,7 @@ Deno.test("Probes read positions that are there, and none where there are none",
   }
 });
 
-Deno.test("The losses of positions have the mean that an evaluation gives", async () => {
+Deno.test("The mean of the losses by position is the loss of an evaluation", async () => {
   const model = await generic({ position: "rope" });
   await using _backend = model.backend;
   const windows = spreadWindows(text, { T: 16, atMost: 40 });
@@ -208,7 +208,7 @@ Deno.test("The losses of positions have the mean that an evaluation gives", asyn
   assertAlmostEquals(losses.reduce((a, b) => a + b) / 16, loss, 1e-4);
 });
 
-Deno.test("A longer context leaves what a causal model said within the old one, but for learned positions", async () => {
+Deno.test("A longer context changes no logit within the old one; learned positions are refused", async () => {
   for (
     const position of [
       "none",
@@ -237,7 +237,7 @@ Deno.test("A longer context leaves what a causal model said within the old one, 
   );
 });
 
-Deno.test("What a causal attention gives scatters less the more tokens it has seen", async () => {
+Deno.test("The variance of causal attention's output falls with the number of tokens seen", async () => {
   // Without attention weights: all scores are 0, and it is a plain mean.
   const model = await generic({ position: "none" });
   await using _backend = model.backend;

@@ -25,7 +25,7 @@ function points(noise = 0): LossPoint[] {
   );
 }
 
-Deno.test("A law is found again in the losses that it makes", () => {
+Deno.test("A fit finds the law that made the losses", () => {
   const fitted = fitPowerLaw(points());
   assertAlmostEquals(fitted.floor, law.floor, 1e-2);
   assertAlmostEquals(fitted.size.exponent, law.size.exponent, 1e-2);
@@ -44,7 +44,7 @@ Deno.test("A law of noisy losses predicts a size that it has not seen", () => {
   assert(fitted.residual > 1e-3 && fitted.residual < 4e-3);
 });
 
-Deno.test("A law is refused where points cannot tell it", () => {
+Deno.test("Points that do not determine a law are refused", () => {
   const few = points().slice(0, 5);
   assertThrows(() => fitPowerLaw(few), RangeError, "5 points: it takes 6");
   const oneAmount = points().filter(({ tokens }) => tokens === 1e6);

@@ -58,7 +58,7 @@ Deno.test("A study counts the runs on each rung, and shows cells that differ fro
   assertStringIncludes(table, "| cell | bigram |");
 });
 
-Deno.test("A run whose mask shows the future is on no rung, though nobody measured it", () => {
+Deno.test("A run whose mask shows the future reaches no rung, also without a measurement", () => {
   const blind = runs("leaky", [0.5, 0.5]).map(({ causal: _, ...outcome }) => ({
     ...outcome,
     setting: { ...outcome.setting, model: { mask: "zeroed" as const } },

@@ -44,7 +44,7 @@ async function outcomes(): Promise<Outcome[]> {
   return all;
 }
 
-Deno.test("Trials say what they reached, and diverging is an outcome", async () => {
+Deno.test("A trial has an outcome, also if it diverges", async () => {
   const all = await outcomes();
   const [base, hot, little] = all;
   assertEquals(base!.steps, 4);

@@ -24,7 +24,7 @@ function rung(name: Rung["name"]): Rung {
   return ladder.find((rung) => rung.name === name)!;
 }
 
-Deno.test("The ladder begins with what counting reaches, from nothing to five characters", () => {
+Deno.test("The first rungs are the losses of n-gram models, up to 5-grams", () => {
   const counted = ladder.slice(0, 5);
   assertEquals(counted.map(({ name }) => name), [
     "uniform",
@@ -45,7 +45,7 @@ Deno.test("The ladder begins with what counting reaches, from nothing to five ch
   assert(!rungValue(rung("bigram"), { valLoss: losses[2]! })!.reached);
 });
 
-Deno.test("A rung is missed at a threshold that is to be undercut, and reached at any other", () => {
+Deno.test("A value that equals the threshold misses a rung with the relation below, and reaches any other", () => {
   const own = {
     spells: 0.5,
     formats: 0,
@@ -79,13 +79,13 @@ Deno.test("A rung is missed at a threshold that is to be undercut, and reached a
   ]);
 });
 
-Deno.test("What is not measured is not reached, and not missed either", () => {
+Deno.test("A rung that was not measured has no value", () => {
   for (const { name } of ladder.slice(5)) {
     assertEquals(rungValue(rung(name), { valLoss: 1 }), undefined);
   }
 });
 
-Deno.test("Held-out text sets what words, speeches and phrases score", () => {
+Deno.test("The held-out text sets the thresholds of words, speeches and phrases", () => {
   // Every word of this language is in its training text, and every speech well
   // formed but for the few with the longest and the shortest lines.
   assertEquals(rung("spells").threshold, 1);
@@ -113,7 +113,7 @@ Deno.test("The worst of five parts sets a threshold: noise in one, a copy in ano
   assertEquals(thresholds.get("memory"), examiner.length);
 });
 
-Deno.test("Noise is on no rung of the text", () => {
+Deno.test("Noise reaches no rung about text", () => {
   const random = new CounterRandom(1, Purpose.sample);
   const noise = examiner.prompts.map((_, row) =>
     Int32Array.from(
@@ -128,7 +128,7 @@ Deno.test("Noise is on no rung of the text", () => {
   assert(rungValue(rung("memory"), { valLoss: 4, own })!.reached);
 });
 
-Deno.test("A copy of the training text spells, and is caught by its memory", () => {
+Deno.test("A copy of the training text reaches spells, but not memory", () => {
   const copies = examiner.prompts.map((_, row) =>
     training.subarray(row * 5000, row * 5000 + examiner.length)
   );
@@ -148,7 +148,7 @@ Deno.test("A text that is too short to be measured is refused", () => {
   );
 });
 
-Deno.test("What a model writes is compared with as many tokens that it predicts", async () => {
+Deno.test("A model's text is compared with as many predicted tokens", async () => {
   const { vocabSize } = tokenizer;
   await using model = await Model.create(
     { vocabSize, blockSize: 32, nLayer: 1, nHead: 1, nEmbd: 4 },

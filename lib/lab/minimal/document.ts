@@ -49,7 +49,7 @@ export function minimalDocument(found: Found): Document {
         count(rounds[0]!.length)
       } configurations of ${count(least)} to ${
         count(most)
-      } parameters were trained briefly and the best of their size for longer, in ${rounds.length} rounds, the last ${cells.length} for ${
+      } parameters were trained briefly, and the best of each size for longer, in ${rounds.length} rounds, the last ${cells.length} for ${
         count(steps)
       } steps. The smallest that then reached a target was trained again with three new seeds and counts only if all of them reached it.${
         others.length === 0
@@ -86,9 +86,9 @@ function answerSection(found: Found): Section {
     title: "The smallest model for each target",
     about: [
       "Losses are nats per token on the whole validation split, ± a 95 % confidence interval over the new seeds; computing is the time of the fastest seed, with all measurements.",
-      `Nothing below ${
+      `No model below ${
         count(least)
-      } parameters was tried: what that size reaches, a smaller one may reach too.`,
+      } parameters was tried: a smaller one may reach the same targets.`,
       ...searchNotes(found),
     ].join(" "),
     blocks: [tableOf("The smallest model for each target", found.answers, {
@@ -148,7 +148,7 @@ function frontSection(found: Found): Section {
     id: "front",
     title: "Size against loss",
     about:
-      "Each point of the chart is a model. The line joins the models of the last round that have a lower loss than every smaller one; the table lists them. Rings are models trained again with new seeds, diamonds are what others reached.",
+      "Each point of the chart is a model. The line joins the models of the last round that have a lower loss than every smaller one; the table lists them. Rings are models trained again with new seeds, diamonds are results of other programs.",
     blocks: [{
       kind: "figure",
       lines: rounds.map((outcomes, round) => ({
@@ -263,7 +263,7 @@ function abilitySection(
     id: "abilities",
     title: "Size against abilities",
     about:
-      "Scores of 20,000 characters that each model of the last round wrote, and of those with new seeds. The line is what the rung asks for, the dotted one what a 5-gram model scores.",
+      "Scores of 20,000 characters that each model of the last round wrote, and of those with new seeds. The line is the rung's threshold, the dotted line the score of a 5-gram model.",
     blocks: [{
       kind: "figures",
       figures: abilities.map((name) => ({

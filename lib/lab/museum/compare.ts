@@ -48,12 +48,12 @@ export async function judge(
 
 /** Returns the figure of the validation losses that the trainers reported. */
 export function toldLoss(values: Figure["values"]): Figure {
-  return { what: "validation loss, as told", values, tells: "loss" };
+  return { what: "validation loss, as reported", values, tells: "loss" };
 }
 
 /** Returns the figure of the scores of what models write. */
 export function writtenScore(values: Figure["values"]): Figure {
-  const what = "what it writes, under a 5-gram model";
+  const what = "its text, scored by a 5-gram model";
   return { what, values, digits: 2, tells: "text" };
 }
 
@@ -89,7 +89,7 @@ export async function compareTrained(
         values: number("the future: two paths", "stepwise"),
       },
       {
-        what: "what it predicts, under a 5-gram model",
+        what: "its predictions, scored by a 5-gram model",
         values: number("its own text: free running", "predicted"),
         digits: 2,
       },

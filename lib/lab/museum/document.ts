@@ -43,7 +43,7 @@ export function museumDocument(
   return {
     title: "The museum of mistakes",
     lead: [
-      "Famous mistakes of training language models, each made on purpose and beside it the same without it: what the loss said, what the text said, and which check rang.",
+      "Famous mistakes in training language models, each made on purpose and compared with the same training without it: what the loss shows, what the text shows, and which checks notice the mistake.",
       about,
     ],
     blocks: [{ kind: "code", text: command, language: "sh" }],
@@ -61,25 +61,26 @@ const questions = [
 function overview(shown: readonly Shown[]): Section {
   return {
     id: "overview",
-    title: "What the loss said, and what the text",
+    title: "Loss and text of each exhibit",
     about:
-      "The loss is that of the validation split, as whoever made the mistake is told it; the text is scored by a 5-gram model of the training text. Lower is better for both.",
+      "The loss is the validation loss that the training reports; the text is scored by a 5-gram model of the training text. Lower is better for both.",
     blocks: [
       {
         kind: "figure",
         lines: questions,
         note:
-          "nats, the mistake's less the right one's: to the left looks better, to the right worse",
+          "nats, with the mistake minus without it: points to the left look better, points to the right worse",
         draw: (plotter) => differenceChart(plotter, shown),
       },
       {
         kind: "table",
-        caption: "Exhibits, what loss and text said of each, and what rang",
+        caption:
+          "Exhibits with their loss, their text, and the checks that notice them",
         head: [
           "exhibit",
           ...questions.map(({ name }) => `${name}: right, mistake`),
           "the mistake",
-          "what rang",
+          "noticed by",
         ],
         rows: shown.map(({ exhibit: { name, title }, finding }) => [
           `[${name}](#${name})`,
@@ -151,17 +152,20 @@ export function exhibitSection({ exhibit, finding }: Shown): Section {
       part("What catches it", catches),
       {
         kind: "table",
-        caption: "What rang",
-        head: ["what rang", ...columns],
+        caption: "Checks that notice the mistake",
+        head: ["check", ...columns],
         rows: bells.filter(rang).map(({ check, verdicts }) => [
           check,
           ...columns.map((_, i) => told(verdicts[i])),
         ]),
         prose: true,
       },
-      ...silent.length === 0
-        ? []
-        : [{ kind: "text", text: `Silent: ${silent.join("; ")}.` } as const],
+      ...silent.length === 0 ? [] : [
+        {
+          kind: "text",
+          text: `Checks that do not notice it: ${silent.join("; ")}.`,
+        } as const,
+      ],
       part("The repair", repair),
       ...source === undefined ? [] : [part("Known from", source)],
     ],

@@ -47,7 +47,7 @@ const never: Exhibit = {
   deceives:
     "The configuration says 0.2, and so does every record of the run. Training gets better, and nothing fails.",
   catches:
-    "In training: two masks for one batch give one loss. Dropout that acts gives two.",
+    "The check `in training`: two masks for one batch give the same loss. With dropout they give two.",
   repair: "`--dropout 0.2`, and a test that it changes a loss.",
   source:
     "the study that this project grew from, which stores its dropout and never applies it",
@@ -152,13 +152,13 @@ function withMasks(plan: Plan, rate: number): Plan {
 const always: Exhibit = {
   name: "dropout-always",
   title: "Dropout is left on when evaluating and generating",
-  claim: "nobody told the model that training is over",
+  claim: "the model is never switched from training to evaluation",
   see:
     "A validation loss that is higher than it should be, near the training loss or above it, and texts with more slips. The weights are those of the right run.",
   deceives:
-    "The gap between training and validation vanishes, as both drop: the model seems not to overfit at all. Each evaluation gives another number, which is taken for noise.",
+    "The gap between training and validation vanishes, as both drop: the model seems not to overfit at all. Each evaluation gives another number, which looks like noise.",
   catches:
-    "In evaluation: the logits are not those of the same weights with rate 0. Full pass rings too, as each pass has masks of its own: nothing is the same twice.",
+    "The check `in evaluation`: the logits are not those of the same weights with rate 0. `full pass` fails too: each pass draws new masks.",
   repair:
     "`model.eval()` in PyTorch. Here evaluation, prefill and decoding have plans of their own, without dropout.",
   rings: ["dropout: in evaluation", "the future: full pass"],

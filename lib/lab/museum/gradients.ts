@@ -39,9 +39,9 @@ const norm: Exhibit = {
   title: "The gradient norm is logged after clipping",
   claim: "the log shows what clipping left, which is never more than its limit",
   see:
-    "A calm log of a training whose gradients jump. No step of it is told to be above the limit, and those that are clipped cannot be told from those that happen to be there.",
+    "A calm log of a training whose gradients jump. No step is logged above the limit, and clipped steps look like steps that reach the limit by chance.",
   deceives:
-    "The number that should tell of trouble cannot: it has a ceiling. Losses and weights are those of the right log, bit for bit, so nothing else shows it.",
+    "The number that should show trouble cannot exceed the limit. Losses and weights equal those with the right log, bit for bit, so nothing else shows it.",
   catches:
     "The conformance of the kernel `clip`: the norm in its metrics is not that of the gradient.",
   repair:
@@ -83,7 +83,7 @@ const norm: Exhibit = {
           digits: 2,
         },
         {
-          what: "steps whose gradient was clipped, as the log tells",
+          what: "steps with a clipped gradient, according to the log",
           values: columns.map(({ steps }) =>
             steps.filter(({ norm }) => norm > TROUBLE.train.gradClip).length
           ),
@@ -147,15 +147,15 @@ const tied: Exhibit = {
   claim:
     "one matrix is embedding and head; the gradient of the second to be computed takes the place of the first",
   see:
-    "Both losses fall, only less than they might. What is lost here is the head's part, which is computed first; in the third column it is the embedding's.",
+    "Both losses fall, but less than they should. The head's part is lost here, which is computed first; in the third column it is the embedding's.",
   deceives:
-    "The matrix learns: half of a gradient is a gradient. Nothing stops, nothing leaks, and there is no other loss to compare with.",
+    "The matrix learns, as half of a gradient is a gradient. Nothing fails, nothing leaks, and there is no other loss to compare with.",
   catches:
-    "Gradients: that of `wte.weight` is not the finite difference of the loss. The check of a model without a tied head (Llama) is silent.",
+    "The check `gradients`: the gradient of `wte.weight` is not the finite difference of the loss. The check of a model without a tied head (Llama) passes.",
   repair:
     "Gradients of parameters are added to what is there, never stored: `+=`; here `accumulate: true` for every parameter, so that `--tied-head` needs no rule of its own.",
   source:
-    "tying is from Press and Wolf (arXiv 1608.05859); the mistake is at home where derivatives are written by hand",
+    "tying is from Press and Wolf (arXiv 1608.05859); the mistake happens where derivatives are written by hand",
   rings: ["gradients: nanoGPT"],
   run: async (room) => {
     const model = { tiedHead: true };

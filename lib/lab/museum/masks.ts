@@ -28,13 +28,13 @@ const zeroMask: Exhibit = {
   claim:
     "scores of future keys are multiplied by 0, and exp(0) = 1 is still a share",
   see:
-    "The training loss falls faster than that of the right model, and the validation loss with it, below what the text allows. The text that the model writes is nonsense.",
+    "The training loss falls faster than that of the right model, and so does the validation loss, to less than the text allows. The text that the model writes is nonsense.",
   deceives:
-    "All losses are taken on whole windows, where every position can look at the tokens it is to predict: there the model is as good as it says. When it writes there is no future to look at.",
+    "All losses are measured on whole windows, where every position can look at the tokens that it has to predict: there the model really is that good. When it writes there is no future to look at.",
   catches:
-    "Full pass changes one token and finds earlier logits changed. Two paths finds another loss for the same text one token at a time. Free running finds its text far worse than its predictions.",
+    "The check `full pass` changes one token and finds that earlier logits change. `two paths` finds another loss for the same text one token at a time. `free running` finds the text far worse than the predictions.",
   repair:
-    "Masked scores are -inf before the softmax, or their keys are not looked at at all: `--mask causal`, the default.",
+    "Set masked scores to -inf before the softmax, or leave their keys out: `--mask causal`, the default.",
   source:
     "the study that this project grew from (github.com/k-duan/lm, commit 38e208e)",
   rings: [fullPass, twoPaths, freeRunning],
@@ -44,13 +44,13 @@ const zeroMask: Exhibit = {
 const noMask: Exhibit = {
   name: "no-mask",
   title: "No mask at all",
-  claim: "every position looks at the token that it is to predict",
+  claim: "every position sees the token that it has to predict",
   see:
     "A loss near 0, on training and validation text alike. The text that the model writes is nonsense.",
   deceives:
-    "Both splits agree, so it does not look like overfitting; a loss that falls further than all others looks like success.",
+    "Both splits agree, so it does not look like overfitting; a loss far below all others looks like success.",
   catches:
-    "The bits of a full pass, and the loss one token at a time. Validation loss warns as well: below half of a 5-gram model's it is too good to be true.",
+    "The check `full pass`, and the loss one token at a time. `validation loss` warns as well: a loss below half of a 5-gram model's is too good to be true.",
   repair:
     "`--mask causal`, the default. Attention over a cache needs none, and hides that it is missing.",
   source:
@@ -64,11 +64,11 @@ const finiteMask: Exhibit = {
   title: "Masked scores are a number that seems low enough",
   claim: "future keys get the score -2, and training learns to use their share",
   see:
-    "With -2 the loss goes where no right model's does. With -5 (third column) losses and texts are like the right ones, in so short a training, though the future is there; with -1e4 (fourth) not a bit of it is.",
+    "With -2 the loss is lower than any right model's. With -5 (third column) losses and texts are like the right ones, in so short a training, though the future is there; with -1e4 (fourth) not a bit of it is.",
   deceives:
     "How low is low enough depends on the other scores, and those grow: a number that was safe leaks in a longer run or a larger model, or cannot be written in a smaller type.",
   catches:
-    "Full pass, on the trained weights: it counts bits, so it rings at -5 too, long before a loss shows anything. At -1e4 it is silent, and right: in 32 bits exp(-1e4) is 0.",
+    "The check `full pass`, on the trained weights: it compares bits, so it fails at -5 too, long before a loss shows anything. At -1e4 it passes, rightly: in 32 bits exp(-1e4) is 0.",
   repair: "`--mask causal`: -inf, or no key at all, has no size to outgrow.",
   source:
     "-10000 in BERT's code (google-research/bert, modeling.py) and -1e10 in GPT-2's (openai/gpt-2, model.py), where scores never came near it",
@@ -99,13 +99,13 @@ const lateMaskExhibit: Exhibit = {
   name: "late-mask",
   title: "The mask comes after the softmax",
   claim:
-    "probabilities of future keys are set to 0, but they were under the fraction (and the rest is not divided by its sum)",
+    "probabilities of future keys are set to 0, but the softmax has already counted them in its denominator",
   see:
     "A loss that is too low, though no value of a future token is ever read. Its text is worse than its predictions.",
   deceives:
-    "The attention matrix is lower triangular, as in every picture of it. But its rows do not sum to 1: what is missing tells how well the query liked the future, and the model learns to ask.",
+    "The attention matrix is lower triangular, as in every picture of it. But its rows do not sum to 1: the missing part shows how well the query matches the future, and the model learns to use it.",
   catches:
-    "Full pass: a changed token changes earlier logits. One token at a time there is no future under the fraction, and two paths finds another loss.",
+    "The check `full pass`: a changed token changes earlier logits. One token at a time there is no future in the denominator, and `two paths` finds another loss.",
   repair:
     "Mask the scores, then take the softmax. (Dividing the masked rows by their sums gives the same numbers.)",
   rings: [fullPass, twoPaths],

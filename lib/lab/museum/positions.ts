@@ -12,11 +12,11 @@ const rope: Exhibit = {
   claim:
     "weights that were trained with neighbours paired run with halves paired, as after a conversion",
   see:
-    "The converted model loads without a word: all shapes are right. It writes something like the language, only worse.",
+    "The converted model loads without an error: all shapes are right. It writes something like the language, but worse.",
   deceives:
-    "Both pairings are RoPE, and a model that is trained with either is as good. A test of one implementation against itself passes. At position 0 nothing turns, so the first token is right.",
+    "Both pairings are RoPE, and a model that is trained with either is as good. A test of one implementation against itself passes. At position 0 nothing is rotated, so the first token is right.",
   catches:
-    "Loss as told: the validation loss of the loaded weights is not the one that the training told. (A wrong kernel, rather than a wrong configuration, fails its conformance.)",
+    "The check `loss as told`: the validation loss of the loaded weights is not the one that the training reported. (A wrong kernel, rather than a wrong configuration, fails its conformance.)",
   repair:
     "`--position rope` says neighbours, `--position rope-half` halves; to change, permute the rows of each query and key head: even dims first, then odd ones (third column).",
   source:
@@ -38,7 +38,7 @@ const rope: Exhibit = {
       columns: ["right", "mistake", "permuted"],
       figures: [
         {
-          what: "validation loss, as told by the training",
+          what: "validation loss, as the training reported it",
           values: models.map(() => right.valLoss),
         },
         {

@@ -92,13 +92,13 @@ const targetBells = [
 const sameTargets: Exhibit = {
   name: "same-targets",
   title: "Targets are not shifted",
-  claim: "each position is to predict its own input",
+  claim: "each position has to predict its own input",
   see:
-    "The best loss of all, next to 0. What the model writes is one character, again and again.",
+    "The best loss of all, close to 0. The model writes one character again and again.",
   deceives:
     "The mask is right, no bit leaks, training and validation agree. The model is perfect, at copying.",
   catches:
-    "Training targets compares each target with the token after its place. Of the checks of the model only validation loss rings, which makes targets of its own from the text.",
+    "The check `training targets` compares each target with the token after its place. Of the checks of the model only `validation loss` fails: it makes its own targets from the text.",
   repair: "`targets[t] = tokens[t + 1]`: a window of T + 1 tokens, cut twice.",
   rings: targetBells,
   run: (room) => compareTargets(room, "same-targets", 0),
@@ -107,13 +107,13 @@ const sameTargets: Exhibit = {
 const farTargets: Exhibit = {
   name: "far-targets",
   title: "Targets are shifted twice",
-  claim: "each position is to predict the token after the next one",
+  claim: "each position has to predict the token after the next one",
   see:
-    "The loss falls and settles, only higher than it might: a harder task looks like a worse model. The text has the right letters in no order.",
+    "The loss falls and settles, but higher than it should: a harder task looks like a worse model. The text has the right letters in no order.",
   deceives:
-    "There is nothing to compare the loss with, and no gap between training and validation. It is blamed on the learning rate.",
+    "There is nothing to compare the loss with, and no gap between training and validation. The learning rate gets the blame.",
   catches:
-    "Training targets. And the loss that is measured on the text itself, in full passes, is far above the one that was told.",
+    "The check `training targets`. And the loss measured on the text itself, in full passes, is far above the reported one.",
   repair:
     "Shift once: in the dataset or in the loss, never in both. Here it is the dataset; the loss takes targets as they are.",
   source:
@@ -137,13 +137,14 @@ export function littleText(
 const seenText: Exhibit = {
   name: "seen-text",
   title: "Evaluation on training text",
-  claim: "the validation loss is taken from text that was trained on",
+  claim:
+    "the validation loss is measured on text that the model was trained on",
   see:
     "Two curves that fall together to a low loss. The loss on text that is really new went up long ago.",
   deceives:
-    "It is the one number that was to guard against learning by heart, and it says that all is well. The weights are those of the right run, bit for bit.",
+    "The one number that should reveal learning by heart says that all is well. The weights equal those of the right run, bit for bit.",
   catches:
-    "Split finds the validation windows in the training text. Loss as told measures the loss on the held-out text again.",
+    "The check `split` finds the validation windows in the training text. `loss as told` measures the loss on the held-out text again.",
   repair:
     "Split the text once, before any window is cut, and never draw windows across the cut: `Dataset` does.",
   rings: ["batches: split", "files: loss as told"],

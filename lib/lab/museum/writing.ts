@@ -82,13 +82,13 @@ const topK: Exhibit = {
   name: "zero-top-k",
   title: "Top-k gives excluded tokens the logit 0",
   claim:
-    "what top-k leaves out is drawn all the same: logit 0 is more than most tokens had",
+    "excluded tokens are drawn all the same: logit 0 is more than most tokens have",
   see:
-    "Text with letters where none can stand, from a model whose loss is right.",
+    "Text with letters in impossible places, from a model whose loss is right.",
   deceives:
-    "Training, validation and every check of the model are fine: the mistake is in the last line before the text. So more training is tried, and the mistake stays.",
+    "Training, validation and every check of the model are fine: the mistake is in the last line before the text. So people train longer, and the mistake stays.",
   catches:
-    "Top-k, of the checks of sampling: draws that are none of the k likeliest.",
+    "The check `top-k` of sampling: it finds draws that are not among the k likeliest tokens.",
   repair:
     "Excluded tokens get logit -inf, and so probability 0 exactly: `sample --top-k 10`, `new Sampler({ topK: 10 })`.",
   source:
@@ -117,7 +117,7 @@ const topK: Exhibit = {
       figures: [
         toldLoss([right.valLoss, right.valLoss]),
         {
-          what: `drawn tokens that are not of the ${TOP} likeliest, %`,
+          what: `drawn tokens that are not among the ${TOP} likeliest, %`,
           values: outside,
           digits: 1,
         },
@@ -170,13 +170,13 @@ const padding: Exhibit = {
   claim:
     "shorter prompts of a batch are filled up with token 0, and the model reads that as text",
   see:
-    "Texts that depend on which other prompts are in the batch. The longest prompt goes on as it should, so a look at one finds nothing.",
+    "Texts that depend on which other prompts are in the batch. The longest prompt is continued rightly, so a test with one prompt finds nothing.",
   deceives:
     "Training has no padding, so its losses say nothing of it; token 0 is a character like any other (in tiny Shakespeare a line end); and a prompt alone is right.",
   catches:
-    "Side by side: the logits of a prompt beside longer ones are not those of the prompt alone.",
+    "The check `side by side`: the logits of a prompt beside longer prompts differ from those of the prompt alone.",
   repair:
-    "Mask the padding and count positions from the first real token, or have none: here each row has its own start and count, and what stands behind a prompt is never read.",
+    "Mask the padding and count positions from the first real token, or have none: here each row has its own start and length, and tokens after a prompt are never read.",
   source:
     "the study that this project grew from, which pads on the left without a mask",
   rings: ["its own text: side by side"],

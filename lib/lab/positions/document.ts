@@ -77,7 +77,7 @@ function worthWords(findings: Findings): string {
     .flatMap((table) => table(findings).rows.flat())
     .filter((cell) => cell.includes(" ± "));
   // An interval that several tables show counts once.
-  return `Losses are nats per token of the validation split, ± 95 % confidence intervals over seeds; differences are of pairs with the same seed, which saw the same batches. \`rope-half\` is not here: it is \`rope\` with the channels of each head in another order. \`unmasked\` sees the tokens that it is to predict, if in no order: its loss does not compare. ${
+  return `Losses are nats per token of the validation split, ± 95 % confidence intervals over seeds; differences are of pairs with the same seed, which saw the same batches. \`rope-half\` is not in the study: it is \`rope\` with the channels of each head in another order. \`unmasked\` sees the tokens that it has to predict, but not their order: its loss cannot be compared. ${
     missesText(new Set(intervals).size)
   }`.trimEnd();
 }
@@ -122,7 +122,7 @@ function probeAnswer(none: CellFinding, { T, cells }: Findings): string {
       : [`without the mask at most ${r2(bestPart(unmasked).r2)}`],
     `on text in random order ${r2(best.shuffledTextR2)}`,
   ];
-  return `Where position comes from without them: from the residual stream a linear probe reads it with R² ${
+  return `Models without positions know them all the same: a linear probe reads the position from the residual stream with R² ${
     r2(none.probes[0]!.r2)
   } after the embedding and ${r2(best.r2)} after ${
     best.part.replace(/^final/, "the final")
@@ -130,7 +130,7 @@ function probeAnswer(none: CellFinding, { T, cells }: Findings): string {
     read.join(", ")
   }; it errs by ${best.error.mean.toFixed(1)} tokens, guessing the middle by ${
     (T / 4).toFixed(1)
-  }. The mask gives it: a token averages over as many others as there are before it. Where these are all alike there is nothing to count: on a text of one letter over and over the reading moves by ${
+  }. The mask makes the difference: each token averages over all tokens before it. If these are all alike, there is nothing to count: on a text of one repeated letter the reading moves by ${
     best.constantTextRange.mean.toPrecision(1)
   } tokens from the first position to the last.`;
 }
@@ -141,11 +141,11 @@ function orderAnswer(orders: readonly OrderResult[]): string {
   const blind = [...cases].filter(([, rows]) =>
     rows.every(({ exact }) => exact === 0)
   );
-  return `The order of tokens: in a model none of whose sums round, not a bit of the last token's logits changes (on ${
+  return `The order of tokens: in a model whose sums are all exact, not a bit of the last token's logits changes (on ${
     backends.join(" and ")
   }) when the tokens before it change places, with ${
     blind.map(([what]) => what).join("; ")
-  }. With a causal mask and two layers they change: what the first layer leaves at a token depends on which tokens are before it.`;
+  }. With a causal mask and two layers the logits change: the first layer's output at a token depends on which tokens are before it.`;
 }
 
 function contextAnswer({ T, cells }: Findings): string {
@@ -191,7 +191,7 @@ function beyondAnswer({ T, cells }: Findings): string {
   if (changes.length === 0) return "";
   return `In a context ${LONGER} times as long as the trained one the loss of the last ${T} positions differs from that within it by ${
     changes.join(", ")
-  }; learned positions have nothing to offer there.`;
+  }; learned positions do not exist there.`;
 }
 
 /** Returns a table whose caption is its head. */
@@ -357,14 +357,14 @@ export function positionsDocument(
       section(
         "depth",
         "How deep, and how long",
-        "Without positions a single causal layer tells a token which tokens came before it, but not in which order: not a bit depends on it (below). From the second layer on a model can tell the order. The losses show how much of it training finds, also those after four times the training.",
+        "Without positions, a single causal layer shows a token which tokens came before it, but not their order: not a bit depends on the order (below). From the second layer on, a model can use the order. The losses show how much training learns of it, also with four times as much training.",
         figure(depthChart),
         shown(depthTable(findings)),
       ),
       section(
         "probes",
         "Where position is",
-        "Ridge regression from the residual stream (64 numbers a token) to the token's position in its window, fitted on windows of the training split and scored on windows of the validation split. R² is 1 where each position is read exactly and 0 where guessing the middle is as good.",
+        "Ridge regression from the residual stream (64 numbers a token) to the token's position in its window, fitted on windows of the training split and scored on windows of the validation split. R² is 1 if each position is read exactly and 0 if guessing the middle is as good.",
         figure(probeChart),
         shown(probeTable(findings)),
         { kind: "heading", text: "What the probes read, by true position" },
@@ -374,14 +374,14 @@ export function positionsDocument(
       ),
       section(
         "spread",
-        "What the mask leaves behind",
-        "The variance over windows of what the first attention gives, at each position. An average over t values that have nothing to do with each other scatters as 1/t; attention that prefers some tokens averages over fewer.",
+        "How the mask marks positions",
+        "The variance of the first attention's output over windows, at each position. The variance of an average over t independent values falls as 1/t; attention that prefers some tokens averages over fewer.",
         figure(spreadChart),
       ),
       section(
         "order",
-        "Who knows the order",
-        "Attention is a sum, and a sum does not know the order of its terms; its rounding does. The largest change of the last token's logits when the 7 tokens before it are put into 24 other orders. `exact`: absolute, of a model whose weights are -1, 0 and 1 and none of whose sums round, so that 0 is to the bit. `any weights`: as a share of the largest logit, of a model with weights of order 1; rounding alone is 1e-16 in float64 (reference) and 1e-7 in float32. The project's tests hold WebGPU to the same.",
+        "Which models know the order",
+        "Attention is a sum, and a sum does not depend on the order of its terms, except by rounding. The table shows the largest change of the last token's logits when the 7 tokens before it are put into 24 other orders. `exact`: the absolute change in a model whose weights are -1, 0 and 1 and whose sums are all exact, so that 0 means equal bits. `any weights`: the change as a share of the largest logit, in a model with weights of order 1; rounding alone is 1e-16 in float64 (reference) and 1e-7 in float32. The project's tests demand the same of WebGPU.",
         shown(orderTable(orders)),
       ),
       section(
@@ -393,8 +393,8 @@ export function positionsDocument(
       ),
       section(
         "beyond",
-        "Beyond it",
-        "The same weights with a context of four times the length: tables of sines and rotations are computed for it, ALiBi and none need nothing, learned positions end where training ended. In brackets is the change against the second half of the trained context, in the same windows.",
+        "Beyond the context",
+        "The same weights with a context of four times the length: tables of sines and rotations are computed for it, ALiBi and no positions need no table, learned positions end where training ended. In brackets is the change from the second half of the trained context, in the same windows.",
         figure(beyondChart),
         shown(beyondTable(findings)),
       ),

@@ -172,7 +172,7 @@ export function scalingResult(
 
 /** Statement that nothing was predicted, with the reason. */
 const UNFITTED =
-  "No law is fitted, so nothing is predicted: that takes losses of six cells, of three sizes and three amounts of training, that fall with both, and that of the last cell.";
+  "No law is fitted, so nothing is predicted. A fit needs losses of six cells, with three sizes and three amounts of training, that fall with both; a comparison needs the loss of the last cell.";
 
 /** States in a sentence whether the prediction held. */
 export function verdictText(
@@ -199,13 +199,13 @@ function scalingText(
     `Loss = ${floor.toFixed(3)} + ${digits(size.factor)} / N^${
       digits(size.exponent)
     } + ${digits(data.factor)} / D^${digits(data.exponent)}`,
-    `for N parameters and D tokens, ${
+    `for N parameters and D tokens; the root mean square error is ${
       residual.toFixed(4)
-    } off on average (root of the mean square). For \`${next}\``,
-    `it says ${
+    }. For \`${next}\``,
+    `it predicts ${
       estimateText(predicted)
-    } over seeds, beside its own error; trained,`,
-    `it reaches ${estimateText(measured)}.`,
+    } over seeds, not counting its own error; after training`,
+    `the loss is ${estimateText(measured)}.`,
   ].join("\n");
 }
 
