@@ -23,20 +23,12 @@ export const signalCode: Readonly<Record<string, number>> = {
   SIGTERM: 143,
 };
 
-/** An error that a user can understand and correct. */
+/** An error that a user can understand and correct; {@linkcode commandError} makes it. */
 export class CommandError extends Error {
   override readonly name: string = "CommandError";
-  /** A remedy, in words or as a command. */
-  readonly hint: string | undefined;
-
-  /** @param more what may help, in words or as a command; or the cause */
-  constructor(message: string, more?: string | ErrorOptions) {
-    super(message, typeof more === "object" ? more : undefined);
-    this.hint = typeof more === "string" ? more : undefined;
-  }
 }
 
-/** An error in the arguments themselves, independent of files and devices. */
+/** An error in the arguments themselves, independent of files and devices; {@linkcode usageError} makes it. */
 export class UsageError extends CommandError {
   override readonly name = "UsageError";
 }
@@ -48,8 +40,8 @@ export class InterruptedError extends Error {
   readonly code: number;
 
   /** @param code the exit code, one of {@linkcode signalCode} */
-  constructor(message: string, code: number) {
-    super(message);
+  constructor(code: number) {
+    super("Interrupted");
     this.code = code;
   }
 }
@@ -59,7 +51,7 @@ export class OutputClosedError extends Error {
   override readonly name = "OutputClosedError";
 }
 
-/** Returns an error that a user can understand and correct. */
+/** Returns the error that an action failed for a reason. */
 export function commandError(
   action: string,
   reason: string,
@@ -68,7 +60,7 @@ export function commandError(
   return refusal(CommandError, action, reason, { hint });
 }
 
-/** Returns an error in the arguments themselves. */
+/** Returns the error that the arguments are wrong. */
 export function usageError(
   action: string,
   reason: string,
@@ -101,14 +93,14 @@ export function explain(
 }
 
 /** Returns an error's hint, with flags in place of the library's options. */
-function hintOf(error: Error): string | undefined {
+function hintOf(error: Error & Refusal): string | undefined {
   if (error instanceof NoAdapterError) {
     return error.hintFor((device) => `--device ${device}`);
   }
   if (error instanceof OutOfMemoryError) {
     return "another --device may have more memory";
   }
-  return "hint" in error && error.hint ? String(error.hint) : undefined;
+  return error.hint;
 }
 
 /**

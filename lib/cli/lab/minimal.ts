@@ -189,7 +189,7 @@ async function outcomesOf(
   writeError(`${plan.study}: ${plan.about}\n`);
   const code = await runAndMerge(study, flags);
   if (Object.values(signalCode).includes(code)) {
-    throw new InterruptedError("Interrupted", code);
+    throw new InterruptedError(code);
   }
   const outcomes = await study.outcomes();
   if (code !== exitCode.ok || outcomes.length === 0) {

@@ -111,7 +111,7 @@ export class Interrupt implements Disposable {
 
   #abort(signal: string): void {
     const code = signalCode[signal]!;
-    this.#controller.abort(new InterruptedError("Interrupted", code));
+    this.#controller.abort(new InterruptedError(code));
   }
 
   [Symbol.dispose](): void {
