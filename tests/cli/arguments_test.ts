@@ -222,7 +222,7 @@ Deno.test("--plan takes a plan's name or stands alone", () => {
   assertEquals(plan("run", "--plan"), ["train", "run"]);
 });
 
-Deno.test("A verb may take several operands, in their order", () => {
+Deno.test("A command may take several operands, in their order", () => {
   const args = ["a", "--out", "c.html", "b"];
   const { operands, operand, flags } = parseArguments(args, reportVerb);
   assertEquals([operands, operand], [["a", "b"], "a"]);
@@ -235,7 +235,7 @@ Deno.test("The operand may look like a number or follow --", () => {
   assertEquals(parseArguments(["--", "--run"], sampleVerb).operand, "--run");
 });
 
-Deno.test("Arguments that make no sense are refused, with what would", () => {
+Deno.test("Invalid arguments are refused, with a hint", () => {
   const cases: [args: string[], ...words: string[]][] = [
     [["--n-layers", "4"], "--n-layers", "did you mean --n-layer?"],
     [["--nLayer=4"], "--nLayer", "did you mean --n-layer?"],

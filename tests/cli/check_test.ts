@@ -111,7 +111,7 @@ Deno.test("check passes a healthy run and names the leak of a mask that is not c
   });
 });
 
-Deno.test("check tells damaged and foreign files of a run by name", async (test) => {
+Deno.test("check names damaged files of a run, and files of another run", async (test) => {
   await using here = await Workplace.create();
   await here.run(["train", ...SMALL, "--out", "run"]);
   const check = async () => {

@@ -41,7 +41,7 @@ Deno.test("--data takes text as editors on Windows write it, and says what it ch
   );
 });
 
-Deno.test("--data refuses what is no text, or too short, or not for the tokenizer", async () => {
+Deno.test("--data refuses what is not text, or too short, or not for the tokenizer", async () => {
   await using here = await Workplace.create();
   const latin1 = (text: string) =>
     Uint8Array.from(text, (char) => char.charCodeAt(0));
@@ -329,7 +329,7 @@ Deno.test("A text read in small pieces is the text read at once, bit for bit", a
   }
 });
 
-Deno.test("Reading a pipe that never ends stops when it is told to", async () => {
+Deno.test("Reading an endless pipe stops at the signal", async () => {
   await using here = await Workplace.create();
   const made = await new Deno.Command("mkfifo", { args: [here.file("pipe")] })
     .output();

@@ -55,7 +55,7 @@ const all = Array.from({ length: 12 }, (_, i) => i + 1).flatMap(
   ],
 );
 
-Deno.test("A run goes on from its checkpoint when the GPU is lost and comes back", async () => {
+Deno.test("A run resumes from its checkpoint when the GPU is lost and comes back", async () => {
   await using here = await Workplace.create();
   await using other = await Workplace.create();
   const { code, stderr } = await run(here, "8,99");
@@ -67,7 +67,7 @@ Deno.test("A run goes on from its checkpoint when the GPU is lost and comes back
   assertEquals(await weights(here), await weights(other));
 });
 
-Deno.test("A run goes on from its beginning when the GPU is lost before a checkpoint", async () => {
+Deno.test("A run resumes from its beginning when the GPU is lost before a checkpoint", async () => {
   await using here = await Workplace.create();
   const { code, stderr } = await run(here, "3,99");
   assertEquals(code, 0, stderr);
@@ -78,7 +78,7 @@ Deno.test("A run goes on from its beginning when the GPU is lost before a checkp
 for (
   const [what, plan] of [["is lost again", "8,3"], ["stays away", "8,none"]]
 ) {
-  Deno.test(`A run goes on on the CPU when the GPU ${what}`, async () => {
+  Deno.test(`A run continues on the CPU when the GPU ${what}`, async () => {
     await using here = await Workplace.create();
     const { code, stderr } = await run(here, plan!);
     assertEquals(code, 0, stderr);
@@ -89,7 +89,7 @@ for (
 }
 
 Deno.test({
-  name: `A run goes on wherever a real device is lost${suffix}`,
+  name: `A run continues wherever a real device is lost${suffix}`,
   ignore: skipped,
   fn: async (test) => {
     await using other = await Workplace.create();

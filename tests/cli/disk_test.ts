@@ -178,7 +178,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "A run on a disk that is read-only can be used, and not go on",
+  name: "A run on a disk that is read-only can be read, but not resumed",
   ignore: !canMount, // Linux with user namespaces
   fn: async () => {
     await using here = await Workplace.create();
@@ -204,7 +204,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "train stops at a file that may not grow, and goes on when it may",
+  name:
+    "train stops at a file that may not grow, and can be resumed when it may",
   ignore: Deno.build.os === "windows", // which has no such limit
   fn: async () => {
     await using here = await Workplace.create();

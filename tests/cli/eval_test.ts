@@ -43,7 +43,7 @@ Deno.test("eval measures what training measured last", async () => {
   assertMatch(text.stdout, /^text +.*text\.txt, validation split$/m);
 });
 
-Deno.test("eval --best measures the lowest loss that a run told, not its last", async () => {
+Deno.test("eval --best measures the lowest loss that a run recorded, not its last", async () => {
   await using here = await Workplace.create();
   const flags =
     "--learning-rate 0.3 --muon-learning-rate 0.9 --schedule constant --steps 48";

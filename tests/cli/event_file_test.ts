@@ -123,7 +123,7 @@ Deno.test("A board holds each number under its tag, at its step and time", () =>
   assertEquals([...valuesOf(update!)], [["update to weight/wte", 0.5]]);
 });
 
-Deno.test("train shows TensorBoard what metrics.jsonl says, also after it goes on", async () => {
+Deno.test("train shows TensorBoard what metrics.jsonl says, also after a resume", async () => {
   await using here = await Workplace.create();
   await here.run(["train", ...SMALL, "--out", "run"]);
   const more = ["--steps", "18", "--device", "reference"];

@@ -193,7 +193,7 @@ Deno.test("lab plan refuses what an experiment has no use for", async () => {
   }
 });
 
-Deno.test("What lab flags say is refused before a text or a study is looked for", async () => {
+Deno.test("Invalid lab flags are refused before a text or a study is read", async () => {
   await using here = await Workplace.create();
   const cases: readonly (readonly [line: string, message: string])[] = [
     ["run no-such-study --shard 5/4", '"5/4" is not I/N with I from 1 to N'],

@@ -37,7 +37,7 @@ Deno.test("readLines yields undefined for a line that is not UTF-8, and nothing 
   assertEquals(await Array.fromAsync(readLines(here.file("none"))), []);
 });
 
-Deno.test("A file that cannot be read is not taken for one that is not there", async () => {
+Deno.test("A file that cannot be read is not treated as missing", async () => {
   await using here = await Workplace.create();
   await Deno.writeTextFile(here.file("file"), "");
   assertEquals(await exists(here.file("none")), false);
@@ -195,7 +195,7 @@ Deno.test("The newest run is found beside an entry that cannot be read, with a w
   }
 });
 
-Deno.test("Directories that were made are removed if nothing came into them, and others stay", async () => {
+Deno.test("Directories that were made are removed while they are empty; others stay", async () => {
   await using here = await Workplace.create();
   await Deno.mkdir(here.file("mine"));
   const names = async () =>

@@ -27,7 +27,7 @@ Deno.test("Help fits into 80 columns", () => {
   }
 });
 
-Deno.test("Help on a verb has every flag of it, once", () => {
+Deno.test("Help on a command has every flag of it, once", () => {
   for (const [verb, text] of verbs) {
     for (const key of Object.keys(flagsOf(verb))) {
       const line = new RegExp(
@@ -39,7 +39,7 @@ Deno.test("Help on a verb has every flag of it, once", () => {
   }
 });
 
-Deno.test("Help on a verb shows its examples before its flags", () => {
+Deno.test("Help on a command shows its examples before its flags", () => {
   for (const [verb, text] of verbs) {
     const [example = ""] = verb.examples[0]!.split(" # ");
     const at = text.indexOf(` ${example}`);
@@ -47,7 +47,7 @@ Deno.test("Help on a verb shows its examples before its flags", () => {
   }
 });
 
-Deno.test("Help on the program names every verb", () => {
+Deno.test("Help on the program names every command", () => {
   for (const [{ name, summary }] of verbs) {
     assertStringIncludes(programHelp(), `  ${name}  `);
     assertStringIncludes(programHelp(), summary.slice(0, 30));

@@ -28,7 +28,7 @@ Deno.test("info works without any adapter", async () => {
   assertMatch(stdout, /^--device auto takes wasm$/m);
 });
 
-Deno.test("info takes a model to be apart", async () => {
+Deno.test("info describes a model that is not trained yet", async () => {
   await using here = await Workplace.create();
   const { code, stdout } = await here.run(["info", "--preset", "original"]);
   assertEquals(code, 0);
@@ -68,7 +68,7 @@ Deno.test("info's memory is that of all buffers of a step, and of the cache with
   assertEquals(generating.cache, 4 * 3 * T * 2 * 8);
 });
 
-Deno.test("info takes a trained model apart", async () => {
+Deno.test("info describes a trained model", async () => {
   await using here = await Workplace.create();
   await here.run(["train", ...SMALL, "--out", "run"]);
   const { code, stdout } = await here.run(["info", "run"]);
@@ -97,7 +97,7 @@ Deno.test("info --plan prints the kernels of each plan", async () => {
   assert(decode.includes("attentionCached"));
 });
 
-Deno.test("The program answers --help and --version, and refuses other verbs", async () => {
+Deno.test("The program answers --help and --version, and refuses other commands", async () => {
   await using here = await Workplace.create();
   const cases: [
     args: string[],

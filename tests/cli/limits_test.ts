@@ -25,7 +25,7 @@ function names(path: string): Promise<string[]> {
   return Array.fromAsync(Deno.readDir(path), ({ name }) => name);
 }
 
-Deno.test("--max-time stops a run, which is evaluated and can go on", async () => {
+Deno.test("--max-time stops a run, which is evaluated and can be resumed", async () => {
   await using here = await Workplace.create();
   const endless = "--steps 1000000 --eval-interval 0 --sample-interval 0";
   const { code, stderr } = await here.run(
@@ -49,7 +49,7 @@ Deno.test("--max-time stops a run, which is evaluated and can go on", async () =
   assert((await told(here, "run")).at(-1).step > step);
 });
 
-Deno.test("--patience stops a run that gets no better, also if it was interrupted meanwhile", async () => {
+Deno.test("--patience stops a run whose loss no longer improves, also if it was interrupted meanwhile", async () => {
   await using here = await Workplace.create();
   // Nothing is learnt, so that the first evaluation stays the best.
   const idle = "--learning-rate 0 --schedule constant --eval-interval 2 " +
@@ -221,7 +221,7 @@ Deno.test("The advice after patience stopped a run helps", async () => {
   assertEquals((await told(here, "run")).at(-1).step, 40);
 });
 
-Deno.test("A run that goes on for longer says what that makes of its learning rate", async () => {
+Deno.test("A run resumed with more steps says how its learning rate changes", async () => {
   await using here = await Workplace.create();
   await here.run(small("--out run --warmup-steps 2 --schedule cosine"));
   const resume = "train --resume run --device reference --steps".split(" ");
@@ -247,7 +247,7 @@ Deno.test("A run that goes on for longer says what that makes of its learning ra
   assert(!flat.stderr.includes("learning rate goes"), flat.stderr);
 });
 
-Deno.test("A run that goes on has its limits again, unless flags say otherwise", async () => {
+Deno.test("A resumed run keeps its limits, unless flags override them", async () => {
   await using here = await Workplace.create();
   const options =
     "--patience 3 --max-time 1h --eval-tokens 100 --keep 2 --on-nonfinite skip";
@@ -325,7 +325,7 @@ Deno.test("--init refuses another architecture and a text that its tokenizer doe
   }
 });
 
-Deno.test("--keep keeps so many checkpoints, each as it was", async () => {
+Deno.test("--keep keeps that many earlier checkpoints, unchanged", async () => {
   await using here = await Workplace.create();
   await here.run(small("--checkpoint-interval 3 --keep 2 --out run"));
   const kept = (await names(here.file("run")))

@@ -84,7 +84,7 @@ Deno.test("A run's size counts a file of two names once", async () => {
   assertEquals((await readRunSummary(here.file("run"))).bytes, before + 5);
 });
 
-Deno.test("list tells running, finished, stopped, failed and killed runs apart", async () => {
+Deno.test("list distinguishes running, finished, stopped, failed and killed runs", async () => {
   await using here = await Workplace.create();
   const config = { train: { maxSteps: 9 } };
   const end = (reason: string, more = {}) => ({

@@ -136,7 +136,7 @@ Deno.test("Flags refuse just the numbers that the library refuses", () => {
   }
 });
 
-Deno.test("A number out of range is a usage error before a run, a text or a device is looked for", async () => {
+Deno.test("A number out of range is a usage error before a run, a text or a device is opened", async () => {
   await using here = await Workplace.create();
   const cases = [
     "sample no-such-run --top-p 1.5",

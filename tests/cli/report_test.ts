@@ -211,7 +211,7 @@ Deno.test("report compares runs: curves, differing fields, results", async () =>
   assertEquals(document.querySelectorAll("#curves svg.plot").length, 4);
 });
 
-Deno.test("report writes where it is told, and refuses what is no run", async () => {
+Deno.test("report writes to --out, and refuses what is not a run", async () => {
   await using here = await withRun();
   const { path } = await reportOf(here, "run", "--out", "page.html");
   assertEquals(path, "page.html");

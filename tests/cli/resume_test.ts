@@ -76,7 +76,7 @@ for (const death of deaths) {
   const { of, nth = 1, moment } = death;
   Deno.test({
     name:
-      `train --resume after a death ${moment} ${of} (${nth}) tells it all once`,
+      `train --resume after a death ${moment} ${of} (${nth}) records everything once`,
     ignore: noSignals,
     fn: async () => {
       const expected = await uninterrupted();
@@ -94,7 +94,7 @@ for (const death of deaths) {
 
 Deno.test({
   name:
-    "train --resume that is killed while it takes up the run can be repeated",
+    "train --resume that is killed while it resumes the run can be repeated",
   ignore: noSignals,
   fn: async () => {
     const expected = await uninterrupted();

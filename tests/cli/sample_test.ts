@@ -93,7 +93,7 @@ Deno.test("sample takes the newest run, the last or the best weights, or a file"
   assertEquals(await from(file), file);
 });
 
-Deno.test("sample says once that the context is full, and goes on", async () => {
+Deno.test("sample says once that the context is full, and continues", async () => {
   await using here = await trained();
   const { code, stdout, stderr } = await here.run(
     ["sample", ...onReference, "--tokens", "60"],

@@ -41,7 +41,7 @@ const endings = [
 
 for (const [signal, exitCode, again] of endings) {
   Deno.test({
-    name: `train saves at ${signal} and says how to go on`,
+    name: `train saves at ${signal} and says how to resume`,
     ignore: noSignals,
     fn: async () => {
       await using here = await Workplace.create();

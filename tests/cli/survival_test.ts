@@ -23,7 +23,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "The program takes or refuses files that were spoilt, and never breaks",
+  name: "The program accepts or refuses damaged files, and never crashes",
   ignore: Deno.build.os !== "linux", // whose devices are among the names
   fn: async () => {
     const cases = ["--cases", "200", "--processes", "2", "--seed", "3"];

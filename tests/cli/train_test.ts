@@ -139,7 +139,7 @@ Deno.test("train shows samples on standard output, all else on standard error", 
   assert(!/[\r\x1b]/.test(stderr));
 });
 
-Deno.test("train --resume goes on as if it had never stopped, bit for bit", async () => {
+Deno.test("train --resume continues as if it had never stopped, bit for bit", async () => {
   await using here = await Workplace.create();
   // A constant rate: the end of a cosine depends on the number of steps.
   const args = ["train", ...SMALL, "--schedule", "constant"];
@@ -213,7 +213,7 @@ Deno.test("train lets one of two runs have a directory that both ask for", async
   assertEquals(metrics, winner!.stdout);
 });
 
-Deno.test("train --resume goes on after a line of events that was cut short", async () => {
+Deno.test("train --resume accepts a line of events that was cut short", async () => {
   await using here = await Workplace.create();
   const args = ["train", ...SMALL, "--out", "run", "--steps", "6"];
   assertEquals((await here.run(args)).code, 0);
@@ -265,7 +265,7 @@ Deno.test("train that cannot save stops, says so, and keeps what was saved", asy
   );
 });
 
-Deno.test("train stops at a loss that is no number, and names the last good state", async () => {
+Deno.test("train stops at a loss that is not a number, and names the last good state", async () => {
   await using here = await Workplace.create();
   const { code, stdout, stderr } = await here.run(
     ["train", ...SMALL, "--learning-rate", "1e300", "--out", "run", "--json"],
@@ -293,7 +293,7 @@ Deno.test("train says what to do where there is no adapter, and makes nothing", 
   assertEquals(names(here.path), ["text.txt"]);
 });
 
-Deno.test("train takes the CPU where there is no adapter, with as many threads as it is told", async () => {
+Deno.test("train takes the CPU where there is no adapter, with the number of threads given", async () => {
   await using here = await Workplace.create();
   const args = ["train", ...SMALL, "--device", "auto"];
   const plain = await here.run([...args, "--out", "plain"], withoutAdapter);

@@ -144,7 +144,7 @@ Deno.test("loadDataset says when LM_DATA_DIR cannot be read", async () => {
   );
 });
 
-Deno.test("loadDataset fetches anew what is damaged in the cache", async () => {
+Deno.test("loadDataset downloads a file again that is damaged in the cache", async () => {
   await withOrigin(
     () => new Response(TEXT),
     async ({ dataset, cacheDir, dataDir }) => {
@@ -272,7 +272,7 @@ Deno.test("loadDataset fails at once and clearly when nobody answers", async () 
   assertStringIncludes(message, "refused");
 });
 
-Deno.test("loadDataset gives up on an origin that falls silent", async () => {
+Deno.test("loadDataset gives up on an origin that stops sending", async () => {
   const silent = () =>
     new Response(
       new ReadableStream({

@@ -8,7 +8,7 @@ import {
   ValueError,
   type ValuesOf,
 } from "./flag.ts";
-import { nearest } from "./nearest.ts";
+import { suggestion } from "./nearest.ts";
 import { program } from "./program.ts";
 
 /** The operand and flags that a command accepts. */
@@ -172,11 +172,10 @@ function unknownFlag(
 ): UsageError {
   const [, name = ""] = /^-*([^=]*)/.exec(arg)!;
   const names = [...known.keys()].filter((known) => known.length > 1);
-  const near = nearest(name, names);
   return usageError(
     `use ${arg.split("=")[0]}`,
     `${command} has no such flag`,
-    near === undefined ? seeHelp(command) : `did you mean --${near}?`,
+    suggestion(name, names, seeHelp(command), "--"),
   );
 }
 

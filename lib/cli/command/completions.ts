@@ -4,7 +4,7 @@ import { flagsOf } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { usageError } from "./errors.ts";
 import { flagName } from "./flag.ts";
-import { nearest } from "./nearest.ts";
+import { suggestion } from "./nearest.ts";
 import { program } from "./program.ts";
 
 /** The shells whose completions can be written. */
@@ -38,15 +38,12 @@ export function completions(shell: string | undefined, known: Known): string {
   const scripts = { bash, zsh, fish };
   const name = shells.find((name) => name === shell);
   if (name !== undefined) return scripts[name](known);
-  const near = nearest(shell ?? "", shells);
   throw usageError(
     "print completions",
     shell === undefined
-      ? "no shell was given"
+      ? `no shell was given, one of ${shells.join(", ")}`
       : `${shell} is none of ${shells.join(", ")}`,
-    near === undefined
-      ? `${program()} completions bash, or one of ${shells.join(", ")}`
-      : `did you mean ${near}?`,
+    suggestion(shell ?? "", shells, `${program()} completions bash`),
   );
 }
 

@@ -25,6 +25,21 @@ export function nearest(
   return best;
 }
 
+/**
+ * Returns a hint that suggests the nearest candidate, or else `otherwise`.
+ *
+ * @param prefix what stands before a candidate
+ */
+export function suggestion(
+  word: string,
+  candidates: Iterable<string>,
+  otherwise: string,
+  prefix = "",
+): string {
+  const near = nearest(word, candidates);
+  return near === undefined ? otherwise : `did you mean ${prefix}${near}?`;
+}
+
 function plainForm(word: string): string {
   return word.replace(/(?<=[a-z])[A-Z]/g, "-$&").replaceAll("_", "-")
     .toLowerCase();

@@ -24,7 +24,7 @@ import type { Operand } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { exitCode, usageError } from "./errors.ts";
 import type { FlagTable } from "./flag.ts";
-import { nearest } from "./nearest.ts";
+import { suggestion } from "./nearest.ts";
 import { writeOutput } from "../terminal/terminal.ts";
 
 /** Makes a command whose code the compiler checks against the values of its own flags. */
@@ -336,12 +336,14 @@ export function commandNamed(name: string, inLab: boolean): Command {
   if (found !== undefined) return found;
   const known = inLab ? labNames : topNames;
   // A command of the lab without the word lab before it is a likely mistake.
-  const near = labNames.includes(name)
-    ? `lab ${name}`
-    : nearest(name.replace(/^-+/, ""), known)?.replace(/^/, prefix);
-  const hint = near === undefined
-    ? `the commands are ${known.join(", ")}`
-    : `did you mean ${near}?`;
+  const hint = labNames.includes(name)
+    ? `did you mean lab ${name}?`
+    : suggestion(
+      name.replace(/^-+/, ""),
+      known,
+      `the commands are ${known.join(", ")}`,
+      prefix,
+    );
   throw name.startsWith("-")
     ? usageError(`use ${name} here`, "a command comes first", hint)
     : usageError(`run ${prefix}${name}`, "there is no such command", hint);

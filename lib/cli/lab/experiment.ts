@@ -10,7 +10,7 @@ import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { exitCode, usageError } from "../command/errors.ts";
 import { flagName } from "../command/flag.ts";
-import { nearest } from "../command/nearest.ts";
+import { suggestion } from "../command/nearest.ts";
 import { placement } from "../verbs/placement.ts";
 import { program } from "../command/program.ts";
 import { writeError, writeOutput } from "../terminal/terminal.ts";
@@ -111,13 +111,10 @@ function partNamed(name: string, known: readonly string[]): string {
   const flag = flagName(name.replaceAll("_", "-"));
   const part = known.find((field) => flagName(field) === flag);
   if (part !== undefined) return part;
-  const near = nearest(name, known);
   throw usageError(
     `use --part ${name}`,
     "this experiment changes no such field",
-    near === undefined
-      ? `the fields are ${known.join(", ")}`
-      : `did you mean ${near}?`,
+    suggestion(name, known, `the fields are ${known.join(", ")}`),
   );
 }
 

@@ -18,7 +18,7 @@ import { deviceName } from "../verbs/device_name.ts";
 import { exitCode, usageError } from "../command/errors.ts";
 import { ifThere, MadeDirectories } from "../run/files.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
-import { nearest } from "../command/nearest.ts";
+import { suggestion } from "../command/nearest.ts";
 import { placement } from "../verbs/placement.ts";
 import { duration } from "../../report/numbers.ts";
 import { program } from "../command/program.ts";
@@ -115,13 +115,11 @@ function choose(
   return [...new Set(names)].map((name) => {
     const found = exhibits.find((exhibit) => exhibit.name === name);
     if (found !== undefined) return found;
-    const near = nearest(name, exhibits.map(({ name }) => name));
+    const names = exhibits.map(({ name }) => name);
     throw usageError(
       `show ${name}`,
       "there is no such exhibit",
-      near === undefined
-        ? `${program()} lab museum lists them`
-        : `did you mean ${near}?`,
+      suggestion(name, names, `${program()} lab museum lists them`),
     );
   });
 }

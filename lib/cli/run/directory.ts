@@ -57,32 +57,26 @@ export interface KeptEvents {
 
 const encoder = new TextEncoder();
 
+/** The files of an open directory, and its settings. */
+interface Opened {
+  readonly metrics: Deno.FsFile;
+  readonly board: Deno.FsFile;
+  /** The directories that were made for it. */
+  readonly made: MadeDirectories;
+  /** The number of checkpoints kept under the name of their step. */
+  readonly keep: number;
+}
+
 /** A run's directory, open for writing. */
 export class RunDirectory implements Disposable {
   readonly path: string;
-  readonly #metrics: Deno.FsFile;
-  #board: Deno.FsFile | undefined;
-  /** The number of checkpoints kept under the name of their step. */
-  readonly #keep: number;
-  #saved: number | undefined;
-  /** The directories that were made for it. */
-  readonly #made: MadeDirectories;
+  readonly #opened: Opened;
+  #savedStep: number | undefined;
   #closed = false;
 
-  private constructor(
-    path: string,
-    { metrics, keep, savedStep, made }: {
-      readonly metrics: Deno.FsFile;
-      readonly keep: number;
-      readonly savedStep: number | undefined;
-      readonly made: MadeDirectories;
-    },
-  ) {
+  private constructor(path: string, opened: Opened) {
     this.path = path;
-    this.#metrics = metrics;
-    this.#keep = keep;
-    this.#saved = savedStep;
-    this.#made = made;
+    this.#opened = opened;
   }
 
   /**
@@ -125,29 +119,26 @@ export class RunDirectory implements Disposable {
     const made = await MadeDirectories.make(
       isNew && orNext ? dirname(path) : path,
     );
-    if (isNew && orNext) path = await claimName(path, made);
-    let directory: RunDirectory | undefined;
+    let metrics: Deno.FsFile | undefined;
     try {
-      directory = new RunDirectory(path, {
-        metrics: isNew
-          ? await openMetrics(path, { createNew: true })
-          : await reopenMetrics(path, history),
-        keep,
-        savedStep: history?.step,
-        made,
-      });
+      if (isNew && orNext) path = await claimName(path, made);
+      metrics = isNew
+        ? await openMetrics(path, { createNew: true })
+        : await reopenMetrics(path, history);
       const json = `${JSON.stringify(config, null, 2)}\n`;
       await replaceFile(join(path, files.config), encoder.encode(json));
-      const board = join(path, files.board);
-      if (isNew) await replaceFile(board, fileHeader(now()));
-      directory.#board = await writing(
-        board,
-        () => Deno.open(board, { append: true }),
+      const file = join(path, files.board);
+      if (isNew) await replaceFile(file, fileHeader(now()));
+      const board = await writing(
+        file,
+        () => Deno.open(file, { append: true }),
       );
-      return directory;
+      const opened = new RunDirectory(path, { metrics, board, made, keep });
+      opened.#savedStep = history?.step;
+      return opened;
     } catch (error) {
-      if (isNew) directory?.discard();
-      directory?.[Symbol.dispose]();
+      metrics?.close();
+      if (isNew && metrics !== undefined) removeNew(path);
       made[Symbol.dispose]();
       throw error;
     }
@@ -160,17 +151,17 @@ export class RunDirectory implements Disposable {
 
   /** Describes, in words, the checkpoint from which the run can be resumed. */
   async remains(): Promise<string> {
-    if (this.#saved === undefined) return "no checkpoint was written yet";
+    if (this.#savedStep === undefined) return "no checkpoint was written yet";
     return !await exists(this.checkpointPath)
       ? `${this.checkpointPath} is gone`
-      : `${this.checkpointPath} holds the state after step ${this.#saved}`;
+      : `${this.checkpointPath} holds the state after step ${this.#savedStep}`;
   }
 
   /** Replaces the checkpoint. */
   async saveCheckpoint(bytes: Uint8Array, step: number): Promise<void> {
     await replaceFile(this.checkpointPath, bytes);
-    this.#saved = step;
-    if (this.#keep > 0) await this.#keepCheckpoint(step);
+    this.#savedStep = step;
+    if (this.#opened.keep > 0) await this.#keepCheckpoint(step);
   }
 
   /** Gives the checkpoint a second name with its step, and removes the oldest such names beyond the limit. */
@@ -191,7 +182,7 @@ export class RunDirectory implements Disposable {
       const kept = entries.map(({ name }) => name)
         .filter((name) => /^checkpoint-\d+\.safetensors$/.test(name))
         .toSorted((a, b) => stepOf(a) - stepOf(b));
-      for (const old of kept.slice(0, -this.#keep)) {
+      for (const old of kept.slice(0, -this.#opened.keep)) {
         await Deno.remove(join(this.path, old));
       }
     });
@@ -218,13 +209,13 @@ export class RunDirectory implements Disposable {
     const line = `${JSON.stringify(timed)}\n`;
     await writing(
       join(this.path, files.metrics),
-      () => writeAllSync(this.#metrics, encoder.encode(line)),
+      () => writeAllSync(this.#opened.metrics, encoder.encode(line)),
     );
     const record = recordOf(timed);
     if (record !== undefined) {
       await writing(
         join(this.path, files.board),
-        () => writeAllSync(this.#board!, record),
+        () => writeAllSync(this.#opened.board, record),
       );
     }
     if (event.event === "sample") {
@@ -241,21 +232,26 @@ export class RunDirectory implements Disposable {
   /** Removes the files of a new run that took no step, and the directories that were made for it. */
   discard(): void {
     this[Symbol.dispose]();
-    for (const name of [files.metrics, files.board, files.config]) {
-      try {
-        Deno.removeSync(join(this.path, name));
-      } catch {
-        // The error that ended the run says more.
-      }
-    }
-    this.#made[Symbol.dispose]();
+    removeNew(this.path);
+    this.#opened.made[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#metrics.close();
-    this.#board?.close();
+    this.#opened.metrics.close();
+    this.#opened.board.close();
+  }
+}
+
+/** Removes the files that a new run begins with. */
+function removeNew(path: string): void {
+  for (const name of [files.metrics, files.board, files.config]) {
+    try {
+      Deno.removeSync(join(path, name));
+    } catch {
+      // The error that ended the run says more.
+    }
   }
 }
 

@@ -16,7 +16,7 @@ import { Tokenizer, type TokenizerKind } from "../../text/tokenizer.ts";
 import { type Tokens, tokensOf } from "../../text/tokens.ts";
 import { commandError, usageError } from "../command/errors.ts";
 import { ifThere } from "../run/files.ts";
-import { nearest } from "../command/nearest.ts";
+import { suggestion } from "../command/nearest.ts";
 import { PlainTextDecoder } from "./plain_text.ts";
 import { ReadingProgress } from "../terminal/reading_progress.ts";
 import {
@@ -218,13 +218,10 @@ async function openPath(
   } catch (error) {
     signal.throwIfAborted();
     const names = Object.keys(datasets);
-    const near = nearest(path, names);
-    const hint = near === undefined
-      ? `--data takes files, a folder, ${STDIN} for standard input, or one of ${
-        names.join(", ")
-      }`
-      : `did you mean ${near}?`;
-    throw unreadable(path, error, hint);
+    const known = `one of ${names.join(", ")}`;
+    const hint =
+      `--data takes files, a folder, ${STDIN} for standard input, or ${known}`;
+    throw unreadable(path, error, suggestion(path, names, hint));
   }
 }
 

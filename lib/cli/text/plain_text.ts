@@ -132,27 +132,13 @@ function cutShort(bytes: Uint8Array): number {
 
 /** Returns the place of the first byte that belongs to no character. */
 function firstInvalid(bytes: Uint8Array): number {
-  const decodes = (end: number, stream: boolean) => {
-    try {
-      new TextDecoder("utf-8", { fatal: true }).decode(
-        bytes.subarray(0, end),
-        { stream },
-      );
-      return true;
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-      return false;
-    }
-  };
-  // Bisects: decoded as a stream, which may be cut anywhere, a prefix is valid up to the first invalid byte.
-  let valid = 0;
-  let invalid = bytes.length + 1;
-  while (invalid - valid > 1) {
-    const middle = (valid + invalid) >> 1;
-    if (decodes(middle, true)) valid = middle;
-    else invalid = middle;
+  const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  let at = 0;
+  // U+FFFD stands for what is invalid; it can also be in the text itself.
+  for (const part of text.split("\ufffd")) {
+    at += new TextEncoder().encode(part).length;
+    if (bytes.subarray(at, at + 3).join() !== "239,191,189") break;
+    at += 3;
   }
-  // The incomplete character at the end of the stream, at most 3 bytes, is the invalid one.
-  while (!decodes(valid, false)) valid--;
-  return valid;
+  return at;
 }

@@ -3,21 +3,13 @@
 import type { CheckGroup, Status, Verdict } from "../../checks/verdict.ts";
 import { room, visible, wrap, writeOutput } from "../terminal/terminal.ts";
 
-const words: Readonly<Record<Status, string>> = {
-  ok: "ok",
-  warning: "warning",
-  failed: "FAIL",
-  skipped: "skipped",
-  broken: "BROKEN",
-};
-
-/** Colors by SGR codes: green, yellow, red, grey. */
-const tints: Readonly<Record<Status, number>> = {
-  ok: 32,
-  warning: 33,
-  failed: 31,
-  skipped: 90,
-  broken: 31,
+/** The word of each status, and its colour by SGR codes: green, yellow, red, grey. */
+const styles: Readonly<Record<Status, readonly [string, number]>> = {
+  ok: ["ok", 32],
+  warning: ["warning", 33],
+  failed: ["FAIL", 31],
+  skipped: ["skipped", 90],
+  broken: ["BROKEN", 31],
 };
 
 /** Columns of the status, with the space before and after it. */
@@ -56,7 +48,8 @@ export function verdictLines(
   { check, status, found, hint }: Verdict,
   { width, color }: Look,
 ): string[] {
-  const word = `  ${words[status]}`.padEnd(STATUS);
+  const [name, tint] = styles[status];
+  const word = `  ${name}`.padEnd(STATUS);
   const text = visible(found).replaceAll("\n", " ");
   const narrow = width < NARROW;
   const left = narrow ? STATUS : STATUS + NAME;
@@ -69,7 +62,7 @@ export function verdictLines(
     ? []
     : wrap(`hint: ${visible(hint)}`, width - left);
   return [
-    (color ? `\x1b[${tints[status]}m${word}\x1b[39m` : word) + head + first,
+    (color ? `\x1b[${tint}m${word}\x1b[39m` : word) + head + first,
     ...[...rest, ...said].map((line) => " ".repeat(left) + line),
   ];
 }
@@ -79,13 +72,7 @@ export class CheckReport {
   readonly #json: boolean;
   readonly #look: Look;
   readonly #begun = performance.now();
-  readonly #counts: Record<Status, number> = {
-    ok: 0,
-    warning: 0,
-    failed: 0,
-    skipped: 0,
-    broken: 0,
-  };
+  readonly #counts = { ok: 0, warning: 0, failed: 0, skipped: 0, broken: 0 };
 
   constructor(json: boolean, look: Look = lookOfOutput()) {
     this.#json = json;
