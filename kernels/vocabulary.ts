@@ -17,10 +17,10 @@
  * timing: the same inputs give the same bits.
  */
 
-/** The functions that `activation` can be. */
+/** The activations of a product. */
 export const activations = ["geluTanh", "gelu", "relu", "relu2"] as const;
 
-/** The name of an activation. See {@linkcode signatures.activation}. */
+/** The name of an activation. See {@linkcode signatures.matmul}. */
 export type Activation = typeof activations[number];
 
 /** The treatment of keys after the query; see {@linkcode AttentionDims.mask}. */
@@ -97,6 +97,10 @@ export interface KernelDims {
     readonly accumulate: boolean;
     /** True if there is an output for the sums over the rows of a, which has the form `tn`. */
     readonly sums: boolean;
+    /** The function of y that is a second output; null for none. */
+    readonly activation: Activation | null;
+    /** The activation whose derivative y is multiplied with; null for none. */
+    readonly slope: Activation | null;
   };
   norm: {
     readonly kind: "layernorm" | "rmsnorm";
@@ -112,8 +116,6 @@ export interface KernelDims {
     readonly bias: boolean;
     readonly accumulate: boolean;
   };
-  activation: { readonly kind: Activation; readonly n: number };
-  activationBackward: { readonly kind: Activation; readonly n: number };
   swiglu: { readonly n: number };
   swigluBackward: { readonly n: number };
   qkNorm: QkNormDims;
@@ -208,6 +210,8 @@ export const plainProduct: Omit<
   residual: false,
   accumulate: false,
   sums: false,
+  activation: null,
+  slope: null,
 };
 
 /** Dims of query-key norm, forward and backward. */
@@ -258,9 +262,13 @@ export const signatures: Readonly<Record<KernelName, string>> = {
    * With residual, y = … + beta · residual (a linear map on the residual stream). With accumulate, y += …
    * Never both. All that for each of `count` matrices. With sums, db[m] += the sum over k of a[k,m], for one matrix
    * (the gradient of a bias, whose weight's gradient is y).
+   *
+   * With activation, z = f(y). With slope, y = … · f'(x), without residual, and y is not added to (the gradient of f's input).
+   * geluTanh: f(x) = 0.5x(1 + tanh(sqrt(2/π)(x + 0.044715x³))),
+   * gelu: x·Φ(x) by erf (both arXiv 1606.08415); relu: max(x,0); relu2: max(x,0)².
    */
   matmul:
-    "y[count,M,N], sums? db[M] <- a[count,M,K], b[count,N,K], bias? bias[N], residual? residual[count,M,N]",
+    "y[count,M,N], activation? z[count,M,N], sums? db[M] <- a[count,M,K], b[count,N,K], bias? bias[N], residual? residual[count,M,N], slope? x[count,M,N]",
   /**
    * layernorm: y = (x - mean) / sqrt(var + eps) · weight + bias, var biased (arXiv 1607.06450);
    * rmsnorm: y = x / sqrt(mean(x²) + eps) · weight (arXiv 1910.07467).
@@ -270,13 +278,6 @@ export const signatures: Readonly<Record<KernelName, string>> = {
   /** The gradient of norm's input; the gradients of its weight and bias are added to dweight and dbias. */
   normBackward:
     "dx[rows,C], dweight[C], bias? dbias[C] <- dy[rows,C], x[rows,C], weight[C], stats[rows,2]",
-  /**
-   * geluTanh: 0.5x(1 + tanh(sqrt(2/π)(x + 0.044715x³))),
-   * gelu: x·Φ(x) by erf (both arXiv 1606.08415); relu: max(x,0); relu2: max(x,0)².
-   */
-  activation: "y[n] <- x[n]",
-  /** dx = dy times the activation's derivative at x. */
-  activationBackward: "dx[n] <- dy[n], x[n]",
   /** y = silu(gate) · x (arXiv 2002.05202). */
   swiglu: "y[n] <- gate[n], x[n]",
   /** The gradients of both inputs of swiglu. */

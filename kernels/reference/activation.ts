@@ -28,7 +28,8 @@ function normalDensity(x: number): number {
   return Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
 }
 
-const curves: Readonly<Record<Activation, Curve>> = {
+/** The activations; {@linkcode signatures.matmul} gives their formulas. */
+export const curves: Readonly<Record<Activation, Curve>> = {
   // ½x(1 + tanh u) (arXiv 1606.08415); with tanh′ = 1 - tanh² and u′ = √(2/π)(1 + 3·0.044715x²).
   geluTanh: {
     value: (x) => 0.5 * x * (1 + Math.tanh(geluArgument(x))),
@@ -54,26 +55,6 @@ const curves: Readonly<Record<Activation, Curve>> = {
     slope: (x) => 2 * Math.max(x, 0),
   },
 };
-
-/** y = f(x). */
-export function activation(
-  [y]: readonly [F64],
-  [x]: readonly [F64],
-  { kind, n }: KernelDims["activation"],
-): void {
-  const { value } = curves[kind];
-  for (let i = 0; i < n; i++) y[i] = value(x[i]!);
-}
-
-/** dx = dy · f′(x). */
-export function activationBackward(
-  [dx]: readonly [F64],
-  [dy, x]: readonly [F64, F64],
-  { kind, n }: KernelDims["activationBackward"],
-): void {
-  const { slope } = curves[kind];
-  for (let i = 0; i < n; i++) dx[i] = dy[i]! * slope(x[i]!);
-}
 
 /** y = silu(gate) · x, silu(g) = g · σ(g) (arXiv 2002.05202). */
 export function swiglu(

@@ -1,18 +1,20 @@
 /** The reference kernel of linear maps: the product of two matrices. */
 
 import type { KernelDims } from "../vocabulary.ts";
+import { curves } from "./activation.ts";
 import type { F64 } from "./kernel.ts";
 
-/** y[m,n] (+)= α Σₖ a(m,k) · b(k,n) + bias[n] + β residual[m,n], where the form says which operand is stored transposed. */
+/** y[m,n] (+)= α Σₖ a(m,k) · b(k,n) + bias[n] + β residual[m,n], where the form says which operand is stored transposed; then y · f′(x), or z = f(y). */
 export function matmul(
-  [y, db]: readonly [F64, F64?],
-  [a, b, ...more]: readonly [F64, F64, F64?, F64?],
+  [y, second]: readonly [F64, F64?],
+  [a, b, ...more]: readonly [F64, F64, F64?, F64?, F64?],
   dims: KernelDims["matmul"],
 ): void {
   const { form, count, M, N, K, alpha, beta, accumulate } = dims;
-  const bias = dims.bias ? more[0] : undefined;
-  const residual = dims.residual ? more.at(-1) : undefined;
-  if (db) sumRows(db, a, dims);
+  const { activation, slope } = dims;
+  const bias = dims.bias ? more.shift() : undefined;
+  const residual = dims.residual ? more.shift() : undefined;
+  if (dims.sums) sumRows(second!, a, dims);
   if (!accumulate) y.fill(0);
   const [aRow, aColumn] = form === "tn" ? [1, M] : [K, 1];
   for (let i = 0; i < count; i++) {
@@ -30,6 +32,12 @@ export function matmul(
         row[n]! += (bias?.[n] ?? 0) + beta * (residual?.[at + n] ?? 0);
       }
     }
+  }
+  for (let i = 0; slope !== null && i < y.length; i++) {
+    y[i]! *= curves[slope].slope(more[0]![i]!);
+  }
+  for (let i = 0; activation !== null && i < y.length; i++) {
+    second![i] = curves[activation].value(y[i]!);
   }
 }
 

@@ -13,7 +13,13 @@ import {
   SWIGLU,
   SWIGLU_BACKWARD,
 } from "./codes.ts";
-import { bits, elementwise, type Site, type Step } from "./step.ts";
+import {
+  type Address,
+  bits,
+  elementwise,
+  type Site,
+  type Step,
+} from "./step.ts";
 
 /** Bytes for one vector of each output. */
 const SCRATCH_BYTES = 32;
@@ -31,28 +37,31 @@ function cost(kind: Activation): number {
   return kind === "gelu" ? 32 : kind === "geluTanh" ? 20 : 2;
 }
 
-/** See {@linkcode signatures.activation}. */
-export function activation(
-  { kind, n }: KernelDims["activation"],
+/** Returns the steps of z[n] = f(y). */
+export function activationSteps(
+  kind: Activation,
+  { z, y, n }: { readonly z: Address; readonly y: Address; readonly n: number },
   site: Site,
 ): Step[] {
   site.scratch(SCRATCH_BYTES);
-  const work = cost(kind) * n;
-  return elementwise(ACTIVATION, site, { n, work, dims: [kinds[kind]] });
-}
-
-/** See {@linkcode signatures.activationBackward}. */
-export function activationBackward(
-  { kind, n }: KernelDims["activationBackward"],
-  site: Site,
-): Step[] {
-  site.scratch(SCRATCH_BYTES);
-  const work = (cost(kind) + 6) * n;
-  return elementwise(ACTIVATION_BACKWARD, site, {
-    n,
-    work,
+  return elementwise(ACTIVATION, { ...site, outputs: [z], inputs: [y] }, {
+    ...{ n, work: cost(kind) * n },
     dims: [kinds[kind]],
   });
+}
+
+/** Returns the steps of y[n] = y · f'(x). */
+export function slopeSteps(
+  kind: Activation,
+  { y, x, n }: { readonly y: Address; readonly x: Address; readonly n: number },
+  site: Site,
+): Step[] {
+  site.scratch(SCRATCH_BYTES);
+  return elementwise(
+    ACTIVATION_BACKWARD,
+    { ...site, outputs: [y], inputs: [y, x] },
+    { n, work: (cost(kind) + 6) * n, dims: [kinds[kind]] },
+  );
 }
 
 /** See {@linkcode signatures.swiglu}. */

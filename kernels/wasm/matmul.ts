@@ -1,6 +1,7 @@
 /** Matrix products: the right operand is packed, then blocks of the result are shared out. */
 
 import type { KernelDims } from "../vocabulary.ts";
+import { activationSteps, slopeSteps } from "./activation.ts";
 import { columnSum } from "./column_sum.ts";
 import {
   BLAS_PRODUCT,
@@ -67,16 +68,21 @@ const BLAS_STEP = 16;
 
 /** See {@linkcode signatures.matmul}. */
 export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
-  const [y, db] = site.outputs as [Address, Address?];
+  const [y, second] = site.outputs as [Address, Address];
   const [a, b, ...rest] = site.inputs as [Address, Address, ...Address[]];
-  const bias = dims.bias ? rest[0]! : NOTHING;
-  const addend = dims.residual ? rest.at(-1)! : dims.accumulate ? y : NOTHING;
+  const bias = dims.bias ? rest.shift()! : NOTHING;
+  const residual = dims.residual ? rest.shift()! : NOTHING;
+  const addend = dims.accumulate ? y : residual;
   const product = { dims, site, y, a, b, bias, addend };
+  const { activation, slope, sums, count, M, N, K } = dims;
+  const n = count * M * N;
   return [
-    ...db === undefined
-      ? []
-      : columnSum({ rows: dims.K, N: dims.M }, { db, dy: a }, site),
+    ...sums ? columnSum({ rows: K, N: M }, { db: second, dy: a }, site) : [],
     ...stepsOf(product),
+    ...slope === null ? [] : slopeSteps(slope, { y, x: rest[0]!, n }, site),
+    ...activation === null
+      ? []
+      : activationSteps(activation, { z: second, y, n }, site),
   ];
 }
 

@@ -41,8 +41,8 @@ fn sigmoidSlope(x: F) -> F {
   return e / ((1.0f + e) * (1.0f + e));
 }`;
 
-/** `value(x)` and `slope(x)`, the activation and its derivative, of vectors `F`. */
-const texts: Readonly<Record<Activation, string>> = {
+/** The WGSL functions `value(x)` and `slope(x)`, the activation and its derivative, of vectors `F`. */
+export const activationTexts: Readonly<Record<Activation, string>> = {
   // 0.5 (1 + tanh u) = sigmoid(2u). Beyond 30 it is 0 or 1, and x³ stays finite up to there.
   geluTanh: `${SIGMOID}
 
@@ -114,21 +114,6 @@ function horner(coefficients: readonly number[], x: string): string {
     ? f32(first!)
     : `${f32(first!)} + ${x} * (${horner(rest, x)})`;
 }
-
-/** y = value(x). */
-export const activation: Builder<"activation"> = elementwise(
-  "activation",
-  ({ kind }) => ({ declarations: texts[kind], body: "y[i] = value(x[i]);" }),
-);
-
-/** dx = dy · slope(x). */
-export const activationBackward: Builder<"activationBackward"> = elementwise(
-  "activationBackward",
-  ({ kind }) => ({
-    declarations: texts[kind],
-    body: "dx[i] = dy[i] * slope(x[i]);",
-  }),
-);
 
 /** y = silu(gate) · x. */
 export const swiglu: Builder<"swiglu"> = elementwise("swiglu", () => ({

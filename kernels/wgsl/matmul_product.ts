@@ -4,6 +4,7 @@
  */
 
 import type { KernelDims } from "../vocabulary.ts";
+import { activationTexts } from "./activation.ts";
 import { lanesOf, operandsOf, type Parameter, vectorOf } from "./pass.ts";
 import { f32 } from "./text.ts";
 
@@ -33,15 +34,33 @@ export function parametersOf(dims: MatmulDims): Parameter[] {
   return operandsOf("matmul", dims, elements);
 }
 
-/** Returns the WGSL text of an element of y, `alpha * sum + bias[column] + beta * residual[element]`, as far as the product has these terms. */
-export function elementOf(
+/**
+ * Returns the WGSL statement that writes an element of y and what follows from it: of `alpha * sum + bias[column] +
+ * beta * residual[element]`, as far as the product has these terms, times the slope or with the activation.
+ */
+export function writing(
   sum: string,
-  { alpha, beta, bias, residual }: MatmulDims,
+  { alpha, beta, bias, residual, accumulate, activation, slope }: MatmulDims,
   { column, element }: { readonly column: string; readonly element: string },
 ): string {
-  return weighed(alpha, sum) +
-    (bias ? ` + bias[${column}]` : "") +
+  const result = weighed(alpha, sum) +
+    (bias ? ` + ${column}` : "") +
     (residual ? ` + ${weighed(beta, `residual[${element}]`)}` : "");
+  if (activation !== null) {
+    return `{ let h = ${result}; y[${element}] = h; z[${element}] = value(h); }`;
+  }
+  return slope === null
+    ? `y[${element}] ${accumulate ? "+=" : "="} ${result};`
+    : `y[${element}] = (${result}) * slope(x[${element}]);`;
+}
+
+/** Returns the WGSL functions that {@linkcode writing} calls, for elements of type `F`. */
+export function activationsOf(
+  { activation, slope }: MatmulDims,
+  F: string,
+): string {
+  const kind = activation ?? slope;
+  return kind === null ? "" : `alias F = ${F};\n${activationTexts[kind]}`;
 }
 
 /** Returns the WGSL text of a term with a factor. */

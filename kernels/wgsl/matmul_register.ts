@@ -10,9 +10,14 @@
  */
 
 import type { Lowering, Target } from "./kernel.ts";
-import { type MatmulDims, weighed, widthsOf } from "./matmul_product.ts";
+import {
+  activationsOf,
+  type MatmulDims,
+  widthsOf,
+  writing,
+} from "./matmul_product.ts";
 import { fewestSlices, inSlices, sliceLength } from "./matmul_slices.ts";
-import type { Parameter, Share } from "./pass.ts";
+import { type Parameter, type Share, vectorOf } from "./pass.ts";
 import { indent } from "./text.ts";
 
 /** Invocations of a workgroup. */
@@ -96,6 +101,7 @@ function tileShare(
     parameters,
     count: tiles * count * slices,
     size: LANES,
+    declarations: activationsOf(dims, vectorOf(widthsOf(dims).y)),
     body: `
 ${sizes(dims)}
 ${slice(tiled, tiles)}
@@ -348,8 +354,8 @@ function store(tiled: Tiled): string {
 
 function storeRow(tiled: Tiled, i: number): string {
   const { down, across } = hangsOver(tiled);
-  const { count, alpha, beta, bias, accumulate, residual } = tiled.dims;
-  const equals = accumulate ? "+=" : "=";
+  const { dims } = tiled;
+  const { count, alpha, bias } = dims;
   const matrix = [
     ...tiled.slices > 1 ? [times("slice", count)] : [],
     ...count > 1 ? ["matrix"] : [],
@@ -357,9 +363,10 @@ function storeRow(tiled: Tiled, i: number): string {
   const row = plus(matrix === "" ? "i" : `((${matrix}) * M + i)`, i);
   const writes = upTo(tiled.tile.units).map((u) => {
     const at = `${row} * yRow + n${u}`;
-    const write = `y[${at}] ${equals} ${weighed(alpha, `s${i}_${u}`)}${
-      bias && alpha !== 1 ? ` + bias${u}` : ""
-    }${residual ? ` + ${weighed(beta, `residual[${at}]`)}` : ""};`;
+    // Sums without a factor begin with the bias.
+    const added = { ...dims, bias: bias && alpha !== 1 };
+    const places = { column: `bias${u}`, element: at };
+    const write = writing(`s${i}_${u}`, added, places);
     return across ? `if (n${u} < yRow) { ${write} }` : write;
   });
   return down

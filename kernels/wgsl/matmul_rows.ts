@@ -6,10 +6,11 @@
 
 import type { Pass, Target } from "./kernel.ts";
 import {
-  elementOf,
+  activationsOf,
   type MatmulDims,
   parametersOf,
   widthsOf,
+  writing,
 } from "./matmul_product.ts";
 import { groups } from "./pass.ts";
 import { indent, repeat } from "./text.ts";
@@ -25,7 +26,7 @@ const COLUMNS = 4;
 
 /** Returns the pass that computes a product of form `nt` with at most {@linkcode FEW_ROWS} rows. */
 export function fewRowsMatmul(dims: MatmulDims, target: Target): Pass {
-  const { M, N, K, accumulate } = dims;
+  const { M, N, K } = dims;
   const { a } = widthsOf(dims);
   const size = SHARERS * COLUMNS;
   const row = K / a;
@@ -39,9 +40,8 @@ export function fewRowsMatmul(dims: MatmulDims, target: Target): Pass {
     ),
     count: Math.ceil(N / COLUMNS),
     size,
-    declarations: `var<workgroup> sums: array<f32, ${
-      M * size
-    }>; // [${M}][${size}]`,
+    declarations: `${activationsOf(dims, "f32")}
+var<workgroup> sums: array<f32, ${M * size}>; // [${M}][${size}]`,
     body: `
 let n = row * ${COLUMNS}u + local / ${SHARERS}u;
 let sharer = local % ${SHARERS}u;
@@ -77,9 +77,7 @@ for (var reach = ${SHARERS / 2}u; reach > 0u; reach /= 2u) {
 if (sharer < ${M}u && n < ${N}u) {
   let at = sharer * ${N}u + n;
   let sum = sums[sharer * ${size}u + local - sharer];
-  y[at] ${accumulate ? "+=" : "="} ${
-      elementOf("sum", dims, { column: "n", element: "at" })
-    };
+  ${writing("sum", dims, { column: "bias[n]", element: "at" })}
 }`,
   });
 }

@@ -7,10 +7,11 @@
 import { plainProduct } from "../vocabulary.ts";
 import type { Lowering, Pass, Target } from "./kernel.ts";
 import {
-  elementOf,
+  activationsOf,
   type MatmulDims,
   parametersOf,
   widthsOf,
+  writing,
 } from "./matmul_product.ts";
 import {
   alone,
@@ -18,6 +19,7 @@ import {
   type Parameter,
   type Share,
   together,
+  vectorOf,
 } from "./pass.ts";
 import { columnSums } from "./column_sum.ts";
 
@@ -50,24 +52,23 @@ export function inSlices(
   target: Target,
   productShare: ProductShare,
 ): Lowering {
-  const all = parametersOf(dims);
-  const operands = all.filter(({ name }) => name !== "db");
+  const operands = parametersOf(dims).filter(({ name }) => name !== "db");
   const productPass = (dims: MatmulDims, parameters: readonly Parameter[]) =>
     withSums(productShare(dims, parameters), dims, target);
   if (slices === 1) {
     return { passes: [productPass(dims, operands)], scratch: {} };
   }
-  const [y, a, b, ...added] = operands as [Parameter, Parameter, Parameter];
-  const scratch: Parameter = { ...y, operand: "products" };
+  const factors = operands.filter(({ name }) => "ab".includes(name));
+  const others = operands.filter((operand) => !factors.includes(operand));
+  const scratch: Parameter = { ...operands[0]!, operand: "products" };
   const { form, count, M, N, K, sums } = dims;
   const plain = { ...plainProduct, form, count, M, N, K, sums };
   return {
     passes: [
-      productPass(plain, [scratch, a, b]),
+      productPass(plain, [scratch, ...factors]),
       sumPass(dims, slices, target, [
-        y,
         { ...scratch, name: "products", access: "read" },
-        ...added,
+        ...others,
       ]),
     ],
     scratch: { products: slices * count * M * N },
@@ -92,20 +93,19 @@ function sumPass(
   target: Target,
   parameters: readonly Parameter[],
 ): Pass {
-  const { M, N, accumulate } = dims;
+  const { M, N } = dims;
   const { y } = widthsOf(dims);
   const count = dims.count * M * N / y;
   return invocations({
     target,
     parameters,
     count,
+    declarations: activationsOf(dims, vectorOf(y)),
     body: `
 var sum = products[i];
 for (var slice = 1u; slice < ${slices}u; slice++) {
   sum += products[slice * ${count}u + i];
 }
-y[i] ${accumulate ? "+=" : "="} ${
-      elementOf("sum", dims, { column: `i % ${N / y}u`, element: "i" })
-    };`,
+${writing("sum", dims, { column: `bias[i % ${N / y}u]`, element: "i" })}`,
   });
 }

@@ -8,9 +8,14 @@
  */
 
 import type { Lowering, Target } from "./kernel.ts";
-import { elementOf, type MatmulDims, widthsOf } from "./matmul_product.ts";
+import {
+  activationsOf,
+  type MatmulDims,
+  widthsOf,
+  writing,
+} from "./matmul_product.ts";
 import { fewestSlices, inSlices, sliceLength } from "./matmul_slices.ts";
-import type { Parameter, Share } from "./pass.ts";
+import { type Parameter, type Share, vectorOf } from "./pass.ts";
 import { indent, repeat } from "./text.ts";
 
 /** The tile of y that a workgroup computes, and the part of each invocation. All sizes are multiples of 4. */
@@ -117,6 +122,7 @@ ${loader("a", shared)}
 
 ${loader("b", shared)}
 
+${activationsOf(dims, vectorOf(widthsOf(dims).y))}
 ${storer(shared)}`,
     body: `
 // The tile starts at row m and column n. This invocation's part of it are
@@ -281,7 +287,6 @@ function multiply(tile: WorkgroupTile): string {
 function storer(shared: Shared): string {
   const { dims } = shared;
   const { y: width } = widthsOf(dims);
-  const equals = dims.accumulate ? "+=" : "=";
   const outside = [
     ...hangsOver("M", shared) ? ["m >= M"] : [],
     ...hangsOver("N", shared) ? ["n >= N"] : [],
@@ -290,14 +295,15 @@ function storer(shared: Shared): string {
     ? ""
     : `if (${outside.join(" || ")}) { return; }\n`;
   const write = width === 4
-    ? `y[first / 4u] ${equals} ${
-      elementOf("sum", dims, { column: "n / 4u", element: "first / 4u" })
-    };`
+    ? writing("sum", dims, {
+      column: "bias[n / 4u]",
+      element: "first / 4u",
+    })
     : repeat(4, (i) => {
       const [column, element] = [`n + ${i}u`, `first + ${i}u`];
       const sum = `sum.${"xyzw"[i]}`;
-      const value = elementOf(sum, dims, { column, element });
-      return `if (${column} < N) { y[${element}] ${equals} ${value}; }`;
+      const write = writing(sum, dims, { column: `bias[${column}]`, element });
+      return `if (${column} < N) { ${write} }`;
     });
   return `fn store(matrix: u32, m: u32, n: u32, sum: vec4f) {
   ${indent(`${guard}let first = (matrix * M + m) * N + n;\n${write}`, 2)}

@@ -62,7 +62,7 @@ export function sizeOf({ kernel, dims }: Case): number {
 /** Describes a case by its dims, without flags that are off. */
 export function describe({ kernel, dims, note }: Case): string {
   const words = Object.entries(dims).flatMap(([name, value]) => {
-    if (value === false) return [];
+    if (value === false || value === null) return [];
     if (value === true) return [name];
     return [`${name}=${Array.isArray(value) ? `[${value}]` : value}`];
   });

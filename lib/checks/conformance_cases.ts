@@ -5,7 +5,7 @@
  * chooses operand values that a case does not give.
  */
 
-import { plainProduct } from "../../kernels/vocabulary.ts";
+import { activations, plainProduct } from "../../kernels/vocabulary.ts";
 import { type Case, each, MANY, MANY_ROWS, vary } from "./conformance_case.ts";
 import { attentionCases } from "./conformance_cases_attention.ts";
 import { elementwiseCases, extremes } from "./conformance_cases_elementwise.ts";
@@ -119,6 +119,18 @@ const matmul: Case[] = [
       { ...tn, count: 3, accumulate: false },
     ]),
     { ...tn, count: 2, M: 2, N: 3, K: MANY_ROWS, alpha: 2 },
+    // With an activation, or its derivative, in each variant of the product.
+    ...activations.flatMap((kind) => [
+      { ...nt, M: 70, N: 36, K: 24, activation: kind },
+      { ...nn, M: 70, N: 36, K: 24, slope: kind },
+    ]),
+    ...vary(matmulShapes, [
+      { ...nt, bias: false, activation: "gelu" as const },
+      { ...nn, slope: "gelu" as const },
+    ]),
+    { ...nt, M: 1, N: 512, K: 128, activation: "gelu" },
+    { ...nt, M: 3, N: 2, K: MANY_ROWS, activation: "relu" },
+    { ...nn, M: 3, N: 2, K: MANY_ROWS, slope: "geluTanh" },
     // With the gradient of a bias.
     ...vary(matmulShapes, [{ ...tn, sums: true }]),
     // One row more than a multiple of 64.

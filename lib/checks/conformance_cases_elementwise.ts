@@ -1,6 +1,6 @@
 /** Cases of the conformance suite for elementwise kernels. */
 
-import { activations } from "../../kernels/vocabulary.ts";
+import { activations, plainProduct } from "../../kernels/vocabulary.ts";
 import { type Case, each, MANY, vary } from "./conformance_case.ts";
 
 /** Extreme inputs: exp overflows in 32 bits, tanh and erf are flat, or 1 + x rounds to 1. */
@@ -8,25 +8,31 @@ export const extremes: readonly number[] = [0, 1e-8, 1, 5, 10, 30, 100, 1e4]
   .flatMap((x) => [x, -x]);
 const counts = [{ n: 1 }, { n: 7 }, { n: 1000 }];
 const n = extremes.length;
+const withOne = { ...plainProduct, form: "nn", N: 1, K: 1 } as const;
 
 const elementwise: Case[] = [
   ...activations.flatMap((kind): Case[] => [
-    ...each("activation", vary(counts, [{ kind }])),
-    ...each("activationBackward", vary(counts, [{ kind }])),
+    // The product with 1: of a sum of one term nothing is lost.
+    ...each(
+      "matmul",
+      [{ activation: kind }, { slope: kind }].flatMap((flag) => [
+        { ...withOne, M: 7, ...flag },
+        { ...withOne, M: 1, N: 1000, ...flag },
+      ]),
+    ),
     {
-      kernel: "activation",
-      dims: { kind, n },
-      values: { x: extremes },
+      kernel: "matmul",
+      dims: { ...withOne, M: n, activation: kind },
+      values: { a: extremes, b: [1] },
       note: "extremes",
     },
     {
-      kernel: "activationBackward",
-      dims: { kind, n },
-      values: { x: extremes },
+      kernel: "matmul",
+      dims: { ...withOne, M: n, slope: kind },
+      values: { b: [1], x: extremes },
       note: "extremes",
     },
   ]),
-  ...each("activation", [{ kind: "geluTanh", n: MANY }]),
   ...each("swiglu", counts),
   ...each("swigluBackward", [...counts, { n: MANY }]),
   {

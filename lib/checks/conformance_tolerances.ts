@@ -15,6 +15,7 @@
  * `magnitude`, the size of the terms.
  */
 
+import type { Activation } from "../../kernels/vocabulary.ts";
 import type { Case } from "./conformance_case.ts";
 import type { Memory } from "./conformance_operands.ts";
 
@@ -84,7 +85,16 @@ export function toleranceOf(
     case "positionBackward":
       return { units: sum(test.dims.B) };
     case "matmul": {
-      const { K, alpha, beta } = test.dims;
+      const { K, alpha, beta, activation, slope } = test.dims;
+      const kind = output === "z" ? activation : slope;
+      if (kind !== null && K === 1) {
+        return kind.startsWith("relu")
+          ? { units: 3, elementwise: true }
+          : smooth;
+      }
+      if (kind !== null) {
+        return activatedTolerance(kind, test.dims, output, get);
+      }
       if (output === "db") return { units: sum(K), magnitude: Math.sqrt(K) };
       // The residual has size beta.
       const magnitude = Math.max(alpha * Math.sqrt(K), Math.abs(beta));
@@ -112,12 +122,6 @@ export function toleranceOf(
         cancels: true,
       };
     }
-    case "activation":
-    case "activationBackward":
-      if (test.dims.kind.startsWith("relu")) {
-        return { units: 3, elementwise: true };
-      }
-      return smooth;
     case "swiglu":
     case "swigluBackward":
     case "softcap":
@@ -169,6 +173,29 @@ export function toleranceOf(
     case "normalize":
       return { units: sum(test.dims.parts) + 2 * FUNCTION };
   }
+}
+
+/**
+ * Returns the tolerance of a product with an activation f or its derivative f'. The slopes of f and the values of f' are at
+ * most 1.13, except for relu2, where the error of y is relative to y².
+ */
+function activatedTolerance(
+  kind: Activation,
+  { K }: { readonly K: number },
+  output: string,
+  get: (name: string) => Memory,
+): Tolerance {
+  const size = Math.sqrt(K);
+  const magnitude = kind !== "relu2"
+    ? size
+    : output === "z"
+    ? size ** 2
+    : 2 * size * largest(get("x"));
+  return {
+    units: 2 * sum(K + 2) + 3 * FUNCTION,
+    magnitude,
+    cancels: true,
+  };
 }
 
 /** Returns the largest reciprocal root in the statistics of a norm. */

@@ -191,7 +191,8 @@ export function formatPlan(plan: Plan): string {
     for (const dispatch of plan.dispatches.slice(from, to)) {
       const { kernel, label, outputs, inputs, dims } = dispatch;
       const sizes = Object.entries(dims).filter(([, value]) =>
-        value !== false && !(Array.isArray(value) && value.length === 0)
+        value !== false && value !== null &&
+        !(Array.isArray(value) && value.length === 0)
       ).map(([key, value]) => value === true ? key : `${key}=${value}`);
       lines.push(
         `  ${label.padEnd(18)} ${kernel.padEnd(26)} ${

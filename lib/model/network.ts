@@ -8,7 +8,7 @@
  */
 
 import type { ModelConfig } from "../config/model.ts";
-import { activation, swiglu } from "../graph/ops/activation.ts";
+import { swiglu } from "../graph/ops/activation.ts";
 import {
   attention,
   cachedAttention,
@@ -17,7 +17,7 @@ import {
 import { add, dropout, softcap } from "../graph/ops/elementwise.ts";
 import { embedding } from "../graph/ops/embedding.ts";
 import { qkNorm, qkvWidth, rope } from "../graph/ops/heads.ts";
-import { linear } from "../graph/ops/linear.ts";
+import { type Activated, activated, linear } from "../graph/ops/linear.ts";
 import { norm } from "../graph/ops/norm.ts";
 import type { Graph, Init, Tensor } from "../graph/tensor.ts";
 import { initialValues, ONE, ZERO } from "./init.ts";
@@ -77,7 +77,7 @@ export function network(
   function part(
     ln: string,
     name: string,
-    compute: (x: Tensor) => Tensor,
+    compute: (x: Tensor) => Tensor | Activated,
     x: Tensor,
   ): Tensor {
     const residual = config.residual ? x : undefined;
@@ -113,18 +113,20 @@ export function network(
     return rope(qkv, { heads, table, interleaved, start: cache?.start });
   }
 
-  function mlp(x: Tensor): Tensor {
-    const hidden = linearOf("c_fc", x, nHidden); // (B, T, H)
-    return config.mlp === "swiglu"
-      ? swiglu(linearOf("c_gate", x, nHidden), hidden)
-      : activation(
-        hidden,
-        config.mlp as Exclude<typeof config.mlp, "none" | "swiglu">,
-      );
+  function mlp(x: Tensor): Tensor | Activated {
+    if (config.mlp === "swiglu") {
+      const hidden = linearOf("c_fc", x, nHidden); // (B, T, H)
+      return swiglu(linearOf("c_gate", x, nHidden), hidden);
+    }
+    const activation = config.mlp as Exclude<typeof config.mlp, "none">;
+    return graph.within("c_fc", () => {
+      const { weight, bias } = mapOf(nEmbd, nHidden, init.weight(nEmbd));
+      return activated(x, weight, { activation, bias }); // (B, T, H)
+    });
   }
 
   /** Applies the output projection of a part and dropout, and adds the residual stream. */
-  function project(x: Tensor, residual?: Tensor): Tensor {
+  function project(x: Tensor | Activated, residual?: Tensor): Tensor {
     const site = dropoutSite();
     if (!site) return linearOf("c_proj", x, nEmbd, residual); // (B, T, C)
     const y = dropout(linearOf("c_proj", x, nEmbd), site);
@@ -150,19 +152,23 @@ export function network(
 
   function linearOf(
     name: string,
-    x: Tensor,
+    x: Tensor | Activated,
     nOut: number,
     residual?: Tensor,
   ): Tensor {
     const nIn = x.shape.at(-1)!;
     const start = name === "c_proj" ? init.projection(nIn) : init.weight(nIn);
     return graph.within(name, () => {
-      const weight = own("weight", [nOut, nIn], start);
-      const bias = config.bias
-        ? own("bias", [nOut], init.bias(nIn))
-        : undefined;
+      const { weight, bias } = mapOf(nIn, nOut, start);
       return linear(x, weight, { bias, residual });
     });
+  }
+
+  /** Returns the parameters of a linear map of the current layer. */
+  function mapOf(nIn: number, nOut: number, start: Init) {
+    const weight = own("weight", [nOut, nIn], start);
+    const bias = config.bias ? own("bias", [nOut], init.bias(nIn)) : undefined;
+    return { weight, bias };
   }
 
   function normOf(name: string, x: Tensor): Tensor {

@@ -206,13 +206,17 @@ function normClaim(
 for (const kind of ["geluTanh", "gelu", "relu", "relu2"] as const) {
   testGradient(kind, () => {
     const n = 40;
+    const product = { ...plainProduct, form: "nn", M: n, N: 1, K: 1 } as const;
+    const one = Float64Array.of(1);
     // Out to ±4, and close to 0, where ReLU has a corner, but not as close as the step.
     const x = normals("x", n).map((x, i) => i < 4 ? 1e-4 * (i - 1.5) : 1.5 * x);
     return {
       inputs: { x },
-      forward: () => call("activation", { kind, n }, [x]),
-      backward: ([dy]) => {
-        const [dx] = call("activationBackward", { kind, n }, [dy!, x]);
+      // z = f(x · 1)
+      forward: () =>
+        call("matmul", { ...product, activation: kind }, [x, one]).slice(1),
+      backward: ([dz]) => {
+        const [dx] = call("matmul", { ...product, slope: kind }, [dz!, one, x]);
         return { x: dx! };
       },
     };

@@ -1,32 +1,6 @@
-/** Elementwise activations of the MLP. */
+/** The gated activation of the MLP. The others are part of a linear map: `linear.ts`. */
 
-import type { Activation } from "../../../kernels/vocabulary.ts";
 import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
-
-const activationOp: Op<{ kind: Activation; n: number }> = {
-  name: "activation",
-  forward({ inputs, outputs, attrs }, emit) {
-    emit({ kernel: "activation", outputs, inputs, dims: attrs });
-  },
-  backward({ inputs, outputs, attrs }, gradients, emit) {
-    const [x] = inputs as [Tensor];
-    emit({
-      kernel: "activationBackward",
-      outputs: [gradients.fresh(x)],
-      inputs: [gradients.of(outputs[0]!), x],
-      dims: attrs,
-    });
-  },
-};
-
-/** Applies GELU, ReLU or ReLU² to each element. */
-export function activation(x: Tensor, kind: Activation): Tensor {
-  return x.graph.apply(activationOp, {
-    inputs: [x],
-    outputs: [x.shape],
-    attrs: { kind, n: sizeOf(x.shape) },
-  })[0]!;
-}
 
 const swigluOp: Op<{ n: number }> = {
   name: "swiglu",
