@@ -142,6 +142,7 @@ export interface KernelDims {
     readonly n: number;
     readonly rate: number;
     readonly site: number;
+    readonly residual: boolean;
   };
   softcap: { readonly n: number; readonly cap: number };
   softcapBackward: { readonly n: number; readonly cap: number };
@@ -325,8 +326,9 @@ export const signatures: Readonly<Record<KernelName, string>> = {
    * Keeps element i, and divides it by 1 - rate, if the first word of
    * Threefry-2x32-20(key (seed, 3 | site << 8), counter (i, key[1])) is at least
    * floor(rate · 2^32), as unsigned integers; else sets it to 0. The gradient is the same kernel on dy.
+   * With residual, adds the residual.
    */
-  dropout: "y[n] <- x[n], key i32[4]",
+  dropout: "y[n] <- x[n], key i32[4], residual? residual[n]",
   /** y = cap · tanh(x / cap). */
   softcap: "y[n] <- x[n]",
   /** dx = dy · (1 - (y / cap)²). */

@@ -18,14 +18,16 @@ export function copy([y]: readonly [F64], [x]: readonly [F64]): void {
   y.set(x);
 }
 
-/** y = x · factor(i), see {@linkcode dropoutFactor}. */
+/** y = x · factor(i) + residual, see {@linkcode dropoutFactor}. */
 export function dropout(
   [y]: readonly [F64],
-  [x, key]: readonly [F64, I32],
+  [x, key, residual]: readonly [F64, I32, F64?],
   dims: KernelDims["dropout"],
 ): void {
   const factor = dropoutFactor(key, dims);
-  for (let i = 0; i < dims.n; i++) y[i] = x[i]! * factor(i);
+  for (let i = 0; i < dims.n; i++) {
+    y[i] = x[i]! * factor(i) + (residual?.[i] ?? 0);
+  }
 }
 
 /**

@@ -1,9 +1,9 @@
 /** Sums, copies and dropout. */
 
 import type { KernelDims } from "../vocabulary.ts";
-import { ADD, COPY, DROPOUT } from "./codes.ts";
+import { ADD, COPY, DROPOUT, NOTHING } from "./codes.ts";
 import { maskArguments } from "./random.ts";
-import { elementwise, type Site, type Step } from "./step.ts";
+import { type Address, elementwise, type Site, type Step } from "./step.ts";
 
 /** See {@linkcode signatures.add}. */
 export function add({ n }: KernelDims["add"], site: Site): Step[] {
@@ -18,6 +18,14 @@ export function copy({ n }: KernelDims["copy"], site: Site): Step[] {
 /** See {@linkcode signatures.dropout}. */
 export function dropout(dims: KernelDims["dropout"], site: Site): Step[] {
   const { n } = dims;
+  const [x, key, residual = NOTHING] = site.inputs as [
+    ...[Address, Address],
+    Address?,
+  ];
+  const inputs = [x, key, residual];
   const mask = maskArguments(dims);
-  return elementwise(DROPOUT, site, { n, work: 50 * n, dims: mask });
+  return elementwise(DROPOUT, { ...site, inputs }, {
+    ...{ n, work: 50 * n },
+    dims: mask,
+  });
 }

@@ -17,14 +17,18 @@ export const copy: Builder<"copy"> = elementwise("copy", () => ({
   body: "y[i] = x[i];",
 }));
 
-/** y = x · 0 or x · 1 / (1 - rate), as the bits of each element's index say. */
+/** y = x · 0 or x · 1 / (1 - rate), as the bits of each element's index say, + residual. */
 export const dropout: Builder<"dropout"> = elementwise(
   "dropout",
   (dims, lanes) => ({
     declarations: dropped(dims),
-    body: lanes === 1 ? "y[i] = x[i] * dropped(i);" : `
-let index = 4u * i;
-let mask = vec4f(dropped(index), dropped(index + 1u), dropped(index + 2u), dropped(index + 3u));
-y[i] = x[i] * mask;`,
+    body: `
+let index = ${lanes}u * i;
+let mask = ${
+      lanes === 1
+        ? "dropped(index)"
+        : "vec4f(dropped(index), dropped(index + 1u), dropped(index + 2u), dropped(index + 3u))"
+    };
+y[i] = ${dims.residual ? "residual[i] + " : ""}x[i] * mask;`,
   }),
 );

@@ -64,14 +64,20 @@ const elementwise: Case[] = [
 const largeKey = [0xdeadbeef | 0, 0x9abcdef0 | 0, 0, 0];
 
 const dropout: Case[] = [
-  ...each("dropout", vary([...counts, { n: MANY }], [{ rate: 0.2, site: 3 }])),
+  ...each(
+    "dropout",
+    vary([...counts, { n: MANY }], [
+      { rate: 0.2, site: 3, residual: false },
+      { rate: 0.2, site: 3, residual: true },
+    ]),
+  ),
   ...each("dropout", [
-    { n: 1000, rate: 0.5, site: 0 },
-    { n: 1000, rate: 0.999, site: 0xfffff },
+    { n: 1000, rate: 0.5, site: 0, residual: false },
+    { n: 1000, rate: 0.999, site: 0xfffff, residual: false },
   ]),
   {
     kernel: "dropout",
-    dims: { n: 4096, rate: 0.1, site: 65 },
+    dims: { n: 4096, rate: 0.1, site: 65, residual: false },
     values: { x: new Array(4096).fill(1), key: largeKey },
     note: "all ones",
   },

@@ -14,7 +14,7 @@ import {
   cachedAttention,
   selectLast,
 } from "../graph/ops/attention.ts";
-import { add, dropout, softcap } from "../graph/ops/elementwise.ts";
+import { dropout, softcap } from "../graph/ops/elementwise.ts";
 import { embedding } from "../graph/ops/embedding.ts";
 import { qkNorm, qkvWidth, rope } from "../graph/ops/heads.ts";
 import { type Activated, activated, linear } from "../graph/ops/linear.ts";
@@ -129,8 +129,7 @@ export function network(
   function project(x: Tensor | Activated, residual?: Tensor): Tensor {
     const site = dropoutSite();
     if (!site) return linearOf("c_proj", x, nEmbd, residual); // (B, T, C)
-    const y = dropout(linearOf("c_proj", x, nEmbd), site);
-    return residual ? add(residual, y) : y;
+    return dropout(linearOf("c_proj", x, nEmbd), { ...site, residual });
   }
 
   function head(x: Tensor): Tensor {

@@ -252,13 +252,17 @@ testGradient("softcap", () => {
 });
 
 testGradient("dropout", () => {
-  const dims = { n: 30, rate: 0.4, site: 2 };
+  const dims = { n: 30, rate: 0.4, site: 2, residual: true };
   const key = Int32Array.of(5, 6, 0, 0);
   const x = normals("x", dims.n);
+  const residual = normals("residual", dims.n);
   return {
-    inputs: { x },
-    forward: () => call("dropout", dims, [x, key]),
-    backward: ([dy]) => ({ x: call("dropout", dims, [dy!, key])[0]! }),
+    inputs: { x, residual },
+    forward: () => call("dropout", dims, [x, key, residual]),
+    backward: ([dy]) => {
+      const back = { ...dims, residual: false };
+      return { x: call("dropout", back, [dy!, key])[0]!, residual: dy! };
+    },
   };
 });
 

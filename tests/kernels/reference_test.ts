@@ -77,7 +77,7 @@ Deno.test("selectLast takes the last row that counts, and 0 where none does", ()
 });
 
 Deno.test("dropout keeps words from the rate on, and divides by what is kept", () => {
-  const dims = { n: 1000, rate: 0.2, site: 5 };
+  const dims = { n: 1000, rate: 0.2, site: 5, residual: false };
   const [seed, counter] = [0xfedcba98, 7];
   const key = [seed | 0, counter, 0, 0];
   const [y] = compute("dropout", dims, [new Array(1000).fill(4), key]);
@@ -261,7 +261,7 @@ Deno.test("attention drops the probabilities that dropout drops at the same indi
       const [h, b] = [Math.floor(at / T ** 2) % 3, Math.floor(at / T ** 2 / 3)];
       return y[((b * T + i) * 3 + h) * T + j]!;
     });
-  const dropout = { n: y!.length, rate: 0.4, site: 6 };
+  const dropout = { n: y!.length, rate: 0.4, site: 6, residual: false };
   const [expected] = compute("dropout", dropout, [byHead(p!), key]);
   assertClose(byHead(y!), expected!);
   assert(expected!.includes(0));

@@ -26,24 +26,34 @@ interface Trap {
 
 const attention = /^attention/;
 
+/** Replaces the activation of products, and its derivative. */
+function withActivation(kind: string) {
+  return ({ activation, slope }: Record<string, unknown>) => ({
+    activation: activation && kind,
+    slope: slope && kind,
+  });
+}
+
 const traps: readonly Trap[] = [
   {
     name: "GELU by tanh in place of erf",
     file: "base",
     shows: "logits",
-    mistake: wrongDims(/^activation/, () => ({ kind: "geluTanh" })),
+    mistake: wrongDims(/^matmul$/, withActivation("geluTanh")),
   },
   {
     name: "GELU by erf in place of tanh",
     file: "mlp-gelu-tanh",
     shows: "logits",
-    mistake: wrongDims(/^activation/, () => ({ kind: "gelu" })),
+    mistake: wrongDims(/^matmul$/, withActivation("gelu")),
   },
   {
     name: "the derivative of another activation",
     file: "base",
     shows: "grad",
-    mistake: wrongDims(/^activationBackward/, () => ({ kind: "geluTanh" })),
+    mistake: wrongDims(/^matmul$/, ({ slope }) => ({
+      slope: slope && "geluTanh",
+    })),
   },
   {
     name: "layer norm's eps 1e-6",

@@ -54,24 +54,28 @@ export function copy(r: usize, from: i32, to: i32): void {
   memory.copy(pointer(r, 0) + begin, pointer(r, 1) + begin, end - begin);
 }
 
-/** y, x, key, n, purpose and site, threshold, 1 / (1 - rate) */
+/** y, x, key, residual or NOTHING, n, purpose and site, threshold, 1 / (1 - rate) */
 export function dropout(r: usize, from: i32, to: i32): void {
   const y = pointer(r, 0);
   const x = pointer(r, 1);
   const key = pointer(r, 2);
-  const end = min(to * BLOCK, int(r, 3));
-  const purpose = int(r, 4);
-  const threshold = int(r, 5);
-  const keep = float(r, 6);
+  const residual = pointer(r, 3);
+  const end = min(to * BLOCK, int(r, 4));
+  const purpose = int(r, 5);
+  const threshold = int(r, 6);
+  const keep = float(r, 7);
   const seed = load<i32>(key);
   const counter = load<i32>(key, 4);
   for (let i = from * BLOCK; i < end; i += 4) {
     const at = <usize> i << 2;
     const count = end - i;
-    const result = f32x4.mul(
+    let result = f32x4.mul(
       v128.load(x + at),
       factors(seed, purpose, counter, threshold, keep, i),
     );
+    if (residual !== NOTHING) {
+      result = f32x4.add(v128.load(residual + at), result);
+    }
     if (count < 4) storeFirst(y + at, result, count);
     else v128.store(y + at, result);
   }

@@ -1,5 +1,6 @@
 /** Elementwise ops: sum, dropout and softcap. */
 
+import type { KernelDims } from "../../../kernels/vocabulary.ts";
 import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
 
 const addOp: Op<{ n: number }> = {
@@ -25,31 +26,44 @@ export function add(a: Tensor, b: Tensor): Tensor {
   })[0]!;
 }
 
-const dropoutOp: Op<{ n: number; rate: number; site: number }> = {
+const dropoutOp: Op<KernelDims["dropout"]> = {
   name: "dropout",
   forward({ inputs, outputs, attrs }, emit) {
     emit({ kernel: "dropout", outputs, inputs, dims: attrs });
   },
   backward({ inputs, outputs, attrs }, gradients, emit) {
-    const [x, key] = inputs as [Tensor, Tensor];
+    const [x, key, residual] = inputs as [Tensor, Tensor, Tensor?];
+    const dy = gradients.of(outputs[0]!);
     emit({
       kernel: "dropout",
       outputs: [gradients.fresh(x)],
-      inputs: [gradients.of(outputs[0]!), key],
-      dims: attrs,
+      inputs: [dy, key],
+      dims: { ...attrs, residual: false },
     });
+    if (residual !== undefined && gradients.needs(residual)) {
+      gradients.share(residual, dy);
+    }
   },
 };
 
-/** Zeroes elements with probability `rate` and divides the others by 1 - rate. Each `site` has its own mask. */
+/**
+ * Zeroes elements with probability `rate`, divides the others by 1 - rate, and adds the residual if there is one.
+ * Each `site` has its own mask.
+ */
 export function dropout(
   x: Tensor,
-  { rate, site, key }: { rate: number; site: number; key: Tensor },
+  { rate, site, key, residual }: {
+    rate: number;
+    site: number;
+    key: Tensor;
+    residual?: Tensor | undefined;
+  },
 ): Tensor {
+  if (residual !== undefined) expectShape("dropout", residual, x.shape);
   return x.graph.apply(dropoutOp, {
-    inputs: [x, key],
+    inputs: residual === undefined ? [x, key] : [x, key, residual],
     outputs: [x.shape],
-    attrs: { n: sizeOf(x.shape), rate, site },
+    attrs: { n: sizeOf(x.shape), rate, site, residual: residual !== undefined },
   })[0]!;
 }
 

@@ -24,8 +24,7 @@ function dropoutOf(room: Room, model: Model): CheckGroup {
 export const neverDrops: Mistake = {
   dispatch: (dispatch) => {
     if (dispatch.kernel === "dropout") {
-      const { inputs: [x], dims: { n } } = dispatch;
-      return { ...dispatch, kernel: "copy", inputs: [x!], dims: { n } };
+      return { ...dispatch, dims: { ...dispatch.dims, rate: 0 } };
     }
     if (
       (dispatch.kernel === "attention" ||
@@ -102,25 +101,25 @@ function withMasks(plan: Plan, rate: number): Plan {
   const fresh = ({ length }: Operand) =>
     add({ kind: "slot", dtype: "f32", length });
   let site = 0;
-  const drop = (x: Operand, y: Operand, label: string): Dispatch => ({
+  const drop = (inputs: Operand[], y: Operand, label: string): Dispatch => ({
     kernel: "dropout",
     outputs: [y],
-    inputs: [x, key],
-    dims: { n: x.length, rate, site: site++ },
+    inputs,
+    dims: { n: y.length, rate, site: site++, residual: inputs.length === 3 },
     label,
   });
   const dispatches = plan.dispatches.flatMap((dispatch): Dispatch[] => {
     const { kernel, label, outputs: [y] } = dispatch;
     if (kernel === "embedding") {
       const x = fresh(y!);
-      return [{ ...dispatch, outputs: [x] }, drop(x, y!, label)];
+      return [{ ...dispatch, outputs: [x] }, drop([x, key], y!, label)];
     }
     if (kernel === "attention") {
       const dims = { ...dispatch.dims, dropout: rate, site: site++ };
       return [{ ...dispatch, inputs: [...dispatch.inputs, key], dims }];
     }
     if (kernel === "matmul" && dispatch.dims.residual) {
-      const [x, dropped] = [fresh(y!), fresh(y!)];
+      const x = fresh(y!);
       const dims = { ...dispatch.dims, residual: false };
       const residual = dispatch.inputs.at(-1)!;
       return [
@@ -130,14 +129,7 @@ function withMasks(plan: Plan, rate: number): Plan {
           inputs: dispatch.inputs.slice(0, -1),
           dims,
         },
-        drop(x, dropped, label),
-        {
-          kernel: "add",
-          outputs: [y!],
-          inputs: [residual, dropped],
-          dims: { n: x.length },
-          label,
-        },
+        drop([x, key, residual], y!, label),
       ];
     }
     return [dispatch];
