@@ -8,7 +8,7 @@
  */
 
 import { fromFileUrl, join } from "@std/path";
-import { type DatasetName, datasets } from "../data/datasets.ts";
+import type { DatasetName } from "../data/datasets.ts";
 import { DownloadError, loadDataset } from "../data/load.ts";
 import { readFlags } from "./flags.ts";
 
@@ -18,6 +18,12 @@ const source = fromFileUrl(new URL("../examples/browser/", import.meta.url));
 const MOST_BYTES = 100 * 1024;
 /** Characters of the text that are part of the page, for a page that is opened from disk. */
 const EXCERPT = 10_000;
+
+/** What the page calls the texts. */
+const titles: Readonly<Record<DatasetName, string>> = {
+  tinyshakespeare: "Shakespeare",
+  "moby-dick": "Moby Dick",
+};
 
 /** Bundles a module and what it imports into one script. */
 export async function bundle(file: string): Promise<string> {
@@ -66,7 +72,7 @@ export interface Page {
 async function loadText(): Promise<{ text: string; title: string }> {
   const load = async (name: DatasetName) => ({
     text: (await loadDataset(name)).text,
-    title: datasets[name].title,
+    title: titles[name],
   });
   try {
     return await load("tinyshakespeare");
@@ -115,7 +121,7 @@ export async function buildPage(): Promise<Page> {
     fill(`${tag}</script>`, `${tag}${parts[id]}</script>`);
   }
   fill(`<script src="main.ts"></script>`, `<script>${parts.main}</script>`);
-  fill("Shakespeare, 1.1 MB", title);
+  fill(">Shakespeare<", `>${title}<`);
   const sizes = new Map<string, number>();
   for (const [name, part] of Object.entries(parts)) {
     sizes.set(name, await gzip(part));

@@ -107,8 +107,6 @@ export class Browser implements AsyncDisposable {
 
   /** Opens a page in a new tab and waits until it has loaded. */
   async open(url: string, showing: Showing = {}): Promise<Tab> {
-    const { width = 1100, height = 900, scheme = "light" } = showing;
-    const { touch = false, before } = showing;
     const { targetId } = await this.send("Target.createTarget", {
       url: "about:blank",
     });
@@ -124,13 +122,8 @@ export class Browser implements AsyncDisposable {
     for (const domain of ["Page", "Runtime", "Log", "DOM"]) {
       await tab.send(`${domain}.enable`);
     }
-    await tab.send("Emulation.setDeviceMetricsOverride", {
-      ...{ width, height, deviceScaleFactor: 1, mobile: touch },
-    });
-    await tab.send("Emulation.setTouchEmulationEnabled", { enabled: touch });
-    await tab.send("Emulation.setEmulatedMedia", {
-      features: [{ name: "prefers-color-scheme", value: scheme }],
-    });
+    await tab.display(showing);
+    const { before } = showing;
     if (before !== undefined) {
       await tab.send("Page.addScriptToEvaluateOnNewDocument", {
         source: before,
@@ -215,6 +208,19 @@ export class Tab {
 
   send(method: string, params: Json = {}): Promise<Json> {
     return this.#browser.send(method, params, this.#session);
+  }
+
+  /** Changes the window and the scheme. */
+  async display(
+    { width = 1100, height = 900, scheme = "light", touch = false }: Showing,
+  ): Promise<void> {
+    await this.send("Emulation.setDeviceMetricsOverride", {
+      ...{ width, height, deviceScaleFactor: 1, mobile: touch },
+    });
+    await this.send("Emulation.setTouchEmulationEnabled", { enabled: touch });
+    await this.send("Emulation.setEmulatedMedia", {
+      features: [{ name: "prefers-color-scheme", value: scheme }],
+    });
   }
 
   /** Takes an event of the tab. */

@@ -349,6 +349,30 @@ browserTest(
 );
 
 browserTest(
+  "The page has no faults of layout or contrast",
+  () =>
+    visit({}, async (tab) => {
+      await start(tab, 100);
+      await finish(tab);
+      await tab.click("#written span:last-child");
+      await tab.click("#causal"); // which shows a note
+      const faultsIn = await Deno.readTextFile(
+        new URL("../cli/report/page_faults.js", import.meta.url),
+      );
+      for (const width of [320, 390, 1400]) { // the narrowest is that of WCAG 2.2, 1.4.10
+        for (const scheme of ["light", "dark"] as const) {
+          await tab.display({ width, scheme });
+          await tab.evaluate("new Promise(requestAnimationFrame)");
+          const faults = await tab.evaluate<string[]>(
+            `(() => { ${faultsIn}; return faultsIn(document, "screen"); })()`,
+          );
+          assertEquals(faults, [], `${width} pixels wide, ${scheme}`);
+        }
+      }
+    }),
+);
+
+browserTest(
   "The page trains on software WebGPU where it is asked to",
   () =>
     visit({}, async (tab) => {
