@@ -35,15 +35,14 @@ function quietVulkan(): void {
 async function dispatch(words: readonly string[]): Promise<number> {
   const inLab = words[0] === "lab";
   const [name, ...args] = inLab ? words.slice(1) : words;
-  switch (name) {
-    case undefined:
-      writeError(`${inLab ? labHelp() : programHelp()}\n`);
-      return exitCode.usage;
-    case "help":
-      return await print(help(inLab ? ["lab", ...args] : args));
-    case "--help":
-    case "-h":
-      return await print(inLab ? labHelp() : programHelp());
+  const overview = inLab ? labHelp : programHelp;
+  if (name === undefined) {
+    writeError(`${overview()}\n`);
+    return exitCode.usage;
+  }
+  if (/^(--help|-h)$/.test(name)) return await print(overview());
+  if (name === "help") {
+    return await print(help(inLab ? ["lab", ...args] : args));
   }
   if (!inLab && /^(--version|-V)$/.test(name)) {
     return await print(`lm ${VERSION}`);

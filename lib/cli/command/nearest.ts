@@ -28,7 +28,7 @@ export function nearest(
 /**
  * Returns a hint that suggests the nearest candidate, or else `otherwise`.
  *
- * @param prefix what stands before a candidate
+ * @param prefix text before the candidate in the hint
  */
 export function suggestion(
   word: string,

@@ -25,7 +25,7 @@ export async function ifThere<Value>(
 /**
  * Returns true if there is something at `path`.
  *
- * @throws {CommandError} if the system cannot tell
+ * @throws {CommandError} if the system refuses to say
  */
 export async function exists(path: string): Promise<boolean> {
   return await ifThere(path, Deno.stat(path)) !== undefined;

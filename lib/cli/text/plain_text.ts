@@ -134,7 +134,7 @@ function cutShort(bytes: Uint8Array): number {
 function firstInvalid(bytes: Uint8Array): number {
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   let at = 0;
-  // U+FFFD stands for what is invalid; it can also be in the text itself.
+  // The decoder puts U+FFFD in place of invalid bytes; the text itself may have it, too.
   for (const part of text.split("\ufffd")) {
     at += new TextEncoder().encode(part).length;
     if (bytes.subarray(at, at + 3).join() !== "239,191,189") break;
