@@ -124,7 +124,7 @@ Deno.test("report draws a run: every section, with nothing from elsewhere", asyn
   assert(!chosen.includes("theta"), String(chosen));
 });
 
-Deno.test("report takes no text for markup", async () => {
+Deno.test("report escapes the text of a run", async () => {
   await using here = await Workplace.create();
   await here.write(
     "text.txt",

@@ -115,7 +115,7 @@ Deno.test("A document as a page has its charts, and nothing in it is markup by c
   assertEquals(contentsOfPage(page).charts, [["7k"], ["7k"]]);
 });
 
-Deno.test("Results, folded tables and the lines of a chart are in both forms as far as they can be", async () => {
+Deno.test("Facts, folded tables and legends are in both forms", async () => {
   const line = { name: "**one**", color: "#123", dash: "4 3" };
   const table: Block = {
     ...{ kind: "table", caption: "All", head: ["run"], rows: [["one"]] },

@@ -54,7 +54,7 @@ Deno.test("Dodged labels keep their order and distance and stay in range", () =>
   assertEquals(dodged([95, 99, 98], 10, [0, 100]), [80, 100, 90]);
 });
 
-Deno.test("A label stands where no point is", () => {
+Deno.test("Labels of points do not cover other points", () => {
   const frame = { left: 0, right: 400, top: 0, bottom: 300 };
   const label = { x: 200, y: 150, text: "44,352" };
   assertEquals(placed([label], [], frame), [{

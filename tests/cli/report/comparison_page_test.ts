@@ -39,7 +39,7 @@ Deno.test("A comparison's head names the run whose loss is bold in the table", a
   );
 });
 
-Deno.test("Runs of different texts are compared each with their own", async () => {
+Deno.test("Runs are compared only with runs of the same text", async () => {
   const data = { name: "moby-dick", sha256: "aa" };
   const html = await pageOf({
     a: { floor: 1.9 },
@@ -59,7 +59,7 @@ Deno.test("Runs of different texts are compared each with their own", async () =
   assertEquals(html.match(/<svg [^>]*class="plot"/g)!.length, 8);
 });
 
-Deno.test("A text is known by its sum, whatever its name, and an unknown one is alone", async () => {
+Deno.test("A text is known by its checksum, whatever its name, and a run of an unknown text is compared with no other", async () => {
   const html = await pageOf({
     one: {},
     renamed: { data: { name: "moby-dick" } },
@@ -85,7 +85,7 @@ Deno.test("Runs whose tokens differ are compared in bits per character", async (
   assert(head.includes("lowest loss, bits per character"), String(head));
 });
 
-Deno.test("Runs that measured different parts of the validation split are compared each with their own", async () => {
+Deno.test("Runs are compared only with runs that measured the same part of the validation split", async () => {
   const html = await pageOf({
     ...{ a: { floor: 1.7 }, b: { floor: 1.8 } },
     ...{ c: { floor: 1.1, measured: [1024, 111_488] } },
@@ -139,7 +139,7 @@ Deno.test("A comparison's time axis is in seconds, minutes or hours, whichever i
   }
 });
 
-Deno.test("Long names of runs keep in tables and charts what tells them apart", async () => {
+Deno.test("Long names of runs stay different in tables and charts", async () => {
   const start = "optimizer=adamw+learningRate=0.0";
   const names = ["1", "2", "3"].map((digit) =>
     `${start}${digit}+batchSize=32+weightDecay=0.1+dropout=0.1`

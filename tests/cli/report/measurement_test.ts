@@ -14,7 +14,7 @@ import {
   variant,
 } from "../../../lib/checks/variants.ts";
 
-Deno.test("A passage's losses are those of the model after as much context as it takes", async () => {
+Deno.test("A passage's losses are the model's, each after up to a block of context", async () => {
   const { config } = variant("position learned");
   await using model = await Model.create(config, { device: "reference" });
   await makeGeneric(model);
@@ -43,7 +43,7 @@ Deno.test("A passage's losses are those of the model after as much context as it
   }
 });
 
-Deno.test("A passage of a text that is shorter than a block is what there is", async () => {
+Deno.test("A text that is shorter than a block has a shorter passage", async () => {
   const { config } = variant("the defaults");
   await using model = await Model.create(config, { device: "reference" });
   for (const length of [2, 3, 5]) {
@@ -71,7 +71,7 @@ Deno.test("A head's habit is where most of its attention goes", () => {
   assertEquals(habit(even, T), "1.5 tokens away on average");
 });
 
-Deno.test("A loss has its place among those of counting", () => {
+Deno.test("A loss is placed between the n-gram models above and below it", () => {
   const yardsticks = [
     { name: "uniform", loss: 4 },
     { name: "bigram", loss: 2.5 },

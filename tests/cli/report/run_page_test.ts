@@ -30,7 +30,7 @@ async function runWith(events: object[], config = {}): Promise<string> {
   return path;
 }
 
-Deno.test("A run's time is that of its parts, without what lies between them", async () => {
+Deno.test("A run's time is the sum of its parts, without the pauses between them", async () => {
   const path = await runWith([
     { event: "start", step: 0, time: 100 },
     {
@@ -56,7 +56,7 @@ Deno.test("A run's time is that of its parts, without what lies between them", a
   await Deno.remove(older, { recursive: true });
 });
 
-Deno.test("A run's page tells what did not go as planned", async () => {
+Deno.test("A run's page says what did not go as planned", async () => {
   const start = { event: "start", step: 0 };
   const end = { event: "end", step: 3, seconds: 1 };
   const cases: [note: RegExp | undefined, ...events: object[]][] = [
@@ -137,7 +137,7 @@ function headerOf(html: string): string {
     .replaceAll("&quot;", '"').replace(/\s+/g, " ");
 }
 
-Deno.test("A run's head names its lowest and its last validation loss, and so do its tiles", async () => {
+Deno.test("A run's page has its lowest and its last validation loss in the summary and the tiles", async () => {
   const events = [[1, 2.5], [2, 1.25], [3, 1.75]].map(([step, valLoss]) => ({
     ...{ event: "eval", step, valLoss, trainLoss: 1, bitsPerChar: 3 },
   }));
@@ -150,7 +150,7 @@ Deno.test("A run's head names its lowest and its last validation loss, and so do
   assertMatch(header, /Lowest validation loss 1\.2500 at step 2/);
 });
 
-Deno.test("A run's curves leave out what is no number", async () => {
+Deno.test("A run's curves leave out values that are not numbers", async () => {
   const step = { event: "step", gradNorm: 1, learningRate: 1 };
   const path = await runWith([
     ...[1, null, 2].map((loss, i) => ({ ...step, step: i + 1, loss })),
@@ -164,7 +164,7 @@ Deno.test("A run's curves leave out what is no number", async () => {
   assertEquals(evals.map(({ step }) => step), [1, 3]);
 });
 
-Deno.test("A run's tokens are those of all its steps' micro-batches", async () => {
+Deno.test("A run's tokens are those of all micro-batches of all steps", async () => {
   const train = { batchSize: 8, gradAccumulation: 5 };
   const header = headerOf(await pageOf({ steps: 40, train }));
   assertMatch(header, /Tokens seen 51k /); // 40 · 5 · 8 · 32
@@ -254,7 +254,7 @@ Deno.test("Axes of a few steps count whole steps", async () => {
   }
 });
 
-Deno.test("A loss that is no result has no place among those of counting", async () => {
+Deno.test("The loss of a model that sees the future is not compared with n-gram models", async () => {
   const measurement = syntheticMeasurement();
   const honest = await pageOf({ steps: 40 }, measurement);
   assertMatch(honest, /The last validation loss is between/);
