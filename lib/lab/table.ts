@@ -219,7 +219,7 @@ const columns: Columns<CellResult> = {
     estimateText(difference, { sign: true }),
   parameters: ({ parameters }) =>
     parameters === undefined ? "" : count(parameters),
-  "also changed": ({ cell }) => untold(cell),
+  "also changed": ({ cell }) => unnamedChanges(cell),
 };
 
 /** Columns that are left out if all their cells are empty. */
@@ -261,11 +261,11 @@ export function describeChanges(changes: Changes): string {
 }
 
 /** Lists the changes that are not in a name such as `nLayer=2+learningRate=0.006`. */
-function untold({ name, ...changes }: Cell): string {
-  const told = new Set(name.split("+"));
+function unnamedChanges({ name, ...changes }: Cell): string {
+  const named = new Set(name.split("+"));
   return listed(
     changedFields(changes)
-      .filter(([field, value]) => !told.has(`${field}=${value}`)),
+      .filter(([field, value]) => !named.has(`${field}=${value}`)),
   );
 }
 

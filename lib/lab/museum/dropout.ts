@@ -21,7 +21,7 @@ function dropoutOf(room: Room, model: Model): CheckGroup {
 }
 
 /** The mistake that turns off every dropout of a plan. */
-export const neverDrops: Mistake = {
+const neverDrops: Mistake = {
   dispatch: (dispatch) => {
     if (dispatch.kernel === "dropout") {
       return { ...dispatch, dims: { ...dispatch.dims, rate: 0 } };
@@ -79,7 +79,7 @@ const KEY = "dropout key";
  * embedding, on attention probabilities (except those over a cache), and after both projections,
  * with another mask each run.
  */
-export function alwaysDrops(rate: number): Mistake {
+function alwaysDrops(rate: number): Mistake {
   let runs = 0;
   return {
     plan: (plan) => plan.name === "train" ? plan : withMasks(plan, rate),

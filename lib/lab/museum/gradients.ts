@@ -13,7 +13,7 @@ import type { Specimen } from "./room.ts";
 import { internalsOf } from "../../model/internals.ts";
 
 /** The mistake of logging the gradient norm after clipping. */
-export const clippedNorm: Mistake = {
+const clippedNorm: Mistake = {
   kernels: {
     clip: (
       outputs: Parameters<typeof clip>[0],
@@ -121,7 +121,7 @@ async function differences(a: Specimen, b: Specimen): Promise<number> {
  * Returns the mistake that withholds the head's or the embedding's gradient from a tied matrix.
  * Untied matrices get all of theirs.
  */
-export function halfTied(missing: "head" | "embedding"): Mistake {
+function halfTied(missing: "head" | "embedding"): Mistake {
   return {
     dispatch: (right, { dispatches }) => {
       const [head, embedding] = [

@@ -21,7 +21,7 @@ const TOP = 10;
 const TEXTS = 32;
 
 /** A top-k sampler that gives excluded tokens logit 0 instead of -inf. */
-export class ZeroingSampler extends Sampler {
+class ZeroingSampler extends Sampler {
   readonly #topK: number;
 
   constructor({ topK = Infinity, ...options }: SamplerOptions) {
@@ -130,7 +130,7 @@ const topK: Exhibit = {
 };
 
 /** Pads prompts on the left with token 0 to one length, and treats the padding as text. */
-export const leftPadded: Continue = (model, prompts, options) => {
+const leftPadded: Continue = (model, prompts, options) => {
   const longest = Math.max(...prompts.map(({ length }) => length));
   const padded = prompts.map((prompt) => {
     const row = new Int32Array(longest);

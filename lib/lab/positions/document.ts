@@ -280,11 +280,11 @@ function beyondTable({ T, cells }: Findings): Table & Block {
   const beyond = Array.from({ length: LONGER - 1 }, (_, i) => [
     `${(i + 1) * T + 1} to ${(i + 2) * T}`,
     (cell: CellFinding) => {
-      const stretch = cell.beyond[i];
-      if (stretch === undefined) {
+      const found = cell.beyond[i];
+      if (found === undefined) {
         return cell.refused === undefined ? "" : "impossible";
       }
-      const { loss, change } = stretch;
+      const { loss, change } = found;
       return `${loss.mean.toFixed(3)} (${pm(change, { sign: true })})`;
     },
   ]);

@@ -33,8 +33,8 @@ type Averaged<Value> = Value extends number ? Estimate
 /** Scores of the probes at one part of a cell's models. */
 export type PartFinding = Averaged<PartResult>;
 
-/** The loss of as many positions beyond the trained context as it has. */
-export interface Stretch {
+/** The loss at positions beyond the trained context, as many as that has. */
+export interface LongLoss {
   readonly loss: Estimate;
   /** The loss less that of the second half of the trained context, in the same windows. */
   readonly change: Estimate;
@@ -54,8 +54,8 @@ export interface CellFinding extends Averaged<PositionMeasures> {
    * `none` itself, without a seed in common, and if one of the two cells leaks.
    */
   readonly worth: Estimate | undefined;
-  /** Stretches beyond the trained context; empty if the context cannot be made longer. */
-  readonly beyond: readonly Stretch[];
+  /** Losses beyond the trained context; empty if the context cannot be made longer. */
+  readonly beyond: readonly LongLoss[];
 }
 
 /** Worth of positions to models of one depth, after one length of training. */
@@ -130,7 +130,7 @@ export function positionFindings(
         valLoss: estimate([...losses(name).values()]),
         leaks: leaks(name),
         worth: name === "none" ? undefined : worth(name, "none"),
-        beyond: stretches(
+        beyond: lossesBeyond(
           trials.flatMap(({ positions: { longLosses } }) =>
             longLosses === null ? [] : [longLosses]
           ),
@@ -168,10 +168,10 @@ function averaged<Value>(values: readonly Value[]): Averaged<Value> {
     : Object.fromEntries(entries)) as Averaged<Value>;
 }
 
-function stretches(
+function lossesBeyond(
   losses: readonly (readonly number[])[],
   T: number,
-): Stretch[] {
+): LongLoss[] {
   if (losses.length === 0) return [];
   return Array.from({ length: LONGER - 1 }, (_, i) => {
     const loss = losses.map((curve) =>

@@ -11,7 +11,6 @@ import { compile } from "../../graph/compile.ts";
 import { layoutParameters } from "../../graph/layout.ts";
 import { attentionLayers } from "../../graph/ops/attention.ts";
 import { crossEntropy } from "../../graph/ops/loss.ts";
-import type { Plan } from "../../graph/plan.ts";
 import { Graph, type Tensor } from "../../graph/tensor.ts";
 import { Model } from "../../model/model.ts";
 import { yieldIfDue } from "../../model/parts.ts";
@@ -26,12 +25,6 @@ export type Inside = "stream" | "attention" | "loss";
 /** Number of windows that go through a model at a time. */
 const ROWS = 16;
 
-/** A plan that computes only what its outputs need, and the names of its outputs. */
-export interface InnerPlan {
-  readonly plan: Plan;
-  readonly names: readonly string[];
-}
-
 /**
  * Plans a full pass whose inner values can be read.
  *
@@ -39,11 +32,11 @@ export interface InnerPlan {
  * norm`, if there is one, each (B, T, C); for `attention`: `attention` (B, T, C), the first
  * attention before its output projection; for `loss`: `loss` (B, T), plain cross-entropy in nats.
  */
-export function innerPlan(
+function innerPlan(
   config: ModelConfig,
   { B, T }: BatchShape,
   inside: Inside,
-): InnerPlan {
+) {
   const graph = new Graph();
   const tokens = graph.input("tokens", [B, T], "i32");
   const targets = graph.input("targets", [B, T], "i32");
