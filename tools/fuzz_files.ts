@@ -262,7 +262,9 @@ async function run(args: readonly string[], cwd: string): Promise<Ended> {
 }
 
 /** Returns what a process has used so far; undefined if it has ended, or the system is not Linux. */
-function usageOf(pid: number): Pick<Ended, "seconds" | "megabytes"> | undefined {
+function usageOf(
+  pid: number,
+): Pick<Ended, "seconds" | "megabytes"> | undefined {
   try {
     const status = Deno.readTextFileSync(`/proc/${pid}/status`);
     const kilobytes = Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]);
