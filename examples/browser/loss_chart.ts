@@ -49,6 +49,14 @@ export class LossChart {
     this.#drawSoon();
   }
 
+  /** Forgets what lies after a step, because training goes back to it. */
+  forget(last: number): void {
+    const isKept = ({ step }: Point) => step <= last;
+    this.#batches = this.#batches.filter(isKept);
+    this.#evaluations = this.#evaluations.filter(isKept);
+    this.#drawSoon();
+  }
+
   /** Adds losses of training batches. */
   addBatches(points: readonly Point[]): void {
     this.#batches.push(...points);

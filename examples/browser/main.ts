@@ -221,6 +221,12 @@ function take(event: SessionEvent): void {
       if (samples.childElementCount > MOST_SAMPLES) samples.lastChild!.remove();
       attempt(attend);
       break;
+    case "moved":
+      step = event.step;
+      chart.forget(step);
+      say(`Training goes on on the CPU, from step ${step}: ${event.reason}`);
+      deviceNote(event.device, "wasm").then((note) => where.textContent = note);
+      break;
     case "token":
       // What is continued is shown already.
       if (!isContinuing || event.probability !== undefined) {

@@ -151,12 +151,25 @@ export interface TokenEvent {
   readonly candidates: readonly Candidate[];
 }
 
+/** A move to the CPU: the GPU was lost, and training continues from the last checkpoint. */
+export interface MovedEvent {
+  /** Kind of event. */
+  readonly kind: "moved";
+  /** Step of the checkpoint; later steps are done again. */
+  readonly step: number;
+  /** Engine, and one line that describes the device. */
+  readonly device: Opened["device"];
+  /** Message of the loss. */
+  readonly reason: string;
+}
+
 /** Any event of a session. */
 export type SessionEvent =
   | StepsEvent
   | EvalEvent
   | SampledEvent
   | TokenEvent
+  | MovedEvent
   | EndEvent;
 
 /** A message to a session. */

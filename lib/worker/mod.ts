@@ -36,6 +36,7 @@ export type {
   Attention,
   Baseline,
   Candidate,
+  MovedEvent,
   Opened,
   PlainError,
   SampledEvent,

@@ -3,7 +3,7 @@
  * stays responsive. Calls that need the model run between two training steps.
  */
 
-import type { Backend } from "../backends/backend.ts";
+import { type Backend, DeviceLostError } from "../backends/backend.ts";
 import { openBackend } from "../backends/open.ts";
 import { type ModelConfig, modelConfig } from "../config/model.ts";
 import { presets } from "../config/presets.ts";
@@ -89,6 +89,8 @@ class Session implements SessionCalls {
   /** Resolved when there is a task or training resumes. */
   #paused: PromiseWithResolvers<void> | undefined;
   #writing = new AbortController();
+  /** Bytes of the last checkpoint, on a device that can be lost. */
+  #kept: Uint8Array<ArrayBuffer> | undefined;
   /** Steps not yet emitted, and the time of the last emission. */
   #steps: StepEvent[] = [];
   #emittedAt = 0;
@@ -139,7 +141,9 @@ class Session implements SessionCalls {
       const trainer = trainerFor(model);
       if (checkpoint?.training) await trainer?.restore(checkpoint);
       this.#current = { backend, model, tokenizer, trainer, trainerFor };
+      await this.#keep();
     } catch (error) {
+      this.#current = undefined;
       await backend[Symbol.asyncDispose]();
       throw error;
     }
@@ -173,13 +177,12 @@ class Session implements SessionCalls {
             "the session was opened without a text",
           );
         }
-        isOver = true;
-        for await (const event of trainer.run()) {
-          this.#tell(event);
-          await this.#work();
-          await this.#pause();
-          isOver = this.#open.trainer === trainer;
-          if (!isOver) break; // the mask was replaced
+        try {
+          isOver = await this.#run(trainer);
+        } catch (error) {
+          if (!(error instanceof DeviceLostError)) throw error;
+          await this.#moveToCpu(error);
+          continue;
         }
         if (!isOver) await model[Symbol.asyncDispose]();
       }
@@ -219,6 +222,7 @@ class Session implements SessionCalls {
           tokenizer,
         },
       };
+      await this.#keep();
       // A model in training is disposed of when its training has ended.
       if (!this.#isTraining) await model[Symbol.asyncDispose]();
     });
@@ -334,6 +338,44 @@ class Session implements SessionCalls {
     this.#isWorking = false;
   }
 
+  /** Trains until the end of the run, or until the mask is replaced; returns whether it was the end. */
+  async #run(trainer: Trainer): Promise<boolean> {
+    for await (const event of trainer.run()) {
+      this.#tell(event);
+      await this.#work();
+      await this.#pause();
+      if (this.#open.trainer !== trainer) return false;
+    }
+    return true;
+  }
+
+  /** Continues on the CPU from the last checkpoint, after a GPU was lost. */
+  async #moveToCpu(loss: DeviceLostError): Promise<void> {
+    if (this.#kept === undefined) throw loss;
+    const lost = this.#open;
+    const backend = await openBackend("wasm");
+    const checkpoint = decodeCheckpoint(this.#kept);
+    this.#kept = undefined;
+    this.#steps = []; // they are done again
+    const model = await Model.load(checkpoint, { backend });
+    const trainer = lost.trainerFor(model);
+    await trainer?.restore(checkpoint);
+    this.#current = { ...lost, backend, model, trainer };
+    await lost.model[Symbol.asyncDispose]();
+    await lost.backend[Symbol.asyncDispose]();
+    const { kind, description } = backend;
+    this.#emit({
+      ...{ kind: "moved", step: trainer!.step, reason: loss.message },
+      device: { kind, description },
+    });
+  }
+
+  /** Keeps the state of training, in case that a GPU is lost. */
+  async #keep(): Promise<void> {
+    const { backend, trainer } = this.#open;
+    if (backend.kind === "webgpu") this.#kept = await trainer?.save();
+  }
+
   /** Emits what a page needs of a training event. */
   #tell(event: TrainEvent): void {
     if (event.kind === "step") {
@@ -342,6 +384,7 @@ class Session implements SessionCalls {
       return;
     }
     this.#tellSteps();
+    if (event.kind === "checkpoint" && this.#kept) this.#kept = event.bytes;
     if (event.kind === "eval" || event.kind === "end") this.#emit(event);
     if (event.kind === "sample") {
       const { kind, step, prompt, text } = event;
