@@ -7,7 +7,7 @@
  * the CPU engine use all cores.
  */
 
-import { fromFileUrl, join } from "@std/path";
+import { fromFileUrl, join, toFileUrl } from "@std/path";
 import type { DatasetName } from "../data/datasets.ts";
 import { DownloadError, loadDataset } from "../data/load.ts";
 import { readFlags } from "./flags.ts";
@@ -25,12 +25,43 @@ const titles: Readonly<Record<DatasetName, string>> = {
   "moby-dick": "Moby Dick",
 };
 
+/** Modules that no page can use, and what takes their place in its scripts. */
+const leftOut: Readonly<Record<string, string>> = {
+  "lib/backends/reference.ts": `export function openReference() {
+    throw new RangeError("Cannot open device reference: this page leaves it out");
+  }`,
+  // Only Deno opens libraries of the machine.
+  "lib/backends/wasm/blas/find.ts": `export const findBlas = () => ({});`,
+};
+
+/** Bundles a module of a page, and what it imports, into one script. */
+async function bundle(file: string): Promise<string> {
+  const directory = await Deno.makeTempDir({ prefix: "lm-" });
+  try {
+    const imports: Record<string, string> = {};
+    for (const [i, [path, text]] of Object.entries(leftOut).entries()) {
+      const name = join(directory, `${i}.js`);
+      await Deno.writeTextFile(name, text);
+      const url = new URL(`../${path}`, import.meta.url);
+      imports[url.href] = toFileUrl(name).href;
+    }
+    const map = join(directory, "imports.json");
+    await Deno.writeTextFile(map, JSON.stringify({ imports }));
+    return await bundleScript(join(source, file), [`--import-map=${map}`]);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
 /** Bundles a module and what it imports into one script. */
-export async function bundle(file: string): Promise<string> {
+export async function bundleScript(
+  file: string,
+  flags: readonly string[] = [],
+): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       ...["bundle", "--quiet", "--platform=browser", "--format=iife"],
-      ...["--minify", file],
+      ...["--minify", ...flags, file],
     ],
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -94,8 +125,8 @@ export async function buildPage(): Promise<Page> {
   const parts = {
     style: await read("style.css"),
     excerpt: text.slice(0, text.lastIndexOf("\n\n", EXCERPT) + 1),
-    worker: await bundle(join(source, "worker.ts")),
-    main: await bundle(join(source, "main.ts")),
+    worker: await bundle("worker.ts"),
+    main: await bundle("main.ts"),
   };
   let html = await read("index.html");
   const fill = (place: string, content: string) => {

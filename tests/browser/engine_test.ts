@@ -6,8 +6,9 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { openBackend } from "../../lib/backends/open.ts";
+import { openWasm } from "../../lib/backends/wasm/engine.ts";
 import { browserTest } from "../cli/report/browser.ts";
-import { bundle, serve } from "../../tools/page.ts";
+import { bundleScript, serve } from "../../tools/page.ts";
 import { Browser, type Tab } from "./chromium.ts";
 import type { Inside } from "./inside.ts";
 import { steps } from "./steps.ts";
@@ -17,7 +18,7 @@ const all = Deno.args.includes("--all");
 
 /** Runs `use` in a page that has the library. */
 async function inPage(use: (tab: Tab) => Promise<void>): Promise<void> {
-  const script = await bundle(
+  const script = await bundleScript(
     fromFileUrl(new URL("inside.ts", import.meta.url)),
   );
   const html = `<!doctype html><meta charset="utf-8">
@@ -75,7 +76,7 @@ const options = { preset: "tiny", maxSteps: 30 } as const;
 browserTest(
   "Thirty training steps on the CPU in Chromium give Deno's bits",
   async () => {
-    await using backend = await openBackend("wasm");
+    await using backend = await openWasm();
     const expected = await steps(backend, options);
     await inPage(async (tab) => {
       assertEquals(await call(tab, "train", "wasm", options), expected);
@@ -86,7 +87,7 @@ browserTest(
 browserTest(
   "A checkpoint goes from Deno to Chromium and back, to the bits of a run that never stopped",
   async () => {
-    await using backend = await openBackend("wasm");
+    await using backend = await openWasm();
     const expected = await steps(backend, options);
     const first = await steps(backend, { ...options, until: 10 });
     await inPage(async (tab) => {

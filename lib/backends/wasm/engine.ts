@@ -71,9 +71,7 @@ export async function openWasm(
   const { blas = "off" } = options;
   const search = blas === "off"
     ? {}
-    : shared
-    ? findBlas(blas, wanted)
-    : { refusal: "memory is not shared" };
+    : findBlas(blas, { threads: wanted, shared });
   let { found, refusal: blasRefusal } = search;
   const start = (opening?: BlasOpening) =>
     WasmWorkers.start(shared ? wanted - 1 : 0, { module, memory, opening });

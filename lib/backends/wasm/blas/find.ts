@@ -52,11 +52,16 @@ const usual: Readonly<Partial<Record<string, readonly string[]>>> = {
  * Looks for a library.
  *
  * @param choice `auto` for one of the usual names, or the path of a library
+ * @param engine the engine's threads, and true if they share memory, which a library needs
  */
-export function findBlas(choice: string, threads: number): BlasSearch {
+export function findBlas(
+  choice: string,
+  { threads, shared }: { readonly threads: number; readonly shared: boolean },
+): BlasSearch {
   const deno = (globalThis as { Deno?: typeof Deno }).Deno;
   const isAsked = choice !== "auto";
   const paths = isAsked ? [choice] : usual[deno?.build.os ?? ""] ?? [];
+  if (!shared && paths.length > 0) return { refusal: "memory is not shared" };
   let refusal: string | undefined;
   for (const path of paths) {
     const result = tryBlas(path, threads);
