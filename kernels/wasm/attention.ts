@@ -4,6 +4,9 @@ import type { AttentionDims, KernelDims, Mask } from "../vocabulary.ts";
 import {
   ATTENTION,
   ATTENTION_BACKWARD,
+  ATTENTION_BACKWARD_BY_BLAS,
+  ATTENTION_BY_BLAS,
+  BLAS_QUERIES,
   MASK_CAUSAL,
   MASK_FINITE,
   MASK_NONE,
@@ -53,15 +56,16 @@ export function attention(
 ): Step[] {
   const { B, T, NH, HS, mask } = dims;
   const [qkv, key = NOTHING] = site.inputs as [number, number?];
+  const args = [...site.outputs, qkv, ...scoreArgs(dims, site, key)];
+  const work = 2 * B * NH * T * T * HS / (mask === "causal" ? 2 : 1);
+  if (site.blas) {
+    site.scratch(4 * BLAS_QUERIES * width(T));
+    return [{ kernel: ATTENTION_BY_BLAS, units: B * NH, args, work }];
+  }
   const floats = width(T) * HS + T * width(HS) + QUERIES * width(T) +
     QUERIES * Math.max(T, HS) + QUERIES;
   site.scratch(256 + 4 * floats);
-  return [{
-    kernel: ATTENTION,
-    units: B * NH,
-    args: [...site.outputs, qkv, ...scoreArgs(dims, site, key)],
-    work: 2 * B * NH * T * T * HS / (mask === "causal" ? 2 : 1),
-  }];
+  return [{ kernel: ATTENTION, units: B * NH, args, work }];
 }
 
 /** See {@linkcode signatures.attentionBackward}. */
@@ -74,17 +78,19 @@ export function attentionBackward(
     ...[number, number, number, number],
     number?,
   ];
+  const args = [
+    ...[...site.outputs, dy, y, lse, qkv],
+    ...scoreArgs(dims, site, key),
+  ];
+  const work = 5 * B * NH * T * T * HS / (mask === "causal" ? 2 : 1);
+  const units = B * NKV;
+  if (site.blas) {
+    site.scratch(8 * BLAS_QUERIES * width(T));
+    return [{ kernel: ATTENTION_BACKWARD_BY_BLAS, units, args, work }];
+  }
   const stretch = Math.min(STRETCH, T);
   const floats = 2 * width(T) * HS + 3 * T * width(HS) +
     2 * (stretch + TILE_ROWS) * width(T) + QUERIES * Math.max(T, HS);
   site.scratch(256 + 4 * floats);
-  return [{
-    kernel: ATTENTION_BACKWARD,
-    units: B * NKV,
-    args: [
-      ...[...site.outputs, dy, y, lse, qkv],
-      ...scoreArgs(dims, site, key),
-    ],
-    work: 5 * B * NH * T * T * HS / (mask === "causal" ? 2 : 1),
-  }];
+  return [{ kernel: ATTENTION_BACKWARD, units, args, work }];
 }

@@ -66,6 +66,8 @@ export const PACK_DEPTH = 8;
 
 /** Queries that attention takes at a time, in tiles of 5. */
 export const QUERIES = 20;
+/** Queries that attention takes at a time where a BLAS multiplies. */
+export const BLAS_QUERIES = 32;
 /** Queries for which attention's gradient keeps its probabilities and score gradients at a time. */
 export const STRETCH = 160;
 
@@ -129,5 +131,7 @@ export const MOMENTUM = 37;
 export const NORMALIZE = 38;
 export const MULTIPLY_BATCH = 39;
 export const DESCEND = 40;
-/** Products by the machine's BLAS. */
-export const BLAS_PRODUCT = 41;
+// Kernels whose products the machine's BLAS computes.
+export const MULTIPLY_BY_BLAS = 41;
+export const ATTENTION_BY_BLAS = 42;
+export const ATTENTION_BACKWARD_BY_BLAS = 43;

@@ -4,13 +4,13 @@ import type { KernelDims } from "../vocabulary.ts";
 import { activationSteps, slopeSteps } from "./activation.ts";
 import { columnSum } from "./column_sum.ts";
 import {
-  BLAS_PRODUCT,
   DEPTH,
   FORM_NN,
   FORM_NT,
   FORM_TN,
   MULTIPLY,
   MULTIPLY_BATCH,
+  MULTIPLY_BY_BLAS,
   MULTIPLY_COLUMNS,
   MULTIPLY_ROWS,
   NOTHING,
@@ -55,13 +55,16 @@ const STRIPS = 8;
 const WIDEST = 80;
 
 /** Multiplications and additions of a matrix from which on a call of the library is faster than the engine's own tiles. */
-const BLAS_FEWEST = 100_000;
+const BLAS_FEWEST = 16_000;
 
 /** The most blocks of a matrix: enough for 16 threads. For every block the library packs an operand again. */
 const BLAS_BLOCKS = 16;
 
 /** Multiplications and additions that a block has at least, if the matrix has as many. */
 const BLAS_BLOCK_WORK = 2_000_000;
+
+/** The fewest rows or columns of a block that was cut: with fewer, the library is slower. */
+const BLAS_LEAST = 64;
 
 /** The number of rows or columns of a block is a multiple of this: the widest vectors, and a cache line. */
 const BLAS_STEP = 16;
@@ -102,25 +105,35 @@ function suitsBlas({ M, N, K }: KernelDims["matmul"]): boolean {
   return M > 1 && M * N * K >= BLAS_FEWEST;
 }
 
-/** Returns the step of a product, in blocks of rows or, if a matrix is wider than high, of columns. */
-function byBlas(
-  { dims, y, a, b, bias, addend }: Product,
-): Step[] {
+/** Returns the step of a product by the library, one call for each block. */
+function byBlas({ dims, y, a, b, bias, addend }: Product): Step[] {
   const { form, count, M, N, K, alpha, beta } = dims;
-  const work = M * N * K;
-  const blocks = Math.min(BLAS_BLOCKS, Math.ceil(work / BLAS_BLOCK_WORK));
-  const blockOf = (length: number) =>
-    Math.min(Math.ceil(length / blocks / BLAS_STEP) * BLAS_STEP, length);
-  const [rows, columns] = M >= N ? [blockOf(M), N] : [M, blockOf(N)];
+  const { rows, columns } = blasBlockOf(dims);
   return [{
-    kernel: BLAS_PRODUCT,
+    kernel: MULTIPLY_BY_BLAS,
     units: count * Math.ceil(M / rows) * Math.ceil(N / columns),
     args: [
       ...[y, a, b, bias, addend, forms[form], M, N, K, rows, columns],
       ...[bits(alpha), bits(beta)],
     ],
-    work: count * work,
+    work: count * M * N * K,
   }];
+}
+
+/** Returns the rows and columns of a block: halves the longer side until there are enough blocks. */
+function blasBlockOf(
+  { M, N, K }: KernelDims["matmul"],
+): { rows: number; columns: number } {
+  const wanted = Math.min(BLAS_BLOCKS, M * N * K / BLAS_BLOCK_WORK);
+  let [rows, columns] = [M, N];
+  const half = (length: number) =>
+    Math.ceil(length / 2 / BLAS_STEP) * BLAS_STEP;
+  for (let blocks = 1; 2 * blocks <= wanted; blocks *= 2) {
+    if (half(Math.max(rows, columns)) < BLAS_LEAST) break;
+    if (rows >= columns) rows = half(rows);
+    else columns = half(columns);
+  }
+  return { rows, columns };
 }
 
 /** Returns the steps of a[M,K] · b. Each unit packs the rows of a that it needs. */

@@ -24,6 +24,7 @@ function replace(target: object, name: string, value: unknown): void {
 /** What can be asked for. */
 export type Mode =
   | "as it is"
+  | "a BLAS"
   | "no shared memory"
   | "no WebAssembly"
   | "no SIMD"
@@ -37,6 +38,7 @@ export type Mode =
 /** How each runtime comes to lack what it lacks. */
 const changes: Readonly<Record<Mode, () => void>> = {
   "as it is": () => {},
+  "a BLAS": () => {},
   "no shared memory": () => {
     Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   },
@@ -113,7 +115,10 @@ const changes: Readonly<Record<Mode, () => void>> = {
 async function tell(mode: Mode): Promise<Told> {
   changes[mode]();
   try {
-    await using backend = await openWasm({ threads: 3 });
+    await using backend = await openWasm({
+      threads: 3,
+      blas: mode === "a BLAS" ? "auto" : "off",
+    });
     const { description, threads } = backend;
     const program = await backend.compile(sums, new Map());
     program.buffer("a").write(filled(1));

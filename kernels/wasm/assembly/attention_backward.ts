@@ -118,7 +118,7 @@ export function attentionBackward(r: usize, from: i32, to: i32, scratch: usize):
 }
 
 /** ds = scale · p (dp - δ), in place of dp. */
-function scoreGradients(p: usize, ds: usize, wide: i32, delta: f32, scale: f32): void {
+export function scoreGradients(p: usize, ds: usize, wide: i32, delta: f32, scale: f32): void {
   const minus = f32x4.splat(delta);
   const by = f32x4.splat(scale);
   for (let at: usize = 0; at < <usize> wide << 2; at += 16) {

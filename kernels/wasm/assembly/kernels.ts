@@ -5,6 +5,7 @@ import * as codes from "../codes";
 import * as activation from "./activation";
 import * as attention from "./attention";
 import * as attentionBackward from "./attention_backward";
+import * as attentionBlas from "./attention_blas";
 import * as blas from "./blas";
 import * as cache from "./cache";
 import * as columnSum from "./column_sum";
@@ -44,7 +45,7 @@ export function compute(
       return matmul.multiplyColumns(record, from, to, scratch);
     case codes.MULTIPLY_BATCH:
       return matmul.multiplyBatch(record, from, to, scratch);
-    case codes.BLAS_PRODUCT:
+    case codes.MULTIPLY_BY_BLAS:
       return blas.multiplyByBlas(record, from, to);
     case codes.COLUMN_SUM_OF_STRETCHES:
       return columnSum.columnSumOfStretches(record, from, to);
@@ -74,6 +75,10 @@ export function compute(
       return attention.attention(record, from, to, scratch);
     case codes.ATTENTION_BACKWARD:
       return attentionBackward.attentionBackward(record, from, to, scratch);
+    case codes.ATTENTION_BY_BLAS:
+      return attentionBlas.attentionByBlas(record, from, to, scratch);
+    case codes.ATTENTION_BACKWARD_BY_BLAS:
+      return attentionBlas.attentionBackwardByBlas(record, from, to, scratch);
     case codes.CACHE_APPEND:
       return cache.cacheAppend(record, from, to);
     case codes.ATTENTION_CACHED:

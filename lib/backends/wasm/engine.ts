@@ -67,23 +67,27 @@ export async function openWasm(
   const shareable = canShare();
   const shared = options.shared ?? shareable;
   const { build, module } = await loadModule({ build: options.build, shared });
-  const { memory, pages } = createMemory(shared, options.pages);
   const { blas = "off" } = options;
   const search = blas === "off"
     ? {}
     : findBlas(blas, { threads: wanted, shared });
-  let { found, refusal: blasRefusal } = search;
-  const start = (opening?: BlasOpening) =>
-    WasmWorkers.start(shared ? wanted - 1 : 0, { module, memory, opening });
-  let { workers, failure } = await start(found?.opening);
-  if (found && failure) {
-    // The library may be the reason.
+  const start = async (opening?: BlasOpening) => {
+    const { memory, pages } = createMemory(shared, options.pages);
+    const count = shared ? wanted - 1 : 0;
+    const message = { module, memory, opening };
+    return { memory, pages, ...await WasmWorkers.start(count, message) };
+  };
+  let { found, refusal } = search;
+  let started = await start(found?.opening);
+  if (found && started.failure !== undefined) {
+    // The library may be the reason, in which case there are workers without it.
     found.blas.close();
-    blasRefusal = failure;
     found = undefined;
-    ({ workers, failure } = await start());
+    refusal = started.failure;
+    started = await start();
   }
-  const sgemm = found ? found.blas.on(memory) : () => {};
+  const { memory, pages, workers, failure } = started;
+  const sgemm = found?.blas.on(memory) ?? (() => {});
   const env = { memory, sgemm };
   const { exports } = new WebAssembly.Instance(module, { env });
   const reason = wanted === 1
@@ -94,7 +98,7 @@ export async function openWasm(
     ? "memory is not shared, as asked"
     : "this runtime shares no memory between threads";
   return new WasmBackend({
-    ...{ build, reason, workers, found, blasRefusal },
+    ...{ build, reason, workers, found, refusal },
     exports: exports as unknown as Exports,
     memory: new WasmMemory(memory, pages),
   });
@@ -144,12 +148,16 @@ export class WasmBackend extends OpenBackend {
   #scratchBytes = 0;
   #failure: string | undefined;
 
-  /** @param parts.reason the reason why there are fewer threads than requested */
-  constructor({ build, reason, workers, exports, memory, found, blasRefusal }: {
+  /**
+   * @param parts.reason the reason why there are fewer threads than requested
+   * @param parts.found the BLAS that the threads call
+   * @param parts.refusal the reason why a BLAS is not used
+   */
+  constructor({ build, reason, workers, exports, memory, found, refusal }: {
     readonly build: WasmBuild;
     readonly reason: string | undefined;
     readonly found: FoundBlas | undefined;
-    readonly blasRefusal: string | undefined;
+    readonly refusal: string | undefined;
     readonly workers: WasmWorkers;
     readonly exports: Exports;
     readonly memory: WasmMemory;
@@ -166,7 +174,7 @@ export class WasmBackend extends OpenBackend {
     const how = this.blas?.name ??
       (build === "relaxed" ? "relaxed SIMD" : "SIMD");
     this.description = `CPU, ${team}${reason ? ` (${reason})` : ""}, ${how}${
-      blasRefusal ? ` (no BLAS: ${blasRefusal})` : ""
+      refusal ? ` (no BLAS: ${refusal})` : ""
     }`;
     this.#control(CONTROL_MAY_SLEEP, threads > 1 && maySleep() ? 1 : 0);
   }

@@ -13,7 +13,12 @@ import { type BlasOpening, openBlas } from "./blas/open.ts";
 const program = `
 ${openBlas}
 onmessage = ({ data: { module, memory, opening } }) => {
-  const sgemm = opening ? openBlas(opening).on(memory) : () => {};
+  let sgemm = () => {};
+  try {
+    if (opening) sgemm = openBlas(opening).on(memory);
+  } catch (error) {
+    return postMessage("failed: " + error.message);
+  }
   const env = { memory, sgemm };
   const { exports } = new WebAssembly.Instance(module, { env });
   postMessage("started");
@@ -139,9 +144,10 @@ function startOf(worker: Worker, signal: AbortSignal): Promise<void> {
       () => reject(new Error(`a worker did not start in ${START_MS} ms`)),
       START_MS,
     );
-    worker.onmessage = () => {
+    worker.onmessage = ({ data }) => {
       clearTimeout(timer);
-      resolve();
+      if (data === "started") resolve();
+      else reject(new Error(`a worker ${data}`));
     };
     worker.onerror = (event) => {
       event.preventDefault();

@@ -5,26 +5,24 @@ import { type BlasOpening, type OpenBlas, openBlas } from "./open.ts";
 
 /** A library that computed all known answers, open in the calling thread. */
 export interface FoundBlas {
-  /** Name, version and, in parentheses, the kernels that the library chose for this processor. */
+  /** The name, version and, in parentheses, the kernels that the library chose for this processor. */
   readonly name: string;
   readonly opening: BlasOpening;
   readonly blas: OpenBlas;
 }
 
-/** The search for a library. */
+/** The result of a search. */
 export interface BlasSearch {
   readonly found?: FoundBlas;
-  /** Why a library that is there, or was asked for, is not used. */
+  /** The reason why a library that is there, or was asked for, is not used. */
   readonly refusal?: string;
 }
 
-/** Deno, if this runtime is Deno and may open the library. */
-function denoFor(path: string): typeof Deno | undefined {
+/** Returns Deno if this runtime is Deno and may open libraries. Without permission, opening one would ask the user. */
+function allowedDeno(): typeof Deno | undefined {
   const deno = (globalThis as { Deno?: typeof Deno }).Deno;
-  // Without permission, opening would ask the user.
-  const isGranted = deno?.permissions?.querySync({ name: "ffi", path })
-    .state === "granted";
-  return isGranted ? deno : undefined;
+  const { state } = deno?.permissions?.querySync({ name: "ffi" }) ?? {};
+  return state === "granted" ? deno : undefined;
 }
 
 /**
@@ -49,7 +47,7 @@ const usual: Readonly<Partial<Record<string, readonly string[]>>> = {
 };
 
 /**
- * Looks for a library.
+ * Looks for a library, and opens it in the calling thread.
  *
  * @param choice `auto` for one of the usual names, or the path of a library
  * @param engine the engine's threads, and true if they share memory, which a library needs
@@ -58,51 +56,50 @@ export function findBlas(
   choice: string,
   { threads, shared }: { readonly threads: number; readonly shared: boolean },
 ): BlasSearch {
-  const deno = (globalThis as { Deno?: typeof Deno }).Deno;
+  const deno = allowedDeno();
   const isAsked = choice !== "auto";
-  const paths = isAsked ? [choice] : usual[deno?.build.os ?? ""] ?? [];
-  if (!shared && paths.length > 0) return { refusal: "memory is not shared" };
+  if (deno === undefined) {
+    return isAsked
+      ? { refusal: `${choice} needs Deno and its permission --allow-ffi` }
+      : {};
+  }
+  if (!shared) return { refusal: "memory is not shared" };
   let refusal: string | undefined;
-  for (const path of paths) {
-    const result = tryBlas(path, threads);
-    if (result.found) return result;
+  for (const path of isAsked ? [choice] : usual[deno.build.os] ?? []) {
+    const result = tryBlas(path, threads, deno);
+    if ("name" in result) return { found: result };
     if (isAsked || !result.isAbsent) refusal ??= `${path} ${result.refusal}`;
   }
   return refusal === undefined ? {} : { refusal };
 }
 
-/** Opens a library and checks it. */
+/** Opens a library and checks it; returns it or the reason why it cannot be used. */
 function tryBlas(
   path: string,
   threads: number,
-): BlasSearch & { readonly isAbsent?: boolean } {
-  const deno = denoFor(path);
-  if (deno === undefined) {
-    return {
-      refusal: "may not be opened: this needs Deno and --allow-ffi",
-      isAbsent: true,
-    };
-  }
+  deno: typeof Deno,
+): FoundBlas | { readonly refusal: string; readonly isAbsent?: boolean } {
   const opening = { path, symbols: symbolsFor(deno.build) };
   let blas: OpenBlas;
   try {
     blas = openBlas(opening);
   } catch (error) {
     const { message } = error as Error;
-    return {
-      refusal: `cannot be opened: ${message}`,
-      isAbsent: /no such file/i.test(message),
-    };
+    if (message.includes("cblas_sgemm")) {
+      return { refusal: "has no cblas_sgemm" };
+    }
+    // A library that is there may lack another one, which the message names instead.
+    const isAbsent = message.includes(`${path}: cannot open`) ||
+      /\(no such file\)|could not be found/.test(message);
+    return { refusal: `cannot be opened: ${message}`, isAbsent };
   }
   const { name, isForOneThread } = identify(path, blas, deno);
-  if (isForOneThread && threads > 1) {
-    blas.close();
-    return { refusal: "is built for a single thread" };
-  }
-  const wrong = firstWrongProduct(blas.on);
-  if (wrong === undefined) return { found: { name, opening, blas } };
+  const wrong = isForOneThread && threads > 1
+    ? "is built for a single thread"
+    : firstWrongProduct(blas.on);
+  if (wrong === undefined) return { name, opening, blas };
   blas.close();
-  return { refusal: `computes wrong products, the first ${wrong}` };
+  return { refusal: wrong };
 }
 
 /** The functions that a library has or may have. */

@@ -1,0 +1,142 @@
+// Attention of whole sequences whose products the machine's BLAS computes, forward and backward.
+// The library reads queries, keys and values where they are, so that nothing is packed. Units and results
+// are those of attention.ts and attention_backward.ts.
+//
+// Queries are computed in blocks of BLAS_QUERIES, whose scores stay in the first-level cache. With a
+// causal mask, only the scores of keys up to the block's last query are computed, and of each row only
+// those up to its own query, rounded up to whole vectors, go through the softmax.
+
+import { BLAS_QUERIES, FORM_NN, FORM_NT, FORM_TN, MASK_CAUSAL, MASK_NONE, NOTHING } from "../codes";
+import { width } from "./attention";
+import { scoreGradients } from "./attention_backward";
+import { sgemm } from "./blas";
+import { log } from "./math";
+import { float, int, pointer } from "./record";
+import { dot, drop, exponentials, KEY, largest, MASK, mask, SCALE, scaleBy } from "./scores";
+
+/** y, lse, qkv, then the dims of scores.ts. Scratch: the scores of a block. */
+export function attentionByBlas(r: usize, from: i32, to: i32, scores: usize): void {
+  const y = pointer(r, 0);
+  const lse = pointer(r, 1);
+  const qkv = pointer(r, 2);
+  const dims = r + (3 << 2);
+  const T = int(dims, 0);
+  const NH = int(dims, 1);
+  const NKV = int(dims, 2);
+  const HS = int(dims, 3);
+  const causal = int(dims, MASK) === MASK_CAUSAL;
+  const dropout = pointer(dims, KEY) !== NOTHING;
+  const scale = float(dims, SCALE);
+  const head = <usize> HS << 2;
+  const stride = (NH + 2 * NKV) * HS; // of qkv, in numbers
+  const row = <usize> stride << 2;
+  const yStride = NH * HS;
+  const yRow = <usize> yStride << 2;
+  const across = width(T);
+  const line = <usize> across << 2;
+
+  for (let unit = from; unit < to; unit++) {
+    const b = unit / NH;
+    const h = unit % NH;
+    const q = qkv + b * T * row + h * head;
+    const k = qkv + b * T * row + (NH + h * NKV / NH) * head;
+    const v = k + NKV * head;
+    const out = y + b * T * yRow + h * head;
+    for (let i = 0; i < T; i += BLAS_QUERIES) {
+      const rows = min(BLAS_QUERIES, T - i);
+      const keys = causal ? i + rows : T;
+      sgemm(FORM_NT, rows, keys, HS, scale, q + i * row, stride, k, stride, 0, scores, across);
+      // Each row becomes probabilities.
+      for (let n = 0; n < rows; n++) {
+        const p = scores + n * line;
+        const reached = causal ? i + n + 1 : T;
+        const wide = width(reached);
+        mask(dims, p, h, i + n, reached, wide);
+        const most = largest(p, wide);
+        const sum = exponentials(p, wide, most);
+        const query = (b * NH + h) * T + i + n;
+        if (dropout) drop(dims, p, query * T, wide);
+        scaleBy(p, wide, 1 / sum);
+        store<f32>(lse + (<usize> query << 2), most + log(sum));
+        clear(p, wide, keys);
+      }
+      sgemm(FORM_NN, rows, HS, keys, 1, scores, across, v, stride, 0, out + i * yRow, yStride);
+    }
+  }
+}
+
+/** dqkv, dy, y, lse, qkv, then the dims of scores.ts. Scratch: p and ds of a block. */
+export function attentionBackwardByBlas(r: usize, from: i32, to: i32, p: usize): void {
+  const dqkv = pointer(r, 0);
+  const dy = pointer(r, 1);
+  const y = pointer(r, 2);
+  const lse = pointer(r, 3);
+  const qkv = pointer(r, 4);
+  const dims = r + (5 << 2);
+  const T = int(dims, 0);
+  const NH = int(dims, 1);
+  const NKV = int(dims, 2);
+  const HS = int(dims, 3);
+  const causal = int(dims, MASK) === MASK_CAUSAL;
+  const masked = !causal && int(dims, MASK) !== MASK_NONE;
+  const dropout = pointer(dims, KEY) !== NOTHING;
+  const scale = float(dims, SCALE);
+  const head = <usize> HS << 2;
+  const stride = (NH + 2 * NKV) * HS;
+  const row = <usize> stride << 2;
+  const yStride = NH * HS;
+  const yRow = <usize> yStride << 2;
+  const across = width(T);
+  const line = <usize> across << 2;
+  const ds = p + BLAS_QUERIES * line;
+  const group = NH / NKV;
+
+  for (let unit = from; unit < to; unit++) {
+    const b = unit / NKV;
+    const kv = unit % NKV;
+    const start = b * T * row;
+    const k = start + (NH + kv) * head;
+    const v = k + NKV * head;
+    for (let i = 0; i < T; i++) {
+      memory.fill(dqkv + k + i * row, 0, head);
+      memory.fill(dqkv + v + i * row, 0, head);
+    }
+    for (let h = kv * group; h < (kv + 1) * group; h++) {
+      for (let i = 0; i < T; i += BLAS_QUERIES) {
+        const rows = min(BLAS_QUERIES, T - i);
+        const keys = causal ? i + rows : T;
+        const q = start + h * head + i * row;
+        const out = (b * T + i) * yRow + h * head;
+        sgemm(FORM_NT, rows, keys, HS, scale, qkv + q, stride, qkv + k, stride, 0, p, across);
+        sgemm(FORM_NT, rows, keys, HS, 1, dy + out, yStride, qkv + v, stride, 0, ds, across);
+        for (let n = 0; n < rows; n++) {
+          const at = out + n * yRow;
+          const delta = dot(dy + at, y + at, HS);
+          const query = (b * NH + h) * T + i + n;
+          const pLine = p + n * line;
+          const dsLine = ds + n * line;
+          const reached = causal ? i + n + 1 : T;
+          const wide = width(reached);
+          mask(dims, pLine, h, i + n, reached, wide);
+          exponentials(pLine, wide, load<f32>(lse + (<usize> query << 2)));
+          if (dropout) drop(dims, dsLine, query * T, wide);
+          scoreGradients(pLine, dsLine, wide, delta, scale);
+          if (masked) clear(dsLine, i + n + 1, wide);
+          if (dropout) drop(dims, pLine, query * T, wide);
+          clear(pLine, wide, keys);
+          clear(dsLine, wide, keys);
+        }
+        sgemm(FORM_NN, rows, HS, keys, 1, ds, across, qkv + k, stride, 0, dqkv + q, stride);
+        sgemm(FORM_TN, keys, HS, rows, 1, p, across, dy + out, yStride, 1, dqkv + v, stride);
+        sgemm(FORM_TN, keys, HS, rows, 1, ds, across, qkv + q, stride, 1, dqkv + k, stride);
+      }
+    }
+  }
+}
+
+/** Sets the numbers [from, to) of a row to 0; nothing if there are none. */
+// @ts-ignore: decorator
+@inline
+function clear(row: usize, from: i32, to: i32): void {
+  if (from < to) memory.fill(row + (<usize> from << 2), 0, <usize> (to - from) << 2);
+}
