@@ -53,7 +53,7 @@ async function recording(name: string, folder: string) {
     json: false,
     weights: () => model.save(),
     onOutputClosed: () => {},
-    onNoPatience: () => {},
+    onLossEndsRun: () => {},
   });
   return { name, run, report, milliseconds: [] as number[] };
 }

@@ -68,6 +68,81 @@ Deno.test("--patience stops a run whose loss no longer improves, also if it was 
   assertEquals((await told(here, "other")).at(-1).step, 8);
 });
 
+Deno.test("--target-loss stops a run at the first evaluation that reaches it, with the state of a run of that many steps", async () => {
+  await using here = await Workplace.create();
+  const flags = "--schedule constant --eval-interval 2 --sample-interval 0 " +
+    "--checkpoint-interval 0";
+  await here.run(small(`${flags} --steps 16 --out whole`));
+  const losses = (await told(here, "whole"))
+    .filter(({ event }) => event === "eval")
+    .map(({ step, valLoss }) => [step, valLoss] as const);
+  const [[middle, loss], [later, lower]] = [losses[3]!, losses[6]!];
+  // The loss falls from one evaluation to the next, so the target of one stops the run there.
+  assertEquals([middle, later], [8, 14]);
+  for (let i = 1; i < losses.length; i++) {
+    assert(losses[i]![1] < losses[i - 1]![1], `${losses}`);
+  }
+
+  const first = await here.run(
+    small(`${flags} --steps 16 --target-loss ${loss} --out run`),
+  );
+  assertEquals(first.code, 0, first.stderr);
+  const why = `--target-loss ${loss} reached (${
+    loss.toFixed(4)
+  } at step ${middle})`;
+  assertStringIncludes(first.stderr, `stopped: ${why}`);
+  const end = (await told(here, "run")).at(-1);
+  assertEquals([end.step, end.reason, end.why], [middle, "stopped", why]);
+  await here.run(small(`${flags} --steps ${middle} --out short`));
+  const state = "checkpoint.safetensors";
+  assertEquals(
+    await weights(here, `run/${state}`),
+    await weights(here, `short/${state}`),
+  );
+
+  const [, advice] = /resume it: +.*cli\.ts (train .*)/.exec(first.stderr)!;
+  assertEquals(advice, "train --resume run --target-loss off");
+  const resume = async (target: string) => {
+    const more = await here.run([
+      ..."train --resume run --device reference".split(" "),
+      ...target.split(" "),
+    ]);
+    assertEquals(more.code, 0, more.stderr);
+    return (await told(here, "run")).at(-1);
+  };
+  // Resumed with the same target, it stops where it is.
+  assertEquals((await resume("--keep 0")).step, middle);
+  const { step, reason } = await resume(`--target-loss ${lower}`);
+  assertEquals([step, reason], [later, "stopped"]);
+  const last = await resume("--target-loss off");
+  assertEquals([last.step, last.reason], [16, "done"]);
+  assertEquals(
+    await weights(here, `run/${state}`),
+    await weights(here, `whole/${state}`),
+  );
+});
+
+Deno.test("--target-loss is refused if no evaluation could stop the run", async () => {
+  await using here = await Workplace.create();
+  for (const interval of [0, 12, 13]) {
+    const { code, stderr } = await here.run(small(
+      `--steps 12 --eval-interval ${interval} --target-loss 1.88 --out run`,
+    ));
+    assertEquals(code, 2, stderr);
+    assertStringIncludes(
+      stderr,
+      `Cannot stop at --target-loss 1.88 with --eval-interval ${interval}: no evaluation comes before the last of 12 steps`,
+    );
+    assertStringIncludes(stderr, "hint: an --eval-interval between 1 and ");
+  }
+  await here.run(small("--steps 2 --eval-interval 0 --out run"));
+  const { code, stderr } = await here.run(
+    "train --resume run --steps 9 --target-loss 2".split(" "),
+  );
+  assertEquals(code, 2, stderr);
+  assertStringIncludes(stderr, "hint: --target-loss off continues without it");
+});
+
 Deno.test("--max-time counts evaluations: they are shortened, and say so", async () => {
   await using here = await Workplace.create();
   await here.write("long.txt", TEXT.repeat(4000)); // an evaluation of it takes half a minute
@@ -250,7 +325,7 @@ Deno.test("A run resumed with more steps says how its learning rate changes", as
 Deno.test("A resumed run keeps its limits, unless flags override them", async () => {
   await using here = await Workplace.create();
   const options =
-    "--patience 3 --max-time 1h --eval-tokens 100 --keep 2 --on-nonfinite skip";
+    "--patience 3 --target-loss 0.5 --max-time 1h --eval-tokens 100 --keep 2 --on-nonfinite skip";
   await here.run(small(
     `${options} --learning-rate 0 --schedule constant --eval-interval 2 ` +
       "--sample-interval 0 --checkpoint-interval 2 --steps 4 --out run",
@@ -259,6 +334,7 @@ Deno.test("A resumed run keeps its limits, unless flags override them", async ()
     JSON.parse(await Deno.readTextFile(here.file("run/config.json"))).options;
   const kept = {
     ...{ maxTime: 3600, evalTokens: 100, patience: 3, keep: 2 },
+    targetLoss: 0.5,
     onNonfinite: "skip",
   };
   assertEquals(await recorded(), kept);

@@ -62,6 +62,7 @@ const limits: Readonly<Record<string, Limits>> = {
   threads: cores,
   jobs: cores,
   patience: [["off", "1"], ["0", "1.5"]],
+  targetLoss: [["off", "1e-9", "1.88"], ["0", "-1"]],
   keep: [["0", "9"], ["-1", "0.5"]],
   evalTokens: [["0", "1", "1e9"], ["-1", "0.5", "off"]],
   tokens: atLeastOne,
@@ -116,7 +117,7 @@ Deno.test("Flags refuse just the numbers that the library refuses", () => {
   const values = [-1, -1e-9, 0, 1e-9, 0.5, 1, 1.5, 1024, 1025, 2 ** 24];
   values.push(2 ** 24 + 1, 2 ** 31, 2 ** 31 + 1, 2 ** 32 - 1, 2 ** 32, 1e300);
   const flags = flagsOf(commandNamed("train", false));
-  const own = ["keep", "patience", "threads", "evalTokens"];
+  const own = ["keep", "patience", "targetLoss", "threads", "evalTokens"];
   for (const [key, { range }] of Object.entries(flags)) {
     if (range === undefined || own.includes(key)) continue;
     const isModel = key in modelConfig({ vocabSize: 1 });

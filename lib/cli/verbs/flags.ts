@@ -120,6 +120,9 @@ export const trainFlags = {
       help:
         "stop after N evaluations in a row without a new lowest validation loss",
     }, { least: 1, whole: true }) as Flag<number | null>,
+    targetLoss: numberOrOff({
+      help: "stop after an evaluation with at most this validation loss",
+    }, { above: 0 }) as Flag<number | null>,
     keep: integer({
       help: "number of earlier checkpoints to keep, besides the last",
       without: "0",

@@ -3,9 +3,10 @@
  * and a resumed run uses them again unless flags override them.
  */
 
+import type { TrainConfig } from "../../config/train.ts";
 import { EVAL_TOKENS } from "../../train/split_losses.ts";
 import { given } from "../command/arguments.ts";
-import { commandError } from "../command/errors.ts";
+import { commandError, usageError } from "../command/errors.ts";
 import { ValueError } from "../command/flag.ts";
 import { type TrainFlags, trainFlags } from "./flags.ts";
 
@@ -13,13 +14,19 @@ import { type TrainFlags, trainFlags } from "./flags.ts";
 export type RunOptions = Readonly<
   Pick<
     TrainFlags,
-    "maxTime" | "patience" | "evalTokens" | "keep" | "onNonfinite"
+    | "maxTime"
+    | "patience"
+    | "targetLoss"
+    | "evalTokens"
+    | "keep"
+    | "onNonfinite"
   >
 >;
 
 const defaults: RunOptions = {
   maxTime: null,
   patience: null,
+  targetLoss: null,
   evalTokens: EVAL_TOKENS,
   keep: 0,
   onNonfinite: "stop",
@@ -54,6 +61,28 @@ function isValue(name: keyof RunOptions, value: unknown): boolean {
     if (!(error instanceof ValueError)) throw error;
     return false;
   }
+}
+
+/**
+ * Checks that an evaluation comes before the last step if the run has a target.
+ *
+ * @param isResumed true if only the target can change, not the interval
+ * @throws {UsageError} if no evaluation could stop the run
+ */
+export function checkTarget(
+  { targetLoss }: RunOptions,
+  { evalInterval, maxSteps }: TrainConfig,
+  isResumed: boolean,
+): void {
+  const stops = evalInterval > 0 && evalInterval < maxSteps;
+  if (targetLoss === null || stops) return;
+  throw usageError(
+    `stop at --target-loss ${targetLoss} with --eval-interval ${evalInterval}`,
+    `no evaluation comes before the last of ${maxSteps} steps`,
+    isResumed
+      ? "--target-loss off continues without it"
+      : "an --eval-interval between 1 and the number of steps evaluates during the run",
+  );
 }
 
 /** Returns the command's deadline on the clock of `performance.now()`, which starts with the process. */

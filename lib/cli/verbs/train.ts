@@ -135,7 +135,7 @@ async function attempt(
     json: flags.json ?? false,
     weights: () => model.save({ tokenizer: setup.tokenizer }),
     onOutputClosed: () => interrupt.stop(),
-    onNoPatience: () => trainer.stop(),
+    onLossEndsRun: () => trainer.stop(),
   });
   let begun = false;
   try {

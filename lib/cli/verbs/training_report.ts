@@ -60,8 +60,8 @@ export interface ReportOptions {
   readonly weights: () => Promise<Uint8Array>;
   /** Called once, when standard output has been closed. */
   readonly onOutputClosed: () => void;
-  /** Called when the validation loss has not improved for as long as `--patience` allows. */
-  readonly onNoPatience: () => void;
+  /** Called when the validation loss ends the run: at `--target-loss`, or when `--patience` is over. */
+  readonly onLossEndsRun: () => void;
 }
 
 /** Reports the events of one run, in order. */
@@ -84,7 +84,8 @@ export class TrainingReport {
   #outputClosed = false;
   /** The reason why the run stops before its last step, in words. */
   #why: string | undefined;
-  #ranOutOfPatience = false;
+  /** The flags, after a space, without which the validation loss would stop a resumed run again. */
+  #withoutLimit: string | undefined;
   #ended: EndEvent["reason"] | undefined;
   #lastEval: EvalEvent | undefined;
   /** The time at which an evaluation and the work with it began, and the times of all, in seconds. */
@@ -110,7 +111,7 @@ export class TrainingReport {
   /** The flags, after a space, without which a resumed run would stop where it is; undefined if all steps were done. */
   get resumeFlags(): string | undefined {
     if (this.#ended === "done") return undefined;
-    if (this.#ranOutOfPatience) return " --patience off";
+    if (this.#withoutLimit !== undefined) return this.#withoutLimit;
     const isStuck = this.#ended === "stopped" &&
       this.#progress.step === this.#stepsBefore;
     return isStuck ? " --max-time off" : "";
@@ -275,7 +276,7 @@ export class TrainingReport {
     if (compares) {
       if (isLower) this.#lowestStep = step;
       this.#lowest = lowestAfter(this.#lowest, valLoss);
-      this.#checkPatience(this.#lowest);
+      this.#checkLoss(event, this.#lowest);
     }
     if (isLower && (compares || !this.#hasBest)) {
       await directory.saveBest(await weights(), this.#hasOtherBest);
@@ -285,14 +286,25 @@ export class TrainingReport {
     this.#draw();
   }
 
-  #checkPatience({ loss, evalsSince }: LowestLoss): void {
-    const { patience } = this.#options.setup.options;
-    if (evalsSince < (patience ?? Infinity)) return;
-    this.#why = `no evaluation of the last ${patience} had a lower loss than ${
-      loss.toFixed(4)
-    }`;
-    this.#ranOutOfPatience = true;
-    this.#options.onNoPatience();
+  /** Ends the run if its loss has reached `--target-loss` or has not improved for as long as `--patience` allows. */
+  #checkLoss(
+    { step, valLoss }: EvalEvent,
+    { loss, evalsSince }: LowestLoss,
+  ): void {
+    const { targetLoss, patience } = this.#options.setup.options;
+    if (valLoss <= (targetLoss ?? -Infinity)) {
+      this.#why = `--target-loss ${targetLoss} reached (${
+        valLoss.toFixed(4)
+      } at step ${step})`;
+      this.#withoutLimit = " --target-loss off";
+    } else if (evalsSince >= (patience ?? Infinity)) {
+      this.#why =
+        `no evaluation of the last ${patience} had a lower loss than ${
+          loss.toFixed(4)
+        }`;
+      this.#withoutLimit = " --patience off";
+    } else return;
+    this.#options.onLossEndsRun();
   }
 
   async #sample(step: number, text: string): Promise<void> {

@@ -39,6 +39,7 @@ import { readHistory, type RunHistory } from "../run/history.ts";
 import { newRunPath } from "../run/folder.ts";
 import type { TrainFlags } from "./flags.ts";
 import {
+  checkTarget,
   inTime,
   runOptionNames,
   type RunOptions,
@@ -91,6 +92,7 @@ async function newRun(
     trainConfig({ ...preset.train, ...given(flags, trainFields.keys()) })
   );
   const options = runOptions(flags);
+  checkTarget(options, train, false);
   const configure = (vocabSize: number) =>
     initial?.checkpoint.config ?? checkUsage(() =>
       modelConfig({
@@ -209,6 +211,7 @@ async function resumedRun(
     );
   }
   const options = runOptions(flags, recorded?.["options"]);
+  checkTarget(options, train, true);
   const tokenizer = tokenizerOf(trained);
   const corpus = await withTokenizerHint(
     textOf(trained, flags.data, {
