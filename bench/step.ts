@@ -67,9 +67,11 @@ function describe({ kernel, dims, outputs, inputs }: Dispatch) {
     0,
   );
   if (kernel === "matmul") {
-    const { form, M, N, K } = dims;
-    const flops = 2 * M * N * K;
-    return { name: `matmul ${form} ${M}x${N}x${K}`, flops, bytes: 4 * words };
+    const { form, count, M, N, K } = dims;
+    const flops = 2 * count * M * N * K;
+    const times = count === 1 ? "" : `${count} `;
+    const name = `matmul ${form} ${times}${M}x${N}x${K}`;
+    return { name, flops, bytes: 4 * words };
   }
   let flops = 0;
   if (kernel === "attention" || kernel === "attentionBackward") {

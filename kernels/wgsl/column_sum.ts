@@ -45,15 +45,19 @@ export function columnSums(sums: ColumnSums, target: Target): Share {
     ...{ target, size },
     parameters: [...outputs.map((name) => output(name, F)), ...inputs],
   };
+  // Products of all shapes share one text: it has the width from the output's binding.
+  const width = `arrayLength(&${outputs[0]})`;
   const zeros = repeat(outputs.length, (o) => `var sum${o} = ${F}();`);
   if (target.tiling === "register") {
     return {
       ...common,
       each: "invocation",
       count: N / lanes,
+      countText: width,
       body: `
+let width = ${width};
 ${zeros}
-${allRows(sums, N / lanes)}
+${allRows(sums)}
 ${repeat(outputs.length, (o) => `${outputs[o]}[i] += sum${o};`)}`,
     };
   }
@@ -61,19 +65,21 @@ ${repeat(outputs.length, (o) => `${outputs[o]}[i] += sum${o};`)}`,
     ...common,
     each: "workgroup",
     count: Math.ceil(N / lanes / ACROSS),
+    countText: `(${width} + ${ACROSS - 1}u) / ${ACROSS}u`,
     declarations: `var<workgroup> shares: array<${F}, ${size}>;`,
     body: `
+let width = ${width};
 ${zeros}
-${takingTurns(sums, N / lanes)}`,
+${takingTurns(sums)}`,
   };
 }
 
 /** Returns the loop over all rows of element `i` of `width`. */
-function allRows({ rows, terms }: ColumnSums, width: number): string {
+function allRows({ rows, terms }: ColumnSums): string {
   const add = (row: string) =>
     `{
   let r = ${row};
-  let k = r * ${width}u + i;
+  let k = r * width + i;
 ${repeat(terms.length, (o) => `  sum${o} += ${terms[o]};`)}
 }`;
   const whole = rows - rows % TURN;
@@ -86,7 +92,6 @@ ${repeat(rows - whole, (j) => add(`${whole + j}u`))}`;
 /** Returns the sums of a workgroup: ACROSS elements of `width`, and as many invocations for each as there are. */
 function takingTurns(
   { rows, size, outputs, terms }: ColumnSums,
-  width: number,
 ): string {
   const sharers = size / ACROSS;
   const gather = (o: number) => `
@@ -98,15 +103,15 @@ for (var reach = ${sharers / 2}u; reach > 0u; reach /= 2u) {
   }
   workgroupBarrier();
 }
-if (sharer == 0u && c < ${width}u) {
+if (sharer == 0u && c < width) {
   ${outputs[o]}[c] += shares[local];
 }
 workgroupBarrier();`;
   return `let c = row * ${ACROSS}u + local % ${ACROSS}u;
 let sharer = local / ${ACROSS}u;
-if (c < ${width}u) {
+if (c < width) {
   for (var r = sharer; r < ${rows}u; r += ${sharers}u) {
-    let k = r * ${width}u + c;
+    let k = r * width + c;
 ${repeat(terms.length, (o) => `    sum${o} += ${terms[o]};`)}
   }
 }

@@ -83,7 +83,7 @@ function withSums(product: Share, dims: MatmulDims, target: Target): Pass {
     ...{ rows: dims.K, N: dims.M, size: product.size! },
     ...{ outputs: ["db"], inputs: [a], terms: ["a[k]"] },
   }, target);
-  return together(product, sums);
+  return together(sums, product);
 }
 
 /** Returns the pass that computes y = the sum of products[slices,count,M,N] over the slices. */

@@ -106,6 +106,8 @@ export function groups(parts: PassParts): Pass {
 /** The parts of a pass, and whether its count and its body are of invocations or of workgroups. */
 export interface Share extends PassParts {
   readonly each: "invocation" | "workgroup";
+  /** The count as a WGSL expression, for texts that do not depend on it; the number itself if left out. */
+  readonly countText?: string;
 }
 
 /** Returns the pass of a single share. */
@@ -119,26 +121,26 @@ export function alone({ each, ...parts }: Share): Pass {
  */
 export function together(first: Share, second: Share): Pass {
   const size = first.size ?? SIZE;
-  const [own, all] = [[first], [first, second]].map((shares) =>
-    shares.reduce(
-      (sum, { each, count }) =>
-        sum + (each === "workgroup" ? count : Math.ceil(count / size)),
-      0,
-    )
+  const [own, others] = [first, second].map(({ each, count }) =>
+    each === "workgroup" ? count : Math.ceil(count / size)
   ) as [number, number];
-  const functionOf = (name: string, { each, count, body }: Share) => {
-    const opening = each === "workgroup" ? "let row = group;" : `
+  const textOf = ({ count, countText }: Share) => countText ?? `${count}u`;
+  const ownText = first.each === "workgroup"
+    ? textOf(first)
+    : `(${textOf(first)} + ${size - 1}u) / ${size}u`;
+  const functionOf = (name: string, share: Share) => {
+    const opening = share.each === "workgroup" ? "let row = group;" : `
 let i = group * ${size}u + local;
-if (i >= ${count}u) { return; }`;
+if (i >= ${textOf(share)}) { return; }`;
     return `fn ${name}(group: u32, local: u32) {
-  ${indent(`${opening.trim()}\n${body.trim()}`, 2)}
+  ${indent(`${opening.trim()}\n${share.body.trim()}`, 2)}
 }`;
   };
   const known = new Set(first.parameters.map(({ name }) => name));
   return groups({
     target: first.target,
     size,
-    count: all,
+    count: own + others,
     parameters: [
       ...first.parameters,
       ...second.parameters.filter(({ name }) => !known.has(name)),
@@ -150,10 +152,11 @@ if (i >= ${count}u) { return; }`;
       functionOf("second", second),
     ].join("\n\n"),
     body: `
-if (row < ${own}u) {
+let own = ${ownText};
+if (row < own) {
   first(row, local);
 } else {
-  second(row - ${own}u, local);
+  second(row - own, local);
 }`,
   });
 }

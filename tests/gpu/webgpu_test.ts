@@ -12,7 +12,13 @@ import {
   assertThrows,
 } from "@std/assert";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import { PipelineCache } from "../../lib/backends/webgpu/pipelines.ts";
+import { presets } from "../../lib/config/presets.ts";
+import { trainConfig } from "../../lib/config/train.ts";
+import { internalsOf } from "../../lib/model/internals.ts";
+import { Model } from "../../lib/model/model.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
 import { gpuTest, skipped, suffix } from "./adapter.ts";
 import { buffer, filled, n, sums } from "../fixtures/sums.ts";
 import { registerExecutor } from "../suites/executor.ts";
@@ -167,3 +173,41 @@ gpuTest("WebGPU refuses to profile unless it was opened for that", async () => {
   const program = await backend.compile(sums, new Map());
   await assertRejects(() => program.profile(), TypeError, "without profile");
 });
+
+gpuTest(
+  "WebGPU launches each pass of a training step once, all in one compute pass",
+  async () => {
+    const { model: options, train: trained } = presets.tiny;
+    await using backend = await openWebGpu({ adapter: "any" });
+    await using model = await Model.create({ ...options, vocabSize: 65 }, {
+      backend,
+    });
+    const train = trainConfig(trained);
+    const shape = { B: train.batchSize, T: model.config.blockSize };
+    const plan = trainPlan(model.config, train, shape);
+    const program = await backend.compile(plan, internalsOf(model).stores);
+    const { prototype: pass } = GPUComputePassEncoder;
+    const { prototype: encoder } = GPUCommandEncoder;
+    const { dispatchWorkgroups } = pass;
+    const { beginComputePass } = encoder;
+    let [launches, passes] = [0, 0];
+    pass.dispatchWorkgroups = function (...grid) {
+      launches++;
+      return dispatchWorkgroups.apply(this, grid);
+    };
+    encoder.beginComputePass = function (...descriptor) {
+      passes++;
+      return beginComputePass.apply(this, descriptor);
+    };
+    try {
+      program.run();
+      await backend.finish();
+    } finally {
+      pass.dispatchWorkgroups = dispatchWorkgroups;
+      encoder.beginComputePass = beginComputePass;
+    }
+    const { device: { limits } } = backend;
+    const lowered = lowerPlan(plan, backend.target, limits);
+    assertEquals([launches, passes], [lowered.passes.length, 1]);
+  },
+);

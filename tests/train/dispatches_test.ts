@@ -1,0 +1,51 @@
+/** How many dispatches a training step of each preset takes, and how many passes on WebGPU: each costs a launch. */
+
+import { assertEquals } from "@std/assert";
+import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
+import { modelConfig } from "../../lib/config/model.ts";
+import { type PresetName, presets } from "../../lib/config/presets.ts";
+import { trainConfig } from "../../lib/config/train.ts";
+import type { Plan } from "../../lib/graph/plan.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
+
+/** The limits that every WebGPU adapter has at least. */
+const limits = {
+  workgroupStorage: 16384,
+  invocations: 256,
+  workgroupsPerDimension: 65535,
+  bindingSize: 2 ** 27,
+};
+const bindings = {
+  maxStorageBuffersPerShaderStage: 8,
+  minStorageBufferOffsetAlignment: 256,
+};
+
+/**
+ * Dispatches of a step, passes with register tiles, and passes with workgroup tiles. Attention's gradient has three passes
+ * and that of an embedding two; with workgroup tiles, a weight's gradient has a second one where its sum is cut into slices.
+ */
+const counts: Readonly<Record<PresetName, readonly number[]>> = {
+  "default": [157, 164, 177],
+  "original": [84, 93, 110],
+  "nano-cpu": [85, 94, 111],
+  "nano-gpu": [147, 160, 185],
+  "tiny": [52, 57, 57],
+};
+
+function planOf(name: PresetName): Plan {
+  const { tokenizer, model, train: options } = presets[name];
+  const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[tokenizer];
+  const config = modelConfig({ ...model, vocabSize });
+  const train = trainConfig(options);
+  return trainPlan(config, train, { B: train.batchSize, T: config.blockSize });
+}
+
+for (const [name, expected] of Object.entries(counts)) {
+  Deno.test(`A step of ${name} takes ${expected[0]} dispatches`, () => {
+    const plan = planOf(name as PresetName);
+    const passes = (["register", "workgroup"] as const).map((tiling) =>
+      lowerPlan(plan, { ...limits, tiling }, bindings).passes.length
+    );
+    assertEquals([plan.dispatches.length, ...passes], expected);
+  });
+}
