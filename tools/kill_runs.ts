@@ -1,7 +1,7 @@
 /**
  * Tests that training runs survive being killed:
  *
- *     deno run -A tools/kill_runs.ts --kills 200 --seed 1
+ *     deno run -A tools/kill_runs.ts --kills 200 --seed 1 [--blas auto|off|PATH]
  *
  * A small run is trained once in peace. Then the same run is started again, killed, resumed,
  * killed, and so on until it is complete, and its files must equal those of the first run: the
@@ -30,6 +30,9 @@ const TRAIN = [
   ..."--eval-interval 15 --sample-interval 35".split(" "),
 ];
 const RESUME = "train --resume run --device wasm".split(" ");
+
+const { flags } = readFlags({ kills: "200", seed: "1", blas: "auto" });
+const WHERE = ["--blas", flags.blas];
 
 const TEXT = "the cat sat on the mat\nand that was that.\n".repeat(60);
 
@@ -144,7 +147,7 @@ async function survive(
         undefined;
     // A run killed before its first checkpoint cannot be resumed.
     if (!begun) await ifThere(Deno.remove(run, { recursive: true }));
-    const args = begun ? RESUME : TRAIN;
+    const args = [...begun ? RESUME : TRAIN, ...WHERE];
     victim.sessions[begun ? "resumed" : "begun"]++;
     const ending = victim.killed < mostKills
       ? await victim.session(args, cwd)
@@ -155,7 +158,6 @@ async function survive(
 }
 
 async function main(): Promise<number> {
-  const { flags } = readFlags({ kills: "200", seed: "1" });
   const [kills, seed] = [Number(flags.kills), Number(flags.seed)];
   if (!(kills >= 1)) refuseArguments(`${flags.kills} is no number of kills`);
   const place = await Deno.makeTempDir({ prefix: "lm-kills-" });

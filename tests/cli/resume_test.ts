@@ -8,6 +8,7 @@ import {
   readRunRecord,
   type RunRecord,
 } from "../../tools/faults/run_record.ts";
+import { compileStub, stubTest } from "../wasm/blas_libraries.ts";
 import { command, SMALL, Workplace } from "./process.ts";
 
 const dyingRun = fromFileUrl(
@@ -181,3 +182,41 @@ Deno.test("train --resume drops a last line of events that was torn", async () =
     [],
   );
 });
+
+stubTest(
+  "A run that is resumed with another BLAS says that its bits will differ, and records both",
+  async (directory) => {
+    await using here = await Workplace.create();
+    const path = await compileStub(directory);
+    const small = SMALL.map((word) => word === "reference" ? "wasm" : word)
+      .filter((word, i) => word !== "--steps" && SMALL[i - 1] !== "--steps");
+    const args = ["train", ...small, "--blas", "off"];
+    const begun = await here.run([...args, "--out", "run", "--steps", "2"]);
+    assertEquals(begun.code, 0, begun.stderr);
+    const resume = async (steps: number, blas: string) => {
+      const { code, stderr } = await here.run([
+        ..."train --resume run --device wasm --blas".split(" "),
+        ...[blas, "--steps", String(steps)],
+      ]);
+      assertEquals(code, 0, stderr);
+      return stderr;
+    };
+    assert(!(await resume(4, "off")).includes("products were computed"));
+    assertStringIncludes(
+      await resume(6, path),
+      "products were computed by the engine itself, now by libstub.so: the weights will differ in their last bits",
+    );
+    assert(!(await resume(8, path)).includes("products were computed"));
+    assertStringIncludes(
+      await resume(10, "off"),
+      "products were computed by libstub.so, now by the engine itself",
+    );
+    const config = JSON.parse(
+      await Deno.readTextFile(here.file("run/config.json")),
+    );
+    const libraries = [config, ...config.resumed].map(({ device }) =>
+      device.blas
+    );
+    assertEquals(libraries, [null, null, "libstub.so", "libstub.so", null]);
+  },
+);

@@ -135,7 +135,10 @@ function machineChecks(backend: Backend, isDefault: boolean): CheckGroup {
         const [lines] = await describeAdapter();
         return present(lines.join("; "));
       });
-      yield await verdict("wasm", async () => present(await describeCpu()));
+      yield await verdict(
+        "wasm",
+        async () => present((await describeCpu()).wasm),
+      );
     },
   };
 }

@@ -224,7 +224,7 @@ async function readConfigs(
 async function describeMachine(): Promise<Description> {
   const { os, arch } = Deno.build;
   const [adapter, isGpu, webgpu] = await describeAdapter();
-  const wasm = await describeCpu();
+  const { wasm, hint } = await describeCpu();
   const auto = isGpu ? "webgpu" : "wasm";
   const text = [
     `lm ${VERSION} on Deno ${Deno.version.deno}, ${os} ${arch}`,
@@ -233,6 +233,7 @@ async function describeMachine(): Promise<Description> {
       `${(index === 0 ? "webgpu" : "").padEnd(10)} ${line}`
     ),
     `wasm       ${wasm}`,
+    ...(hint === undefined ? [] : [`           ${hint}`]),
     "reference  float64 in TypeScript on one thread: exact, slow, anywhere",
     "",
     `--device auto takes ${auto}`,
@@ -243,15 +244,33 @@ async function describeMachine(): Promise<Description> {
   ];
 }
 
-/** Returns the CPU engine, or the reason why there is none. */
-export async function describeCpu(): Promise<string> {
+/** Returns the CPU engine, or the reason why there is none; and what would make it faster. */
+export async function describeCpu(): Promise<{ wasm: string; hint?: string }> {
   try {
-    await using backend = await openWasm();
-    return backend.description;
+    await using backend = await openWasm({ blas: "auto" });
+    const { description: wasm, blas } = backend;
+    return blas === undefined ? { wasm, hint: blasHint() } : { wasm };
   } catch (error) {
     if (!(error instanceof NoAdapterError)) throw error;
-    return `none: ${error.message}`;
+    return { wasm: `none: ${error.message}` };
   }
+}
+
+/** Says how to get a BLAS that the CPU engine finds. */
+function blasHint(): string {
+  const { state } = Deno.permissions.querySync({ name: "ffi" });
+  if (state !== "granted") {
+    return "with --allow-ffi it may call a BLAS of this machine, and is about twice as fast";
+  }
+  const install: Readonly<Partial<Record<string, string>>> = {
+    linux:
+      "apt install libopenblas0-pthread, or dnf install openblas-threads, or pacman -S openblas",
+    darwin: "brew install openblas",
+  };
+  const how = install[Deno.build.os];
+  return `about twice as fast with a BLAS: ${
+    how ? `${how}, or ` : ""
+  }--blas PATH`;
 }
 
 /** Returns the WebGPU adapter and its limits in bytes and invocations, or the reason why there is none; and whether `auto` takes it. */

@@ -118,8 +118,9 @@ async function attempt(
   signal.throwIfAborted();
   const trainer = makeTrainer(setup, model);
   const facts = factsOf(setup, model);
+  const before = resumed && await readRunConfig(setup.path);
   using directory = await RunDirectory.open(setup.path, {
-    config: await recordOf(setup, facts, args),
+    config: recordOf(setup, facts, { args, before }),
     history,
     keep: options.keep,
     orNext: setup.mayRename,
@@ -128,6 +129,7 @@ async function attempt(
   stage.path = path;
   interrupt.doing = "stopping, after a checkpoint";
   describe({ ...setup, path }, model);
+  if (before !== undefined) writeError(otherBlasText(before, model));
   const report = new TrainingReport({
     setup,
     directory,
@@ -216,10 +218,10 @@ function makeTrainer(setup: TrainingSetup, model: Model): Trainer {
 /** Returns the facts that both `config.json` and the first event contain. */
 function factsOf(
   { train, options, data, tokenizer }: TrainingSetup,
-  { config, parameterCount, backend: { kind, description } }: Model,
-): object {
+  { config, parameterCount, backend: { kind, description, blas } }: Model,
+) {
   return {
-    device: { kind, description },
+    device: { kind, description, blas: blas?.name ?? null },
     parameters: parameterCount,
     model: config,
     train,
@@ -230,22 +232,44 @@ function factsOf(
 }
 
 /** Returns the new contents of `config.json`; a resumed run adds to the old ones. */
-async function recordOf(
-  { path, train, options, history, resumed }: TrainingSetup,
-  facts: object,
-  args: readonly string[],
-): Promise<object> {
+function recordOf(
+  { train, options, history }: TrainingSetup,
+  facts: ReturnType<typeof factsOf>,
+  { args, before }: {
+    readonly args: readonly string[];
+    readonly before: Awaited<ReturnType<typeof readRunConfig>>;
+  },
+): object {
   const start = {
     command: args,
     began: new Date().toISOString(),
     versions: { lm: VERSION, deno: Deno.version.deno },
   };
-  const before = resumed && await readRunConfig(path);
   if (!before) return { ...start, ...facts };
   // The file may have been edited.
   const earlier = Array.isArray(before["resumed"]) ? before["resumed"] : [];
-  const again = { step: history?.step, ...start };
+  const { device } = facts;
+  const again = { step: history?.step, ...start, device };
   return { ...before, train, options, resumed: [...earlier, again] };
+}
+
+/** Explains that a resumed run multiplies with another library than before; empty if it does not. */
+function otherBlasText(
+  before: Readonly<Record<string, unknown>>,
+  { backend: { kind, blas } }: Model,
+): string {
+  const sessions = Array.isArray(before["resumed"]) ? before["resumed"] : [];
+  const devices = [before, ...sessions].map((session) =>
+    Object(Object(session)["device"])
+  );
+  // Sessions before there was a choice of library say nothing of it.
+  const last = devices.findLast((device) => "kind" in device);
+  const was = last?.blas ?? null;
+  const is = blas?.name ?? null;
+  if (last?.kind !== kind || was === is) return "";
+  const named = (name: string | null) => name ?? "the engine itself";
+  return `products were computed by ${named(was)}, now by ${named(is)}: ` +
+    "the weights will differ in their last bits from those of an uninterrupted run\n";
 }
 
 function describe(
