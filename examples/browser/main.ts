@@ -7,13 +7,13 @@
  */
 
 import type { Opened, PresetName, SessionEvent } from "@lm/core/worker";
-import { AttentionView } from "./attention_view.ts";
-import { CandidatesView } from "./candidates_view.ts";
 import { deviceNote } from "./device_note.ts";
 import { byId, download, make } from "./elements.ts";
 import { LossChart } from "./loss_chart.ts";
-import { SessionEnded, SessionWorker } from "./session_worker.ts";
+import { SessionWorker } from "./session_worker.ts";
+import { attempt, say } from "./status.ts";
 import { canLoad, loadText, type TextName } from "./texts.ts";
+import { Writer } from "./writer.ts";
 
 const controls = {
   text: byId("text", HTMLSelectElement),
@@ -23,30 +23,16 @@ const controls = {
   train: byId("train", HTMLButtonElement),
   over: byId("over", HTMLButtonElement),
   causal: byId("causal", HTMLInputElement),
-  prompt: byId("prompt", HTMLInputElement),
-  temperature: byId("temperature", HTMLInputElement),
-  topK: byId("topK", HTMLInputElement),
-  go: byId("go", HTMLButtonElement),
-  stop: byId("stop", HTMLButtonElement),
   save: byId("save", HTMLButtonElement),
   saveText: byId("saveText", HTMLButtonElement),
   ownText: byId("ownText", HTMLTextAreaElement),
 };
-const status = byId("status", HTMLElement);
 const where = byId("where", HTMLElement);
 const progress = byId("progress", HTMLElement);
 const samples = byId("samples", HTMLElement);
 
 const chart = new LossChart(byId("chart", SVGSVGElement));
-const candidates = new CandidatesView({
-  text: byId("written", HTMLElement),
-  list: byId("candidates", HTMLElement),
-}, (ids) => attempt(() => write(ids)));
-const attention = new AttentionView({
-  heads: byId("heads", HTMLElement),
-  text: byId("attended", HTMLElement),
-  look: byId("look", HTMLElement),
-});
+const writer = new Writer(() => session!);
 
 /** Most samples on the page; the oldest go. */
 const MOST_SAMPLES = 9;
@@ -64,37 +50,11 @@ let maxSteps = 0;
 let heldBackLoss = NaN;
 /** The worker that counts n-grams for the chart; undefined until the first steps are done. */
 let counter: SessionWorker | undefined;
-/** The writing that goes on, and whether it continues tokens that are shown already. */
-let writing: Promise<void> = Promise.resolve();
-let isContinuing = false;
-
-/**
- * Does something and shows the error if it fails.
- *
- * @param recover called after a failure
- */
-async function attempt(
-  action: () => Promise<void>,
-  recover: () => void = () => {},
-): Promise<void> {
-  try {
-    await action();
-  } catch (error) {
-    if (error instanceof SessionEnded) return; // as the reader wished
-    say((error as Error).message, "error");
-    recover();
-  }
-}
 
 /** Leaves a state that failed: what was trained can still be saved, a session that did not open is gone. */
 function recover(): void {
   if (state === "starting") end();
   enter(session === undefined ? "idle" : "ended");
-}
-
-function say(message: string, className = ""): void {
-  status.textContent = message;
-  status.className = className;
 }
 
 function enter(next: State): void {
@@ -108,12 +68,11 @@ function enter(next: State): void {
   }[state];
   const isOpen = state !== "idle" && state !== "starting";
   controls.train.disabled = state === "starting";
-  for (const button of [controls.over, controls.go, controls.save]) {
-    button.disabled = !isOpen;
-  }
+  writer.enable(isOpen);
+  controls.over.disabled = controls.save.disabled = !isOpen;
   controls.saveText.disabled = !isOpen || text === "";
   for (const choice of [controls.text, controls.preset, controls.device]) {
-    choice.disabled = isOpen;
+    choice.disabled = state !== "idle";
   }
 }
 
@@ -165,7 +124,7 @@ async function train(opened: Opened): Promise<void> {
   await session!.call("train");
   enter("ended");
   say(`Done: ${step.toLocaleString("en")} steps.`);
-  if (candidates.ids.length === 0) await write(controls.prompt.value);
+  if (writer.isEmpty) await writer.writePrompt();
 }
 
 /** Measures models that count, in a worker of their own: training goes on meanwhile. */
@@ -219,7 +178,7 @@ function take(event: SessionEvent): void {
         ),
       );
       if (samples.childElementCount > MOST_SAMPLES) samples.lastChild!.remove();
-      attempt(attend);
+      attempt(() => writer.attend());
       break;
     case "moved":
       step = event.step;
@@ -228,39 +187,8 @@ function take(event: SessionEvent): void {
       deviceNote(event.device, "wasm").then((note) => where.textContent = note);
       break;
     case "token":
-      // What is continued is shown already.
-      if (!isContinuing || event.probability !== undefined) {
-        candidates.add(event);
-      }
+      writer.take(event);
   }
-}
-
-/** Writes a text, or continues tokens that are shown. */
-async function write(prompt: string | readonly number[]): Promise<void> {
-  session!.call("stopWriting");
-  await writing;
-  isContinuing = typeof prompt !== "string";
-  if (!isContinuing) candidates.clear();
-  controls.stop.disabled = false;
-  writing = session!.call("write", {
-    prompt,
-    maxNewTokens: 200,
-    temperature: Number(controls.temperature.value),
-    topK: Number(controls.topK.value),
-    seed: Math.floor(2 ** 32 * Math.random()),
-  }).finally(() => controls.stop.disabled = true);
-  try {
-    await writing;
-  } finally {
-    writing = Promise.resolve();
-  }
-  await attend();
-}
-
-/** Shows the attention to the end of the written text. */
-async function attend(): Promise<void> {
-  const { ids } = candidates;
-  if (ids.length > 0) attention.show(await session!.call("attention", ids));
 }
 
 /** Returns a sample without empty lines around it; a sample of nothing else shows them. */
@@ -280,10 +208,7 @@ function showMask(): void {
 async function start(): Promise<void> {
   say("Loading the text …");
   text = await loadText(controls.text.value as TextName);
-  const known = new Set(text);
-  if (Array.from(controls.prompt.value).some((one) => !known.has(one))) {
-    controls.prompt.value = text.trimStart().split("\n")[0]!.slice(0, 16);
-  }
+  writer.fitPrompt(text);
   clear();
   say("Opening the device …");
   await train(await open());
@@ -340,8 +265,7 @@ function clear(): void {
   progress.textContent = "";
   samples.replaceChildren();
   chart.clear();
-  candidates.clear();
-  attention.clear();
+  writer.clear();
 }
 
 /** Does what the first button says. */
@@ -378,11 +302,6 @@ controls.causal.addEventListener("change", () =>
     await session.call("setMask", mask());
     chart.markChange(step);
   }));
-byId("write", HTMLFormElement).addEventListener("submit", (event) => {
-  event.preventDefault();
-  attempt(() => write(controls.prompt.value));
-});
-controls.stop.addEventListener("click", () => session?.call("stopWriting"));
 controls.save.addEventListener(
   "click",
   () =>

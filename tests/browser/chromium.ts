@@ -6,7 +6,7 @@ import { chromium } from "../cli/report/browser.ts";
 /** Milliseconds that anything in a page may take; a busy machine compiles WebGPU kernels slowly. */
 const PATIENCE = 240_000;
 
-/** Flags besides those of the tests: software WebGPU, and nothing that reaches for the network. */
+/** Flags of every Chromium: nothing that reaches for the network. */
 const flags = [
   "--headless=new",
   "--no-sandbox",
@@ -15,9 +15,6 @@ const flags = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  "--enable-unsafe-webgpu",
-  "--use-webgpu-adapter=swiftshader",
-  "--enable-features=Vulkan",
   "--remote-debugging-port=0",
 ];
 
@@ -28,9 +25,13 @@ export interface Showing {
   readonly scheme?: "light" | "dark";
   /** True for a screen that is touched. */
   readonly touch?: boolean;
-  /** A script that runs in the page before its own. */
-  readonly before?: string;
 }
+
+const softwareWebGpu = [
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--enable-features=Vulkan",
+];
 
 type Json = Record<string, unknown>;
 
@@ -66,15 +67,21 @@ export class Browser implements AsyncDisposable {
   /**
    * Starts Chromium with a fresh profile.
    *
-   * @param extra further flags
+   * @param options.webgpu false for a Chromium without an adapter
    */
-  static async launch(extra: readonly string[] = []): Promise<Browser> {
+  static async launch(
+    { webgpu = true }: { readonly webgpu?: boolean } = {},
+  ): Promise<Browser> {
     if (chromium === undefined) {
       throw new Error("Cannot open a page: there is no Chromium");
     }
     const directory = await Deno.makeTempDir({ prefix: "lm-" });
     const process = new Deno.Command(chromium, {
-      args: [...flags, ...extra, `--user-data-dir=${directory}/profile`],
+      args: [
+        ...flags,
+        ...webgpu ? softwareWebGpu : [],
+        `--user-data-dir=${directory}/profile`,
+      ],
       stdin: "null",
       stdout: "null",
       stderr: "piped",
@@ -123,12 +130,6 @@ export class Browser implements AsyncDisposable {
       await tab.send(`${domain}.enable`);
     }
     await tab.display(showing);
-    const { before } = showing;
-    if (before !== undefined) {
-      await tab.send("Page.addScriptToEvaluateOnNewDocument", {
-        source: before,
-      });
-    }
     await tab.send("Page.navigate", { url });
     await tab.waitFor(
       `location.href !== "about:blank" && document.readyState === "complete"`,

@@ -25,18 +25,20 @@ let built: Promise<Page> | undefined;
 
 /** How a test comes to the page. */
 interface Visit extends Showing {
+  /** False for a Chromium without a WebGPU adapter. */
+  readonly webgpu?: boolean;
   /** False for a server that does not send the headers that let threads share memory. */
   readonly isolated?: boolean;
 }
 
 /** Opens the page from a server; fails if anything went wrong in it. */
 async function visit(
-  { isolated = true, ...showing }: Visit,
+  { isolated = true, webgpu = true, ...showing }: Visit,
   use: (tab: Tab, browser: Browser) => Promise<void>,
 ): Promise<void> {
   const server = serve(await (built ??= buildPage()), { isolated });
   try {
-    await using browser = await Browser.launch();
+    await using browser = await Browser.launch({ webgpu });
     const url = `http://localhost:${server.addr.port}/`;
     const tab = await browser.open(url, showing);
     await use(tab, browser);
@@ -331,18 +333,25 @@ browserTest(
 );
 
 browserTest(
-  "In the dark scheme, and without WebGPU, the page trains and says so",
+  "In the dark scheme, and without a WebGPU adapter, the page trains and says so",
   () =>
     visit({
       scheme: "dark",
-      before:
-        `Object.defineProperty(Navigator.prototype, "gpu", { value: undefined })`,
+      webgpu: false,
     }, async (tab) => {
+      await tab.set("#device", "webgpu");
+      await tab.click("#train");
+      await tab.waitFor(
+        `document.querySelector("#status").textContent.startsWith("Cannot open ")`,
+      );
+      assertStringIncludes(await tab.text("#status"), "computes on the CPU");
+      assertEquals(await tab.text("#train"), "Train");
+      await tab.set("#device", "auto");
       await start(tab, 100);
       await finish(tab);
       assertStringIncludes(
         await tab.text("#where"),
-        "This browser has no WebGPU.",
+        "This browser's WebGPU found no adapter.",
       );
       await picture(tab, "dark");
     }),
