@@ -1,6 +1,10 @@
 /** Loads the wasm backend's module: selects a build that the JavaScript engine can run, and its kind of memory. */
 
-import { builds, lengths } from "../../../kernels/wasm/module.generated.ts";
+import {
+  blockLength,
+  builds,
+  lengths,
+} from "../../../kernels/wasm/module.generated.ts";
 import { NoAdapterError } from "../backend.ts";
 
 /**
@@ -77,10 +81,19 @@ async function unpack(): Promise<Record<WasmBuild, Uint8Array<ArrayBuffer>>> {
   const stream = new Blob([packed]).stream()
     .pipeThrough(new DecompressionStream("gzip"));
   const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
-  return {
-    relaxed: bytes.subarray(0, lengths.relaxed),
-    strict: bytes.subarray(lengths.relaxed),
+  const modules = {
+    relaxed: new Uint8Array(lengths.relaxed),
+    strict: new Uint8Array(lengths.strict),
   };
+  let from = 0;
+  for (let at = 0; from < bytes.length; at += blockLength) {
+    for (const module of [modules.relaxed, modules.strict]) {
+      const block = module.subarray(at, at + blockLength);
+      block.set(bytes.subarray(from, from + block.length));
+      from += block.length;
+    }
+  }
+  return modules;
 }
 
 /** The import of "env" "memory", up to the byte of its limits: 3 for shared memory, 1 for memory that is not; both with a maximum. */
