@@ -1,7 +1,7 @@
 /**
  * lm itself as a peer: commands on standard input, answers on standard output.
  *
- *     deno run -A bench/peers/lm.ts [--device wasm] [--threads 2]
+ *     deno run -A bench/peers/lm.ts [--device wasm] [--threads 2] [--blas auto|off|PATH]
  */
 
 import { type Device, openBackend } from "../../lib/backends/open.ts";
@@ -15,12 +15,14 @@ import { executorOf } from "../../lib/backends/backend.ts";
 import { readFlags } from "../../tools/flags.ts";
 import { PresetSteps, productPlan } from "../../lib/checks/workloads.ts";
 
-const { flags } = readFlags({ device: "wasm", threads: undefined });
+const { flags } = readFlags({
+  ...{ device: "wasm", threads: undefined, blas: "auto" },
+});
 const backend = executorOf(
-  await openBackend(
-    flags.device as Device,
-    flags.threads === undefined ? {} : { threads: Number(flags.threads) },
-  ),
+  await openBackend(flags.device as Device, {
+    blas: flags.blas,
+    ...(flags.threads !== undefined && { threads: Number(flags.threads) }),
+  }),
 );
 
 async function training(name: string) {

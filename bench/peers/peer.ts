@@ -28,6 +28,11 @@ export const commands: Readonly<
 > = {
   lm: ({ device, threads }) =>
     deno("lm.ts", "--device", device, "--threads", threads),
+  // The engine's own products.
+  "lm-own": ({ device, threads }) => [
+    ...deno("lm.ts", "--device", device, "--threads", threads),
+    ...["--blas", "off"],
+  ],
   "lm-1": ({ device }) => deno("lm.ts", "--device", device, "--threads", "1"),
   "lm-webgpu": () => deno("lm.ts", "--device", "webgpu"),
   torch: ({ python, threads }) => [
@@ -43,6 +48,17 @@ export const commands: Readonly<
   tfjs: () => deno("npm/tfjs.ts"),
 };
 
+/**
+ * Returns the environment without the variables that choose OpenBLAS's kernels, caches and threads, so that a
+ * library decides as it does for its users.
+ */
+function plainEnvironment(): Record<string, string> {
+  const chosen = /^(OPENBLAS|GOTO|OMP|MKL)_/;
+  return Object.fromEntries(
+    Object.entries(Deno.env.toObject()).filter(([name]) => !chosen.test(name)),
+  );
+}
+
 /** A running peer. */
 export class Peer {
   readonly #child: Deno.ChildProcess;
@@ -56,7 +72,8 @@ export class Peer {
     const [program, ...args] = command;
     this.#child = new Deno.Command(program!, {
       args,
-      env: { NO_COLOR: "1" },
+      clearEnv: true,
+      env: { ...plainEnvironment(), NO_COLOR: "1" },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",

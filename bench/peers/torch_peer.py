@@ -6,6 +6,7 @@ The file is not called torch.py, which Python would import in place of PyTorch.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import sys
@@ -90,7 +91,23 @@ works = {
     "matmul": matmul,
     "memory": memory,
 }
-name = f"PyTorch {torch.__version__}, {flags.threads} threads"
+
+
+def blas():
+    """Returns the name of the BLAS library and the kernels that it chose for this processor."""
+    with open("/proc/self/maps", encoding="ascii") as maps:
+        paths = {line.split()[-1] for line in maps if "openblas" in line}
+    if not paths:
+        return "a BLAS that is not OpenBLAS"
+    library = ctypes.CDLL(paths.pop())
+    library.openblas_get_config.restype = ctypes.c_char_p
+    library.openblas_get_corename.restype = ctypes.c_char_p
+    version = " ".join(library.openblas_get_config().decode().split()[:2])
+    core = library.openblas_get_corename().decode()
+    return f"{version} ({core}) on {flags.blas_threads} threads"
+
+
+name = f"PyTorch {torch.__version__} on {flags.threads} threads, {blas()}"
 print(json.dumps({"ready": True, "name": name}), flush=True)
 for line in sys.stdin:
     try:
