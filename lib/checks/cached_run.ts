@@ -1,10 +1,9 @@
-/** Low-level runs of a model's cached plans and full passes. */
+/** Low-level runs of a model's cached plans. */
 
 import type { DeviceBuffer, Numbers, Program } from "../backends/backend.ts";
 import type { Model } from "../model/model.ts";
 import { yieldIfDue } from "../model/parts.ts";
 import { cachedPlan } from "../model/plans.ts";
-import { isCausal } from "./variants.ts";
 import { internalsOf } from "../model/internals.ts";
 
 /** A key/value cache of B rows, which every call of `feed` continues. Dispose of it after use. */
@@ -70,21 +69,4 @@ export class CachedRun implements AsyncDisposable {
     }
     return Promise.resolve();
   }
-}
-
-/**
- * Returns the logits (V) after a text of at most `blockSize` tokens, from a full pass
- * without a cache. If the model is causal, padding after the text lets all lengths share
- * one plan.
- */
-export async function lastLogits(
-  model: Model,
-  text: ArrayLike<number>,
-): Promise<Numbers> {
-  const { blockSize, vocabSize: V } = model.config;
-  const T = isCausal(model.config) ? blockSize : text.length;
-  const tokens = new Int32Array(T);
-  tokens.set(Array.from(text));
-  const logits = await model.forward(tokens, { B: 1, T });
-  return logits.slice((text.length - 1) * V, text.length * V);
 }

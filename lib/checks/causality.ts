@@ -123,10 +123,14 @@ export async function staleCacheReaches(
   return clean.some((logits, i) => differ(logits, dirty[i]!));
 }
 
-function largestChange(
+/** Returns the largest difference of two arrays, from one index to before another. */
+export function largestChange(
   a: Numbers,
   b: Numbers,
-  { from, to }: { readonly from: number; readonly to: number },
+  { from = 0, to = a.length }: {
+    readonly from?: number;
+    readonly to?: number;
+  } = {},
 ): number {
   let most = 0;
   for (let i = from; i < to; i++) {

@@ -69,7 +69,7 @@ export function round(data: Float64Array): Float64Array {
 
 /** Returns standard normal numbers, different for each name. */
 export function normals(name: string, length: number): Float64Array {
-  const random = new CounterRandom(SEED, Purpose.init, siteOf(name));
+  const random = new CounterRandom(SEED, Purpose.init, streamOf(name));
   const period = Math.min(length, PERIOD);
   const data = new Float64Array(length);
   for (let i = 0; i < period; i++) data[i] = Math.fround(random.normal(0, i));
@@ -79,15 +79,15 @@ export function normals(name: string, length: number): Float64Array {
 
 /** Returns uniform integers in [0, n). */
 function integers(name: string, length: number, n: number): Int32Array {
-  const random = new CounterRandom(SEED, Purpose.init, siteOf(name));
+  const random = new CounterRandom(SEED, Purpose.init, streamOf(name));
   return Int32Array.from({ length }, (_, i) => random.below(n, 0, i));
 }
 
-/** Returns the generator site for the name of an operand. */
-function siteOf(name: string): number {
-  let site = 0;
-  for (const letter of name) site = (site * 31 + letter.charCodeAt(0)) % 65521;
-  return site;
+/** Returns the stream of random numbers for the name of an operand. */
+function streamOf(name: string): number {
+  let hash = 0;
+  for (const letter of name) hash = (hash * 31 + letter.charCodeAt(0)) % 65521;
+  return hash;
 }
 
 /** Returns the default values of an operand. */

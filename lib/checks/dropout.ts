@@ -5,6 +5,7 @@ import { trainConfig } from "../config/train.ts";
 import { Model } from "../model/model.ts";
 import { trainPlan } from "../train/plan.ts";
 import { CachedRun } from "./cached_run.ts";
+import { largestChange } from "./causality.ts";
 import { makeGeneric, randomIds, variant } from "./variants.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
 import { internalsOf } from "../model/internals.ts";
@@ -60,8 +61,11 @@ export async function* checkDropout(
   yield await verdict("in evaluation", async () => {
     await using plain = await twin(model, { dropout: 0, backend: beside });
     const changed = {
-      "full passes": mostChange(await evaluated(plain), await evaluated(model)),
-      decoding: mostChange(await decoded(plain), await decoded(model)),
+      "full passes": largestChange(
+        await evaluated(plain),
+        await evaluated(model),
+      ),
+      decoding: largestChange(await decoded(plain), await decoded(model)),
     };
     for (const [path, change] of Object.entries(changed)) {
       if (change === 0) continue;
@@ -131,12 +135,4 @@ async function decoded(model: Model): Promise<Numbers> {
     logits = await run.feed([[id]]);
   }
   return logits;
-}
-
-function mostChange(a: Numbers, b: Numbers): number {
-  let most = 0;
-  for (let i = 0; i < a.length; i++) {
-    most = Math.max(most, Math.abs(a[i]! - b[i]!));
-  }
-  return most;
 }

@@ -24,7 +24,7 @@ const B = 2;
 const T = 5;
 
 /** Largest difference of a gradient and the central difference: absolute up to 1, relative above. */
-export const DIFFERENCE_TOLERANCE = 1e-7;
+const DIFFERENCE_TOLERANCE = 1e-7;
 
 /**
  * Largest difference of gradients in 32 and 64 bits, relative to the largest gradient of the tensor or to a hundredth

@@ -15,13 +15,11 @@ export function kernelChecks(backend: Backend): CheckGroup {
     name: "kernels",
     meaning:
       "each kernel against float64; the worst error as a share of what rounding to 32 bits allows.",
-    run: () => checkKernels(backend),
+    async *run() {
+      const kernels = new Set(conformanceCases.map(({ kernel }) => kernel));
+      for (const kernel of kernels) yield await kernelVerdict(backend, kernel);
+    },
   };
-}
-
-async function* checkKernels(backend: Backend): AsyncGenerator<Verdict> {
-  const kernels = new Set(conformanceCases.map(({ kernel }) => kernel));
-  for (const kernel of kernels) yield await kernelVerdict(backend, kernel);
 }
 
 /** Checks one kernel. */

@@ -249,17 +249,3 @@ class PlantedProgram implements Program {
     this.#inner.destroy();
   }
 }
-
-/** Returns a mistake that changes the dims of all dispatches whose kernel name matches a pattern. */
-export function wrongDims(
-  kernels: RegExp,
-  change: (dims: Record<string, unknown>) => Record<string, unknown>,
-): Mistake {
-  return {
-    dispatch: (dispatch) => {
-      if (!kernels.test(dispatch.kernel)) return dispatch;
-      const dims: Record<string, unknown> = { ...dispatch.dims };
-      return { ...dispatch, dims: { ...dims, ...change(dims) } } as Dispatch;
-    },
-  };
-}

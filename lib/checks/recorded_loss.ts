@@ -21,7 +21,7 @@ export async function compareLoss(
   const found = `validation loss ${loss.toFixed(4)}, recorded as ${
     recorded.toFixed(4)
   }`;
-  const numbers = { loss, told: recorded };
+  const numbers = { loss, recorded };
   return Math.abs(loss - recorded) <= LOSS_TOLERANCE
     ? { status: "ok", found, numbers }
     : {

@@ -3,6 +3,7 @@
 import type { GenerateOptions } from "../model/generate.ts";
 import type { Model } from "../model/model.ts";
 import { type Logits, Sampler } from "../text/sampler.ts";
+import { largestChange } from "./causality.ts";
 import type { Finding } from "./verdict.ts";
 import type { Tokens } from "../text/tokens.ts";
 
@@ -49,9 +50,7 @@ export async function sideBySide(
     let worst = 0;
     alone.forEach((logits, step) => {
       const beside = together[step]!.subarray(row * V, (row + 1) * V);
-      logits.forEach((x, i) => {
-        worst = Math.max(worst, Math.abs(x - beside[i]!));
-      });
+      worst = Math.max(worst, largestChange(logits, beside));
     });
     if (!(worst <= TOLERANCE)) different++;
     most = Math.max(most, worst);

@@ -103,7 +103,7 @@ export function trainedChecks(subject: TrainedSubject): CheckGroup[] {
 }
 
 /** Most tokens of training text to count and compare, which takes a few GB. */
-const MOST_COUNTED = 2 ** 27;
+export const MOST_COUNTED: number = 2 ** 27;
 
 function checkSize(training: Tokens): void {
   if (training.length <= MOST_COUNTED) return;
@@ -264,8 +264,8 @@ async function* checkOwnText(
 ): AsyncGenerator<Verdict> {
   let written: Int32Array[] = [];
   yield await verdict("free running", async () => {
-    const causal = !model.config.attention || model.config.mask === "causal";
-    const fewer = causal ? 1 : FEWER;
+    const { attention, mask } = model.config;
+    const fewer = !attention || mask === "causal" ? 1 : FEWER;
     const firsts = spreadWindows(heldOut, { count: TEXTS, length: 1 });
     const added = await continuations(model, firsts, {
       tokens: Math.ceil(tokens / TEXTS / fewer),

@@ -169,7 +169,7 @@ function trials(count: number): string {
   return count === 1 ? "1 trial" : `${count} trials`;
 }
 
-/** Remark on a model that sees the future. */
+/** Words for a model that sees the future. */
 export const SEES = "sees the future";
 
 /**
@@ -244,7 +244,7 @@ export function cellTable(
   );
   return tableOf("Cells with their losses and scores", results, {
     ...Object.fromEntries([...shown, ...scores]),
-    runs: remark,
+    runs: runsText,
   });
 }
 
@@ -289,7 +289,7 @@ export function estimateText(
 }
 
 /** Describes how many trials of a cell ended well, diverged and are missing. */
-function remark({ done, diverged, missing }: CellResult): string {
+function runsText({ done, diverged, missing }: CellResult): string {
   const steps = diverged.map(({ diverged }) => diverged!.step);
   return [
     String(done),

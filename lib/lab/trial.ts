@@ -4,7 +4,7 @@ import type { Backend } from "../backends/backend.ts";
 import { continuations } from "../checks/leaks.ts";
 import { modelConfig } from "../config/model.ts";
 import { trainConfig } from "../config/train.ts";
-import { Dataset, type DatasetOptions } from "../text/dataset.ts";
+import { Dataset, type DatasetOptions, trainSize } from "../text/dataset.ts";
 import { Model } from "../model/model.ts";
 import { NonFiniteError } from "../train/metrics.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -34,9 +34,6 @@ export interface TrialRoom {
   readonly onTrained?: ((model: Model) => Promise<void>) | undefined;
 }
 
-/** Share of a text that is trained on; the rest validates. */
-const TRAIN_SHARE = 0.9;
-
 /**
  * A sample: tokens of its prompt, which is the beginning of the held-out text, tokens that are
  * kept, and their seed.
@@ -47,7 +44,7 @@ const SAMPLE = { prompt: 100, tokens: 300, seed: 1 } as const;
 export function splitsOf(
   tokens: Tokens,
 ): { training: Tokens; heldOut: Tokens } {
-  const size = Math.floor(tokens.length * TRAIN_SHARE);
+  const size = trainSize(tokens.length);
   return { training: tokens.subarray(0, size), heldOut: tokens.subarray(size) };
 }
 

@@ -7,7 +7,8 @@
 import { fullReach, spread } from "../checks/causality.ts";
 import { continuations, teacherForced } from "../checks/leaks.ts";
 import type { Model } from "../model/model.ts";
-import { refusal } from "../refusal.ts";
+import { MOST_COUNTED, ORDER } from "../checks/trained.ts";
+import { refusal, TooLargeError } from "../refusal.ts";
 import { longestSharedSpan } from "../text/shared_span.ts";
 import { NgramModel } from "../text/ngram.ts";
 import {
@@ -18,7 +19,6 @@ import {
 } from "../text/quality.ts";
 import { Sampler } from "../text/sampler.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { TooLargeError } from "../refusal.ts";
 import {
   type Abilities,
   AbilityScale,
@@ -91,9 +91,6 @@ const LENGTH = 1000;
 
 /** Tokens of a text below which its speeches are too few to be counted. */
 const SHORTEST = 200;
-
-/** Most tokens of training text: so many take a few GB. */
-const MOST_TOKENS = 2 ** 27;
 
 /** The seed of all texts. */
 const SEED = 1;
@@ -179,11 +176,11 @@ export class Examiner {
         `needs at least ${least}`,
       );
     }
-    if (training.length > MOST_TOKENS) {
+    if (training.length > MOST_COUNTED) {
       throw refusal(
         TooLargeError,
         `measure abilities on ${training.length} tokens of training text`,
-        `it takes at most ${MOST_TOKENS}`,
+        `it takes at most ${MOST_COUNTED}`,
       );
     }
     this.#training = training;
@@ -191,7 +188,7 @@ export class Examiner {
     this.#tokenizer = tokenizer;
     this.#signal = signal;
     this.#trainingText = tokenizer.decode(training, { signal });
-    this.scorer = this.#fit(5);
+    this.scorer = this.#fit(ORDER);
     const parts = Array.from(
       { length: PARTS },
       (_, part) => heldOut.subarray(part * size, (part + 1) * size),

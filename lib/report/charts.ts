@@ -181,8 +181,8 @@ export interface LinePoint extends Point {
   readonly name: string;
 }
 
-/** Numbers as they are. */
-const plain = { tickFormat: String };
+/** Ticks whose numbers are shown as they are. */
+export const plain: Pick<ScaleOptions, "tickFormat"> = { tickFormat: String };
 
 /** Draws lines with their legend; returns nothing if there are no points. */
 export function lineChart(

@@ -19,6 +19,20 @@ export function short(value: number): string {
     : digits(value);
 }
 
+/** Formats a number in at most four characters and a letter: 950, 5.8k, 58k, 1.2M. */
+export function compact(value: number): string {
+  const [unit, letter] = value < 1e3
+    ? [1, ""]
+    : value < 1e6
+    ? [1e3, "k"]
+    : value < 1e9
+    ? [1e6, "M"]
+    : [1e9, "G"];
+  const scaled = value / unit;
+  return (scaled < 10 && unit > 1 ? scaled.toFixed(1) : scaled.toFixed(0)) +
+    letter;
+}
+
 /** Formats a difference as +0.0031; a value that rounds to 0 has no sign. */
 export function signed(value: number, places = 4): string {
   const text = value.toFixed(places);

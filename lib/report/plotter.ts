@@ -23,7 +23,7 @@ export interface Scale {
   invert(pixel: number): number;
 }
 
-/** Reserves a line below the ticks for the label of the x axis, which would otherwise stand beside the last tick. */
+/** Reserves a line below the ticks for the label of the x axis, which would otherwise be beside the last tick. */
 function withRoomForLabel<Options extends PlotModule.PlotOptions>(
   options: Options,
 ): Options {

@@ -9,14 +9,14 @@ export const script: string = `
 const readoutOf = (section) => section.querySelector(".readout");
 
 // A box that scrolls sideways has words before it that say so.
-const tellWide = () => {
+const showHints = () => {
   for (const box of document.querySelectorAll(".scroll, .heads")) {
     box.previousElementSibling.hidden = box.scrollWidth <= box.clientWidth + 1;
   }
 };
-tellWide();
-addEventListener("resize", tellWide);
-document.addEventListener("toggle", tellWide, true);
+showHints();
+addEventListener("resize", showHints);
+document.addEventListener("toggle", showHints, true);
 
 // A passage: the title of what is under the finger, for those without a mouse.
 for (const passage of document.querySelectorAll(".passage")) {

@@ -157,7 +157,7 @@ Deno.test("check names damaged files of a run, and files of another run", async 
   await test.step("another loss", async () => {
     const other = metrics.replaceAll(/"valLoss":[\d.]+/g, '"valLoss":1.25');
     await here.write("run/metrics.jsonl", other);
-    await expectFailure("loss as told", "recorded as 1.2500");
+    await expectFailure("recorded loss", "recorded as 1.2500");
     await here.write("run/metrics.jsonl", metrics);
   });
   await test.step("a config of another model", async () => {

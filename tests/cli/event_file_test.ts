@@ -1,6 +1,7 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { recordOf } from "../../lib/cli/run/board.ts";
-import { concat, crc32c, fileHeader } from "../../lib/cli/run/event_file.ts";
+import { crc32c, fileHeader } from "../../lib/cli/run/event_file.ts";
+import { concat } from "../../lib/cli/run/files.ts";
 import { RunDirectory } from "../../lib/cli/run/directory.ts";
 import { SMALL, Workplace } from "./process.ts";
 

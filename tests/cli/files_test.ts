@@ -7,34 +7,40 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { CommandError } from "../../lib/cli/command/errors.ts";
-import { concat } from "../../lib/cli/run/event_file.ts";
 import {
+  concat,
   exists,
   MadeDirectories,
-  readLines,
+  readLineGroups,
   replaceFile,
   Replacement,
 } from "../../lib/cli/run/files.ts";
 import { RunDirectory } from "../../lib/cli/run/directory.ts";
 import { SMALL, Workplace } from "./process.ts";
 
-Deno.test("readLines yields what split does, across the edges of pieces", async () => {
+async function linesOf(
+  file: string,
+): Promise<(string | undefined)[]> {
+  return (await Array.fromAsync(readLineGroups(file))).flat();
+}
+
+Deno.test("readLineGroups yields what split does, across the edges of pieces", async () => {
   await using here = await Workplace.create();
   const lines = Array.from({ length: 300 }, (_, i) => "é".repeat(i * 7 % 1000));
   lines[5] = "long".repeat(50_000);
   const file = here.file("lines");
   await Deno.writeTextFile(file, lines.map((line) => `${line}\n`).join(""));
-  assertEquals(await Array.fromAsync(readLines(file)), lines);
+  assertEquals(await linesOf(file), lines);
   await Deno.writeTextFile(file, "torn", { append: true });
-  assertEquals(await Array.fromAsync(readLines(file)), [...lines, "torn"]);
+  assertEquals(await linesOf(file), [...lines, "torn"]);
 });
 
-Deno.test("readLines yields undefined for a line that is not UTF-8, and nothing for no file", async () => {
+Deno.test("readLineGroups yields undefined for a line that is not UTF-8, and nothing for no file", async () => {
   await using here = await Workplace.create();
   const file = here.file("lines");
   await Deno.writeFile(file, Uint8Array.of(97, 10, 0xff, 10, 98, 10));
-  assertEquals(await Array.fromAsync(readLines(file)), ["a", undefined, "b"]);
-  assertEquals(await Array.fromAsync(readLines(here.file("none"))), []);
+  assertEquals(await linesOf(file), ["a", undefined, "b"]);
+  assertEquals(await linesOf(here.file("none")), []);
 });
 
 Deno.test("A file that cannot be read is not treated as missing", async () => {
@@ -44,7 +50,7 @@ Deno.test("A file that cannot be read is not treated as missing", async () => {
   await assertRejects(() => exists(here.file("file/below")), CommandError);
   await Deno.mkdir(here.file("folder"));
   await assertRejects(
-    () => Array.fromAsync(readLines(here.file("folder"))),
+    () => linesOf(here.file("folder")),
     CommandError,
     "Cannot read",
   );

@@ -2,9 +2,9 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
   logText,
   secondsLeft,
-  short,
   statusText,
 } from "../../lib/cli/terminal/progress.ts";
+import { compact } from "../../lib/report/numbers.ts";
 import { duration } from "../../lib/report/numbers.ts";
 
 const progress = {
@@ -61,10 +61,10 @@ Deno.test("logText says a step in full", () => {
   );
 });
 
-Deno.test("short keeps two or three digits", () => {
+Deno.test("compact keeps two or three digits", () => {
   const given = [0, 7.4, 950, 999.6, 5_800, 58_230, 826_240, 1.24e6, 5e9];
   assertEquals(
-    given.map(short),
+    given.map(compact),
     ["0", "7", "950", "1000", "5.8k", "58k", "826k", "1.2M", "5.0G"],
   );
 });

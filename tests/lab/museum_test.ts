@@ -15,7 +15,7 @@ import {
 } from "../../lib/checks/gradients.ts";
 import { plant } from "../../lib/checks/mistakes.ts";
 import { variant } from "../../lib/checks/variants.ts";
-import { type Finding, rang } from "../../lib/lab/museum/exhibit.ts";
+import { type Finding, notices } from "../../lib/lab/museum/exhibit.ts";
 import { exhibits } from "../../lib/lab/museum/exhibits.ts";
 import { lateMask } from "../../lib/lab/museum/masks.ts";
 import { exhibitSection } from "../../lib/lab/museum/document.ts";
@@ -166,14 +166,14 @@ Deno.test("Museum", async (t) => {
     Object.keys(symptoms).sort(),
   );
   for (const exhibit of exhibits) {
-    const { name, rings } = exhibit;
+    const { name, noticedBy } = exhibit;
     await t.step(`${name} shows its symptom, and its checks ring`, async () => {
       const finding = await exhibit.run(room);
       const section = markdownSection(exhibitSection({ exhibit, finding }));
       symptoms[name]!(valuesOf(finding));
       const { bells } = finding;
-      const rung = bells.filter(rang).map(({ check }) => check);
-      for (const check of rings) assert(rung.includes(check), section);
+      const noticing = bells.filter(notices).map(({ check }) => check);
+      for (const check of noticedBy) assert(noticing.includes(check), section);
       checkCurve(name, finding);
     });
   }

@@ -3,7 +3,8 @@
 import { assertAlmostEquals } from "@std/assert";
 import type { Numbers } from "../../lib/backends/backend.ts";
 import { type Bench, variantsTest } from "./model_bench.ts";
-import { CachedRun, lastLogits } from "../../lib/checks/cached_run.ts";
+import { CachedRun } from "../../lib/checks/cached_run.ts";
+import { lastLogits } from "../fixtures/last_logits.ts";
 import { isCausal, randomIds } from "../../lib/checks/variants.ts";
 
 /** Registers the tests on a backend. */

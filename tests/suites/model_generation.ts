@@ -13,7 +13,7 @@ import { generateText } from "../../lib/model/generate.ts";
 import { Model } from "../../lib/model/model.ts";
 import { type Logits, Sampler } from "../../lib/text/sampler.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
-import { lastLogits } from "../../lib/checks/cached_run.ts";
+import { lastLogits } from "../fixtures/last_logits.ts";
 import { type Bench, benchTest, variantsTest } from "./model_bench.ts";
 import {
   isCausal,

@@ -7,7 +7,8 @@ import { assert, assertEquals } from "@std/assert";
 import type { TensorData } from "../../lib/formats/safetensors.ts";
 import { passes } from "../../tools/verify/comparison.ts";
 import { verifyFile } from "../../tools/verify/verify_file.ts";
-import { type Mistake, wrongDims } from "../../lib/checks/mistakes.ts";
+import type { Mistake } from "../../lib/checks/mistakes.ts";
+import type { Dispatch } from "../../lib/graph/plan.ts";
 import { openFaulty } from "../fixtures/faulty_backend.ts";
 import {
   assertVerified,
@@ -25,6 +26,20 @@ interface Trap {
 }
 
 const attention = /^attention/;
+
+/** Returns a mistake that changes the dims of all dispatches whose kernel name matches a pattern. */
+function wrongDims(
+  kernels: RegExp,
+  change: (dims: Record<string, unknown>) => Record<string, unknown>,
+): Mistake {
+  return {
+    dispatch: (dispatch) => {
+      if (!kernels.test(dispatch.kernel)) return dispatch;
+      const dims: Record<string, unknown> = { ...dispatch.dims };
+      return { ...dispatch, dims: { ...dims, ...change(dims) } } as Dispatch;
+    },
+  };
+}
 
 /** Replaces the activation of products, and its derivative. */
 function withActivation(kind: string) {

@@ -36,8 +36,8 @@ import { placement } from "../verbs/placement.ts";
 import { writeError, writeOutput } from "../terminal/terminal.ts";
 import { runAndMerge } from "./experiment.ts";
 import { ladderOf } from "./ladder.ts";
-import { Study, writeDocument, writeFile } from "./study.ts";
-import { exists } from "../run/files.ts";
+import { Study, writeDocument } from "./study.ts";
+import { exists, replaceFile } from "../run/files.ts";
 import type { LabMinimalFlags } from "./flags.ts";
 
 /** Losses that others reached on tiny Shakespeare, which the search has as targets beside the rungs. */
@@ -99,7 +99,7 @@ export async function labMinimal(
   const { picture } = await import("../../report/picture.ts");
   const size = { width: 840, height: 420 };
   const chart = frontChart(await openPlotter(), found, size);
-  await writeFile(join(path, "front.svg"), picture(chart));
+  await replaceFile(join(path, "front.svg"), picture(chart));
   await writeOutput(report);
   return exitCode.ok;
 }

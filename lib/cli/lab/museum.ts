@@ -16,21 +16,16 @@ import type { Arguments } from "../command/arguments.ts";
 import { loadCorpus } from "../text/corpus.ts";
 import { deviceName } from "../verbs/device_name.ts";
 import { exitCode, usageError } from "../command/errors.ts";
-import { ifThere, MadeDirectories } from "../run/files.ts";
+import { ifThere, MadeDirectories, replaceFile } from "../run/files.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { suggestion } from "../command/nearest.ts";
 import { placement } from "../verbs/placement.ts";
 import { duration } from "../../report/numbers.ts";
 import { program } from "../command/program.ts";
-import {
-  canRedraw,
-  StatusLine,
-  writeError,
-  writeOutput,
-} from "../terminal/terminal.ts";
+import { StatusLine, writeError, writeOutput } from "../terminal/terminal.ts";
 import type { LabMuseumFlags } from "./flags.ts";
 import { Pace } from "./pace.ts";
-import { files, parseFile, writeDocument, writeFile } from "./study.ts";
+import { files, parseFile, writeDocument } from "./study.ts";
 
 /** Lists the exhibits, or makes some of them; returns the exit code. */
 export async function labMuseum(
@@ -56,7 +51,7 @@ export async function labMuseum(
     signal,
   });
   await using backend = await openBackend(device, options);
-  const status = new StatusLine(canRedraw());
+  const status = new StatusLine();
   const pace = new Pace("exhibits", { total: chosen.length });
   const shown: Shown[] = [];
   await using room = new Room({
@@ -156,7 +151,7 @@ async function keep(
   const lines = shown.map(({ exhibit: { name, title }, finding }) =>
     JSON.stringify({ name, title, ...finding })
   );
-  await writeFile(
+  await replaceFile(
     join(out, FINDINGS),
     `{"about":${JSON.stringify(about)},\n"command":${
       JSON.stringify(command)

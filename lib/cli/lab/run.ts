@@ -33,13 +33,13 @@ export async function labRun(
   const study = await openStudy(operand);
   const code = await runStudy(study, flags);
   if (code === exitCode.ok && flags.shard === undefined) {
-    await tellProgress(study);
+    await printProgress(study);
   }
   return code;
 }
 
 /** Prints how much of a study is done, and what to do next. */
-async function tellProgress(study: Study): Promise<void> {
+async function printProgress(study: Study): Promise<void> {
   const { length: done } = await study.outcomes();
   const { length: planned } = trialsOf(study.plan);
   writeError(
@@ -80,7 +80,7 @@ export async function runStudy(
     deviceName(backend)
   }`;
   writeError(`${study.path}: ${trials.length} trials on ${machine}\n`);
-  const status = new StatusLine(canRedraw());
+  const status = new StatusLine();
   for (const trial of trials) {
     if (signal.aborted) return interrupt.exitCode;
     if (await study.isDone(trial.id)) {
@@ -184,7 +184,7 @@ async function share(
         stderr: "piped",
       }).spawn(),
   );
-  const status = new StatusLine(canRedraw());
+  const status = new StatusLine();
   const show = async () => {
     const done = idsOf(await study.outcomes()).intersection(isOurs).size;
     status.show((width) => pace.text(done).slice(0, width), { now: true });

@@ -24,8 +24,9 @@ import {
   exists,
   ifThere,
   MadeDirectories,
-  readLines,
+  readLineGroups,
   replaceFile,
+  writeAllSync,
 } from "../run/files.ts";
 import { reasonGiven } from "../../refusal.ts";
 
@@ -199,14 +200,18 @@ export class Study {
 
   /** Replaces one of the study's files; returns its path. */
   async write(name: string, text: string): Promise<string> {
-    return await writeFile(join(this.path, name), text);
+    const path = join(this.path, name);
+    await replaceFile(path, text);
+    return path;
   }
 
   async #merged(): Promise<Outcome[]> {
     const path = join(this.path, files.merged);
     const outcomes: Outcome[] = [];
-    for await (const line of readLines(path)) {
-      if (line !== "") outcomes.push(parseOutcome(line ?? "", path));
+    for await (const lines of readLineGroups(path)) {
+      for (const line of lines) {
+        if (line !== "") outcomes.push(parseOutcome(line ?? "", path));
+      }
     }
     return outcomes;
   }
@@ -214,16 +219,6 @@ export class Study {
   #outcomePath(id: string): string {
     return join(this.path, files.trials, `${id}.json`);
   }
-}
-
-/**
- * Replaces a file, or leaves it as it was; returns its path.
- *
- * @throws {CommandError} if it cannot be written
- */
-export async function writeFile(path: string, text: string): Promise<string> {
-  await replaceFile(path, new TextEncoder().encode(text));
-  return path;
 }
 
 /** A trial that this process runs. */
@@ -241,10 +236,7 @@ export class Claim implements Disposable {
     const text = `${JSON.stringify(outcome, null, 2)}\n`;
     try {
       await this.#file.truncate();
-      let rest = new TextEncoder().encode(text);
-      while (rest.length > 0) {
-        rest = rest.subarray(await this.#file.write(rest));
-      }
+      writeAllSync(this.#file, new TextEncoder().encode(text));
       await this.#file.sync();
       await Deno.rename(`${this.#path}.partial`, this.#path);
     } catch (error) {
@@ -302,7 +294,7 @@ export async function writeDocument(
 ): Promise<string> {
   const { pageOf } = await import("../report/page.ts");
   const text = markdown(document);
-  await writeFile(join(directory, files.report), text);
-  await writeFile(join(directory, files.page), await pageOf(document));
+  await replaceFile(join(directory, files.report), text);
+  await replaceFile(join(directory, files.page), await pageOf(document));
   return text;
 }

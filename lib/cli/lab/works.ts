@@ -18,7 +18,7 @@ import { loadCorpus, loadRecorded } from "../text/corpus.ts";
 import { exitCode } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { placement } from "../verbs/placement.ts";
-import { canRedraw, StatusLine, writeOutput } from "../terminal/terminal.ts";
+import { StatusLine, writeOutput } from "../terminal/terminal.ts";
 import {
   readTrainedModel,
   tokenizerOf,
@@ -48,14 +48,14 @@ export async function labWorks(
       ? await loadRecorded(trained.data, options)
       : await loadCorpus(flags.data ?? "tinyshakespeare", options);
   const splits = splitsOf(tokens);
-  const status = new StatusLine(canRedraw());
+  const status = new StatusLine();
   status.show(() => "reading the text");
   const examiner = new Examiner({ ...splits, tokenizer, signal });
   const rungs = examiner.ladder();
   let evidence: Evidence | undefined;
   try {
     if (trained !== undefined) {
-      status.show(() => "reading what it writes", { now: true });
+      status.show(() => "measuring its text", { now: true });
       const { checkpoint }: TrainedModel = trained;
       await using model = await Model.load(checkpoint, where);
       const { blockSize } = model.config;

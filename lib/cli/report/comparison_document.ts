@@ -7,9 +7,8 @@ import {
   type Section,
   verbatim,
 } from "../../report/document.ts";
-import { count, duration } from "../../report/numbers.ts";
+import { compact, count, duration } from "../../report/numbers.ts";
 import { program } from "../command/program.ts";
-import { short as shortCount } from "../terminal/progress.ts";
 import { curveBlocks } from "./comparison_curves.ts";
 import {
   type Evaluated,
@@ -170,7 +169,7 @@ function resultTable(
         ...isOfCharacters ? [bestEval(run)?.valLoss.toFixed(4) ?? ""] : [],
         run.parameters === undefined ? "" : count(run.parameters),
         count(lastStep(run)),
-        shortCount(lastStep(run) * tokensPerStep(run)),
+        compact(lastStep(run) * tokensPerStep(run)),
         run.seconds > 0 ? duration(run.seconds) : "",
         ...fields.map((name) => fieldText(settings[name] ?? "")),
       ];

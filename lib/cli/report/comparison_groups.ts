@@ -105,7 +105,7 @@ export function groupsOf(runs: readonly RunRecord[]): Group[] {
   });
 }
 
-/** Returns a run's name with the number that stands at its curve. */
+/** Returns a run's name with the number that marks its curve. */
 export function nameOf(
   { number, sees }: Pick<ComparedRun, "number" | "sees">,
   label: string,

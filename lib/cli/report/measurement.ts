@@ -7,18 +7,22 @@
 import { basename, join } from "@std/path";
 import type { Numbers } from "../../backends/backend.ts";
 import { logSumExp } from "../../checks/leaks.ts";
+import { splitsOf } from "../../lab/trial.ts";
 import { attentionMaps } from "../../model/attention_maps.ts";
 import { Model, type ModelPlacement } from "../../model/model.ts";
 import { isRefusal, refusal, withoutHint } from "../../refusal.ts";
-import { Dataset } from "../../text/dataset.ts";
 import { NgramModel } from "../../text/ngram.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import type { Tokens } from "../../text/tokens.ts";
 import { files } from "../run/directory.ts";
 import { exists } from "../run/files.ts";
-import { loadRecorded } from "../text/corpus.ts";
-import { readTrainedModel, type TrainedModel } from "../verbs/trained_model.ts";
-import { corpusOf, type RunRecord } from "./run_record.ts";
+import { corpusRecord, loadRecorded } from "../text/corpus.ts";
+import {
+  readTrainedModel,
+  tokenizerOf,
+  type TrainedModel,
+} from "../verbs/trained_model.ts";
+import type { RunRecord } from "./run_record.ts";
 
 /** Results of a measurement, with the reasons for missing ones. */
 export interface Measurement {
@@ -50,10 +54,7 @@ export interface MeasureOptions {
 }
 
 /** The two splits of a text. */
-interface Splits {
-  readonly train: Tokens;
-  readonly val: Tokens;
-}
+type Splits = ReturnType<typeof splitsOf>;
 
 /** Computes all results that are still possible; reports a problem for each other one instead of throwing. */
 export async function measure(
@@ -111,7 +112,7 @@ async function readSplits(
   trained: TrainedModel | undefined,
   signal: AbortSignal,
 ): Promise<Splits> {
-  const record = corpusOf(run);
+  const record = corpusRecord(run.data);
   if (record === undefined) {
     throw refusal(
       RangeError,
@@ -125,29 +126,21 @@ async function readSplits(
       (kind === "bytes" || kind === "chars" ? kind : "ascii"),
     signal,
   });
-  const blockSize = Number(run.model["blockSize"]);
-  const size = new Dataset(tokens, { blockSize, batchSize: 1 }).size("train");
-  return { train: tokens.subarray(0, size), val: tokens.subarray(size) };
+  return splitsOf(tokens);
 }
 
 async function read(
-  { path, checkpoint }: TrainedModel,
+  trained: TrainedModel,
   { run, splits, placement }: {
     readonly run: RunRecord;
     readonly splits: Splits | undefined;
     readonly placement: ModelPlacement;
   },
 ): Promise<Reading | undefined> {
-  const { tokenizer } = checkpoint;
-  if (tokenizer === undefined) {
-    throw refusal(
-      RangeError,
-      `read a text with ${path}`,
-      "it was saved without a tokenizer",
-    );
-  }
+  const { path, checkpoint } = trained;
+  const tokenizer = tokenizerOf(trained);
   const written = run.samples.at(-1);
-  const tokens = splits?.val ??
+  const tokens = splits?.heldOut ??
     (written && tokenizer.encode(`${written.prompt}${written.text}`));
   if (tokens === undefined || tokens.length < 8) return undefined;
   await using model = await Model.load(checkpoint, placement);
@@ -295,14 +288,14 @@ export function yardsticksOf(
   vocabSize: number,
   options: { readonly signal?: AbortSignal } = {},
 ): Yardstick[] {
-  const train = tokens.train.subarray(-MOST_COUNTED);
-  const val = tokens.val.subarray(0, MOST_COUNTED);
+  const training = tokens.training.subarray(-MOST_COUNTED);
+  const heldOut = tokens.heldOut.subarray(0, MOST_COUNTED);
   return [
     { name: "uniform", loss: Math.log(vocabSize) },
     ...orders.map(([order, name]) => ({
       name,
-      loss: NgramModel.fit(train, { order, vocabSize, ...options })
-        .loss(val, options),
+      loss: NgramModel.fit(training, { order, vocabSize, ...options })
+        .loss(heldOut, options),
     })),
   ];
 }

@@ -1,4 +1,4 @@
-/** Draws documents as pages, or says how to get the packages that draw. */
+/** Renders documents as pages with charts; an error says how to get the plotting library. */
 
 import type { Document } from "../../report/document.ts";
 import { html } from "../../report/html.ts";

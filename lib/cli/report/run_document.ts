@@ -11,10 +11,9 @@ import {
   type Section,
   verbatim,
 } from "../../report/document.ts";
-import { count, duration } from "../../report/numbers.ts";
+import { compact, count, duration } from "../../report/numbers.ts";
 import { thinned } from "../../report/series.ts";
 import { commandLine } from "../command/program.ts";
-import { short as shortCount } from "../terminal/progress.ts";
 import { attentionMarkup } from "./attention.ts";
 import { type Measurement, placeAmong } from "./measurement.ts";
 import { passageMarkup, tokenLabel } from "./passage.ts";
@@ -115,7 +114,7 @@ function factsOf(run: RunRecord): Fact[] {
       count(steps),
       planned > steps ? `of ${count(planned)}` : undefined,
     ),
-    fact("Tokens seen", tokens > 0 ? shortCount(tokens) : undefined),
+    fact("Tokens seen", tokens > 0 ? compact(tokens) : undefined),
     fact(
       "Time",
       run.seconds > 0 ? duration(run.seconds) : undefined,

@@ -8,17 +8,13 @@ import type {
   StepEvent,
   UpdateEvent,
 } from "../../train/events.ts";
-import {
-  corpusName as nameOf,
-  type CorpusRecord,
-  corpusRecord,
-} from "../text/corpus.ts";
+import { corpusName as nameOf, corpusRecord } from "../text/corpus.ts";
 import { commandError, reasonOf } from "../command/errors.ts";
 import { program } from "../command/program.ts";
 import { type Logged, readEventLines } from "../run/events.ts";
 import { isBetter } from "../run/history.ts";
 import { files, readRunConfig } from "../run/directory.ts";
-import { newestRun, RUNS } from "../run/folder.ts";
+import { givenOrNewest, newestHint } from "../run/folder.ts";
 
 /** Named values, as in `config.json`. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -69,14 +65,7 @@ export interface RunRecord {
  * @throws {CommandError} if there is none
  */
 export async function readRun(given: string | undefined): Promise<RunRecord> {
-  const path = given ?? await newestRun();
-  if (path === undefined) {
-    throw commandError(
-      "find a run",
-      `there is none in ${RUNS}/`,
-      `${program()} train makes one`,
-    );
-  }
+  const path = await givenOrNewest(given);
   const config = await readConfig(path);
   const events: Fields[] = [];
   // Lines that a crash or a full disk cut short are left out.
@@ -141,14 +130,9 @@ export function bestEval({ evals }: RunRecord): Logged<EvalEvent> | undefined {
   );
 }
 
-/** Returns the record of a run's text; undefined if the record is not enough to find the text. */
-export function corpusOf({ data }: RunRecord): CorpusRecord | undefined {
-  return corpusRecord(data);
-}
-
 /** Returns the name of a run's text. */
-export function corpusName(run: RunRecord): string {
-  const record = corpusOf(run);
+export function corpusName({ data }: RunRecord): string {
+  const record = corpusRecord(data);
   return record === undefined ? "an unknown text" : basename(nameOf(record));
 }
 
@@ -157,12 +141,7 @@ async function readConfig(path: string): Promise<Fields> {
   try {
     info = await Deno.stat(path);
   } catch (error) {
-    const newest = await newestRun();
-    throw commandError(
-      `read ${path}`,
-      reasonOf(error),
-      newest === undefined ? undefined : `the newest run is ${newest}`,
-    );
+    throw commandError(`read ${path}`, reasonOf(error), await newestHint());
   }
   const config = info.isDirectory ? await readRunConfig(path) : undefined;
   if (config !== undefined) return config;

@@ -126,7 +126,7 @@ export class RunDirectory implements Disposable {
         ? await openMetrics(path, { createNew: true })
         : await reopenMetrics(path, history);
       const json = `${JSON.stringify(config, null, 2)}\n`;
-      await replaceFile(join(path, files.config), encoder.encode(json));
+      await replaceFile(join(path, files.config), json);
       const file = join(path, files.board);
       if (isNew) await replaceFile(file, fileHeader(now()));
       const board = await writing(

@@ -114,15 +114,3 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
   }
   return crc;
 });
-
-/** Concatenates parts. */
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const part of parts) {
-    bytes.set(part, offset);
-    offset += part.length;
-  }
-  return bytes;
-}

@@ -2,7 +2,6 @@
 
 import { dirname } from "@std/path";
 import { CommandError, commandError, reasonOf } from "../command/errors.ts";
-import { concat } from "./event_file.ts";
 
 /**
  * Awaits a file operation; undefined if there is no such file.
@@ -37,16 +36,10 @@ const MAX_LINE = 2 ** 28;
 /**
  * Yields the lines of a file, of any length, without holding more than one of them and a
  * piece of the file; undefined in place of a line that is not UTF-8. Yields nothing if there is no such file.
+ * The lines of a piece come together, because a wait for each is slow.
  *
  * @throws {CommandError} if the file cannot be read, or has a line longer than 2^28 bytes
  */
-export async function* readLines(
-  path: string,
-): AsyncGenerator<string | undefined> {
-  for await (const lines of readLineGroups(path)) yield* lines;
-}
-
-/** Yields the same lines as {@linkcode readLines}, those of a piece of the file together: a wait for each is slow. */
 export async function* readLineGroups(
   path: string,
 ): AsyncGenerator<(string | undefined)[]> {
@@ -94,6 +87,18 @@ function linesOf(bytes: Uint8Array): (string | undefined)[] {
   return lines;
 }
 
+/** Concatenates parts. */
+export function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const part of parts) {
+    bytes.set(part, offset);
+    offset += part.length;
+  }
+  return bytes;
+}
+
 function decoded(bytes: Uint8Array): string | undefined {
   try {
     return decoder.decode(bytes);
@@ -106,14 +111,17 @@ function decoded(bytes: Uint8Array): string | undefined {
 /**
  * Writes a file under a temporary name and renames it, so that a complete file always exists.
  *
+ * @param content its bytes, or a text
  * @throws {CommandError} if it cannot be written; then the old file, if any, is as it was
  */
 export async function replaceFile(
   path: string,
-  content: Uint8Array,
+  content: Uint8Array | string,
 ): Promise<void> {
   using file = await Replacement.begin(path);
-  file.write(content);
+  file.write(
+    typeof content === "string" ? new TextEncoder().encode(content) : content,
+  );
   await Replacement.commit([file]);
 }
 

@@ -2,7 +2,8 @@
 
 import { join } from "@std/path";
 import { withoutHint } from "../../refusal.ts";
-import { CommandError } from "../command/errors.ts";
+import { CommandError, commandError } from "../command/errors.ts";
+import { program } from "../command/program.ts";
 import { ifThere } from "./files.ts";
 import { files } from "./directory.ts";
 import { warn } from "../terminal/terminal.ts";
@@ -58,4 +59,27 @@ export async function newestRun(): Promise<string | undefined> {
     }
   }
   return newest?.path;
+}
+
+/**
+ * Returns a given run, or else the newest one.
+ *
+ * @throws {CommandError} if there is none
+ */
+export async function givenOrNewest(
+  given: string | undefined,
+): Promise<string> {
+  const run = given ?? await newestRun();
+  if (run !== undefined) return run;
+  throw commandError(
+    "find a run",
+    `there is none in ${RUNS}/`,
+    `${program()} train makes one`,
+  );
+}
+
+/** Returns a hint that names the newest run, if there is one. */
+export async function newestHint(): Promise<string | undefined> {
+  const newest = await newestRun();
+  return newest && `the newest run is ${newest}`;
 }

@@ -1,6 +1,6 @@
 /** Formats the progress of training to the width of the terminal. `terminal.ts` draws it. */
 
-import { digits, duration } from "../../report/numbers.ts";
+import { compact, digits, duration } from "../../report/numbers.ts";
 
 /** A snapshot of training. */
 export interface Progress {
@@ -99,25 +99,11 @@ function labelled(name: string, loss: number | undefined): string | undefined {
 function speed({ tokensPerSecond }: Progress): string | undefined {
   return tokensPerSecond === undefined
     ? undefined
-    : `${short(tokensPerSecond)} tokens/s`;
+    : `${compact(tokensPerSecond)} tokens/s`;
 }
 
 function timeLeft({ secondsLeft }: Progress): string | undefined {
   return secondsLeft === undefined
     ? undefined
     : `${duration(secondsLeft)} left`;
-}
-
-/** Formats a number in at most four characters and a letter: 950, 5.8k, 58k, 1.2M. */
-export function short(value: number): string {
-  const [unit, letter] = value < 1e3
-    ? [1, ""]
-    : value < 1e6
-    ? [1e3, "k"]
-    : value < 1e9
-    ? [1e6, "M"]
-    : [1e9, "G"];
-  const scaled = value / unit;
-  return (scaled < 10 && unit > 1 ? scaled.toFixed(1) : scaled.toFixed(0)) +
-    letter;
 }

@@ -8,7 +8,7 @@ import type { TextSource } from "../text/text_source.ts";
 export class ReadingProgress implements Disposable {
   readonly #name: string;
   readonly #total: number;
-  readonly #status = new StatusLine(canRedraw());
+  readonly #status = new StatusLine();
   readonly #begun = performance.now();
   #done = 0;
   #said = false;

@@ -116,14 +116,15 @@ const REDRAW_MS = 80;
 /** Columns that stay free at the right, for the ^C that a terminal writes: a line that wraps cannot be redrawn. */
 const MARGIN = 3;
 
-/** The last line or lines of a terminal, redrawn in place. Draws nothing if the terminal cannot redraw. */
+/** The last line or lines of a terminal, redrawn in place. */
 export class StatusLine {
   readonly #enabled: boolean;
   /** Lines on the terminal. */
   #drawn = 0;
   #drawnAt = -Infinity;
 
-  constructor(enabled: boolean) {
+  /** @param enabled false to draw nothing; by default true if the terminal can redraw */
+  constructor(enabled: boolean = canRedraw()) {
     this.#enabled = enabled;
   }
 

@@ -17,6 +17,7 @@ import {
   type Finding,
   verdict,
 } from "../../checks/verdict.ts";
+import { splitsOf } from "../../lab/trial.ts";
 import { Dataset } from "../../text/dataset.ts";
 import { Model } from "../../model/model.ts";
 import type { Arguments } from "../command/arguments.ts";
@@ -67,7 +68,10 @@ export async function check(
   for (const group of groups) await report.run(group, signal);
   if (trained !== undefined) {
     const groups = trained instanceof Error
-      ? [failed(unreadable, trained)]
+      ? [failed(
+        { name: "files", meaning: "the run can be read.", check: "checkpoint" },
+        trained,
+      )]
       : await runChecks(trained, { backend, flags, signal });
     for (const group of groups) await report.run(group, signal);
   }
@@ -87,19 +91,6 @@ async function readRun(
     return error;
   }
 }
-
-const unreadable = {
-  name: "files",
-  meaning: "the run can be read.",
-  check: "checkpoint",
-};
-
-/** The checks of the model, if the model or its text cannot be read. */
-const withoutText = {
-  name: "the model",
-  meaning: "it sees no future, and its text is not copied.",
-  check: "text or model",
-};
 
 /** Returns a group whose only check has failed with an error. */
 function failed(
@@ -148,17 +139,14 @@ function present(description: string): Finding {
   return { status, found: description };
 }
 
-/** The inputs of a run's checks other than the run. */
-interface Surroundings {
-  readonly backend: Backend;
-  readonly flags: Partial<CheckFlags>;
-  readonly signal: AbortSignal;
-}
-
 /** Returns all checks of a run that can be made. */
 async function runChecks(
   trained: TrainedModel,
-  { backend, flags, signal }: Surroundings,
+  { backend, flags, signal }: {
+    readonly backend: Backend;
+    readonly flags: Partial<CheckFlags>;
+    readonly signal: AbortSignal;
+  },
 ): Promise<CheckGroup[]> {
   const { checkpoint } = trained;
   const { blockSize } = checkpoint.config;
@@ -170,12 +158,7 @@ async function runChecks(
     const model = await Model.load(checkpoint, { backend });
     const measured = async () =>
       await remeasure(await recordedLoss(trained), { model, dataset, signal });
-    const size = dataset.size("train");
-    const subject = {
-      ...{ model, tokenizer, signal },
-      training: tokens.subarray(0, size),
-      heldOut: tokens.subarray(size),
-    };
+    const subject = { model, tokenizer, signal, ...splitsOf(tokens) };
     return [
       fileChecks(trained, measured),
       batchChecks(dataset, subject.training, { signal }),
@@ -183,7 +166,9 @@ async function runChecks(
     ];
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    return [fileChecks(trained), failed(withoutText, error)];
+    const meaning = "it sees no future, and its text is not copied.";
+    const unread = { name: "the model", meaning, check: "text or model" };
+    return [fileChecks(trained), failed(unread, error)];
   }
 }
 

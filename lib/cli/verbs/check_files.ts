@@ -44,7 +44,7 @@ async function* checkFiles(
   yield await verdict(files.best, () => checkBest(directory, checkpoint));
   yield await verdict(files.config, () => checkConfig(directory, checkpoint));
   yield await verdict(files.metrics, () => checkMetrics(directory, checkpoint));
-  if (remeasure) yield await verdict("loss as told", remeasure);
+  if (remeasure) yield await verdict("recorded loss", remeasure);
 }
 
 /** Checks that the tensors are those of the configuration, and that their numbers are finite. */

@@ -12,7 +12,6 @@ import { Interrupt } from "../terminal/interrupt.ts";
 import { placement } from "./placement.ts";
 import { count } from "../../report/numbers.ts";
 import {
-  canRedraw,
   forOutput,
   StatusLine,
   writeError,
@@ -48,7 +47,7 @@ export async function evaluate(
   await using model = await Model.load(trained.checkpoint, placement(flags));
   writeError(`${trained.path} on ${deviceName(model.backend)}\n`);
 
-  const status = new StatusLine(canRedraw());
+  const status = new StatusLine();
   const shape = { blockSize, batchSize };
   const limit = flags.evalTokens || Infinity;
   const maxBatches = batchesWithin(limit, part, shape);

@@ -280,26 +280,21 @@ export async function describeAdapter(): Promise<
   try {
     await using backend = await openWebGpu({ adapter: "any" });
     const { description, software, device: { limits } } = backend;
-    const {
-      maxBufferSize,
-      maxStorageBufferBindingSize,
-      maxComputeInvocationsPerWorkgroup,
-      maxComputeWorkgroupStorageSize,
-    } = limits;
     const facts = {
-      description,
-      software,
-      maxBufferSize,
-      maxStorageBufferBindingSize,
-      maxComputeInvocationsPerWorkgroup,
-      maxComputeWorkgroupStorageSize,
+      ...{ description, software, maxBufferSize: limits.maxBufferSize },
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxComputeInvocationsPerWorkgroup:
+        limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
     };
-    const binding = bytes(maxStorageBufferBindingSize);
-    const shared = bytes(maxComputeWorkgroupStorageSize);
+    const binding = bytes(facts.maxStorageBufferBindingSize);
+    const shared = bytes(facts.maxComputeWorkgroupStorageSize);
     const lines = [
       description,
-      `buffers up to ${bytes(maxBufferSize)}, ${binding} of one for a kernel`,
-      `workgroups up to ${maxComputeInvocationsPerWorkgroup} invocations, with ${shared} of shared memory`,
+      `buffers up to ${
+        bytes(facts.maxBufferSize)
+      }, ${binding} of one for a kernel`,
+      `workgroups up to ${facts.maxComputeInvocationsPerWorkgroup} invocations, with ${shared} of shared memory`,
     ];
     return [lines, !software, facts];
   } catch (error) {

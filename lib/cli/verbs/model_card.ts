@@ -6,8 +6,8 @@ import type { LayoutEntry } from "../../graph/layout.ts";
 import type { BufferKind, Plan } from "../../graph/plan.ts";
 import { flopsPerToken } from "../../model/parameters.ts";
 import { cachedPlan, parameterLayout } from "../../model/plans.ts";
+import { compact, count } from "../../report/numbers.ts";
 import { deviceName } from "./device_name.ts";
-import { short } from "../terminal/progress.ts";
 import type { DeviceMemory } from "./training_memory.ts";
 
 /** Facts about a model as plain data. Memory is in bytes. */
@@ -63,14 +63,16 @@ export function modelCard(
   const { training, generating } = memory;
   const { blockSize, nLayer } = model;
   return [
-    heading(`${parameters.toLocaleString("en")} parameters`),
+    heading(`${count(parameters)} parameters`),
     ...tensorTable(tensors, nLayer),
     "",
     heading("work"),
     `training    ${
-      short(flopsPerToken)
+      compact(flopsPerToken)
     }FLOP a token (PaLM's count, at ${blockSize} tokens)`,
-    `generating  about a third of it, ${short(flopsPerToken / 3)}FLOP a token`,
+    `generating  about a third of it, ${
+      compact(flopsPerToken / 3)
+    }FLOP a token`,
     "",
     heading("memory, float32"),
     `training    ${bytes(training.stores + training.activations)}: ${
@@ -116,18 +118,17 @@ function tensorTable(
   const once = entries.filter(({ name }) => !/^h\.[1-9]/.test(name));
   const rows = once.map(({ name, shape, length }) => {
     const inBlock = name.startsWith("h.0.");
-    const count = inBlock ? nLayer * length : length;
     return [
       inBlock ? name.replace("h.0.", "h.*.") : name,
       `${inBlock && nLayer > 1 ? `${nLayer} x ` : ""}[${shape.join(", ")}]`,
-      count.toLocaleString("en"),
+      count(inBlock ? nLayer * length : length),
     ] as const;
   });
   const width = (column: 0 | 1 | 2) =>
     Math.max(...rows.map((row) => row[column].length));
-  return rows.map(([name, shape, count]) =>
+  return rows.map(([name, shape, numbers]) =>
     `${name.padEnd(width(0))}  ${shape.padEnd(width(1))}  ${
-      count.padStart(width(2))
+      numbers.padStart(width(2))
     }`
   );
 }

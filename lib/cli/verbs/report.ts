@@ -13,12 +13,7 @@ import { openPlotter, pageOf } from "../report/page.ts";
 import { runDocument } from "../report/run_document.ts";
 import { readRun } from "../report/run_record.ts";
 import { files, hasCheckpoint } from "../run/directory.ts";
-import {
-  canRedraw,
-  StatusLine,
-  warn,
-  writeOutput,
-} from "../terminal/terminal.ts";
+import { StatusLine, warn, writeOutput } from "../terminal/terminal.ts";
 import type { ReportFlags } from "./flags.ts";
 
 /** Writes the report; returns the exit code. */
@@ -29,10 +24,10 @@ export async function report(
   const given = operands.length === 0 ? [undefined] : operands;
   const runs = await Promise.all(given.map(readRun));
   const [run] = runs as [typeof runs[number]];
-  const status = new StatusLine(canRedraw());
+  const status = new StatusLine();
   const onStage = (doing: string) => status.show(() => doing, { now: true });
   try {
-    onStage("loading what draws");
+    onStage("loading the plotting library");
     const plotter = await openPlotter();
     const several = runs.length > 1;
     let document: Document;
@@ -52,7 +47,7 @@ export async function report(
     const text = await pageOf(document, plotter);
     const path = flags.out ??
       join(run.path, several ? files.comparison : files.report);
-    await replaceFile(path, new TextEncoder().encode(text));
+    await replaceFile(path, text);
     status.clear();
     await writeOutput(`${path}\n`);
     return exitCode.ok;

@@ -17,9 +17,8 @@ import {
 } from "../text/corpus.ts";
 import { commandError, reasonOf } from "../command/errors.ts";
 import { exists } from "../run/files.ts";
-import { program } from "../command/program.ts";
 import { DamagedConfigError, files, readRunConfig } from "../run/directory.ts";
-import { newestRun, RUNS } from "../run/folder.ts";
+import { givenOrNewest, newestHint } from "../run/folder.ts";
 import { reasonGiven } from "../../refusal.ts";
 
 /** A checkpoint and where it came from. */
@@ -96,14 +95,7 @@ async function checkpointPath(
   run: string | undefined,
   best: boolean,
 ): Promise<string> {
-  const given = run ?? await newestRun();
-  if (given === undefined) {
-    throw commandError(
-      "find a trained model",
-      `there is none in ${RUNS}/`,
-      `${program()} train makes one`,
-    );
-  }
+  const given = await givenOrNewest(run);
   let isDirectory: boolean;
   try {
     ({ isDirectory } = await Deno.stat(given));
@@ -119,12 +111,6 @@ async function checkpointPath(
     `there is no ${file}`,
     await newestHint(),
   );
-}
-
-/** Returns a hint that names the newest run, if there is one. */
-async function newestHint(): Promise<string | undefined> {
-  const newest = await newestRun();
-  return newest && `the newest run is ${newest}`;
 }
 
 /** Reads the whole file, unless its first bytes show that it is of another kind: it may be huge. */

@@ -6,6 +6,7 @@
 import { modelConfig } from "../../config/model.ts";
 import { trainConfig } from "../../config/train.ts";
 import type { Preset } from "../../config/presets.ts";
+import { count } from "../../report/numbers.ts";
 import {
   baseOf,
   type Cell,
@@ -42,7 +43,7 @@ export function ablationPlan(
     study: `The parts of the preset ${name}`,
     about:
       `What each part of the preset ${name} is worth: a cell changes one thing of a model that is trained for ${
-        steps.toLocaleString("en")
+        count(steps)
       } steps.`,
     experiment: "ablate",
     data,

@@ -47,7 +47,7 @@ export function frontChart(
     const [first] = finished(winner);
     return typeof target === "number" && first !== undefined ? [first] : [];
   });
-  const tell = ({ id, parameters, valLoss }: Finished) =>
+  const titleOf = ({ id, parameters, valLoss }: Finished) =>
     `${id}: ${count(parameters)} parameters, ${valLoss.toFixed(4)}`;
   const front = paretoFront(finished(rounds.at(-1) ?? []));
   const named = [
@@ -132,7 +132,7 @@ export function frontChart(
         r: ({ round }: { readonly round: number }) => 2.5 + round / 2,
         fill: ({ round }: { readonly round: number }) => tint(round),
         fillOpacity: 0.8,
-        title: tell,
+        title: titleOf,
       }),
       plot.line(front, {
         ...{ x: "parameters", y: "valLoss", stroke: tint(2) },
@@ -142,7 +142,7 @@ export function frontChart(
         ...{ x: "parameters", y: "valLoss", r: 5 },
         stroke: "var(--train)",
         strokeWidth: 1.5,
-        title: tell,
+        title: titleOf,
       }),
       plot.dot(known, {
         ...{ x: "parameters", y: "loss", r: 5, symbol: "diamond" },

@@ -10,7 +10,7 @@ import {
 import type { Dataset } from "../../text/dataset.ts";
 import type { Model } from "../../model/model.ts";
 import { meanOf } from "../statistics.ts";
-import type { Bell, Curve, Figure, Finding } from "./exhibit.ts";
+import type { CheckRow, Curve, Figure, Finding } from "./exhibit.ts";
 import { lastLosses, type Room, type Specimen } from "./room.ts";
 
 /** A column of a finding: its name and the model in it. */
@@ -18,7 +18,7 @@ export type Column = readonly [name: string, specimen: Specimen];
 
 /** The checks of models, and what the models write. */
 export interface Judgement {
-  readonly bells: readonly Bell[];
+  readonly bells: readonly CheckRow[];
   readonly text: NonNullable<Finding["text"]>;
   /** Returns a number of a check for each model; null where the check has none. */
   readonly number: (check: string, name: string) => (number | null)[];
@@ -47,7 +47,7 @@ export async function judge(
 }
 
 /** Returns the figure of the validation losses that the trainers reported. */
-export function toldLoss(values: Figure["values"]): Figure {
+export function reportedLoss(values: Figure["values"]): Figure {
   return { what: "validation loss, as reported", values, tells: "loss" };
 }
 
@@ -66,12 +66,12 @@ export function endLosses(specimens: readonly Specimen[]): Figure {
 /**
  * Returns a finding on trained models.
  *
- * @param more bells of the exhibit's own checks
+ * @param more rows of the exhibit's own checks
  */
 export async function compareTrained(
   room: Room,
   columns: readonly Column[],
-  more: readonly Bell[] = [],
+  more: readonly CheckRow[] = [],
 ): Promise<Finding> {
   const specimens = columns.map(([, specimen]) => specimen);
   const { bells, text, number } = await judge(
@@ -83,7 +83,7 @@ export async function compareTrained(
     columns: columns.map(([name]) => name),
     figures: [
       endLosses(specimens),
-      toldLoss(specimens.map(({ valLoss }) => valLoss)),
+      reportedLoss(specimens.map(({ valLoss }) => valLoss)),
       {
         what: "validation loss, one token at a time",
         values: number("the future: two paths", "stepwise"),
@@ -134,11 +134,23 @@ function groupMeans(values: readonly number[], count: number): number[] {
   );
 }
 
-/** Runs a group of checks for each column and returns a bell for each check. */
-export async function bellsOf(groups: readonly CheckGroup[]): Promise<Bell[]> {
-  const columns = await Promise.all(
-    groups.map(({ run }) => Array.fromAsync(run())),
-  );
+/**
+ * Runs a group of checks for each column and returns a row for each check.
+ *
+ * @param most the number of checks of a group that are run
+ */
+export async function checkRows(
+  groups: readonly CheckGroup[],
+  most: number = Infinity,
+): Promise<CheckRow[]> {
+  const columns: Verdict[][] = [];
+  for (const { run } of groups) {
+    const verdicts: Verdict[] = [];
+    columns.push(verdicts);
+    for await (const verdict of run()) {
+      if (verdicts.push(verdict) === most) break;
+    }
+  }
   return columns[0]!.map(({ check }, i) => ({
     check: `${groups[0]!.name}: ${check}`,
     verdicts: columns.map((verdicts) => verdicts[i]!),
@@ -146,30 +158,30 @@ export async function bellsOf(groups: readonly CheckGroup[]): Promise<Bell[]> {
 }
 
 /** Runs the checks of batches on the datasets of trained models. */
-export function batchBells(
+export function batchRows(
   room: Room,
   specimens: readonly Specimen[],
-): Promise<Bell[]> {
-  return bellsOf(
+): Promise<CheckRow[]> {
+  return checkRows(
     specimens.map(({ dataset }) => batchChecks(dataset, room.training)),
   );
 }
 
 /** Measures the losses that trainers reported again, on the validation split of a dataset. */
-export async function toldLossBell(
+export async function recordedLossRow(
   { signal }: Room,
   dataset: Dataset,
   columns: readonly Pick<Specimen, "model" | "valLoss">[],
-): Promise<Bell> {
+): Promise<CheckRow> {
   const verdicts: Verdict[] = [];
   for (const { model, valLoss } of columns) {
     const batches = dataset.evalBatches("val");
     verdicts.push(
       await verdict(
-        "loss as told",
+        "recorded loss",
         () => compareLoss(valLoss, { model, batches, signal }),
       ),
     );
   }
-  return { check: "files: loss as told", verdicts };
+  return { check: "files: recorded loss", verdicts };
 }

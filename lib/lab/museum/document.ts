@@ -17,8 +17,8 @@ import {
   type Exhibit,
   type Figure,
   type Finding,
-  isLoud,
-  rang,
+  isAlarm,
+  notices,
 } from "./exhibit.ts";
 
 /** An exhibit and its finding. */
@@ -86,7 +86,7 @@ function overview(shown: readonly Shown[]): Section {
           `[${name}](#${name})`,
           ...questions.map(({ tells }) => pairOf(finding, tells)),
           title,
-          finding.bells.filter(rang).map(({ check }) => check).join("; "),
+          finding.bells.filter(notices).map(({ check }) => check).join("; "),
         ]),
         prose: true,
       },
@@ -124,7 +124,7 @@ export function exhibitSection({ exhibit, finding }: Shown): Section {
   const { name, title, claim, see, deceives, catches, repair, source } =
     exhibit;
   const { setup, columns, figures, curve, text, bells } = finding;
-  const silent = bells.filter((bell) => !rang(bell)).map(({ check }) => check);
+  const silent = bells.filter((row) => !notices(row)).map(({ check }) => check);
   return {
     id: name,
     title,
@@ -154,9 +154,9 @@ export function exhibitSection({ exhibit, finding }: Shown): Section {
         kind: "table",
         caption: "Checks that notice the mistake",
         head: ["check", ...columns],
-        rows: bells.filter(rang).map(({ check, verdicts }) => [
+        rows: bells.filter(notices).map(({ check, verdicts }) => [
           check,
-          ...columns.map((_, i) => told(verdicts[i])),
+          ...columns.map((_, i) => verdictText(verdicts[i])),
         ]),
         prose: true,
       },
@@ -176,10 +176,10 @@ function part(title: string, text: Text): Block {
   return { kind: "text", text: `**${title}.** ${text}` };
 }
 
-function told(verdict: Verdict | undefined): Text {
+function verdictText(verdict: Verdict | undefined): Text {
   if (verdict === undefined) return "";
   const { status, found } = verdict;
-  return isLoud(verdict) ? `**${status}**: ${found}` : found;
+  return isAlarm(verdict) ? `**${status}**: ${found}` : found;
 }
 
 function samples(

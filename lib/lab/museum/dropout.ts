@@ -5,7 +5,7 @@ import { type Mistake, plant } from "../../checks/mistakes.ts";
 import type { CheckGroup } from "../../checks/verdict.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "../../graph/plan.ts";
 import { Model } from "../../model/model.ts";
-import { bellsOf, compareTrained } from "./compare.ts";
+import { checkRows, compareTrained } from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
 import type { Room } from "./room.ts";
 import { littleText } from "./targets.ts";
@@ -50,7 +50,7 @@ const never: Exhibit = {
   repair: "`--dropout 0.2`, and a test that it changes a loss.",
   source:
     "the study that this project grew from, which stores its dropout and never applies it",
-  rings: ["dropout: in training"],
+  noticedBy: ["dropout: in training"],
   run: async (room) => {
     // With so little text, training needs dropout.
     const changes = { model: { dropout: RATE }, dataset: littleText };
@@ -60,13 +60,13 @@ const never: Exhibit = {
       mistake: neverDrops,
     });
     const none = await room.train("little text", { dataset: littleText });
-    const bells = await bellsOf(
+    const rows = await checkRows(
       [right, mistake].map(({ model }) => dropoutOf(room, model)),
     );
     return await compareTrained(
       room,
       [["right", right], ["mistake", mistake], ["rate 0", none]],
-      bells,
+      rows,
     );
   },
 };
@@ -153,7 +153,7 @@ const always: Exhibit = {
     "The check `in evaluation`: the logits are not those of the same weights with rate 0. `full pass` fails too: each pass draws new masks.",
   repair:
     "`model.eval()` in PyTorch. Here evaluation, prefill and decoding have plans of their own, without dropout.",
-  rings: ["dropout: in evaluation", "the future: full pass"],
+  noticedBy: ["dropout: in evaluation", "the future: full pass"],
   run: async (room) => {
     const right = await room.train("dropout", { model: { dropout: RATE } });
     const { config } = right.model;
@@ -169,13 +169,13 @@ const always: Exhibit = {
       trainLoss: await evaluate("train"),
       valLoss: await model.evaluate(right.dataset.evalBatches("val")),
     };
-    const bells = await bellsOf(
+    const rows = await checkRows(
       [right.model, model].map((model) => dropoutOf(room, model)),
     );
     return await compareTrained(
       room,
       [["right", right], ["mistake", mistake]],
-      bells,
+      rows,
     );
   },
 };

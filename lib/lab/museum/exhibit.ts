@@ -21,8 +21,8 @@ export interface Exhibit {
   readonly repair: string;
   /** The source that describes the mistake. */
   readonly source?: string;
-  /** The checks that fail on the mistake and pass without it; each is a bell of the finding. */
-  readonly rings: readonly string[];
+  /** The checks that fail on the mistake and pass without it: each is one of the finding's `bells`. */
+  readonly noticedBy: readonly string[];
   /** Makes the mistake, and the same model or text without it. */
   readonly run: (room: Room) => Promise<Finding>;
 }
@@ -46,7 +46,7 @@ export interface Finding {
     readonly texts: readonly string[];
   };
   /** The verdicts of the checks on each column. */
-  readonly bells: readonly Bell[];
+  readonly bells: readonly CheckRow[];
 }
 
 /** A quantity measured for each column. */
@@ -72,18 +72,18 @@ export interface Curve {
 }
 
 /** The verdicts of one check on each column. */
-export interface Bell {
+export interface CheckRow {
   /** The group of checks and the check, as `check` prints them. */
   readonly check: string;
   readonly verdicts: readonly Verdict[];
 }
 
 /** Returns true if a check noticed the mistake and passed what is right. */
-export function rang({ verdicts: [right, mistake] }: Bell): boolean {
-  return !isLoud(right!) && isLoud(mistake!);
+export function notices({ verdicts: [right, mistake] }: CheckRow): boolean {
+  return !isAlarm(right!) && isAlarm(mistake!);
 }
 
-/** Returns true if a verdict needs attention. */
-export function isLoud({ status }: Verdict): boolean {
+/** Returns true if a verdict is a failure or a warning. */
+export function isAlarm({ status }: Verdict): boolean {
   return status === "failed" || status === "warning";
 }

@@ -7,7 +7,13 @@ import { kernelVerdict } from "../../checks/kernels.ts";
 import { type Mistake, plant } from "../../checks/mistakes.ts";
 import type { Verdict } from "../../checks/verdict.ts";
 import { METRIC_WIDTH } from "../../train/optimizer.ts";
-import { compareTrained, curveOf, endLosses, toldLoss } from "./compare.ts";
+import {
+  checkRows,
+  compareTrained,
+  curveOf,
+  endLosses,
+  reportedLoss,
+} from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
 import type { Specimen } from "./room.ts";
 import { internalsOf } from "../../model/internals.ts";
@@ -48,7 +54,7 @@ const norm: Exhibit = {
     "Take the norm before it is used to clip, and log that: `gradNorm` of a step event is the norm before clipping. (PyTorch's clip_grad_norm_ returns it.)",
   source:
     "the study that this project grew from, which logs the norm after clipping",
-  rings: ["kernels: clip"],
+  noticedBy: ["kernels: clip"],
   run: async (room) => {
     const right = await room.train("trouble", TROUBLE);
     const mistake = await room.train("clipped-norm", {
@@ -71,7 +77,7 @@ const norm: Exhibit = {
       columns: ["right", "mistake"],
       figures: [
         endLosses(columns),
-        toldLoss(columns.map(({ valLoss }) => valLoss)),
+        reportedLoss(columns.map(({ valLoss }) => valLoss)),
         {
           what: "gradient norm in the log, median",
           values: columns.map((specimen) => normAt(specimen, 0.5)),
@@ -156,7 +162,7 @@ const tied: Exhibit = {
     "Gradients of parameters are added to what is there, never stored: `+=`; here `accumulate: true` for every parameter, so that `--tied-head` needs no rule of its own.",
   source:
     "tying is from Press and Wolf (arXiv 1608.05859); the mistake happens where derivatives are written by hand",
-  rings: ["gradients: nanoGPT"],
+  noticedBy: ["gradients: nanoGPT"],
   run: async (room) => {
     const model = { tiedHead: true };
     const columns: [string, Specimen][] = [
@@ -173,21 +179,9 @@ const tied: Exhibit = {
       columns.push([name, await specimen]);
       backends.push(plant(mistake, room.backend));
     }
-    const verdicts: Verdict[][] = [];
-    for (const backend of backends) {
-      const found: Verdict[] = [];
-      for await (const verdict of gradientChecks(backend).run()) {
-        found.push(verdict);
-        // The second verdict is of an untied head; one such is enough to show that the check passes.
-        if (found.length === 2) break;
-      }
-      verdicts.push(found);
-    }
-    const bells = verdicts[0]!.map(({ check }, i) => ({
-      check: `gradients: ${check}`,
-      verdicts: verdicts.map((found) => found[i]!),
-    }));
-    return await compareTrained(room, columns, bells);
+    // The second check is of an untied head; one such is enough to show that the check passes.
+    const rows = await checkRows(backends.map(gradientChecks), 2);
+    return await compareTrained(room, columns, rows);
   },
 };
 

@@ -37,7 +37,7 @@ const zeroMask: Exhibit = {
     "Set masked scores to -inf before the softmax, or leave their keys out: `--mask causal`, the default.",
   source:
     "the study that this project grew from (github.com/k-duan/lm, commit 38e208e)",
-  rings: [fullPass, twoPaths, freeRunning],
+  noticedBy: [fullPass, twoPaths, freeRunning],
   run: (room) => compareMasks(room, "zero-mask", { model: { mask: "zeroed" } }),
 };
 
@@ -55,7 +55,7 @@ const noMask: Exhibit = {
     "`--mask causal`, the default. Attention over a cache needs none, and hides that it is missing.",
   source:
     "the mask of a decoder: Attention Is All You Need (arXiv 1706.03762), section 3.2.3",
-  rings: [fullPass, twoPaths, freeRunning],
+  noticedBy: [fullPass, twoPaths, freeRunning],
   run: (room) => compareMasks(room, "no-mask", { model: { mask: "none" } }),
 };
 
@@ -72,7 +72,7 @@ const finiteMask: Exhibit = {
   repair: "`--mask causal`: -inf, or no key at all, has no size to outgrow.",
   source:
     "-10000 in BERT's code (google-research/bert, modeling.py) and -1e10 in GPT-2's (openai/gpt-2, model.py), where scores never came near it",
-  rings: [fullPass],
+  noticedBy: [fullPass],
   run: async (room) => {
     const finite = (maskValue: number) =>
       room.train(`finite-mask ${maskValue}`, {
@@ -108,7 +108,7 @@ const lateMaskExhibit: Exhibit = {
     "The check `full pass`: a changed token changes earlier logits. One token at a time there is no future in the denominator, and `two paths` finds another loss.",
   repair:
     "Mask the scores, then take the softmax. (Dividing the masked rows by their sums gives the same numbers.)",
-  rings: [fullPass, twoPaths],
+  noticedBy: [fullPass, twoPaths],
   run: (room) => compareMasks(room, "late-mask", { mistake: lateMask }),
 };
 

@@ -2,7 +2,7 @@
 
 import { Model } from "../../model/model.ts";
 import type { TensorData } from "../../formats/safetensors.ts";
-import { judge, toldLossBell, writtenScore } from "./compare.ts";
+import { judge, recordedLossRow, writtenScore } from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
 import type { Room, Specimen } from "./room.ts";
 
@@ -16,18 +16,18 @@ const rope: Exhibit = {
   deceives:
     "Both pairings are RoPE, and a model that is trained with either is as good. A test of one implementation against itself passes. At position 0 nothing is rotated, so the first token is right.",
   catches:
-    "The check `loss as told`: the validation loss of the loaded weights is not the one that the training reported. (A wrong kernel, rather than a wrong configuration, fails its conformance.)",
+    "The check `recorded loss`: the validation loss of the loaded weights is not the one that the training reported. (A wrong kernel, rather than a wrong configuration, fails its conformance.)",
   repair:
     "`--position rope` says neighbours, `--position rope-half` halves; to change, permute the rows of each query and key head: even dims first, then odd ones (third column).",
   source:
     "the conversion of Llama's weights for Hugging Face Transformers, whose script permutes them for this reason",
-  rings: ["files: loss as told"],
+  noticedBy: ["files: recorded loss"],
   run: async (room) => {
     const right = await room.right();
     await using mistake = await converted(room, right, (data) => data);
     await using permuted = await converted(room, right, halvesOf);
     const models = [right.model, mistake, permuted];
-    const told = await toldLossBell(
+    const recorded = await recordedLossRow(
       room,
       right.dataset,
       models.map((model) => ({ model, valLoss: right.valLoss })),
@@ -43,13 +43,15 @@ const rope: Exhibit = {
         },
         {
           what: "validation loss, measured",
-          values: told.verdicts.map(({ numbers }) => numbers?.["loss"] ?? null),
+          values: recorded.verdicts.map(({ numbers }) =>
+            numbers?.["loss"] ?? null
+          ),
           tells: "loss",
         },
         writtenScore(number("its own text: free running", "own")),
       ],
       text,
-      bells: [told, ...bells],
+      bells: [recorded, ...bells],
     };
   },
 };

@@ -14,6 +14,7 @@ import { Sampler } from "../../text/sampler.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { Trainer } from "../../train/trainer.ts";
 import type { Tokens } from "../../text/tokens.ts";
+import { count } from "../../report/numbers.ts";
 import { meanOf } from "../statistics.ts";
 import { splitsOf } from "../trial.ts";
 
@@ -105,7 +106,7 @@ export class Room implements AsyncDisposable {
   describe({ model, dataset, steps }: Specimen): string {
     const { batchSize, blockSize } = dataset;
     return `${
-      model.parameterCount.toLocaleString("en")
+      count(model.parameterCount)
     } parameters, ${steps.length} steps of ${batchSize} x ${blockSize} tokens, seed ${this.seed}`;
   }
 

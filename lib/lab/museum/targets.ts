@@ -7,7 +7,7 @@ import {
   type EvalBatch,
   type Split,
 } from "../../text/dataset.ts";
-import { batchBells, compareTrained, toldLossBell } from "./compare.ts";
+import { batchRows, compareTrained, recordedLossRow } from "./compare.ts";
 import type { Exhibit, Finding } from "./exhibit.ts";
 import type { Room } from "./room.ts";
 import type { Tokens } from "../../text/tokens.ts";
@@ -80,11 +80,11 @@ async function compareTargets(
   return await compareTrained(
     room,
     [["right", right], ["mistake", mistake]],
-    await batchBells(room, [right, mistake]),
+    await batchRows(room, [right, mistake]),
   );
 }
 
-const targetBells = [
+const targetChecks = [
   "batches: training targets",
   "batches: validation targets",
 ];
@@ -100,7 +100,7 @@ const sameTargets: Exhibit = {
   catches:
     "The check `training targets` compares each target with the token after its place. Of the checks of the model only `validation loss` fails: it makes its own targets from the text.",
   repair: "`targets[t] = tokens[t + 1]`: a window of T + 1 tokens, cut twice.",
-  rings: targetBells,
+  noticedBy: targetChecks,
   run: (room) => compareTargets(room, "same-targets", 0),
 };
 
@@ -118,7 +118,7 @@ const farTargets: Exhibit = {
     "Shift once: in the dataset or in the loss, never in both. Here it is the dataset; the loss takes targets as they are.",
   source:
     "a known trap of Hugging Face Transformers, whose causal models shift the labels themselves",
-  rings: targetBells,
+  noticedBy: targetChecks,
   run: (room) => compareTargets(room, "far-targets", 2),
 };
 
@@ -144,10 +144,10 @@ const seenText: Exhibit = {
   deceives:
     "The one number that should reveal learning by heart says that all is well. The weights equal those of the right run, bit for bit.",
   catches:
-    "The check `split` finds the validation windows in the training text. `loss as told` measures the loss on the held-out text again.",
+    "The check `split` finds the validation windows in the training text. `recorded loss` measures the loss on the held-out text again.",
   repair:
     "Split the text once, before any window is cut, and never draw windows across the cut: `Dataset` does.",
-  rings: ["batches: split", "files: loss as told"],
+  noticedBy: ["batches: split", "files: recorded loss"],
   run: async (room) => {
     const right = await room.train("little text", { dataset: littleText });
     const mistake = await room.train("seen-text", {
@@ -158,8 +158,8 @@ const seenText: Exhibit = {
       room,
       [["right", right], ["mistake", mistake]],
       [
-        ...await batchBells(room, both),
-        await toldLossBell(room, right.dataset, both),
+        ...await batchRows(room, both),
+        await recordedLossRow(room, right.dataset, both),
       ],
     );
   },

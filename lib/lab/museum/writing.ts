@@ -11,7 +11,7 @@ import {
   Sampler,
   type SamplerOptions,
 } from "../../text/sampler.ts";
-import { bellsOf, toldLoss, writtenScore } from "./compare.ts";
+import { checkRows, reportedLoss, writtenScore } from "./compare.ts";
 import type { Exhibit } from "./exhibit.ts";
 import type { Room } from "./room.ts";
 
@@ -93,7 +93,7 @@ const topK: Exhibit = {
     "Excluded tokens get logit -inf, and so probability 0 exactly: `sample --top-k 10`, `new Sampler({ topK: 10 })`.",
   source:
     "the study that this project grew from (github.com/k-duan/lm, commit fbf2561)",
-  rings: ["sampling: top-k"],
+  noticedBy: ["sampling: top-k"],
   run: async (room) => {
     const right = await room.right();
     const { model } = right;
@@ -115,7 +115,7 @@ const topK: Exhibit = {
       setup: `${room.describe(right)}; temperature 0.9, top-k ${TOP}`,
       columns: ["right", "mistake"],
       figures: [
-        toldLoss([right.valLoss, right.valLoss]),
+        reportedLoss([right.valLoss, right.valLoss]),
         {
           what: `drawn tokens that are not among the ${TOP} likeliest, %`,
           values: outside,
@@ -124,7 +124,7 @@ const topK: Exhibit = {
         writtenScore(scores),
       ],
       text: { prompt: room.tokenizer.decode(room.prompt), texts },
-      bells: await bellsOf(makers.map((make) => samplingChecks(make))),
+      bells: await checkRows(makers.map((make) => samplingChecks(make))),
     };
   },
 };
@@ -179,7 +179,7 @@ const padding: Exhibit = {
     "Mask the padding and count positions from the first real token, or have none: here each row has its own start and length, and tokens after a prompt are never read.",
   source:
     "the study that this project grew from, which pads on the left without a mask",
-  rings: ["its own text: side by side"],
+  noticedBy: ["its own text: side by side"],
   run: async (room) => {
     const right = await room.right();
     const { model } = right;
@@ -211,7 +211,7 @@ const padding: Exhibit = {
       setup: `${room.describe(right)}; ${pads[1]} times token 0`,
       columns: ["right", "mistake"],
       figures: [
-        toldLoss([right.valLoss, right.valLoss]),
+        reportedLoss([right.valLoss, right.valLoss]),
         {
           what:
             `loss of the ${AFTER} tokens after a prompt of ${SHORT}, in held-out text`,

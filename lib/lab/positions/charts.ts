@@ -3,7 +3,7 @@
 import { type CellFinding, type Findings, meanOver } from "./findings.ts";
 import { kinds, UNMASKED } from "./plan.ts";
 import type { Estimate } from "../statistics.ts";
-import { layerColor, lineChart } from "../../report/charts.ts";
+import { layerColor, lineChart, plain } from "../../report/charts.ts";
 import { type Markup, markup } from "../../report/markup.ts";
 import type { Line } from "../../report/pens.ts";
 import type { Plotter } from "../../report/plotter.ts";
@@ -184,9 +184,6 @@ export function depthChart(plotter: Plotter, { depths }: Findings): Markup {
     dots: true,
   });
 }
-
-/** Numbers as they are. */
-const plain = { tickFormat: String };
 
 /** Returns ticks at 1, 2, 4 … T. */
 function doublings(T: number) {

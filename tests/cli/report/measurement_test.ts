@@ -98,7 +98,7 @@ Deno.test("Yardsticks are counted on one split and measured on the other", () =>
   const text = (from: number) =>
     Int32Array.from({ length: 500 }, (_, i) => random.below(3, i, from));
   const [train, val] = [text(0), text(1)];
-  const found = yardsticksOf({ train, val }, 3);
+  const found = yardsticksOf({ training: train, heldOut: val }, 3);
   assertEquals(found.map(({ name }) => name), [
     ...["uniform", "unigram", "bigram", "trigram", "5-gram"],
   ]);
