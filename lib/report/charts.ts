@@ -176,18 +176,13 @@ export function drawCurves(
   });
 }
 
-/** A point of a named line. */
-export interface LinePoint extends Point {
-  readonly name: string;
-}
-
 /** Ticks whose numbers are shown as they are. */
 export const plain: Pick<ScaleOptions, "tickFormat"> = { tickFormat: String };
 
-/** Draws lines with their legend; returns nothing if there are no points. */
+/** Draws lines through the points of their names, with their legend; returns nothing if there are no points. */
 export function lineChart(
   plotter: Plotter,
-  points: readonly LinePoint[],
+  points: readonly (Point & { readonly name: string })[],
   { lines, about, x, y, limit, shares, dots = false, size, marginRight = 14 }: {
     readonly lines: readonly Line[];
     /** Description of the chart for screen readers. */

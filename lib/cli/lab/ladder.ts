@@ -6,21 +6,15 @@ import type { Plan } from "../../lab/plan.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { loadCorpus } from "../text/corpus.ts";
 
-/** A text's rungs, and the size of its vocabulary. */
-export interface Ladder {
-  readonly rungs: readonly Rung[];
-  readonly vocabSize: number;
-}
-
 /**
- * Reads a text and finds its ladder; it takes seconds.
+ * Reads a text and finds its ladder; this takes seconds.
  *
  * @throws {CommandError} if the text is unavailable
  * @throws {RangeError} if the text is too short
  */
 export async function ladderOf(
   { data, tokenizer: kind }: Pick<Plan, "data" | "tokenizer">,
-): Promise<Ladder> {
+): Promise<{ readonly rungs: readonly Rung[]; readonly vocabSize: number }> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const { tokens, tokenizer } = await loadCorpus(data, {

@@ -116,7 +116,8 @@ export class Study {
     const merged = await this.#merged();
     const folder = join(this.path, files.trials);
     const own: Outcome[] = [];
-    for (const name of await namesIn(folder)) {
+    const entries = Array.fromAsync(Deno.readDir(folder));
+    for (const { name } of await ifThere(folder, entries) ?? []) {
       if (!name.endsWith(".json")) continue;
       const file = join(folder, name);
       const text = await ifThere(file, Deno.readTextFile(file));
@@ -280,11 +281,6 @@ function parseOutcome(text: string, path: string): Outcome {
     complaint: "it does not hold the outcome of a trial",
     hint: "remove it, and lab run runs the trial again",
   }) as Outcome;
-}
-
-async function namesIn(folder: string): Promise<string[]> {
-  const entries = await ifThere(folder, Array.fromAsync(Deno.readDir(folder)));
-  return (entries ?? []).map(({ name }) => name).toSorted();
 }
 
 /** Writes the Markdown, and then the page, which needs packages that may not be here; returns the Markdown. */

@@ -89,7 +89,7 @@ export function groupsOf(runs: readonly RunRecord[]): Group[] {
           name: nameOf({ number: i + 1, sees }, labels[i]!),
         },
         losses,
-        lowest: lowestOf(losses),
+        lowest: losses.toSorted((a, b) => a.loss - b.loss)[0],
       };
     });
     const honest = compared.filter(({ sees, lowest }) => !sees && lowest);
@@ -132,8 +132,4 @@ function lossesOf(run: RunRecord, unit: Unit): Evaluated[] {
     loss: unit === perToken ? valLoss : bitsPerChar,
     seconds: timeAt.get(step) ?? 0,
   })).filter(({ loss }) => Number.isFinite(loss));
-}
-
-function lowestOf(losses: readonly Evaluated[]): Evaluated | undefined {
-  return losses.toSorted((a, b) => a.loss - b.loss)[0];
 }

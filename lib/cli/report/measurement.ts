@@ -45,21 +45,18 @@ export interface Reading extends Inspection {
   readonly ownText: boolean;
 }
 
-/** Options of a measurement. */
-export interface MeasureOptions {
-  readonly placement: ModelPlacement;
-  readonly signal: AbortSignal;
-  /** Called with a description of each stage as it begins. */
-  readonly onStage: (doing: string) => void;
-}
-
 /** The two splits of a text. */
 type Splits = ReturnType<typeof splitsOf>;
 
 /** Computes all results that are still possible; reports a problem for each other one instead of throwing. */
 export async function measure(
   run: RunRecord,
-  { placement, signal, onStage }: MeasureOptions,
+  { placement, signal, onStage }: {
+    readonly placement: ModelPlacement;
+    readonly signal: AbortSignal;
+    /** Called with a description of each stage as it begins. */
+    readonly onStage: (doing: string) => void;
+  },
 ): Promise<Measurement> {
   // The weights with the lowest validation loss, or the last ones of a run that was not evaluated.
   const trained = await attempt(async () =>

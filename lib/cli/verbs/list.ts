@@ -83,7 +83,8 @@ function numbers(title: string, rank: number, cell: Column["cell"]): Column {
 }
 
 const columns: readonly Column[] = [
-  words("NAME", 0, ({ name }) => oneLine(name)),
+  // Nothing in a name may move the cursor.
+  words("NAME", 0, ({ name }) => visible(name).replace(/[\n\t]/g, " ")),
   words("PRESET", 6, ({ preset }) => preset),
   numbers("STEPS", 3, ({ step, maxSteps }) => `${step}/${maxSteps ?? "?"}`),
   numbers("TRAIN", 5, ({ trainLoss }) => trainLoss?.toFixed(4) ?? "-"),
@@ -138,11 +139,6 @@ function cut(text: string, columns: number, mark: string): string {
   const chars = Array.from(text);
   while (lengthOf(chars.join("")) + mark.length > columns) chars.pop();
   return chars.join("") + mark;
-}
-
-/** Removes from a name the characters that would move the cursor. */
-function oneLine(name: string): string {
-  return visible(name).replace(/[\n\t]/g, " ");
 }
 
 /** Returns the local date and time of a moment in ISO 8601, to the minute. */

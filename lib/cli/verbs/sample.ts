@@ -83,10 +83,10 @@ async function promptOf(
   return prompt && withPlainLineEnds(prompt);
 }
 
-/** Options of the sampler, and its seed. */
-type Choice = SamplerOptions & { readonly seed: number };
-
-function checkFlags(flags: Partial<SampleFlags>): Choice {
+/** Returns the options of the sampler, with its seed. */
+function checkFlags(
+  flags: Partial<SampleFlags>,
+): SamplerOptions & { readonly seed: number } {
   if (flags.prompt !== undefined && flags.promptFile !== undefined) {
     throw usageError("sample", "both --prompt and --prompt-file were given");
   }

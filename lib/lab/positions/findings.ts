@@ -30,9 +30,6 @@ type Averaged<Value> = Value extends number ? Estimate
     ? { readonly [Key in keyof Value]: Averaged<Value[Key]> }
   : Value;
 
-/** Scores of the probes at one part of a cell's models. */
-export type PartFinding = Averaged<PartResult>;
-
 /** The loss at positions beyond the trained context, as many as that has. */
 export interface LongLoss {
   readonly loss: Estimate;
@@ -195,6 +192,6 @@ export function meanOver(
 }
 
 /** Returns the part at which a cell's positions are read best. */
-export function bestPart({ probes }: CellFinding): PartFinding {
+export function bestPart({ probes }: CellFinding): Averaged<PartResult> {
   return probes.reduce((a, b) => b.r2.mean > a.r2.mean ? b : a);
 }

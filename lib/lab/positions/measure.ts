@@ -76,17 +76,15 @@ export async function runPositionTrial(
   return { ...outcome, ...(positions && { positions }) };
 }
 
-interface Given {
-  readonly training: Tokens;
-  readonly heldOut: Tokens;
-  /** The model's seed, which repeats its weights before training. */
-  readonly seed: number;
-  readonly signal: AbortSignal | undefined;
-}
-
 async function measure(
   model: Model,
-  { training, heldOut, seed, signal }: Given,
+  { training, heldOut, seed, signal }: {
+    readonly training: Tokens;
+    readonly heldOut: Tokens;
+    /** The model's seed, which repeats its weights before training. */
+    readonly seed: number;
+    readonly signal: AbortSignal | undefined;
+  },
 ): Promise<PositionMeasures> {
   const { backend, config } = model;
   const { blockSize: T, vocabSize } = config;
