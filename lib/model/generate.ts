@@ -14,11 +14,8 @@ import type { Plan } from "../graph/plan.ts";
 import { yieldIfDue } from "./parts.ts";
 import { cachedPlan } from "./plans.ts";
 import { type Logits, Sampler, type SamplerOptions } from "../text/sampler.ts";
-import {
-  checkVocabulary,
-  type DecodeStream,
-  type Tokenizer,
-} from "../text/tokenizer.ts";
+import type { DecodeStream } from "../text/token_streams.ts";
+import { checkVocabulary, type Tokenizer } from "../text/tokenizer.ts";
 import type { ModelInternals } from "./internals.ts";
 import { checkWithin } from "../range.ts";
 import { refuser } from "../refusal.ts";

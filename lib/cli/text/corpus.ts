@@ -12,6 +12,7 @@ import {
 } from "../../../data/datasets.ts";
 import { DownloadError, loadDataset } from "../../../data/load.ts";
 import { CharacterSet } from "../../text/characters.ts";
+import { BpeTrainer } from "../../text/bpe/trainer.ts";
 import { Tokenizer, type TokenizerKind } from "../../text/tokenizer.ts";
 import { type Tokens, tokensOf } from "../../text/tokens.ts";
 import { commandError, usageError } from "../command/errors.ts";
@@ -57,10 +58,13 @@ export interface Corpus {
   readonly record: CorpusRecord;
 }
 
+/** A tokenizer that is made for a text: of a kind, or `bpe` trained to a vocabulary size. */
+export type MadeTokenizer = TokenizerKind | { readonly bpe: number };
+
 /** Options for reading a text. */
 export interface CorpusOptions {
-  /** The tokenizer, or the kind that is made for the text. */
-  readonly tokenizer: Tokenizer | TokenizerKind;
+  /** The tokenizer, or the one that is made for the text. */
+  readonly tokenizer: Tokenizer | MadeTokenizer;
   readonly signal: AbortSignal;
   /** Bytes that are read at a time; 1 MiB if left out. */
   readonly pieceSize?: number;
@@ -225,7 +229,7 @@ async function openPath(
   }
 }
 
-/** Reads a text twice: for its sum and its characters, then for its tokens. */
+/** Reads a text twice: for its sum and its vocabulary, then for its tokens. */
 async function readTokens(
   sources: readonly TextSource[],
   where: Pick<CorpusRecord, "name" | "file" | "files">,
@@ -234,6 +238,10 @@ async function readTokens(
   const { createHash } = await import("node:crypto");
   const sum = createHash("sha256");
   const characters = new CharacterSet();
+  const { tokenizer: wanted } = options;
+  const trainer = typeof wanted === "object" && "bpe" in wanted
+    ? new BpeTrainer("gpt2")
+    : undefined;
   using progress = new ReadingProgress(corpusName(where), sources);
   let bytes = 0;
   const decoders = await decodeAll(sources, options, {
@@ -242,50 +250,62 @@ async function readTokens(
       bytes += piece.length;
       progress.add(piece.length);
     },
-    onText: (text) => characters.add(text),
+    onText: (text) => {
+      characters.add(text);
+      trainer?.add(text);
+    },
+    onEnd: () => trainer?.endText(),
   });
   progress.clear();
   noteChanges(decoders);
   const record = { ...where, bytes, sha256: sum.digest("hex") };
   options.onRecord?.(record);
-  const tokenizer = typeof options.tokenizer === "string"
-    ? makeTokenizer(options.tokenizer, characters)
-    : options.tokenizer;
+  const tokenizer = typeof wanted === "string"
+    ? makeTokenizer(wanted, characters)
+    : "bpe" in wanted
+    ? Tokenizer.fromVocabulary(trainer!.train(wanted.bpe))
+    : wanted;
+  const isCharacters = tokenizer.kind === "ascii" || tokenizer.kind === "chars";
+  // With bpe, fewer: the memory behind the last token is never touched.
   const tokens = tokensOf(
     tokenizer.vocabSize,
-    tokenizer.kind === "bytes" ? characters.bytes : characters.count,
+    isCharacters ? characters.count : characters.bytes,
   );
   let at = 0;
+  let again = 0;
   let encoder = tokenizer.encoder();
   const changed = commandError(
     `read ${corpusName(where)}`,
     "it changed while it was read",
   );
+  const add = (name: string, encode: () => Tokens) => {
+    const ids = namingSource(sources.length > 1 ? name : undefined, encode);
+    if (at + ids.length > tokens.length) throw changed;
+    tokens.set(ids, at);
+    at += ids.length;
+  };
   await decodeAll(sources, options, {
     // A message about a character names its line in the file.
     onSource: () => encoder = tokenizer.encoder(),
-    onBytes: (piece) => progress.add(piece.length),
-    onText: (text, { name }) => {
-      const ids = namingSource(
-        sources.length > 1 ? name : undefined,
-        () => encoder.push(text),
-      );
-      if (at + ids.length > tokens.length) throw changed;
-      tokens.set(ids, at);
-      at += ids.length;
+    onBytes: (piece) => {
+      again += piece.length;
+      progress.add(piece.length);
     },
+    onText: (text, { name }) => add(name, () => encoder.push(text)),
+    onEnd: ({ name }) => add(name, () => encoder.flush()),
   });
-  if (at < tokens.length) throw changed;
-  return { tokens, tokenizer, record };
+  if (again !== bytes) throw changed;
+  return { tokens: tokens.subarray(0, at), tokenizer, record };
 }
 
 async function decodeAll(
   sources: readonly TextSource[],
   { signal, pieceSize = 1 << 20 }: CorpusOptions,
-  { onSource, onBytes, onText }: {
+  { onSource, onBytes, onText, onEnd }: {
     readonly onSource?: () => void;
     readonly onBytes: (bytes: Uint8Array) => void;
     readonly onText: (text: string, source: TextSource) => void;
+    readonly onEnd: (source: TextSource) => void;
   },
 ): Promise<PlainTextDecoder[]> {
   const decoders: PlainTextDecoder[] = [];
@@ -298,6 +318,7 @@ async function decodeAll(
       onText(decoder.push(bytes), source);
     }
     onText(decoder.end(), source);
+    onEnd(source);
   }
   return decoders;
 }

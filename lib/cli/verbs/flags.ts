@@ -12,7 +12,10 @@ import {
 } from "../../config/presets.ts";
 import { type TrainConfig, trainFields } from "../../config/train.ts";
 import { EVAL_TOKENS } from "../../train/split_losses.ts";
-import type { TokenizerKind } from "../../text/tokenizer.ts";
+import {
+  type TokenizerChoice,
+  tokenizerFlag,
+} from "../text/tokenizer_choice.ts";
 import { modelFlags, trainingFlags } from "../command/field_flags.ts";
 import {
   atLeastOne,
@@ -90,11 +93,11 @@ export const trainFlags = {
   "The run": {
     preset: startingPreset as Flag<PresetName>,
     data: dataFlag("tinyshakespeare") as Flag<readonly string[]>,
-    tokenizer: choice(["ascii", "chars", "bytes"], {
+    tokenizer: tokenizerFlag({
       help:
-        "what a token is: an ASCII character, any character of the text, or a byte",
+        "what a token is: an ASCII character, any character of the text, a byte, or a part of a word: N of them learned from the text, GPT-2's, or those of a file",
       without: "the preset's",
-    }) as Flag<TokenizerKind>,
+    }) as Flag<TokenizerChoice>,
     out: text("DIR", {
       help: "the run's directory; it must be new or empty",
       without: "runs/PRESET-DATE-TIME",

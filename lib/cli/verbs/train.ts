@@ -1,5 +1,6 @@
 /** `train`: trains a model and writes its run. */
 
+import { tokenizerName } from "../text/tokenizer_choice.ts";
 import { DeviceLostError, NoAdapterError } from "../../backends/backend.ts";
 import { Model, type ModelPlacement } from "../../model/model.ts";
 import { NonFiniteError } from "../../train/metrics.ts";
@@ -283,7 +284,7 @@ function describe(
     `${count(parameterCount)} parameters on ${deviceName(backend)}\n` +
       visible(
         `${corpusName(data)}: ${count(tokens)} tokens ` +
-          `(${tokenizer.kind}) -> ${path}${from}\n`,
+          `(${tokenizerName(tokenizer)}) -> ${path}${from}\n`,
       ) + scheduleText(setup) + lowestLossText(setup),
   );
   const { damagedLines } = history ?? noHistory;

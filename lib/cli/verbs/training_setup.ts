@@ -17,7 +17,7 @@ import {
 import { isRefusal } from "../../refusal.ts";
 import { Dataset, tokensWithin } from "../../text/dataset.ts";
 import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
-import type { Tokenizer, TokenizerKind } from "../../text/tokenizer.ts";
+import type { Tokenizer } from "../../text/tokenizer.ts";
 import { given } from "../command/arguments.ts";
 import {
   type Corpus,
@@ -25,7 +25,13 @@ import {
   type CorpusRecord,
   loadCorpus,
   loadDefaultCorpus,
+  type MadeTokenizer,
 } from "../text/corpus.ts";
+import {
+  choiceName,
+  openTokenizer,
+  tokenizerName,
+} from "../text/tokenizer_choice.ts";
 import {
   checkUsage,
   commandError,
@@ -103,8 +109,10 @@ async function newRun(
   configure(1); // A mistake in the flags should not cost a download first.
   if (flags.out !== undefined) await RunDirectory.checkFree(flags.out);
   const path = flags.out ?? newRunPath(name);
-  const wanted = initial?.tokenizer ?? flags.tokenizer ?? preset.tokenizer;
-  const textOptions = { tokenizer: wanted, signal: inTime(signal, options) };
+  const timed = inTime(signal, options);
+  const wanted = initial?.tokenizer ??
+    await openTokenizer(flags.tokenizer ?? preset.tokenizer, timed);
+  const textOptions = { tokenizer: wanted, signal: timed };
   const corpus = await withTokenizerHint(
     flags.data === undefined
       ? loadDefaultCorpus(textOptions)
@@ -116,7 +124,9 @@ async function newRun(
   if (model.vocabSize !== tokenizer.vocabSize) {
     throw usageError(
       `train with --vocab-size ${model.vocabSize}`,
-      `the tokenizer ${tokenizer.kind} has ${tokenizer.vocabSize} tokens`,
+      `the tokenizer ${
+        tokenizerName(tokenizer)
+      } has ${tokenizer.vocabSize} tokens`,
     );
   }
   return {
@@ -147,9 +157,10 @@ async function readInitial(
       throw refuse(flagName(field), wanted, has);
     }
   }
-  const { tokenizer: kind } = flags;
-  if (kind !== undefined && kind !== tokenizer.kind) {
-    throw refuse("tokenizer", kind, tokenizer.kind);
+  const wanted = flags.tokenizer && choiceName(flags.tokenizer);
+  const has = tokenizerName(tokenizer);
+  if (wanted !== undefined && wanted !== has) {
+    throw refuse("tokenizer", wanted, has);
   }
   return { checkpoint, tokenizer };
 }
@@ -240,7 +251,7 @@ async function resumedRun(
 async function withTokenizerHint(
   corpus: Promise<Corpus>,
   { tokenizer, run }: {
-    readonly tokenizer: Tokenizer | TokenizerKind;
+    readonly tokenizer: Tokenizer | MadeTokenizer;
     /** The run that the tokenizer is from, if it is one. */
     readonly run: string;
   },
@@ -254,6 +265,8 @@ async function withTokenizerHint(
       error.reason,
       tokenizer === "ascii"
         ? "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any text"
+        : typeof tokenizer === "object" && "bpe" in tokenizer
+        ? "a smaller number after --tokenizer bpe: needs less text"
         : `the tokenizer came with the weights of ${run}, and knows the characters of their text`,
     );
   }

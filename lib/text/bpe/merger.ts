@@ -1,0 +1,122 @@
+/** Merging: turns the bytes of one piece into the ids of its tokens. */
+
+import { Heap } from "./heap.ts";
+import { unreadable } from "../token_streams.ts";
+import { type BpeVocabulary, checkedIds, utf8String } from "./vocabulary.ts";
+
+/** Most pieces whose ids are kept, and the longest such piece. */
+const MOST_KEPT = 2 ** 16;
+const LONGEST_KEPT = 32;
+
+/** Merges pairs of tokens until none is left that the vocabulary merges. */
+export class Merger {
+  /** Id of each token that is not special. */
+  readonly #ids: ReadonlyMap<string, number>;
+  readonly #size: number;
+  /** Rank of a pair, by `left · size + right`: the pair of the smallest rank is merged first. */
+  readonly #ranks = new Map<number, number>();
+  /** Id of the merged token by rank. */
+  readonly #merged: readonly number[] | undefined;
+  /** Whether a piece that is a token is taken as it is. */
+  readonly #wholePieces: boolean;
+  /** Ids of the pieces seen so far. */
+  readonly #kept = new Map<string, readonly number[]>();
+
+  /** @throws {SyntaxError} if the vocabulary contradicts itself; the message says where */
+  constructor(vocabulary: BpeVocabulary) {
+    const { tokens, merges, wholePieces = false } = vocabulary;
+    this.#ids = checkedIds(vocabulary);
+    this.#size = tokens.length;
+    this.#wholePieces = wholePieces || merges === undefined;
+    if (merges === undefined) this.#rankByResult();
+    else this.#merged = this.#rankInOrder(tokens, merges);
+  }
+
+  /** Ranks every pair of tokens that makes a token by the id of the result. */
+  #rankByResult(): void {
+    for (const [token, id] of this.#ids) {
+      for (let cut = 1; cut < token.length; cut++) {
+        const left = this.#ids.get(token.slice(0, cut));
+        if (left === undefined) continue;
+        const right = this.#ids.get(token.slice(cut));
+        if (right !== undefined) this.#ranks.set(this.#key(left, right), id);
+      }
+    }
+  }
+
+  /** Ranks pairs in their order, and returns the ids of their results. */
+  #rankInOrder(tokens: readonly string[], merges: readonly number[]): number[] {
+    if (merges.length % 2 !== 0) throw unreadable("the last merge is half");
+    const isPart = (id: number) =>
+      tokens[id] !== undefined && this.#ids.get(tokens[id]) === id;
+    return Array.from({ length: merges.length / 2 }, (_, rank) => {
+      const left = merges[2 * rank]!;
+      const right = merges[2 * rank + 1]!;
+      const pair = `merge ${rank}, of tokens ${left} and ${right},`;
+      if (!isPart(left) || !isPart(right)) {
+        throw unreadable(`${pair} has a part that is no token`);
+      }
+      const id = this.#ids.get(tokens[left]! + tokens[right]!);
+      if (id === undefined) throw unreadable(`${pair} makes no token`);
+      const key = this.#key(left, right);
+      if (this.#ranks.has(key)) throw unreadable(`${pair} is there twice`);
+      this.#ranks.set(key, rank);
+      return id;
+    });
+  }
+
+  #key(left: number, right: number): number {
+    return left * this.#size + right;
+  }
+
+  /** Returns the ids of a piece of text. */
+  encode(piece: string): readonly number[] {
+    const known = this.#kept.get(piece);
+    if (known !== undefined) return known;
+    const ids = this.#encodeBytes(utf8String(piece));
+    if (piece.length <= LONGEST_KEPT) {
+      if (this.#kept.size >= MOST_KEPT) this.#kept.clear();
+      // A copy: a part of a long text would keep all of the text.
+      this.#kept.set(` ${piece}`.slice(1), ids);
+    }
+    return ids;
+  }
+
+  #encodeBytes(bytes: string): number[] {
+    const whole = this.#wholePieces ? this.#ids.get(bytes) : undefined;
+    if (whole !== undefined) return [whole];
+    const ids = Array.from(bytes, (byte) => this.#ids.get(byte)!);
+    const size = ids.length;
+    if (size === 1) return ids;
+    // A token lies where its first byte was; the others are -1.
+    const before = Int32Array.from(ids, (_, i) => i - 1);
+    const after = Int32Array.from(ids, (_, i) => i + 1);
+    const waiting = new Heap<number>((a, b) => a < b);
+    const rankAt = (at: number): number | undefined => {
+      const next = after[at]!;
+      return next < size
+        ? this.#ranks.get(this.#key(ids[at]!, ids[next]!))
+        : undefined;
+    };
+    // The smallest rank first; of equal ranks, the leftmost.
+    const wait = (at: number) => {
+      const rank = rankAt(at);
+      if (rank !== undefined) waiting.push(rank * size + at);
+    };
+    for (let at = 0; at < size; at++) wait(at);
+    for (let entry; (entry = waiting.pop()) !== undefined;) {
+      const at = entry % size;
+      const rank = (entry - at) / size;
+      // A pair that waits may have lost a part to another merge.
+      if (ids[at]! < 0 || rankAt(at) !== rank) continue;
+      const gone = after[at]!;
+      ids[at] = this.#merged?.[rank] ?? rank;
+      ids[gone] = -1;
+      after[at] = after[gone]!;
+      if (after[at]! < size) before[after[at]!] = at;
+      wait(at);
+      if (before[at]! >= 0) wait(before[at]!);
+    }
+    return ids.filter((id) => id >= 0);
+  }
+}

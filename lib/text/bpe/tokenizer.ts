@@ -1,0 +1,108 @@
+/** The tokenizer `bpe`: byte-level byte pair encoding, which accepts any text. */
+
+import { beginsCharacter } from "../byte_tokenizer.ts";
+import {
+  checkedId,
+  decodeInParts,
+  type DecodeOptions,
+  type DecodeStream,
+  type EncodeStream,
+  utf8Decoder,
+} from "../token_streams.ts";
+import { type Tokens, tokensOf } from "../tokens.ts";
+import { Merger } from "./merger.ts";
+import { Splitter } from "./split.ts";
+import {
+  type BpeJSON,
+  type BpeVocabulary,
+  bytesOf,
+  describeVocabulary,
+} from "./vocabulary.ts";
+
+/** Turns text into pieces, and their bytes into tokens by merging pairs. */
+export class BpeTokenizer {
+  readonly kind = "bpe";
+  readonly vocabSize: number;
+  readonly specialTokens: ReadonlyMap<string, number>;
+  readonly #vocabulary: BpeVocabulary;
+  readonly #merger: Merger;
+
+  /** @throws {SyntaxError} if the vocabulary contradicts itself; the message says where */
+  constructor(vocabulary: BpeVocabulary) {
+    const { tokens, special } = vocabulary;
+    this.#vocabulary = vocabulary;
+    this.#merger = new Merger(vocabulary);
+    this.vocabSize = tokens.length;
+    const nameOf = (id: number) => utf8Decoder().decode(bytesOf(tokens[id]!));
+    this.specialTokens = new Map(special.map((id) => [nameOf(id), id]));
+  }
+
+  toJSON(): BpeJSON {
+    return describeVocabulary(this.#vocabulary);
+  }
+
+  encode(text: string): Int32Array {
+    const splitter = this.#splitter();
+    const pieces = [...splitter.push(text), ...splitter.flush()];
+    return Int32Array.from(this.#idsOf(pieces));
+  }
+
+  encoder(): EncodeStream {
+    const splitter = this.#splitter();
+    const tokens = (pieces: readonly string[]): Tokens => {
+      const ids = this.#idsOf(pieces);
+      const tokens = tokensOf(this.vocabSize, ids.length);
+      tokens.set(ids);
+      return tokens;
+    };
+    return {
+      push: (piece) => tokens(splitter.push(piece)),
+      flush: () => tokens(splitter.flush()),
+    };
+  }
+
+  #splitter(): Splitter {
+    return new Splitter(this.#vocabulary.split, "encode text");
+  }
+
+  #idsOf(pieces: readonly string[]): number[] {
+    const all: number[] = [];
+    for (const piece of pieces) {
+      for (const id of this.#merger.encode(piece)) all.push(id);
+    }
+    return all;
+  }
+
+  decode(ids: Iterable<number>, options?: DecodeOptions): string {
+    const decoder = utf8Decoder();
+    const textOf = (part: readonly number[]) => {
+      const bytes = part.map((id) => this.#token(id)).join("");
+      return decoder.decode(bytesOf(bytes), { stream: true });
+    };
+    return decodeInParts(ids, textOf, options) + decoder.decode();
+  }
+
+  stream(): DecodeStream {
+    const decoder = utf8Decoder();
+    return {
+      push: (id) => decoder.decode(bytesOf(this.#token(id)), { stream: true }),
+      flush: () => decoder.decode(),
+    };
+  }
+
+  /** Returns the number of characters that begin in a token; a special token is no text. */
+  characters(id: number): number {
+    const bytes = this.#token(id);
+    if (this.#vocabulary.special.includes(id)) return 0;
+    let count = 0;
+    for (let i = 0; i < bytes.length; i++) {
+      if (beginsCharacter(bytes.charCodeAt(i))) count++;
+    }
+    return count;
+  }
+
+  /** Returns the bytes of a token, each in U+0000 to U+00FF. */
+  #token(id: number): string {
+    return this.#vocabulary.tokens[checkedId(id, this.vocabSize)]!;
+  }
+}

@@ -1,0 +1,92 @@
+/** The tokenizer `bytes`: an id is a byte of UTF-8. */
+
+import {
+  checkWellFormed,
+  type Place,
+  placeOf,
+  wholeCharacters,
+} from "./characters.ts";
+import {
+  checkedId,
+  decodeInParts,
+  type DecodeOptions,
+  type DecodeStream,
+  type EncodeStream,
+  utf8Decoder,
+} from "./token_streams.ts";
+
+const BYTE_SIZE = 256;
+
+/** Turns text into bytes of UTF-8. */
+export class ByteTokenizer {
+  readonly kind = "bytes";
+  readonly vocabSize: number = BYTE_SIZE;
+  readonly specialTokens: ReadonlyMap<string, number> = new Map();
+
+  toJSON(): { readonly kind: "bytes" } {
+    return { kind: this.kind };
+  }
+
+  encode(text: string): Int32Array {
+    return Int32Array.from(encodeBytes(text));
+  }
+
+  encoder(): EncodeStream {
+    let held = "";
+    let place: Place = { line: 1, column: 1 };
+    const encode = (text: string) => {
+      const ids = encodeBytes(text, place);
+      place = placeOf(text, text.length, place);
+      return ids;
+    };
+    return {
+      push: (piece) => {
+        const [whole, half] = wholeCharacters(held + piece);
+        held = half;
+        return encode(whole);
+      },
+      flush: () => {
+        const rest = held;
+        held = "";
+        return encode(rest);
+      },
+    };
+  }
+
+  decode(ids: Iterable<number>, options?: DecodeOptions): string {
+    const decoder = utf8Decoder();
+    const textOf = (part: readonly number[]) =>
+      decoder.decode(
+        Uint8Array.from(part, (id) => checkedId(id, BYTE_SIZE)),
+        { stream: true },
+      );
+    return decodeInParts(ids, textOf, options) + decoder.decode();
+  }
+
+  stream(): DecodeStream {
+    const decoder = utf8Decoder();
+    return {
+      push: (id) =>
+        decoder.decode(Uint8Array.of(checkedId(id, BYTE_SIZE)), {
+          stream: true,
+        }),
+      flush: () => decoder.decode(),
+    };
+  }
+
+  characters(id: number): number {
+    return beginsCharacter(id) ? 1 : 0;
+  }
+}
+
+/** Returns whether a byte of UTF-8 begins a character. Bytes 10xxxxxx continue one (RFC 3629). */
+export function beginsCharacter(byte: number): boolean {
+  return (byte & 0xc0) !== 0x80;
+}
+
+/** Returns the bytes of a text. */
+export function encodeBytes(text: string, from?: Place): Uint8Array {
+  // TextEncoder would write U+FFFD for half a surrogate pair, and decoding would not restore the text.
+  checkWellFormed(text, "encode text", from);
+  return new TextEncoder().encode(text);
+}
