@@ -35,7 +35,14 @@ const data = [
   "kernels/random.ts",
 ];
 const engine = ["lib/graph", "lib/backends"];
-const library = [...data, ...engine, "lib/model", "lib/train", "lib/worker"];
+const library = [
+  ...data,
+  ...engine,
+  "lib/model",
+  "lib/train",
+  "lib/worker",
+  "lib/serve",
+];
 const studies = ["lib/checks", "lib/lab"];
 
 /** A file belongs to the first room that matches. Arrows point down. */
@@ -65,6 +72,8 @@ const rooms: Readonly<Record<string, Room>> = {
   },
   // The library behind a message port: a worker serves it, a page calls it.
   "lib/worker": { imports: ["lib/train", "lib/model", ...engine, ...data] },
+  // OpenAI's API as functions from a request to a response; the socket is in lib/cli.
+  "lib/serve": { imports: ["lib/model", ...engine, ...data] },
   "lib/train": { imports: ["lib/model", ...engine, ...data] },
   "lib/model": { imports: [...engine, ...data, "kernels/reference"] },
   "lib/formats": { imports: ["lib/*.ts", "lib/config", "lib/text"] },

@@ -80,7 +80,8 @@ export async function* generateBatch(
   }
 }
 
-function samplerOf({ sampler }: GenerateOptions): Sampler {
+/** Returns the sampler that the options give or describe. */
+export function samplerOf({ sampler }: GenerateOptions): Sampler {
   return sampler instanceof Sampler ? sampler : new Sampler(sampler);
 }
 
@@ -148,7 +149,7 @@ export function generateText(
 }
 
 /** Yields the text of ids up to a stop string. */
-async function* pieces(
+export async function* pieces(
   ids: AsyncIterable<number>,
   stop: readonly string[],
   stream: DecodeStream,
@@ -220,7 +221,7 @@ export function generationPlans(
 }
 
 /** Returns a padded length. There are few such lengths, so few plans are compiled. */
-function paddedLength(length: number, blockSize: number): number {
+export function paddedLength(length: number, blockSize: number): number {
   let T = 1;
   while (T < length) T *= T === 1 ? 16 : 4;
   return Math.min(T, blockSize);
@@ -232,7 +233,7 @@ function halfOf(blockSize: number): number {
 }
 
 /** Device state of the generated texts: one cache row for each text. */
-class Generation {
+export class Generation {
   readonly #model: ModelInternals;
   readonly #rows: number;
   /** Plans by padded length. */
@@ -262,14 +263,22 @@ class Generation {
     );
   }
 
-  /** Extends the cache to the given histories and returns the logits (rows, V) after the last token of each history. */
-  async advance(histories: readonly number[][]): Promise<Logits> {
+  /**
+   * Extends the cache to the given histories and returns the logits (rows, V) after the last token of each history.
+   *
+   * @param most longest part of a history that is encoded; a longer one takes several calls, and its logits
+   * are of use once {@linkcode Generation.holds} it
+   */
+  async advance(
+    histories: readonly (readonly number[])[],
+    most: number = Infinity,
+  ): Promise<Logits> {
     const causal = isCausal(this.#model.config);
     const pending = histories.map((history, row) => {
       if (!causal) this.#window[row]!.cached = 0;
       this.#slide(history.length, row);
-      const window = this.#window[row]!;
-      return history.slice(window.begin + window.cached);
+      const { begin, cached } = this.#window[row]!;
+      return history.slice(begin + cached, begin + cached + most);
     });
     const longest = Math.max(...pending.map(({ length }) => length));
     const T = paddedLength(longest, this.#model.config.blockSize);
@@ -282,6 +291,17 @@ class Generation {
     program.run();
     pending.forEach(({ length }, row) => this.#window[row]!.cached += length);
     return await program.buffer("logits").read() as Logits;
+  }
+
+  /** Returns whether the cache of a row reaches the end of a history of this length. */
+  holds(row: number, length: number): boolean {
+    const { begin, cached } = this.#window[row]!;
+    return begin + cached === length;
+  }
+
+  /** Empties the cache of a row for another text. */
+  reset(row: number): void {
+    this.#window[row] = { begin: 0, cached: 0 };
   }
 
   #slide(length: number, row: number): void {
@@ -318,11 +338,16 @@ class Generation {
  * Returns whether no position depends on later ones, so that cached keys and values stay valid.
  * A finite mask gives no guarantee: it has no effect on scores far above its value.
  */
-function isCausal({ attention, mask }: ModelConfig): boolean {
+export function isCausal({ attention, mask }: ModelConfig): boolean {
   return !attention || mask === "causal";
 }
 
-function checkGeneration(
+/**
+ * Checks the prompts and the options of a generation.
+ *
+ * @throws {RangeError} if a prompt is empty or has an id outside the vocabulary, or an option is out of range
+ */
+export function checkGeneration(
   { vocabSize }: ModelConfig,
   prompts: readonly ArrayLike<number>[],
   { maxNewTokens = 0 }: GenerateOptions,

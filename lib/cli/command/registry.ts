@@ -18,6 +18,7 @@ import {
   listFlags,
   reportFlags,
   sampleFlags,
+  serveFlags,
   trainFlags,
 } from "../verbs/flags.ts";
 import type { Operand } from "./arguments.ts";
@@ -74,6 +75,18 @@ export const topCommands: readonly Command[] = [
     ],
     flags: sampleFlags,
     load: async () => (await import("../verbs/sample.ts")).sample,
+  }),
+  command({
+    name: "serve",
+    summary: "answer programs that speak OpenAI's API, with a trained model",
+    operand: run,
+    examples: [
+      "serve # the newest run in runs/, on http://127.0.0.1:8000/v1",
+      "serve runs/NAME --port 9000 --rows 32 # up to 32 texts at a time",
+      "serve --host 0.0.0.0 --token SECRET # for other machines, too",
+    ],
+    flags: serveFlags,
+    load: async () => (await import("../verbs/serve.ts")).serve,
   }),
   command({
     name: "eval",

@@ -205,6 +205,51 @@ export const sampleFlags = {
 /** Values of the flags of `sample`. */
 export type SampleFlags = ValuesOf<typeof sampleFlags>;
 
+/** `serve`. */
+export const serveFlags = {
+  "Where it listens": {
+    port: integer({
+      help: "port to listen on; 0: any free one",
+      without: "8000",
+    }, {
+      least: 0,
+      most: 65535,
+    }) as Flag<number>,
+    host: text("ADDRESS", {
+      help: "address to listen on; 0.0.0.0: all, which needs --token",
+      without: "127.0.0.1, this machine alone",
+    }) as Flag<string>,
+    token: text("SECRET", {
+      help: "answer only clients that send this secret as their API key",
+    }) as Flag<string>,
+    allowOrigin: texts("ORIGIN", {
+      help:
+        "let pages of this origin use the server, as http://localhost:3000; may be given several times",
+    }) as Flag<readonly string[]>,
+  },
+  "How much it takes on": {
+    rows: integer(
+      { help: "texts to generate at a time", without: "8" },
+      { least: 1, most: 256 },
+    ) as Flag<number>,
+    queue: integer({
+      help: "texts that may wait; a request that needs more is refused",
+      without: "64",
+    }, { least: 0 }) as Flag<number>,
+    maxTokens: integer(
+      { help: "most tokens of a text", without: "2048" },
+      atLeastOne,
+    ) as Flag<number>,
+  },
+  Other: {
+    best: bestFlag as Flag<boolean>,
+  },
+  "Where it runs": whereItRuns as typeof whereItRuns,
+};
+
+/** Values of the flags of `serve`. */
+export type ServeFlags = ValuesOf<typeof serveFlags>;
+
 /** Parts of a text that `eval` measures. */
 export type EvalSplit = "val" | "train" | "all";
 

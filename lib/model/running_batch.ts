@@ -1,0 +1,313 @@
+/**
+ * Generation for many readers at once: a text joins a running batch when it arrives and leaves it
+ * when it ends, so that nobody waits for another's text to end. Each text has a row of the batch
+ * while it runs, with a sampler, a length and a signal of its own. Its tokens are those of
+ * `Model.generate`.
+ *
+ * One row is a batch of its own: a text that is alone does not pay for rows that nobody uses.
+ */
+
+import type { ModelConfig } from "../config/model.ts";
+import type { Plan } from "../graph/plan.ts";
+import { checkWithin, positive } from "../range.ts";
+import type { Sampler } from "../text/sampler.ts";
+import {
+  checkGeneration,
+  type GenerateOptions,
+  Generation,
+  isCausal,
+  MAX_NEW_TOKENS,
+  paddedLength,
+  samplerOf,
+  type TokenGenerator,
+} from "./generate.ts";
+import { internalsOf, type ModelInternals } from "./internals.ts";
+import { cachedPlan } from "./plans.ts";
+
+/** Tokens of a prompt that a step encodes: all other rows wait for that step. */
+const CHUNK = 16;
+
+/** Continues prompts that come and go, in the rows of one batch. */
+export class RunningBatch implements TokenGenerator {
+  /** Architecture of the model. */
+  readonly config: ModelConfig;
+  /** Number of texts that are generated at a time. */
+  readonly rows: number;
+  readonly #lanes: readonly Lane[];
+  /** Texts without a row, in the order of their arrival. */
+  readonly #waiting = new Set<Text>();
+  #isRunning = false;
+
+  /**
+   * Creates a batch without texts.
+   *
+   * @param model a `Model`; it must live as long as the batch
+   * @param options.rows number of texts that are generated at a time
+   * @throws {RangeError} if `rows` is not an integer of at least 1
+   * @throws {OutOfMemoryError} if the rows do not fit into memory
+   */
+  constructor(
+    model: { readonly config: ModelConfig },
+    { rows }: { readonly rows: number },
+  ) {
+    checkWithin(positive, "create RunningBatch", { rows });
+    const internals = internalsOf(model);
+    this.config = model.config;
+    this.rows = rows;
+    const sizes = rows === 1 ? [1] : [1, rows - 1];
+    const plans = sizes.map((B) => lanePlans(model.config, B));
+    const all = plans.flatMap((plans) => [...plans.values()]);
+    internals.checkRoom("generate", all);
+    this.#lanes = sizes.map((B, i) => new Lane(internals, B, plans[i]!));
+  }
+
+  /** Number of texts that have a row. */
+  get active(): number {
+    return this.#lanes.reduce((sum, { active }) => sum + active, 0);
+  }
+
+  /** Number of texts that wait for a row. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Continues a prompt and yields one id at a time, as `Model.generate` does. Tokens are generated
+   * whether or not the caller has taken the earlier ones. An abort of the signal, or the end of the
+   * caller's loop, frees the row before the next token.
+   *
+   * @throws {RangeError} if the prompt is empty or has an id outside the vocabulary, or an option is out of range
+   */
+  async *generate(
+    prompt: ArrayLike<number>,
+    options: GenerateOptions,
+  ): AsyncGenerator<number, void> {
+    checkGeneration(this.config, [prompt], options);
+    const text = new Text(prompt, options);
+    if (text.isOver) return;
+    this.#waiting.add(text);
+    if (!this.#isRunning) void this.#run();
+    try {
+      yield* text.ids();
+    } finally {
+      text.end();
+      this.#waiting.delete(text);
+    }
+  }
+
+  /** Takes steps until no text is left. */
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    const turn = new Turn();
+    try {
+      while (this.#seat()) {
+        for (const lane of this.#lanes) {
+          if (lane.active > 0) await lane.step();
+        }
+        // Readers take their tokens, and requests arrive and are cancelled.
+        await turn.wait();
+      }
+    } catch (error) {
+      for (const lane of this.#lanes) lane.fail(error);
+      for (const text of this.#waiting) text.end(error);
+      this.#waiting.clear();
+    } finally {
+      turn.close();
+      this.#isRunning = false;
+    }
+  }
+
+  /** Frees the rows of texts that are over and gives them to those that wait; returns whether any text has a row. */
+  #seat(): boolean {
+    for (const lane of this.#lanes) {
+      lane.clear();
+      for (const text of this.#waiting) {
+        if (!lane.hasRoom) break;
+        this.#waiting.delete(text);
+        if (!text.isOver) lane.seat(text);
+      }
+    }
+    return this.active > 0;
+  }
+
+  /** Frees the memory of all rows. Texts that still run end with an error. */
+  destroy(): void {
+    for (const text of this.#waiting) text.end();
+    this.#waiting.clear();
+    for (const lane of this.#lanes) lane.destroy();
+  }
+}
+
+/** Returns the plans of a batch, keyed by T, the padded number of tokens encoded per run. */
+function lanePlans(config: ModelConfig, B: number): Map<number, Plan> {
+  const { blockSize } = config;
+  const longest = isCausal(config) ? Math.min(CHUNK, blockSize) : blockSize;
+  const lengths = Array.from(
+    { length: longest },
+    (_, i) => paddedLength(i + 1, blockSize),
+  );
+  return new Map(
+    [...new Set(lengths)].map((T) => [T, cachedPlan(config, { B, T })]),
+  );
+}
+
+/** A batch of a fixed number of rows, each with a text or free. */
+class Lane {
+  readonly #generation: Generation;
+  readonly #texts: (Text | undefined)[];
+  readonly #chunk: number;
+  readonly #vocabSize: number;
+
+  constructor(
+    model: ModelInternals,
+    rows: number,
+    plans: ReadonlyMap<number, Plan>,
+  ) {
+    this.#generation = new Generation(model, {
+      rows,
+      plans,
+      onSlide: ({ row, forgotten }) =>
+        this.#texts[row]?.onSlide?.({ row: 0, forgotten }),
+    });
+    this.#texts = new Array(rows).fill(undefined);
+    // Without a causal mask every token encodes its whole window again.
+    this.#chunk = isCausal(model.config) ? CHUNK : Infinity;
+    this.#vocabSize = model.config.vocabSize;
+  }
+
+  get active(): number {
+    return this.#texts.filter((text) => text?.isOver === false).length;
+  }
+
+  get hasRoom(): boolean {
+    return this.#texts.includes(undefined);
+  }
+
+  seat(text: Text): void {
+    const row = this.#texts.indexOf(undefined);
+    this.#texts[row] = text;
+    this.#generation.reset(row);
+  }
+
+  /** Frees the rows of texts that are over. */
+  clear(): void {
+    this.#texts.forEach((text, row) => {
+      if (text?.isOver) this.#texts[row] = undefined;
+    });
+  }
+
+  /** Ends all texts with an error. */
+  fail(error: unknown): void {
+    for (const text of this.#texts) text?.end(error);
+    this.clear();
+  }
+
+  /** Generates a token of each text whose history is encoded, and encodes a part of the others. */
+  async step(): Promise<void> {
+    const texts = this.#texts.slice();
+    const histories = texts.map((text, row) => {
+      if (text !== undefined) return text.history;
+      this.#generation.reset(row);
+      return [0]; // A free row computes something that nobody reads.
+    });
+    const logits = await this.#generation.advance(histories, this.#chunk);
+    const V = this.#vocabSize;
+    texts.forEach((text, row) => {
+      if (text === undefined) return;
+      if (!this.#generation.holds(row, text.history.length)) return;
+      text.extend(logits.subarray(row * V, (row + 1) * V));
+    });
+  }
+
+  destroy(): void {
+    for (const text of this.#texts) text?.end();
+    this.#generation.destroy();
+  }
+}
+
+/** A text that is generated, and the tokens that its reader has not taken. */
+class Text {
+  readonly history: number[];
+  readonly onSlide: GenerateOptions["onSlide"];
+  readonly #sampler: Sampler;
+  readonly #maxNewTokens: number;
+  readonly #signal: AbortSignal | undefined;
+  /** Tokens generated. */
+  #step = 0;
+  #taken = 0;
+  readonly #promptLength: number;
+  #isOver: boolean;
+  #error: unknown;
+  /** Resumes a reader that waits for a token. */
+  #wake = () => {};
+  readonly #abort = () => this.end();
+
+  constructor(prompt: ArrayLike<number>, options: GenerateOptions) {
+    this.history = Array.from(prompt);
+    this.#promptLength = prompt.length;
+    this.#sampler = samplerOf(options);
+    this.#maxNewTokens = options.maxNewTokens ?? MAX_NEW_TOKENS;
+    this.#signal = options.signal;
+    this.onSlide = options.onSlide;
+    this.#isOver = this.#maxNewTokens === 0 || this.#signal?.aborted === true;
+    if (!this.#isOver) this.#signal?.addEventListener("abort", this.#abort);
+  }
+
+  /** True if no more tokens are to be generated. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Draws the next token. */
+  extend(logits: Parameters<Sampler["sample"]>[0]): void {
+    if (this.#isOver) return;
+    const { history } = this;
+    try {
+      history.push(this.#sampler.sample(logits, { step: this.#step, history }));
+    } catch (error) {
+      this.end(error); // Logits that are not finite end this text alone.
+      return;
+    }
+    if (++this.#step === this.#maxNewTokens) this.end();
+    this.#wake();
+  }
+
+  /** Ends the text; its reader still gets the tokens generated so far, then the error if there is one. */
+  end(error?: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#error = error;
+    this.#signal?.removeEventListener("abort", this.#abort);
+    this.#wake();
+  }
+
+  /** Yields the tokens as they are generated. */
+  async *ids(): AsyncGenerator<number, void> {
+    for (;;) {
+      while (this.#taken < this.#step && !this.#signal?.aborted) {
+        yield this.history[this.#promptLength + this.#taken++]!;
+      }
+      if (this.#isOver) break;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+    if (this.#error !== undefined) throw this.#error;
+  }
+}
+
+/** Yields to the event loop, sooner than a timer would: a timer waits for at least a millisecond. */
+class Turn {
+  readonly #channel = new MessageChannel();
+
+  wait(): Promise<void> {
+    const { port1, port2 } = this.#channel;
+    return new Promise((resolve) => {
+      port1.onmessage = () => resolve();
+      port2.postMessage(0);
+    });
+  }
+
+  close(): void {
+    this.#channel.port1.close();
+    this.#channel.port2.close();
+  }
+}

@@ -1,0 +1,67 @@
+/** A sampler that remembers how likely its tokens were. */
+
+import { type Logits, Sampler, type SamplerOptions } from "../text/sampler.ts";
+
+/** A token that was drawn, and those that were likelier than most. */
+export interface Score {
+  readonly id: number;
+  /** Natural logarithm of the probability that the model gave the token, before temperature and top-k. */
+  readonly logprob: number;
+  /** The likeliest tokens, most probable first. */
+  readonly top: readonly { readonly id: number; readonly logprob: number }[];
+}
+
+/** Draws the tokens that a {@linkcode Sampler} draws, and keeps a score of each. */
+export class ScoringSampler extends Sampler {
+  readonly #scores: Score[];
+  readonly #count: number;
+
+  /**
+   * Creates a sampler.
+   *
+   * @param keeping.count candidates to keep for each token
+   * @param keeping.scores list to which the score of each token is added
+   */
+  constructor(
+    options: SamplerOptions,
+    keeping: { readonly count: number; readonly scores: Score[] },
+  ) {
+    super(options);
+    this.#count = keeping.count;
+    this.#scores = keeping.scores;
+  }
+
+  override sample(
+    logits: Logits,
+    options: Parameters<Sampler["sample"]>[1],
+  ): number {
+    const id = super.sample(logits, options);
+    let max = -Infinity;
+    for (const logit of logits) max = Math.max(max, logit);
+    let total = 0;
+    for (const logit of logits) total += Math.exp(logit - max);
+    const scored = (id: number) => ({
+      id,
+      logprob: logits[id]! - max - Math.log(total),
+    });
+    this.#scores.push({
+      ...scored(id),
+      top: this.#likeliest(logits).map(scored),
+    });
+    return id;
+  }
+
+  /** Returns the ids of the largest logits; of equal ones the smaller id comes first. */
+  #likeliest(logits: Logits): number[] {
+    const best: number[] = [];
+    for (let id = 0; id < logits.length && this.#count > 0; id++) {
+      if (
+        best.length === this.#count && logits[id]! <= logits[best.at(-1)!]!
+      ) continue;
+      const at = best.findIndex((other) => logits[id]! > logits[other]!);
+      best.splice(at < 0 ? best.length : at, 0, id);
+      if (best.length > this.#count) best.pop();
+    }
+    return best;
+  }
+}

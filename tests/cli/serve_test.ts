@@ -1,0 +1,143 @@
+// deno-lint-ignore-file camelcase -- OpenAI's names
+
+/** `serve` as a process, asked over loopback. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { command, SMALL, Workplace } from "./process.ts";
+
+/** Starts `serve` on a free port. */
+async function start(here: Workplace, flags: readonly string[] = []) {
+  const child = command(
+    ["serve", "runs/it", "--device", "reference", "--port", "0", ...flags],
+    { cwd: here.path },
+  ).spawn();
+  const reader = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
+  let printed = "";
+  while (!/:\d+\/v1\n/.test(printed)) {
+    const { value = "", done } = await reader.read();
+    assert(!done, printed);
+    printed += value;
+  }
+  const [url] = /http:\S+(?=\/v1\n)/.exec(printed)!;
+  return {
+    url,
+    child,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGINT");
+      assertEquals((await child.status).code, 130);
+      while (!(await reader.read()).done) continue;
+      await child.stdout.cancel();
+    },
+  };
+}
+
+async function trained(): Promise<Workplace> {
+  const here = await Workplace.create();
+  const args = ["train", ...SMALL, "--out", "runs/it"];
+  const { code, stderr } = await here.run(args);
+  assertEquals(code, 0, stderr);
+  return here;
+}
+
+const post = (url: string, body: unknown, init: RequestInit = {}) =>
+  fetch(`${url}/v1/completions`, {
+    method: "POST",
+    body: typeof body === "string" ? body : JSON.stringify(body),
+    ...init,
+  });
+
+async function textOf(response: Response): Promise<string> {
+  assertEquals(response.status, 200);
+  return (await response.json()).choices[0].text;
+}
+
+Deno.test("serve gives the texts of sample, also to 32 clients of which some leave or send rubbish", async () => {
+  await using here = await trained();
+  await using server = await start(here, ["--rows", "4"]);
+  const { url } = server;
+  const models = await (await fetch(`${url}/v1/models`)).json();
+  assertEquals(models.data[0].id, "it");
+
+  const question = { prompt: "the cat", temperature: 0.8, max_tokens: 40 };
+  const sampled = await here.run(
+    "sample runs/it --device reference --tokens 40 --seed 7 --prompt"
+      .split(" ").concat("the cat"),
+  );
+  const text = await textOf(await post(url, { ...question, seed: 7 }));
+  assertEquals(`the cat${text}`.trimEnd(), sampled.stdout.trimEnd());
+
+  const alone: string[] = [];
+  for (let seed = 0; seed < 8; seed++) {
+    alone.push(await textOf(await post(url, { ...question, seed })));
+  }
+  const load = async () => {
+    await Promise.all(Array.from({ length: 32 }, async (_, i) => {
+      const seed = i % 8;
+      if (i % 4 < 2) {
+        const asked = await post(url, { ...question, seed });
+        assertEquals(await textOf(asked), alone[seed]);
+      } else if (i % 4 === 2) {
+        const long = { ...question, max_tokens: 2000, stream: true };
+        const { body } = await post(url, long);
+        const reader = body!.getReader();
+        await reader.read();
+        await reader.cancel();
+      } else {
+        const rubbish = ["{", "\u0000", "[]", '{"prompt":"?"}'][seed % 4]!;
+        const { status, body } = await post(url, rubbish);
+        assertEquals(status, 400);
+        await body!.cancel();
+      }
+    }));
+  };
+  for (let round = 0; round < 3; round++) await load();
+  let metrics = "";
+  for (let wait = 0; wait < 100; wait++) {
+    metrics = await (await fetch(`${url}/metrics`)).text();
+    if (metrics.includes("\nlm_texts_running 0\n")) break;
+    await new Promise((go) => setTimeout(go, 20));
+  }
+  assertStringIncludes(metrics, "\nlm_texts_running 0\n");
+  assertStringIncludes(metrics, "\nlm_texts_waiting 0\n");
+  assert(!metrics.includes('status="5'), metrics);
+});
+
+Deno.test("serve finishes a text under way after Ctrl-C", async () => {
+  await using here = await trained();
+  const { url } = await (async () => {
+    await using server = await start(here);
+    const asked = await post(server.url, {
+      ...{ prompt: "the", max_tokens: 2000, stream: true },
+    });
+    server.child.kill("SIGINT");
+    const text = await asked.text();
+    assert(text.endsWith("data: [DONE]\n\n"), text);
+    assertStringIncludes(text, '"finish_reason":"length"');
+    return server;
+  })();
+  let refused = false;
+  try {
+    await (await fetch(url)).body?.cancel();
+  } catch (error) {
+    refused = error instanceof TypeError;
+  }
+  assert(refused, "the port is still open");
+});
+
+Deno.test("serve refuses other machines without a token, a port in use, and a wrong origin", async () => {
+  await using here = await trained();
+  await using server = await start(here);
+  const { port } = new URL(server.url);
+  const cases: [flags: string[], code: number, word: string][] = [
+    [["--host", "0.0.0.0"], 2, "there is no --token"],
+    [["--token", ""], 2, "--token is an empty text"],
+    [["--allow-origin", "example.com"], 2, "it is not an origin"],
+    [["--port", port], 1, "another program has the port"],
+  ];
+  for (const [flags, code, word] of cases) {
+    const args = ["serve", "runs/it", "--device", "reference", ...flags];
+    const outcome = await here.run(args);
+    assertEquals(outcome.code, code, outcome.stderr);
+    assertStringIncludes(outcome.stderr, word);
+  }
+});

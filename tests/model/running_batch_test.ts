@@ -1,0 +1,115 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Model, Sampler } from "../../mod.ts";
+import { RunningBatch } from "../../lib/model/running_batch.ts";
+
+const config = {
+  vocabSize: 17,
+  blockSize: 24,
+  nLayer: 2,
+  nHead: 2,
+  nEmbd: 16,
+  position: "rope",
+} as const;
+
+/** Prompts around the chunk of 16 tokens and the context of 24. */
+const prompts = [1, 5, 15, 16, 17, 23, 24, 25, 33, 60].map((length) =>
+  Array.from({ length }, (_, i) => (i * 5 + length) % config.vocabSize)
+);
+
+const options = (seed: number) => ({
+  maxNewTokens: 40,
+  sampler: new Sampler({ seed, temperature: 0.9, repetitionPenalty: 1.1 }),
+});
+
+for (const device of ["reference", "wasm"] as const) {
+  for (const mask of ["causal", "none"] as const) {
+    Deno.test(`RunningBatch gives each text the tokens that it has alone: ${device}, mask ${mask}`, async () => {
+      await using model = await Model.create({ ...config, mask }, {
+        device,
+        seed: 3,
+      });
+      const alone = await Promise.all(
+        prompts.map((prompt, seed) =>
+          Array.fromAsync(model.generate(prompt, options(seed)))
+        ),
+      );
+      for (const rows of [1, 4]) {
+        const batch = new RunningBatch(model, { rows });
+        const texts = await Promise.all(prompts.map(async (prompt, seed) => {
+          const ids: number[] = [];
+          for await (const id of batch.generate(prompt, options(seed))) {
+            ids.push(id);
+            assert(batch.active <= rows);
+          }
+          return ids;
+        }));
+        assertEquals(texts, alone, `${rows} rows`);
+        assertEquals([batch.active, batch.waiting], [0, 0]);
+        batch.destroy();
+      }
+    });
+  }
+}
+
+Deno.test("RunningBatch frees a row within a token of an abort or of the end of a loop", async () => {
+  await using model = await Model.create(config, { device: "reference" });
+  const batch = new RunningBatch(model, { rows: 2 });
+  let drawn = 0;
+  class Counting extends Sampler {
+    override sample(...given: Parameters<Sampler["sample"]>): number {
+      drawn++;
+      return super.sample(...given);
+    }
+  }
+  const left = new AbortController();
+  const endless = { maxNewTokens: 1e6, sampler: new Counting() };
+  let taken = 0;
+  const { signal } = left;
+  for await (const _ of batch.generate([1], { ...endless, signal })) {
+    if (++taken === 5) left.abort();
+  }
+  assertEquals([taken, drawn], [5, 5]);
+  taken = drawn = 0;
+  for await (const _ of batch.generate([1], endless)) if (++taken === 5) break;
+  assertEquals(drawn, 5);
+  // One that waits for a row leaves the queue, too.
+  const stops = [1, 2, 3].map(() => new AbortController());
+  const texts = stops.map(({ signal }) =>
+    Array.fromAsync(batch.generate([1], { ...endless, signal }))
+  );
+  while (batch.active < 2) await new Promise((go) => setTimeout(go));
+  assertEquals(batch.waiting, 1);
+  stops[2]!.abort();
+  assertEquals(await texts[2], []);
+  assertEquals([batch.active, batch.waiting], [2, 0]);
+  for (const stop of stops) stop.abort();
+  await Promise.all(texts);
+  assertEquals([batch.active, batch.waiting], [0, 0]);
+  batch.destroy();
+});
+
+Deno.test("RunningBatch ends only the text whose sampler fails", async () => {
+  await using model = await Model.create(config, { device: "reference" });
+  const batch = new RunningBatch(model, { rows: 3 });
+  class Failing extends Sampler {
+    override sample(): number {
+      throw new RangeError("Cannot sample: no luck");
+    }
+  }
+  const good = Array.fromAsync(batch.generate([1, 2], options(1)));
+  await assertRejects(
+    () => Array.fromAsync(batch.generate([1], { sampler: new Failing() })),
+    RangeError,
+    "no luck",
+  );
+  assertEquals(
+    await good,
+    await Array.fromAsync(model.generate([1, 2], options(1))),
+  );
+  await assertRejects(
+    () => Array.fromAsync(batch.generate([17], {})),
+    RangeError,
+    "token 17 of prompt 0",
+  );
+  batch.destroy();
+});

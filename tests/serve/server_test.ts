@@ -1,0 +1,385 @@
+// deno-lint-ignore-file camelcase -- OpenAI's names
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { generateText, Model, Sampler, Tokenizer } from "../../mod.ts";
+import { RunningBatch } from "../../lib/model/running_batch.ts";
+import { Server, type ServerOptions } from "../../lib/serve/server.ts";
+
+const tokenizer = Tokenizer.chars("the cat sat on a mat.\n");
+
+/** A server with a random model, and functions that ask it. */
+class Site implements AsyncDisposable {
+  readonly model: Model;
+  readonly batch: RunningBatch;
+  readonly server: Server;
+
+  constructor(model: Model, options: Partial<ServerOptions>) {
+    this.model = model;
+    this.batch = new RunningBatch(model, { rows: 3 });
+    this.server = new Server({
+      ...{ model: "cat", generator: this.batch, tokenizer, queue: 5 },
+      ...{ maxTokens: 100, loopbackOnly: true, ...options },
+    });
+  }
+
+  static async open(options: Partial<ServerOptions> = {}): Promise<Site> {
+    const { vocabSize } = tokenizer;
+    const model = await Model.create(
+      { vocabSize, blockSize: 16, nLayer: 1, nHead: 1, nEmbd: 8 },
+      { device: "reference", tokenizer },
+    );
+    return new Site(model, options);
+  }
+
+  ask(path: string, init: RequestInit = {}): Promise<Response> {
+    return this.server.answer(new Request(`http://127.0.0.1:1${path}`, init));
+  }
+
+  post(path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
+    const text = typeof body === "string" ? body : JSON.stringify(body);
+    return this.ask(path, { method: "POST", body: text, ...init });
+  }
+
+  // deno-lint-ignore no-explicit-any
+  async complete(body: unknown): Promise<any> {
+    const response = await this.post("/v1/completions", body);
+    assertEquals(response.status, 200);
+    return await response.json();
+  }
+
+  // deno-lint-ignore no-explicit-any
+  async stream(path: string, body: object): Promise<any[]> {
+    const response = await this.post(path, { ...body, stream: true });
+    assertEquals(response.status, 200);
+    const events = (await response.text()).split("\n\n").slice(0, -1);
+    assertEquals(events.pop(), "data: [DONE]");
+    return events.map((event) => JSON.parse(event.slice("data: ".length)));
+  }
+
+  async alone(prompt: string, seed: number, count: number): Promise<string> {
+    const sampler = new Sampler({ seed, temperature: 0.8 });
+    const options = { sampler, maxNewTokens: count };
+    const text = generateText(this.model, tokenizer, prompt, options);
+    return (await Array.fromAsync(text)).join("");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.batch.destroy();
+    await this.model[Symbol.asyncDispose]();
+  }
+}
+
+Deno.test("Server answers completions with the texts of the same seeds alone", async () => {
+  await using site = await Site.open();
+  const prompt = ["the ", "a cat"];
+  const question = { prompt, n: 2, seed: 7, temperature: 0.8, max_tokens: 30 };
+  const { choices, usage, object, model } = await site.complete(question);
+  assertEquals([object, model], ["text_completion", "cat"]);
+  const expected = [];
+  for (const text of prompt) {
+    for (const seed of [7, 8]) expected.push(await site.alone(text, seed, 30));
+  }
+  // deno-lint-ignore no-explicit-any
+  assertEquals(choices.map(({ text }: any) => text), expected);
+  assertEquals(choices[3].index, 3);
+  assertEquals(choices[3].finish_reason, "length");
+  assertEquals(usage, {
+    prompt_tokens: 9,
+    completion_tokens: 120,
+    total_tokens: 129,
+  });
+  const ids = await site.complete({
+    ...{ ...question, n: 1, prompt: [...tokenizer.encode("a cat")] },
+    echo: true,
+  });
+  assertEquals(ids.choices[0].text, `a cat${expected[2]}`);
+  const nothing = await site.complete({ max_tokens: 0 });
+  assertEquals(nothing.choices[0].text, "");
+});
+
+Deno.test("Server streams the text that it also gives in one piece", async () => {
+  await using site = await Site.open();
+  const question = {
+    prompt: "the ",
+    n: 3,
+    seed: 1,
+    max_tokens: 20,
+    echo: true,
+  };
+  const { choices } = await site.complete(question);
+  const options = { include_usage: true };
+  const events = await site.stream("/v1/completions", {
+    ...question,
+    stream_options: options,
+  });
+  assertEquals(events.pop(), {
+    ...events[0],
+    choices: [],
+    usage: { prompt_tokens: 4, completion_tokens: 60, total_tokens: 64 },
+  });
+  for (const { index, text, finish_reason } of choices) {
+    const mine = events.map(({ choices: [choice] }) => choice)
+      .filter((choice) => choice.index === index);
+    assertEquals(mine.map(({ text }) => text).join(""), text);
+    assertEquals(mine.at(-1).finish_reason, finish_reason);
+  }
+
+  const chat = { messages: [{ role: "user", content: "the " }], seed: 1 };
+  const response = await site.post("/v1/chat/completions", chat);
+  const { choices: [{ message }], object } = await response.json();
+  assertEquals(object, "chat.completion");
+  assert(message.content.length === 100); // the limit is below the default
+  const pieces = await site.stream("/v1/chat/completions", chat);
+  const deltas = pieces.map(({ choices: [{ delta }] }) => delta);
+  assertEquals(deltas[0], { role: "assistant", content: "" });
+  assertEquals(
+    deltas.map(({ content = "" }) => content).join(""),
+    message.content,
+  );
+});
+
+Deno.test("Server ends a text before a stop text and lists log-probabilities up to there", async () => {
+  await using site = await Site.open();
+  const question = { prompt: "the ", seed: 7, max_tokens: 60, logprobs: 2 };
+  const [whole] = (await site.complete(question)).choices;
+  assertEquals(whole.logprobs.tokens.join(""), whole.text);
+  const stop = whole.text.slice(20, 23);
+  const at = whole.text.indexOf(stop);
+  const cut = await site.complete({ ...question, stop: [stop, "zzz"] });
+  const [{ text, finish_reason, logprobs }] = cut.choices;
+  assertEquals([text, finish_reason], [whole.text.slice(0, at), "stop"]);
+  assertEquals(logprobs.tokens.join(""), text);
+  assertEquals(logprobs.text_offset.at(-1), at - 1);
+  assertEquals(cut.usage.completion_tokens, at + 3);
+
+  // The model's own probabilities, whatever the temperature.
+  const ids = [...tokenizer.encode("the ")];
+  const logits = await site.model.forward(Int32Array.from(ids), { B: 1, T: 4 });
+  const last = logits.subarray(-tokenizer.vocabSize) as Float64Array;
+  const expected = new Sampler().probabilities(last);
+  const [id] = tokenizer.encode(whole.text);
+  assertAlmost(whole.logprobs.token_logprobs[0], Math.log(expected[id!]!));
+  const [best, next] = Object.values(
+    whole.logprobs.top_logprobs[0],
+  ) as number[];
+  const ranked = [...expected].sort((a, b) => b - a).map(Math.log);
+  assertAlmost(best!, ranked[0]!);
+  assertAlmost(next!, ranked[1]!);
+
+  const chat = await site.post("/v1/chat/completions", {
+    messages: [{ role: "user", content: [{ type: "text", text: "the " }] }],
+    ...{ seed: 7, logprobs: true, top_logprobs: 2, max_completion_tokens: 5 },
+  });
+  const [{ logprobs: { content } }] = (await chat.json()).choices;
+  assertEquals(content.length, 5);
+  assertAlmost(content[0].logprob, whole.logprobs.token_logprobs[0]);
+  assertEquals(content[0].top_logprobs.length, 2);
+  assertEquals(content[0].bytes, [content[0].token.charCodeAt(0)]);
+});
+
+function assertAlmost(actual: number, expected: number): void {
+  // The cached and the whole network add up in different orders, in float64.
+  assert(Math.abs(actual - expected) < 1e-9, `${actual}, not ${expected}`);
+}
+
+Deno.test("Server refuses by name what it cannot do", async () => {
+  await using site = await Site.open();
+  const message = { role: "user", content: "the" };
+  const cases: [
+    path: string,
+    body: unknown,
+    status: number,
+    param: string | null,
+    word: string,
+  ][] = [
+    ["", "{", 400, null, "not JSON"],
+    ["", "[]", 400, null, "not a JSON object"],
+    [
+      "",
+      { prompt: "the", presence_penalty: 1 },
+      400,
+      "presence_penalty",
+      "does not support",
+    ],
+    ["", { prompt: "the", best_of: 2 }, 400, "best_of", "does not support"],
+    ["", { prompt: "the", color: 1 }, 400, "color", "Unknown parameter"],
+    [
+      "",
+      { prompt: "the", constructor: 1 },
+      400,
+      "constructor",
+      "Unknown parameter",
+    ],
+    ["", { prompt: "the", model: "gpt-4" }, 404, "model", "does not exist"],
+    ["", { prompt: "THE" }, 400, "prompt", '"T" (U+0054) at line 1, column 1'],
+    ["", { prompt: "" }, 400, "prompt", "is empty"],
+    ["", { prompt: [99] }, 400, "prompt", "ids are integers"],
+    ["", { prompt: [[1.5]] }, 400, "prompt", "ids are integers"],
+    ["", { prompt: { a: 1 } }, 400, "prompt", "is not a text"],
+    ["", { prompt: Array(9).fill("the") }, 400, "prompt", "more than the 8"],
+    ["", { n: 9 }, 400, "n", "more than the 8"],
+    ["", { max_tokens: 101 }, 400, "max_tokens", "from 0 to 100"],
+    ["", { temperature: -1 }, 400, "temperature", "at least 0"],
+    ["", { temperature: "hot" }, 400, "temperature", "at least 0"],
+    ["", { top_p: 2 }, 400, "top_p", "from 0 to 1"],
+    ["", { seed: -1 }, 400, "seed", "from 0 to 4294967295"],
+    ["", { stop: [""] }, 400, "stop", "up to 4"],
+    ["", { stream: 1 }, 400, "stream", "neither"],
+    ["", { stream_options: {} }, 400, "stream_options", "needs stream"],
+    ["", { echo: true, logprobs: 1 }, 400, "echo", "logprobs of the prompt"],
+    [
+      "chat/",
+      { messages: [message], tools: [{}] },
+      400,
+      "tools",
+      "does not support",
+    ],
+    ["chat/", { messages: [] }, 400, "messages", "at least 1"],
+    [
+      "chat/",
+      { messages: [{ ...message, role: "tool" }] },
+      400,
+      "messages[0].role",
+      "none of",
+    ],
+    [
+      "chat/",
+      { messages: [{ ...message, content: [{ type: "image_url" }] }] },
+      400,
+      "messages[0].content",
+      "other than text",
+    ],
+    ["chat/", { messages: [message], prompt: "the" }, 400, "prompt", "Unknown"],
+    [
+      "",
+      JSON.stringify({ prompt: "t".repeat(2 ** 20) }),
+      413,
+      null,
+      "longer than",
+    ],
+  ];
+  for (const [path, body, status, param, word] of cases) {
+    const response = await site.post(`/v1/${path}completions`, body);
+    const { error } = await response.json();
+    assertEquals([response.status, error.param], [status, param], word);
+    assertEquals(error.type, "invalid_request_error");
+    assertStringIncludes(error.message, word);
+  }
+  // Values that ask for nothing.
+  await site.complete({
+    ...{ prompt: "the", presence_penalty: 0, logit_bias: {}, best_of: 1 },
+    ...{ suffix: null, user: "me", stop: null, n: null, logprobs: null },
+  });
+  assertEquals((await site.ask("/v1/embeddings")).status, 404);
+  assertEquals((await site.ask("/v1/completions")).status, 405);
+  assertEquals((await site.ask("/v1/models/cat")).status, 200);
+});
+
+Deno.test("Server answers only those who may ask", async () => {
+  await using site = await Site.open({
+    token: "secret",
+    origins: ["http://page.example"],
+  });
+  const status = async (path: string, headers: Record<string, string>) => {
+    const response = await site.ask(path, { headers });
+    await response.body?.cancel();
+    return response.status;
+  };
+  const authorization = "Bearer secret";
+  assertEquals(await status("/health", {}), 200);
+  for (const path of ["/v1/models", "/metrics", "/nowhere"]) {
+    assertEquals(await status(path, {}), 401);
+    assertEquals(await status(path, { authorization: "Bearer secre" }), 401);
+    assertEquals(
+      await status(path, { authorization: `${authorization}t` }),
+      401,
+    );
+  }
+  assertEquals(await status("/v1/models", { authorization }), 200);
+  for (const host of ["localhost:8000", "127.0.0.1", "[::1]:80"]) {
+    assertEquals(await status("/health", { host }), 200);
+  }
+  for (const host of ["example.com", "localhost.example.com", "127.0.0.1.x"]) {
+    assertEquals(await status("/health", { host }), 403);
+  }
+  const [mine, other] = ["http://page.example", "http://other.example"];
+  assertEquals(await status("/health", { origin: other }), 403);
+  const preflight = await site.ask("/v1/models", {
+    method: "OPTIONS",
+    headers: {
+      origin: mine,
+      "access-control-request-headers": "authorization",
+    },
+  });
+  assertEquals(preflight.status, 204);
+  const { headers } = preflight;
+  assertEquals(headers.get("access-control-allow-origin"), mine);
+  assertEquals(headers.get("access-control-allow-headers"), "authorization");
+});
+
+Deno.test("Server refuses a request when its queue is full, and new ones when it stops", async () => {
+  await using site = await Site.open();
+  const long = { prompt: "the ", max_tokens: 100 };
+  const running = [5, 3].map((n) => site.complete({ ...long, n }));
+  while (site.batch.waiting < 5) await new Promise((go) => setTimeout(go));
+  const refused = await site.post("/v1/completions", long);
+  assertEquals([refused.status, refused.headers.get("retry-after")], [
+    429,
+    "1",
+  ]);
+  assertEquals((await refused.json()).error.type, "rate_limit_error");
+  site.server.close();
+  const stopped = await site.post("/v1/completions", long);
+  assertEquals(stopped.status, 503);
+  await stopped.body?.cancel();
+  for (const { choices } of await Promise.all(running)) {
+    for (const { text } of choices) assertEquals(text.length, 100);
+  }
+});
+
+Deno.test("Server stops a text whose reader has gone, and not for one that is slow", async () => {
+  await using site = await Site.open({ maxTokens: 1_000_000 });
+  const endless = { prompt: "the ", max_tokens: 1_000_000, stream: true };
+  const slow = await site.post("/v1/completions", {
+    ...endless,
+    ...{ max_tokens: 50, seed: 3, temperature: 0.8 },
+  });
+  const gone = await site.post("/v1/completions", endless);
+  const reader = gone.body!.getReader();
+  await reader.read();
+  await reader.cancel();
+  const asker = new AbortController();
+  const whole = site.post("/v1/completions", { ...endless, stream: false }, {
+    signal: asker.signal,
+  });
+  while (site.batch.active < 1) await new Promise((go) => setTimeout(go));
+  asker.abort();
+  await (await whole).body?.cancel();
+  const other = await site.complete({ prompt: "the ", max_tokens: 60 });
+  assertEquals(other.choices[0].text.length, 60);
+  assertEquals([site.batch.active, site.batch.waiting], [0, 0]);
+  const events = (await slow.text()).split("\n\n").slice(0, -2);
+  const text = events.map((event) =>
+    JSON.parse(event.slice(6)).choices[0].text
+  );
+  assertEquals(text.join(""), await site.alone("the ", 3, 50));
+
+  const metrics = await (await site.ask("/metrics")).text();
+  assertStringIncludes(metrics, "\nlm_aborted_total 2\n");
+  assertStringIncludes(metrics, "\nlm_texts_running 0\n");
+  assertStringIncludes(
+    metrics,
+    '\nlm_requests_total{route="/v1/completions",status="200"} ',
+  );
+});
+
+Deno.test("Server tells readers of a stream that it stopped", async () => {
+  await using site = await Site.open({ maxTokens: 1_000_000 });
+  const response = await site.post("/v1/completions", {
+    ...{ prompt: "the ", max_tokens: 1_000_000, stream: true },
+  });
+  site.server.abort();
+  const events = (await response.text()).split("\n\n");
+  const { error } = JSON.parse(events.at(-3)!.slice(6));
+  assertEquals(error.type, "server_error");
+});
