@@ -1,5 +1,3 @@
-// deno-lint-ignore-file camelcase -- OpenAI's names
-
 /**
  * Answers: writes the texts that a question asks for, and puts them into the JSON of OpenAI's API,
  * at once or as server-sent events.

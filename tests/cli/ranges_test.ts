@@ -77,6 +77,10 @@ const limits: Readonly<Record<string, Limits>> = {
   arms: [["3", "10000"], ["2", "10001"]],
   least: atLeastOne,
   most: atLeastOne,
+  port: [["0", "65535"], ["-1", "65536", "0.5"]],
+  rows: cores,
+  queue: [["0", "1e9"], ["-1", "0.5"]],
+  maxTokens: atLeastOne,
 };
 /** `eval` takes what shapes there are from the model, not from a configuration. */
 const ofEval: Readonly<Record<string, Limits>> = {
