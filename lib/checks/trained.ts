@@ -156,8 +156,8 @@ async function* checkLeaks(
   const { model, heldOut, training, signal } = subject;
   const { mask } = model.config;
   const hint = mask === "causal"
-    ? "the model sees what it is to predict: its losses mean nothing"
-    : `--mask ${mask} lets the model see what it is to predict: its losses mean nothing; --mask causal does not`;
+    ? "the model sees the tokens that it has to predict: its losses mean nothing"
+    : `--mask ${mask} lets the model see the tokens that it has to predict: its losses mean nothing; --mask causal does not`;
   const T = Math.min(model.config.blockSize, heldOut.length);
   const positions = spread(PLACES, T);
   const failed = (found: string): Finding => ({

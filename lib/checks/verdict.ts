@@ -13,7 +13,7 @@ export type Status = "ok" | "warning" | "failed" | "skipped" | "broken";
 export interface Verdict {
   /** Subject of the check, in a word or two. */
   readonly check: string;
-  /** `ok`, or what is wrong. */
+  /** `ok`, or the kind of problem. */
   readonly status: Status;
   /** Figures, or the reason for skipping, in one line. */
   readonly found: string;
@@ -71,7 +71,7 @@ export async function verdict(
         check,
         status: "broken",
         found: `the check itself broke down: ${error.name}: ${error.message}`,
-        hint: "this says nothing about what was checked; please report it",
+        hint: "its subject was not checked; please report this",
       };
     }
     return { check, status: "failed", found: withoutHint(error), ...hint };

@@ -50,7 +50,7 @@ export interface Outcome {
   readonly machine?: string | undefined;
 }
 
-/** Returns whether the model of an outcome saw what it was to predict: then its loss means nothing. */
+/** Returns whether the model of an outcome saw the tokens that it had to predict: then its loss means nothing. */
 export function sawFuture({ setting, causal }: Outcome): boolean {
   return seesFuture(setting.model, causal);
 }

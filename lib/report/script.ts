@@ -8,7 +8,7 @@ export const script: string = `
 "use strict";
 const readoutOf = (section) => section.querySelector(".readout");
 
-// A box that scrolls sideways has words before it that say so.
+// Shows the hint before each box that scrolls sideways.
 const showHints = () => {
   for (const box of document.querySelectorAll(".scroll, .heads")) {
     box.previousElementSibling.hidden = box.scrollWidth <= box.clientWidth + 1;
@@ -18,7 +18,7 @@ showHints();
 addEventListener("resize", showHints);
 document.addEventListener("toggle", showHints, true);
 
-// A passage: the title of what is under the finger, for those without a mouse.
+// A passage: the title of the character under the finger, for those without a mouse.
 for (const passage of document.querySelectorAll(".passage")) {
   const show = ({ target }) => {
     if (!target.title) return;

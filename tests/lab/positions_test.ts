@@ -152,7 +152,7 @@ const sizes = {
 const text = randomIds(4000, sizes);
 
 async function generic(change: Partial<ModelOptions>): Promise<Model> {
-  const backend = await openBackend("wasm", { threads: 1 });
+  const backend = await openBackend("wasm", { threads: 1, blas: "off" });
   const model = await Model.create({ ...sizes, ...change }, { backend });
   await makeGeneric(model);
   return model;

@@ -65,7 +65,7 @@ export async function runStudy(
     return await share(study, flags, { pace, isOurs: idsOf(trials) });
   }
   using interrupt = new Interrupt();
-  interrupt.doing = "stopping; what is done is kept";
+  interrupt.doing = "stopping; finished trials are kept";
   const { signal } = interrupt;
   const { data, measure, tokenizer: kind } = study.plan;
   const corpus = await loadCorpus(data, { tokenizer: kind, signal });

@@ -117,7 +117,9 @@ export class Study {
     const folder = join(this.path, files.trials);
     const own: Outcome[] = [];
     const entries = Array.fromAsync(Deno.readDir(folder));
-    for (const { name } of await ifThere(folder, entries) ?? []) {
+    const found = await ifThere(folder, entries) ?? [];
+    // In one order, so that of several faults the same one is named each time.
+    for (const name of found.map(({ name }) => name).toSorted()) {
       if (!name.endsWith(".json")) continue;
       const file = join(folder, name);
       const text = await ifThere(file, Deno.readTextFile(file));

@@ -81,7 +81,7 @@ export async function labWorks(
       ? `${JSON.stringify({ rungs, ...(evidence && { evidence }) })}\n`
       : ladderText(rungs, evidence) +
         (evidence?.causal === false
-          ? "it sees what it is to predict: its loss reaches no rung\n"
+          ? "it sees the tokens that it has to predict: its loss reaches no rung\n"
           : ""),
   );
   return exitCode.ok;

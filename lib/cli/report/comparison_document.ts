@@ -120,7 +120,7 @@ function resultSection(
       ? "Runs of the same text whose tokens differ are compared in bits per character: a loss per token depends on what a token is."
       : undefined,
     groups.some(({ runs }) => runs.some(({ sees }) => sees))
-      ? "A model that sees the future reads what it is to predict: its loss is no result. Such runs have hollow markers and are never the lowest."
+      ? "A model that sees the future reads the tokens that it has to predict: its loss is no result. Such runs have hollow markers and are never the lowest."
       : undefined,
   ]);
   return {

@@ -1,6 +1,6 @@
 /**
  * Figures of a report that a run did not write down: computed from its text and weights, as far as
- * those still exist. They are the losses that counting reaches on its text, the loss of each token of a
+ * those still exist. They are the losses of n-gram models on its text, the loss of each token of a
  * passage, and the attention maps of a prompt.
  */
 
@@ -26,7 +26,7 @@ import type { RunRecord } from "./run_record.ts";
 
 /** Results of a measurement, with the reasons for missing ones. */
 export interface Measurement {
-  /** Losses of models that count; empty if the text is gone. */
+  /** Losses of n-gram models; empty if the text is gone. */
   readonly yardsticks: readonly Yardstick[];
   /** Reason why there are no yardsticks. */
   readonly textProblem: string | undefined;
@@ -258,13 +258,13 @@ function readToken(id: number, logits: Numbers): ReadToken {
   return { id, loss: total - logits[id]!, guesses };
 }
 
-/** A model that counts, and its loss on the validation split in nats per token. */
+/** An n-gram model's name, and its loss on the validation split in nats per token. */
 export interface Yardstick {
   readonly name: string;
   readonly loss: number;
 }
 
-/** The models, by the number of tokens that count. */
+/** The orders of the n-gram models, with their names. */
 const orders: readonly (readonly [order: number, name: string])[] = [
   [1, "unigram"],
   [2, "bigram"],

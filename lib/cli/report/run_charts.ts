@@ -64,7 +64,7 @@ function noisy(
   ];
 }
 
-/** Draws losses by step, with the losses that counting reaches. */
+/** Draws losses by step, with the losses of n-gram models. */
 export function lossFigure(
   { steps, evals }: RunRecord,
   yardsticks: readonly Yardstick[],

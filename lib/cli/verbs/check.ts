@@ -113,7 +113,7 @@ function machineChecks(backend: Backend, isDefault: boolean): CheckGroup {
   return {
     name: "machine",
     meaning:
-      `lm ${VERSION} on Deno ${Deno.version.deno}, ${Deno.build.os} ${Deno.build.arch}; --device chooses what is checked.`,
+      `lm ${VERSION} on Deno ${Deno.version.deno}, ${Deno.build.os} ${Deno.build.arch}; --device chooses the device to check.`,
     async *run() {
       yield {
         check: "checked here",

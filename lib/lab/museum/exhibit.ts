@@ -78,7 +78,7 @@ export interface CheckRow {
   readonly verdicts: readonly Verdict[];
 }
 
-/** Returns true if a check noticed the mistake and passed what is right. */
+/** Returns true if a check noticed the mistake and passed without it. */
 export function notices({ verdicts: [right, mistake] }: CheckRow): boolean {
   return !isAlarm(right!) && isAlarm(mistake!);
 }
