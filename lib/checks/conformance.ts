@@ -118,13 +118,11 @@ function expect(test: Case, { outputs, inputs }: Operands): Memory[] {
 /** Content of each buffer of a plan before a run. */
 type Contents = ReadonlyMap<string, Memory>;
 
-/** A plan and the initial content of its buffers. */
-interface Prepared {
-  readonly plan: Plan;
-  readonly contents: Contents;
-}
-
-function planOf(test: Case, { outputs, inputs }: Operands): Prepared {
+/** Returns a plan and the initial content of its buffers. */
+function planOf(
+  test: Case,
+  { outputs, inputs }: Operands,
+): { readonly plan: Plan; readonly contents: Contents } {
   const buffers: BufferSpec[] = [];
   const contents = new Map<string, Memory>();
   const own =

@@ -27,14 +27,6 @@ export interface Look {
   readonly color: boolean;
 }
 
-/** Returns the width and style for standard output. */
-export function lookOfOutput(): Look {
-  return {
-    width: Math.min(WIDEST, room().columns),
-    color: Deno.stdout.isTerminal() && !Deno.noColor,
-  };
-}
-
 /** Formats a group's title and its meaning. */
 export function groupLines(
   { name, meaning }: Pick<CheckGroup, "name" | "meaning">,
@@ -74,9 +66,12 @@ export class CheckReport {
   readonly #begun = performance.now();
   readonly #counts = { ok: 0, warning: 0, failed: 0, skipped: 0, broken: 0 };
 
-  constructor(json: boolean, look: Look = lookOfOutput()) {
+  constructor(json: boolean) {
     this.#json = json;
-    this.#look = look;
+    this.#look = {
+      width: Math.min(WIDEST, room().columns),
+      color: Deno.stdout.isTerminal() && !Deno.noColor,
+    };
   }
 
   /** True if a check has failed, or broke down before it could show anything. */
