@@ -104,10 +104,11 @@ const inside: Inside = {
   },
 };
 
-/** Returns at most `most` items, the first and the last among them. */
+/** Returns at most `most` items, the first and, of two or more, the last among them. */
 function spread<Item>(items: readonly Item[], most: number): Item[] {
   if (items.length <= most) return [...items];
-  const at = (i: number) => Math.round(i * (items.length - 1) / (most - 1));
+  const at = (i: number) =>
+    Math.round(i * (items.length - 1) / Math.max(1, most - 1));
   return Array.from({ length: most }, (_, i) => items[at(i)]!);
 }
 
