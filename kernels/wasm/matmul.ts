@@ -61,7 +61,7 @@ const BLAS_FEWEST = 16_000;
 const BLAS_BLOCKS = 16;
 
 /** Multiplications and additions that a block has at least, if the matrix has as many. */
-const BLAS_BLOCK_WORK = 250_000;
+const BLAS_BLOCK_WORK = 1_000_000;
 
 /** The fewest rows or columns of a block that was cut: with fewer, the library is slower. */
 const BLAS_LEAST = 64;
