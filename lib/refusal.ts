@@ -5,11 +5,11 @@
 
 /** The parts of the message `Cannot ACTION: REASON`, and of a line `hint: HINT` below it. */
 export interface Refusal {
-  /** What could not be done, as `create Model`. */
+  /** The action that failed, e.g. `create Model`. */
   readonly action: string;
   /** Why not, with the numbers. */
   readonly reason: string;
-  /** What may help. */
+  /** Advice on how to avoid the error. */
   readonly hint: string | undefined;
   /** The configuration fields that the action and the reason name. */
   readonly fields: readonly string[];

@@ -37,7 +37,7 @@ const writer = new Writer(() => session!);
 /** Most samples on the page; the oldest go. */
 const MOST_SAMPLES = 9;
 
-/** What the session does. */
+/** State of the session. */
 type State = "idle" | "starting" | "training" | "paused" | "ended";
 let state: State = "idle";
 let session: SessionWorker | undefined;

@@ -67,7 +67,7 @@ export class Writer {
 
   /** Takes a token that the session has read or written. */
   take(token: TokenEvent): void {
-    // What is continued is shown already.
+    // The prompt of a continued text is on the page already.
     if (this.#isContinuing && token.probability === undefined) return;
     this.#candidates.add(token);
   }

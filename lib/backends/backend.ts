@@ -137,7 +137,7 @@ export class OutOfMemoryError extends RangeError implements Refusal {
   readonly action: string;
   /** The part of the message after the action. */
   readonly reason: string;
-  /** What may help: nothing that holds for all devices. */
+  /** Undefined: no advice holds for all devices. */
   readonly hint: string | undefined = undefined;
   /** The configuration fields that the action names. */
   readonly fields: readonly string[];
@@ -191,7 +191,7 @@ function gigabytes(bytes: number, round: (value: number) => number): string {
 export class NoAdapterError extends Error implements Refusal {
   /** The name of the class. */
   override readonly name = "NoAdapterError";
-  /** What could not be opened, e.g. `open WebGPU`. */
+  /** The action that failed, e.g. `open WebGPU`. */
   readonly action: string;
   /** The part of the message after the action. */
   readonly reason: string;

@@ -2,7 +2,7 @@
 
 /** Counters of a server in Prometheus' text format. */
 
-/** What a counter or gauge means. */
+/** Type and description of a metric. */
 interface Meaning {
   readonly type: "counter" | "gauge";
   readonly help: string;

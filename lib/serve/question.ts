@@ -40,7 +40,7 @@ export interface Question {
   readonly logprobs: number | undefined;
 }
 
-/** What the server has, and how much of it a request may ask for. */
+/** The model of the server, and the limits of a request. */
 export interface Limits {
   readonly model: string;
   /** Most tokens of a text. */

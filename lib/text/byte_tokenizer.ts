@@ -1,17 +1,13 @@
 /** The tokenizer `bytes`: an id is a byte of UTF-8. */
 
-import {
-  checkWellFormed,
-  type Place,
-  placeOf,
-  wholeCharacters,
-} from "./characters.ts";
+import { checkWellFormed, type Place } from "./characters.ts";
 import {
   checkedId,
   decodeInParts,
   type DecodeOptions,
   type DecodeStream,
   type EncodeStream,
+  encodeStream,
   utf8Decoder,
 } from "./token_streams.ts";
 
@@ -32,25 +28,7 @@ export class ByteTokenizer {
   }
 
   encoder(): EncodeStream {
-    let held = "";
-    let place: Place = { line: 1, column: 1 };
-    const encode = (text: string) => {
-      const ids = encodeBytes(text, place);
-      place = placeOf(text, text.length, place);
-      return ids;
-    };
-    return {
-      push: (piece) => {
-        const [whole, half] = wholeCharacters(held + piece);
-        held = half;
-        return encode(whole);
-      },
-      flush: () => {
-        const rest = held;
-        held = "";
-        return encode(rest);
-      },
-    };
+    return encodeStream(encodeBytes);
   }
 
   decode(ids: Iterable<number>, options?: DecodeOptions): string {

@@ -4,9 +4,7 @@ import {
   CharacterSet,
   describeCharacter,
   type Place,
-  placeOf,
   quoted,
-  wholeCharacters,
 } from "./characters.ts";
 import {
   checkedId,
@@ -14,6 +12,7 @@ import {
   type DecodeOptions,
   type DecodeStream,
   type EncodeStream,
+  encodeStream,
   unreadable,
 } from "./token_streams.ts";
 import { type Tokens, tokensOf } from "./tokens.ts";
@@ -89,26 +88,10 @@ export class CharacterTokenizer {
   }
 
   encoder(): EncodeStream {
-    let held = "";
-    let place: Place = { line: 1, column: 1 };
-    const encode = (text: string): Tokens => {
+    return encodeStream((text, from) => {
       const ids = tokensOf(this.vocabSize, text.length);
-      const count = this.#encodeInto(text, ids, place);
-      place = placeOf(text, text.length, place);
-      return ids.subarray(0, count);
-    };
-    return {
-      push: (piece) => {
-        const [whole, half] = wholeCharacters(held + piece);
-        held = half;
-        return encode(whole);
-      },
-      flush: () => {
-        const rest = held;
-        held = "";
-        return encode(rest);
-      },
-    };
+      return ids.subarray(0, this.#encodeInto(text, ids, from));
+    });
   }
 
   /** Writes the ids of a text into an array and returns their number. */

@@ -1,5 +1,6 @@
-/** What every tokenizer is made of: its two streams, the check of an id, and the decoder of UTF-8. */
+/** Parts that all tokenizers share: their two streams, the check of an id, and the decoder of UTF-8. */
 
+import { type Place, placeOf, wholeCharacters } from "./characters.ts";
 import type { Tokens } from "./tokens.ts";
 import { refusal } from "../refusal.ts";
 
@@ -30,6 +31,35 @@ export interface EncodeStream {
    * @throws {RangeError} if the text ends with half a surrogate pair
    */
   flush(): Tokens;
+}
+
+/**
+ * Returns a stream of a tokenizer whose ids depend on one character each.
+ *
+ * @param encode encodes whole characters; an error names their place in the text, which begins at `from`
+ */
+export function encodeStream(
+  encode: (text: string, from: Place) => Tokens,
+): EncodeStream {
+  let held = "";
+  let place: Place = { line: 1, column: 1 };
+  const advance = (text: string) => {
+    const ids = encode(text, place);
+    place = placeOf(text, text.length, place);
+    return ids;
+  };
+  return {
+    push: (piece) => {
+      const [whole, half] = wholeCharacters(held + piece);
+      held = half;
+      return advance(whole);
+    },
+    flush: () => {
+      const rest = held;
+      held = "";
+      return advance(rest);
+    },
+  };
 }
 
 /** Options of {@linkcode Tokenizer.decode}. */

@@ -17,11 +17,11 @@ import { learningRateAt, METRIC_SLOTS, METRIC_WIDTH } from "./optimizer.ts";
 export class NonFiniteError extends Error implements Refusal {
   /** Name of the class. */
   override readonly name = "NonFiniteError";
-  /** What could not be done. */
+  /** The action that failed. */
   readonly action = "go on training";
   /** Why not: the step, its loss and its gradient norm. */
   readonly reason: string;
-  /** What may help: nothing in general. */
+  /** Undefined: no advice holds in general. */
   readonly hint: string | undefined = undefined;
   /** Configuration fields that the reason names: none. */
   readonly fields: readonly string[] = [];

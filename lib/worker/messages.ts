@@ -1,5 +1,5 @@
 /**
- * What a page and a training session in a worker say to each other, as plain data.
+ * Messages between a page and a training session in a worker, as plain data.
  * `session.ts` answers, `client.ts` asks.
  */
 
@@ -11,7 +11,7 @@ import type { SamplerOptions } from "../text/sampler.ts";
 import type { TokenizerJSON, TokenizerKind } from "../text/tokenizer.ts";
 import type { EndEvent, EvalEvent, StepEvent } from "../train/events.ts";
 
-/** What to open a session with: a text to train on, a checkpoint, or both. */
+/** Options of a new session: a text to train on, a checkpoint, or both. */
 export interface SessionOptions {
   /** Text to train on. Without one, the model of the checkpoint can write but not train. */
   readonly text?: string | undefined;
@@ -37,7 +37,7 @@ export interface SessionOptions {
     | undefined;
 }
 
-/** What a session has opened. */
+/** Description of an opened session. */
 export interface Opened {
   /** Engine, and one line that describes the device. */
   readonly device: { readonly kind: string; readonly description: string };
@@ -53,7 +53,7 @@ export interface Opened {
   readonly tokenizer: TokenizerJSON;
 }
 
-/** What to write. */
+/** Prompt, length and sampling of a text. */
 export interface WriteRequest extends SamplerOptions {
   /** Text or token ids to continue. */
   readonly prompt: string | readonly number[];

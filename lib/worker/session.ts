@@ -67,7 +67,7 @@ const STEPS_MS = 50;
 /** Most tokens in an answer to `attention`: more would be too small to see. */
 const MOST_ATTENDED = 48;
 
-/** What a session holds while it is open. */
+/** State of an open session. */
 interface Open {
   readonly backend: Backend;
   readonly model: Model;

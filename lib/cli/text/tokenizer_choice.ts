@@ -1,4 +1,4 @@
-/** What `--tokenizer` names, and how it is read. */
+/** Parses `--tokenizer`, and makes or reads the tokenizer that it names. */
 
 import { gpt2Merges } from "../../../data/datasets.ts";
 import { loadDataset } from "../../../data/load.ts";

@@ -17,7 +17,7 @@ export class Merger {
   readonly #ranks = new Map<number, number>();
   /** Id of the merged token by rank. */
   readonly #merged: readonly number[] | undefined;
-  /** Whether a piece that is a token is taken as it is. */
+  /** True if a piece that is itself a token is not split and merged. */
   readonly #wholePieces: boolean;
   /** Ids of the pieces seen so far. */
   readonly #kept = new Map<string, readonly number[]>();

@@ -22,7 +22,7 @@ export type Sgemm = (
   yStride: number,
 ) => void;
 
-/** What a thread needs to open a library, as plain data. */
+/** A library and its functions as plain data, which each thread opens for itself. */
 export interface BlasOpening {
   /** A path, or a name that the system looks up in its own folders. */
   readonly path: string;
