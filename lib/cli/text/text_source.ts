@@ -182,6 +182,7 @@ const MOST_AT_ONCE = 2 ** 26;
 export async function readText(
   path: string,
   signal: AbortSignal,
+  hint = "expected a file of text, or - for standard input",
 ): Promise<string> {
   const name = path === STDIN ? "standard input" : path;
   const decoder = new PlainTextDecoder(name);
@@ -203,11 +204,7 @@ export async function readText(
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof CommandError) throw error;
-    throw unreadable(
-      name,
-      error,
-      "expected a file of text, or - for standard input",
-    );
+    throw unreadable(name, error, hint);
   }
 }
 

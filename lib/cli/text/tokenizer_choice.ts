@@ -70,6 +70,10 @@ export function tokenizerName({ kind, vocabSize }: Tokenizer): string {
   return kind === "bpe" ? `${kind}:${vocabSize}` : kind;
 }
 
+/** The hint of a file that is no tokenizer. */
+const tokenizerFiles =
+  "--tokenizer takes Hugging Face's tokenizer.json of byte-level BPE, tiktoken's ranks, or GPT-2's merges";
+
 /** Reads the tokenizer that a choice names; a choice that needs the text stays as it is. */
 export async function openTokenizer(
   choice: TokenizerChoice,
@@ -81,7 +85,7 @@ export async function openTokenizer(
     return readTokenizer(text);
   }
   if (typeof choice === "string" || "bpe" in choice) return choice;
-  const text = await readText(choice.file, signal);
+  const text = await readText(choice.file, signal, tokenizerFiles);
   try {
     return readTokenizer(text);
   } catch (error) {
@@ -89,7 +93,7 @@ export async function openTokenizer(
     throw commandError(
       `read the tokenizer ${choice.file}`,
       error.reason,
-      "--tokenizer takes Hugging Face's tokenizer.json of byte-level BPE, tiktoken's ranks, or GPT-2's merges",
+      tokenizerFiles,
     );
   }
 }

@@ -91,7 +91,12 @@ function tryBlas(
     // A library that is there may lack another one, which the message names instead.
     const isAbsent = message.includes(`${path}: cannot open`) ||
       /\(no such file\)|could not be found/.test(message);
-    return { refusal: `cannot be opened: ${message}`, isAbsent };
+    return {
+      refusal: `cannot be opened: ${
+        message.replace(/^(Could not open library: )+/, "")
+      }`,
+      isAbsent,
+    };
   }
   const { name, isForOneThread } = identify(path, blas, deno);
   const wrong = isForOneThread && threads > 1
