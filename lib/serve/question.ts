@@ -8,6 +8,7 @@
 import { MAX_NEW_TOKENS } from "../model/generate.ts";
 import { isWithin, positive, type Range, rangeName, word } from "../range.ts";
 import { reasonGiven } from "../refusal.ts";
+import { withPlainLineEnds } from "../text/line_ends.ts";
 import { opening } from "../text/opening.ts";
 import type { SamplerOptions } from "../text/sampler.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
@@ -211,7 +212,9 @@ function maxTokens(
 function stopStrings(body: Body): string[] {
   const stop = [body["stop"] ?? []].flat();
   const isText = (value: unknown) => typeof value === "string" && value !== "";
-  if (stop.length <= 4 && stop.every(isText)) return stop as string[];
+  if (stop.length <= 4 && stop.every(isText)) {
+    return (stop as string[]).map(withPlainLineEnds);
+  }
   throw wrong("stop is not a text or a list of up to 4 texts", "stop");
 }
 
@@ -271,7 +274,9 @@ function completionPrompts(
   });
 }
 
-function encoded(text: string, tokenizer: Tokenizer, param: string): Prompt {
+/** Returns a prompt with line ends as in training data. */
+function encoded(given: string, tokenizer: Tokenizer, param: string): Prompt {
+  const text = withPlainLineEnds(given);
   return nonEmpty(param, () => {
     return { text, ids: Array.from(tokenizer.encode(text)) };
   });

@@ -182,6 +182,32 @@ function assertAlmost(actual: number, expected: number): void {
   assert(Math.abs(actual - expected) < 1e-9, `${actual}, not ${expected}`);
 }
 
+Deno.test("Server reads CR LF in prompts, messages and stop texts as LF", async () => {
+  await using site = await Site.open();
+  const settings = { seed: 5, temperature: 0.8, max_tokens: 80 };
+  const [crlf, lf] = ["the cat.\r\nthe ", "the cat.\nthe "];
+  const plain = await site.complete({ ...settings, prompt: lf, echo: true });
+  const [{ text }] = plain.choices;
+  const typed = await site.complete({ ...settings, prompt: crlf, echo: true });
+  assertEquals(typed.choices[0].text, text);
+  const chat = await site.post("/v1/chat/completions", {
+    ...settings,
+    messages: [{ role: "user", content: [{ type: "text", text: crlf }] }],
+  });
+  const [{ message }] = (await chat.json()).choices;
+  assertEquals(message.content, text.slice(lf.length));
+  const at = message.content.indexOf("\n", 10);
+  assert(at > 0, "this seed writes no line end");
+  const around = message.content.slice(at - 2, at + 1);
+  const stop = around.replace("\n", "\r\n");
+  const cut = await site.complete({ ...settings, prompt: lf, stop });
+  const [{ text: before }] = cut.choices;
+  assertEquals(
+    before,
+    message.content.slice(0, message.content.indexOf(around)),
+  );
+});
+
 Deno.test("Server refuses by name what it cannot do", async () => {
   await using site = await Site.open();
   const message = { role: "user", content: "the" };

@@ -1,11 +1,7 @@
 /** Decodes bytes as text: UTF-8 without a byte order mark, with plain line ends. */
 
+import { withPlainLineEnds } from "../../text/line_ends.ts";
 import { type CommandError, commandError } from "../command/errors.ts";
-
-/** Replaces each CR LF in a text by LF. A CR alone is a character like any other. */
-export function withPlainLineEnds(text: string): string {
-  return text.replaceAll("\r\n", "\n");
-}
 
 /**
  * Decodes one text as its bytes arrive in pieces: the whole text does not depend on
