@@ -1,11 +1,15 @@
-/**
- * Answers: writes the texts that a question asks for, and puts them into the JSON of OpenAI's API,
- * at once or as server-sent events.
- */
+/** Answers: writes the texts that a question asks for, at once or as server-sent events. */
 
 import { pieces, type TokenGenerator } from "../model/generate.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
-import { ApiError, errorBody } from "./api_error.ts";
+import {
+  ChatFormat,
+  CompletionFormat,
+  type Format,
+  type Piece,
+  type ScoredToken,
+} from "./answer_format.ts";
+import { errorBody } from "./api_error.ts";
 import type { Prompt, Question } from "./question.ts";
 import { Sampler } from "../text/sampler.ts";
 import { type Score, ScoringSampler } from "./scoring_sampler.ts";
@@ -23,23 +27,6 @@ export interface AnswerOptions {
   readonly signal: AbortSignal;
   /** Callback for each token generated. */
   readonly onToken: () => void;
-}
-
-/** A piece of a text, or its end. */
-interface Piece {
-  /** Position of the text in the answer. */
-  readonly index: number;
-  readonly text: string;
-  /** Tokens that begin in this piece. */
-  readonly tokens: readonly ScoredToken[];
-  /** Why the text ended, in its last piece. */
-  readonly finish: "stop" | "length" | null;
-}
-
-/** A token with its place in the text. */
-interface ScoredToken extends Score {
-  /** Number of characters before the token. */
-  readonly offset: number;
 }
 
 /** Tokens that an answer took. */
@@ -66,20 +53,20 @@ export class Answer {
 
   /** Returns the whole answer. */
   async body(): Promise<unknown> {
-    const { echo, logprobs } = this.#question;
+    const { logprobs } = this.#question;
     const choices = await Promise.all(
       this.#texts().map(async (text) => {
         const parts = await Array.fromAsync(this.#write(text));
         const whole = {
           index: text.index,
-          text: (echo ? text.prompt.text : "") +
-            parts.map(({ text }) => text).join(""),
+          text: parts.map(({ text }) => text).join(""),
           tokens: parts.flatMap(({ tokens }) => tokens),
           finish: parts.at(-1)!.finish,
         };
         return this.#format.choice(whole, logprobs !== undefined);
       }),
     );
+    this.#checkWhole();
     return { ...this.#format.head, choices, usage: this.#usage() };
   }
 
@@ -88,7 +75,7 @@ export class Answer {
    * A failure is an event too: the status of the response was sent long before.
    */
   async stream(send: (event: string) => void): Promise<void> {
-    const { echo, includeUsage, logprobs } = this.#question;
+    const { chat, includeUsage, logprobs } = this.#question;
     const event = (data: unknown) => send(`data: ${JSON.stringify(data)}\n\n`);
     const head = {
       ...this.#format.chunkHead,
@@ -103,13 +90,10 @@ export class Answer {
     };
     try {
       await Promise.all(
-        this.#texts().map(async ({ index, prompt, seed }) => {
-          const first = { index, tokens: [], finish: null };
-          if (echo) chunk({ ...first, text: prompt.text });
-          else if (this.#question.chat) chunk({ ...first, text: "" }, true);
-          for await (const piece of this.#write({ index, prompt, seed })) {
-            chunk(piece);
-          }
+        this.#texts().map(async (text) => {
+          const first = { index: text.index, tokens: [], finish: null };
+          if (chat) chunk({ ...first, text: "" }, true);
+          for await (const piece of this.#write(text)) chunk(piece);
         }),
       );
       this.#checkWhole();
@@ -122,9 +106,9 @@ export class Answer {
     send("data: [DONE]\n\n");
   }
 
+  /** Throws the reason of the signal if it cut the texts short. */
   #checkWhole(): void {
-    if (!this.#options.signal.aborted) return;
-    throw new ApiError(503, "The server stopped before the end of the text");
+    this.#options.signal.throwIfAborted();
   }
 
   /** Returns the texts to write, in the order of the answer. */
@@ -150,43 +134,73 @@ export class Answer {
     };
   }
 
-  /** Writes a text; the last piece is its end. */
+  /** Writes a text, with its prompt if that is asked for; the last piece is its end. */
   async *#write({ index, prompt, seed }: {
     readonly index: number;
     readonly prompt: Prompt;
     readonly seed: number;
   }): AsyncGenerator<Piece, void> {
     const { generator, tokenizer } = this.#from;
-    const { maxTokens: maxNewTokens, stop, logprobs } = this.#question;
+    const { maxTokens, stop, echo, logprobs } = this.#question;
     const { signal } = this.#options;
     const options = { ...this.#question.sampling, seed };
     const scores: Score[] | undefined = logprobs === undefined ? undefined : [];
+    // The tokens of a prompt get their scores as those of a text that begins with the first one.
+    const isScored = echo && scores !== undefined;
+    const start = isScored ? prompt.ids.slice(0, 1) : prompt.ids;
+    const given = prompt.ids.slice(start.length);
     const sampler = scores === undefined
       ? new Sampler(options)
-      : new ScoringSampler(options, { count: logprobs!, scores });
-    const tokens = generator.generate(prompt.ids, {
+      : new ScoringSampler(options, { count: logprobs!, scores, given });
+    const maxNewTokens = given.length + maxTokens;
+    const tokens = generator.generate(start, {
       ...{ maxNewTokens, signal, sampler },
     });
-    const watched = this.#watch(tokens, scores);
-    const { ids, scored } = watched;
+    for (const _ of given) await tokens.next();
     let length = 0;
+    if (echo) {
+      const { text } = prompt;
+      const scored = isScored ? this.#scoredPrompt(prompt, scores) : [];
+      yield { index, text, tokens: scored, finish: null };
+      length = text.length;
+    }
+    const watched = this.#watch(tokens, { scores, offset: length });
+    const { ids, scored } = watched;
     for await (const text of pieces(ids, stop, tokenizer.stream())) {
       length += text.length;
       const end = scored.findIndex(({ offset }) => offset >= length);
       const begun = scored.splice(0, end < 0 ? scored.length : end);
       yield { index, text, tokens: begun, finish: null };
     }
-    // Scores that are left belong to the stop text, which is not part of the answer.
-    const isFull = watched.isExhausted() && watched.count() === maxNewTokens;
-    const finish = isFull ? "length" : "stop";
-    yield { index, text: "", tokens: [], finish };
+    // Scores that are left belong to the stop text, which is not part of the answer, or to tokens without text.
+    const isFull = watched.isExhausted() && watched.count() === maxTokens;
+    yield isFull
+      ? { index, text: "", tokens: scored, finish: "length" }
+      : { index, text: "", tokens: [], finish: "stop" };
+  }
+
+  /** Takes the scores of a prompt's tokens but the first. */
+  #scoredPrompt({ ids }: Prompt, scores: Score[]): ScoredToken[] {
+    const stream = this.#from.tokenizer.stream();
+    let offset = 0;
+    return ids.map((id, i) => {
+      const score = i === 0 ? undefined : scores.shift();
+      const token = { id, offset, score };
+      offset += stream.push(id).length;
+      return token;
+    });
   }
 
   /** Counts tokens, and finds the places of those with a score, as they pass by. */
-  #watch(tokens: AsyncIterable<number>, scores: Score[] | undefined) {
+  #watch(tokens: AsyncIterable<number>, { scores, ...from }: {
+    readonly scores: Score[] | undefined;
+    /** Number of characters before the first token. */
+    readonly offset: number;
+  }) {
     const stream = this.#from.tokenizer.stream();
     const scored: ScoredToken[] = [];
-    let [offset, count, isExhausted] = [0, 0, false];
+    let { offset } = from;
+    let [count, isExhausted] = [0, false];
     const onToken = () => {
       count++;
       this.#completionTokens++;
@@ -196,7 +210,7 @@ export class Answer {
       for await (const id of tokens) {
         onToken();
         if (scores !== undefined) {
-          scored.push({ ...scores.shift()!, offset });
+          scored.push({ id, offset, score: scores.shift() });
           offset += stream.push(id).length;
         }
         yield id;
@@ -209,111 +223,5 @@ export class Answer {
       count: () => count,
       isExhausted: () => isExhausted,
     };
-  }
-}
-
-/** The JSON of one route. */
-interface Format {
-  /** Fields of an answer. */
-  readonly head: Readonly<Record<string, unknown>>;
-  /** Fields of each event of a stream. */
-  readonly chunkHead: Readonly<Record<string, unknown>>;
-  /** Returns a whole text. */
-  choice(text: Piece, scored: boolean): unknown;
-  /** Returns a piece of a text. */
-  chunk(
-    piece: Piece,
-    options: { readonly isFirst: boolean; readonly scored: boolean },
-  ): unknown;
-}
-
-function headOf(prefix: string, object: string, model: string) {
-  const created = Math.floor(Date.now() / 1000);
-  return { id: `${prefix}-${crypto.randomUUID()}`, object, created, model };
-}
-
-class CompletionFormat implements Format {
-  readonly head;
-  readonly chunkHead;
-  readonly #tokenizer: Tokenizer;
-
-  constructor(model: string, tokenizer: Tokenizer) {
-    this.head = headOf("cmpl", "text_completion", model);
-    this.chunkHead = this.head;
-    this.#tokenizer = tokenizer;
-  }
-
-  choice({ index, text, tokens, finish }: Piece, scored: boolean): unknown {
-    const logprobs = scored ? this.#logprobs(tokens) : null;
-    return { index, text, logprobs, finish_reason: finish };
-  }
-
-  chunk(piece: Piece, { scored }: { readonly scored: boolean }): unknown {
-    return this.choice(piece, scored);
-  }
-
-  #logprobs(tokens: readonly ScoredToken[]) {
-    const text = (id: number) => this.#tokenizer.decode([id]);
-    return {
-      tokens: tokens.map(({ id }) => text(id)),
-      token_logprobs: tokens.map(({ logprob }) => logprob),
-      top_logprobs: tokens.map(({ top }) =>
-        Object.fromEntries(top.map(({ id, logprob }) => [text(id), logprob]))
-      ),
-      text_offset: tokens.map(({ offset }) => offset),
-    };
-  }
-}
-
-class ChatFormat implements Format {
-  readonly head;
-  readonly chunkHead;
-  readonly #tokenizer: Tokenizer;
-
-  constructor(model: string, tokenizer: Tokenizer) {
-    this.head = headOf("chatcmpl", "chat.completion", model);
-    this.chunkHead = { ...this.head, object: "chat.completion.chunk" };
-    this.#tokenizer = tokenizer;
-  }
-
-  choice({ index, text, tokens, finish }: Piece, scored: boolean): unknown {
-    return {
-      index,
-      message: { role: "assistant", content: text, refusal: null },
-      logprobs: scored ? this.#logprobs(tokens) : null,
-      finish_reason: finish,
-    };
-  }
-
-  chunk(
-    { index, text, tokens, finish }: Piece,
-    { isFirst, scored }: {
-      readonly isFirst: boolean;
-      readonly scored: boolean;
-    },
-  ): unknown {
-    const role = isFirst ? { role: "assistant" } : {};
-    return {
-      index,
-      delta: finish === null ? { ...role, content: text } : {},
-      logprobs: scored && tokens.length > 0 ? this.#logprobs(tokens) : null,
-      finish_reason: finish,
-    };
-  }
-
-  #logprobs(tokens: readonly ScoredToken[]) {
-    const named = ({ id, logprob }: { id: number; logprob: number }) => {
-      const token = this.#tokenizer.decode([id]);
-      // A part of a character has no text of its own.
-      const bytes = token.includes("\ufffd")
-        ? null
-        : [...new TextEncoder().encode(token)];
-      return { token, logprob, bytes };
-    };
-    const content = tokens.map((token) => ({
-      ...named(token),
-      top_logprobs: token.top.map(named),
-    }));
-    return { content, refusal: null };
   }
 }

@@ -48,6 +48,8 @@ export interface Limits {
   readonly maxTokens: number;
   /** Most texts of a request. */
   readonly maxTexts: number;
+  /** Tokens that the model sees at a time. */
+  readonly blockSize: number;
 }
 
 type Body = Readonly<Record<string, unknown>>;
@@ -125,6 +127,11 @@ export function readQuestion(
     );
   }
   const stream = boolean(json, "stream");
+  const echo = !chat && boolean(json, "echo");
+  const logprobs = chat
+    ? chatLogprobs(json)
+    : number(json, "logprobs", candidates);
+  if (echo && logprobs !== undefined) checkFits(prompts, limits);
   return {
     ...{ chat, prompts, n, stream },
     maxTokens: maxTokens(json, { chat, limits }),
@@ -138,9 +145,7 @@ export function readQuestion(
         crypto.getRandomValues(new Uint32Array(1))[0]!,
     },
     stop: stopStrings(json),
-    echo: !chat && echo(json),
-    includeUsage: usageInStream(json, stream),
-    logprobs: chat ? chatLogprobs(json) : number(json, "logprobs", candidates),
+    ...{ echo, logprobs, includeUsage: usageInStream(json, stream) },
   };
 }
 
@@ -192,6 +197,16 @@ function number(body: Body, name: string, range: Range): number | undefined {
   throw wrong(`${name} (${text}) is not ${rangeName(range)}`, name);
 }
 
+/** Refuses log-probabilities of a prompt whose beginning the model would not see any more. */
+function checkFits(prompts: readonly Prompt[], { blockSize }: Limits): void {
+  for (const { ids: { length } } of prompts) {
+    if (length <= blockSize) continue;
+    const message =
+      `The prompt has ${length} tokens; echo with logprobs takes at most the ${blockSize} of the model's context`;
+    throw wrong(message, "prompt", "context_length_exceeded");
+  }
+}
+
 function boolean(body: Body, name: string): boolean {
   const value = body[name] ?? false;
   if (typeof value === "boolean") return value;
@@ -216,16 +231,6 @@ function stopStrings(body: Body): string[] {
     return (stop as string[]).map(withPlainLineEnds);
   }
   throw wrong("stop is not a text or a list of up to 4 texts", "stop");
-}
-
-function echo(body: Body): boolean {
-  const echo = boolean(body, "echo");
-  if (!echo || (body["logprobs"] ?? undefined) === undefined) return echo;
-  throw wrong(
-    "This server does not support logprobs of the prompt: echo and logprobs exclude each other",
-    "echo",
-    "unsupported_parameter",
-  );
 }
 
 function usageInStream(body: Body, stream: boolean): boolean {

@@ -11,31 +11,40 @@ export interface Score {
   readonly top: readonly { readonly id: number; readonly logprob: number }[];
 }
 
-/** Draws the tokens that a {@linkcode Sampler} draws, and keeps a score of each. */
+/** Draws the tokens that a {@linkcode Sampler} draws, after given ones, and keeps a score of each. */
 export class ScoringSampler extends Sampler {
   readonly #scores: Score[];
   readonly #count: number;
+  readonly #given: readonly number[];
 
   /**
    * Creates a sampler.
    *
    * @param keeping.count candidates to keep for each token
    * @param keeping.scores list to which the score of each token is added
+   * @param keeping.given tokens that are not drawn: the first ones of the text
    */
   constructor(
     options: SamplerOptions,
-    keeping: { readonly count: number; readonly scores: Score[] },
+    keeping: {
+      readonly count: number;
+      readonly scores: Score[];
+      readonly given: readonly number[];
+    },
   ) {
     super(options);
     this.#count = keeping.count;
     this.#scores = keeping.scores;
+    this.#given = keeping.given;
   }
 
   override sample(
     logits: Logits,
     options: Parameters<Sampler["sample"]>[1],
   ): number {
-    const id = super.sample(logits, options);
+    const step = options.step - this.#given.length;
+    const id = this.#given[options.step] ??
+      super.sample(logits, { ...options, step });
     let max = -Infinity;
     for (const logit of logits) max = Math.max(max, logit);
     let total = 0;

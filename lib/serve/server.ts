@@ -125,7 +125,8 @@ export class Server {
   /** Ends all texts under way. */
   abort(): void {
     this.close();
-    this.#stopping.abort();
+    const message = "The server stopped before the end of the text";
+    this.#stopping.abort(new ApiError(503, message));
   }
 
   #checkCaller(request: Request): void {
@@ -211,7 +212,8 @@ export class Server {
     const { tokenizer, generator, queue, maxTokens, model } = this.#options;
     const json = await readJson(request);
     const maxTexts = generator.rows + queue;
-    const limits = { model, maxTokens, maxTexts };
+    const { blockSize } = generator.config;
+    const limits = { model, maxTokens, maxTexts, blockSize };
     const question = readQuestion(json, { chat, tokenizer, limits });
     const texts = question.prompts.length * question.n;
     if (this.#isClosing) throw new ApiError(503, "The server is stopping");
@@ -236,7 +238,8 @@ export class Server {
     const from = { name: model, generator, tokenizer };
     const answer = new Answer(question, from, { signal, onToken });
     const leave = () => {
-      left.abort();
+      // Nobody reads it; nginx counts such requests under this status.
+      left.abort(new ApiError(499, "The client left"));
       this.#metrics.add("lm_aborted_total");
     };
     return question.stream

@@ -182,6 +182,77 @@ function assertAlmost(actual: number, expected: number): void {
   assert(Math.abs(actual - expected) < 1e-9, `${actual}, not ${expected}`);
 }
 
+Deno.test("Server lists log-probabilities of a prompt, as evaluation harnesses ask for them", async () => {
+  await using site = await Site.open();
+  const text = "the cat sat";
+  const ids = tokenizer.encode(text);
+  const T = ids.length;
+  const { vocabSize: V } = tokenizer;
+  const logits = await site.model.forward(ids, { B: 1, T });
+  const plain = new Sampler();
+  const rows = Array.from({ length: T }, (_, i) =>
+    plain.probabilities(
+      logits.subarray(i * V, (i + 1) * V) as Float64Array,
+    ));
+  const question = { prompt: [...ids], echo: true, logprobs: 2, max_tokens: 0 };
+  const alone = await site.complete(question);
+  const [{ logprobs, finish_reason, ...choice }] = alone.choices;
+  assertEquals([choice.text, finish_reason], [text, "length"]);
+  assertEquals(alone.usage.completion_tokens, 0);
+  assertEquals(logprobs.tokens, [...text]);
+  assertEquals(logprobs.text_offset, Array.from(text, (_, i) => i));
+  assertEquals([logprobs.token_logprobs[0], logprobs.top_logprobs[0]], [
+    null,
+    null,
+  ]);
+  for (let i = 1; i < T; i++) {
+    const expected = rows[i - 1]!;
+    const logprob = logprobs.token_logprobs[i];
+    assertAlmost(logprob, Math.log(expected[ids[i]!]!));
+    const top = logprobs.top_logprobs[i];
+    const best = expected.indexOf(Math.max(...expected));
+    assertEquals(Object.keys(top)[0], tokenizer.decode([best]));
+    assertAlmost(
+      Math.max(...Object.values<number>(top)),
+      Math.log(expected[best]!),
+    );
+    assertEquals(top[text[i]!], logprob); // also if it is not among the best
+    assert(Object.keys(top).length <= 3);
+  }
+
+  // A continuation is that of the same seed without echo, and its scores follow.
+  const settings = { prompt: text, seed: 7, temperature: 0.8, max_tokens: 30 };
+  const bare = await site.complete({ ...settings, logprobs: 2 });
+  const echoed = await site.complete({ ...question, ...settings, stop: "t" });
+  const free = await site.complete({ ...question, ...settings, prompt: text });
+  const [{ text: rest, logprobs: own }] = bare.choices;
+  assertEquals(free.choices[0].text, text + rest);
+  assertEquals(free.choices[0].logprobs.tokens, [...text, ...rest]);
+  assertEquals(free.choices[0].logprobs.text_offset.length, T + 30);
+  assertAlmost(
+    free.choices[0].logprobs.token_logprobs[T],
+    own.token_logprobs[0],
+  );
+  assertEquals(free.usage, bare.usage);
+  // The prompt has the stop text, which ends the continuation alone.
+  assertEquals(echoed.choices[0].text, text + rest.split("t")[0]);
+
+  const events = await site.stream("/v1/completions", {
+    ...question,
+    ...settings,
+  });
+  const pieces = events.map(({ choices: [choice] }) => choice);
+  assertEquals(pieces[0].logprobs.tokens.join(""), text);
+  assertEquals(
+    pieces.flatMap(({ logprobs }) => logprobs.token_logprobs),
+    free.choices[0].logprobs.token_logprobs,
+  );
+
+  // One token has nothing before it.
+  const one = await site.complete({ ...question, prompt: "t" });
+  assertEquals(one.choices[0].logprobs.token_logprobs, [null]);
+});
+
 Deno.test("Server reads CR LF in prompts, messages and stop texts as LF", async () => {
   await using site = await Site.open();
   const settings = { seed: 5, temperature: 0.8, max_tokens: 80 };
@@ -252,7 +323,13 @@ Deno.test("Server refuses by name what it cannot do", async () => {
     ["", { stop: [""] }, 400, "stop", "up to 4"],
     ["", { stream: 1 }, 400, "stream", "neither"],
     ["", { stream_options: {} }, 400, "stream_options", "needs stream"],
-    ["", { echo: true, logprobs: 1 }, 400, "echo", "logprobs of the prompt"],
+    [
+      "",
+      { prompt: "the cat sat on a ", echo: true, logprobs: 1 },
+      400,
+      "prompt",
+      "has 17 tokens; echo with logprobs takes at most the 16",
+    ],
     [
       "chat/",
       { messages: [message], tools: [{}] },
@@ -399,12 +476,18 @@ Deno.test("Server stops a text whose reader has gone, and not for one that is sl
   );
 });
 
-Deno.test("Server tells readers of a stream that it stopped", async () => {
+Deno.test("Server tells readers that it stopped before the end of their texts", async () => {
   await using site = await Site.open({ maxTokens: 1_000_000 });
+  const endless = { prompt: "the ", max_tokens: 1_000_000 };
   const response = await site.post("/v1/completions", {
-    ...{ prompt: "the ", max_tokens: 1_000_000, stream: true },
+    ...{ ...endless, stream: true },
   });
+  const whole = site.post("/v1/completions", endless);
+  while (site.batch.active < 2) await new Promise((go) => setTimeout(go));
   site.server.abort();
+  const cut = await whole;
+  assertEquals(cut.status, 503);
+  assertStringIncludes((await cut.json()).error.message, "before the end");
   const events = (await response.text()).split("\n\n");
   const { error } = JSON.parse(events.at(-3)!.slice(6));
   assertEquals(error.type, "server_error");
