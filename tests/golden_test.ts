@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { openReference } from "../lib/backends/reference.ts";
-import { modelFields } from "../lib/config/model.ts";
+import { modelConfig, modelFields } from "../lib/config/model.ts";
 import { trainFields } from "../lib/config/train.ts";
 import {
   assertVerified,
@@ -17,7 +17,7 @@ const exempt = ["dropout", "init"];
 Deno.test("Golden runs have every choice of every field of a model, and every optimizer, schedule and decay", () => {
   const drafts = goldenNames.map((name) => draftOf(name).metadata)
     .filter(({ kind }) => kind === "model");
-  const models = drafts.map(({ config }) => JSON.parse(config!));
+  const models = drafts.map(({ config }) => modelConfig(JSON.parse(config!)));
   const trainings = drafts.filter(({ training }) => training !== undefined)
     .map(({ training }) => JSON.parse(training!).config);
   for (

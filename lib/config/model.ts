@@ -46,10 +46,14 @@ export interface ModelConfig {
    * distance (arXiv 2108.12409).
    */
   readonly position: Position;
-  /** Normalization: layer norm (arXiv 1607.06450), RMS norm (arXiv 1910.07467) or none. ε is 1e-5. */
+  /** Base θ of rotary angles: pair i of position t is turned by t · θ^(-2i/HS). */
+  readonly ropeTheta: number;
+  /** Normalization: layer norm (arXiv 1607.06450), RMS norm (arXiv 1910.07467) or none. */
   readonly norm: "layernorm" | "rmsnorm" | "none";
   /** Placement of the norm. `pre`: x + f(norm(x)), with a final norm before the head. `post`: norm(x + f(x)). */
   readonly normPlacement: "pre" | "post";
+  /** ε of layer norm, RMS norm and query-key norm, which is added to the variance or the mean of squares. */
+  readonly normEps: number;
   /** Activation of the MLP. `swiglu` adds a gate; `none` leaves out the MLP. */
   readonly mlp: "geluTanh" | "gelu" | "relu" | "relu2" | "swiglu" | "none";
   /** True if blocks have attention. */
@@ -68,8 +72,12 @@ export interface ModelConfig {
   readonly maskValue: number;
   /** True if blocks have residual connections; without them x = f(norm(x)). */
   readonly residual: boolean;
-  /** True if linear maps and layer norms have biases. The head's bias is `headBias`. */
+  /** True if layer norms have biases. `attentionBias` and `mlpBias` follow it by default; the head's bias is `headBias`. */
   readonly bias: boolean;
+  /** Biases of attention's linear maps: `all`, those of queries, keys and values only (`qkv`, as in Qwen 2), or `none`. */
+  readonly attentionBias: "all" | "qkv" | "none";
+  /** True if the MLP's linear maps have biases. */
+  readonly mlpBias: boolean;
   /** True if the head shares the token embedding's matrix; the shared tensor accumulates both gradients. */
   readonly tiedHead: boolean;
   /** True if the logits have a bias. */
@@ -125,10 +133,16 @@ export const modelFields: ReadonlyMap<keyof ModelConfig, Field> = fieldsOf<
     "rope-half",
     "alibi",
   ], "position encoding"),
+  ropeTheta: number({ above: 0 }, 1e4, "base of rotary angles"),
   norm: choice(["layernorm", "rmsnorm", "none"], "kind of normalisation"),
   normPlacement: choice(
     ["pre", "post"],
     "pre: normalise before attention and MLP; post: after each residual sum",
+  ),
+  normEps: number(
+    { above: 0 },
+    1e-5,
+    "what norms add to a variance, so that none is 0",
   ),
   mlp: choice(
     ["geluTanh", "gelu", "relu", "relu2", "swiglu", "none"],
@@ -146,7 +160,18 @@ export const modelFields: ReadonlyMap<keyof ModelConfig, Field> = fieldsOf<
   ),
   maskValue: number({}, -1e4, "the score that --mask finite writes"),
   residual: toggle(true, "residual connections"),
-  bias: toggle(true, "biases in linear maps and layer norms"),
+  bias: toggle(
+    true,
+    "biases in layer norms and, unless other flags say so, in linear maps",
+  ),
+  attentionBias: {
+    ...choice(
+      ["all", "qkv", "none"],
+      "biases in attention; qkv: only of queries, keys and values",
+    ),
+    usual: undefined,
+  },
+  mlpBias: toggle(undefined, "biases in the MLP"),
   tiedHead: toggle(false, "use the token embedding as the head's matrix"),
   headBias: toggle(undefined, "a bias in the head"),
   dropout: number(share, 0, "dropout rate, from 0 to below 1"),
@@ -166,7 +191,8 @@ export const modelFields: ReadonlyMap<keyof ModelConfig, Field> = fieldsOf<
 });
 
 /**
- * Completes and validates a model configuration. `nHidden` defaults to 4·nEmbd, `nKvHead` to `nHead`.
+ * Completes and validates a model configuration. `nHidden` defaults to 4·nEmbd, `nKvHead` to `nHead`, and biases of
+ * linear maps to `bias`.
  *
  * @throws {RangeError} if the configuration is invalid; the message names the field and both numbers
  *
@@ -178,15 +204,17 @@ export const modelFields: ReadonlyMap<keyof ModelConfig, Field> = fieldsOf<
  * ```
  */
 export function modelConfig(options: ModelOptions): ModelConfig {
-  const { nHead = 4, nEmbd = 128, tiedHead = false } = options;
+  const { nHead = 4, nEmbd = 128, bias = true, tiedHead = false } = options;
   const {
     nKvHead = nHead,
     nHidden = 4 * nEmbd,
+    attentionBias = bias ? "all" : "none",
+    mlpBias = bias,
     headBias = !tiedHead,
   } = options;
   const config = complete<ModelConfig>("Model", modelFields, {
     ...options,
-    ...{ nKvHead, nHidden, headBias },
+    ...{ nKvHead, nHidden, attentionBias, mlpBias, headBias },
   });
   checkModel(config);
   return config;

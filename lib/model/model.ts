@@ -39,7 +39,7 @@ import {
   readParameters,
 } from "./parameters.ts";
 import { parameterLayout } from "./plans.ts";
-import { ropeTable, sinusoidalTable } from "./positions.ts";
+import { ropeFrequencies, ropeTable, sinusoidalTable } from "./positions.ts";
 import { checkWithin, word } from "../range.ts";
 import type { TensorData } from "../formats/safetensors.ts";
 import { Sampler } from "../text/sampler.ts";
@@ -177,13 +177,14 @@ export class Model implements AsyncDisposable {
     // Allocates the store before drawing the values, which may take long.
     const store = await internals.store("params", internals.layout.length);
     store.write(parameters());
-    const { blockSize, nEmbd, nHead, position } = this.config;
+    const { blockSize, nEmbd, nHead, position, ropeTheta } = this.config;
     const fill = async (name: string, table: Float32Array | Float64Array) =>
       (await internals.store(name, table.length)).write(table);
     if (position === "sinusoidal") {
       await fill("sinusoidal", sinusoidalTable(blockSize, nEmbd));
     } else if (position === "rope" || position === "rope-half") {
-      await fill("rope", ropeTable(blockSize, nEmbd / nHead));
+      const frequencies = ropeFrequencies(nEmbd / nHead, ropeTheta);
+      await fill("rope", ropeTable(blockSize, frequencies));
     }
   }
 

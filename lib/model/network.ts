@@ -90,7 +90,7 @@ export function network(
 
   function attend(x: Tensor): Tensor {
     let qkv = linearOf("c_attn", x, qkvWidth(heads)); // (B, T, QKV)
-    if (config.qkNorm) qkv = qkNorm(qkv, heads);
+    if (config.qkNorm) qkv = qkNorm(qkv, { heads, eps: config.normEps });
     if (position === "rope" || position === "rope-half") qkv = rotate(qkv);
     const scores = {
       scale: config.attentionScale ? 1 / Math.sqrt(heads.HS) : 1,
@@ -166,18 +166,26 @@ export function network(
   /** Returns the parameters of a linear map of the current layer. */
   function mapOf(nIn: number, nOut: number, start: Init) {
     const weight = own("weight", [nOut, nIn], start);
-    const bias = config.bias ? own("bias", [nOut], init.bias(nIn)) : undefined;
+    const bias = hasBias() ? own("bias", [nOut], init.bias(nIn)) : undefined;
     return { weight, bias };
   }
 
+  /** Returns whether the linear map that the graph's path names has a bias. */
+  function hasBias(): boolean {
+    const { attentionBias, mlpBias } = config;
+    if (graph.path.includes(".mlp.")) return mlpBias;
+    return attentionBias === "all" ||
+      (attentionBias === "qkv" && graph.path.endsWith(".c_attn"));
+  }
+
   function normOf(name: string, x: Tensor): Tensor {
-    const { norm: kind } = config;
+    const { norm: kind, normEps: eps } = config;
     if (kind === "none") return x;
     return graph.within(name, () => {
       const weight = own("weight", [nEmbd], ONE);
       const hasBias = config.bias && kind === "layernorm";
       const bias = hasBias ? own("bias", [nEmbd], ZERO) : undefined;
-      return norm(x, { kind, weight, bias });
+      return norm(x, { kind, eps, weight, bias });
     });
   }
 

@@ -19,18 +19,33 @@ export function sinusoidalTable(L: number, C: number): Float64Array {
 }
 
 /**
- * Returns the cosines and sines of rotary angles (arXiv 2104.09864, section 3.2.2):
- * pair i at position t is rotated by t · 10000^(-2i/HS).
+ * Returns the rotary frequencies (arXiv 2104.09864, section 3.2.2), the angles by which each pair of a head turns from
+ * one position to the next: θ^(-2i/HS) for pair i.
  *
- * @returns table, shape (L, HS/2, 2); HS is even
+ * @param HS head size, even
+ * @param theta base θ
+ * @returns angles in radians, shape (HS/2)
  */
-export function ropeTable(L: number, HS: number): Float64Array {
-  const table = new Float64Array(L * HS);
+export function ropeFrequencies(HS: number, theta: number): Float64Array {
+  return Float64Array.from(
+    { length: HS / 2 },
+    (_, i) => theta ** (-2 * i / HS),
+  );
+}
+
+/**
+ * Returns the cosines and sines of rotary angles: pair i at position t is rotated by t · frequencies[i].
+ *
+ * @param frequencies as from {@linkcode ropeFrequencies}, shape (HS/2)
+ * @returns table, shape (L, HS/2, 2)
+ */
+export function ropeTable(L: number, frequencies: Float64Array): Float64Array {
+  const table = new Float64Array(2 * L * frequencies.length);
+  let at = 0;
   for (let t = 0; t < L; t++) {
-    for (let i = 0; i < HS; i += 2) {
-      const angle = t * 10000 ** (-i / HS);
-      table[t * HS + i] = Math.cos(angle);
-      table[t * HS + i + 1] = Math.sin(angle);
+    for (const frequency of frequencies) {
+      table[at++] = Math.cos(t * frequency);
+      table[at++] = Math.sin(t * frequency);
     }
   }
   return table;

@@ -37,6 +37,8 @@ const limits: Readonly<Record<string, Limits>> = {
   nKvHead: size,
   nEmbd: size,
   nHidden: size,
+  ropeTheta: positive,
+  normEps: positive,
   maskValue: [["-1e4", "0", "1e300"], ["1e999", "-1e999"]],
   dropout: share,
   labelSmoothing: share,

@@ -40,6 +40,12 @@ Deno.test("modelConfig refuses impossible architectures, with the numbers", () =
     ],
     [{ vocabSize: 65, dropout: 1 }, "dropout (1)"],
     [{ vocabSize: 65, dropout: NaN }, "dropout (NaN)"],
+    [{ vocabSize: 65, normEps: 0 }, "normEps (0) is not a number above 0"],
+    [{ vocabSize: 65, ropeTheta: -1 }, "ropeTheta (-1)"],
+    [
+      { vocabSize: 65, attentionBias: true as unknown as "all" },
+      'attentionBias ("true") is none of all, qkv, none',
+    ],
     [{ vocabSize: 65, logitSoftcap: 0 }, "logitSoftcap (0)"],
     [{ vocabSize: 65, maskValue: -Infinity }, "maskValue (-Infinity)"],
     [{ vocabSize: 65, attention: false, mlp: "none" }, "its blocks are empty"],
@@ -53,6 +59,21 @@ Deno.test("modelConfig refuses impossible architectures, with the numbers", () =
   for (const [options, reason] of refused) {
     assertThrows(() => modelConfig(options), RangeError, reason);
   }
+});
+
+Deno.test("Biases of linear maps follow those of norms unless they are given", () => {
+  const biases = (options: Partial<Parameters<typeof modelConfig>[0]>) => {
+    const config = modelConfig({ vocabSize: 2, ...options });
+    return [config.bias, config.attentionBias, config.mlpBias];
+  };
+  assertEquals(biases({}), [true, "all", true]);
+  assertEquals(biases({ bias: false }), [false, "none", false]);
+  assertEquals(biases({ bias: false, attentionBias: "qkv" }), [
+    false,
+    "qkv",
+    false,
+  ]);
+  assertEquals(biases({ mlpBias: false }), [true, "all", false]);
 });
 
 Deno.test("trainConfig refuses impossible values, with the numbers", () => {

@@ -1,6 +1,12 @@
 /** What a checkpoint holds, and what is refused as one. The format underneath has tests of its own. */
 
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import {
   decodeCheckpoint,
   encodeCheckpoint,
@@ -62,6 +68,38 @@ Deno.test("Checkpoint is read as it was written, to the byte", async () => {
   assertEquals(checkpoint.training, training);
   assertEquals(checkpoint.tokenizer!.toJSON(), tokenizer.toJSON());
   assertEquals(encodeCheckpoint(checkpoint), bytes);
+});
+
+Deno.test("Checkpoint from before a field is read with what the program did then", async () => {
+  const url = new URL(
+    "../fixtures/before_model_fields.safetensors",
+    import.meta.url,
+  );
+  const bytes = await Deno.readFile(url);
+  const written = JSON.parse(decodeSafetensors(bytes).metadata["config"]!);
+  assertEquals(written.normEps, undefined);
+  const { config } = decodeCheckpoint(bytes);
+  const { normEps, ropeTheta, attentionBias, mlpBias } = config;
+  assertEquals([normEps, ropeTheta, attentionBias, mlpBias], [
+    1e-5,
+    1e4,
+    "all",
+    true,
+  ]);
+  await using model = await Model.load(bytes, { device: "reference" });
+  const logits = await model.forward(Int32Array.of(0, 3, 1, 4), { B: 1, T: 4 });
+  // The first and the last position, as the version that wrote the file computed them.
+  const expected = [
+    ...[1.854398217708455, 2.1389926860865582, 1.1139918679577008],
+    ...[-1.2599023775948681, -0.7676103463229353],
+    ...[0.7205431975016034, 1.6205489669070006, 1.4092111467977486],
+    ...[0.20914957925119648, 0.020392767767698716],
+  ];
+  for (
+    const [i, logit] of [...logits.slice(0, 5), ...logits.slice(-5)].entries()
+  ) {
+    assertAlmostEquals(logit, expected[i]!, 1e-12);
+  }
 });
 
 Deno.test("Checkpoint is not written with a tokenizer that does not fit its model", async () => {

@@ -1,6 +1,7 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import {
   alibiSlopes,
+  ropeFrequencies,
   ropeTable,
   sinusoidalTable,
 } from "../../lib/model/positions.ts";
@@ -29,7 +30,16 @@ Deno.test("The sinusoidal table has sine and cosine of falling frequencies", () 
 });
 
 Deno.test("The rotary table turns pair i of position t by t / 10000^(2i / HS)", () => {
-  const table = ropeTable(4, 4);
+  const table = ropeTable(4, ropeFrequencies(4, 10000));
+  assertEquals(table.length, 4 * 4);
   assertAlmostEquals(table[2 * 4 + 1]!, Math.sin(2), 1e-15);
   assertAlmostEquals(table[3 * 4 + 2]!, Math.cos(0.03), 1e-15);
+});
+
+Deno.test("Rotary frequencies fall from 1 by the base's root for each pair", () => {
+  // 1e6^(-2i/6), by hand.
+  const expected = [1, 1e-2, 1e-4];
+  for (const [i, frequency] of ropeFrequencies(6, 1e6).entries()) {
+    assertAlmostEquals(frequency, expected[i]!, 1e-16);
+  }
 });

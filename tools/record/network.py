@@ -9,8 +9,6 @@ import math
 import torch
 import torch.nn.functional as F
 
-EPS = 1e-5
-
 BASE = {
     "vocabSize": 23, "blockSize": 9, "nLayer": 1, "nHead": 3, "nKvHead": 3, "nEmbd": 12, "nHidden": 20,
     "position": "learned", "norm": "layernorm", "normPlacement": "pre", "mlp": "gelu", "attention": True,
@@ -18,18 +16,34 @@ BASE = {
     "tiedHead": True, "headBias": False, "dropout": 0, "labelSmoothing": 0, "logitSoftcap": None,
 }
 
+# Fields that a recording leaves out unless it changes them, as checkpoints do that were written before the fields.
+LATER = {
+    "normEps": 1e-5, "ropeTheta": 10000.0, "attentionBias": None, "mlpBias": None,
+}
+
+
+def complete(c):
+    """Returns a configuration with every field."""
+    c = {**LATER, **c}
+    if c["attentionBias"] is None:
+        c["attentionBias"] = "all" if c["bias"] else "none"
+    if c["mlpBias"] is None:
+        c["mlpBias"] = c["bias"]
+    return c
+
 
 def parameter_shapes(c):
     """Returns the shape of every parameter by name."""
+    c = complete(c)
     V, C, H = c["vocabSize"], c["nEmbd"], c["nHidden"]
     kv = c["nKvHead"] * C // c["nHead"]
     shapes = {"wte.weight": (V, C)}
     if c["position"] == "learned":
         shapes["wpe.weight"] = (c["blockSize"], C)
 
-    def linear(name, n_out, n_in):
+    def linear(name, n_out, n_in, bias):
         shapes[name + ".weight"] = (n_out, n_in)
-        if c["bias"]:
+        if bias:
             shapes[name + ".bias"] = (n_out,)
 
     def norm(name):
@@ -41,14 +55,14 @@ def parameter_shapes(c):
     for layer in range(c["nLayer"]):
         if c["attention"]:
             norm(f"h.{layer}.ln_1")
-            linear(f"h.{layer}.attn.c_attn", C + 2 * kv, C)
-            linear(f"h.{layer}.attn.c_proj", C, C)
+            linear(f"h.{layer}.attn.c_attn", C + 2 * kv, C, c["attentionBias"] in ("all", "qkv"))
+            linear(f"h.{layer}.attn.c_proj", C, C, c["attentionBias"] == "all")
         if c["mlp"] != "none":
             norm(f"h.{layer}.ln_2")
-            linear(f"h.{layer}.mlp.c_fc", H, C)
+            linear(f"h.{layer}.mlp.c_fc", H, C, c["mlpBias"])
             if c["mlp"] == "swiglu":
-                linear(f"h.{layer}.mlp.c_gate", H, C)
-            linear(f"h.{layer}.mlp.c_proj", C, H)
+                linear(f"h.{layer}.mlp.c_gate", H, C, c["mlpBias"])
+            linear(f"h.{layer}.mlp.c_proj", C, H, c["mlpBias"])
     if c["normPlacement"] == "pre":
         norm("ln_f")
     if not c["tiedHead"]:
@@ -72,10 +86,10 @@ def alibi_slopes(n):
     return torch.tensor(slopes[:n], dtype=torch.float64)
 
 
-def rope(x, interleaved, start=0):
+def rope(x, interleaved, start=0, theta=10000.0):
     """Rotates x (B, NH, T, HS) by its positions from `start` (arXiv 2104.09864, eq. 34)."""
     T, HS = x.shape[-2:]
-    frequency = 10000.0 ** (-torch.arange(0, HS, 2, dtype=torch.float64) / HS)
+    frequency = theta ** (-torch.arange(0, HS, 2, dtype=torch.float64) / HS)
     angle = torch.arange(start, start + T, dtype=torch.float64)[:, None] * frequency  # (T, HS/2)
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = (x[..., 0::2], x[..., 1::2]) if interleaved else (x[..., : HS // 2], x[..., HS // 2 :])
@@ -85,7 +99,8 @@ def rope(x, interleaved, start=0):
 
 def forward(c, p, tokens, caches=None):
     """Returns logits (B, T, V); appends each layer's keys and values (B, NKV, T, HS) to `caches`."""
-    C, NH, NKV = c["nEmbd"], c["nHead"], c["nKvHead"]
+    c = complete(c)
+    C, NH, NKV, eps = c["nEmbd"], c["nHead"], c["nKvHead"], c["normEps"]
     (B, T), HS = tokens.shape, C // NH
     dtype = p["wte.weight"].dtype
 
@@ -96,17 +111,17 @@ def forward(c, p, tokens, caches=None):
         if c["norm"] == "none":
             return x
         if c["norm"] == "rmsnorm":
-            return x / torch.sqrt((x * x).mean(-1, keepdim=True) + EPS) * p[name + ".weight"]
-        return F.layer_norm(x, (C,), p[name + ".weight"], p.get(name + ".bias"), EPS)
+            return x / torch.sqrt((x * x).mean(-1, keepdim=True) + eps) * p[name + ".weight"]
+        return F.layer_norm(x, (C,), p[name + ".weight"], p.get(name + ".bias"), eps)
 
     def attention(layer, x):
         kv = NKV * HS
         q, k, v = linear(f"h.{layer}.attn.c_attn", x).split([C, kv, kv], -1)
         q, k, v = (part.view(B, T, -1, HS).transpose(1, 2) for part in (q, k, v))
         if c["qkNorm"]:
-            q, k = (part / torch.sqrt((part * part).mean(-1, keepdim=True) + EPS) for part in (q, k))
+            q, k = (part / torch.sqrt((part * part).mean(-1, keepdim=True) + eps) for part in (q, k))
         if c["position"].startswith("rope"):
-            q, k = (rope(part, c["position"] == "rope") for part in (q, k))
+            q, k = (rope(part, c["position"] == "rope", theta=c["ropeTheta"]) for part in (q, k))
         if caches is not None:
             caches.append((k, v))
         k, v = (part.repeat_interleave(NH // NKV, 1) for part in (k, v))

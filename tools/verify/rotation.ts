@@ -2,8 +2,7 @@
  * Checks of rotary position embedding alone: its tables, the rotation of queries and keys,
  * and the gradient of that.
  *
- * Pair i turns by position · base^(-2i/D). The library's base is 10000; for another
- * one its kernels get a table made here.
+ * Pair i turns by position · base^(-2i/D).
  */
 
 import {
@@ -17,12 +16,10 @@ import { layoutParameters } from "../../lib/graph/layout.ts";
 import { qkvWidth, rope } from "../../lib/graph/ops/heads.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
 import { Graph } from "../../lib/graph/tensor.ts";
-import { ropeTable } from "../../lib/model/positions.ts";
+import { ropeFrequencies, ropeTable } from "../../lib/model/positions.ts";
 import type { Report } from "./comparison.ts";
 import { type Recording, refuse } from "./recording.ts";
 import { exactTolerance, Tolerances } from "./tolerances.ts";
-
-const LIBRARY_BASE = 10000;
 
 /** A rotation of B·H rows of D numbers at T positions from `start`. */
 interface Rotation {
@@ -104,12 +101,7 @@ function readRotation(recording: Recording): Rotation {
 
 /** Returns the table (L, D/2, 2): cosine and sine for each position and pair. */
 function tableOf({ D, base }: Rotation, L: number): Float64Array {
-  if (base === LIBRARY_BASE) return ropeTable(L, D);
-  return Float64Array.from({ length: L * D }, (_, index) => {
-    const [position, pair] = [Math.floor(index / D), index % D >> 1];
-    const angle = position * base ** (-2 * pair / D);
-    return index % 2 === 0 ? Math.cos(angle) : Math.sin(angle);
-  });
+  return ropeTable(L, ropeFrequencies(D, base));
 }
 
 /** Checks `cos` and `sin` (T, D/2), and `inv_freq` (D/2): by how much each pair turns from one position to the next. */

@@ -109,15 +109,19 @@ function textOf(value: unknown): string | null {
   return typeof value === "string" ? value : null;
 }
 
-/** Returns the preset whose architecture a model has, whatever its vocabulary. */
-function presetOf(model: Record<string, unknown>): RunSummary["preset"] {
+/** Returns the preset whose architecture a model has, whatever its vocabulary. Fields that an older run lacks are completed. */
+function presetOf(model: object): RunSummary["preset"] {
+  const complete = (options: object) =>
+    JSON.stringify(modelConfig({ ...options, vocabSize: 1 }));
   const names = Object.keys(presets) as PresetName[];
-  return names.find((name) => {
-    const wanted = modelConfig({ ...presets[name].model, vocabSize: 1 });
-    return Object.entries(wanted).every(([field, value]) =>
-      field === "vocabSize" || model[field] === value
-    );
-  }) ?? "custom";
+  try {
+    const wanted = complete(model);
+    return names.find((name) => complete(presets[name].model) === wanted) ??
+      "custom";
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return "custom"; // a field that this version does not know
+  }
 }
 
 /** Returns the state of a run that is not running, by the reason of its end; a run that recorded no end was killed and counts as stopped. */

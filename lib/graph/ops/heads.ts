@@ -2,7 +2,6 @@
 
 import type { KernelDims, QkNormDims } from "../../../kernels/vocabulary.ts";
 import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
-import { NORM_EPS } from "./norm.ts";
 
 /** Layout of a row of `qkv`: NH query heads, NKV key heads, NKV value heads, each of HS numbers. */
 export interface Heads {
@@ -37,13 +36,16 @@ const qkNormOp: Op<QkNormDims> = {
  *
  * @param qkv (B, T, QKV)
  */
-export function qkNorm(qkv: Tensor, heads: Heads): Tensor {
+export function qkNorm(
+  qkv: Tensor,
+  { heads, eps }: { heads: Heads; eps: number },
+): Tensor {
   const width = qkvWidth(heads);
   const rows = sizeOf(qkv.shape) / width;
   return qkv.graph.apply(qkNormOp, {
     inputs: [qkv],
     outputs: [qkv.shape],
-    attrs: { rows, ...heads, eps: NORM_EPS },
+    attrs: { rows, ...heads, eps },
   })[0]!;
 }
 

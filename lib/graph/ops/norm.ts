@@ -2,23 +2,21 @@
 
 import { expectShape, type Op, sizeOf, type Tensor } from "../tensor.ts";
 
-/** ε of both norms and of query-key norm. */
-export const NORM_EPS = 1e-5;
-
 interface NormAttrs {
   readonly kind: "layernorm" | "rmsnorm";
   readonly rows: number;
   readonly C: number;
+  readonly eps: number;
 }
 
 const normOp: Op<NormAttrs> = {
   name: "norm",
-  forward({ inputs, outputs, attrs: { kind, rows, C } }, emit) {
+  forward({ inputs, outputs, attrs }, emit) {
     emit({
       kernel: "norm",
       outputs,
       inputs,
-      dims: { kind, rows, C, eps: NORM_EPS, bias: inputs.length === 3 },
+      dims: { ...attrs, bias: inputs.length === 3 },
     });
   },
   backward({ inputs, outputs, attrs: { kind, rows, C } }, gradients, emit) {
@@ -49,8 +47,9 @@ const normOp: Op<NormAttrs> = {
  */
 export function norm(
   x: Tensor,
-  { kind, weight, bias }: {
+  { kind, eps, weight, bias }: {
     kind: "layernorm" | "rmsnorm";
+    eps: number;
     weight: Tensor;
     bias?: Tensor | undefined;
   },
@@ -62,6 +61,6 @@ export function norm(
   return x.graph.apply(normOp, {
     inputs: bias === undefined ? [x, weight] : [x, weight, bias],
     outputs: [x.shape, [rows, 2]],
-    attrs: { kind, rows, C },
+    attrs: { kind, rows, C, eps },
   })[0]!;
 }
