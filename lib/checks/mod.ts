@@ -7,6 +7,7 @@
  * - {@linkcode kernelChecks} compares every kernel with float64 (the conformance suite).
  * - {@linkcode gradientChecks} compares gradients with finite differences.
  * - {@linkcode causalityChecks}: no token changes a bit of an earlier result.
+ * - {@linkcode stepChecks} compares training steps of a configuration, at its full size, with another engine.
  * - {@linkcode dropoutChecks}, {@linkcode repeatabilityChecks} and {@linkcode speedChecks}.
  *
  * For a sampler there is {@linkcode samplingChecks}, for a dataset {@linkcode batchChecks}, and for a
@@ -35,6 +36,7 @@ export { kernelChecks } from "./kernels.ts";
 export { repeatabilityChecks } from "./repeatability.ts";
 export { samplingChecks } from "./sampling.ts";
 export { speedChecks } from "./speed.ts";
+export { stepChecks, type StepsSubject } from "./steps.ts";
 export { trainedChecks, type TrainedSubject } from "./trained.ts";
 export {
   type CheckGroup,

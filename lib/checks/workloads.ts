@@ -2,6 +2,7 @@
 
 import { plainProduct } from "../../kernels/vocabulary.ts";
 import type { Backend, Program } from "../backends/backend.ts";
+import { type ModelConfig, modelConfig } from "../config/model.ts";
 import { type PresetName, presets } from "../config/presets.ts";
 import { type TrainConfig, trainConfig } from "../config/train.ts";
 import type { Plan } from "../graph/plan.ts";
@@ -42,6 +43,18 @@ export function productPlan(
   };
 }
 
+/** Returns the configurations of a preset; a preset of characters has the 65 of tiny Shakespeare. */
+export function presetTraining(
+  name: PresetName,
+): { readonly model: ModelConfig; readonly train: TrainConfig } {
+  const { tokenizer, model, train } = presets[name];
+  const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[tokenizer];
+  return {
+    model: modelConfig({ ...model, vocabSize }),
+    train: trainConfig(train),
+  };
+}
+
 /** Training steps of a preset on random tokens. Dispose of it after use. */
 export class PresetSteps implements AsyncDisposable {
   readonly model: Model;
@@ -61,11 +74,8 @@ export class PresetSteps implements AsyncDisposable {
 
   /** Makes the preset's model. */
   static async open(backend: Backend, name: PresetName): Promise<PresetSteps> {
-    const preset = presets[name];
-    const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[preset.tokenizer];
-    const options = { ...preset.model, vocabSize };
-    const model = await Model.create(options, { backend });
-    return new PresetSteps(model, trainConfig(preset.train));
+    const { model, train } = presetTraining(name);
+    return new PresetSteps(await Model.create(model, { backend }), train);
   }
 
   /** Compiles the plan. */

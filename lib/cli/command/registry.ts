@@ -160,6 +160,7 @@ export const topCommands: readonly Command[] = [
       "check # kernels, gradients, causality, repeatability, speed",
       "check runs/NAME # also the run's files, leaks of later tokens, its text, copying",
       "check --device webgpu # the same on another device",
+      "check --no-machine --preset original # ten training steps, compared with another engine",
     ],
     flags: checkFlags,
     load: async () => (await import("../verbs/check.ts")).check,

@@ -11,14 +11,17 @@ import { repeatabilityChecks } from "../../checks/repeatability.ts";
 import { samplingChecks } from "../../checks/sampling.ts";
 import { speedChecks } from "../../checks/speed.ts";
 import { compareLoss } from "../../checks/recorded_loss.ts";
+import { stepChecks } from "../../checks/steps.ts";
 import { trainedChecks } from "../../checks/trained.ts";
 import {
   type CheckGroup,
   type Finding,
   verdict,
 } from "../../checks/verdict.ts";
+import { presetTraining } from "../../checks/workloads.ts";
 import { splitsOf } from "../../lab/trial.ts";
 import { Dataset } from "../../text/dataset.ts";
+import type { Tokens } from "../../text/tokens.ts";
 import { Model } from "../../model/model.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { fileChecks, recordedLoss } from "./check_files.ts";
@@ -46,8 +49,14 @@ export async function check(
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const where = placement(flags);
-  if (flags.machine === false && operand === undefined) {
-    throw usageError("check", "--no-machine needs a RUN to check");
+  const { preset } = flags;
+  if (
+    flags.machine === false && operand === undefined && preset === undefined
+  ) {
+    throw usageError(
+      "check",
+      "--no-machine needs a RUN or a --preset to check",
+    );
   }
   const trained = operand === undefined
     ? undefined
@@ -65,6 +74,10 @@ export async function check(
     repeatabilityChecks(backend),
     speedChecks(backend),
   ];
+  if (preset !== undefined) {
+    const training = presetTraining(preset);
+    groups.push(stepChecks(backend, training, { name: preset, signal }));
+  }
   for (const group of groups) await report.run(group, signal);
   if (trained !== undefined) {
     const groups = trained instanceof Error
@@ -163,6 +176,7 @@ async function runChecks(
       fileChecks(trained, measured),
       batchChecks(dataset, subject.training, { signal }),
       ...trainedChecks(subject),
+      ...ownSteps(trained, tokens, { backend, signal }),
     ];
   } catch (error) {
     if (!isRefusal(error)) throw error;
@@ -170,6 +184,24 @@ async function runChecks(
     const unread = { name: "the model", meaning, check: "text or model" };
     return [fileChecks(trained), failed(unread, error)];
   }
+}
+
+/** Returns the checks of training steps from a run's own weights, on its own text; none if the file has no training. */
+function ownSteps(
+  { checkpoint }: TrainedModel,
+  tokens: Tokens,
+  { backend, signal }: {
+    readonly backend: Backend;
+    readonly signal: AbortSignal;
+  },
+): CheckGroup[] {
+  const train = checkpoint.training?.config;
+  if (train === undefined) return [];
+  const { blockSize } = checkpoint.config;
+  const { batchSize, seed } = train;
+  const dataset = new Dataset(tokens, { blockSize, batchSize, seed });
+  const training = { model: checkpoint, train, dataset };
+  return [stepChecks(backend, training, { name: "this training", signal })];
 }
 
 /** Rows of an evaluation's batch. */

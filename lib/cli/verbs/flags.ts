@@ -78,10 +78,13 @@ export const bestFlag: Flag<boolean> = toggle(
   "use the weights with the lowest validation loss, not the last ones",
 );
 
-/** Makes `--preset`, with the command's own help. */
-export function presetFlag(help: string): Flag<PresetName> {
+/** Makes `--preset`, with the command's own help and default. */
+export function presetFlag(
+  help: string,
+  without: string = DEFAULT_PRESET,
+): Flag<PresetName> {
   const names = Object.keys(presets) as PresetName[];
-  return choice(names, { help, without: DEFAULT_PRESET });
+  return choice(names, { help, without });
 }
 
 const startingPreset = presetFlag(
@@ -338,6 +341,10 @@ export const checkFlags = {
       without: "on",
       negatable: true,
     }) as Flag<boolean>,
+    preset: presetFlag(
+      "also compare training steps of this preset with another engine",
+      "none",
+    ) as Flag<PresetName>,
     data: dataFlag("the run's own") as Flag<readonly string[]>,
     best: bestFlag as Flag<boolean>,
     json: toggle("one JSON object a line on standard output") as Flag<boolean>,
