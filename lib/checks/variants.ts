@@ -51,6 +51,10 @@ const changes: Readonly<Record<string, Partial<ModelConfig>>> = {
   "2 key heads for 4": { nHead: 4, nKvHead: 2 },
   "1 key head for 4, rope": { nHead: 4, nKvHead: 1, position: "rope" },
   "1 head of 7": { nHead: 1, nEmbd: 7 },
+  "heads wider than their share": { headSize: 6, position: "rope" },
+  "heads narrower, 1 key head for 3": {
+    ...{ nHead: 3, nKvHead: 1, headSize: 2, qkNorm: true },
+  },
   "query-key norm": { qkNorm: true },
   "scores not scaled": { attentionScale: false },
   "mask none": { mask: "none" },

@@ -31,12 +31,17 @@ export interface ModelConfig {
   readonly blockSize: number;
   /** Number of blocks. */
   readonly nLayer: number;
-  /** Number of query heads, NH. Must divide `nEmbd`; the head size is HS = `nEmbd` / `nHead`. */
+  /** Number of query heads, NH. */
   readonly nHead: number;
   /** Number of key/value heads, NKV. Divides `nHead`; fewer is grouped-query attention (arXiv 2305.13245). */
   readonly nKvHead: number;
   /** Width of the residual stream, C. */
   readonly nEmbd: number;
+  /**
+   * Head size, HS: the width of a query, a key and a value. By default `nEmbd` / `nHead`, which must then be an integer;
+   * with another size attention's maps are from C to (NH + 2·NKV)·HS and from NH·HS to C.
+   */
+  readonly headSize: number;
   /** Width of the MLP. */
   readonly nHidden: number;
   /**
@@ -117,13 +122,22 @@ export const modelFields: ReadonlyMap<keyof ModelConfig, Field> = fieldsOf<
   blockSize: integer(size, 128, "longest context, in tokens"),
   // The size of a plan grows with the number of layers; a small language model has far fewer than 1024.
   nLayer: integer({ least: 1, most: 1024, whole: true }, 4, "number of blocks"),
-  nHead: integer(size, 4, "query heads; --n-embd must be a multiple of it"),
+  nHead: integer(
+    size,
+    4,
+    "query heads; without --head-size, --n-embd must be a multiple of it",
+  ),
   nKvHead: integer(
     size,
     undefined,
     "key/value heads; --n-head must be a multiple of it",
   ),
   nEmbd: integer(size, 128, "width of the residual stream"),
+  headSize: integer(
+    size,
+    undefined,
+    "width of a head; n-embd / n-head unless given",
+  ),
   nHidden: integer(size, undefined, "width of the MLP"),
   position: choice([
     "none",
@@ -191,8 +205,8 @@ export const modelFields: ReadonlyMap<keyof ModelConfig, Field> = fieldsOf<
 });
 
 /**
- * Completes and validates a model configuration. `nHidden` defaults to 4·nEmbd, `nKvHead` to `nHead`, and biases of
- * linear maps to `bias`.
+ * Completes and validates a model configuration. `nHidden` defaults to 4·nEmbd, `nKvHead` to `nHead`, `headSize` to
+ * nEmbd / nHead, and biases of linear maps to `bias`.
  *
  * @throws {RangeError} if the configuration is invalid; the message names the field and both numbers
  *
@@ -207,6 +221,8 @@ export function modelConfig(options: ModelOptions): ModelConfig {
   const { nHead = 4, nEmbd = 128, bias = true, tiedHead = false } = options;
   const {
     nKvHead = nHead,
+    // If the width is not a multiple, `checkModel` says so better than a head size that is no integer.
+    headSize = Math.max(1, Math.floor(nEmbd / nHead)),
     nHidden = 4 * nEmbd,
     attentionBias = bias ? "all" : "none",
     mlpBias = bias,
@@ -214,17 +230,17 @@ export function modelConfig(options: ModelOptions): ModelConfig {
   } = options;
   const config = complete<ModelConfig>("Model", modelFields, {
     ...options,
-    ...{ nKvHead, nHidden, attentionBias, mlpBias, headBias },
+    ...{ nKvHead, headSize, nHidden, attentionBias, mlpBias, headBias },
   });
-  checkModel(config);
+  checkModel(config, options);
   return config;
 }
 
 /** Most numbers in a position table. It limits `blockSize`, since files do not contain the table. */
 const MAX_TABLE = 2 ** 24;
 
-/** Checks the rules that involve several fields. */
-function checkModel(config: ModelConfig): void {
+/** Checks the rules that involve several fields. `given` are the options before defaults. */
+function checkModel(config: ModelConfig, given: ModelOptions): void {
   const check = (
     condition: boolean,
     reason: string,
@@ -233,9 +249,9 @@ function checkModel(config: ModelConfig): void {
     if (condition) return;
     throw refusal(RangeError, "create Model", reason, { fields });
   };
-  const { nEmbd, nHead, nKvHead } = config;
+  const { nEmbd, nHead, nKvHead, headSize } = config;
   check(
-    nEmbd % nHead === 0,
+    given.headSize !== undefined || nEmbd % nHead === 0,
     `nEmbd (${nEmbd}) is not a multiple of nHead (${nHead})`,
     ...["nEmbd", "nHead"] as const,
   );
@@ -245,11 +261,14 @@ function checkModel(config: ModelConfig): void {
     ...["nHead", "nKvHead"] as const,
   );
   check(
-    !config.position.startsWith("rope") || (nEmbd / nHead) % 2 === 0,
-    `position "${config.position}" needs an even head size, and nEmbd / nHead is ${
-      nEmbd / nHead
-    }`,
-    ...["position", "nEmbd", "nHead"] as const,
+    !config.position.startsWith("rope") || headSize % 2 === 0,
+    `position "${config.position}" needs an even head size, and ${
+      given.headSize === undefined ? "nEmbd / nHead" : "headSize"
+    } is ${headSize}`,
+    "position",
+    ...given.headSize === undefined
+      ? ["nEmbd", "nHead"] as const
+      : ["headSize"] as const,
   );
   check(
     config.position !== "sinusoidal" || nEmbd % 2 === 0,
@@ -272,7 +291,7 @@ function checkModel(config: ModelConfig): void {
 }
 
 /** Returns the numbers per position in the model's constant position table; 0 if it has no table. */
-function tableWidth({ position, nEmbd, nHead }: ModelConfig): number {
+function tableWidth({ position, nEmbd, headSize }: ModelConfig): number {
   if (position === "sinusoidal") return nEmbd;
-  return position.startsWith("rope") ? nEmbd / nHead : 0;
+  return position.startsWith("rope") ? headSize : 0;
 }

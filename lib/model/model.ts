@@ -177,13 +177,13 @@ export class Model implements AsyncDisposable {
     // Allocates the store before drawing the values, which may take long.
     const store = await internals.store("params", internals.layout.length);
     store.write(parameters());
-    const { blockSize, nEmbd, nHead, position, ropeTheta } = this.config;
+    const { blockSize, nEmbd, headSize, position, ropeTheta } = this.config;
     const fill = async (name: string, table: Float32Array | Float64Array) =>
       (await internals.store(name, table.length)).write(table);
     if (position === "sinusoidal") {
       await fill("sinusoidal", sinusoidalTable(blockSize, nEmbd));
     } else if (position === "rope" || position === "rope-half") {
-      const frequencies = ropeFrequencies(nEmbd / nHead, ropeTheta);
+      const frequencies = ropeFrequencies(headSize, ropeTheta);
       await fill("rope", ropeTable(blockSize, frequencies));
     }
   }
@@ -210,7 +210,7 @@ export class Model implements AsyncDisposable {
   /**
    * Floating-point operations to train on one token, by PaLM's rule (arXiv
    * 2204.02311, appendix B): 6 for each number of a matrix that the token is
-   * multiplied with, and 12·C·T for the attention of each layer.
+   * multiplied with, and 12·NH·HS·T for the attention of each layer.
    */
   get flopsPerToken(): number {
     return flopsPerToken(this.config, this.#internals.layout);

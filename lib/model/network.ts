@@ -39,9 +39,9 @@ export function network(
   config: ModelConfig,
   { graph, tokens, key, cache }: NetworkInputs,
 ): Tensor {
-  const { blockSize, vocabSize, nEmbd, nHead, nKvHead, nHidden } = config;
-  const { position, logitSoftcap } = config;
-  const heads = { NH: nHead, NKV: nKvHead, HS: nEmbd / nHead };
+  const { blockSize, vocabSize, nEmbd, nHead, nKvHead, headSize } = config;
+  const { nHidden, position, logitSoftcap } = config;
+  const heads = { NH: nHead, NKV: nKvHead, HS: headSize };
   const init = initialValues(config);
   let dropouts = 0;
 
@@ -99,12 +99,12 @@ export function network(
       slopes: position === "alibi" ? alibiSlopes(nHead) : [],
     };
     if (!cache) {
-      return attention(qkv, { heads, scores, dropout: dropoutSite() }); // (B, T, C)
+      return attention(qkv, { heads, scores, dropout: dropoutSite() }); // (B, T, NH·HS)
     }
     const [B] = tokens.shape as [number, number];
     const shape = [B, blockSize, 2 * nKvHead * heads.HS]; // keys and values
     const store = graph.store(`${graph.path}.cache`, shape);
-    return cachedAttention(qkv, { heads, scores, cache: store, ...cache }); // (B, T, C)
+    return cachedAttention(qkv, { heads, scores, cache: store, ...cache }); // (B, T, NH·HS)
   }
 
   function rotate(qkv: Tensor): Tensor {

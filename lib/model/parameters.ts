@@ -147,11 +147,11 @@ export function flopsPerToken(
   config: ModelConfig,
   layout: ParameterLayout,
 ): number {
-  const { nLayer, nEmbd, blockSize, tiedHead, attention } = config;
+  const { nLayer, nHead, headSize, blockSize, tiedHead, attention } = config;
   const multiplied = layout.entries.filter(({ name, shape }) =>
     shape.length === 2 && name !== "wpe.weight" &&
     (name !== "wte.weight" || tiedHead)
   ).reduce((sum, { length }) => sum + length, 0);
-  const scores = attention ? 12 * nLayer * nEmbd * blockSize : 0;
+  const scores = attention ? 12 * nLayer * nHead * headSize * blockSize : 0;
   return 6 * multiplied + scores;
 }

@@ -86,20 +86,20 @@ Deno.test("docs/formats.md names each tensor of a checkpoint, with its shape", (
   const base = { vocabSize: 3, blockSize: 5, nEmbd: 8, nHead: 4 };
   const full: ModelOptions = {
     ...base,
-    ...{ nKvHead: 2, nHidden: 7, nLayer: 2, position: "learned" },
+    ...{ nKvHead: 2, headSize: 3, nHidden: 7, nLayer: 2, position: "learned" },
     ...{ mlp: "swiglu", bias: true, headBias: true, tiedHead: false },
   };
-  const sizes: Record<string, number> = { V: 3, L: 5, C: 8, H: 7 };
+  const sizes: Record<string, number> = {
+    ...{ V: 3, L: 5, C: 8, H: 7 },
+    ...{ "QKV": (4 + 2 * 2) * 3, "NH·HS": 4 * 3 },
+  };
   const shapeOf = (name: string) => {
     const line = page.split("\n").find((line) =>
       line.startsWith(`- \`${name}\` (`)
     );
     assert(line !== undefined, `docs/formats.md does not name ${name}`);
     const shape = /\((.*?)\)/.exec(line)![1]!;
-    return shape.split(", ").map((length) =>
-      // C + 2 · nKvHead · HS
-      length.startsWith("C + ") ? 8 + 2 * 2 * 2 : sizes[length]!
-    );
+    return shape.split(", ").map((length) => sizes[length]!);
   };
   const layout = parameterLayout(modelConfig(full));
   for (const { name, shape } of layout.entries) {

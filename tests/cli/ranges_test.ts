@@ -36,6 +36,7 @@ const limits: Readonly<Record<string, Limits>> = {
   nHead: size,
   nKvHead: size,
   nEmbd: size,
+  headSize: size,
   nHidden: size,
   ropeTheta: positive,
   normEps: positive,

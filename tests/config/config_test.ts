@@ -30,6 +30,12 @@ Deno.test("modelConfig refuses impossible architectures, with the numbers", () =
       { vocabSize: 65, nEmbd: 12, nHead: 4, position: "rope" },
       "nEmbd / nHead is 3",
     ],
+    [
+      { vocabSize: 65, headSize: 3, position: "rope-half" },
+      'position "rope-half" needs an even head size, and headSize is 3',
+    ],
+    [{ vocabSize: 65, headSize: 0 }, "headSize (0)"],
+    [{ vocabSize: 65, nEmbd: 2, nHead: 4 }, "nEmbd (2) is not a multiple of"],
     [{ vocabSize: 65, nEmbd: 5, nHead: 1, position: "sinusoidal" }, "it is 5"],
     [{ vocabSize: 0 }, "vocabSize (0)"],
     [{ vocabSize: 65, nLayer: 1.5 }, "nLayer (1.5)"],
@@ -59,6 +65,19 @@ Deno.test("modelConfig refuses impossible architectures, with the numbers", () =
   for (const [options, reason] of refused) {
     assertThrows(() => modelConfig(options), RangeError, reason);
   }
+});
+
+Deno.test("A head size that is given need not divide the width", () => {
+  const options = { vocabSize: 7, nEmbd: 10, nHead: 4, nKvHead: 2, nLayer: 1 };
+  const config = modelConfig({ ...options, headSize: 6, position: "rope" });
+  assertEquals(config.headSize, 6);
+  assertEquals(modelConfig({ ...options, nHead: 2 }).headSize, 5);
+  const shapes = new Map(
+    parameterLayout(config).entries.map(({ name, shape }) => [name, shape]),
+  );
+  // (4 + 2 * 2) heads of 6 numbers from 10, and 4 heads of 6 back.
+  assertEquals(shapes.get("h.0.attn.c_attn.weight"), [48, 10]);
+  assertEquals(shapes.get("h.0.attn.c_proj.weight"), [10, 24]);
 });
 
 Deno.test("Biases of linear maps follow those of norms unless they are given", () => {

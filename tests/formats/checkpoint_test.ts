@@ -79,7 +79,8 @@ Deno.test("Checkpoint from before a field is read with what the program did then
   const written = JSON.parse(decodeSafetensors(bytes).metadata["config"]!);
   assertEquals(written.normEps, undefined);
   const { config } = decodeCheckpoint(bytes);
-  const { normEps, ropeTheta, attentionBias, mlpBias } = config;
+  const { headSize, normEps, ropeTheta, attentionBias, mlpBias } = config;
+  assertEquals(headSize, 4);
   assertEquals([normEps, ropeTheta, attentionBias, mlpBias], [
     1e-5,
     1e4,

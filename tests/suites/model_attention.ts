@@ -77,8 +77,7 @@ async function checkOutputs(
     tolerance: number;
   },
 ): Promise<void> {
-  const { nHead: NH, nKvHead: NKV, nEmbd } = model.config;
-  const HS = nEmbd / NH;
+  const { nHead: NH, nKvHead: NKV, headSize: HS } = model.config;
   const stride = (NH + 2 * NKV) * HS;
   const T = ids.length;
   const { plan, layers } = attentionPlan(model.config, T);

@@ -18,13 +18,15 @@ BASE = {
 
 # Fields that a recording leaves out unless it changes them, as checkpoints do that were written before the fields.
 LATER = {
-    "normEps": 1e-5, "ropeTheta": 10000.0, "attentionBias": None, "mlpBias": None,
+    "normEps": 1e-5, "ropeTheta": 10000.0, "headSize": None, "attentionBias": None, "mlpBias": None,
 }
 
 
 def complete(c):
     """Returns a configuration with every field."""
     c = {**LATER, **c}
+    if c["headSize"] is None:
+        c["headSize"] = c["nEmbd"] // c["nHead"]
     if c["attentionBias"] is None:
         c["attentionBias"] = "all" if c["bias"] else "none"
     if c["mlpBias"] is None:
@@ -36,7 +38,7 @@ def parameter_shapes(c):
     """Returns the shape of every parameter by name."""
     c = complete(c)
     V, C, H = c["vocabSize"], c["nEmbd"], c["nHidden"]
-    kv = c["nKvHead"] * C // c["nHead"]
+    q, kv = c["nHead"] * c["headSize"], c["nKvHead"] * c["headSize"]
     shapes = {"wte.weight": (V, C)}
     if c["position"] == "learned":
         shapes["wpe.weight"] = (c["blockSize"], C)
@@ -55,8 +57,8 @@ def parameter_shapes(c):
     for layer in range(c["nLayer"]):
         if c["attention"]:
             norm(f"h.{layer}.ln_1")
-            linear(f"h.{layer}.attn.c_attn", C + 2 * kv, C, c["attentionBias"] in ("all", "qkv"))
-            linear(f"h.{layer}.attn.c_proj", C, C, c["attentionBias"] == "all")
+            linear(f"h.{layer}.attn.c_attn", q + 2 * kv, C, c["attentionBias"] in ("all", "qkv"))
+            linear(f"h.{layer}.attn.c_proj", C, q, c["attentionBias"] == "all")
         if c["mlp"] != "none":
             norm(f"h.{layer}.ln_2")
             linear(f"h.{layer}.mlp.c_fc", H, C, c["mlpBias"])
@@ -101,7 +103,7 @@ def forward(c, p, tokens, caches=None):
     """Returns logits (B, T, V); appends each layer's keys and values (B, NKV, T, HS) to `caches`."""
     c = complete(c)
     C, NH, NKV, eps = c["nEmbd"], c["nHead"], c["nKvHead"], c["normEps"]
-    (B, T), HS = tokens.shape, C // NH
+    (B, T), HS = tokens.shape, c["headSize"]
     dtype = p["wte.weight"].dtype
 
     def linear(name, x):
@@ -116,7 +118,7 @@ def forward(c, p, tokens, caches=None):
 
     def attention(layer, x):
         kv = NKV * HS
-        q, k, v = linear(f"h.{layer}.attn.c_attn", x).split([C, kv, kv], -1)
+        q, k, v = linear(f"h.{layer}.attn.c_attn", x).split([NH * HS, kv, kv], -1)
         q, k, v = (part.view(B, T, -1, HS).transpose(1, 2) for part in (q, k, v))
         if c["qkNorm"]:
             q, k = (part / torch.sqrt((part * part).mean(-1, keepdim=True) + eps) for part in (q, k))
@@ -136,7 +138,7 @@ def forward(c, p, tokens, caches=None):
         value = {"causal": -math.inf, "zeroed": 0.0, "finite": c["maskValue"]}
         if c["mask"] != "none":
             scores = scores.masked_fill(future, value[c["mask"]])
-        y = (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, C)
+        y = (scores.softmax(-1) @ v).transpose(1, 2).reshape(B, T, NH * HS)
         return linear(f"h.{layer}.attn.c_proj", y)
 
     def mlp(layer, x):

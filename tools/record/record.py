@@ -46,6 +46,7 @@ MODELS = {
     "attention-gqa": {"nHead": 6, "nKvHead": 2},
     "attention-mqa": {"nKvHead": 1},
     "attention-qknorm": {"qkNorm": True},
+    "attention-wide-heads": {"headSize": 6, "position": "rope-half"},
     "attention-noscale": {"attentionScale": False},
     "mask-none": {"mask": "none"},
     "mask-zeroed": {"mask": "zeroed"},
@@ -79,6 +80,7 @@ DECODING = {
     "decoding-original": {**ORIGINAL, "blockSize": 16, "nLayer": 2},
     "decoding-learned": {"blockSize": 16, "nLayer": 2},
     "decoding-rope-gqa": {"blockSize": 16, "position": "rope", "nHead": 3, "nKvHead": 1, "qkNorm": True},
+    "decoding-narrow-heads": {"blockSize": 16, "position": "rope-half", "nHead": 4, "nKvHead": 2, "headSize": 2},
     "decoding-alibi": {"blockSize": 16, "position": "alibi"},
 }
 

@@ -123,8 +123,8 @@ function checkCaches(
     way: string;
   },
 ): void {
-  const { nKvHead: NKV, nEmbd, nHead, blockSize: L } = config;
-  const [B, HS] = [prompts.length, nEmbd / nHead];
+  const { nKvHead: NKV, headSize: HS, blockSize: L } = config;
+  const B = prompts.length;
   const length = prompts[0]!.length + texts[0]!.length;
   for (const [part, letter] of ["k", "v"].entries()) {
     const computed = caches.flatMap((cache, layer) => {

@@ -129,11 +129,11 @@ function clearGradients(
 
 /** Returns the range of key biases whose gradient is 0: a softmax ignores what all keys of a query share, unless keys are treated one by one. */
 function ignoredKeyBiases(
-  { config: { qkNorm, position, mask, nEmbd, nHead, nKvHead } }: Subject,
+  { config: { qkNorm, position, mask, nHead, nKvHead, headSize } }: Subject,
   { name }: LayoutEntry,
 ): { from: number; to: number } {
   const matters = qkNorm || position.startsWith("rope") || mask === "zeroed";
   return matters || !name.endsWith("c_attn.bias")
     ? { from: 0, to: 0 }
-    : { from: nEmbd, to: nEmbd + nKvHead * nEmbd / nHead };
+    : { from: nHead * headSize, to: (nHead + nKvHead) * headSize };
 }

@@ -71,10 +71,10 @@ async function converted(
   for (const [name, tensor] of await model.parameters()) {
     const isAttention = /\.c_attn\.(weight|bias)$/.test(name);
     const data = Float32Array.from(tensor.data as Float32Array);
-    const { nHead, nKvHead, nEmbd } = config;
+    const { nHead, nKvHead, headSize } = config;
     const shape = {
       heads: nHead + nKvHead,
-      HS: nEmbd / nHead,
+      HS: headSize,
       width: tensor.shape[1] ?? 1,
     };
     tensors.set(name, {

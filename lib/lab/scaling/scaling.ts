@@ -36,7 +36,7 @@ export function scalingPlan(
   preset: Preset,
   { name, data, steps, seeds, measure }: ExperimentOptions,
 ): Plan {
-  const { nEmbd, nHead, nHidden } = modelConfig({
+  const { nEmbd, headSize, nHidden } = modelConfig({
     ...preset.model,
     vocabSize: 1,
   });
@@ -45,7 +45,7 @@ export function scalingPlan(
     return {
       nEmbd: wide,
       nHidden: Math.round(nHidden * wide / nEmbd),
-      ...heads(wide, nEmbd / nHead),
+      ...heads(wide, headSize),
     };
   };
   const cell = (share: number, length: number): Cell => {
