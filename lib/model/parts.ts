@@ -1,6 +1,7 @@
 /**
  * Long runs of a program, split into parts. Signals and timers run between two parts,
- * so a step that takes a minute can be aborted within a fraction of a second.
+ * so a step that takes a minute can be aborted within a fraction of a second; and a
+ * GPU gets no submission so long that its driver's watchdog resets the device.
  */
 
 import type { Backend, Program } from "../backends/backend.ts";
@@ -9,7 +10,13 @@ import type { Plan } from "../graph/plan.ts";
 /** Floating-point operations of a part: about 20 ms on a CPU, which outweighs the overhead of the call. */
 const PART_FLOPS = 2 ** 31;
 
-/** Duration of a run, in milliseconds, from which the host waits for a queueing device after each part. */
+/**
+ * Milliseconds of work in one submission to a GPU. Windows resets a device after 2000; parts have equal numbers of
+ * dispatches, and some take several times the mean.
+ */
+const SUBMISSION_MS = 125;
+
+/** Duration of a run, in milliseconds, from which the host waits for a GPU after each submission. */
 const SLOW_MS = 1000;
 
 /**
@@ -51,9 +58,10 @@ export class PartRunner {
   }
 
   /**
-   * Runs the phase, then the phases `after` it in one call.
+   * Runs the phase, then the phases `after` it. On a GPU a short run is one submission, and a long one several of
+   * {@linkcode SUBMISSION_MS}; while no duration is known, submissions grow from one part on as they are measured.
    *
-   * @param options.isOver called after each part; true ends the run
+   * @param options.isOver called after each submission; true ends the run
    * @param options.lastMs duration of the last run in milliseconds, 0 if unknown
    * @returns whether everything ran; if false, some parts of the phase ran and the phases `after` it did not
    */
@@ -62,14 +70,25 @@ export class PartRunner {
     readonly after?: readonly string[];
     readonly lastMs?: number;
   }): Promise<boolean> {
-    const isQueue = this.#backend.kind === "webgpu";
-    if (this.#parts.length === 0 || (isQueue && lastMs < SLOW_MS)) {
+    const parts = this.#parts;
+    const isGpu = this.#backend.kind === "webgpu";
+    const isKnown = lastMs > 0;
+    const isShort = isGpu && isKnown && lastMs <= SUBMISSION_MS;
+    if (parts.length === 0 || isShort) {
       this.program.run([this.#phase, ...after]);
       return true;
     }
-    for (const part of this.#parts) {
-      this.program.run([part]);
-      if (isQueue) await this.#backend.finish();
+    let size = isGpu && isKnown
+      ? Math.max(1, Math.floor(parts.length * SUBMISSION_MS / lastMs))
+      : 1;
+    for (let at = 0; at < parts.length;) {
+      const begun = performance.now();
+      this.program.run(parts.slice(at, at + size));
+      at += size;
+      if (isGpu && (!isKnown || lastMs >= SLOW_MS)) {
+        await this.#backend.finish();
+        if (performance.now() - begun < SUBMISSION_MS / 2) size *= 2;
+      }
       await yieldIfDue();
       if (isOver()) return false;
     }

@@ -107,13 +107,14 @@ export class TrainStep {
       const { program } = runner;
       program.buffer("schedule").write(scheduleAt(this.#config, step));
       let left = this.#config.gradAccumulation;
+      const microMs = lastMs / left;
       for (const inputs of this.inputs(step)) {
         for (const [name, values] of Object.entries(inputs)) {
           program.buffer(name).write(values);
         }
         const last = --left === 0;
         const after = last ? ["update"] : [];
-        const isWhole = await runner.run({ isOver, after, lastMs });
+        const isWhole = await runner.run({ isOver, after, lastMs: microMs });
         if (!last) await yieldToEvents();
         if (isWhole && (last || !isOver())) continue;
         const { stores, layout } = internalsOf(this.#model);
