@@ -35,6 +35,10 @@ const changes: Readonly<Record<string, Partial<ModelConfig>>> = {
   "position rope": { position: "rope" },
   "position rope-half": { position: "rope-half" },
   "position rope with another base": { position: "rope", ropeTheta: 50 },
+  "position rope-half, scaled": {
+    ...{ position: "rope-half", ropeTheta: 50, ropeScaling: 4 },
+    ...{ ropeContext: 20 },
+  },
   "position alibi with 3 heads": { position: "alibi", nEmbd: 9, nHead: 3 },
   "norm rmsnorm": { norm: "rmsnorm" },
   "large epsilon": { normEps: 0.3, qkNorm: true },

@@ -53,6 +53,13 @@ export interface ModelConfig {
   readonly position: Position;
   /** Base θ of rotary angles: pair i of position t is turned by t · θ^(-2i/HS). */
   readonly ropeTheta: number;
+  /**
+   * Factor s of Llama 3's scaling of rotary frequencies; `null` for none. A pair that turns less than once in
+   * `ropeContext` positions turns s times slower, one that turns more than four times as before.
+   */
+  readonly ropeScaling: number | null;
+  /** Context of the training before `ropeScaling`, in tokens: `original_max_position_embeddings` of Llama 3. */
+  readonly ropeContext: number;
   /** Normalization: layer norm (arXiv 1607.06450), RMS norm (arXiv 1910.07467) or none. */
   readonly norm: "layernorm" | "rmsnorm" | "none";
   /** Placement of the norm. `pre`: x + f(norm(x)), with a final norm before the head. `post`: norm(x + f(x)). */
@@ -148,6 +155,15 @@ export const modelFields: ReadonlyMap<keyof ModelConfig, Field> = fieldsOf<
     "alibi",
   ], "position encoding"),
   ropeTheta: number({ above: 0 }, 1e4, "base of rotary angles"),
+  ropeScaling: numberOrOff(
+    { least: 1 },
+    "factor by which slow rotations are slowed down, as in Llama 3",
+  ),
+  ropeContext: integer(
+    size,
+    8192,
+    "context of the training before --rope-scaling, in tokens",
+  ),
   norm: choice(["layernorm", "rmsnorm", "none"], "kind of normalisation"),
   normPlacement: choice(
     ["pre", "post"],
@@ -269,6 +285,11 @@ function checkModel(config: ModelConfig, given: ModelOptions): void {
     ...given.headSize === undefined
       ? ["nEmbd", "nHead"] as const
       : ["headSize"] as const,
+  );
+  check(
+    config.ropeScaling === null || config.position.startsWith("rope"),
+    `ropeScaling (${config.ropeScaling}) needs position "rope" or "rope-half", and it is "${config.position}"`,
+    ...["ropeScaling", "position"] as const,
   );
   check(
     config.position !== "sinusoidal" || nEmbd % 2 === 0,

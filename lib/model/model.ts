@@ -177,13 +177,13 @@ export class Model implements AsyncDisposable {
     // Allocates the store before drawing the values, which may take long.
     const store = await internals.store("params", internals.layout.length);
     store.write(parameters());
-    const { blockSize, nEmbd, headSize, position, ropeTheta } = this.config;
+    const { blockSize, nEmbd, position } = this.config;
     const fill = async (name: string, table: Float32Array | Float64Array) =>
       (await internals.store(name, table.length)).write(table);
     if (position === "sinusoidal") {
       await fill("sinusoidal", sinusoidalTable(blockSize, nEmbd));
     } else if (position === "rope" || position === "rope-half") {
-      const frequencies = ropeFrequencies(headSize, ropeTheta);
+      const frequencies = ropeFrequencies(this.config);
       await fill("rope", ropeTable(blockSize, frequencies));
     }
   }

@@ -39,6 +39,8 @@ const limits: Readonly<Record<string, Limits>> = {
   headSize: size,
   nHidden: size,
   ropeTheta: positive,
+  ropeScaling: [["off", "1", "32"], ["0.5", "-1"]],
+  ropeContext: size,
   normEps: positive,
   maskValue: [["-1e4", "0", "1e300"], ["1e999", "-1e999"]],
   dropout: share,

@@ -47,6 +47,10 @@ Deno.test("modelConfig refuses impossible architectures, with the numbers", () =
     [{ vocabSize: 65, dropout: 1 }, "dropout (1)"],
     [{ vocabSize: 65, dropout: NaN }, "dropout (NaN)"],
     [{ vocabSize: 65, normEps: 0 }, "normEps (0) is not a number above 0"],
+    [
+      { vocabSize: 65, position: "learned", ropeScaling: 8 },
+      'ropeScaling (8) needs position "rope" or "rope-half", and it is "learned"',
+    ],
     [{ vocabSize: 65, ropeTheta: -1 }, "ropeTheta (-1)"],
     [
       { vocabSize: 65, attentionBias: true as unknown as "all" },

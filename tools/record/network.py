@@ -18,7 +18,7 @@ BASE = {
 
 # Fields that a recording leaves out unless it changes them, as checkpoints do that were written before the fields.
 LATER = {
-    "normEps": 1e-5, "ropeTheta": 10000.0, "headSize": None, "attentionBias": None, "mlpBias": None,
+    "normEps": 1e-5, "ropeTheta": 10000.0, "ropeScaling": None, "ropeContext": 8192, "headSize": None, "attentionBias": None, "mlpBias": None,
 }
 
 
@@ -88,10 +88,21 @@ def alibi_slopes(n):
     return torch.tensor(slopes[:n], dtype=torch.float64)
 
 
-def rope(x, interleaved, start=0, theta=10000.0):
+def slowed(frequency, factor, context):
+    """Returns rotary frequencies as Llama 3.1 scales them for a context longer than the one it was trained with."""
+    wavelength = 2 * math.pi / frequency
+    share = (context / wavelength - 1) / (4 - 1)
+    blended = (1 - share) * frequency / factor + share * frequency
+    long, short = wavelength > context, wavelength < context / 4
+    return torch.where(long, frequency / factor, torch.where(short, frequency, blended))
+
+
+def rope(x, interleaved, start=0, theta=10000.0, scaling=None, context=8192):
     """Rotates x (B, NH, T, HS) by its positions from `start` (arXiv 2104.09864, eq. 34)."""
     T, HS = x.shape[-2:]
     frequency = theta ** (-torch.arange(0, HS, 2, dtype=torch.float64) / HS)
+    if scaling is not None:
+        frequency = slowed(frequency, scaling, context)
     angle = torch.arange(start, start + T, dtype=torch.float64)[:, None] * frequency  # (T, HS/2)
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = (x[..., 0::2], x[..., 1::2]) if interleaved else (x[..., : HS // 2], x[..., HS // 2 :])
@@ -123,7 +134,8 @@ def forward(c, p, tokens, caches=None):
         if c["qkNorm"]:
             q, k = (part / torch.sqrt((part * part).mean(-1, keepdim=True) + eps) for part in (q, k))
         if c["position"].startswith("rope"):
-            q, k = (rope(part, c["position"] == "rope", theta=c["ropeTheta"]) for part in (q, k))
+            turn = (c["position"] == "rope", 0, c["ropeTheta"], c["ropeScaling"], c["ropeContext"])
+            q, k = (rope(part, *turn) for part in (q, k))
         if caches is not None:
             caches.append((k, v))
         k, v = (part.repeat_interleave(NH // NKV, 1) for part in (k, v))

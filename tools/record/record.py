@@ -31,6 +31,10 @@ MODELS = {
     "position-rope": {"position": "rope"},
     "position-rope-half": {"position": "rope-half"},
     "position-rope-theta": {"position": "rope", "ropeTheta": 100.0},
+    # Three pairs of each head turn once in 6.3, 63 and 628 positions: below, between and above 100 / 4 and 100.
+    "position-rope-scaling": {
+        "headSize": 6, "position": "rope-half", "ropeTheta": 1000.0, "ropeScaling": 8.0, "ropeContext": 100,
+    },
     "position-alibi": {"position": "alibi"},
     "norm-rmsnorm": {"norm": "rmsnorm"},
     "norm-eps": {"normEps": 0.1, "qkNorm": True},

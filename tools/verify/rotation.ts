@@ -101,7 +101,10 @@ function readRotation(recording: Recording): Rotation {
 
 /** Returns the table (L, D/2, 2): cosine and sine for each position and pair. */
 function tableOf({ D, base }: Rotation, L: number): Float64Array {
-  return ropeTable(L, ropeFrequencies(D, base));
+  const frequencies = ropeFrequencies({
+    ...{ headSize: D, ropeTheta: base, ropeScaling: null, ropeContext: L },
+  });
+  return ropeTable(L, frequencies);
 }
 
 /** Checks `cos` and `sin` (T, D/2), and `inv_freq` (D/2): by how much each pair turns from one position to the next. */
