@@ -89,6 +89,7 @@ export {
   Model,
   type ModelPlacement,
 } from "./lib/model/model.ts";
+export { encodeOnnx, type OnnxOptions } from "./lib/onnx/encode.ts";
 export { NonFiniteError } from "./lib/train/metrics.ts";
 export { type Preset, type PresetName, presets } from "./lib/config/presets.ts";
 export type {

@@ -42,6 +42,7 @@ const library = [
   "lib/train",
   "lib/worker",
   "lib/serve",
+  "lib/onnx",
 ];
 const studies = ["lib/checks", "lib/lab"];
 
@@ -74,6 +75,10 @@ const rooms: Readonly<Record<string, Room>> = {
   "lib/worker": { imports: ["lib/train", "lib/model", ...engine, ...data] },
   // OpenAI's API as functions from a request to a response; the socket is in lib/cli.
   "lib/serve": { imports: ["lib/model", ...engine, ...data] },
+  // The network in the operators of ONNX, as a file.
+  "lib/onnx": {
+    imports: ["lib/model", "lib/graph", ...data, "kernels/vocabulary.ts"],
+  },
   "lib/train": { imports: ["lib/model", ...engine, ...data] },
   "lib/model": { imports: [...engine, ...data, "kernels/reference"] },
   "lib/formats": { imports: ["lib/*.ts", "lib/config", "lib/text"] },

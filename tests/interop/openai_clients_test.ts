@@ -3,23 +3,14 @@
 /** Clients of OpenAI's API that other people wrote, against `lm serve`'s own function. */
 
 import { assertEquals } from "@std/assert";
-import { fromFileUrl } from "@std/path";
 import { generateText, Model, Sampler, Tokenizer } from "../../mod.ts";
 import { RunningBatch } from "../../lib/model/running_batch.ts";
 import { Server } from "../../lib/serve/server.ts";
+import { interopTest, runScript } from "./programs.ts";
 
-const here = fromFileUrl(new URL(".", import.meta.url));
-
-const isInstalled = await Deno.stat(`${here}node_modules/openai`)
-  .then(() => true, () => false);
-const ignore = !isInstalled && Deno.env.get("LM_REQUIRE_INTEROP") !== "1";
-const name =
-  "openai, ai and @langchain/openai get the same text, whole and in pieces";
-
-Deno.test({
-  name: ignore ? `${name} (skipped: no tests/interop/node_modules)` : name,
-  ignore,
-  fn: async () => {
+interopTest(
+  "openai, ai and @langchain/openai get the same text, whole and in pieces",
+  async () => {
     const tokenizer = Tokenizer.ascii();
     await using model = await Model.create(
       { vocabSize: 128, blockSize: 16, nLayer: 1, nHead: 1, nEmbd: 8 },
@@ -35,20 +26,15 @@ Deno.test({
       (request) => server.answer(request),
     );
     const url = `http://127.0.0.1:${listener.addr.port}/v1`;
-    const { stdout, stderr, success } = await new Deno.Command(
-      Deno.execPath(),
-      {
-        args: ["run", "-A", "--no-config", "--node-modules-dir=manual"]
-          .concat("openai_clients.mjs", url, "secret"),
-        cwd: here,
-        env: { NO_COLOR: "1" },
-      },
-    ).output();
+    const answers = await runScript("openai_clients.mjs", {
+      args: [url, "secret"],
+    });
     await listener.shutdown();
-    assertEquals(success, true, new TextDecoder().decode(stderr));
-    const { texts, usages, errors } = JSON.parse(
-      new TextDecoder().decode(stdout),
-    );
+    const { texts, usages, errors } = answers as {
+      texts: Record<string, string>;
+      usages: unknown;
+      errors: unknown;
+    };
     const expected = (await Array.fromAsync(
       generateText(model, tokenizer, "the cat", {
         maxNewTokens: 30,
@@ -69,4 +55,4 @@ Deno.test({
     ]);
     generator.destroy();
   },
-});
+);

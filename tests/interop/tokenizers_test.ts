@@ -11,19 +11,9 @@ import { readTokenizer } from "../../lib/formats/tokenizers.ts";
 import { type SplitName, splitPatterns } from "../../lib/text/bpe/split.ts";
 import type { BpeJSON } from "../../lib/text/bpe/vocabulary.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
+import { interopTest } from "./programs.ts";
 
 const folder = new URL("./node_modules/", import.meta.url);
-const isInstalled = await Deno.stat(folder).then(() => true, () => false);
-
-/** Registers a test that needs the packages. With LM_REQUIRE_INTEROP=1 it fails where they are not installed. */
-function interopTest(name: string, run: () => Promise<void>): void {
-  const ignore = !isInstalled && Deno.env.get("LM_REQUIRE_INTEROP") !== "1";
-  Deno.test({
-    name: ignore ? `${name} (skipped: no tests/interop/node_modules)` : name,
-    ignore,
-    fn: run,
-  });
-}
 
 const load = createRequire(import.meta.url);
 
