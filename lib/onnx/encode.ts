@@ -10,7 +10,11 @@ import { forward } from "../graph/autodiff.ts";
 import { Graph, type Tensor } from "../graph/tensor.ts";
 import { network } from "../model/network.ts";
 import { type KernelWriter, onnxKernels, shapeOf, TOKENS } from "./kernels.ts";
-import { ropeTable, sinusoidalTable } from "../model/positions.ts";
+import {
+  ropeFrequencies,
+  ropeTable,
+  sinusoidalTable,
+} from "../model/positions.ts";
 import type { ModelConfig } from "../config/model.ts";
 import type { TensorData } from "../formats/safetensors.ts";
 import { refusal } from "../refusal.ts";
@@ -93,9 +97,9 @@ function parameterOf(
 /** Returns the numbers of a store of constants, as `Model` fills it. */
 function tableOf(
   name: string,
-  { blockSize, nEmbd, nHead }: ModelConfig,
+  { blockSize, nEmbd, headSize, ropeTheta }: ModelConfig,
 ): Float64Array {
   return name === "rope"
-    ? ropeTable(blockSize, nEmbd / nHead)
+    ? ropeTable(blockSize, ropeFrequencies(headSize, ropeTheta))
     : sinusoidalTable(blockSize, nEmbd);
 }
