@@ -39,7 +39,7 @@ import {
   readParameters,
 } from "./parameters.ts";
 import { parameterLayout } from "./plans.ts";
-import { ropeFrequencies, ropeTable, sinusoidalTable } from "./positions.ts";
+import { positionTables } from "./positions.ts";
 import { checkWithin, word } from "../range.ts";
 import type { TensorData } from "../formats/safetensors.ts";
 import { Sampler } from "../text/sampler.ts";
@@ -177,14 +177,8 @@ export class Model implements AsyncDisposable {
     // Allocates the store before drawing the values, which may take long.
     const store = await internals.store("params", internals.layout.length);
     store.write(parameters());
-    const { blockSize, nEmbd, position } = this.config;
-    const fill = async (name: string, table: Float32Array | Float64Array) =>
+    for (const [name, table] of positionTables(this.config)) {
       (await internals.store(name, table.length)).write(table);
-    if (position === "sinusoidal") {
-      await fill("sinusoidal", sinusoidalTable(blockSize, nEmbd));
-    } else if (position === "rope" || position === "rope-half") {
-      const frequencies = ropeFrequencies(this.config);
-      await fill("rope", ropeTable(blockSize, frequencies));
     }
   }
 

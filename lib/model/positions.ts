@@ -2,6 +2,16 @@
 
 import type { ModelConfig } from "../config/model.ts";
 
+/** Returns the tables of constants that a model's network reads, by the names of their stores in `network.ts`. */
+export function positionTables(config: ModelConfig): Map<string, Float64Array> {
+  const { position, blockSize, nEmbd } = config;
+  if (position === "sinusoidal") {
+    return new Map([["sinusoidal", sinusoidalTable(blockSize, nEmbd)]]);
+  }
+  if (position !== "rope" && position !== "rope-half") return new Map();
+  return new Map([["rope", ropeTable(blockSize, ropeFrequencies(config))]]);
+}
+
 /**
  * Returns the sinusoidal position table (arXiv 1706.03762, section 3.5):
  * [t, 2i] = sin(t / 10000^(2i/C)), [t, 2i+1] = cos of the same.

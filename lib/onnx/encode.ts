@@ -10,12 +10,7 @@ import { forward } from "../graph/autodiff.ts";
 import { Graph, type Tensor } from "../graph/tensor.ts";
 import { network } from "../model/network.ts";
 import { type KernelWriter, onnxKernels, shapeOf, TOKENS } from "./kernels.ts";
-import {
-  ropeFrequencies,
-  ropeTable,
-  sinusoidalTable,
-} from "../model/positions.ts";
-import type { ModelConfig } from "../config/model.ts";
+import { positionTables } from "../model/positions.ts";
 import type { TensorData } from "../formats/safetensors.ts";
 import { refusal } from "../refusal.ts";
 
@@ -43,12 +38,13 @@ export function encodeOnnx(
   const tokens = graph.input(TOKENS, [1, 1], "i32");
   const logits = network(config, { graph, tokens });
   const file = new OnnxGraph();
+  const tables = positionTables(config);
   const names = new Map<Tensor, string>([[tokens, TOKENS]]);
   for (const tensor of graph.tensors) {
     const { name, shape, storage: { kind } } = tensor;
     if (kind !== "parameter" && kind !== "store") continue;
     const values = kind === "store"
-      ? new Float32Array(tableOf(name, config))
+      ? new Float32Array(tables.get(name)!)
       : parameterOf(tensor, tensors);
     if (kind === "parameter" && dtype === "f16") {
       const half = file.constant(
@@ -92,14 +88,4 @@ function parameterOf(
     );
   }
   return Float32Array.from(tensor!.data as Float32Array);
-}
-
-/** Returns the numbers of a store of constants, as `Model` fills it. */
-function tableOf(
-  name: string,
-  { blockSize, nEmbd, headSize, ropeTheta }: ModelConfig,
-): Float64Array {
-  return name === "rope"
-    ? ropeTable(blockSize, ropeFrequencies(headSize, ropeTheta))
-    : sinusoidalTable(blockSize, nEmbd);
 }
