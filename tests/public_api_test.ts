@@ -8,6 +8,7 @@ import * as text from "../lib/text/mod.ts";
 import * as worker from "../lib/worker/mod.ts";
 import * as main from "../mod.ts";
 import { modelFields } from "../lib/config/model.ts";
+import { bytesOf, folderOf } from "./fixtures/exported_files.ts";
 import { trainFields } from "../lib/config/train.ts";
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -79,6 +80,13 @@ const tokens = Int32Array.from({ length: 300 }, (_, i) => (i * i) % vocabSize);
 const shape = { blockSize: 4, batchSize: 2 };
 const dataset = new lm.Dataset(tokens, shape);
 const tiny = { vocabSize, blockSize: 4, nLayer: 1, nHead: 1, nEmbd: 4 };
+/** A model that other programs know, too. */
+async function exportable(): Promise<formats.Checkpoint> {
+  const config = { ...tiny, position: "learned", headBias: false } as const;
+  await using model = await lm.Model.create(config, { device: "reference" });
+  return lm.decodeCheckpoint(await model.save());
+}
+
 const logits = Float64Array.from({ length: vocabSize }, (_, i) => i % 3);
 
 type Options = Record<string, undefined>;
@@ -215,6 +223,17 @@ const uses: Record<string, (options: Options) => unknown> = {
     );
     const vocabulary = { split: "gpt2", tokens, special: [] } as const;
     return lm.Tokenizer.fromVocabulary({ ...vocabulary, ...options }).toJSON();
+  },
+  ExportOptions: async (options) => {
+    const files = lm.exportCheckpoint("hf", await exportable(), options);
+    return files.map(({ pieces }) => [...pieces()]);
+  },
+  ImportOptions: async (options) => {
+    const folder = folderOf(
+      bytesOf(lm.exportCheckpoint("hf", await exportable())),
+    );
+    const { config, tensors } = (await lm.importHf(folder, options)).checkpoint;
+    return { config, tensors };
   },
   ReadTokenizerOptions: (options) =>
     lm.readTokenizer("#version: 0.2\na n\n", options).toJSON(),

@@ -19,6 +19,7 @@ import { xxh32 } from "./digest.ts";
 import {
   decodeSafetensors,
   encodeSafetensors,
+  safetensorsPieces,
   type TensorData,
 } from "./safetensors.ts";
 import { checkVocabulary, Tokenizer } from "../text/tokenizer.ts";
@@ -59,7 +60,26 @@ const VERSION = "1";
 export function encodeCheckpoint(
   checkpoint: Checkpoint,
 ): Uint8Array<ArrayBuffer> {
-  const { config, tensors, tokenizer, training } = checkpoint;
+  return encodeSafetensors(checkpoint.tensors, metadataOf(checkpoint));
+}
+
+/**
+ * Yields the bytes of {@linkcode encodeCheckpoint} in pieces, so that a large model is not held twice.
+ *
+ * @throws {RangeError} like {@linkcode encodeCheckpoint}
+ */
+export function* checkpointPieces(
+  checkpoint: Checkpoint,
+): Generator<Uint8Array, void> {
+  const sources = [...checkpoint.tensors].map(([name, tensor]) =>
+    [name, { ...tensor, data: () => tensor.data }] as const
+  );
+  yield* safetensorsPieces(new Map(sources), metadataOf(checkpoint));
+}
+
+function metadataOf(
+  { config, tensors, tokenizer, training }: Checkpoint,
+): Record<string, string> {
   const metadata: Record<string, string> = {
     format: FORMAT,
     version: VERSION,
@@ -71,7 +91,7 @@ export function encodeCheckpoint(
   }
   if (training !== undefined) metadata.training = JSON.stringify(training);
   metadata.digest = digestOf(tensors, metadata);
-  return encodeSafetensors(tensors, metadata);
+  return metadata;
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Reads and writes checkpoints, which are safetensors files, and other files of that
- * format, as bytes.
+ * Reads and writes checkpoints, which are safetensors files, other files of that format, and
+ * models of other programs, as bytes.
  *
  * @example
  * ```ts
@@ -25,7 +25,24 @@ export {
   encodeCheckpoint,
   type TrainingState,
 } from "./checkpoint.ts";
+export type { Architecture, Demand, Demands } from "./architectures.ts";
+export type { ExportedFile, ExportSettings } from "./exported.ts";
 export {
+  exportCheckpoint,
+  type ExportFormat,
+  type ExportFormatName,
+  exportFormats,
+  type ExportOptions,
+} from "./exports.ts";
+export type { FloatType } from "./floats.ts";
+export {
+  type FolderFiles,
+  type Imported,
+  importHf,
+  type ImportOptions,
+} from "./hf.ts";
+export {
+  type ByteSource,
   decodeSafetensors,
   type Dtype,
   type DtypeArrays,

@@ -30,6 +30,10 @@ export interface DtypeArrays {
   F64: Float64Array;
   /** 32-bit floats. */
   F32: Float32Array;
+  /** Bits of 16-bit floats (IEEE 754 binary16). */
+  F16: Uint16Array;
+  /** Bits of bfloat16 numbers: the upper halves of 32-bit floats. */
+  BF16: Uint16Array;
   /** Signed 64-bit integers. */
   I64: BigInt64Array;
   /** Signed 32-bit integers. */
@@ -63,6 +67,16 @@ export type TensorData = {
   };
 }[Dtype];
 
+/** One array to write: its elements are made when they are written, so that only one array's are held at a time. */
+export interface TensorSource {
+  /** Element type. */
+  readonly dtype: Dtype;
+  /** Lengths of the dimensions; [] for a scalar. */
+  readonly shape: readonly number[];
+  /** Returns the elements in row-major order. */
+  readonly data: () => DtypeArrays[Dtype];
+}
+
 /** Content of a safetensors file. */
 export interface Safetensors {
   /** Arrays by name, in the order of their data. */
@@ -85,6 +99,8 @@ interface ArrayConstructor<A> {
 const ARRAYS: { readonly [D in Dtype]: ArrayConstructor<DtypeArrays[D]> } = {
   F64: Float64Array,
   F32: Float32Array,
+  F16: Uint16Array,
+  BF16: Uint16Array,
   I64: BigInt64Array,
   I32: Int32Array,
   I16: Int16Array,
@@ -123,6 +139,31 @@ export function encodeSafetensors(
   tensors: ReadonlyMap<string, TensorData>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
+  for (const [name, tensor] of tensors) checkTensor(name, tensor);
+  const sources = [...tensors].map(([name, { dtype, shape, data }]) =>
+    [name, { dtype, shape, data: () => data }] as const
+  );
+  const pieces = [...safetensorsPieces(new Map(sources), metadata)];
+  const size = pieces.reduce((sum, { length }) => sum + length, 0);
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+/**
+ * Yields the bytes of {@linkcode encodeSafetensors} in pieces: the header, then each array.
+ *
+ * @throws {TypeError} {@linkcode encodeSafetensors} says when, as for all errors
+ * @throws {RangeError} likewise
+ */
+export function* safetensorsPieces(
+  tensors: ReadonlyMap<string, TensorSource>,
+  metadata: Readonly<Record<string, string>> = {},
+): Generator<Uint8Array, void> {
   const ordered = [...tensors].sort(([, a], [, b]) =>
     elementSize(b.dtype) - elementSize(a.dtype)
   );
@@ -131,29 +172,23 @@ export function encodeSafetensors(
     entries.push([METADATA, checkedMetadata(metadata)]);
   }
   let end = 0;
-  for (const [name, tensor] of ordered) {
-    checkTensor(name, tensor);
+  for (const [name, { dtype, shape }] of ordered) {
+    checkShape(name, shape);
     const begin = end;
-    end += tensor.data.byteLength;
-    entries.push([name, {
-      dtype: tensor.dtype,
-      shape: tensor.shape,
-      data_offsets: [begin, end],
-    }]);
+    end += elementCount(shape) * elementSize(dtype);
+    entries.push([name, { dtype, shape, data_offsets: [begin, end] }]);
   }
   const header = paddedHeader(entries);
-  const bytes = new Uint8Array(LENGTH_BYTES + header.length + end);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(header.length), true);
-  bytes.set(header, LENGTH_BYTES);
-  let at = LENGTH_BYTES + header.length;
-  for (const [, { data }] of ordered) {
-    bytes.set(
-      new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-      at,
-    );
-    at += data.byteLength;
+  const length = new Uint8Array(LENGTH_BYTES);
+  new DataView(length.buffer).setBigUint64(0, BigInt(header.length), true);
+  yield length;
+  yield header;
+  for (const [name, { dtype, shape, data }] of ordered) {
+    const tensor = { dtype, shape, data: data() } as TensorData;
+    checkTensor(name, tensor);
+    const { buffer, byteOffset, byteLength } = tensor.data;
+    yield new Uint8Array(buffer, byteOffset, byteLength);
   }
-  return bytes;
 }
 
 /** Returns the bytes of the header, padded so that the data begins at a multiple of 8. */
@@ -174,25 +209,34 @@ function paddedHeader(entries: [string, unknown][]): Uint8Array {
 }
 
 function checkTensor(name: string, { dtype, shape, data }: TensorData): void {
-  checkWellFormed(name);
-  if (name === METADATA) {
-    throw cannotWrite(`a tensor is named ${METADATA}`);
-  }
+  checkShape(name, shape);
   if (!(data instanceof ARRAYS[dtype])) {
     const kind = ARRAYS[dtype].name;
     throw wrongType(
       `${quote(name)} has dtype ${dtype}, its data is not a ${kind}`,
     );
   }
-  const lengths = shape.every((length) =>
-    Number.isInteger(length) && length >= 0
-  );
-  if (!lengths || elementCount(shape) !== data.length) {
-    const sizes = clip(String(shape));
-    throw cannotWrite(
-      `${quote(name)} has shape [${sizes}] and ${data.length} elements`,
-    );
+  if (elementCount(shape) !== data.length) throw misshapen(name, shape, data);
+}
+
+/** Checks what the header says of an array, without its elements. */
+function checkShape(name: string, shape: readonly number[]): void {
+  checkWellFormed(name);
+  if (name === METADATA) {
+    throw cannotWrite(`a tensor is named ${METADATA}`);
   }
+  const isCount = (length: number) => Number.isInteger(length) && length >= 0;
+  if (!shape.every(isCount)) throw misshapen(name, shape);
+}
+
+function misshapen(
+  name: string,
+  shape: readonly number[],
+  data?: { readonly length: number },
+): RangeError {
+  const sizes = clip(String(shape));
+  const elements = data === undefined ? "" : ` and ${data.length} elements`;
+  return cannotWrite(`${quote(name)} has shape [${sizes}]${elements}`);
 }
 
 function checkedMetadata(
@@ -228,48 +272,97 @@ function checkWellFormed(text: string): void {
  * truncated, corrupt, not safetensors, or has an element type not in {@linkcode Dtype}
  */
 export function decodeSafetensors(bytes: Uint8Array): Safetensors {
-  const headerLength = readHeaderLength(bytes);
+  const headerLength = readHeaderLength(bytes, bytes.length);
   const dataStart = LENGTH_BYTES + headerLength;
   const header = parseHeader(bytes.subarray(LENGTH_BYTES, dataStart));
   const data = bytes.subarray(dataStart);
-  const ordered = [...header.entries].sort(([, a], [, b]) =>
-    a.begin - b.begin || a.end - b.end
-  );
-  checkLayout(ordered, data.length);
   const tensors = new Map(
-    ordered.map(([name, entry]) => [name, readTensor(name, entry, data)]),
+    checkedLayout(header.entries, data.length).map((
+      [name, entry],
+    ) => [
+      name,
+      readTensor(name, entry, data.subarray(entry.begin, entry.end)),
+    ]),
   );
   return { tensors, metadata: header.metadata };
 }
 
-function readHeaderLength(bytes: Uint8Array): number {
-  if (bytes.length < LENGTH_BYTES) {
+/** Bytes that are read in parts, as of a file. */
+export interface ByteSource {
+  /** Number of bytes. */
+  readonly size: number;
+  /** Reads the bytes from `begin` to before `end`, both in [0, size]. */
+  read(begin: number, end: number): Promise<Uint8Array>;
+}
+
+/** A safetensors file whose arrays are read one by one. */
+export interface SafetensorsFile {
+  /** Names of the arrays, in the order of their data. */
+  readonly names: ReadonlySet<string>;
+  /** Reads an array. */
+  read(name: string): Promise<TensorData>;
+}
+
+/**
+ * Opens a safetensors file without reading its arrays; the checks are those of {@linkcode decodeSafetensors}, an
+ * element type counts when its array is read.
+ *
+ * @throws {SyntaxError} `Cannot read safetensors: <reason>`
+ */
+export async function openSafetensors(
+  source: ByteSource,
+): Promise<SafetensorsFile> {
+  const { size } = source;
+  const length = await source.read(0, Math.min(LENGTH_BYTES, size));
+  const dataStart = LENGTH_BYTES + readHeaderLength(length, size);
+  const header = parseHeader(await source.read(LENGTH_BYTES, dataStart));
+  const entries = new Map(checkedLayout(header.entries, size - dataStart));
+  return {
+    names: new Set(entries.keys()),
+    async read(name) {
+      const entry = entries.get(name)!;
+      const { begin, end } = entry;
+      const bytes = await source.read(dataStart + begin, dataStart + end);
+      return readTensor(name, entry, bytes);
+    },
+  };
+}
+
+function readHeaderLength(head: Uint8Array, size: number): number {
+  if (size < LENGTH_BYTES) {
     throw unreadable(
-      `the file has ${bytes.length} bytes, fewer than the 8 of the header length`,
+      `the file has ${size} bytes, fewer than the 8 of the header length`,
     );
   }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, LENGTH_BYTES);
+  const view = new DataView(head.buffer, head.byteOffset, LENGTH_BYTES);
   const length = view.getBigUint64(0, true);
   if (length > MAX_HEADER) {
     throw unreadable(
       `it is not a safetensors file, or damaged: the header would have ${length} bytes, the limit is ${MAX_HEADER}`,
     );
   }
-  if (Number(length) > bytes.length - LENGTH_BYTES) {
+  if (Number(length) > size - LENGTH_BYTES) {
     throw unreadable(
       `the header has ${length} bytes, the file only ${
-        bytes.length - LENGTH_BYTES
+        size - LENGTH_BYTES
       } after its length`,
     );
   }
   return Number(length);
 }
 
-/** Throws unless the arrays, sorted by offset, fill the data exactly: no overlap, no gap, no trailing bytes. */
-function checkLayout(
-  ordered: readonly (readonly [string, HeaderEntry])[],
+/**
+ * Returns the arrays sorted by offset.
+ *
+ * @throws {SyntaxError} unless they fill the data exactly: no overlap, no gap, no trailing bytes
+ */
+function checkedLayout(
+  entries: ReadonlyMap<string, HeaderEntry>,
   size: number,
-): void {
+): [string, HeaderEntry][] {
+  const ordered = [...entries].sort(([, a], [, b]) =>
+    a.begin - b.begin || a.end - b.end
+  );
   let filled = 0;
   for (const [name, { begin, end }] of ordered) {
     if (begin > end) {
@@ -291,14 +384,14 @@ function checkLayout(
   if (filled < size) {
     throw unreadable(`bytes ${filled} to ${size} of the data are unused`);
   }
+  return ordered;
 }
 
 function readTensor(
   name: string,
-  entry: HeaderEntry,
-  data: Uint8Array,
+  { dtype, shape }: HeaderEntry,
+  bytes: Uint8Array,
 ): TensorData {
-  const { dtype, shape, begin, end } = entry;
   if (!isDtype(dtype)) {
     throw unreadable(
       `${quote(name)} has dtype ${quote(dtype)}, known are ${
@@ -308,15 +401,14 @@ function readTensor(
   }
   const count = elementCount(shape);
   const size = elementSize(dtype);
-  if (count * size !== end - begin) {
+  if (count * size !== bytes.length) {
     throw unreadable(
       `${quote(name)} has shape [${clip(String(shape))}] of ${dtype}, ${
         count * size
-      } bytes, and data of ${end - begin}`,
+      } bytes, and data of ${bytes.length}`,
     );
   }
-  const aligned = (data.byteOffset + begin) % size === 0;
-  const source = aligned ? data.subarray(begin, end) : data.slice(begin, end);
+  const source = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
   return {
     dtype,
     shape,

@@ -14,6 +14,9 @@ import { unreadable } from "../text/token_streams.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
 import { clip } from "./safetensors_header.ts";
 
+/** The pre-tokenizer of a vocabulary of characters: each is a piece of its own. */
+export const characterPattern = "[\\s\\S]";
+
 /** Options of {@linkcode readTokenizer}. */
 export interface ReadTokenizerOptions {
   /** Pre-tokenizer of a file of ranks. By default it follows from the number of ranks: those of GPT-2, cl100k and Llama 3 are known. */
@@ -30,10 +33,10 @@ const splitsOfRanks: ReadonlyMap<number, SplitName> = new Map([
 ]);
 
 /**
- * Reads a byte pair vocabulary. Three formats are known by their beginning:
+ * Reads a tokenizer. Three formats are known by their beginning:
  *
- * - `{`: Hugging Face's `tokenizer.json` of byte-level BPE, with GPT-2's or Llama 3's pre-tokenizer and no normalizer. Its
- *   post-processor, which puts tokens around a text, is left out.
+ * - `{`: Hugging Face's `tokenizer.json` of byte-level BPE, with GPT-2's or Llama 3's pre-tokenizer and no normalizer, or
+ *   of characters as {@linkcode tokenizerJson} writes it. Its post-processor, which puts tokens around a text, is left out.
  * - `#version:`: GPT-2's list of merges (`vocab.bpe`, `merges.txt`), with `<|endoftext|>` as its last token.
  * - anything else: tiktoken's ranks, a line `BASE64 RANK` for each token. They name no special tokens.
  *
@@ -54,12 +57,10 @@ export function readTokenizer(
   text: string,
   options: ReadTokenizerOptions = {},
 ): Tokenizer {
-  const vocabulary = text.startsWith("{")
-    ? ofHuggingFace(text)
-    : text.startsWith("#version:")
-    ? ofMerges(text)
-    : ofRanks(text, options);
-  return Tokenizer.fromVocabulary(vocabulary);
+  if (text.startsWith("{")) return ofHuggingFace(text);
+  return Tokenizer.fromVocabulary(
+    text.startsWith("#version:") ? ofMerges(text) : ofRanks(text, options),
+  );
 }
 
 /** Reads GPT-2's list of merges. The ids of the bytes follow GPT-2's printable characters. */
@@ -147,7 +148,7 @@ function inOrder(entries: readonly (readonly [string, number])[]): string[] {
 }
 
 /** Reads Hugging Face's `tokenizer.json`. */
-function ofHuggingFace(text: string): BpeVocabulary {
+function ofHuggingFace(text: string): Tokenizer {
   let file: Fields;
   try {
     file = fields(JSON.parse(text), "the file");
@@ -156,7 +157,51 @@ function ofHuggingFace(text: string): BpeVocabulary {
     throw unreadable(`it is not JSON: ${error.message}`);
   }
   const model = fields(file["model"], "model");
-  refuseOthers("model", model, { type: ["BPE", undefined] });
+  refuseOthers("model", model, { type: ["BPE", "WordLevel", undefined] });
+  refuseOthers("", file, { normalizer: [null, undefined] });
+  if (model["type"] === "WordLevel") return ofCharacters(file, model);
+  const vocabulary = ofBytePairs(file, model);
+  const { tokens, merges = [], special, split } = vocabulary;
+  const isBytes = split === "gpt2" && merges.length + special.length === 0 &&
+    tokens.length === 256 &&
+    tokens.every((token, id) => token === String.fromCharCode(id));
+  return isBytes ? Tokenizer.bytes() : Tokenizer.fromVocabulary(vocabulary);
+}
+
+/**
+ * Reads a vocabulary of words that are characters, each a piece of its own, as `tokenizerJson` writes it. Text with
+ * an unknown character is refused and not given the unknown token.
+ */
+function ofCharacters(file: Fields, model: Fields): Tokenizer {
+  const where = "pre_tokenizer";
+  const split = fields(file[where], where);
+  refuseOthers(where, split, {
+    type: ["Split"],
+    behavior: ["Isolated"],
+    invert: [false, undefined],
+  });
+  const pattern = fields(split["pattern"], `${where}.pattern`);
+  refuseOthers(`${where}.pattern`, pattern, { Regex: [characterPattern] });
+  const vocab = fields(model["vocab"], "model.vocab");
+  const chars = inOrder(Object.entries(vocab) as [string, number][]);
+  if (addedTokens(file["added_tokens"] ?? []).size > 0) {
+    throw unreadable("a vocabulary of characters has added tokens");
+  }
+  const other = chars.find((char) => [...char].length !== 1);
+  if (other !== undefined) {
+    throw unreadable(
+      `${shown(other)} is no character, in a vocabulary of characters`,
+    );
+  }
+  const isAscii = chars.length === 128 &&
+    chars.every((char, code) => char.charCodeAt(0) === code);
+  return isAscii
+    ? Tokenizer.ascii()
+    : Tokenizer.fromJSON({ kind: "chars", chars: chars.join("") });
+}
+
+/** Reads byte-level BPE. */
+function ofBytePairs(file: Fields, model: Fields): BpeVocabulary {
   refuseOthers("model", model, {
     dropout: [null, undefined],
     unk_token: [null, undefined],
@@ -165,7 +210,6 @@ function ofHuggingFace(text: string): BpeVocabulary {
     byte_fallback: [false, undefined],
     ignore_merges: [true, false, undefined],
   });
-  refuseOthers("", file, { normalizer: [null, undefined] });
   const vocab = Object.entries(fields(model["vocab"], "model.vocab")) as [
     string,
     number,

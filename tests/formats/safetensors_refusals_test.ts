@@ -138,8 +138,8 @@ Deno.test("Shapes and offsets that are not integers from 0 to 2^53 - 1 are refus
 
 Deno.test("An unknown element type is refused by name", () => {
   refuses(
-    fileOf(entry("BF16", "[2]", "[0,4]"), 4),
-    '"a" has dtype "BF16", known are F64, F32',
+    fileOf(entry("F8_E4M3", "[4]", "[0,4]"), 4),
+    '"a" has dtype "F8_E4M3", known are F64, F32',
   );
   refuses(
     fileOf(entry("toString", "[2]", "[0,4]"), 4),

@@ -13,7 +13,9 @@ import {
 import {
   checkFlags,
   evalFlags,
+  exportFlags,
   helpFlag,
+  importFlags,
   infoFlags,
   listFlags,
   reportFlags,
@@ -147,6 +149,37 @@ export const topCommands: readonly Command[] = [
     ],
     flags: reportFlags,
     load: async () => (await import("../verbs/report.ts")).report,
+  }),
+  command({
+    name: "import",
+    summary: "make a run of a model that another program wrote",
+    operand: {
+      name: "PATH",
+      help:
+        "PATH is a folder of Hugging Face's: GPT-2 or Llama in safetensors.",
+    },
+    examples: [
+      "import gpt2-folder --out runs/gpt2 # then sample runs/gpt2",
+      "import llama-folder --block-size 2048 # with a shorter context",
+    ],
+    flags: importFlags,
+    load: async () => (await import("../verbs/import.ts")).importModel,
+  }),
+  command({
+    name: "export",
+    summary: "write a trained model for other programs",
+    operand: {
+      name: "RUN OUT",
+      help:
+        "RUN is a run's directory or a checkpoint file. OUT is the file or folder to write.",
+      several: true,
+    },
+    examples: [
+      "export runs/NAME folder --to hf # for Hugging Face's transformers",
+      "export runs/NAME half --to hf --dtype f16 # half the size",
+    ],
+    flags: exportFlags,
+    load: async () => (await import("../verbs/export.ts")).exportModel,
   }),
   command({
     name: "check",

@@ -144,6 +144,32 @@ export class RunDirectory implements Disposable {
     }
   }
 
+  /**
+   * Writes the directory of a run that was not trained here: its configuration and its weights.
+   *
+   * @param checkpoint the pieces of the checkpoint's file
+   * @throws {CommandError} if it is not empty, or cannot be written to; then nothing is left
+   */
+  static async write(
+    path: string,
+    { config, checkpoint, signal }: {
+      readonly config: object;
+      readonly checkpoint: Iterable<Uint8Array>;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<void> {
+    await RunDirectory.checkFree(path);
+    using _made = await MadeDirectories.make(path);
+    using weights = await Replacement.begin(join(path, files.checkpoint));
+    for (const piece of checkpoint) {
+      signal.throwIfAborted();
+      weights.write(piece);
+    }
+    using settings = await Replacement.begin(join(path, files.config));
+    settings.write(encoder.encode(`${JSON.stringify(config, null, 2)}\n`));
+    await Replacement.commit([weights, settings]);
+  }
+
   /** The path of the last checkpoint. */
   get checkpointPath(): string {
     return join(this.path, files.checkpoint);

@@ -11,6 +11,8 @@ import {
   presets,
 } from "../../config/presets.ts";
 import { type TrainConfig, trainFields } from "../../config/train.ts";
+import { type ExportFormatName, exportFormats } from "../../formats/exports.ts";
+import type { FloatType } from "../../formats/floats.ts";
 import { EVAL_TOKENS } from "../../train/split_losses.ts";
 import {
   type TokenizerChoice,
@@ -333,6 +335,43 @@ export const reportFlags = {
 
 /** Values of the flags of `report`. */
 export type ReportFlags = ValuesOf<typeof reportFlags>;
+
+/** `export`. */
+export const exportFlags = {
+  Flags: {
+    to: choice(Object.keys(exportFormats) as ExportFormatName[], {
+      help: Object.entries(exportFormats)
+        .map(([name, { about }]) => `${name}: ${about}`).join("; "),
+    }) as Flag<ExportFormatName>,
+    dtype: choice(["f32", "f16", "bf16"], {
+      help: "numbers of the weights: 32-bit floats, 16-bit floats, or bfloat16",
+      without: "f32",
+    }) as Flag<FloatType>,
+    best: bestFlag as Flag<boolean>,
+    help: helpFlag as Flag<boolean>,
+  },
+};
+
+/** Values of the flags of `export`. */
+export type ExportFlags = ValuesOf<typeof exportFlags>;
+
+/** `import`. */
+export const importFlags = {
+  Flags: {
+    out: text("DIR", {
+      help: "the run's directory; it must be new or empty",
+      without: "runs/NAME-DATE-TIME",
+    }) as Flag<string>,
+    blockSize: integer({
+      help: "longest context, in tokens; a shorter one takes less memory",
+      without: "the model's",
+    }, atLeastOne) as Flag<number>,
+    help: helpFlag as Flag<boolean>,
+  },
+};
+
+/** Values of the flags of `import`. */
+export type ImportFlags = ValuesOf<typeof importFlags>;
 
 /** `check`. */
 export const checkFlags = {

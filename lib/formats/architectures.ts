@@ -1,0 +1,155 @@
+/**
+ * What the architectures of other programs can hold: for each, a demand on every field of a model's
+ * configuration. Formats list the architectures that they can write; see `exports.ts`.
+ */
+
+import { type ModelConfig, modelConfig } from "../config/model.ts";
+import { type PresetName, presets } from "../config/presets.ts";
+import { refusal } from "../refusal.ts";
+
+/** What an architecture demands of a field. */
+export interface Demand {
+  /** The values that it takes, in words. */
+  readonly takes: string;
+  /** Returns whether it takes a value, which may depend on the other fields. */
+  readonly met: (value: unknown, config: ModelConfig) => boolean;
+}
+
+/** Demands on fields. */
+export type Demands = { readonly [Field in keyof ModelConfig]: Demand };
+
+/** An architecture of other programs. */
+export interface Architecture {
+  /** Name by which the other programs know it. */
+  readonly name: string;
+  /** What it demands of each field of a model's configuration. */
+  readonly demands: Demands;
+}
+
+/** The demand that is met by every value. */
+export const anything: Demand = { takes: "anything", met: () => true };
+
+/** Returns the demand that is met by some values. */
+export function only(...values: readonly unknown[]): Demand {
+  const takes = values.map((value) => JSON.stringify(value)).join(" or ");
+  return { takes, met: (value) => values.includes(value) };
+}
+
+/** Returns the demand that a field is what others make of it. */
+export function derived(
+  takes: string,
+  of: (config: ModelConfig) => unknown,
+): Demand {
+  return { takes, met: (value, config) => value === of(config) };
+}
+
+/** The demands of a plain transformer: sizes, training settings and biases are free, no part is missing or unusual. */
+const plain: Demands = {
+  vocabSize: anything,
+  blockSize: anything,
+  nLayer: anything,
+  nHead: anything,
+  nKvHead: anything,
+  nEmbd: anything,
+  nHidden: anything,
+  position: only("learned"),
+  norm: only("layernorm"),
+  normPlacement: only("pre"),
+  mlp: only("gelu"),
+  attention: only(true),
+  qkNorm: only(false),
+  attentionScale: only(true),
+  mask: only("causal"),
+  maskValue: anything,
+  residual: only(true),
+  bias: anything,
+  tiedHead: anything,
+  headBias: only(false),
+  dropout: anything,
+  labelSmoothing: anything,
+  logitSoftcap: only(null),
+  init: anything,
+};
+
+/** Returns an architecture that differs from a plain transformer in some demands. */
+export function architecture(
+  name: string,
+  demands: Partial<Demands>,
+): Architecture {
+  return { name, demands: { ...plain, ...demands } };
+}
+
+/** GPT-2 (transformers' `GPT2LMHeadModel`). Biases that a model lacks are written as zeros. */
+export const gpt2: Architecture = architecture("gpt2", {
+  nKvHead: derived("nHead", ({ nHead }) => nHead),
+  mlp: only("geluTanh", "gelu", "relu"),
+  attentionScale: anything,
+});
+
+/** Llama (transformers' `LlamaForCausalLM`). */
+export const llama: Architecture = architecture("llama", {
+  position: only("rope", "rope-half"),
+  norm: only("rmsnorm"),
+  mlp: only("swiglu"),
+});
+
+/** A field that an architecture cannot hold. */
+export interface Misfit {
+  readonly field: keyof ModelConfig;
+  readonly demand: Demand;
+}
+
+/** Returns the fields of a configuration that an architecture cannot hold. */
+export function misfits(
+  { demands }: Architecture,
+  config: ModelConfig,
+): Misfit[] {
+  const fields = Object.keys(demands) as (keyof ModelConfig)[];
+  return fields.map((field) => ({ field, demand: demands[field] }))
+    .filter(({ field, demand }) => !demand.met(config[field], config));
+}
+
+/**
+ * Returns the first of a format's architectures that can hold a model.
+ *
+ * @param name name of the format
+ * @throws {RangeError} if none can: names the fields that keep the model from the nearest one, and the presets that fit
+ */
+export function fittingArchitecture(
+  name: string,
+  architectures: readonly Architecture[],
+  config: ModelConfig,
+): Architecture {
+  const [nearest] = architectures.map((architecture) => ({
+    architecture,
+    wrong: misfits(architecture, config),
+  })).sort((a, b) => a.wrong.length - b.wrong.length);
+  if (nearest!.wrong.length === 0) return nearest!.architecture;
+  const reasons = nearest!.wrong.map(({ field, demand }) =>
+    `${field} is ${JSON.stringify(config[field])}, not ${demand.takes}`
+  );
+  const fitting = fittingPresets(architectures);
+  throw refusal(
+    RangeError,
+    `export to ${name}`,
+    `the architecture ${nearest!.architecture.name} cannot hold the model: ${
+      reasons.join("; ")
+    }`,
+    {
+      fields: nearest!.wrong.map(({ field }) => field),
+      hint: fitting.length === 0
+        ? undefined
+        : `models of the preset ${fitting.join(" or ")} can be exported`,
+    },
+  );
+}
+
+/** Returns the names of the presets whose models one of some architectures can hold. */
+export function fittingPresets(
+  architectures: readonly Architecture[],
+): PresetName[] {
+  return (Object.keys(presets) as PresetName[]).filter((name) => {
+    const config = modelConfig({ vocabSize: 1, ...presets[name].model });
+    return architectures.some((one) => misfits(one, config).length === 0);
+  });
+}

@@ -1,0 +1,77 @@
+/**
+ * The formats in which models go to other programs. A format is a row here: what it is, the architectures and float
+ * types that it can hold, and a pure function from a checkpoint to the bytes of its files.
+ */
+
+import {
+  type Architecture,
+  fittingArchitecture,
+  gpt2,
+  llama,
+} from "./architectures.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { ExportedFile, ExportSettings } from "./exported.ts";
+import type { FloatType } from "./floats.ts";
+import { hfFiles } from "./hf.ts";
+import { refusal } from "../refusal.ts";
+
+/** A format of other programs. */
+export interface ExportFormat {
+  /** What it is, and which programs read it. */
+  readonly about: string;
+  /** A folder of files, or one file. */
+  readonly kind: "folder" | "file";
+  /** Float types of the weights. */
+  readonly dtypes: readonly FloatType[];
+  /** Architectures that it can hold; the first that fits is written. */
+  readonly architectures: readonly Architecture[];
+  /** Returns the files of a model that fits an architecture. */
+  readonly files: (
+    checkpoint: Checkpoint,
+    settings: ExportSettings,
+  ) => readonly ExportedFile[];
+}
+
+/** Name of a format. */
+export type ExportFormatName = "hf";
+
+/** The formats, by name. */
+export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
+  hf: {
+    about: "a folder for Hugging Face's transformers",
+    kind: "folder",
+    dtypes: ["f32", "f16", "bf16"],
+    architectures: [llama, gpt2],
+    files: hfFiles,
+  },
+};
+
+/** Options of {@linkcode exportCheckpoint}. */
+export interface ExportOptions {
+  /** Float type of the weights; `f32` by default. */
+  readonly dtype?: FloatType | undefined;
+}
+
+/**
+ * Returns the files in which another program reads a model.
+ *
+ * @throws {RangeError} if the format cannot hold the model: names the fields, and the presets that fit
+ */
+export function exportCheckpoint(
+  name: ExportFormatName,
+  checkpoint: Checkpoint,
+  { dtype = "f32" }: ExportOptions = {},
+): readonly ExportedFile[] {
+  const { architectures, dtypes, files } = exportFormats[name];
+  if (!dtypes.includes(dtype)) {
+    throw refusal(
+      RangeError,
+      `export to ${name}`,
+      `its weights are ${dtypes.join(" or ")}, not ${dtype}`,
+      { fields: ["dtype"] },
+    );
+  }
+  const { config } = checkpoint;
+  const architecture = fittingArchitecture(name, architectures, config);
+  return files(checkpoint, { architecture, dtype });
+}

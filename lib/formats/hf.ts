@@ -1,0 +1,277 @@
+/**
+ * Models in Hugging Face's folders: `config.json`, safetensors and `tokenizer.json`, as transformers reads and
+ * writes them. `hf_config.ts` has the configuration, `hf_places.ts` the tensors.
+ */
+
+import type { ModelConfig } from "../config/model.ts";
+import { Tokenizer } from "../text/tokenizer.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import type { ExportedFile, ExportSettings } from "./exported.ts";
+import { type FloatType, narrowed } from "./floats.ts";
+import { hfConfig, type ModelType, readHfConfig } from "./hf_config.ts";
+import { gpt2Places, llamaPlaces } from "./hf_places.ts";
+import { cannotImport, jsonObject } from "./imported.ts";
+import {
+  type ByteSource,
+  type Dtype,
+  openSafetensors,
+  type SafetensorsFile,
+  safetensorsPieces,
+  type TensorData,
+  type TensorSource,
+} from "./safetensors.ts";
+import { quote } from "./safetensors_header.ts";
+import {
+  joined,
+  partsOf,
+  type Place,
+  type PlacedTensor,
+} from "./tensor_map.ts";
+import { tokenizerJson } from "./tokenizer_json.ts";
+import { readTokenizer } from "./tokenizers.ts";
+
+const places: Readonly<Record<string, (config: ModelConfig) => Place[]>> = {
+  gpt2: gpt2Places,
+  llama: llamaPlaces,
+} satisfies Record<ModelType, unknown>;
+
+/** Returns the files of a folder that transformers loads. */
+export function hfFiles(
+  { config, tensors, tokenizer }: Checkpoint,
+  { architecture, dtype }: ExportSettings,
+): ExportedFile[] {
+  const half = config.position === "rope";
+  const placed = places[architecture.name]!(config)
+    .flatMap((place) => partsOf(place, tensors, half));
+  const sources = new Map(
+    placed.map((tensor) => [tensor.name, sourceOf(tensor, dtype)]),
+  );
+  const settings = {
+    ...hfConfig(architecture.name, config),
+    "torch_dtype": torchTypes[dtype],
+    "bos_token_id": null,
+    "eos_token_id": tokenizer?.specialTokens.get("<|endoftext|>") ?? null,
+  };
+  return [
+    textFile("config.json", JSON.stringify(settings, null, 2)),
+    {
+      name: "model.safetensors",
+      pieces: () => safetensorsPieces(sources, { format: "pt" }),
+    },
+    ...tokenizer === undefined ? [] : [
+      textFile("tokenizer.json", tokenizerJson(tokenizer)),
+      textFile(
+        "tokenizer_config.json",
+        JSON.stringify({
+          "tokenizer_class": "PreTrainedTokenizerFast",
+          "clean_up_tokenization_spaces": false,
+          "model_max_length": config.blockSize,
+        }),
+      ),
+    ],
+  ];
+}
+
+const torchTypes: Readonly<Record<FloatType, string>> = {
+  f32: "float32",
+  f16: "float16",
+  bf16: "bfloat16",
+};
+
+function textFile(name: string, text: string): ExportedFile {
+  return { name, pieces: () => [new TextEncoder().encode(`${text}\n`)] };
+}
+
+function sourceOf(
+  { name, shape, floats }: PlacedTensor,
+  type: FloatType,
+): TensorSource {
+  return {
+    shape,
+    dtype: type.toUpperCase() as Dtype,
+    data: () => type === "f32" ? floats() : narrowed(name, floats(), type),
+  };
+}
+
+/** The files of a folder. */
+export interface FolderFiles {
+  /**
+   * Opens a file of the folder; undefined if there is none.
+   *
+   * @param name a file name: letters, digits, and `._-`
+   */
+  open(name: string): Promise<ByteSource | undefined>;
+}
+
+/** A model that was read. */
+export interface Imported {
+  /** The model, and its tokenizer if the folder has one. */
+  readonly checkpoint: Checkpoint;
+  /** What was left out, in words. */
+  readonly notes: readonly string[];
+}
+
+/** Options of {@linkcode importHf}. */
+export interface ImportOptions {
+  /** Longest context, at most the model's own. */
+  readonly blockSize?: number | undefined;
+}
+
+/** Tensors that are no parameters: masks and frequencies that the architecture computes. */
+const buffers = /\.attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$/;
+
+/**
+ * Reads a model from a folder of Hugging Face's: GPT-2 or Llama, with weights in safetensors of any float type,
+ * whole or in shards, and the tokenizer in `tokenizer.json` if there is one. The tensors are read one by one.
+ *
+ * @throws {SyntaxError} if a file is missing or damaged, or the model is one that this program cannot have
+ */
+export async function importHf(
+  folder: FolderFiles,
+  { blockSize }: ImportOptions = {},
+): Promise<Imported> {
+  const json = await textOf(folder, "config.json");
+  if (json === undefined) throw cannotImport("there is no config.json");
+  const { type, config, notes } = readHfConfig(json, blockSize);
+  const tokenizerText = await textOf(folder, "tokenizer.json");
+  const tokenizer = tokenizerText === undefined
+    ? undefined
+    : padded(readTokenizer(tokenizerText), config);
+  const stored = await openWeights(folder);
+  const tensors = new Map<string, TensorData>();
+  for (const place of places[type]!(config)) {
+    const limit = place.name === "wpe.weight" ? blockSize : undefined;
+    tensors.set(
+      place.name,
+      await joined(place, (name) => stored.take(name, limit)),
+    );
+  }
+  const unused = stored.unused().find((name) =>
+    !buffers.test(name) && !(config.tiedHead && name === "lm_head.weight")
+  );
+  if (unused !== undefined) {
+    throw cannotImport(
+      `the tensor ${quote(unused)} has no place in the architecture ${type}`,
+    );
+  }
+  return { checkpoint: { config, tensors, tokenizer }, notes };
+}
+
+/** The tensors of all files with weights. */
+interface StoredTensors {
+  /**
+   * Reads a tensor; undefined if there is none. The base model's prefix may be missing from its name.
+   *
+   * @param rows reads at most so many rows
+   */
+  take(name: string, rows?: number): Promise<TensorData | undefined>;
+  /** Returns the names of the tensors that were not taken. */
+  unused(): string[];
+}
+
+const INDEX = "model.safetensors.index.json";
+
+async function openWeights(folder: FolderFiles): Promise<StoredTensors> {
+  const index = await textOf(folder, INDEX);
+  const names = index === undefined ? ["model.safetensors"] : shardNames(index);
+  const files = new Map<string, SafetensorsFile>();
+  for (const name of names) {
+    const source = await folder.open(name);
+    if (source === undefined) throw cannotImport(`there is no ${name}`);
+    const file = await openSafetensors(source);
+    for (const tensor of file.names) {
+      if (files.has(tensor)) {
+        throw cannotImport(`the tensor ${quote(tensor)} is in two files`);
+      }
+      files.set(tensor, file);
+    }
+  }
+  const left = new Set(files.keys());
+  return {
+    async take(name, rows) {
+      const short = name.replace(/^(transformer|model)\./, "");
+      const found = [name, short].find((name) => files.has(name));
+      if (found === undefined) return undefined;
+      left.delete(found);
+      const tensor = await files.get(found)!.read(found);
+      return rows === undefined ? tensor : firstRows(tensor, rows);
+    },
+    unused: () => [...left],
+  };
+}
+
+/** Returns the names of the files in an index, each once. */
+function shardNames(text: string): string[] {
+  const { "weight_map": map } = jsonObject(text, INDEX);
+  const names = new Set(Object.values(Object(map)));
+  if (names.size === 0) throw cannotImport(`${INDEX} has no weight_map`);
+  for (const name of names) {
+    // A path could lead out of the folder.
+    if (typeof name === "string" && /^[\w-][\w.-]*\.safetensors$/.test(name)) {
+      continue;
+    }
+    throw cannotImport(
+      `${INDEX} names ${
+        quote(String(name))
+      }, which is no name of a safetensors file in the folder`,
+    );
+  }
+  return [...names] as string[];
+}
+
+/** Most bytes of a file of text; the largest published tokenizers have 35 MB. */
+const MOST_TEXT = 2 ** 26;
+
+/** Reads a file of text; undefined if there is none. */
+async function textOf(
+  folder: FolderFiles,
+  name: string,
+): Promise<string | undefined> {
+  const source = await folder.open(name);
+  if (source === undefined) return undefined;
+  if (source.size > MOST_TEXT) {
+    throw cannotImport(
+      `${name} has ${source.size} bytes, the limit is ${MOST_TEXT}`,
+    );
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(
+      await source.read(0, source.size),
+    );
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw cannotImport(`${name} is not UTF-8 text`);
+  }
+}
+
+/** Returns the first rows of a matrix, or all if it has no more. */
+function firstRows(tensor: TensorData, rows: number): TensorData {
+  const [length = 0, columns = 1] = tensor.shape;
+  if (tensor.shape.length !== 2 || length <= rows) return tensor;
+  return {
+    ...tensor,
+    shape: [rows, columns],
+    data: tensor.data.slice(0, rows * columns),
+  } as TensorData;
+}
+
+/**
+ * Returns a tokenizer with as many tokens as its model. Vocabularies of models are often padded to a round number;
+ * the ids that no text has become special tokens.
+ */
+function padded(tokenizer: Tokenizer, { vocabSize }: ModelConfig): Tokenizer {
+  const json = tokenizer.toJSON();
+  const { vocabSize: known } = tokenizer;
+  if (known === vocabSize) return tokenizer;
+  if (known > vocabSize || json.kind !== "bpe") {
+    throw cannotImport(
+      `tokenizer.json has ${known} tokens, config.json ${vocabSize}`,
+    );
+  }
+  const ids = Array.from({ length: vocabSize - known }, (_, i) => known + i);
+  return Tokenizer.fromJSON({
+    ...json,
+    tokens: [...json.tokens, ...ids.map((id) => `<|unused${id}|>`)],
+    special: [...json.special, ...ids],
+  });
+}

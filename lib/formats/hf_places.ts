@@ -1,0 +1,81 @@
+/** Where the parameters of a model are in Hugging Face's files: the tensors of GPT-2 and Llama as transformers names them. */
+
+import type { ModelConfig } from "../config/model.ts";
+import {
+  type Place,
+  place,
+  queryKeyValue,
+  queryKeyValueRows,
+} from "./tensor_map.ts";
+
+/** Returns the places in `GPT2LMHeadModel`, whose linear maps store (in, out). */
+export function gpt2Places(config: ModelConfig): Place[] {
+  const { vocabSize, blockSize, nLayer, nEmbd, nHidden, tiedHead } = config;
+  const own = (name: string, shape: number[], absent?: number) =>
+    place(name, shape, `transformer.${name}`, { absent });
+  const map = (name: string, rows: number, columns: number) => [
+    place(`${name}.weight`, [rows, columns], `transformer.${name}.weight`, {
+      transposed: true,
+    }),
+    own(`${name}.bias`, [rows], 0),
+  ];
+  const norm = (name: string) => [
+    own(`${name}.weight`, [nEmbd]),
+    own(`${name}.bias`, [nEmbd], 0),
+  ];
+  return [
+    own("wte.weight", [vocabSize, nEmbd]),
+    own("wpe.weight", [blockSize, nEmbd]),
+    ...Array.from({ length: nLayer }, (_, i) => [
+      ...norm(`h.${i}.ln_1`),
+      ...map(`h.${i}.attn.c_attn`, queryKeyValueRows(config), nEmbd),
+      ...map(`h.${i}.attn.c_proj`, nEmbd, nEmbd),
+      ...norm(`h.${i}.ln_2`),
+      ...map(`h.${i}.mlp.c_fc`, nHidden, nEmbd),
+      ...map(`h.${i}.mlp.c_proj`, nEmbd, nHidden),
+    ]).flat(),
+    ...norm("ln_f"),
+    ...tiedHead
+      ? []
+      : [place("lm_head.weight", [vocabSize, nEmbd], "lm_head.weight")],
+  ];
+}
+
+/** Returns the places in `LlamaForCausalLM`. */
+export function llamaPlaces(config: ModelConfig): Place[] {
+  const { vocabSize, nLayer, nEmbd, nHidden, tiedHead, bias } = config;
+  const rows = queryKeyValueRows(config);
+  const map = (name: string, shape: number[], to: string) => [
+    place(`${name}.weight`, shape, `${to}.weight`),
+    ...bias ? [place(`${name}.bias`, [shape[0]!], `${to}.bias`)] : [],
+  ];
+  const block = (h: string, layer: string) => {
+    const parts = (of: string) =>
+      queryKeyValue(config, (part) => `${layer}.self_attn.${part}_proj.${of}`);
+    return [
+      place(`${h}.ln_1.weight`, [nEmbd], `${layer}.input_layernorm.weight`),
+      place(`${h}.attn.c_attn.weight`, [rows, nEmbd], parts("weight")),
+      ...bias ? [place(`${h}.attn.c_attn.bias`, [rows], parts("bias"))] : [],
+      ...map(`${h}.attn.c_proj`, [nEmbd, nEmbd], `${layer}.self_attn.o_proj`),
+      place(
+        `${h}.ln_2.weight`,
+        [nEmbd],
+        `${layer}.post_attention_layernorm.weight`,
+      ),
+      ...map(`${h}.mlp.c_fc`, [nHidden, nEmbd], `${layer}.mlp.up_proj`),
+      ...map(`${h}.mlp.c_gate`, [nHidden, nEmbd], `${layer}.mlp.gate_proj`),
+      ...map(`${h}.mlp.c_proj`, [nEmbd, nHidden], `${layer}.mlp.down_proj`),
+    ];
+  };
+  return [
+    place("wte.weight", [vocabSize, nEmbd], "model.embed_tokens.weight"),
+    ...Array.from(
+      { length: nLayer },
+      (_, i) => block(`h.${i}`, `model.layers.${i}`),
+    ).flat(),
+    place("ln_f.weight", [nEmbd], "model.norm.weight"),
+    ...tiedHead
+      ? []
+      : [place("lm_head.weight", [vocabSize, nEmbd], "lm_head.weight")],
+  ];
+}

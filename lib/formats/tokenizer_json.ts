@@ -1,0 +1,115 @@
+/** Writes tokenizers as Hugging Face's `tokenizer.json`, which `tokenizers.ts` reads again. */
+
+import { splitPatterns } from "../text/bpe/split.ts";
+import { type BpeJSON, byteChars } from "../text/bpe/vocabulary.ts";
+import type { Tokenizer, TokenizerJSON } from "../text/tokenizer.ts";
+import { characterPattern } from "./tokenizers.ts";
+
+/**
+ * Returns the text of a `tokenizer.json` that gives the same ids. Characters become a `WordLevel` vocabulary with a
+ * piece for each character, bytes and byte pairs byte-level BPE.
+ *
+ * @throws {TypeError} if the tokenizer is a program's own
+ */
+export function tokenizerJson(tokenizer: Tokenizer): string {
+  return JSON.stringify({
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    normalizer: null,
+    "post_processor": null,
+    ...partsOf(tokenizer.toJSON(), tokenizer),
+  });
+}
+
+function partsOf(json: TokenizerJSON, tokenizer: Tokenizer): object {
+  switch (json.kind) {
+    case "bpe":
+      return bytePairs(json);
+    case "bytes":
+      return bytePairs({
+        ...{ kind: "bpe", split: "gpt2" },
+        ...{ tokens: byteChars, merges: [], special: [] },
+      });
+    default:
+      return characters(tokenizer);
+  }
+}
+
+function characters(tokenizer: Tokenizer): object {
+  const ids = Array.from({ length: tokenizer.vocabSize }, (_, id) => id);
+  return {
+    "added_tokens": [],
+    "pre_tokenizer": {
+      type: "Split",
+      pattern: { Regex: characterPattern },
+      behavior: "Isolated",
+      invert: false,
+    },
+    decoder: { type: "Fuse" },
+    model: {
+      type: "WordLevel",
+      vocab: Object.fromEntries(ids.map((id) => [tokenizer.decode([id]), id])),
+      "unk_token": "<unk>",
+    },
+  };
+}
+
+function bytePairs(
+  { split, tokens, merges, wholePieces = false, special }: BpeJSON,
+): object {
+  const byteLevel = { type: "ByteLevel", "add_prefix_space": false };
+  const isSpecial = new Set(special);
+  const ids = new Map(
+    [...tokens.entries()].filter(([id]) => !isSpecial.has(id))
+      .map(([id, token]) => [token, id]),
+  );
+  const pairs = merges === undefined
+    ? [...ids.keys()].flatMap((token) => cutsOf(token, ids))
+    : Array.from({ length: merges.length / 2 }, (_, i) => [
+      tokens[merges[2 * i]!],
+      tokens[merges[2 * i + 1]!],
+    ]);
+  return {
+    "added_tokens": special.map((id) => ({
+      ...{ id, content: tokens[id], special: true },
+      ...{ "single_word": false, lstrip: false, rstrip: false },
+      normalized: false,
+    })),
+    "pre_tokenizer": split === "gpt2"
+      ? { ...byteLevel, "use_regex": true, "trim_offsets": true }
+      : {
+        type: "Sequence",
+        pretokenizers: [{
+          type: "Split",
+          pattern: { Regex: splitPatterns[split] },
+          behavior: "Isolated",
+          invert: false,
+        }, { ...byteLevel, "use_regex": false, "trim_offsets": true }],
+      },
+    decoder: { ...byteLevel, "use_regex": true, "trim_offsets": true },
+    model: {
+      type: "BPE",
+      dropout: null,
+      "unk_token": null,
+      "continuing_subword_prefix": null,
+      "end_of_word_suffix": null,
+      "fuse_unk": false,
+      "byte_fallback": false,
+      "ignore_merges": merges === undefined || wholePieces,
+      vocab: Object.fromEntries(ids),
+      merges: pairs.map((pair) => pair.join(" ")),
+    },
+  };
+}
+
+/** Returns the ways to cut a token into two: without a list of merges, each is one, as in tiktoken. */
+function cutsOf(
+  token: string,
+  ids: ReadonlyMap<string, number>,
+): [string, string][] {
+  return Array.from(
+    { length: token.length - 1 },
+    (_, i) => [token.slice(0, i + 1), token.slice(i + 1)] as [string, string],
+  ).filter(([left, right]) => ids.has(left) && ids.has(right));
+}

@@ -1,0 +1,126 @@
+/** `export` and `import`: models go to other programs' files and come back. */
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { SMALL, Workplace } from "./process.ts";
+
+const LLAMA = "--position rope-half --mlp swiglu --n-hidden 24".split(" ");
+
+/** Makes a run whose model a folder can hold. */
+async function workplace(): Promise<Workplace> {
+  const here = await Workplace.create();
+  const args = ["train", ...SMALL, ...LLAMA, "--out", "run"];
+  const { code, stderr } = await here.run(args);
+  assertEquals(code, 0, stderr);
+  return here;
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  const entries = await Array.fromAsync(Deno.readDir(folder));
+  return entries.map(({ name }) => name).sort();
+}
+
+const sample = (
+  run: string,
+) => ["sample", run, "--seed", "1", "--tokens", "30", "--device", "reference"];
+
+Deno.test("A run goes to a folder of Hugging Face's and comes back as a run of the same text", async () => {
+  await using here = await workplace();
+  const exported = await here.run(["export", "run", "out", "--to", "hf"]);
+  assertEquals(exported.code, 0, exported.stderr);
+  assertEquals(await namesIn(here.file("out")), [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+  ]);
+  const imported = await here.run(["import", "out", "--out", "runs/back"]);
+  assertEquals([imported.code, imported.stdout], [0, "runs/back\n"]);
+  const [own, back] = [
+    await here.run(sample("run")),
+    await here.run(sample("runs/back")),
+  ];
+  assertEquals(own.code, 0, own.stderr);
+  assertEquals(back.stdout, own.stdout);
+  const evaluated = await here.run(
+    ["eval", "runs/back", "--data", "text.txt", "--device", "reference"],
+  );
+  assertEquals(evaluated.code, 0, evaluated.stderr);
+  for (
+    const args of [
+      ["info", "runs/back"],
+      ["list"],
+      [
+        "train",
+        "--init",
+        "runs/back",
+        ...SMALL.slice(4, 6),
+        "--steps",
+        "2",
+        "--batch-size",
+        "2",
+        "--out",
+        "more",
+        "--device",
+        "reference",
+      ],
+    ]
+  ) {
+    const { code, stderr } = await here.run(args);
+    assertEquals(code, 0, stderr);
+  }
+});
+
+Deno.test("export and import refuse what they cannot do, and leave nothing behind", async () => {
+  await using here = await workplace();
+  await here.run(["train", ...SMALL, "--out", "relu2"]);
+  const cases: [string, number, string][] = [
+    ["export run out", 2, "--to takes hf"],
+    ["export run --to hf", 2, "it takes a run and where to write"],
+    ["export run a b --to hf", 2, "3 arguments were given"],
+    ["export relu2 out --to hf", 1, 'mlp is "relu2", not "swiglu"'],
+    ["export run relu2 --to hf", 1, "hf is written to a new or empty folder"],
+    ["import", 2, "no path was given"],
+    ["import nothing", 1, "there is no such file"],
+    ["import text.txt", 1, "it is not a folder"],
+    ["import run --out back", 1, "model_type is missing"],
+    ["import run --out relu2", 1, "it exists and holds"],
+  ];
+  for (const [line, expected, message] of cases) {
+    const { code, stderr } = await here.run(line.split(" "));
+    assertEquals(code, expected, `${line}\n${stderr}`);
+    assertStringIncludes(stderr, message);
+  }
+  assertEquals(await namesIn(here.path), ["relu2", "run", "text.txt"]);
+});
+
+Deno.test({
+  name:
+    "A link that leads out of the folder is refused, one of the hub's cache is followed",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using here = await workplace();
+    await here.run(["export", "run", "hub/snapshots/1", "--to", "hf"]);
+    const weights = "hub/snapshots/1/model.safetensors";
+    const move = async (to: string) => {
+      await Deno.mkdir(here.file(to));
+      await Deno.rename(here.file(weights), here.file(to, "weights"));
+      await Deno.symlink(here.file(to, "weights"), here.file(weights));
+    };
+    await move("hub/blobs");
+    const fine = await here.run(["import", "hub/snapshots/1", "--out", "a"]);
+    assertEquals(fine.code, 0, fine.stderr);
+    await Deno.remove(here.file(weights));
+    await Deno.mkdir(here.file("away"));
+    await Deno.rename(
+      here.file("hub/blobs/weights"),
+      here.file("away/weights"),
+    );
+    await Deno.symlink(here.file("away/weights"), here.file(weights));
+    const refused = await here.run(["import", "hub/snapshots/1", "--out", "b"]);
+    assertEquals(refused.code, 1);
+    assertStringIncludes(
+      refused.stderr,
+      "it is a link that leads out of the folder",
+    );
+  },
+});
