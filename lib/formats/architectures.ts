@@ -51,10 +51,15 @@ const plain: Demands = {
   nHead: anything,
   nKvHead: anything,
   nEmbd: anything,
+  headSize: derived("nEmbd / nHead", ({ nEmbd, nHead }) => nEmbd / nHead),
   nHidden: anything,
   position: only("learned"),
+  ropeTheta: anything,
+  ropeScaling: only(null),
+  ropeContext: anything,
   norm: only("layernorm"),
   normPlacement: only("pre"),
+  normEps: anything,
   mlp: only("gelu"),
   attention: only(true),
   qkNorm: only(false),
@@ -63,6 +68,8 @@ const plain: Demands = {
   maskValue: anything,
   residual: only(true),
   bias: anything,
+  attentionBias: anything,
+  mlpBias: anything,
   tiedHead: anything,
   headBias: only(false),
   dropout: anything,
@@ -86,11 +93,26 @@ export const gpt2: Architecture = architecture("gpt2", {
   attentionScale: anything,
 });
 
-/** Llama (transformers' `LlamaForCausalLM`). */
-export const llama: Architecture = architecture("llama", {
+/** The demands that Llama and the architectures made after it share. */
+const llamaLike: Partial<Demands> = {
   position: only("rope", "rope-half"),
+  ropeScaling: anything,
   norm: only("rmsnorm"),
   mlp: only("swiglu"),
+};
+
+/** Llama 2 and 3 (transformers' `LlamaForCausalLM`). */
+export const llama: Architecture = architecture("llama", {
+  ...llamaLike,
+  headSize: anything,
+  attentionBias: only("all", "none"),
+});
+
+/** Qwen 2 (transformers' `Qwen2ForCausalLM`). */
+export const qwen2: Architecture = architecture("qwen2", {
+  ...llamaLike,
+  attentionBias: only("qkv"),
+  mlpBias: only(false),
 });
 
 /** A field that an architecture cannot hold. */

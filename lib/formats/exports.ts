@@ -8,6 +8,7 @@ import {
   fittingArchitecture,
   gpt2,
   llama,
+  qwen2,
 } from "./architectures.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { ExportedFile, ExportSettings } from "./exported.ts";
@@ -41,7 +42,7 @@ export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
     about: "a folder for Hugging Face's transformers",
     kind: "folder",
     dtypes: ["f32", "f16", "bf16"],
-    architectures: [llama, gpt2],
+    architectures: [llama, qwen2, gpt2],
     files: hfFiles,
   },
 };

@@ -30,30 +30,29 @@ import {
 import { tokenizerJson } from "./tokenizer_json.ts";
 import { readTokenizer } from "./tokenizers.ts";
 
-const places: Readonly<Record<string, (config: ModelConfig) => Place[]>> = {
-  gpt2: gpt2Places,
-  llama: llamaPlaces,
-} satisfies Record<ModelType, unknown>;
+const places: Readonly<
+  Record<ModelType, (config: ModelConfig) => readonly Place[]>
+> = { gpt2: gpt2Places, llama: llamaPlaces, qwen2: llamaPlaces };
 
 /** Returns the files of a folder that transformers loads. */
 export function hfFiles(
   { config, tensors, tokenizer }: Checkpoint,
   { architecture, dtype }: ExportSettings,
 ): ExportedFile[] {
+  const type = architecture.name as ModelType;
   const half = config.position === "rope";
-  const placed = places[architecture.name]!(config)
+  const placed = places[type](config)
     .flatMap((place) => partsOf(place, tensors, half));
   const sources = new Map(
     placed.map((tensor) => [tensor.name, sourceOf(tensor, dtype)]),
   );
-  const settings = {
-    ...hfConfig(architecture.name, config),
+  const more = {
     "torch_dtype": torchTypes[dtype],
     "bos_token_id": null,
     "eos_token_id": tokenizer?.specialTokens.get("<|endoftext|>") ?? null,
   };
   return [
-    textFile("config.json", JSON.stringify(settings, null, 2)),
+    textFile("config.json", hfConfig(type, config, more)),
     {
       name: "model.safetensors",
       pieces: () => safetensorsPieces(sources, { format: "pt" }),
@@ -121,7 +120,7 @@ export interface ImportOptions {
 const buffers = /\.attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$/;
 
 /**
- * Reads a model from a folder of Hugging Face's: GPT-2 or Llama, with weights in safetensors of any float type,
+ * Reads a model from a folder of Hugging Face's: GPT-2, Llama or Qwen, with weights in safetensors of any float type,
  * whole or in shards, and the tokenizer in `tokenizer.json` if there is one. The tensors are read one by one.
  *
  * @throws {SyntaxError} if a file is missing or damaged, or the model is one that this program cannot have
@@ -139,7 +138,7 @@ export async function importHf(
     : padded(readTokenizer(tokenizerText), config);
   const stored = await openWeights(folder);
   const tensors = new Map<string, TensorData>();
-  for (const place of places[type]!(config)) {
+  for (const place of places[type](config)) {
     const limit = place.name === "wpe.weight" ? blockSize : undefined;
     tensors.set(
       place.name,

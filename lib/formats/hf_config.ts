@@ -1,67 +1,102 @@
 /** Hugging Face's `config.json`: to and from the configuration of a model. */
 
-import { type ModelConfig, modelConfig } from "../config/model.ts";
+import {
+  type ModelConfig,
+  modelConfig,
+  type ModelOptions,
+} from "../config/model.ts";
 import { isRefusal } from "../refusal.ts";
 import { cannotImport, jsonObject } from "./imported.ts";
 import { clip, quote } from "./safetensors_header.ts";
 
-/** Architectures that are read, by `model_type`. */
-export type ModelType = "gpt2" | "llama";
+/** Architectures that are read and written, by `model_type`, with transformers' names. */
+const classes = {
+  gpt2: "GPT2LMHeadModel",
+  llama: "LlamaForCausalLM",
+  qwen2: "Qwen2ForCausalLM",
+} as const;
+
+/** Name of an architecture: `model_type` of `config.json`. */
+export type ModelType = keyof typeof classes;
 
 /** A configuration that was read. */
 export interface ReadConfig {
   readonly type: ModelType;
   readonly config: ModelConfig;
-  /** What training settings were left out, in words. */
+  /** Training settings that were left out, in words. */
   readonly notes: readonly string[];
 }
 
-/** Returns the fields of `config.json` that an architecture has. */
+/** The fields that Python reads as floats, and strict readers not as integers. */
+const floats =
+  /("(?:\w+_pdrop|attention_dropout|rope_theta|factor|\w+_freq_factor)": \d+)(?=[,\n])/g;
+
+/**
+ * Returns the text of a `config.json`.
+ *
+ * @param more fields that the architecture does not know
+ */
 export function hfConfig(
-  type: string,
+  type: ModelType,
   config: ModelConfig,
-): Record<string, unknown> {
-  const { vocabSize, blockSize, nLayer, nHead, nKvHead, nEmbd, nHidden } =
-    config;
-  const common = {
+  more: Readonly<Record<string, unknown>>,
+): string {
+  const fields = {
+    architectures: [classes[type]],
     "model_type": type,
-    "vocab_size": vocabSize,
+    "vocab_size": config.vocabSize,
     "tie_word_embeddings": config.tiedHead,
-    "torch_dtype": "float32",
+    ...type === "gpt2" ? gpt2Fields(config) : llamaFields(type, config),
+    ...more,
   };
-  return type === "gpt2"
-    ? {
-      architectures: ["GPT2LMHeadModel"],
-      ...common,
-      "n_positions": blockSize,
-      "n_layer": nLayer,
-      "n_head": nHead,
-      "n_embd": nEmbd,
-      "n_inner": nHidden,
-      "activation_function": Object.keys(activations)
-        .find((name) => activations[name] === config.mlp),
-      "layer_norm_epsilon": 1e-5,
-      "scale_attn_weights": config.attentionScale,
-      "attn_pdrop": config.dropout,
-      "embd_pdrop": config.dropout,
-      "resid_pdrop": config.dropout,
-    }
-    : {
-      architectures: ["LlamaForCausalLM"],
-      ...common,
-      "max_position_embeddings": blockSize,
-      "num_hidden_layers": nLayer,
-      "num_attention_heads": nHead,
-      "num_key_value_heads": nKvHead,
-      "hidden_size": nEmbd,
-      "intermediate_size": nHidden,
-      "hidden_act": "silu",
-      "rms_norm_eps": 1e-5,
-      "rope_theta": 10000,
-      "attention_bias": config.bias,
-      "mlp_bias": config.bias,
-    };
+  return JSON.stringify(fields, null, 2).replace(floats, "$1.0");
 }
+
+function gpt2Fields(config: ModelConfig): object {
+  return {
+    "n_positions": config.blockSize,
+    "n_layer": config.nLayer,
+    "n_head": config.nHead,
+    "n_embd": config.nEmbd,
+    "n_inner": config.nHidden,
+    "activation_function": Object.keys(activations)
+      .find((name) => activations[name] === config.mlp),
+    "layer_norm_epsilon": config.normEps,
+    "scale_attn_weights": config.attentionScale,
+    "attn_pdrop": config.dropout,
+    "embd_pdrop": config.dropout,
+    "resid_pdrop": config.dropout,
+  };
+}
+
+function llamaFields(type: ModelType, config: ModelConfig): object {
+  const { ropeScaling, attentionBias } = config;
+  return {
+    "max_position_embeddings": config.blockSize,
+    "num_hidden_layers": config.nLayer,
+    "num_attention_heads": config.nHead,
+    "num_key_value_heads": config.nKvHead,
+    "hidden_size": config.nEmbd,
+    "intermediate_size": config.nHidden,
+    "hidden_act": "silu",
+    "rms_norm_eps": config.normEps,
+    "rope_theta": config.ropeTheta,
+    "rope_scaling": ropeScaling === null ? null : {
+      "rope_type": "llama3",
+      factor: ropeScaling,
+      ...llama3,
+      "original_max_position_embeddings": config.ropeContext,
+    },
+    ...type === "llama" && {
+      "head_dim": config.headSize,
+      "attention_bias": attentionBias === "all",
+      "mlp_bias": config.mlpBias,
+    },
+  };
+}
+
+/** The part of Llama 3's scaling that is the same in all its models. */
+const llama3 = { "low_freq_factor": 1, "high_freq_factor": 4 };
 
 /** GPT-2's activations; of two names for one, the first is written. */
 const activations: Readonly<Record<string, ModelConfig["mlp"]>> = {
@@ -81,13 +116,11 @@ export function readHfConfig(
   text: string,
   blockSize: number | undefined,
 ): ReadConfig {
-  const fields = new ConfigFields(text);
-  const type = fields.word("model_type", ["gpt2", "llama"]);
+  const fields = new ConfigFields(jsonObject(text, "config.json"));
+  const type = fields.word("model_type", Object.keys(classes) as ModelType[]);
   fields.only("quantization_config", [undefined, null]);
-  const read = type === "gpt2" ? readGpt2(fields) : readLlama(fields);
-  const most = fields.integer(
-    type === "gpt2" ? "n_positions" : "max_position_embeddings",
-  );
+  const read = type === "gpt2" ? readGpt2(fields) : readLlama(type, fields);
+  const most = read.blockSize!;
   if (blockSize !== undefined && blockSize > most) {
     throw cannotImport(
       `blockSize ${blockSize} is above the model's own, ${most}`,
@@ -102,12 +135,9 @@ export function readHfConfig(
   }
 }
 
-type Read = Parameters<typeof modelConfig>[0];
-
-function readGpt2(fields: ConfigFields): Read {
+function readGpt2(fields: ConfigFields): ModelOptions {
   fields.only("scale_attn_by_inverse_layer_idx", [undefined, false]);
   fields.only("add_cross_attention", [undefined, false]);
-  fields.only("layer_norm_epsilon", [undefined, 1e-5]);
   const nEmbd = fields.integer("n_embd");
   const mlp = fields.word(
     "activation_function",
@@ -116,12 +146,14 @@ function readGpt2(fields: ConfigFields): Read {
   );
   return {
     vocabSize: fields.integer("vocab_size"),
+    blockSize: fields.integer("n_positions"),
     nLayer: fields.integer("n_layer"),
     nHead: fields.integer("n_head"),
     nEmbd,
     nHidden: fields.integer("n_inner", 4 * nEmbd),
     position: "learned",
     norm: "layernorm",
+    normEps: fields.number("layer_norm_epsilon", 1e-5),
     mlp: activations[mlp]!,
     attentionScale: fields.flag("scale_attn_weights", true),
     bias: true,
@@ -131,33 +163,63 @@ function readGpt2(fields: ConfigFields): Read {
   };
 }
 
-function readLlama(fields: ConfigFields): Read {
+function readLlama(type: ModelType, fields: ConfigFields): ModelOptions {
   const nHead = fields.integer("num_attention_heads");
   const nEmbd = fields.integer("hidden_size");
   fields.only("hidden_act", [undefined, "silu"]);
-  fields.only("rms_norm_eps", [1e-5]);
-  fields.only("rope_theta", [undefined, 10000]);
-  fields.only("rope_scaling", [undefined, null]);
-  fields.only("rope_parameters", [undefined, null]);
   fields.only("rope_interleaved", [undefined, false]);
   fields.only("partial_rotary_factor", [undefined, 1]);
-  fields.only("head_dim", [undefined, null, nEmbd / nHead]);
-  const bias = fields.flag("attention_bias", false);
-  fields.only("mlp_bias", bias ? [true] : [undefined, false]);
+  fields.only("use_sliding_window", [undefined, false]);
+  fields.all("layer_types", "full_attention");
   fields.dropout("attention_dropout");
+  const attentionBias = type === "qwen2"
+    ? "qkv"
+    : fields.flag("attention_bias", false)
+    ? "all"
+    : "none";
+  if (type !== "llama") fields.only("mlp_bias", [undefined, false]);
   return {
     vocabSize: fields.integer("vocab_size"),
+    blockSize: fields.integer("max_position_embeddings"),
     nLayer: fields.integer("num_hidden_layers"),
     nHead,
     nKvHead: fields.integer("num_key_value_heads", nHead),
     nEmbd,
+    headSize: fields.has("head_dim") ? fields.integer("head_dim") : undefined,
     nHidden: fields.integer("intermediate_size"),
     position: "rope-half",
+    ...readRotation(fields),
     norm: "rmsnorm",
+    normEps: fields.number("rms_norm_eps", 1e-6),
     mlp: "swiglu",
-    bias,
+    bias: false,
+    attentionBias,
+    mlpBias: fields.flag("mlp_bias", false),
     tiedHead: fields.flag("tie_word_embeddings", false),
     headBias: false,
+  };
+}
+
+/** Reads the rotary frequencies, which transformers 5 has in `rope_parameters` and 4 in two fields. */
+function readRotation(fields: ConfigFields): Partial<ModelConfig> {
+  const name = ["rope_parameters", "rope_scaling"]
+    .find((name) => fields.has(name));
+  const theta = fields.number("rope_theta", 10000);
+  if (name === undefined) return { ropeTheta: theta };
+  const scaling = fields.object(name);
+  const ropeTheta = scaling.number("rope_theta", theta);
+  const kind = scaling.word(
+    scaling.has("rope_type") ? "rope_type" : "type",
+    ["default", "llama3"],
+  );
+  if (kind === "default") return { ropeTheta };
+  for (const [name, value] of Object.entries(llama3)) {
+    scaling.only(name, [value]);
+  }
+  return {
+    ropeTheta,
+    ropeScaling: scaling.number("factor"),
+    ropeContext: scaling.integer("original_max_position_embeddings"),
   };
 }
 
@@ -165,13 +227,31 @@ function readLlama(fields: ConfigFields): Read {
 class ConfigFields {
   readonly notes: string[] = [];
   readonly #fields: Readonly<Record<string, unknown>>;
+  /** What stands before a field's name in messages. */
+  readonly #prefix: string;
 
-  constructor(text: string) {
-    this.#fields = jsonObject(text, "config.json");
+  constructor(fields: Readonly<Record<string, unknown>>, prefix = "") {
+    this.#fields = fields;
+    this.#prefix = prefix;
   }
 
   #value(name: string): unknown {
     return Object.hasOwn(this.#fields, name) ? this.#fields[name] : undefined;
+  }
+
+  has(name: string): boolean {
+    return (this.#value(name) ?? undefined) !== undefined;
+  }
+
+  object(name: string): ConfigFields {
+    const value = this.#value(name);
+    if (typeof value === "object" && value !== null) {
+      return new ConfigFields(
+        value as Readonly<Record<string, unknown>>,
+        `${this.#prefix}${name}.`,
+      );
+    }
+    throw this.#wrong(name, "no object");
   }
 
   /** Refuses a field with another value than those given; undefined stands for a field that is not there. */
@@ -191,6 +271,15 @@ class ConfigFields {
     return word;
   }
 
+  /** Refuses a list with another value than one, if there is a list. */
+  all(name: string, value: string): void {
+    const list = this.#value(name) ?? [];
+    const other = Array.isArray(list)
+      ? list.find((one) => one !== value)
+      : list;
+    if (other !== undefined) throw this.#refused(name, other, [value]);
+  }
+
   flag(name: string, usual: boolean): boolean {
     const value = this.#value(name) ?? usual;
     if (typeof value === "boolean") return value;
@@ -198,9 +287,15 @@ class ConfigFields {
   }
 
   integer(name: string, usual?: number): number {
+    const value = this.number(name, usual);
+    if (Number.isSafeInteger(value)) return value;
+    throw this.#wrong(name, "no integer");
+  }
+
+  number(name: string, usual?: number): number {
     const value = this.#value(name) ?? usual;
-    if (Number.isSafeInteger(value)) return value as number;
-    throw cannotImport(`config.json: ${name} is ${shown(value)}, no integer`);
+    if (typeof value === "number") return value;
+    throw this.#wrong(name, "no number");
   }
 
   /** Returns a dropout rate that several fields agree on; 0, with a note, if they differ. */
@@ -217,10 +312,18 @@ class ConfigFields {
 
   #refused(name: string, value: unknown, values: readonly unknown[]) {
     const known = values.filter((value) => value !== undefined).map(shown);
+    return this.#wrong(
+      name,
+      `and this program knows only ${known.join(" or ")}`,
+      value,
+    );
+  }
+
+  #wrong(name: string, reason: string, value = this.#value(name)) {
     return cannotImport(
-      `config.json: ${name} is ${
+      `config.json: ${this.#prefix}${name} is ${
         value === undefined ? "missing" : shown(value)
-      }, and this program knows only ${known.join(" or ")}`,
+      }, ${reason}`,
     );
   }
 }

@@ -41,30 +41,44 @@ export function gpt2Places(config: ModelConfig): Place[] {
   ];
 }
 
-/** Returns the places in `LlamaForCausalLM`. */
+/** Returns the places in `LlamaForCausalLM` and `Qwen2ForCausalLM`. */
 export function llamaPlaces(config: ModelConfig): Place[] {
-  const { vocabSize, nLayer, nEmbd, nHidden, tiedHead, bias } = config;
+  const { vocabSize, nLayer, nHead, nEmbd, headSize, nHidden } = config;
+  const { tiedHead, attentionBias, mlpBias } = config;
   const rows = queryKeyValueRows(config);
-  const map = (name: string, shape: number[], to: string) => [
+  const map = (
+    name: string,
+    shape: number[],
+    { to, bias }: { readonly to: string; readonly bias: boolean },
+  ) => [
     place(`${name}.weight`, shape, `${to}.weight`),
     ...bias ? [place(`${name}.bias`, [shape[0]!], `${to}.bias`)] : [],
   ];
   const block = (h: string, layer: string) => {
+    const mlp = (name: string) => ({
+      to: `${layer}.mlp.${name}_proj`,
+      bias: mlpBias,
+    });
     const parts = (of: string) =>
       queryKeyValue(config, (part) => `${layer}.self_attn.${part}_proj.${of}`);
     return [
       place(`${h}.ln_1.weight`, [nEmbd], `${layer}.input_layernorm.weight`),
       place(`${h}.attn.c_attn.weight`, [rows, nEmbd], parts("weight")),
-      ...bias ? [place(`${h}.attn.c_attn.bias`, [rows], parts("bias"))] : [],
-      ...map(`${h}.attn.c_proj`, [nEmbd, nEmbd], `${layer}.self_attn.o_proj`),
+      ...attentionBias === "none"
+        ? []
+        : [place(`${h}.attn.c_attn.bias`, [rows], parts("bias"))],
+      ...map(`${h}.attn.c_proj`, [nEmbd, nHead * headSize], {
+        to: `${layer}.self_attn.o_proj`,
+        bias: attentionBias === "all",
+      }),
       place(
         `${h}.ln_2.weight`,
         [nEmbd],
         `${layer}.post_attention_layernorm.weight`,
       ),
-      ...map(`${h}.mlp.c_fc`, [nHidden, nEmbd], `${layer}.mlp.up_proj`),
-      ...map(`${h}.mlp.c_gate`, [nHidden, nEmbd], `${layer}.mlp.gate_proj`),
-      ...map(`${h}.mlp.c_proj`, [nEmbd, nHidden], `${layer}.mlp.down_proj`),
+      ...map(`${h}.mlp.c_fc`, [nHidden, nEmbd], mlp("up")),
+      ...map(`${h}.mlp.c_gate`, [nHidden, nEmbd], mlp("gate")),
+      ...map(`${h}.mlp.c_proj`, [nEmbd, nHidden], mlp("down")),
     ];
   };
   return [

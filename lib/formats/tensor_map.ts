@@ -212,10 +212,9 @@ function reordered(
 
 /** Returns the parts of `c_attn`: queries, keys and values as tensors of their own. */
 export function queryKeyValue(
-  { nHead, nKvHead, nEmbd }: ModelConfig,
+  { nHead, nKvHead, headSize: size }: ModelConfig,
   name: (part: "q" | "k" | "v") => string,
 ): Part[] {
-  const size = nEmbd / nHead;
   return [
     { name: name("q"), rows: nHead * size, heads: nHead },
     { name: name("k"), rows: nKvHead * size, heads: nKvHead },
@@ -225,7 +224,7 @@ export function queryKeyValue(
 
 /** Returns the number of rows of `c_attn`. */
 export function queryKeyValueRows(
-  { nHead, nKvHead, nEmbd }: ModelConfig,
+  { nHead, nKvHead, headSize }: ModelConfig,
 ): number {
-  return (nHead + 2 * nKvHead) * nEmbd / nHead;
+  return (nHead + 2 * nKvHead) * headSize;
 }

@@ -72,7 +72,29 @@ const models: Readonly<Record<string, ModelConfig>> = {
   }),
 };
 
-for (const [name, config] of Object.entries(models)) {
+const llama3 = modelConfig({
+  ...{ vocabSize: 11, blockSize: 40, nLayer: 2, nHead: 6, nKvHead: 3 },
+  ...{ nEmbd: 20, headSize: 6, nHidden: 13, position: "rope-half" },
+  ...{ norm: "rmsnorm", normEps: 1e-6, mlp: "swiglu", bias: false },
+  ...{ attentionBias: "all", headBias: false, ropeTheta: 500000 },
+  ...{ ropeScaling: 8, ropeContext: 16 },
+});
+
+/** Models with the fields that only other programs' models have. */
+const others: Readonly<Record<string, ModelConfig>> = {
+  "Llama 3": llama3,
+  "Qwen 2": modelConfig({
+    ...llama3,
+    ...{ nEmbd: 36, attentionBias: "qkv", normEps: 1e-6, ropeScaling: null },
+    tiedHead: true,
+  }),
+  "GPT-2 with other numbers": modelConfig({
+    ...models["GPT-2"]!,
+    ...{ normEps: 1e-3, attentionBias: "none", attentionScale: false },
+  }),
+};
+
+for (const [name, config] of Object.entries({ ...models, ...others })) {
   Deno.test(`${name} comes back from a folder with the same logits, bit for bit`, async () => {
     const checkpoint = await checkpointOf(config);
     const folder = folderOf(bytesOf(exportCheckpoint("hf", checkpoint)));
@@ -173,10 +195,25 @@ Deno.test("What a configuration asks for and a model cannot have is refused by t
   const cases: [Record<string, unknown>, string, string?][] = [
     [{ "model_type": "mistral" }, 'model_type is "mistral"'],
     [{ "hidden_act": "relu" }, 'hidden_act is "relu"'],
-    [{ "rope_scaling": { "rope_type": "yarn" } }, "rope_scaling is"],
+    [{ "rope_scaling": { type: "yarn" } }, 'rope_scaling.type is "yarn"'],
+    [{ "rope_scaling": 8 }, "rope_scaling is 8, no object"],
+    [
+      {
+        "rope_parameters": {
+          ...{ "rope_type": "llama3", factor: 8, "low_freq_factor": 2 },
+          ...{ "original_max_position_embeddings": 16 },
+        },
+      },
+      "rope_parameters.low_freq_factor is 2, and this program knows only 1",
+    ],
+    [{ "rms_norm_eps": 0 }, "normEps (0) is not a number above 0"],
+    [{ "rope_theta": "10000" }, 'rope_theta is "10000", no number'],
+    [{ "layer_types": ["full_attention", "x"] }, 'layer_types is "x"'],
+    [{ "use_sliding_window": true }, "use_sliding_window is true"],
     [{ "partial_rotary_factor": 0.5 }, "partial_rotary_factor is 0.5"],
     [{ "quantization_config": {} }, "quantization_config is an object"],
-    [{ "num_hidden_layers": "2" }, 'num_hidden_layers is "2", no integer'],
+    [{ "num_hidden_layers": "2" }, 'num_hidden_layers is "2", no number'],
+    [{ "num_hidden_layers": 2.5 }, "num_hidden_layers is 2.5, no integer"],
     [{ "num_hidden_layers": 1e6 }, "nLayer (1000000) is not an integer"],
     [{ "hidden_size": 1e9 }, "nEmbd (1000000000) is not an integer"],
     [{ "add_cross_attention": true }, "add_cross_attention is true", "GPT-2"],

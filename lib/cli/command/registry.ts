@@ -156,7 +156,7 @@ export const topCommands: readonly Command[] = [
     operand: {
       name: "PATH",
       help:
-        "PATH is a folder of Hugging Face's: GPT-2 or Llama in safetensors.",
+        "PATH is a folder of Hugging Face's: GPT-2, Llama or Qwen in safetensors.",
     },
     examples: [
       "import gpt2-folder --out runs/gpt2 # then sample runs/gpt2",
