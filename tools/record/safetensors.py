@@ -1,11 +1,12 @@
-"""Writes safetensors files: the same arrays and metadata give the same bytes."""
+"""Writes safetensors files, the same bytes for the same arrays and metadata, and reads them."""
 
 import json
 import struct
 
 import numpy as np
 
-DTYPES = {"float64": "F64", "float32": "F32", "int32": "I32"}
+# numpy has no bfloat16: arrays of uint16 are its bits.
+DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "uint16": "BF16", "int32": "I32"}
 
 
 def save(path, tensors, metadata):
@@ -24,3 +25,16 @@ def save(path, tensors, metadata):
         file.write(struct.pack("<Q", len(text)) + text)
         for name in names:
             file.write(arrays[name].tobytes())
+
+
+def load(path):
+    """Returns arrays by name, and the metadata."""
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header, data = json.loads(file.read(length)), file.read()
+    metadata = header.pop("__metadata__", {})
+    names = {name: dtype for dtype, name in DTYPES.items()}
+    return {
+        name: np.frombuffer(data[slice(*entry["data_offsets"])], names[entry["dtype"]]).reshape(entry["shape"])
+        for name, entry in header.items()
+    }, metadata
