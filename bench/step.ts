@@ -14,7 +14,7 @@ import type { PresetName } from "../lib/config/presets.ts";
 import { internalsOf } from "../lib/model/internals.ts";
 import { readFlags } from "../tools/flags.ts";
 import { median } from "../tools/soak/trend.ts";
-import { PresetSteps } from "../lib/checks/workloads.ts";
+import { presetTraining, RandomSteps } from "../lib/checks/workloads.ts";
 
 const { flags } = readFlags({
   ...{ device: "wasm", preset: "original", steps: "10", rounds: "5" },
@@ -39,7 +39,10 @@ async function open(profile: boolean) {
 async function prepare(profile: boolean) {
   const begun = performance.now();
   const backend = await open(profile);
-  const work = await PresetSteps.open(backend, flags.preset as PresetName);
+  const work = await RandomSteps.open(
+    backend,
+    presetTraining(flags.preset as PresetName),
+  );
   const { model, plan, tokens } = work;
   const program = await backend.compile(plan, internalsOf(model).stores);
   work.fill(program);

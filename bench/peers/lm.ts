@@ -13,7 +13,7 @@ import { Sampler } from "../../lib/text/sampler.ts";
 import { BATCHES, checkParameters, type Product, serve } from "./protocol.ts";
 import { executorOf } from "../../lib/backends/backend.ts";
 import { readFlags } from "../../tools/flags.ts";
-import { PresetSteps, productPlan } from "../../lib/checks/workloads.ts";
+import { presetTraining, productPlan, RandomSteps } from "../../lib/checks/workloads.ts";
 
 const { flags } = readFlags({
   ...{ device: "wasm", threads: undefined, blas: "auto" },
@@ -26,7 +26,7 @@ const backend = executorOf(
 );
 
 async function training(name: string) {
-  const work = await PresetSteps.open(backend, name as PresetName);
+  const work = await RandomSteps.open(backend, presetTraining(name as PresetName));
   checkParameters(name, work.model.parameterCount);
   const program = await work.compile();
   const batches = Array.from({ length: 2 * BATCHES }, (_, i) => work.ids(i));

@@ -69,7 +69,7 @@ export async function openBackend(
   switch (device) {
     case "auto":
       return threads === undefined
-        ? await openGpu() ?? await openCpu({ blas })
+        ? await openHardware() ?? await openCpu({ blas })
         : await openCpu({ threads, blas });
     case "webgpu": {
       const { openWebGpu } = await import("./webgpu/engine.ts");
@@ -90,8 +90,8 @@ export async function openBackend(
   }
 }
 
-/** Opens a GPU; returns undefined if the machine has none. */
-async function openGpu(): Promise<Backend | undefined> {
+/** Opens a GPU that is not software; returns undefined if the machine has none. */
+export async function openHardware(): Promise<Backend | undefined> {
   const { openWebGpu } = await import("./webgpu/engine.ts");
   try {
     return await openWebGpu({ adapter: "hardware" });

@@ -6,7 +6,7 @@
 import { type Backend, executorOf } from "../backends/backend.ts";
 import type { PresetName } from "../config/presets.ts";
 import { type CheckGroup, type Verdict, verdict } from "./verdict.ts";
-import { PresetSteps, productPlan } from "./workloads.ts";
+import { presetTraining, productPlan, RandomSteps } from "./workloads.ts";
 
 /** Duration of a measurement in milliseconds, unless a single run takes longer. */
 const LONG_ENOUGH = 400;
@@ -101,7 +101,7 @@ async function stepSpeed(
   backend: Backend,
   name: PresetName,
 ): Promise<{ readonly tokens: number; readonly flops: number }> {
-  await using steps = await PresetSteps.open(backend, name);
+  await using steps = await RandomSteps.open(backend, presetTraining(name));
   const program = await steps.compile();
   steps.fill(program);
   const tokens = steps.tokens * await runsPerSecond(backend, () => {

@@ -115,12 +115,25 @@ async function compareOn(
     device,
     device === "wasm" ? { blas: "off" } : {},
   );
-  const actual = await takeSteps(backend, subject, { steps, signal });
-  const expected = await takeSteps(other, subject, { steps, signal });
-  const where = device === "wasm" ? "the CPU engine" : "float64";
-  return compareTraces(parameterLayout(config).entries, {
-    ...{ actual, expected, steps, where },
-    start: await startOf(subject),
+  return await compareSteps(backend, other, subject, { steps, signal });
+}
+
+/** Takes the first steps of a training on two devices, and compares. */
+export async function compareSteps(
+  backend: Backend,
+  other: Backend,
+  subject: StepsSubject,
+  { steps = 1, signal }: {
+    readonly steps?: Steps;
+    readonly signal?: AbortSignal | undefined;
+  } = {},
+): Promise<Finding> {
+  const options = { steps, signal };
+  return compareTraces(parameterLayout(sizesOf(subject).config).entries, {
+    actual: await takeSteps(backend, subject, options),
+    expected: await takeSteps(other, subject, options),
+    ...{ start: await startOf(subject), steps },
+    where: other.kind === "wasm" ? "the CPU engine" : "float64",
   });
 }
 

@@ -43,10 +43,16 @@ export function productPlan(
   };
 }
 
+/** Configurations of a training. */
+export interface Training {
+  /** Architecture of the model. */
+  readonly model: ModelConfig;
+  /** Configuration of the training. */
+  readonly train: TrainConfig;
+}
+
 /** Returns the configurations of a preset; a preset of characters has the 65 of tiny Shakespeare. */
-export function presetTraining(
-  name: PresetName,
-): { readonly model: ModelConfig; readonly train: TrainConfig } {
+export function presetTraining(name: PresetName): Training {
   const { tokenizer, model, train } = presets[name];
   const vocabSize = { ascii: 128, chars: 65, bytes: 256 }[tokenizer];
   return {
@@ -55,8 +61,8 @@ export function presetTraining(
   };
 }
 
-/** Training steps of a preset on random tokens. Dispose of it after use. */
-export class PresetSteps implements AsyncDisposable {
+/** Training steps on random tokens. Dispose of it after use. */
+export class RandomSteps implements AsyncDisposable {
   readonly model: Model;
   readonly plan: Plan;
   /** Tokens of a batch. */
@@ -64,18 +70,22 @@ export class PresetSteps implements AsyncDisposable {
   readonly #train: TrainConfig;
   #step = 0;
 
-  private constructor(model: Model, train: TrainConfig) {
-    const shape = { B: train.batchSize, T: model.config.blockSize };
+  private constructor(model: Model, train: TrainConfig, rows: number) {
+    const shape = { B: rows, T: model.config.blockSize };
     this.model = model;
     this.plan = trainPlan(model.config, train, shape);
     this.tokens = shape.B * shape.T;
     this.#train = train;
   }
 
-  /** Makes the preset's model. */
-  static async open(backend: Backend, name: PresetName): Promise<PresetSteps> {
-    const { model, train } = presetTraining(name);
-    return new PresetSteps(await Model.create(model, { backend }), train);
+  /** Makes the model of a training, whose batches have the given rows; those of the configuration by default. */
+  static async open(
+    backend: Backend,
+    { model: config, train }: Training,
+    rows: number = train.batchSize,
+  ): Promise<RandomSteps> {
+    const model = await Model.create(config, { backend });
+    return new RandomSteps(model, train, rows);
   }
 
   /** Compiles the plan. */

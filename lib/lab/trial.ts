@@ -2,15 +2,15 @@
 
 import type { Backend } from "../backends/backend.ts";
 import { continuations } from "../checks/leaks.ts";
-import { modelConfig } from "../config/model.ts";
-import { trainConfig } from "../config/train.ts";
+import { type ModelConfig, modelConfig } from "../config/model.ts";
+import { type TrainConfig, trainConfig } from "../config/train.ts";
 import { Dataset, type DatasetOptions, trainSize } from "../text/dataset.ts";
 import { Model } from "../model/model.ts";
 import { NonFiniteError } from "../train/metrics.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { Trainer } from "../train/trainer.ts";
 import type { Outcome } from "./outcome.ts";
-import type { Trial } from "./plan.ts";
+import type { Setting, Trial } from "./plan.ts";
 import { type Examiner, isCausal, measureOwnText } from "./works.ts";
 import type { Tokens } from "../text/tokens.ts";
 
@@ -48,6 +48,22 @@ export function splitsOf(
   return { training: tokens.subarray(0, size), heldOut: tokens.subarray(size) };
 }
 
+/** Returns the configurations of a trial's model and training, for a tokenizer. */
+export function trainingOf(
+  { model, train }: Setting,
+  { vocabSize }: Pick<Tokenizer, "vocabSize">,
+): { readonly model: ModelConfig; readonly train: TrainConfig } {
+  return {
+    model: modelConfig({ ...model, vocabSize }),
+    train: trainConfig({
+      evalInterval: 0,
+      sampleInterval: 0,
+      checkpointInterval: 0,
+      ...train,
+    }),
+  };
+}
+
 /**
  * Runs a trial. A trial that diverges has an outcome too.
  *
@@ -60,14 +76,7 @@ export async function runTrial(
   const { backend, tokenizer, tokens, signal, onStep } = room;
   const begun = performance.now();
   const { seed, setting } = trial;
-  const train = trainConfig({
-    evalInterval: 0,
-    sampleInterval: 0,
-    checkpointInterval: 0,
-    ...setting.train,
-  });
-  const { vocabSize } = tokenizer;
-  const config = modelConfig({ ...setting.model, vocabSize });
+  const { model: config, train } = trainingOf(setting, tokenizer);
   const { blockSize } = config;
   const { batchSize } = train;
   const options = { blockSize, batchSize, seed };

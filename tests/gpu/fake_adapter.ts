@@ -1,4 +1,16 @@
-/** WebGPU adapters whose devices are not as the machine's are. */
+/** WebGPU adapters that are not as the machine's are, or whose devices are not. */
+
+/** Calls `use` while the machine's adapter passes for hardware. */
+export async function asHardware<T>(use: () => Promise<T>): Promise<T> {
+  return await withAdapters(passForHardware, use);
+}
+
+/** Makes an adapter say that it is hardware. */
+export function passForHardware(adapter: GPUAdapter): void {
+  const { vendor, architecture, device, description } = adapter.info;
+  const value = { vendor, architecture, device, description };
+  Object.defineProperty(adapter, "info", { value });
+}
 
 /**
  * Calls `use` while every device that is opened is first changed by `change`.
@@ -10,21 +22,35 @@ export async function withDevices<T>(
   change: (device: GPUDevice) => void,
   use: () => Promise<T>,
 ): Promise<T> {
-  const { gpu } = navigator;
-  const requestAdapter: GPU["requestAdapter"] = async (options) => {
-    const adapter = (await gpu.requestAdapter(options))!;
+  return await withAdapters((adapter) => {
     const requestDevice = adapter.requestDevice.bind(adapter);
     adapter.requestDevice = async (descriptor) => {
       const device = await requestDevice(descriptor);
       change(device);
       return device;
     };
+  }, use);
+}
+
+/** Changes every adapter from now on. */
+export function replaceAdapters(change: (adapter: GPUAdapter) => void): void {
+  const { gpu } = navigator;
+  const requestAdapter: GPU["requestAdapter"] = async (options) => {
+    const adapter = (await gpu.requestAdapter(options))!;
+    change(adapter);
     return adapter;
   };
   Object.defineProperty(navigator, "gpu", {
     value: { requestAdapter },
     configurable: true,
   });
+}
+
+async function withAdapters<T>(
+  change: (adapter: GPUAdapter) => void,
+  use: () => Promise<T>,
+): Promise<T> {
+  replaceAdapters(change);
   try {
     return await use();
   } finally {

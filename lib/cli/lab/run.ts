@@ -2,9 +2,10 @@
 
 import { DeviceLostError } from "../../backends/backend.ts";
 import { openBackend } from "../../backends/open.ts";
+import { trainingWork } from "../../checks/device_choice.ts";
 import { type Trial, trialsOf } from "../../lab/plan.ts";
 import { runPositionTrial } from "../../lab/positions/measure.ts";
-import { runTrial, splitsOf } from "../../lab/trial.ts";
+import { runTrial, splitsOf, trainingOf } from "../../lab/trial.ts";
 import { Examiner } from "../../lab/works.ts";
 import { isRefusal, reasonGiven } from "../../refusal.ts";
 import type { Arguments } from "../command/arguments.ts";
@@ -17,7 +18,7 @@ import {
   usageError,
 } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
-import { placement } from "../verbs/placement.ts";
+import { placement, placementFor } from "../verbs/placement.ts";
 import { duration } from "../../report/numbers.ts";
 import { program, VERSION } from "../command/program.ts";
 import { canRedraw, StatusLine, writeError } from "../terminal/terminal.ts";
@@ -74,7 +75,11 @@ export async function runStudy(
     ? openExaminer({ ...splitsOf(tokens), tokenizer, signal })
     : undefined;
   const runOne = measure === "positions" ? runPositionTrial : runTrial;
-  const { device, ...options } = placement({ blas: "off", ...flags });
+  const next = trials.find(({ id }) => !done.has(id))!;
+  const { device, ...options } = await placementFor(
+    trainingWork(trainingOf(next.setting, tokenizer)),
+    { blas: "off", ...flags },
+  );
   await using backend = await openBackend(device, options);
   const machine = `lm ${VERSION}, Deno ${Deno.version.deno}, ${
     deviceName(backend)

@@ -1,5 +1,6 @@
 /** `eval`: measures a trained model's loss on a whole split of a text. */
 
+import { evaluationWork } from "../../checks/device_choice.ts";
 import { batchesWithin, evalWindows, trainSize } from "../../text/dataset.ts";
 import { Model } from "../../model/model.ts";
 import { charactersIn } from "../../text/tokenizer.ts";
@@ -9,7 +10,7 @@ import { corpusName } from "../text/corpus.ts";
 import { deviceName } from "./device_name.ts";
 import { commandError, exitCode, usageError } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
-import { placement } from "./placement.ts";
+import { placementFor } from "./placement.ts";
 import { count } from "../../report/numbers.ts";
 import {
   forOutput,
@@ -44,7 +45,10 @@ export async function evaluate(
   const split = flags.split ?? (isOther ? "all" : "val");
   const name = corpusName(record);
   const part = partOf(tokens, { split, name });
-  await using model = await Model.load(trained.checkpoint, placement(flags));
+  await using model = await Model.load(
+    trained.checkpoint,
+    await placementFor(evaluationWork(trained.checkpoint, batchSize), flags),
+  );
   writeError(`${trained.path} on ${deviceName(model.backend)}\n`);
 
   const status = new StatusLine();

@@ -40,7 +40,7 @@ import {
 
 /** `--device`. */
 export const deviceFlag: Flag<Device> = choice(devices, {
-  help: "where to compute; auto: the GPU if there is one, else the CPU",
+  help: "where to compute; auto: the fastest, measured if there is a GPU",
   without: "auto",
 });
 

@@ -1,5 +1,6 @@
 /** `sample`: prints text from a trained model as it is generated. */
 
+import { textWork } from "../../checks/device_choice.ts";
 import { generateText } from "../../model/generate.ts";
 import { Model } from "../../model/model.ts";
 import { Sampler, type SamplerOptions } from "../../text/sampler.ts";
@@ -9,7 +10,7 @@ import { checkUsage, exitCode, usageError } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { withPlainLineEnds } from "../../text/line_ends.ts";
 import { opening } from "../../text/opening.ts";
-import { placement } from "./placement.ts";
+import { placementFor } from "./placement.ts";
 import { readText, STDIN } from "../text/text_source.ts";
 import { forOutput, writeError, writeOutput } from "../terminal/terminal.ts";
 import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
@@ -28,7 +29,10 @@ export async function sample(
   const given = await promptOf(flags, signal);
   const prompt = given ?? opening(tokenizer);
   tokenizer.encode(prompt); // An unknown character needs no device to be refused.
-  await using model = await Model.load(trained.checkpoint, placement(flags));
+  await using model = await Model.load(
+    trained.checkpoint,
+    await placementFor(textWork(trained.checkpoint), flags),
+  );
   const where = deviceName(model.backend);
   writeError(`${trained.path} on ${where}, seed ${choice.seed}\n`);
   const stop = (flags.stop ?? []).map(withPlainLineEnds);

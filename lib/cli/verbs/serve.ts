@@ -1,5 +1,6 @@
 /** `serve`: listens on a socket and answers OpenAI's API with a trained model. */
 
+import { textWork } from "../../checks/device_choice.ts";
 import { basename, dirname } from "@std/path";
 import { Model } from "../../model/model.ts";
 import { RunningBatch } from "../../model/running_batch.ts";
@@ -9,7 +10,7 @@ import { commandError, usageError } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { writeError } from "../terminal/terminal.ts";
 import { deviceName } from "./device_name.ts";
-import { placement } from "./placement.ts";
+import { placementFor } from "./placement.ts";
 import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
 import type { ServeFlags } from "./flags.ts";
 
@@ -28,7 +29,10 @@ export async function serve(
   const loopbackOnly = isLoopback(hostname);
   const trained = await readTrainedModel(operand, { best: flags.best });
   const tokenizer = tokenizerOf(trained);
-  await using model = await Model.load(trained.checkpoint, placement(flags));
+  await using model = await Model.load(
+    trained.checkpoint,
+    await placementFor(textWork(trained.checkpoint), flags),
+  );
   const generator = new RunningBatch(model, { rows });
   const name = nameOf(trained.path);
   const server = new Server({

@@ -1,5 +1,6 @@
 /** `train`: trains a model and writes its run. */
 
+import { trainingWork } from "../../checks/device_choice.ts";
 import { tokenizerName } from "../text/tokenizer_choice.ts";
 import { DeviceLostError, NoAdapterError } from "../../backends/backend.ts";
 import { Model, type ModelPlacement } from "../../model/model.ts";
@@ -13,7 +14,7 @@ import { deviceName } from "./device_name.ts";
 import { commandError, exitCode } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { opening } from "../../text/opening.ts";
-import { placement } from "./placement.ts";
+import { placementFor } from "./placement.ts";
 import { count, digits } from "../../report/numbers.ts";
 import { program, VERSION } from "../command/program.ts";
 import {
@@ -65,7 +66,7 @@ export async function train(
   using interrupt = new Interrupt(() => status.leave());
   const stage: Stage = { flags, args, status, interrupt, place };
   let setup = await prepareTraining(flags, interrupt.signal);
-  let where = placement(flags);
+  let where = await placementFor(trainingWork(setup), flags);
   for (let losses = 0;;) {
     try {
       return await attempt(setup, where, stage);

@@ -1,0 +1,239 @@
+/**
+ * The choice behind `--device auto` for one piece of work: measures a GPU and the CPU engine with the work itself, and
+ * compares their results before the GPU is trusted for the first time.
+ */
+
+import type { Backend } from "../backends/backend.ts";
+import {
+  type Device,
+  type DeviceOptions,
+  openBackend,
+  openHardware,
+} from "../backends/open.ts";
+import type { ModelConfig } from "../config/model.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
+import { Model } from "../model/model.ts";
+import { flopsPerToken } from "../model/parameters.ts";
+import { parameterLayout } from "../model/plans.ts";
+import { isRefusal, withoutHint } from "../refusal.ts";
+import { Sampler } from "../text/sampler.ts";
+import { compareSteps } from "./steps.ts";
+import { randomIds } from "./variants.ts";
+import { RandomSteps, type Training } from "./workloads.ts";
+
+/** Shortest measurement in milliseconds; the four of a training step take less than 0.3 s in all, unless a run is longer. */
+const MEASURE_MS = 30;
+
+/** Floating-point operations of a measured step on the CPU: larger steps are measured with fewer rows. */
+const CPU_FLOPS = 1e9;
+
+/** Largest difference of two devices' logits, relative to the largest logit. */
+const LOGITS_TOLERANCE = 1e-3;
+
+/** Work that either device can do. */
+export interface Work {
+  /** Unit in which it is measured. */
+  readonly unit: "step" | "token" | "batch";
+  /** Text that differs for work of other shapes. */
+  readonly shape: string;
+  /** Returns the milliseconds of one unit on a device. */
+  time(backend: Backend): Promise<number>;
+  /** Returns how the GPU's results differ from the CPU's by more than rounding; undefined if they do not. */
+  difference(gpu: Backend, cpu: Backend): Promise<string | undefined>;
+}
+
+/** Result of measuring both devices. */
+export interface DeviceVerdict {
+  /** Milliseconds of a unit of work on the GPU; null if it failed. */
+  readonly gpuMs: number | null;
+  /** Milliseconds of a unit of work on the CPU. */
+  readonly cpuMs: number;
+  /** Reason why the GPU is not used, other than its time: how it failed, or how its results are wrong. */
+  readonly refused?: string | undefined;
+}
+
+/** Store of verdicts, by a key made of the devices and the work. */
+export interface VerdictStore {
+  /** Returns the verdict of this key. */
+  get(key: string): Promise<DeviceVerdict | undefined>;
+  /** Keeps a verdict. */
+  set(key: string, verdict: DeviceVerdict): Promise<void>;
+}
+
+/** A chosen device. */
+export interface DeviceChoice {
+  readonly device: Exclude<Device, "auto" | "reference">;
+  /** Times of both devices, and the reason if the faster one was not taken; absent if there is only one device. */
+  readonly verdict?: DeviceVerdict;
+}
+
+/**
+ * Chooses the device for a piece of work: the faster of a hardware GPU and the CPU engine. A GPU is chosen only if its results agree
+ * with the CPU engine's.
+ *
+ * @param options.store verdicts of earlier calls; a known one is not measured again
+ * @param options.onMeasure called before the first measurement, which may take seconds, as kernels are compiled
+ */
+export async function chooseDevice(
+  work: Work,
+  { blas, store, onMeasure }: Pick<DeviceOptions, "blas"> & {
+    readonly store?: VerdictStore | undefined;
+    readonly onMeasure?: ((gpu: Backend) => void) | undefined;
+  } = {},
+): Promise<DeviceChoice> {
+  await using gpu = await openHardware();
+  if (gpu === undefined) return { device: "wasm" };
+  await using cpu = await openBackend("wasm", { blas });
+  const key = [gpu, cpu].map(({ description }) => description)
+    .concat(work.unit, work.shape).join("\n");
+  let verdict = await store?.get(key);
+  if (verdict === undefined) {
+    onMeasure?.(gpu);
+    verdict = await measure(work, gpu, cpu);
+    // A failure may pass: another program may have taken the memory.
+    if (verdict.gpuMs !== null) await store?.set(key, verdict);
+  }
+  const { gpuMs, cpuMs, refused } = verdict;
+  const isGpu = gpuMs !== null && gpuMs < cpuMs && refused === undefined;
+  return { device: isGpu ? "webgpu" : "wasm", verdict };
+}
+
+async function measure(
+  work: Work,
+  gpu: Backend,
+  cpu: Backend,
+): Promise<DeviceVerdict> {
+  const cpuMs = await work.time(cpu);
+  try {
+    const gpuMs = await work.time(gpu);
+    if (gpuMs >= cpuMs) return { gpuMs, cpuMs };
+    return { gpuMs, cpuMs, refused: await work.difference(gpu, cpu) };
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    return { gpuMs: null, cpuMs, refused: withoutHint(error) };
+  }
+}
+
+/** Returns the milliseconds of one run, repeated until {@linkcode MEASURE_MS} have passed. */
+async function timeOf(
+  backend: Backend,
+  run: () => void | Promise<void>,
+): Promise<number> {
+  const milliseconds = async (runs: number) => {
+    const begun = performance.now();
+    for (let i = 0; i < runs; i++) await run();
+    await backend.finish();
+    return performance.now() - begun;
+  };
+  let runs = 1;
+  await milliseconds(runs); // The first run on a GPU may still compile.
+  let took = await milliseconds(runs);
+  while (took < MEASURE_MS) took = await milliseconds(runs *= 2);
+  return took / runs;
+}
+
+/** Returns the rows of a measured batch: all on a GPU, and on the CPU as many as it computes in a short time. */
+function measuredRows(
+  config: ModelConfig,
+  { kind }: Backend,
+  rows: number,
+): number {
+  const flops = config.blockSize *
+    flopsPerToken(config, parameterLayout(config));
+  return kind === "webgpu"
+    ? rows
+    : Math.max(1, Math.min(rows, Math.floor(CPU_FLOPS / flops)));
+}
+
+/** Returns the work of training steps. */
+export function trainingWork(training: Training): Work {
+  const { model, train } = training;
+  const rowFlops = model.blockSize *
+    flopsPerToken(model, parameterLayout(model));
+  return {
+    unit: "step",
+    shape: JSON.stringify([model, train.batchSize, train.optimizer]),
+    async time(backend) {
+      const rows = backend.kind === "webgpu" ? train.batchSize : Math.max(
+        1,
+        Math.min(train.batchSize, Math.floor(CPU_FLOPS / rowFlops)),
+      );
+      await using steps = await RandomSteps.open(backend, training, rows);
+      const program = await steps.compile();
+      steps.fill(program);
+      const phase = (name: string) =>
+        timeOf(backend, () => {
+          steps.begin(program);
+          program.run([name]);
+        });
+      const gradient = await phase("gradient") * train.batchSize / rows;
+      return train.gradAccumulation * gradient + await phase("update");
+    },
+    async difference(gpu, cpu) {
+      const { status, found } = await compareSteps(gpu, cpu, training);
+      return status === "ok" ? undefined : found;
+    },
+  };
+}
+
+/** Returns the work of generating text with a checkpoint, one token at a time. */
+export function textWork(checkpoint: Checkpoint): Work {
+  const { config } = checkpoint;
+  return {
+    unit: "token",
+    shape: JSON.stringify(config),
+    async time(backend) {
+      await using model = await Model.load(checkpoint, { backend });
+      const options = { maxNewTokens: 2 ** 20, sampler: new Sampler() };
+      const tokens = model.generate([0], options);
+      try {
+        return await timeOf(backend, async () => void await tokens.next());
+      } finally {
+        await tokens.return();
+      }
+    },
+    difference: (gpu, cpu) => differentLogits(checkpoint, gpu, cpu),
+  };
+}
+
+/** Returns the work of evaluating a checkpoint on batches of full windows. */
+export function evaluationWork(checkpoint: Checkpoint, rows: number): Work {
+  const { config } = checkpoint;
+  const { blockSize: T, vocabSize } = config;
+  return {
+    unit: "batch",
+    shape: JSON.stringify([config, rows]),
+    async time(backend) {
+      const B = measuredRows(config, backend, rows);
+      await using model = await Model.load(checkpoint, { backend });
+      const tokens = randomIds(B * T, { vocabSize });
+      const batch = { B, T, tokens, targets: tokens, count: B * T };
+      const evaluate = async () => void await model.evaluate([batch]);
+      return await timeOf(backend, evaluate) * rows / B;
+    },
+    difference: (gpu, cpu) => differentLogits(checkpoint, gpu, cpu),
+  };
+}
+
+/** Returns how the logits of one window differ on two devices; undefined if only by rounding. */
+async function differentLogits(
+  checkpoint: Checkpoint,
+  gpu: Backend,
+  cpu: Backend,
+): Promise<string | undefined> {
+  const { blockSize: T, vocabSize } = checkpoint.config;
+  const ids = randomIds(T, { vocabSize });
+  const logits = async (backend: Backend) => {
+    await using model = await Model.load(checkpoint, { backend });
+    return await model.forward(ids, { B: 1, T });
+  };
+  const [actual, expected] = [await logits(gpu), await logits(cpu)];
+  let [largest, most] = [0, 0];
+  for (const [i, x] of expected.entries()) {
+    largest = Math.max(largest, Math.abs(x));
+    most = Math.max(most, Math.abs(x - actual[i]!));
+  }
+  return most <= LOGITS_TOLERANCE * largest
+    ? undefined
+    : `its logits differ from the CPU's by ${most.toPrecision(2)}`;
+}
