@@ -4,6 +4,7 @@
  */
 
 import type { LabelledDispatch } from "./autodiff.ts";
+import { inChunks } from "./chunks.ts";
 import type { LayoutEntry, ParameterLayout } from "./layout.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "./plan.ts";
 import { sizeOf, type Storage, type Tensor } from "./tensor.ts";
@@ -18,11 +19,21 @@ export interface PlanSource {
   readonly inputs?: readonly Tensor[];
   /** Activations that stay readable after a run, by output name. */
   readonly outputs?: Readonly<Record<string, Tensor>>;
+  /** Most logits that the plan holds at once; see `inChunks`. */
+  readonly mostLogits?: number | undefined;
 }
 
 /** Compiles dispatches to a frozen plan with its memory layout. */
 export function compile(source: PlanSource): Plan {
-  const dispatches = Object.values(source.phases).flat();
+  const outputs = Object.values(source.outputs ?? {});
+  const listed = Object.entries(source.phases).map(
+    ([name, dispatches]) =>
+      [
+        name,
+        inChunks(dispatches, { most: source.mostLogits, outputs }),
+      ] as const,
+  );
+  const dispatches = listed.flatMap(([, dispatches]) => dispatches);
   const place = new Placement(source, lifetimes(dispatches));
   for (const input of source.inputs ?? []) place.operand(input);
   const placed = dispatches.map((dispatch, step) => {
@@ -34,7 +45,7 @@ export function compile(source: PlanSource): Plan {
   });
   const phases: Record<string, readonly [number, number]> = {};
   let from = 0;
-  for (const [name, { length }] of Object.entries(source.phases)) {
+  for (const [name, { length }] of listed) {
     phases[name] = [from, from + length];
     from += length;
   }
@@ -52,7 +63,10 @@ function lifetimes(
 ): Map<Tensor, number> {
   const last = new Map<Tensor, number>();
   dispatches.forEach(({ outputs, inputs }, step) => {
-    for (const tensor of [...outputs, ...inputs]) last.set(tensor, step);
+    for (const tensor of [...outputs, ...inputs]) {
+      const { storage } = tensor;
+      last.set(storage.kind === "part" ? storage.of : tensor, step);
+    }
   });
   return last;
 }
@@ -100,6 +114,10 @@ class Placement {
         const whole = this.#source.layout.length;
         const buffer = this.#add(storage.store, "store", "f32", whole);
         return { buffer, offset: storage.offset, length };
+      }
+      case "part": {
+        const { buffer, offset } = this.operand(storage.of);
+        return { buffer, offset: offset + storage.offset, length };
       }
       case "input":
       case "store":

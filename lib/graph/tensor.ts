@@ -26,7 +26,8 @@ export type Storage =
     readonly kind: "range";
     readonly store: string;
     readonly offset: number;
-  };
+  }
+  | { readonly kind: "part"; readonly of: Tensor; readonly offset: number };
 
 /** A name for an array of a fixed shape. */
 export interface Tensor {
@@ -142,6 +143,17 @@ export class Graph {
     const storage = { kind: "range", store, offset } as const;
     const name = `${store}+${offset}[${length}]`;
     return this.#once(name, [length], "f32", storage);
+  }
+
+  /** Creates a tensor that is a part of another one, from element `offset` on, a multiple of 64. */
+  part(
+    of: Tensor,
+    { offset, shape }: {
+      readonly offset: number;
+      readonly shape: readonly number[];
+    },
+  ): Tensor {
+    return this.#create("", shape, of.dtype, { kind: "part", of, offset });
   }
 
   /** Creates a tensor that a dispatch computes. */

@@ -10,7 +10,13 @@ import type { Plan } from "../graph/plan.ts";
 import { yieldIfDue } from "./parts.ts";
 import { cutPlan, PartRunner } from "./parts.ts";
 import { flopsPerToken } from "./parameters.ts";
-import { EVAL_SLOTS, evalPlan, parameterLayout } from "./plans.ts";
+import {
+  EVAL_SLOTS,
+  evalPlan,
+  type EvalShape,
+  hasManyLogits,
+  parameterLayout,
+} from "./plans.ts";
 import type { ModelInternals } from "./internals.ts";
 import { refuser } from "../refusal.ts";
 
@@ -26,13 +32,13 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Returns the plan of one evaluation batch, split into parts if it is long. */
+/** Returns the plan of one evaluation batch, split into parts if it is long; see {@linkcode evalPlan}. */
 export function evaluationPlan(
   model: ModelConfig,
-  { B, T }: BatchShape,
+  { B, T, logits }: EvalShape,
 ): Plan {
   const trainFlops = B * T * flopsPerToken(model, parameterLayout(model));
-  return cutPlan(evalPlan(model, { B, T }), "eval", trainFlops / 3);
+  return cutPlan(evalPlan(model, { B, T, logits }), "eval", trainFlops / 3);
 }
 
 /** Runs the eval plans of a model, one at a time since they share the store of losses. */
@@ -51,7 +57,8 @@ export class Evaluator {
     return this.#inTurn(async () => {
       await yieldIfDue();
       checkTokens(tokens, shape, this.#model.config);
-      return await this.#use(shape, async ({ program }) => {
+      const whole = { ...shape, logits: true };
+      return await this.#use(whole, async ({ program }) => {
         program.buffer("tokens").write(tokens);
         program.buffer("targets").write(new Int32Array(tokens.length).fill(-1));
         program.run();
@@ -124,13 +131,15 @@ export class Evaluator {
 
   /** Runs `work` with the program for a batch shape. */
   #use<Value>(
-    { B, T }: BatchShape,
+    { B, T, logits }: EvalShape,
     work: (runner: PartRunner) => Promise<Value>,
   ): Promise<Value> {
     const { config, executor, evaluations } = this.#model;
+    // One program serves both purposes where the logits take little memory.
+    const keepsLogits = logits ?? !hasManyLogits(config, { B, T });
     return evaluations.use(
-      `${B}x${T}`,
-      () => this.#model.bind(evaluationPlan(config, { B, T })),
+      `${B}x${T}${keepsLogits ? " logits" : ""}`,
+      () => this.#model.bind(evaluationPlan(config, { B, T, logits })),
       (program) => work(new PartRunner(program, executor, "eval")),
     );
   }

@@ -84,10 +84,10 @@ function tensorOf(
   flat: Numbers,
   { shape, offset, length }: LayoutEntry,
 ): TensorData {
-  const data = flat.slice(offset, offset + length);
+  const data = flat.subarray(offset, offset + length);
   return data instanceof Float64Array
     ? { dtype: "F64", shape, data }
-    : { dtype: "F32", shape, data: Float32Array.from(data) };
+    : { dtype: "F32", shape, data: data as Float32Array };
 }
 
 /**

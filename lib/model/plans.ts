@@ -6,6 +6,7 @@
 import type { ModelConfig } from "../config/model.ts";
 import type { BatchShape } from "../text/dataset.ts";
 import { forward } from "../graph/autodiff.ts";
+import { MOST_LOGITS } from "../graph/chunks.ts";
 import { compile } from "../graph/compile.ts";
 import { layoutParameters, type ParameterLayout } from "../graph/layout.ts";
 import { crossEntropy, lossSum } from "../graph/ops/loss.ts";
@@ -23,14 +24,31 @@ export function parameterLayout(config: ModelConfig): ParameterLayout {
   return layoutParameters(graph);
 }
 
+/** Sizes of an evaluation. */
+export interface EvalShape extends BatchShape {
+  /** True for a plan with an output `logits`; by default, if they take little memory. */
+  readonly logits?: boolean | undefined;
+  /** Most logits that the plan holds at once if they are no output; see `inChunks`. */
+  readonly mostLogits?: number | undefined;
+}
+
+/** Returns true if an evaluation of this shape does not hold all logits, unless they are its output. */
+export function hasManyLogits(
+  { vocabSize }: ModelConfig,
+  { B, T }: BatchShape,
+): boolean {
+  return B * T * vocabSize > MOST_LOGITS;
+}
+
 /**
  * Returns the plan of an evaluation: cross-entropy in nats, without gradient.
  *
  * Inputs: tokens (B, T); targets (B, T), -1 for no target; key (4), whose fourth number is
  * the slot of the store `losses` that receives the sum of the batch's losses.
- * Output: logits (B, T, V).
+ * Output: logits (B, T, V), if the shape says so.
  */
-export function evalPlan(config: ModelConfig, { B, T }: BatchShape): Plan {
+export function evalPlan(config: ModelConfig, shape: EvalShape): Plan {
+  const { B, T, logits: keeps = !hasManyLogits(config, shape) } = shape;
   const graph = new Graph();
   const tokens = graph.input("tokens", [B, T], "i32");
   const targets = graph.input("targets", [B, T], "i32");
@@ -45,7 +63,8 @@ export function evalPlan(config: ModelConfig, { B, T }: BatchShape): Plan {
     name: "eval",
     phases: { eval: forward(graph) },
     layout: layoutParameters(graph),
-    outputs: { logits },
+    outputs: keeps ? { logits } : {},
+    mostLogits: shape.mostLogits,
   });
 }
 

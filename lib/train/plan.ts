@@ -20,11 +20,15 @@ import { update } from "./optimizer.ts";
  * Inputs: tokens, targets (B, T); key and schedule as in `optimizer.ts`.
  *
  * @param options.logits whether the plan has an output `logits` (B, T, V)
+ * @param options.mostLogits most logits that the plan holds at once, unless they are an output
  */
 export function trainPlan(
   config: ModelConfig,
   train: TrainConfig,
-  { B, T, logits: keepLogits = false }: BatchShape & { logits?: boolean },
+  { B, T, logits: keepLogits = false, mostLogits }: BatchShape & {
+    logits?: boolean;
+    mostLogits?: number | undefined;
+  },
 ): Plan {
   const graph = new Graph();
   const tokens = graph.input("tokens", [B, T], "i32");
@@ -49,5 +53,6 @@ export function trainPlan(
     },
     layout,
     outputs: keepLogits ? { logits } : {},
+    mostLogits,
   });
 }

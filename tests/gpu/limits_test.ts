@@ -3,7 +3,7 @@
  * the same bits; grids fold; and what cannot be run is refused with its name and both numbers.
  */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Executor } from "../../lib/backends/backend.ts";
 import { operandShapes } from "../../kernels/vocabulary.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
@@ -317,3 +317,20 @@ gpuTest(
     );
   },
 );
+
+Deno.test("a vocabulary whose weights a default adapter cannot bind is refused with both sizes; with a larger limit it runs", () => {
+  const config = modelConfig({
+    ...{ vocabSize: 50_257, blockSize: 64, nEmbd: 768, nHead: 12, nLayer: 1 },
+    tiedHead: true,
+  });
+  const plan = trainPlan(config, trainConfig(), { B: 8, T: 64 });
+  for (const tiling of ["register", "workgroup"] as const) {
+    assertThrows(
+      () => lowerPlan(plan, targetOf({ tiling }), modest),
+      RangeError,
+      "wte takes 154389504 bytes of params, more than the 134217728 that this adapter binds",
+    );
+    const bindingSize = 50_257 * 768 * 4;
+    lowerPlan(plan, targetOf({ tiling, bindingSize }), modest);
+  }
+});

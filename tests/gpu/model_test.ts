@@ -10,6 +10,7 @@ import { registerGeneration } from "../suites/model_generation.ts";
 import { registerMemory } from "../suites/model_memory.ts";
 import { registerMuon } from "../suites/model_muon.ts";
 import { registerTraining } from "../suites/model_training.ts";
+import { registerVocabulary } from "../suites/model_vocabulary.ts";
 import { variant } from "../../lib/checks/variants.ts";
 import { skipped, suffix } from "./adapter.ts";
 
@@ -43,3 +44,4 @@ registerTraining(bench);
 registerMuon(bench);
 registerMemory(bench);
 registerFailures(bench);
+registerVocabulary(bench);

@@ -24,6 +24,7 @@ import { registerCausality } from "../suites/model_causality.ts";
 import { registerDecoding } from "../suites/model_decoding.ts";
 import { registerMuon } from "../suites/model_muon.ts";
 import { registerTraining } from "../suites/model_training.ts";
+import { registerVocabulary } from "../suites/model_vocabulary.ts";
 import {
   blasTest,
   compileStub,
@@ -55,6 +56,7 @@ registerCausality(bench);
 registerDecoding(bench);
 registerTraining(bench);
 registerMuon(bench);
+registerVocabulary(bench);
 
 blasTest("The recorded runs agree with the CPU engine on a BLAS", async () => {
   await using backend = await openWasm({ blas: "auto" });
