@@ -42,6 +42,10 @@ const checks: readonly Check[] = [
     name: "the WebAssembly module against its sources",
     args: ["task", "check:wasm"],
   },
+  {
+    name: "the page of serve against its sources",
+    args: ["task", "check:playground"],
+  },
   // A process of its own for WebGPU: software Vulkan can take the process down.
   { name: "tests", args: ["test", "-A", "--ignore=tests/gpu"] },
   { name: "tests on WebGPU", args: ["test", "-A", "tests/gpu"] },

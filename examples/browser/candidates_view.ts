@@ -9,27 +9,47 @@ import { TokenStrip, visibleText } from "./token_strip.ts";
 /** Loss in nats from which on a token has the darkest shade. */
 const DARKEST = 5;
 
+/** A token to show. */
+export interface ShownToken extends Omit<TokenEvent, "kind"> {
+  /** True for a token of the prompt. */
+  readonly isGiven?: boolean;
+  /** Entropy of the distribution that the model gave, in nats. */
+  readonly entropy?: number | undefined;
+}
+
+/** What a reader does with a {@linkcode CandidatesView}. */
+interface Handlers {
+  /** Called with the ids to continue when the reader chooses a candidate. */
+  readonly onContinue: (ids: number[]) => void;
+  /** Called with the index of a token that the reader selects. */
+  readonly onSelect?: (index: number) => void;
+}
+
 /** Shows tokens as they are written, with their candidates. */
 export class CandidatesView {
   readonly #strip: TokenStrip;
   readonly #list: HTMLElement;
-  readonly #onContinue: (ids: number[]) => void;
-  #tokens: TokenEvent[] = [];
+  readonly #handlers: Handlers;
+  #tokens: ShownToken[] = [];
 
   /**
    * Takes over two empty elements.
    *
    * @param parts.text shows the text
    * @param parts.list shows the candidates
-   * @param onContinue called with the ids to continue when the reader chooses a candidate
    */
   constructor(
     { text, list }: { readonly text: HTMLElement; readonly list: HTMLElement },
-    onContinue: (ids: number[]) => void,
+    handlers: Handlers,
   ) {
     this.#strip = new TokenStrip(text, (index) => this.#show(index));
     this.#list = list;
-    this.#onContinue = onContinue;
+    this.#handlers = handlers;
+  }
+
+  /** All tokens. */
+  get tokens(): readonly ShownToken[] {
+    return this.#tokens;
   }
 
   /** Ids of all tokens. */
@@ -43,18 +63,19 @@ export class CandidatesView {
   }
 
   /** Adds a token at the end. */
-  add(token: TokenEvent): void {
-    const { text, probability } = token;
+  add(token: ShownToken): void {
+    const { text, probability, isGiven = probability === undefined } = token;
     this.#tokens.push(token);
-    this.#strip.add(text, probability === undefined ? "given" : "");
+    this.#strip.add(text, isGiven ? "given" : "");
     const loss = probability === undefined ? 0 : -Math.log(probability);
     this.#strip.shade(this.#strip.length - 1, Math.min(1, loss / DARKEST));
   }
 
   /** Shows the candidates of a token. */
   #show(index: number): void {
-    const { id, candidates, probability } = this.#tokens[index]!;
-    if (probability === undefined) {
+    const { id, candidates } = this.#tokens[index]!;
+    this.#handlers.onSelect?.(index);
+    if (candidates.length === 0) {
       this.#list.replaceChildren("This character was given.");
       return;
     }
@@ -75,10 +96,10 @@ export class CandidatesView {
   }
 
   #choose(index: number, candidate: Candidate): void {
-    const { candidates } = this.#tokens[index]!;
+    const token = this.#tokens[index]!;
     this.#cut(index);
-    this.add({ kind: "token", ...candidate, candidates });
-    this.#onContinue(this.ids);
+    this.add({ ...token, ...candidate, isGiven: false });
+    this.#handlers.onContinue(this.ids);
   }
 
   #cut(length: number): void {

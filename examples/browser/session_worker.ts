@@ -6,7 +6,9 @@ import { SessionClient, type SessionEvent } from "@lm/core/worker";
 import { byId } from "./elements.ts";
 
 /** The error of calls to a session that the page itself has ended. */
-export class SessionEnded extends Error {}
+export class SessionEnded extends Error {
+  override readonly name = "AbortError";
+}
 
 /** A session in a worker of its own. */
 export class SessionWorker extends SessionClient {

@@ -3,7 +3,6 @@
 /** The line that says what goes on, and what went wrong. */
 
 import { byId } from "./elements.ts";
-import { SessionEnded } from "./session_worker.ts";
 
 const status = byId("status", HTMLElement);
 
@@ -25,8 +24,8 @@ export async function attempt(
   try {
     await action();
   } catch (error) {
-    if (error instanceof SessionEnded) return; // as the reader wished
-    const { message, hint = "" } = error as Error & { hint?: string };
+    const { name, message, hint = "" } = error as Error & { hint?: string };
+    if (name === "AbortError") return; // as the reader wished
     say(message.includes(hint) ? message : `${message}. ${hint}`, "error");
     recover();
   }

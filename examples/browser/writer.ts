@@ -22,7 +22,7 @@ export class Writer {
   readonly #candidates = new CandidatesView({
     text: byId("written", HTMLElement),
     list: byId("candidates", HTMLElement),
-  }, (ids) => attempt(() => this.#write(ids)));
+  }, { onContinue: (ids) => attempt(() => this.#write(ids)) });
   readonly #attention = new AttentionView({
     heads: byId("heads", HTMLElement),
     text: byId("attended", HTMLElement),

@@ -21,6 +21,7 @@ import { Graph } from "../graph/tensor.ts";
 import type { Model } from "./model.ts";
 import { network } from "./network.ts";
 import { internalsOf } from "./internals.ts";
+import { checkWithin } from "../range.ts";
 import { refusal } from "../refusal.ts";
 
 /**
@@ -29,8 +30,9 @@ import { refusal } from "../refusal.ts";
  * weights of positions j > i are exactly 0.
  *
  * @param tokens T ids of one text, T from 1 to `blockSize`
- * @returns one array for each layer, (NH, T, T) row-major; an empty list if the model has no attention
- * @throws {RangeError} if there are too few or too many ids, or an id is not in the vocabulary
+ * @param options.first first row to return, from 0 to T - 1; 0 by default
+ * @returns one array for each layer, (NH, T - first, T) row-major; an empty list if the model has no attention
+ * @throws {RangeError} if there are too few or too many ids, an id is not in the vocabulary, or `first` is out of range
  *
  * @example
  * ```ts
@@ -53,12 +55,15 @@ import { refusal } from "../refusal.ts";
 export async function attentionMaps(
   model: Model,
   tokens: Int32Array,
+  { first = 0 }: { readonly first?: number } = {},
 ): Promise<Float64Array[]> {
   const T = tokens.length;
   if (T === 0) {
     throw refusal(RangeError, "map attention", "there are 0 tokens");
   }
   checkTokens(tokens, { B: 1, T }, model.config);
+  const range = { least: 0, most: T - 1, whole: true };
+  checkWithin(range, "map attention", { first });
   const { plan, layers } = attentionPlan(model.config, T);
   const program = await internalsOf(model).bind(plan);
   try {
@@ -67,7 +72,7 @@ export async function attentionMaps(
     const maps: Float64Array[] = [];
     for (const layer of layers) {
       const qkv = await program.buffer(`${layer.label}.qkv`).read();
-      maps.push(probabilities(qkv, layer));
+      maps.push(probabilities(qkv, layer, first));
     }
     return maps;
   } finally {
@@ -102,20 +107,21 @@ export function attentionPlan(
   return { plan, layers };
 }
 
-/** Returns attention probabilities (NH, T, T) from queries and keys (1, T, QKV). */
+/** Returns attention probabilities (NH, T - first, T) from queries and keys (1, T, QKV). */
 function probabilities(
   qkv: Numbers,
   { dims }: AttentionLayer,
+  first: number,
 ): Float64Array {
   const { T, NH, NKV, HS, mask } = dims;
   const wide = Float64Array.from(qkv);
   const stride = (NH + 2 * NKV) * HS;
-  const all = new Float64Array(NH * T * T);
+  const all = new Float64Array(NH * (T - first) * T);
   for (let h = 0; h < NH; h++) {
     const q = h * HS;
     const k = (NH + Math.floor(h * NKV / NH)) * HS;
-    for (let i = 0; i < T; i++) {
-      const at = (h * T + i) * T;
+    for (let i = first; i < T; i++) {
+      const at = (h * (T - first) + i - first) * T;
       const row = all.subarray(at, at + T);
       const keys = mask === "causal" ? i + 1 : T;
       for (let j = 0; j < keys; j++) {

@@ -48,12 +48,11 @@ export class Answer {
     this.#from = from;
     this.#options = options;
     const Kind = question.chat ? ChatFormat : CompletionFormat;
-    this.#format = new Kind(from.name, from.tokenizer);
+    this.#format = new Kind(from, question);
   }
 
   /** Returns the whole answer. */
   async body(): Promise<unknown> {
-    const { logprobs } = this.#question;
     const choices = await Promise.all(
       this.#texts().map(async (text) => {
         const parts = await Array.fromAsync(this.#write(text));
@@ -63,7 +62,7 @@ export class Answer {
           tokens: parts.flatMap(({ tokens }) => tokens),
           finish: parts.at(-1)!.finish,
         };
-        return this.#format.choice(whole, logprobs !== undefined);
+        return this.#format.choice(whole);
       }),
     );
     this.#checkWhole();
@@ -75,18 +74,14 @@ export class Answer {
    * A failure is an event too: the status of the response was sent long before.
    */
   async stream(send: (event: string) => void): Promise<void> {
-    const { chat, includeUsage, logprobs } = this.#question;
+    const { chat, includeUsage } = this.#question;
     const event = (data: unknown) => send(`data: ${JSON.stringify(data)}\n\n`);
     const head = {
       ...this.#format.chunkHead,
       ...(includeUsage ? { usage: null } : {}),
     };
     const chunk = (piece: Piece, isFirst = false) => {
-      const choice = this.#format.chunk(piece, {
-        isFirst,
-        scored: logprobs !== undefined,
-      });
-      event({ ...head, choices: [choice] });
+      event({ ...head, choices: [this.#format.chunk(piece, { isFirst })] });
     };
     try {
       await Promise.all(

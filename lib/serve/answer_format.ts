@@ -1,6 +1,7 @@
 /** The JSON of texts in OpenAI's API, whole or in pieces. */
 
 import type { Tokenizer } from "../text/tokenizer.ts";
+import type { Question } from "./question.ts";
 import type { Score } from "./scoring_sampler.ts";
 
 /** A piece of a text, or its end. */
@@ -32,12 +33,18 @@ export interface Format {
   /** Fields of each event of a stream. */
   readonly chunkHead: Fields;
   /** Returns a whole text. */
-  choice(text: Piece, scored: boolean): unknown;
+  choice(text: Piece): unknown;
   /** Returns a piece of a text. */
-  chunk(
-    piece: Piece,
-    options: { readonly isFirst: boolean; readonly scored: boolean },
-  ): unknown;
+  chunk(piece: Piece, options: { readonly isFirst: boolean }): unknown;
+}
+
+/** What an answer tells of its tokens. */
+export type TokenFacts = Pick<Question, "logprobs" | "details">;
+
+/** A model by name, and its tokenizer. */
+interface Named {
+  readonly name: string;
+  readonly tokenizer: Tokenizer;
 }
 
 function headOf(prefix: string, object: string, model: string) {
@@ -50,20 +57,27 @@ export class CompletionFormat implements Format {
   readonly head: Fields;
   readonly chunkHead: Fields;
   readonly #tokenizer: Tokenizer;
+  readonly #facts: TokenFacts;
 
-  constructor(model: string, tokenizer: Tokenizer) {
-    this.head = headOf("cmpl", "text_completion", model);
+  constructor({ name, tokenizer }: Named, facts: TokenFacts) {
+    this.head = headOf("cmpl", "text_completion", name);
     this.chunkHead = this.head;
     this.#tokenizer = tokenizer;
+    this.#facts = facts;
   }
 
-  choice({ index, text, tokens, finish }: Piece, scored: boolean): unknown {
-    const logprobs = scored ? this.#logprobs(tokens) : null;
-    return { index, text, logprobs, finish_reason: finish };
+  choice({ index, text, tokens, finish }: Piece): unknown {
+    const { logprobs, details } = this.#facts;
+    return {
+      ...{ index, text, finish_reason: finish },
+      logprobs: logprobs === undefined ? null : this.#logprobs(tokens),
+      ...details &&
+        { lm_tokens: tokens.map((token) => detailsOf(token, this.#tokenizer)) },
+    };
   }
 
-  chunk(piece: Piece, { scored }: { readonly scored: boolean }): unknown {
-    return this.choice(piece, scored);
+  chunk(piece: Piece): unknown {
+    return this.choice(piece);
   }
 
   #logprobs(tokens: readonly ScoredToken[]) {
@@ -77,6 +91,18 @@ export class CompletionFormat implements Format {
       text_offset: tokens.map(({ offset }) => offset),
     };
   }
+}
+
+/** Returns tokens with all that is known about them; not OpenAI's. */
+function detailsOf(
+  { id, score }: ScoredToken,
+  tokenizer: Tokenizer,
+): unknown {
+  const named = ({ id, logprob }: { id: number; logprob?: number }) => ({
+    ...{ id, text: tokenizer.decode([id]), logprob: logprob ?? null },
+  });
+  const { entropy = null, top = [] } = score ?? {};
+  return { ...named(score ?? { id }), entropy, top: top.map(named) };
 }
 
 /** Returns the candidates of a token and the token itself, by their texts, the likeliest first. */
@@ -98,34 +124,34 @@ export class ChatFormat implements Format {
   readonly head: Fields;
   readonly chunkHead: Fields;
   readonly #tokenizer: Tokenizer;
+  readonly #isScored: boolean;
 
-  constructor(model: string, tokenizer: Tokenizer) {
-    this.head = headOf("chatcmpl", "chat.completion", model);
+  constructor({ name, tokenizer }: Named, { logprobs }: TokenFacts) {
+    this.head = headOf("chatcmpl", "chat.completion", name);
     this.chunkHead = { ...this.head, object: "chat.completion.chunk" };
     this.#tokenizer = tokenizer;
+    this.#isScored = logprobs !== undefined;
   }
 
-  choice({ index, text, tokens, finish }: Piece, scored: boolean): unknown {
+  choice({ index, text, tokens, finish }: Piece): unknown {
     return {
       index,
       message: { role: "assistant", content: text, refusal: null },
-      logprobs: scored ? this.#logprobs(tokens) : null,
+      logprobs: this.#isScored ? this.#logprobs(tokens) : null,
       finish_reason: finish,
     };
   }
 
   chunk(
     { index, text, tokens, finish }: Piece,
-    { isFirst, scored }: {
-      readonly isFirst: boolean;
-      readonly scored: boolean;
-    },
+    { isFirst }: { readonly isFirst: boolean },
   ): unknown {
     const role = isFirst ? { role: "assistant" } : {};
+    const isScored = this.#isScored && tokens.length > 0;
     return {
       index,
       delta: finish === null ? { ...role, content: text } : {},
-      logprobs: scored && tokens.length > 0 ? this.#logprobs(tokens) : null,
+      logprobs: isScored ? this.#logprobs(tokens) : null,
       finish_reason: finish,
     };
   }

@@ -39,11 +39,12 @@ export interface Question {
   readonly includeUsage: boolean;
   /** How many candidates to list for each token; undefined if no log-probabilities are wanted. */
   readonly logprobs: number | undefined;
+  /** True if each token is listed with its id, its candidates and its entropy. */
+  readonly details: boolean;
 }
 
-/** The model of the server, and the limits of a request. */
+/** Limits of a request. */
 export interface Limits {
-  readonly model: string;
   /** Most tokens of a text. */
   readonly maxTokens: number;
   /** Most texts of a request. */
@@ -64,7 +65,7 @@ const common = [
 
 /** Parameters that are read. */
 const known = {
-  completions: new Set([...common, "prompt", "echo"]),
+  completions: new Set([...common, "prompt", "echo", "lm_tokens"]),
   chat: new Set([
     ...common,
     ...["messages", "max_completion_tokens", "top_logprobs"],
@@ -111,13 +112,12 @@ export function readQuestion(
   },
 ): Question {
   const { chat, tokenizer, limits } = options;
-  if (!isObject(json)) throw wrong("The body is not a JSON object");
-  checkParameters(json, known[chat ? "chat" : "completions"]);
-  checkModel(json, limits.model);
-  const n = number(json, "n", positive) ?? 1;
+  const body = objectOf(json);
+  checkParameters(body, known[chat ? "chat" : "completions"]);
+  const n = number(body, "n", positive) ?? 1;
   const prompts = chat
-    ? [chatPrompt(json, tokenizer)]
-    : completionPrompts(json, tokenizer, limits);
+    ? [chatPrompt(body, tokenizer)]
+    : completionPrompts(body, tokenizer, limits);
   if (prompts.length * n > limits.maxTexts) {
     throw wrong(
       `${
@@ -126,34 +126,64 @@ export function readQuestion(
       "n",
     );
   }
-  const stream = boolean(json, "stream");
-  const echo = !chat && boolean(json, "echo");
+  const stream = boolean(body, "stream");
+  const echo = !chat && boolean(body, "echo");
   const logprobs = chat
-    ? chatLogprobs(json)
-    : number(json, "logprobs", candidates);
+    ? chatLogprobs(body)
+    : number(body, "logprobs", candidates);
   if (echo && logprobs !== undefined) checkFits(prompts, limits);
+  const details = boolean(body, "lm_tokens");
+  if (details && logprobs === undefined) {
+    throw wrong("lm_tokens needs logprobs", "lm_tokens");
+  }
   return {
     ...{ chat, prompts, n, stream },
-    maxTokens: maxTokens(json, { chat, limits }),
+    maxTokens: maxTokens(body, { chat, limits }),
     sampling: {
-      temperature: number(json, "temperature", { least: 0 }),
-      topP: number(json, "top_p", { least: 0, most: 1 }),
-      topK: number(json, "top_k", positive),
-      minP: number(json, "min_p", { least: 0, most: 1 }),
-      repetitionPenalty: number(json, "repetition_penalty", { above: 0 }),
-      seed: number(json, "seed", word) ??
+      temperature: number(body, "temperature", { least: 0 }),
+      topP: number(body, "top_p", { least: 0, most: 1 }),
+      topK: number(body, "top_k", positive),
+      minP: number(body, "min_p", { least: 0, most: 1 }),
+      repetitionPenalty: number(body, "repetition_penalty", { above: 0 }),
+      seed: number(body, "seed", word) ??
         crypto.getRandomValues(new Uint32Array(1))[0]!,
     },
-    stop: stopStrings(json),
-    ...{ echo, logprobs, includeUsage: usageInStream(json, stream) },
+    stop: stopStrings(body),
+    ...{ echo, logprobs, details, includeUsage: usageInStream(body, stream) },
   };
 }
+
+/**
+ * Reads the body of a request for attention, and returns the tokens of its prompt.
+ *
+ * @throws {ApiError} with the parameter that is missing or wrong
+ */
+export function readAttended(
+  json: unknown,
+  tokenizer: Tokenizer,
+): readonly number[] {
+  const body = objectOf(json);
+  checkParameters(body, attended);
+  if ((body["prompt"] ?? undefined) === undefined) {
+    throw wrong("prompt is missing", "prompt");
+  }
+  const [prompt] = completionPrompts(body, tokenizer, { maxTexts: 1 });
+  return prompt!.ids;
+}
+
+const attended = new Set(["model", "prompt"]);
 
 /** Candidates of a token that may be listed. */
 const candidates: Range = { least: 0, most: 20, whole: true };
 
 function isObject(value: unknown): value is Body {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** @throws {ApiError} if the body is not an object */
+function objectOf(json: unknown): Body {
+  if (isObject(json)) return json;
+  throw wrong("The body is not a JSON object");
 }
 
 /** Returns the error that a request is wrong. */
@@ -178,13 +208,23 @@ function checkParameters(body: Body, known: ReadonlySet<string>): void {
   }
 }
 
-function checkModel(body: Body, name: string): void {
-  const model = body["model"] ?? name;
-  if (typeof model !== "string") throw wrong("model is not a string", "model");
-  if (model === name) return;
+/**
+ * Returns the model that a request names; the first if it names none.
+ *
+ * @throws {ApiError} if there is no such model
+ */
+export function chosenModel<Served extends { readonly name: string }>(
+  json: unknown,
+  models: readonly Served[],
+): Served {
+  const name = objectOf(json)["model"] ?? models[0]!.name;
+  if (typeof name !== "string") throw wrong("model is not a string", "model");
+  const model = models.find((each) => each.name === name);
+  if (model !== undefined) return model;
+  const names = models.map(({ name }) => JSON.stringify(name)).join(", ");
   const message = `The model ${
-    JSON.stringify(model)
-  } does not exist; this server has ${JSON.stringify(name)}`;
+    JSON.stringify(name)
+  } does not exist; this server has ${names}`;
   throw new ApiError(404, message, { param: "model", code: "model_not_found" });
 }
 
@@ -256,7 +296,7 @@ function chatLogprobs(body: Body): number | undefined {
 function completionPrompts(
   body: Body,
   tokenizer: Tokenizer,
-  { maxTexts }: Limits,
+  { maxTexts }: Pick<Limits, "maxTexts">,
 ): Prompt[] {
   const prompt = body["prompt"] ?? opening(tokenizer);
   const isTokens = (value: unknown) =>

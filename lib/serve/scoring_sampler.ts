@@ -7,6 +7,8 @@ export interface Score {
   readonly id: number;
   /** Natural logarithm of the probability that the model gave the token, before temperature and top-k. */
   readonly logprob: number;
+  /** Entropy of the distribution that the model gave, in nats. */
+  readonly entropy: number;
   /** The likeliest tokens, most probable first. */
   readonly top: readonly { readonly id: number; readonly logprob: number }[];
 }
@@ -47,14 +49,20 @@ export class ScoringSampler extends Sampler {
       super.sample(logits, { ...options, step });
     let max = -Infinity;
     for (const logit of logits) max = Math.max(max, logit);
-    let total = 0;
-    for (const logit of logits) total += Math.exp(logit - max);
+    let [total, mean] = [0, 0]; // mean of logit - max, weighted
+    for (const logit of logits) {
+      const weight = Math.exp(logit - max);
+      if (weight === 0) continue;
+      total += weight;
+      mean += weight * (logit - max);
+    }
     const scored = (id: number) => ({
       id,
       logprob: logits[id]! - max - Math.log(total),
     });
     this.#scores.push({
       ...scored(id),
+      entropy: Math.log(total) - mean / total,
       top: this.#likeliest(logits).map(scored),
     });
     return id;

@@ -4,11 +4,15 @@
  */
 
 import type { TokenGenerator } from "../model/generate.ts";
+import type { Model } from "../model/model.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { Answer } from "./answer.ts";
+import { Attendant } from "./attendant.ts";
 import { ApiError, errorBody } from "./api_error.ts";
 import { Metrics } from "./metrics.ts";
-import { readQuestion } from "./question.ts";
+import { playground } from "./playground.generated.ts";
+import { chosenModel, readAttended, readQuestion } from "./question.ts";
+import { readJson } from "./request_body.ts";
 
 /** A generator that knows how busy it is; `RunningBatch` is one. */
 export interface BusyGenerator extends TokenGenerator {
@@ -19,13 +23,21 @@ export interface BusyGenerator extends TokenGenerator {
   readonly waiting: number;
 }
 
-/** Options of a {@linkcode Server}. */
-export interface ServerOptions {
-  /** Name of the model, which clients give as `model`. */
-  readonly model: string;
+/** A model that the server has. */
+export interface ServedModel {
+  /** Name that clients give as `model`. */
+  readonly name: string;
+  readonly model: Model;
+  /** Generator of the model's texts. */
   readonly generator: BusyGenerator;
   readonly tokenizer: Tokenizer;
-  /** Most texts that wait for a row; a request that would need more gets status 429. */
+}
+
+/** Options of a {@linkcode Server}. */
+export interface ServerOptions {
+  /** At least one model, each with a name of its own; the first answers requests that name none. */
+  readonly models: readonly ServedModel[];
+  /** Most texts that wait for a row of a model; a request that would need more gets status 429. */
   readonly queue: number;
   /** Most tokens of a text. */
   readonly maxTokens: number;
@@ -36,12 +48,6 @@ export interface ServerOptions {
   /** True if the server answers only requests whose `Host` is this machine's loopback address. */
   readonly loopbackOnly: boolean;
 }
-
-/** Longest body of a request, in bytes. */
-const MAX_BODY = 2 ** 20;
-
-/** Longest time that a client may take to send a body, in milliseconds. */
-const MAX_BODY_MS = 30_000;
 
 /** Longest time that a text which is complete waits for its reader, in milliseconds. */
 const MAX_UNREAD_MS = 60_000;
@@ -64,13 +70,14 @@ export class Server {
   readonly #created = Math.floor(Date.now() / 1000);
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #stopping = new AbortController();
+  readonly #attendant = new Attendant();
   #isClosing = false;
 
   /** Creates a server that waits for {@linkcode Server.answer}. */
   constructor(options: ServerOptions) {
     this.#options = options;
-    const { model } = options;
     this.#routes = new Map<string, Route>([
+      ["/", { method: "GET", isOpen: true, answer: () => page() }],
       ["/health", {
         method: "GET",
         isOpen: true,
@@ -79,12 +86,12 @@ export class Server {
       ["/metrics", { method: "GET", answer: () => this.#measure() }],
       ["/v1/models", {
         method: "GET",
-        answer: () => Response.json({ object: "list", data: [this.#model()] }),
+        answer: () => Response.json({ object: "list", data: this.#models }),
       }],
-      [`/v1/models/${encodeURIComponent(model)}`, {
-        method: "GET",
-        answer: () => Response.json(this.#model()),
-      }],
+      ...this.#models.map((model): [string, Route] => [
+        `/v1/models/${encodeURIComponent(model.id)}`,
+        { method: "GET", answer: () => Response.json(model) },
+      ]),
       ["/v1/completions", {
         method: "POST",
         answer: (request) => this.#write(request, false),
@@ -92,6 +99,10 @@ export class Server {
       ["/v1/chat/completions", {
         method: "POST",
         answer: (request) => this.#write(request, true),
+      }],
+      ["/lm/attention", {
+        method: "POST",
+        answer: (request) => this.#attend(request),
       }],
     ]);
   }
@@ -190,18 +201,20 @@ export class Server {
     );
   }
 
-  #model() {
-    const { model } = this.#options;
+  get #models() {
     const created = this.#created;
-    return { id: model, object: "model", created, owned_by: "lm" };
+    return this.#options.models.map(({ name }) => (
+      { id: name, object: "model", created, owned_by: "lm" }
+    ));
   }
 
   #measure(): Response {
-    const { active, waiting, rows } = this.#options.generator;
+    const sum = (key: "active" | "waiting" | "rows") =>
+      this.#options.models.reduce((n, each) => n + each.generator[key], 0);
     const text = this.#metrics.text({
-      lm_texts_running: active,
-      lm_texts_waiting: waiting,
-      lm_rows: rows,
+      lm_texts_running: sum("active"),
+      lm_texts_waiting: sum("waiting"),
+      lm_rows: sum("rows"),
     });
     const type = "text/plain; version=0.0.4; charset=utf-8";
     return new Response(text, { headers: { "content-type": type } });
@@ -209,11 +222,13 @@ export class Server {
 
   async #write(request: Request, chat: boolean): Promise<Response> {
     const began = performance.now();
-    const { tokenizer, generator, queue, maxTokens, model } = this.#options;
+    const { models, queue, maxTokens } = this.#options;
     const json = await readJson(request);
+    const from = chosenModel(json, models);
+    const { tokenizer, generator } = from;
     const maxTexts = generator.rows + queue;
     const { blockSize } = generator.config;
-    const limits = { model, maxTokens, maxTexts, blockSize };
+    const limits = { maxTokens, maxTexts, blockSize };
     const question = readQuestion(json, { chat, tokenizer, limits });
     const texts = question.prompts.length * question.n;
     if (this.#isClosing) throw new ApiError(503, "The server is stopping");
@@ -235,7 +250,6 @@ export class Server {
       this.#metrics.add("lm_first_token_seconds_sum", seconds);
       this.#metrics.add("lm_first_token_seconds_count");
     };
-    const from = { name: model, generator, tokenizer };
     const answer = new Answer(question, from, { signal, onToken });
     const leave = () => {
       // Nobody reads it; nginx counts such requests under this status.
@@ -246,6 +260,31 @@ export class Server {
       ? streamed(answer, leave)
       : await whole(answer, request, leave);
   }
+
+  /** Answers with the attention of a text's last token. */
+  async #attend(request: Request): Promise<Response> {
+    const json = await readJson(request);
+    const { name, model, tokenizer } = chosenModel(
+      json,
+      this.#options.models,
+    );
+    const ids = readAttended(json, tokenizer);
+    if (this.#isClosing) throw new ApiError(503, "The server is stopping");
+    const attention = await this.#attendant.attend(model, ids);
+    return Response.json({ object: "lm.attention", model: name, ...attention });
+  }
+}
+
+/** Returns the page that uses this server. */
+function page(): Response {
+  return new Response(playground.html, {
+    headers: {
+      "content-type": "text/html; charset=utf-8",
+      "content-security-policy": playground.policy,
+      "cache-control": "no-cache",
+      "referrer-policy": "no-referrer",
+    },
+  });
 }
 
 /** Returns an answer in one piece. */
@@ -310,51 +349,6 @@ function errorResponse(error: unknown): Response {
   const status = error instanceof ApiError ? error.status : 500;
   const headers: HeadersInit = status === 429 ? { "retry-after": "1" } : {};
   return Response.json(errorBody(error), { status, headers });
-}
-
-/**
- * Reads the JSON of a request's body.
- *
- * @throws {ApiError} if it is too long, too slow, or no JSON
- */
-async function readJson(request: Request): Promise<unknown> {
-  const text = await readBody(request);
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    throw new ApiError(400, "The body is not JSON");
-  }
-}
-
-async function readBody(request: Request): Promise<string> {
-  const tooLong = () =>
-    new ApiError(413, `The body is longer than ${MAX_BODY} bytes`);
-  if (Number(request.headers.get("content-length")) > MAX_BODY) throw tooLong();
-  const reader = request.body?.getReader();
-  if (reader === undefined) return "";
-  let isLate = false;
-  const timer = setTimeout(() => {
-    isLate = true;
-    void reader.cancel();
-  }, MAX_BODY_MS);
-  const decoder = new TextDecoder();
-  let text = "";
-  let length = 0;
-  try {
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      length += value.length;
-      if (length > MAX_BODY) throw tooLong();
-      text += decoder.decode(value, { stream: true });
-    }
-  } finally {
-    clearTimeout(timer);
-    if (length > MAX_BODY) void reader.cancel();
-  }
-  if (isLate) throw new ApiError(408, "The body took longer than 30 s");
-  return text + decoder.decode();
 }
 
 /** Compares two texts in a time that does not tell where they differ. */

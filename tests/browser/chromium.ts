@@ -368,3 +368,11 @@ export class Tab {
     });
   }
 }
+
+/** Writes a picture of a page where it is asked for. */
+export async function picture(tab: Tab, name: string): Promise<void> {
+  const directory = Deno.env.get("LM_SCREENSHOTS");
+  if (directory === undefined) return;
+  await Deno.mkdir(directory, { recursive: true });
+  await Deno.writeFile(join(directory, `${name}.png`), await tab.screenshot());
+}

@@ -18,7 +18,7 @@ import { decodeCheckpoint } from "../../lib/formats/mod.ts";
 import { buildPage, type Page, serve, writePage } from "../../tools/page.ts";
 import { browserTest } from "../cli/report/browser.ts";
 import { run, Workplace } from "../cli/process.ts";
-import { Browser, type Showing, type Tab } from "./chromium.ts";
+import { Browser, picture, type Showing, type Tab } from "./chromium.ts";
 
 /** The page, built by the first test. */
 let built: Promise<Page> | undefined;
@@ -76,14 +76,6 @@ function count(tab: Tab, selector: string): Promise<number> {
   return tab.evaluate(
     `document.querySelectorAll(${JSON.stringify(selector)}).length`,
   );
-}
-
-/** Writes a picture of the page where it is asked for. */
-async function picture(tab: Tab, name: string): Promise<void> {
-  const directory = Deno.env.get("LM_SCREENSHOTS");
-  if (directory === undefined) return;
-  await Deno.mkdir(directory, { recursive: true });
-  await Deno.writeFile(join(directory, `${name}.png`), await tab.screenshot());
 }
 
 browserTest(

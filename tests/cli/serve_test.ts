@@ -124,6 +124,29 @@ Deno.test("serve finishes a text under way after Ctrl-C", async () => {
   assert(refused, "the port is still open");
 });
 
+Deno.test("serve has several models, and a page that shows them", async () => {
+  await using here = await trained();
+  await Deno.copyFile(
+    `${here.path}/runs/it/checkpoint.safetensors`,
+    `${here.path}/copy.safetensors`,
+  );
+  await using server = await start(here, ["copy.safetensors"]);
+  const { data } = await (await fetch(`${server.url}/v1/models`)).json();
+  assertEquals(data.map(({ id }: { readonly id: string }) => id), [
+    "it",
+    "copy",
+  ]);
+  const question = { prompt: "the", seed: 1, max_tokens: 20 };
+  const texts = await Promise.all(
+    ["it", "copy"].map(async (model) =>
+      await textOf(await post(server.url, { ...question, model }))
+    ),
+  );
+  assertEquals(texts[0], texts[1]);
+  const page = await fetch(new URL("/", server.url));
+  assertStringIncludes(await page.text(), "<title>Playground</title>");
+});
+
 Deno.test("serve refuses other machines without a token, a port in use, and a wrong origin", async () => {
   await using here = await trained();
   await using server = await start(here);
@@ -133,6 +156,8 @@ Deno.test("serve refuses other machines without a token, a port in use, and a wr
     [["--token", ""], 2, "--token is an empty text"],
     [["--allow-origin", "example.com"], 2, "it is not an origin"],
     [["--port", port], 1, "another program has the port"],
+    [["runs/it"], 2, "clients would know both as it"],
+    [["runs/none"], 1, "read runs/none"],
   ];
   for (const [flags, code, word] of cases) {
     const args = ["serve", "runs/it", "--device", "reference", ...flags];

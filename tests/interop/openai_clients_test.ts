@@ -18,8 +18,8 @@ interopTest(
     );
     const generator = new RunningBatch(model, { rows: 2 });
     const server = new Server({
-      ...{ model: "cat", generator, tokenizer, queue: 4, maxTokens: 100 },
-      ...{ token: "secret", loopbackOnly: true },
+      models: [{ name: "cat", model, generator, tokenizer }],
+      ...{ queue: 4, maxTokens: 100, token: "secret", loopbackOnly: true },
     });
     const listener = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },

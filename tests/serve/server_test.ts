@@ -1,73 +1,8 @@
 // deno-lint-ignore-file camelcase -- OpenAI's names
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { generateText, Model, Sampler, Tokenizer } from "../../mod.ts";
-import { RunningBatch } from "../../lib/model/running_batch.ts";
-import { Server, type ServerOptions } from "../../lib/serve/server.ts";
-
-const tokenizer = Tokenizer.chars("the cat sat on a mat.\n");
-
-/** A server with a random model, and functions that ask it. */
-class Site implements AsyncDisposable {
-  readonly model: Model;
-  readonly batch: RunningBatch;
-  readonly server: Server;
-
-  constructor(model: Model, options: Partial<ServerOptions>) {
-    this.model = model;
-    this.batch = new RunningBatch(model, { rows: 3 });
-    this.server = new Server({
-      ...{ model: "cat", generator: this.batch, tokenizer, queue: 5 },
-      ...{ maxTokens: 100, loopbackOnly: true, ...options },
-    });
-  }
-
-  static async open(options: Partial<ServerOptions> = {}): Promise<Site> {
-    const { vocabSize } = tokenizer;
-    const model = await Model.create(
-      { vocabSize, blockSize: 16, nLayer: 1, nHead: 1, nEmbd: 8 },
-      { device: "reference", tokenizer },
-    );
-    return new Site(model, options);
-  }
-
-  ask(path: string, init: RequestInit = {}): Promise<Response> {
-    return this.server.answer(new Request(`http://127.0.0.1:1${path}`, init));
-  }
-
-  post(path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
-    const text = typeof body === "string" ? body : JSON.stringify(body);
-    return this.ask(path, { method: "POST", body: text, ...init });
-  }
-
-  // deno-lint-ignore no-explicit-any
-  async complete(body: unknown): Promise<any> {
-    const response = await this.post("/v1/completions", body);
-    assertEquals(response.status, 200);
-    return await response.json();
-  }
-
-  // deno-lint-ignore no-explicit-any
-  async stream(path: string, body: object): Promise<any[]> {
-    const response = await this.post(path, { ...body, stream: true });
-    assertEquals(response.status, 200);
-    const events = (await response.text()).split("\n\n").slice(0, -1);
-    assertEquals(events.pop(), "data: [DONE]");
-    return events.map((event) => JSON.parse(event.slice("data: ".length)));
-  }
-
-  async alone(prompt: string, seed: number, count: number): Promise<string> {
-    const sampler = new Sampler({ seed, temperature: 0.8 });
-    const options = { sampler, maxNewTokens: count };
-    const text = generateText(this.model, tokenizer, prompt, options);
-    return (await Array.fromAsync(text)).join("");
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.batch.destroy();
-    await this.model[Symbol.asyncDispose]();
-  }
-}
+import { Sampler } from "../../mod.ts";
+import { assertAlmost, Site, tokenizer } from "./site.ts";
 
 Deno.test("Server answers completions with the texts of the same seeds alone", async () => {
   await using site = await Site.open();
@@ -176,11 +111,6 @@ Deno.test("Server ends a text before a stop text and lists log-probabilities up 
   assertEquals(content[0].top_logprobs.length, 2);
   assertEquals(content[0].bytes, [content[0].token.charCodeAt(0)]);
 });
-
-function assertAlmost(actual: number, expected: number): void {
-  // The cached and the whole network add up in different orders, in float64.
-  assert(Math.abs(actual - expected) < 1e-9, `${actual}, not ${expected}`);
-}
 
 Deno.test("Server lists log-probabilities of a prompt, as evaluation harnesses ask for them", async () => {
   await using site = await Site.open();
@@ -376,119 +306,4 @@ Deno.test("Server refuses by name what it cannot do", async () => {
   assertEquals((await site.ask("/v1/embeddings")).status, 404);
   assertEquals((await site.ask("/v1/completions")).status, 405);
   assertEquals((await site.ask("/v1/models/cat")).status, 200);
-});
-
-Deno.test("Server answers only those who may ask", async () => {
-  await using site = await Site.open({
-    token: "secret",
-    origins: ["http://page.example"],
-  });
-  const status = async (path: string, headers: Record<string, string>) => {
-    const response = await site.ask(path, { headers });
-    await response.body?.cancel();
-    return response.status;
-  };
-  const authorization = "Bearer secret";
-  assertEquals(await status("/health", {}), 200);
-  for (const path of ["/v1/models", "/metrics", "/nowhere"]) {
-    assertEquals(await status(path, {}), 401);
-    assertEquals(await status(path, { authorization: "Bearer secre" }), 401);
-    assertEquals(
-      await status(path, { authorization: `${authorization}t` }),
-      401,
-    );
-  }
-  assertEquals(await status("/v1/models", { authorization }), 200);
-  for (const host of ["localhost:8000", "127.0.0.1", "[::1]:80"]) {
-    assertEquals(await status("/health", { host }), 200);
-  }
-  for (const host of ["example.com", "localhost.example.com", "127.0.0.1.x"]) {
-    assertEquals(await status("/health", { host }), 403);
-  }
-  const [mine, other] = ["http://page.example", "http://other.example"];
-  assertEquals(await status("/health", { origin: other }), 403);
-  const preflight = await site.ask("/v1/models", {
-    method: "OPTIONS",
-    headers: {
-      origin: mine,
-      "access-control-request-headers": "authorization",
-    },
-  });
-  assertEquals(preflight.status, 204);
-  const { headers } = preflight;
-  assertEquals(headers.get("access-control-allow-origin"), mine);
-  assertEquals(headers.get("access-control-allow-headers"), "authorization");
-});
-
-Deno.test("Server refuses a request when its queue is full, and new ones when it stops", async () => {
-  await using site = await Site.open();
-  const long = { prompt: "the ", max_tokens: 100 };
-  const running = [5, 3].map((n) => site.complete({ ...long, n }));
-  while (site.batch.waiting < 5) await new Promise((go) => setTimeout(go));
-  const refused = await site.post("/v1/completions", long);
-  assertEquals([refused.status, refused.headers.get("retry-after")], [
-    429,
-    "1",
-  ]);
-  assertEquals((await refused.json()).error.type, "rate_limit_error");
-  site.server.close();
-  const stopped = await site.post("/v1/completions", long);
-  assertEquals(stopped.status, 503);
-  await stopped.body?.cancel();
-  for (const { choices } of await Promise.all(running)) {
-    for (const { text } of choices) assertEquals(text.length, 100);
-  }
-});
-
-Deno.test("Server stops a text whose reader has gone, and not for one that is slow", async () => {
-  await using site = await Site.open({ maxTokens: 1_000_000 });
-  const endless = { prompt: "the ", max_tokens: 1_000_000, stream: true };
-  const slow = await site.post("/v1/completions", {
-    ...endless,
-    ...{ max_tokens: 50, seed: 3, temperature: 0.8 },
-  });
-  const gone = await site.post("/v1/completions", endless);
-  const reader = gone.body!.getReader();
-  await reader.read();
-  await reader.cancel();
-  const asker = new AbortController();
-  const whole = site.post("/v1/completions", { ...endless, stream: false }, {
-    signal: asker.signal,
-  });
-  while (site.batch.active < 1) await new Promise((go) => setTimeout(go));
-  asker.abort();
-  await (await whole).body?.cancel();
-  const other = await site.complete({ prompt: "the ", max_tokens: 60 });
-  assertEquals(other.choices[0].text.length, 60);
-  assertEquals([site.batch.active, site.batch.waiting], [0, 0]);
-  const events = (await slow.text()).split("\n\n").slice(0, -2);
-  const text = events.map((event) =>
-    JSON.parse(event.slice(6)).choices[0].text
-  );
-  assertEquals(text.join(""), await site.alone("the ", 3, 50));
-
-  const metrics = await (await site.ask("/metrics")).text();
-  assertStringIncludes(metrics, "\nlm_aborted_total 2\n");
-  assertStringIncludes(metrics, "\nlm_texts_running 0\n");
-  assertStringIncludes(
-    metrics,
-    '\nlm_requests_total{route="/v1/completions",status="200"} ',
-  );
-});
-
-Deno.test("Server tells readers that it stopped before the end of their texts", async () => {
-  await using site = await Site.open({ maxTokens: 1_000_000 });
-  const endless = { prompt: "the ", max_tokens: 1_000_000 };
-  const response = await site.post("/v1/completions", {
-    ...{ ...endless, stream: true },
-  });
-  const whole = site.post("/v1/completions", endless);
-  while (site.batch.active < 2) await new Promise((go) => setTimeout(go));
-  site.server.abort();
-  const cut = await whole;
-  assertEquals(cut.status, 503);
-  assertStringIncludes((await cut.json()).error.message, "before the end");
-  const events = (await response.text()).split("\n\n");
-  const { error } = JSON.parse(events.at(-3)!.slice(6));
-  assertEquals(error.type, "server_error");
 });

@@ -64,6 +64,22 @@ export function registerAttentionMaps(bench: Bench): void {
         await assertRejects(() => attentionMaps(model, ids), RangeError, words);
       }
       assertEquals((await attentionMaps(model, new Int32Array(1)))[0]![0], 1);
+      const ids = randomIds(T, config);
+      for (const first of [-1, 0.5, T]) {
+        await assertRejects(
+          () => attentionMaps(model, ids, { first }),
+          RangeError,
+          "first",
+        );
+      }
+      const whole = await attentionMaps(model, ids);
+      const end = await attentionMaps(model, ids, { first: T - 2 });
+      whole.forEach((map, layer) => {
+        for (let h = 0; h < config.nHead; h++) {
+          const rows = map.subarray((h + 1) * T * T - 2 * T, (h + 1) * T * T);
+          assertEquals(end[layer]!.slice(2 * h * T, 2 * (h + 1) * T), rows);
+        }
+      });
     },
   );
 }

@@ -81,10 +81,11 @@ export const topCommands: readonly Command[] = [
   command({
     name: "serve",
     summary: "answer programs that speak OpenAI's API, with a trained model",
-    operand: run,
+    operand: { ...run, several: true },
     examples: [
       "serve # the newest run in runs/, on http://127.0.0.1:8000/v1",
       "serve runs/NAME --port 9000 --rows 32 # up to 32 texts at a time",
+      "serve runs/NAME runs/OTHER # two models; http://127.0.0.1:8000/ shows them side by side",
       "serve --host 0.0.0.0 --token SECRET # for other machines, too",
     ],
     flags: serveFlags,

@@ -1,17 +1,21 @@
-/** `serve`: listens on a socket and answers OpenAI's API with a trained model. */
+/** `serve`: listens on a socket and answers OpenAI's API with trained models. */
 
 import { textWork } from "../../checks/device_choice.ts";
 import { basename, dirname } from "@std/path";
 import { Model } from "../../model/model.ts";
 import { RunningBatch } from "../../model/running_batch.ts";
-import { Server } from "../../serve/server.ts";
+import { type ServedModel, Server } from "../../serve/server.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { commandError, usageError } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { writeError } from "../terminal/terminal.ts";
 import { deviceName } from "./device_name.ts";
 import { placementFor } from "./placement.ts";
-import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
+import {
+  readTrainedModel,
+  tokenizerOf,
+  type TrainedModel,
+} from "./trained_model.ts";
 import type { ServeFlags } from "./flags.ts";
 
 /** Longest time for texts to end after Ctrl-C, in milliseconds. */
@@ -19,7 +23,7 @@ const GRACE_MS = 30_000;
 
 /** Answers requests until a signal; returns the exit code. */
 export async function serve(
-  { flags, operand }: Arguments<ServeFlags>,
+  { flags, operands }: Arguments<ServeFlags>,
 ): Promise<number> {
   using interrupt = new Interrupt();
   interrupt.doing = "finishing the texts under way";
@@ -27,24 +31,30 @@ export async function serve(
   const { rows = 8, queue = 64, maxTokens = 2048 } = flags;
   checkFlags(flags);
   const loopbackOnly = isLoopback(hostname);
-  const trained = await readTrainedModel(operand, { best: flags.best });
-  const tokenizer = tokenizerOf(trained);
-  await using model = await Model.load(
-    trained.checkpoint,
-    await placementFor(textWork(trained.checkpoint), flags),
-  );
-  const generator = new RunningBatch(model, { rows });
-  const name = nameOf(trained.path);
+  await using stack = new AsyncDisposableStack();
+  const models: ServedModel[] = [];
+  for (const each of await readModels(operands, flags)) {
+    const tokenizer = tokenizerOf(each);
+    const model = stack.use(
+      await Model.load(
+        each.checkpoint,
+        await placementFor(textWork(each.checkpoint), flags),
+      ),
+    );
+    const generator = new RunningBatch(model, { rows });
+    stack.defer(() => generator.destroy());
+    models.push({ name: nameOf(each.path), model, generator, tokenizer });
+    writeError(`${each.path} on ${deviceName(model.backend)}\n`);
+  }
   const server = new Server({
-    ...{ model: name, generator, tokenizer, queue, maxTokens, token },
+    ...{ models, queue, maxTokens, token },
     ...{ origins: flags.allowOrigin, loopbackOnly },
   });
-  const where = deviceName(model.backend);
   const onListen = ({ port }: { readonly port: number }) => {
     const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-    writeError(
-      `${trained.path} on ${where}\n${name} answers at http://${host}:${port}/v1\n`,
-    );
+    const names = models.map(({ name }) => name).join(", ");
+    const url = `http://${host}:${port}`;
+    writeError(`a page to try it: ${url}/\n${names} at ${url}/v1\n`);
   };
   const listener = listen({ hostname, port, onListen }, server);
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -57,7 +67,6 @@ export async function serve(
   else interrupt.signal.addEventListener("abort", stop);
   await listener.finished;
   clearTimeout(timer);
-  generator.destroy();
   return interrupt.exitCode;
 }
 
@@ -77,6 +86,29 @@ function listen(
     if (error instanceof Deno.errors.NotCapable) throw error;
     throw commandError(action, (error as Error).message);
   }
+}
+
+/** Reads the models that the arguments name; the newest run if there are none. */
+async function readModels(
+  operands: readonly string[],
+  { best }: Partial<ServeFlags>,
+): Promise<TrainedModel[]> {
+  const models: TrainedModel[] = [];
+  for (const operand of operands.length === 0 ? [undefined] : operands) {
+    const model = await readTrainedModel(operand, { best });
+    const other = models.find(({ path }) =>
+      nameOf(path) === nameOf(model.path)
+    );
+    if (other !== undefined) {
+      throw usageError(
+        `serve ${other.path} and ${model.path}`,
+        `clients would know both as ${nameOf(model.path)}`,
+        "a copy of the file under another name has another name",
+      );
+    }
+    models.push(model);
+  }
+  return models;
 }
 
 function isLoopback(host: string): boolean {
