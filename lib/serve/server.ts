@@ -293,7 +293,7 @@ async function whole(
   request: Request,
   leave: () => void,
 ): Promise<Response> {
-  // Only while the text is written: Deno also aborts this signal after the response was sent.
+  // Only while the text is written: without `no-legacy-abort` Deno aborts this signal after each response, too.
   if (request.signal.aborted) leave();
   request.signal.addEventListener("abort", leave);
   try {

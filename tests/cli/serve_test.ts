@@ -25,8 +25,14 @@ async function start(here: Workplace, flags: readonly string[] = []) {
     async [Symbol.asyncDispose]() {
       child.kill("SIGINT");
       assertEquals((await child.status).code, 130);
-      while (!(await reader.read()).done) continue;
+      for (;;) {
+        const { value = "", done } = await reader.read();
+        if (done) break;
+        printed += value;
+      }
       await child.stdout.cancel();
+      // Deno has a notice for servers that wait for the end of a request.
+      assert(!/Deno\.serve|rror|arning/.test(printed), printed);
     },
   };
 }

@@ -88,6 +88,38 @@ Deno.test("RunningBatch frees a row within a token of an abort or of the end of 
   batch.destroy();
 });
 
+Deno.test("RunningBatch reads a long prompt in pieces, between which others get their tokens", async () => {
+  const blockSize = 160;
+  await using model = await Model.create({ ...config, blockSize }, {
+    device: "reference",
+  });
+  const batch = new RunningBatch(model, { rows: 3 });
+  const left = new AbortController();
+  const { signal } = left;
+  let tokens = 0;
+  // The first row is a batch of its own; the second text shares one with the long prompt.
+  const others = [0, 1].map(async (index) => {
+    const endless = { ...options(index), maxNewTokens: 1e6, signal };
+    for await (const _ of batch.generate([1], endless)) tokens += index;
+  });
+  while (tokens < 3) await new Promise((go) => setTimeout(go));
+  for (const length of [160, 200]) {
+    const prompt = Array.from({ length }, (_, i) => i % config.vocabSize);
+    const before = tokens;
+    const [first] = await Array.fromAsync(
+      batch.generate(prompt, { ...options(5), maxNewTokens: 1 }),
+    );
+    // 160 tokens, ten pieces of 16; the last brings a token to both.
+    assert(tokens - before >= 9, `${tokens - before} tokens`);
+    assert(tokens - before <= 13, `${tokens - before} tokens`);
+    const alone = model.generate(prompt, { ...options(5), maxNewTokens: 1 });
+    assertEquals([first], await Array.fromAsync(alone));
+  }
+  left.abort();
+  await Promise.all(others);
+  batch.destroy();
+});
+
 Deno.test("RunningBatch ends only the text whose sampler fails", async () => {
   await using model = await Model.create(config, { device: "reference" });
   const batch = new RunningBatch(model, { rows: 3 });

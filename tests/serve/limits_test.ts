@@ -2,7 +2,12 @@
 
 /** Who may ask, how much, and what happens when they leave or the server stops. */
 
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { Site } from "./site.ts";
 
 Deno.test("Server answers only those who may ask", async () => {
@@ -118,4 +123,60 @@ Deno.test("Server tells readers that it stopped before the end of their texts", 
   const events = (await response.text()).split("\n\n");
   const { error } = JSON.parse(events.at(-3)!.slice(6));
   assertEquals(error.type, "server_error");
+});
+
+/** Runs long timers at once, so that a test does not wait for them. */
+function hurry(): Disposable & { readonly delays: number[] } {
+  const { setTimeout: own } = globalThis;
+  const delays: number[] = [];
+  globalThis.setTimeout = ((run: () => void, ms = 0) => {
+    if (ms >= 1000) delays.push(ms);
+    return own(run, ms >= 1000 ? 0 : ms);
+  }) as typeof setTimeout;
+  return {
+    delays,
+    [Symbol.dispose]: () => {
+      globalThis.setTimeout = own;
+    },
+  };
+}
+
+Deno.test("Server gives up a body that does not end, and one that is too long", async () => {
+  await using site = await Site.open();
+  using hurried = hurry();
+  let isCancelled = false;
+  const body = new ReadableStream<Uint8Array>({
+    cancel: () => {
+      isCancelled = true;
+    },
+  });
+  const late = await site.ask("/v1/completions", { method: "POST", body });
+  assertEquals([late.status, hurried.delays], [408, [30_000]]);
+  assert(isCancelled);
+  let sent = 0;
+  const endless = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      sent += 2 ** 16;
+      controller.enqueue(new Uint8Array(2 ** 16).fill(32));
+    },
+  });
+  const long = await site.ask("/v1/completions", {
+    ...{ method: "POST", body: endless },
+  });
+  assertEquals(long.status, 413);
+  assert(sent <= 2 ** 20 + 4 * 2 ** 16, `${sent} bytes were read`);
+  for (const response of [late, long]) await response.body?.cancel();
+});
+
+Deno.test("Server gives up a reader that does not take a complete text", async () => {
+  await using site = await Site.open();
+  const question = { prompt: "the ", max_tokens: 50, stream: true };
+  const { body } = await site.post("/v1/completions", question);
+  using hurried = hurry();
+  while (hurried.delays.length === 0 || site.batch.active > 0) {
+    await new Promise((go) => setTimeout(go, 1));
+  }
+  assertEquals(hurried.delays, [60_000]);
+  await new Promise((go) => setTimeout(go, 5));
+  await assertRejects(() => new Response(body).text());
 });
