@@ -69,6 +69,13 @@ function fits(HS: number): boolean {
   return HS === 32 * taken * shares;
 }
 
+/** Returns statements for each lane of vec4f `d`, guarded by the end of the head. Direct3D's compiler refuses a store to a lane by a variable index. */
+function eachLane(statement: (lane: string, at: string) => string): string {
+  return ["x", "y", "z", "w"].map((lane, c) =>
+    `if (4u * d + ${c}u < D) { ${statement(lane, `head + 4u * d + ${c}u`)} }`
+  ).join("\n");
+}
+
 /** Returns the WGSL function `fn ARRAYAt(head, d)`, which reads numbers 4d to 4d + 3 of the head that starts at `head`, with zeros past its end. */
 export function reader(array: string, HS: number): string {
   const four = `
@@ -76,9 +83,7 @@ ${fits(HS) ? "" : "if (d >= D) { return vec4f(); }"}
 return ${array}[head + d];`;
   const one = `
 var x = vec4f();
-for (var c = 0u; c < 4u && 4u * d + c < D; c++) {
-x[c] = ${array}[head + 4u * d + c];
-}
+${eachLane((lane, at) => `x.${lane} = ${array}[${at}];`)}
 return x;`;
   return `
 fn ${array}At(head: u32, d: u32) -> vec4f {
@@ -92,10 +97,7 @@ export function writer(array: string, HS: number): string {
   const four = `
 ${fits(HS) ? "" : "if (d >= D) { return; }"}
 ${array}[head + d] = x;`;
-  const one = `
-for (var c = 0u; c < 4u && 4u * d + c < D; c++) {
-${array}[head + 4u * d + c] = x[c];
-}`;
+  const one = eachLane((lane, at) => `${array}[${at}] = x.${lane};`);
   return `
 fn ${array}Put(head: u32, d: u32, x: vec4f) {
 ${lanesOf(HS) === 4 ? four : one}

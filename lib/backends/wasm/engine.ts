@@ -37,8 +37,11 @@ export interface WasmOptions {
   readonly pages?: number | undefined;
 }
 
-/** Maximum memory sizes to request, in pages of 64 KiB, in order: each is tried if the runtime refuses the one before. */
-const MOST_PAGES = [65536, 32768, 16384];
+/**
+ * Maximum memory sizes to request, in pages of 64 KiB, in order: each is tried if the runtime refuses the one before. From
+ * 4 GiB down to 256 MiB; phones grant little shared memory.
+ */
+const MOST_PAGES = [65536, 32768, 16384, 8192, 4096];
 /** Initial memory size, in pages of 64 KiB. */
 const FEWEST_PAGES = 16;
 
