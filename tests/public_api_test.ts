@@ -214,6 +214,10 @@ const uses: Record<string, (options: Options) => unknown> = {
   "NgramModel.loss": (options) =>
     lm.NgramModel.fit(tokens, { order: 2, vocabSize }).loss(tokens, options),
   DecodeOptions: (options) => tokenizer.decode(tokens, options),
+  EncodeOptions: (options) => tokenizer.encode("head", options),
+  TokenizerOptions: (options) => lm.Tokenizer.bytes(options).toJSON(),
+  TokenizerJSON: (options) =>
+    lm.Tokenizer.fromJSON({ kind: "bytes", ...options }).toJSON(),
   BpeOptions: (options) =>
     lm.Tokenizer.bpe("an ant", { vocabSize: 257, ...options }).toJSON(),
   BpeVocabulary: (options) => {

@@ -23,6 +23,7 @@ const EXCERPT = 8_000;
 const titles: Readonly<Record<DatasetName, string>> = {
   tinyshakespeare: "Shakespeare",
   "moby-dick": "Moby Dick",
+  names: "First names",
 };
 
 /** Modules that the page does not use, and what takes their place in its scripts. */

@@ -4,9 +4,9 @@
 
 import { make } from "./elements.ts";
 
-/** Shows control characters and line ends; other tokens are shown as they are. */
+/** Makes the white space of a token visible. */
 export function visibleText(text: string): string {
-  return text === "\n" ? "⏎" : text === " " ? "␣" : text === "\t" ? "⇥" : text;
+  return text.replaceAll("\n", "⏎").replaceAll(" ", "␣").replaceAll("\t", "⇥");
 }
 
 /** A list box of tokens. */
@@ -60,7 +60,7 @@ export class TokenStrip {
   add(text: string, className = ""): void {
     const token = make("span", { role: "option", className });
     // A line end is a character to point at, and ends the line.
-    token.textContent = text === "\n" ? "⏎\n" : text;
+    token.textContent = text.replaceAll("\n", "⏎\n");
     token.id = `${this.#box.id}-${this.#tokens.length}`;
     this.#tokens.push(token);
     this.#box.append(token);

@@ -4,6 +4,7 @@
  */
 
 import type { ModelConfig } from "../config/model.ts";
+import { endOfText } from "../text/special.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { ExportedFile, ExportSettings } from "./exported.ts";
@@ -49,7 +50,7 @@ export function hfFiles(
   const more = {
     "torch_dtype": torchTypes[dtype],
     "bos_token_id": null,
-    "eos_token_id": tokenizer?.specialTokens.get("<|endoftext|>") ?? null,
+    "eos_token_id": (tokenizer && endOfText(tokenizer)) ?? null,
   };
   return [
     textFile("config.json", hfConfig(type, config, more)),

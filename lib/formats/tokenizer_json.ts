@@ -18,6 +18,11 @@ export function tokenizerJson(tokenizer: Tokenizer): string {
     padding: null,
     normalizer: null,
     "post_processor": null,
+    "added_tokens": Array.from(tokenizer.specialTokens, ([content, id]) => ({
+      ...{ id, content, special: true },
+      ...{ "single_word": false, lstrip: false, rstrip: false },
+      normalized: false,
+    })),
     ...partsOf(tokenizer.toJSON(), tokenizer),
   });
 }
@@ -37,9 +42,10 @@ function partsOf(json: TokenizerJSON, tokenizer: Tokenizer): object {
 }
 
 function characters(tokenizer: Tokenizer): object {
-  const ids = Array.from({ length: tokenizer.vocabSize }, (_, id) => id);
+  const { vocabSize, specialTokens } = tokenizer;
+  const length = vocabSize - specialTokens.size;
+  const ids = Array.from({ length }, (_, id) => id);
   return {
-    "added_tokens": [],
     "pre_tokenizer": {
       type: "Split",
       pattern: { Regex: characterPattern },
@@ -71,11 +77,6 @@ function bytePairs(
       tokens[merges[2 * i + 1]!],
     ]);
   return {
-    "added_tokens": special.map((id) => ({
-      ...{ id, content: tokens[id], special: true },
-      ...{ "single_word": false, lstrip: false, rstrip: false },
-      normalized: false,
-    })),
     "pre_tokenizer": split === "gpt2"
       ? { ...byteLevel, "use_regex": true, "trim_offsets": true }
       : {

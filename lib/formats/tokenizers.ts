@@ -9,7 +9,9 @@ import {
   byteChars,
   bytesOfPrintable,
   utf8String,
+  withEnd,
 } from "../text/bpe/vocabulary.ts";
+import { END_OF_TEXT } from "../text/special.ts";
 import { unreadable } from "../text/token_streams.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
 import { clip } from "./safetensors_header.ts";
@@ -22,8 +24,6 @@ export interface ReadTokenizerOptions {
   /** Pre-tokenizer of a file of ranks. By default it follows from the number of ranks: those of GPT-2, cl100k and Llama 3 are known. */
   readonly split?: SplitName | undefined;
 }
-
-const END_OF_TEXT = "<|endoftext|>";
 
 /** Pre-tokenizers of the published files of ranks, by the number of ranks: GPT-2, cl100k, Llama 3. */
 const splitsOfRanks: ReadonlyMap<number, SplitName> = new Map([
@@ -80,9 +80,7 @@ function ofMerges(text: string): BpeVocabulary {
     ids.set(merged, tokens.length);
     tokens.push(bytesOfPrintable(merged)!);
   });
-  const special = [tokens.length];
-  tokens.push(utf8String(END_OF_TEXT));
-  return { split: "gpt2", tokens, merges, special };
+  return withEnd({ split: "gpt2", tokens, merges, special: [] });
 }
 
 /** Returns the ids of the two tokens of a merge, written with a space between them. */
@@ -162,10 +160,14 @@ function ofHuggingFace(text: string): Tokenizer {
   if (model["type"] === "WordLevel") return ofCharacters(file, model);
   const vocabulary = ofBytePairs(file, model);
   const { tokens, merges = [], special, split } = vocabulary;
-  const isBytes = split === "gpt2" && merges.length + special.length === 0 &&
-    tokens.length === 256 &&
-    tokens.every((token, id) => token === String.fromCharCode(id));
-  return isBytes ? Tokenizer.bytes() : Tokenizer.fromVocabulary(vocabulary);
+  const isBytes = split === "gpt2" && merges.length === 0 &&
+    tokens.length - special.length === 256 &&
+    tokens.every((token, id) =>
+      token === (id < 256 ? String.fromCharCode(id) : END_OF_TEXT)
+    );
+  return isBytes
+    ? Tokenizer.bytes({ endOfText: special.length > 0 })
+    : Tokenizer.fromVocabulary(vocabulary);
 }
 
 /**
@@ -184,9 +186,14 @@ function ofCharacters(file: Fields, model: Fields): Tokenizer {
   refuseOthers(`${where}.pattern`, pattern, { Regex: [characterPattern] });
   const vocab = fields(model["vocab"], "model.vocab");
   const chars = inOrder(Object.entries(vocab) as [string, number][]);
-  if (addedTokens(file["added_tokens"] ?? []).size > 0) {
-    throw unreadable("a vocabulary of characters has added tokens");
+  const [end, ...others] = addedTokens(file["added_tokens"] ?? []);
+  const isLast = end?.[0] === END_OF_TEXT && end[1] === chars.length;
+  if (others.length > 0 || (end !== undefined && !isLast)) {
+    throw unreadable(
+      `a vocabulary of characters has other added tokens than ${END_OF_TEXT} as its last`,
+    );
   }
+  const options = { endOfText: isLast };
   const other = chars.find((char) => [...char].length !== 1);
   if (other !== undefined) {
     throw unreadable(
@@ -196,8 +203,8 @@ function ofCharacters(file: Fields, model: Fields): Tokenizer {
   const isAscii = chars.length === 128 &&
     chars.every((char, code) => char.charCodeAt(0) === code);
   return isAscii
-    ? Tokenizer.ascii()
-    : Tokenizer.fromJSON({ kind: "chars", chars: chars.join("") });
+    ? Tokenizer.ascii(options)
+    : Tokenizer.fromJSON({ kind: "chars", chars: chars.join(""), ...options });
 }
 
 /** Reads byte-level BPE. */

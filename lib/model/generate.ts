@@ -14,6 +14,8 @@ import type { Plan } from "../graph/plan.ts";
 import { yieldIfDue } from "./parts.ts";
 import { cachedPlan } from "./plans.ts";
 import { type Logits, Sampler, type SamplerOptions } from "../text/sampler.ts";
+import { promptIds } from "../text/opening.ts";
+import { endOfText } from "../text/special.ts";
 import type { DecodeStream } from "../text/token_streams.ts";
 import { checkVocabulary, type Tokenizer } from "../text/tokenizer.ts";
 import type { ModelInternals } from "./internals.ts";
@@ -108,7 +110,8 @@ export interface WriteOptions
 
 /**
  * Continues a text and yields the pieces as they are generated. Text that may begin
- * a stop string is held until the next tokens decide.
+ * a stop string is held until the next tokens decide. If the tokenizer has `<|endoftext|>`, the text ends where the
+ * model draws it, and an empty prompt begins a document.
  *
  * @throws {RangeError} if the tokenizer does not fit the model, the prompt is empty or has a character outside the
  * vocabulary, or an option is out of range
@@ -141,11 +144,23 @@ export function generateText(
     throw cannotGenerate("a stop string is empty");
   }
   checkVocabulary("generate", tokenizer, model.config);
-  const ids = tokenizer.encode(prompt);
+  const ids = promptIds(tokenizer, prompt);
   checkGeneration(model.config, [ids], options);
   const sampler = samplerOf(options);
   const tokens = model.generate(ids, { ...options, sampler });
-  return pieces(tokens, stop, tokenizer.stream());
+  const document = idsBefore(endOfText(tokenizer), tokens);
+  return pieces(document, stop, tokenizer.stream());
+}
+
+/** Yields ids up to one that ends them. */
+async function* idsBefore(
+  end: number | undefined,
+  ids: AsyncIterable<number>,
+): AsyncGenerator<number, void> {
+  for await (const id of ids) {
+    if (id === end) return;
+    yield id;
+  }
 }
 
 /** Yields the text of ids up to a stop string. */

@@ -1,6 +1,7 @@
 /** Answers: writes the texts that a question asks for, at once or as server-sent events. */
 
 import { pieces, type TokenGenerator } from "../model/generate.ts";
+import { endOfText } from "../text/special.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import {
   ChatFormat,
@@ -192,7 +193,9 @@ export class Answer {
     /** Number of characters before the first token. */
     readonly offset: number;
   }) {
-    const stream = this.#from.tokenizer.stream();
+    const { tokenizer } = this.#from;
+    const stream = tokenizer.stream();
+    const end = endOfText(tokenizer);
     const scored: ScoredToken[] = [];
     let { offset } = from;
     let [count, isExhausted] = [0, false];
@@ -204,13 +207,14 @@ export class Answer {
     async function* ids() {
       for await (const id of tokens) {
         onToken();
+        if (id === end) return;
         if (scores !== undefined) {
           scored.push({ id, offset, score: scores.shift() });
           offset += stream.push(id).length;
         }
         yield id;
       }
-      isExhausted = true; // No stop text ended it.
+      isExhausted = true; // Neither a stop text nor <|endoftext|> ended it.
     }
     return {
       ids: ids(),

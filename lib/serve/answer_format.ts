@@ -1,5 +1,6 @@
 /** The JSON of texts in OpenAI's API, whole or in pieces. */
 
+import { specialName } from "../text/special.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Question } from "./question.ts";
 import type { Score } from "./scoring_sampler.ts";
@@ -52,6 +53,11 @@ function headOf(prefix: string, object: string, model: string) {
   return { id: `${prefix}-${crypto.randomUUID()}`, object, created, model };
 }
 
+/** Returns the text of a token; of a special token its name. */
+function nameOf(tokenizer: Tokenizer, id: number): string {
+  return specialName(tokenizer, id) ?? tokenizer.decode([id]);
+}
+
 /** JSON of `/v1/completions`. */
 export class CompletionFormat implements Format {
   readonly head: Fields;
@@ -81,7 +87,7 @@ export class CompletionFormat implements Format {
   }
 
   #logprobs(tokens: readonly ScoredToken[]) {
-    const text = (id: number) => this.#tokenizer.decode([id]);
+    const text = (id: number) => nameOf(this.#tokenizer, id);
     return {
       tokens: tokens.map(({ id }) => text(id)),
       token_logprobs: tokens.map(({ score }) => score?.logprob ?? null),
@@ -158,11 +164,8 @@ export class ChatFormat implements Format {
 
   #logprobs(tokens: readonly ScoredToken[]) {
     const named = ({ id, logprob }: { id: number; logprob: number }) => {
-      const token = this.#tokenizer.decode([id]);
-      // A part of a character has no text of its own.
-      const bytes = token.includes("\ufffd")
-        ? null
-        : [...new TextEncoder().encode(token)];
+      const token = nameOf(this.#tokenizer, id);
+      const bytes = [...this.#tokenizer.bytesOf(id)];
       return { token, logprob, bytes };
     };
     const content = tokens.map(({ score }) => ({

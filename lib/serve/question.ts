@@ -9,7 +9,7 @@ import { MAX_NEW_TOKENS } from "../model/generate.ts";
 import { isWithin, positive, type Range, rangeName, word } from "../range.ts";
 import { reasonGiven } from "../refusal.ts";
 import { withPlainLineEnds } from "../text/line_ends.ts";
-import { opening } from "../text/opening.ts";
+import { opening, promptIds } from "../text/opening.ts";
 import type { SamplerOptions } from "../text/sampler.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { ApiError } from "./api_error.ts";
@@ -292,7 +292,7 @@ function chatLogprobs(body: Body): number | undefined {
   throw wrong("top_logprobs needs logprobs: true", "top_logprobs");
 }
 
-/** Returns the prompts of a completion: a text, tokens, or a list of either; by default a line end. */
+/** Returns the prompts of a completion: a text, tokens, or a list of either; by default the beginning of a document, or a line end. */
 function completionPrompts(
   body: Body,
   tokenizer: Tokenizer,
@@ -323,7 +323,7 @@ function completionPrompts(
 function encoded(given: string, tokenizer: Tokenizer, param: string): Prompt {
   const text = withPlainLineEnds(given);
   return nonEmpty(param, () => {
-    return { text, ids: Array.from(tokenizer.encode(text)) };
+    return { text, ids: Array.from(promptIds(tokenizer, text)) };
   });
 }
 

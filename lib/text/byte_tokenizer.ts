@@ -55,6 +55,10 @@ export class ByteTokenizer {
   characters(id: number): number {
     return beginsCharacter(id) ? 1 : 0;
   }
+
+  bytesOf(id: number): Uint8Array<ArrayBuffer> {
+    return Uint8Array.of(checkedId(id, BYTE_SIZE));
+  }
 }
 
 /** Returns whether a byte of UTF-8 begins a character. Bytes 10xxxxxx continue one (RFC 3629). */

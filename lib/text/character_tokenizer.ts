@@ -139,6 +139,10 @@ export class CharacterTokenizer {
     return 1;
   }
 
+  bytesOf(id: number): Uint8Array<ArrayBuffer> {
+    return new TextEncoder().encode(this.#charOf(id));
+  }
+
   #charOf(id: number): string {
     return this.#chars[checkedId(id, this.vocabSize)]!;
   }

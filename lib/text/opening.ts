@@ -1,9 +1,19 @@
-/** The default prompt: a model needs a token to start from. */
+/** Beginnings of generated texts: a model needs a token to start from. */
 
+import { endOfText } from "./special.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** Returns a line end; for a vocabulary without one, its first character. */
-export function opening(tokenizer: Tokenizer): string {
+/**
+ * Returns the default prompt: none if the model learned from documents, else a line end; for a vocabulary without
+ * one, its first character.
+ *
+ * @param options.documents false if the tokenizer has `<|endoftext|>`, and the model never saw it
+ */
+export function opening(
+  tokenizer: Tokenizer,
+  { documents = true }: { readonly documents?: boolean } = {},
+): string {
+  if (documents && endOfText(tokenizer) !== undefined) return "";
   try {
     tokenizer.encode("\n");
     return "\n";
@@ -11,4 +21,18 @@ export function opening(tokenizer: Tokenizer): string {
     if (!(error instanceof RangeError)) throw error;
     return tokenizer.decode([0]);
   }
+}
+
+/**
+ * Returns the ids of a prompt. For an empty prompt it is `<|endoftext|>`, behind which a document begins, if the
+ * tokenizer has it.
+ *
+ * @returns shape (N); empty if the prompt is, and the tokenizer has no such token
+ * @throws {RangeError} if a character is not in the vocabulary
+ */
+export function promptIds(tokenizer: Tokenizer, prompt: string): Int32Array {
+  const end = endOfText(tokenizer);
+  return prompt === "" && end !== undefined
+    ? Int32Array.of(end)
+    : tokenizer.encode(prompt);
 }

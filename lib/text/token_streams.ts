@@ -62,6 +62,15 @@ export function encodeStream(
   };
 }
 
+/** Options of {@linkcode Tokenizer.encode}. */
+export interface EncodeOptions {
+  /**
+   * Names of special tokens that stand for the tokens where the text has them, or `all`. By default they are ordinary
+   * text, so that a text from elsewhere yields no special token.
+   */
+  readonly allowedSpecial?: "all" | Iterable<string> | undefined;
+}
+
 /** Options of {@linkcode Tokenizer.decode}. */
 export interface DecodeOptions {
   /** Signal that aborts the work; checked every 4,096 ids. */

@@ -3,7 +3,7 @@
  *
  * Encoding is lossless: `decode(encode(text)) === text` for every accepted text. An error names
  * the line and column of a character outside the vocabulary. The name of a special token in a text is
- * ordinary text. This file reads no files and changes no text: a byte order mark and CR LF are
+ * ordinary text unless asked for, and special tokens are no part of a decoded text. This file reads no files and changes no text: a byte order mark and CR LF are
  * ordinary characters. (The command line drops a byte order mark and reads CR LF as LF before it
  * encodes.)
  */
@@ -11,10 +11,12 @@
 import { BpeTokenizer } from "./bpe/tokenizer.ts";
 import { BpeTrainer } from "./bpe/trainer.ts";
 import type { SplitName } from "./bpe/split.ts";
+import { EndedTokenizer, endOfText } from "./special.ts";
 import {
   type BpeJSON,
   type BpeVocabulary,
   vocabularyOf,
+  withEnd,
 } from "./bpe/vocabulary.ts";
 import { ByteTokenizer } from "./byte_tokenizer.ts";
 import {
@@ -25,6 +27,7 @@ import type { CharacterSet } from "./characters.ts";
 import {
   type DecodeOptions,
   type DecodeStream,
+  type EncodeOptions,
   type EncodeStream,
   unreadable,
 } from "./token_streams.ts";
@@ -35,8 +38,10 @@ export type TokenizerKind = "ascii" | "chars" | "bytes";
 
 /** The plain-data form of a {@linkcode Tokenizer}, as a checkpoint stores it. */
 export type TokenizerJSON =
-  | { readonly kind: "ascii" | "bytes" }
-  | CharactersJSON
+  | (({ readonly kind: "ascii" | "bytes" } | CharactersJSON) & {
+    /** True if the last token is `<|endoftext|>`. */
+    readonly endOfText?: boolean | undefined;
+  })
   | BpeJSON;
 
 /**
@@ -59,7 +64,7 @@ export interface Tokenizer {
   readonly kind: string;
   /** Number of ids; an id is an integer in [0, vocabSize). */
   readonly vocabSize: number;
-  /** Ids of the tokens that stand for no text, by their names; only `bpe` may have some. */
+  /** Ids of the tokens that stand for no text, by their names. {@linkcode endOfText} finds the one between documents. */
   readonly specialTokens: ReadonlyMap<string, number>;
 
   /**
@@ -67,9 +72,10 @@ export interface Tokenizer {
    *
    * @returns shape (N), each in [0, vocabSize); N is the number of characters
    * (code points), of UTF-8 bytes for `bytes`, and at most as many for `bpe`
+   * @param options names of special tokens that the text may contain; none by default
    * @throws {RangeError} if a character is not in the vocabulary: names it, its line and column
    */
-  encode(text: string): Int32Array;
+  encode(text: string, options?: EncodeOptions): Int32Array;
 
   /**
    * Returns a stream that encodes a text of any length as its pieces arrive. The concatenated ids
@@ -90,8 +96,8 @@ export interface Tokenizer {
   encoder(): EncodeStream;
 
   /**
-   * Returns the text of some ids. With `bytes` and `bpe`, invalid UTF-8 becomes U+FFFD. For ids
-   * that arrive one by one use {@linkcode Tokenizer.stream}.
+   * Returns the text of some ids, without special tokens. With `bytes` and `bpe`, invalid UTF-8 becomes U+FFFD.
+   * For ids that arrive one by one use {@linkcode Tokenizer.stream}.
    *
    * @param ids integers in [0, vocabSize)
    * @throws {RangeError} if an id is not in the vocabulary
@@ -119,13 +125,27 @@ export interface Tokenizer {
   /** Returns the number of characters that begin in a token: losses are compared per character of the text. */
   characters(id: number): number;
 
+  /**
+   * Returns the bytes of UTF-8 that a token stands for; with `bytes` and `bpe` they may be a part of a character.
+   * A special token has none.
+   *
+   * @throws {RangeError} if the id is not in the vocabulary
+   */
+  bytesOf(id: number): Uint8Array<ArrayBuffer>;
+
   /** Returns plain data for {@linkcode Tokenizer.fromJSON}; `JSON.stringify` calls this method. */
   toJSON(): TokenizerJSON;
 }
 
+/** Options of the makers of tokenizers. */
+export interface TokenizerOptions {
+  /** True to add the token `<|endoftext|>`, which stands between documents, as the last one. */
+  readonly endOfText?: boolean | undefined;
+}
+
 /** Options of {@linkcode Tokenizer.bpe}. */
-export interface BpeOptions {
-  /** Number of tokens, from 256 to 65,536. */
+export interface BpeOptions extends TokenizerOptions {
+  /** Number of tokens, from 256 to 65,536; `<|endoftext|>` is one of them. */
   readonly vocabSize: number;
   /** Pre-tokenizer; `gpt2` by default. */
   readonly split?: SplitName | undefined;
@@ -134,7 +154,7 @@ export interface BpeOptions {
 /** Makers of tokenizers. */
 export interface TokenizerMakers {
   /** Returns a tokenizer for the 128 ASCII codes; the id of a character is its code. */
-  ascii(): Tokenizer;
+  ascii(options?: TokenizerOptions): Tokenizer;
 
   /**
    * Returns a tokenizer for the distinct characters (Unicode code points) of a
@@ -143,10 +163,13 @@ export interface TokenizerMakers {
    * @param text source of the vocabulary; tiny Shakespeare gives 65 ids
    * @throws {RangeError} if the text is empty or contains half a surrogate pair
    */
-  chars(text: string | CharacterSet): Tokenizer;
+  chars(
+    text: string | CharacterSet,
+    options?: TokenizerOptions,
+  ): Tokenizer;
 
   /** Returns a tokenizer for UTF-8 bytes: it accepts any text, and characters beyond ASCII take several ids. */
-  bytes(): Tokenizer;
+  bytes(options?: TokenizerOptions): Tokenizer;
 
   /**
    * Trains byte pair encoding on a text: ids 0 to 255 are the bytes, and each further token is the
@@ -185,13 +208,13 @@ export interface TokenizerMakers {
 
 /** Makes tokenizers. */
 export const Tokenizer: TokenizerMakers = {
-  ascii: () => CharacterTokenizer.ascii(),
-  chars: (text) => CharacterTokenizer.chars(text),
-  bytes: () => new ByteTokenizer(),
-  bpe(text, { vocabSize, split = "gpt2" }) {
+  ascii: (options) => ended(CharacterTokenizer.ascii(), options),
+  chars: (text, options) => ended(CharacterTokenizer.chars(text), options),
+  bytes: (options) => ended(new ByteTokenizer(), options),
+  bpe(text, { vocabSize, split = "gpt2", endOfText }) {
     const trainer = new BpeTrainer(split);
     trainer.add(text);
-    return new BpeTokenizer(trainer.train(vocabSize));
+    return Tokenizer.fromVocabulary(trainer.train(vocabSize, { endOfText }));
   },
   fromVocabulary: (vocabulary) => new BpeTokenizer(vocabulary),
   fromJSON(json) {
@@ -201,14 +224,19 @@ export const Tokenizer: TokenizerMakers = {
       );
     }
     const fields = json as Record<string, unknown>;
-    const { kind } = fields;
+    const { kind, endOfText = false } = fields;
+    if (typeof endOfText !== "boolean") {
+      throw unreadable("endOfText is neither true nor false");
+    }
     switch (kind) {
       case "ascii":
-        return Tokenizer.ascii();
+        return Tokenizer.ascii({ endOfText });
       case "bytes":
-        return Tokenizer.bytes();
+        return Tokenizer.bytes({ endOfText });
       case "chars":
-        return CharacterTokenizer.fromChars(fields["chars"]);
+        return ended(CharacterTokenizer.fromChars(fields["chars"]), {
+          endOfText,
+        });
       case "bpe":
         return new BpeTokenizer(vocabularyOf(fields));
       default:
@@ -220,6 +248,23 @@ export const Tokenizer: TokenizerMakers = {
     }
   },
 };
+
+function ended(
+  tokenizer: CharacterTokenizer | ByteTokenizer,
+  { endOfText = false }: TokenizerOptions = {},
+): Tokenizer {
+  return endOfText ? new EndedTokenizer(tokenizer) : tokenizer;
+}
+
+/** Returns a tokenizer that has a token between documents: the same one if it has one, else with `<|endoftext|>` as its last. */
+export function withEndOfText(tokenizer: Tokenizer): Tokenizer {
+  if (endOfText(tokenizer) !== undefined) return tokenizer;
+  const json = tokenizer.toJSON();
+  if (json.kind !== "bpe") {
+    return Tokenizer.fromJSON({ ...json, endOfText: true });
+  }
+  return Tokenizer.fromVocabulary(withEnd(vocabularyOf({ ...json })));
+}
 
 /**
  * Throws if the vocabulary of a tokenizer does not fit a model.

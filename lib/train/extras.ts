@@ -10,7 +10,7 @@ import { refusal, refuser } from "../refusal.ts";
 
 /** Options of the text samples during training. The signal of the run also ends samples. */
 export interface SampleRecipe extends Omit<GenerateTextOptions, "signal"> {
-  /** Prompt of the sample; at least one character. */
+  /** Prompt of the sample; at least one character, unless the tokenizer has `<|endoftext|>`. */
   readonly prompt: string;
 }
 

@@ -12,6 +12,7 @@ import {
 import type { Plan } from "../graph/plan.ts";
 import type { Model } from "../model/model.ts";
 import { internalsOf } from "../model/internals.ts";
+import { promptIds } from "../text/opening.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { stepPlan } from "./step.ts";
 import type { SampleRecipe } from "./extras.ts";
@@ -56,7 +57,7 @@ export function checkMemory(
   const plans = trainingPlans({
     ...{ model: model.config, train, blockSize },
     sample: sample && {
-      promptLength: tokenizer!.encode(sample.prompt).length,
+      promptLength: promptIds(tokenizer!, sample.prompt).length,
       maxNewTokens: sample.maxNewTokens ?? MAX_NEW_TOKENS,
     },
   });

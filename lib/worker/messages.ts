@@ -55,7 +55,7 @@ export interface Opened {
 
 /** Prompt, length and sampling of a text. */
 export interface WriteRequest extends SamplerOptions {
-  /** Text or token ids to continue. */
+  /** Text or token ids to continue; no text begins a document, if the tokenizer has `<|endoftext|>`. */
   readonly prompt: string | readonly number[];
   /** Tokens to write; 256 by default. */
   readonly maxNewTokens?: number | undefined;
@@ -67,7 +67,7 @@ export interface WriteRequest extends SamplerOptions {
 export interface Candidate {
   /** Token id. */
   readonly id: number;
-  /** Text of the token. */
+  /** Text of the token; `\xE2` for a byte that is a part of a character, the name of a special token. */
   readonly text: string;
   /** Probability that the model gives the token, before temperature and top-k. */
   readonly probability: number;
@@ -103,7 +103,10 @@ export interface SessionCalls {
   setMask(mask: ModelConfig["mask"]): Promise<void>;
   /** Returns a checkpoint: with the state of training if there is a text, else with the weights alone. */
   save(): Promise<Uint8Array<ArrayBuffer>>;
-  /** Continues a text and emits a `token` event for each new token. Training waits meanwhile. */
+  /**
+   * Continues a text and emits a `token` event for each new token; `<|endoftext|>` is the last. Training waits
+   * meanwhile.
+   */
   write(request: WriteRequest): Promise<void>;
   /** Ends {@linkcode SessionCalls.write} after the current token. */
   stopWriting(): void;
@@ -143,7 +146,7 @@ export interface TokenEvent {
   readonly kind: "token";
   /** Token id. */
   readonly id: number;
-  /** Text of the token. */
+  /** Text of the token; `\xE2` for a byte that is a part of a character, the name of a special token. */
   readonly text: string;
   /** Probability that the model gave the token, before temperature and top-k; undefined for a token of the prompt. */
   readonly probability: number | undefined;

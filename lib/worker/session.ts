@@ -14,8 +14,10 @@ import { Model } from "../model/model.ts";
 import { refusal } from "../refusal.ts";
 import { Dataset, trainSize } from "../text/dataset.ts";
 import { NgramModel } from "../text/ngram.ts";
-import { opening } from "../text/opening.ts";
+import { opening, promptIds } from "../text/opening.ts";
 import { Sampler } from "../text/sampler.ts";
+import { endOfText } from "../text/special.ts";
+import { tokenText } from "../text/token_text.ts";
 import { Tokenizer } from "../text/tokenizer.ts";
 import type { StepEvent, TrainEvent } from "../train/events.ts";
 import { Trainer } from "../train/trainer.ts";
@@ -242,9 +244,10 @@ class Session implements SessionCalls {
       const { model, tokenizer } = this.#open;
       const { signal } = this.#writing = new AbortController();
       const ids = typeof prompt === "string"
-        ? tokenizer.encode(prompt)
+        ? promptIds(tokenizer, prompt)
         : prompt;
-      const text = (id: number) => tokenizer.decode([id]);
+      const end = endOfText(tokenizer);
+      const text = (id: number) => tokenText(tokenizer, id);
       for (const id of ids) {
         const nothing = { probability: undefined, candidates: [] };
         this.#emit({ kind: "token", id, text: text(id), ...nothing });
@@ -265,6 +268,7 @@ class Session implements SessionCalls {
             ...{ id, text: text(id), probability: probabilities[id]! },
           })),
         });
+        if (id === end) break;
       }
     });
   }
@@ -283,7 +287,7 @@ class Session implements SessionCalls {
       const last = ids.slice(-Math.min(blockSize, MOST_ATTENDED));
       const layers = await attentionMaps(model, Int32Array.from(last));
       return {
-        tokens: last.map((id) => tokenizer.decode([id])),
+        tokens: last.map((id) => tokenText(tokenizer, id)),
         layers: layers.map((map) => Float32Array.from(map)),
       };
     });

@@ -389,7 +389,7 @@ Deno.test("--init refuses another architecture and a text that its tokenizer doe
       2,
       "Cannot use --tokenizer bytes with --init first: the run has chars",
     ],
-    ["--data foreign.txt", 1, "the tokenizer came with the weights of --init"],
+    ["--data foreign.txt", 1, "the tokenizer came with the weights of"],
     ["--resume first", 2, "with --resume: a resumed run keeps its settings"],
   ];
   for (const [flags, code, says] of cases) {

@@ -145,7 +145,29 @@ Deno.test("report shows a run of bytes", async () => {
   assertEquals((await here.run(args)).code, 0);
   const { document } = await reportOf(here, "run");
   const passage = textIn(document, ".passage");
-  assertStringIncludes(passage, "ZoC3AB naC3AFve");
+  assertStringIncludes(passage, String.raw`Zo\xC3\xAB na\xC3\xAFve`);
+});
+
+Deno.test("report shows the tokens of byte pair encoding: white space, parts of characters, ends of documents", async () => {
+  await using here = await Workplace.create();
+  const line = JSON.stringify({ text: "A naïve café\n\tand 日 or 本.\n" });
+  await here.write("text.jsonl", `${line}\n`.repeat(120) + `{"text": "€"}`);
+  const args = SMALL.map((word) => word === "text.txt" ? "text.jsonl" : word);
+  const made = ["--out", "run", "--tokenizer", "bpe:275"];
+  assertEquals((await here.run(["train", ...args, ...made])).code, 0);
+  const { document } = await reportOf(here, "run");
+  const passage = textIn(document, ".passage");
+  assertStringIncludes(passage, String.raw`A na\xC3\xAFve café⏎`);
+  assertStringIncludes(passage, "⏎\n⇥and 日 or 本.⏎\n<|endoftext|>A na");
+  const spans = document.querySelectorAll(".passage span");
+  const labels = Array.from(
+    spans,
+    (span) => span.getAttribute("title")!.split("  ")[0]!,
+  );
+  assert(labels.includes("␣caf") && labels.includes("⏎"));
+  assert(labels.includes("<|endoftext|>"));
+  assertStringIncludes(passage, String.raw`\xE2\x82\xAC<|endoftext|>`);
+  assert(labels.includes(String.raw`\xAC`));
 });
 
 Deno.test("report says what it cannot show, and shows the rest", async () => {

@@ -5,8 +5,10 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { createRequire } from "node:module";
+import { gpt2Merges } from "../../data/datasets.ts";
 import { loadDataset } from "../../data/load.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
+import { tokenizerJson } from "../../lib/formats/tokenizer_json.ts";
 import { readTokenizer } from "../../lib/formats/tokenizers.ts";
 import { type SplitName, splitPatterns } from "../../lib/text/bpe/split.ts";
 import type { BpeJSON } from "../../lib/text/bpe/vocabulary.ts";
@@ -193,6 +195,35 @@ interopTest(
     const read = readTokenizer(json);
     for (const text of [english.slice(0, 100_000), ...torture]) {
       assertEquals(read.encode(text), tokenizer.encode(text));
+    }
+  },
+);
+
+interopTest(
+  "Names of special tokens are tokens where they are allowed, as in tokenizers and js-tiktoken",
+  async () => {
+    const { text } = await loadDataset(gpt2Merges);
+    const gpt2 = readTokenizer(text);
+    const encoder = load("js-tiktoken").getEncoding("gpt2");
+    const documents =
+      "One day.<|endoftext|>\n<|endoftext|><|endoftext|>It's two.";
+    const all = { allowedSpecial: "all" } as const;
+    const ids = [...gpt2.encode(documents, all)];
+    assertEquals(ids.filter((id) => id === 50256).length, 3);
+    assertEquals([...encoder.encode(documents, "all", [])], ids);
+    const english = (await needsText()).slice(0, 5000);
+    const made = { endOfText: true } as const;
+    for (
+      const tokenizer of [
+        Tokenizer.chars(documents + english, made),
+        Tokenizer.bytes(made),
+        Tokenizer.bpe(english, { vocabSize: 300, ...made }),
+        gpt2,
+      ]
+    ) {
+      const encode = rust(tokenizerJson(tokenizer));
+      const text = `${english.slice(0, 500)}${documents}`;
+      assertEquals(await encode([text]), [[...tokenizer.encode(text, all)]]);
     }
   },
 );

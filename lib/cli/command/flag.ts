@@ -109,7 +109,7 @@ export function texts(value: string, text: FlagText): Flag<readonly string[]> {
 export function dataFlag(without: string): Flag<readonly string[]> {
   return texts("TEXT", {
     help:
-      "tinyshakespeare, moby-dick, a file of UTF-8 text, a folder of .txt and .md files, or - for standard input; several are joined in order",
+      "tinyshakespeare, moby-dick, names, a file of UTF-8 text, a .jsonl file or a folder of .txt and .md files, which are documents, or - for standard input; several are joined in order",
     without,
   });
 }

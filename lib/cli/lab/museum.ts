@@ -48,6 +48,7 @@ export async function labMuseum(
   using _made = out === undefined ? undefined : await MadeDirectories.make(out);
   const { tokens, tokenizer } = await loadCorpus(data, {
     tokenizer: "chars",
+    documents: false,
     signal,
   });
   await using backend = await openBackend(device, options);

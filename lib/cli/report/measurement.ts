@@ -12,6 +12,7 @@ import { attentionMaps } from "../../model/attention_maps.ts";
 import { Model, type ModelPlacement } from "../../model/model.ts";
 import { isRefusal, refusal, withoutHint } from "../../refusal.ts";
 import { NgramModel } from "../../text/ngram.ts";
+import { endOfText } from "../../text/special.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import type { Tokens } from "../../text/tokens.ts";
 import { files } from "../run/directory.ts";
@@ -312,7 +313,7 @@ export function placeAmong(
     : `between ${named(beaten)} and ${named(next)}`;
 }
 
-/** Returns whether a token ends a line. */
-export function isLineEnd(tokenizer: Tokenizer, id: number): boolean {
-  return tokenizer.decode([id]) === "\n";
+/** Returns whether a token ends a line or a document. */
+function isLineEnd(tokenizer: Tokenizer, id: number): boolean {
+  return id === endOfText(tokenizer) || tokenizer.decode([id]).endsWith("\n");
 }

@@ -1,9 +1,10 @@
 /** A passage of the text, each token shaded by how little the model expected it. */
 
+import { tokenText } from "../../text/token_text.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { escapeHtml, Markup, markup } from "../../report/markup.ts";
 import { visible } from "../terminal/terminal.ts";
-import { isLineEnd, type ReadToken } from "./measurement.ts";
+import type { ReadToken } from "./measurement.ts";
 
 /** Number of shades, and the loss in nats at which the last one begins. */
 const SHADES = 10;
@@ -26,7 +27,7 @@ export function passageMarkup(
     mean.toFixed(2)
   } on average</span></div>
 <p class="passage" translate="no">${new Markup(tokens)}</p>
-<output class="readout">Point at a character: its loss, and what was expected in its place.</output>`;
+<output class="readout">Point at a token: its loss, and what was expected in its place.</output>`;
 }
 
 function shadeOf(loss: number): number {
@@ -48,26 +49,23 @@ function tokenSpan(
       percent(Math.exp(-loss))
     }; expected: ${expected}`,
   );
-  const text = isLineEnd(tokenizer, id)
-    ? "⏎\n"
-    : label === "␣"
-    ? " "
-    : escapeHtml(label);
+  const text = escapeHtml(shown(tokenText(tokenizer, id), inText));
   return `<span class="l${shadeOf(loss)}" title="${title}">${text}</span>`;
 }
 
-/** Characters in place of those that are not seen. */
-const pictures: Readonly<Record<string, string>> = {
+/** Characters in place of those that are not seen: by themselves, and in a text. */
+const alone: Readonly<Record<string, string>> = {
   "\n": "⏎",
   "\t": "⇥",
   " ": "␣",
 };
+const inText = { ...alone, "\n": "⏎\n", " ": " " };
 
-/** Returns a token's label: a character, or two hexadecimal digits for a byte that is none. */
+/** Returns a token's label, in which white space is visible. */
 export function tokenLabel(tokenizer: Tokenizer, id: number): string {
-  if (tokenizer.kind === "bytes" && id >= 0x80) {
-    return id.toString(16).toUpperCase();
-  }
-  const text = tokenizer.decode([id]);
-  return pictures[text] ?? visible(text);
+  return shown(tokenText(tokenizer, id), alone);
+}
+
+function shown(text: string, pictures: typeof alone): string {
+  return visible(text).replace(/[\n\t ]/g, (char) => pictures[char]!);
 }

@@ -225,7 +225,7 @@ function evalTable({ evals }: RunRecord): Block {
 }
 
 function passageSection({ reading, modelProblem }: Measurement): Section {
-  const section = { id: "passage", title: "Loss by character" };
+  const section = { id: "passage", title: "Loss by token" };
   if (reading === undefined) {
     const why = modelProblem ?? "there is no text to show the model";
     return { ...section, blocks: [note(`Not measured: ${verbatim(why)}.`)] };
@@ -233,11 +233,11 @@ function passageSection({ reading, modelProblem }: Measurement): Section {
   const { ownText, weights, passage, tokenizer } = reading;
   return {
     ...section,
-    about: `The loss of \`${weights}\` for each character of ${
+    about: `The loss of \`${weights}\` for each token of ${
       ownText
         ? "the model's own last sample, because the run's text cannot be read"
         : "a passage of the validation split"
-    }. The stronger the colour, the less the model expected the character.`,
+    }. The stronger the colour, the less the model expected the token.`,
     blocks: [{ kind: "figure", draw: () => passageMarkup(passage, tokenizer) }],
   };
 }

@@ -11,15 +11,16 @@ import {
   isDatasetName,
 } from "../../../data/datasets.ts";
 import { DownloadError, loadDataset } from "../../../data/load.ts";
-import { CharacterSet } from "../../text/characters.ts";
-import { BpeTrainer } from "../../text/bpe/trainer.ts";
-import { Tokenizer, type TokenizerKind } from "../../text/tokenizer.ts";
-import { type Tokens, tokensOf } from "../../text/tokens.ts";
 import { commandError, usageError } from "../command/errors.ts";
 import { ifThere } from "../run/files.ts";
 import { suggestion } from "../command/nearest.ts";
-import { PlainTextDecoder } from "./plain_text.ts";
-import { ReadingProgress } from "../terminal/reading_progress.ts";
+import type { DocumentForm } from "./documents.ts";
+import {
+  type Corpus,
+  type CorpusOptions,
+  type CorpusRecord,
+  readTokens,
+} from "./corpus_tokens.ts";
 import {
   bold,
   canRedraw,
@@ -33,44 +34,6 @@ import {
   type TextSource,
   unreadable,
 } from "./text_source.ts";
-import { isRefusal, refusal } from "../../refusal.ts";
-
-/** The record of a run's text in `config.json`, by which the text can be found again. */
-export interface CorpusRecord {
-  /** The dataset's name; absent for anything else. */
-  readonly name?: DatasetName;
-  /** The absolute path of the file or folder, or `-` for standard input; absent for anything else. */
-  readonly file?: string;
-  /** Several of them, in order. */
-  readonly files?: readonly string[];
-  /** The dataset that was wanted but unavailable. */
-  readonly insteadOf?: DatasetName;
-  /** Size and sum of the bytes as they were found, put together. */
-  readonly bytes: number;
-  readonly sha256: string;
-}
-
-/** A text and where it came from. */
-export interface Corpus {
-  readonly tokens: Tokens;
-  /** The tokenizer that made the tokens. */
-  readonly tokenizer: Tokenizer;
-  readonly record: CorpusRecord;
-}
-
-/** A tokenizer that is made for a text: of a kind, or `bpe` trained to a vocabulary size. */
-export type MadeTokenizer = TokenizerKind | { readonly bpe: number };
-
-/** Options for reading a text. */
-export interface CorpusOptions {
-  /** The tokenizer, or the one that is made for the text. */
-  readonly tokenizer: Tokenizer | MadeTokenizer;
-  readonly signal: AbortSignal;
-  /** Bytes that are read at a time; 1 MiB if left out. */
-  readonly pieceSize?: number;
-  /** Called with the record before the text is encoded; an error that it throws ends the reading. */
-  readonly onRecord?: (record: CorpusRecord) => void;
-}
 
 const preferred: DatasetName = "tinyshakespeare";
 const substitute: DatasetName = "moby-dick";
@@ -105,7 +68,31 @@ export async function loadCorpus(
     : isDatasetName(first)
     ? { name: first }
     : { file: first };
-  return await readTokens(sources.flat(), where, options);
+  const forms = formsOf(sources.flat(), options.documents);
+  const { documents = true } = options;
+  const record = forms === undefined
+    ? where
+    : { ...where, documents: documents || true };
+  return await readTokens(sources.flat(), {
+    ...options,
+    forms,
+    name: corpusName(where),
+    record,
+  });
+}
+
+/** Returns how each source is cut into documents; undefined if the text has none. */
+function formsOf(
+  sources: readonly TextSource[],
+  documents: CorpusOptions["documents"],
+): DocumentForm[] | undefined {
+  const separator = typeof documents === "string" ? documents : undefined;
+  const has = separator !== undefined ||
+    sources.some(({ form }) => form !== undefined);
+  if (documents === false || !has) return undefined;
+  return sources.map(({ form = "whole" }) =>
+    separator === undefined || form === "lines" ? form : { separator }
+  );
 }
 
 /** Loads tiny Shakespeare or, if it is unavailable, Moby Dick, with a message. */
@@ -131,7 +118,7 @@ export async function loadRecorded(
   record: CorpusRecord,
   options: CorpusOptions,
 ): Promise<Corpus> {
-  const { name, file = "", files, sha256 } = record;
+  const { name, file = "", files, sha256, documents = false } = record;
   if (file === STDIN || files?.includes(STDIN)) {
     throw commandError(
       "read the run's text again",
@@ -142,6 +129,7 @@ export async function loadRecorded(
   if (name === undefined && files === undefined) await checkUnchanged(record);
   const corpus = await loadCorpus(name ?? files ?? file, {
     ...options,
+    documents,
     onRecord: (found) => {
       if (found.sha256 === sha256) return;
       throw commandError(
@@ -206,7 +194,11 @@ async function namedSource(
   };
   try {
     const { text } = await loadDataset(name, { onProgress, signal });
-    return memorySource(name, new TextEncoder().encode(text));
+    const { separator } = datasets[name];
+    const source = memorySource(name, new TextEncoder().encode(text));
+    return separator === undefined
+      ? source
+      : { ...source, form: { separator } };
   } finally {
     status.clear();
   }
@@ -226,142 +218,5 @@ async function openPath(
     const hint =
       `--data takes files, a folder, ${STDIN} for standard input, or ${known}`;
     throw unreadable(path, error, suggestion(path, names, hint));
-  }
-}
-
-/** Reads a text twice: for its sum and its vocabulary, then for its tokens. */
-async function readTokens(
-  sources: readonly TextSource[],
-  where: Pick<CorpusRecord, "name" | "file" | "files">,
-  options: CorpusOptions,
-): Promise<Corpus> {
-  const { createHash } = await import("node:crypto");
-  const sum = createHash("sha256");
-  const characters = new CharacterSet();
-  const { tokenizer: wanted } = options;
-  const trainer = typeof wanted === "object" && "bpe" in wanted
-    ? new BpeTrainer("gpt2")
-    : undefined;
-  using progress = new ReadingProgress(corpusName(where), sources);
-  let bytes = 0;
-  const decoders = await decodeAll(sources, options, {
-    onBytes: (piece) => {
-      sum.update(piece);
-      bytes += piece.length;
-      progress.add(piece.length);
-    },
-    onText: (text) => {
-      characters.add(text);
-      trainer?.add(text);
-    },
-    onEnd: () => trainer?.endText(),
-  });
-  progress.clear();
-  noteChanges(decoders);
-  const record = { ...where, bytes, sha256: sum.digest("hex") };
-  options.onRecord?.(record);
-  const tokenizer = typeof wanted === "string"
-    ? makeTokenizer(wanted, characters)
-    : "bpe" in wanted
-    ? Tokenizer.fromVocabulary(trainer!.train(wanted.bpe))
-    : wanted;
-  const isCharacters = tokenizer.kind === "ascii" || tokenizer.kind === "chars";
-  // With bpe, fewer: the memory behind the last token is never touched.
-  const tokens = tokensOf(
-    tokenizer.vocabSize,
-    isCharacters ? characters.count : characters.bytes,
-  );
-  let at = 0;
-  let again = 0;
-  let encoder = tokenizer.encoder();
-  const changed = commandError(
-    `read ${corpusName(where)}`,
-    "it changed while it was read",
-  );
-  const add = (name: string, encode: () => Tokens) => {
-    const ids = namingSource(sources.length > 1 ? name : undefined, encode);
-    if (at + ids.length > tokens.length) throw changed;
-    tokens.set(ids, at);
-    at += ids.length;
-  };
-  await decodeAll(sources, options, {
-    // A message about a character names its line in the file.
-    onSource: () => encoder = tokenizer.encoder(),
-    onBytes: (piece) => {
-      again += piece.length;
-      progress.add(piece.length);
-    },
-    onText: (text, { name }) => add(name, () => encoder.push(text)),
-    onEnd: ({ name }) => add(name, () => encoder.flush()),
-  });
-  if (again !== bytes) throw changed;
-  return { tokens: tokens.subarray(0, at), tokenizer, record };
-}
-
-async function decodeAll(
-  sources: readonly TextSource[],
-  { signal, pieceSize = 1 << 20 }: CorpusOptions,
-  { onSource, onBytes, onText, onEnd }: {
-    readonly onSource?: () => void;
-    readonly onBytes: (bytes: Uint8Array) => void;
-    readonly onText: (text: string, source: TextSource) => void;
-    readonly onEnd: (source: TextSource) => void;
-  },
-): Promise<PlainTextDecoder[]> {
-  const decoders: PlainTextDecoder[] = [];
-  for (const source of sources) {
-    onSource?.();
-    const decoder = new PlainTextDecoder(source.name);
-    decoders.push(decoder);
-    for await (const bytes of source.pieces(pieceSize, signal)) {
-      onBytes(bytes);
-      onText(decoder.push(bytes), source);
-    }
-    onText(decoder.end(), source);
-    onEnd(source);
-  }
-  return decoders;
-}
-
-function noteChanges(decoders: readonly PlainTextDecoder[]): void {
-  const notes = [
-    ["hadByteOrderMark", "begins with a byte order mark, left out"],
-    ["hadCarriageReturns", "has line ends CR LF, read as LF"],
-  ] as const;
-  for (const [had, note] of notes) {
-    const [first, ...more] = decoders.filter((decoder) => decoder[had]);
-    if (first === undefined) continue;
-    const others = more.length === 0 ? "" : ` (and so do ${more.length} more)`;
-    writeError(`note: ${first.name} ${note}${others}\n`);
-  }
-}
-
-/** Puts the file's name into a complaint about a character, where there are several files. */
-function namingSource<Value>(
-  name: string | undefined,
-  action: () => Value,
-): Value {
-  try {
-    return action();
-  } catch (error) {
-    if (name === undefined || !isRefusal(error)) throw error;
-    throw refusal(RangeError, `encode ${name}`, error.reason, error);
-  }
-}
-
-function makeTokenizer(
-  kind: TokenizerKind,
-  characters: CharacterSet,
-): Tokenizer {
-  switch (kind) {
-    case "bytes":
-      return Tokenizer.bytes();
-    case "chars":
-      // An empty text has no characters; the dataset's error says how many tokens it needs.
-      return characters.count === 0
-        ? Tokenizer.ascii()
-        : Tokenizer.chars(characters);
-    case "ascii":
-      return Tokenizer.ascii();
   }
 }

@@ -1,7 +1,9 @@
 /** Sources of text: files, folders, standard input. They are read as bytes, in pieces. */
 
 import { join } from "@std/path";
+import { CharacterSet } from "../../text/characters.ts";
 import { CommandError, commandError, reasonOf } from "../command/errors.ts";
+import type { DocumentForm } from "./documents.ts";
 import { PlainTextDecoder } from "./plain_text.ts";
 
 /** The name of standard input in `--data` and `--prompt`. */
@@ -21,6 +23,8 @@ export interface TextSource {
   readonly name: string;
   /** Its size in bytes. */
   readonly bytes: number;
+  /** How it is cut into documents; absent for a text that is none. */
+  readonly form?: DocumentForm;
   /** Reads the source; each piece is valid until the next is requested. */
   pieces(size: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
@@ -56,7 +60,11 @@ export async function openSources(
   const { isFile, isDirectory, isCharDevice, isBlockDevice, size } = await Deno
     .stat(path);
   if (isCharDevice || isBlockDevice) throw new Error("it is a device");
-  if (isFile) return [fileSource(path, { name: path, size })];
+  if (isFile) {
+    const source = fileSource(path, { name: path, size });
+    const isLines = /\.(jsonl|ndjson)$/i.test(path);
+    return [isLines ? { ...source, form: "lines" } : source];
+  }
   if (isDirectory) return await folderSources(path, signal);
   using pipe = await orAborted(Deno.open(path), signal);
   return [await spool(path, pipe, { signal, stack })];
@@ -143,7 +151,9 @@ async function listFolder(
       others += inside.others;
     } else if (textExtensions.some((end) => name.toLowerCase().endsWith(end))) {
       const { isFile, size } = await Deno.stat(path);
-      if (isFile) files.push(fileSource(path, { name: path, size }));
+      if (!isFile) continue;
+      const source = fileSource(path, { name: path, size });
+      files.push({ ...source, form: "whole" });
     } else others++;
   }
   return { files, others };
@@ -206,6 +216,35 @@ export async function readText(
     if (error instanceof CommandError) throw error;
     throw unreadable(name, error, hint);
   }
+}
+
+/**
+ * Returns the distinct characters of a file, of any length.
+ *
+ * @throws {CommandError} if it cannot be read or is no text
+ */
+export async function charactersOf(
+  path: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const characters = new CharacterSet();
+  const decoder = new PlainTextDecoder(path);
+  try {
+    using file = await orAborted(Deno.open(path), signal);
+    for await (const piece of piecesOf(file, 1 << 20, signal)) {
+      characters.add(decoder.push(piece));
+    }
+    characters.add(decoder.end());
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof CommandError) throw error;
+    throw unreadable(
+      path,
+      error,
+      "--tokenizer chars:FILE takes a file of text",
+    );
+  }
+  return characters.chars;
 }
 
 /** Returns the error that a text cannot be read, with the system's reason. */

@@ -4,20 +4,25 @@ import { gpt2Merges } from "../../../data/datasets.ts";
 import { loadDataset } from "../../../data/load.ts";
 import { readTokenizer } from "../../formats/tokenizers.ts";
 import { isRefusal } from "../../refusal.ts";
-import { checkTrainedSize } from "../../text/bpe/trainer.ts";
+import {
+  type BpeName,
+  bpeOptions,
+  isBpe,
+  type MadeTokenizer,
+} from "../../text/made_tokenizer.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
-import { commandError } from "../command/errors.ts";
+import { commandError, usageError } from "../command/errors.ts";
 import { type Flag, type FlagText, ValueError } from "../command/flag.ts";
 import { nearest } from "../command/nearest.ts";
 import { writeError } from "../terminal/terminal.ts";
-import type { MadeTokenizer } from "./corpus.ts";
-import { readText } from "./text_source.ts";
+import { charactersOf, readText } from "./text_source.ts";
 
-/** A tokenizer made for the text, GPT-2's, or one of a file. */
+/** A tokenizer made for the text, GPT-2's, one of a file, or characters of the text and of a file. */
 export type TokenizerChoice =
   | MadeTokenizer
   | "gpt2"
-  | { readonly file: string };
+  | { readonly file: string }
+  | { readonly charsOf: string };
 
 const words = ["ascii", "chars", "bytes", "gpt2"] as const;
 
@@ -25,17 +30,18 @@ const words = ["ascii", "chars", "bytes", "gpt2"] as const;
 export function tokenizerFlag(text: FlagText): Flag<TokenizerChoice> {
   return {
     ...text,
-    value: "ascii|chars|bytes|bpe:N|gpt2|FILE",
+    value: "ascii|chars[:FILE]|bytes|bpe:N|gpt2|FILE",
     read: (texts) => {
       const given = texts.at(-1)!;
       const word = words.find((word) => word === given);
       if (word !== undefined) return word;
-      const [, size] = /^bpe:(.*)$/.exec(given) ?? [];
-      if (size !== undefined) return { bpe: sizeOf(size) };
+      if (isBpe(given)) return checkedBpe(given);
+      const [, charsOf = ""] = /^chars:(.*)$/s.exec(given) ?? [];
+      if (charsOf !== "") return { charsOf };
       if (/[./\\]/.test(given)) return { file: given };
       const near = nearest(given, words);
       throw new ValueError(
-        `is none of ${words.join(", ")}, bpe:N and a file`,
+        `is none of ${words.join(", ")}, bpe:N, chars:FILE and a file`,
         {
           hint: near === undefined
             ? "a file is named with its path, as ./tokenizer.json"
@@ -46,23 +52,40 @@ export function tokenizerFlag(text: FlagText): Flag<TokenizerChoice> {
   };
 }
 
-function sizeOf(text: string): number {
+function checkedBpe(name: BpeName): BpeName {
   try {
-    const size = /^\d+$/.test(text) ? Number(text) : NaN;
-    checkTrainedSize(size);
-    return size;
+    bpeOptions(name);
+    return name;
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    throw new ValueError("is not bpe: and a number from 256 to 65536", {
-      hint: "bpe:1024 trains a vocabulary of 1024 tokens on the text",
-    });
+    throw new ValueError(error.reason, { hint: error.hint });
   }
+}
+
+/**
+ * Returns the tokenizer that `--tokenizer` and `--alphabet` choose; undefined if neither is given.
+ *
+ * @throws {CommandError} if there is an alphabet, and the tokenizer is not `chars`
+ */
+export function chosenTokenizer(
+  { tokenizer, alphabet }: {
+    readonly tokenizer?: TokenizerChoice | undefined;
+    readonly alphabet?: string | undefined;
+  },
+): TokenizerChoice | undefined {
+  if (alphabet === undefined) return tokenizer;
+  if (tokenizer === undefined || tokenizer === "chars") return { alphabet };
+  throw usageError(
+    `use --alphabet with --tokenizer ${choiceName(tokenizer)}`,
+    "an alphabet is for --tokenizer chars",
+  );
 }
 
 /** Returns the name of a choice, as it is written after `--tokenizer`. */
 export function choiceName(choice: TokenizerChoice): string {
   if (typeof choice === "string") return choice;
-  return "bpe" in choice ? `bpe:${choice.bpe}` : choice.file;
+  if ("file" in choice) return choice.file;
+  return "charsOf" in choice ? `chars:${choice.charsOf}` : "chars";
 }
 
 /** Returns the name of a tokenizer: its kind, with the size for `bpe`. */
@@ -84,7 +107,10 @@ export async function openTokenizer(
     if (source === "npm") writeError("downloaded GPT-2's vocabulary\n");
     return readTokenizer(text);
   }
-  if (typeof choice === "string" || "bpe" in choice) return choice;
+  if (typeof choice === "string" || "alphabet" in choice) return choice;
+  if ("charsOf" in choice) {
+    return { alphabet: await charactersOf(choice.charsOf, signal) };
+  }
   const text = await readText(choice.file, signal, tokenizerFiles);
   try {
     return readTokenizer(text);

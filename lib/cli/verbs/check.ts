@@ -165,7 +165,9 @@ async function runChecks(
   const { blockSize } = checkpoint.config;
   try {
     const tokenizer = tokenizerOf(trained);
-    const textOptions = { tokenizer, signal };
+    const { data } = trained;
+    const documents = data && (data.documents ?? false);
+    const textOptions = { tokenizer, signal, documents };
     const { tokens } = await textOf(trained, flags.data, textOptions);
     const dataset = new Dataset(tokens, { blockSize, batchSize: ROWS });
     const model = await Model.load(checkpoint, { backend });

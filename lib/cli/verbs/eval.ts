@@ -38,7 +38,8 @@ export async function evaluate(
   }
   const tokenizer = tokenizerOf(trained);
   const { signal } = interrupt;
-  const textOptions = { tokenizer, signal };
+  const documents = flags.documentSeparator;
+  const textOptions = { tokenizer, signal, documents };
   const { tokens, record } = await textOf(trained, flags.data, textOptions);
   const isOther = trained.data !== undefined &&
     trained.data.sha256 !== record.sha256;

@@ -14,6 +14,7 @@ import { type TrainConfig, trainFields } from "../../config/train.ts";
 import { type ExportFormatName, exportFormats } from "../../formats/exports.ts";
 import type { FloatType } from "../../formats/floats.ts";
 import { EVAL_TOKENS } from "../../train/split_losses.ts";
+import { readSeparator } from "../text/documents.ts";
 import {
   type TokenizerChoice,
   tokenizerFlag,
@@ -35,6 +36,7 @@ import {
   text,
   texts,
   toggle,
+  ValueError,
   type ValuesOf,
 } from "../command/flag.ts";
 
@@ -89,6 +91,18 @@ export function presetFlag(
   return choice(names, { help, without });
 }
 
+/** `--document-separator`. */
+const separatorFlag: Flag<string> = {
+  help:
+    "what stands between documents in the files of --data, such as \\n for a document a line",
+  value: "TEXT",
+  read: (texts) => {
+    const separator = readSeparator(texts.at(-1)!);
+    if (separator === "") throw new ValueError("is an empty text");
+    return separator;
+  },
+};
+
 const startingPreset = presetFlag(
   "settings to start from; the other flags override them",
 );
@@ -98,11 +112,16 @@ export const trainFlags = {
   "The run": {
     preset: startingPreset as Flag<PresetName>,
     data: dataFlag("tinyshakespeare") as Flag<readonly string[]>,
+    documentSeparator: separatorFlag as Flag<string>,
     tokenizer: tokenizerFlag({
       help:
-        "what a token is: an ASCII character, any character of the text, a byte, or a part of a word: N of them learned from the text, GPT-2's, or those of a file",
+        "what a token is: an ASCII character, any character of the text or also of a file, a byte, or a part of a word: N of them learned from the text, GPT-2's, or those of a file",
       without: "the preset's",
     }) as Flag<TokenizerChoice>,
+    alphabet: text("TEXT", {
+      help:
+        "characters that --tokenizer chars knows besides those of the text, so that the model can read other texts",
+    }) as Flag<string>,
     out: text("DIR", {
       help: "the run's directory; it must be new or empty",
       without: "runs/PRESET-DATE-TIME",
@@ -262,6 +281,7 @@ export type EvalSplit = "val" | "train" | "all";
 export const evalFlags = {
   Flags: {
     data: dataFlag("the run's own") as Flag<readonly string[]>,
+    documentSeparator: separatorFlag as Flag<string>,
     split: choice(["val", "train", "all"], {
       help:
         "val: the last tenth of the text; train: all before it; all: the whole text",

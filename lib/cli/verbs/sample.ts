@@ -9,7 +9,7 @@ import { deviceName } from "./device_name.ts";
 import { checkUsage, exitCode, usageError } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { withPlainLineEnds } from "../../text/line_ends.ts";
-import { opening } from "../../text/opening.ts";
+import { opening, promptIds } from "../../text/opening.ts";
 import { placementFor } from "./placement.ts";
 import { readText, STDIN } from "../text/text_source.ts";
 import { forOutput, writeError, writeOutput } from "../terminal/terminal.ts";
@@ -27,8 +27,10 @@ export async function sample(
   const trained = await readTrainedModel(operand, { best: flags.best });
   const tokenizer = tokenizerOf(trained);
   const given = await promptOf(flags, signal);
-  const prompt = given ?? opening(tokenizer);
-  tokenizer.encode(prompt); // An unknown character needs no device to be refused.
+  const { data } = trained;
+  const documents = data === undefined || data.documents !== undefined;
+  const prompt = given ?? opening(tokenizer, { documents });
+  promptIds(tokenizer, prompt); // An unknown character needs no device to be refused.
   await using model = await Model.load(
     trained.checkpoint,
     await placementFor(textWork(trained.checkpoint), flags),

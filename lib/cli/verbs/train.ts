@@ -207,7 +207,9 @@ function makeTrainer(setup: TrainingSetup, model: Model): Trainer {
       onNonFinite: options.onNonfinite,
       evalTokens: options.evalTokens || Infinity,
       sample: {
-        prompt: opening(tokenizer),
+        prompt: opening(tokenizer, {
+          documents: setup.data.documents !== undefined,
+        }),
         maxNewTokens,
         sampler: new Sampler({ ...choice, seed: train.seed }),
       },
@@ -280,12 +282,13 @@ function describe(
 ): void {
   const { path, data, dataset, tokenizer, history, resumed } = setup;
   const tokens = dataset.size("train") + dataset.size("val");
+  const documents = data.documents === undefined ? "" : ", documents";
   const from = resumed === undefined ? "" : ` from step ${history?.step}`;
   writeError(
     `${count(parameterCount)} parameters on ${deviceName(backend)}\n` +
       visible(
         `${corpusName(data)}: ${count(tokens)} tokens ` +
-          `(${tokenizerName(tokenizer)}) -> ${path}${from}\n`,
+          `(${tokenizerName(tokenizer)}${documents}) -> ${path}${from}\n`,
       ) + scheduleText(setup) + lowestLossText(setup),
   );
   const { damagedLines } = history ?? noHistory;

@@ -7,19 +7,17 @@ import {
   decodeCheckpoint,
 } from "../../formats/checkpoint.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
-import {
-  type Corpus,
-  type CorpusOptions,
-  type CorpusRecord,
-  corpusRecord,
-  loadCorpus,
-  loadRecorded,
-} from "../text/corpus.ts";
+import { corpusRecord, loadCorpus, loadRecorded } from "../text/corpus.ts";
+import type {
+  Corpus,
+  CorpusOptions,
+  CorpusRecord,
+} from "../text/corpus_tokens.ts";
 import { commandError, reasonOf } from "../command/errors.ts";
 import { exists } from "../run/files.ts";
 import { DamagedConfigError, files, readRunConfig } from "../run/directory.ts";
 import { givenOrNewest, newestHint } from "../run/folder.ts";
-import { reasonGiven } from "../../refusal.ts";
+import { isRefusal, reasonGiven } from "../../refusal.ts";
 
 /** A checkpoint and where it came from. */
 export interface TrainedModel {
@@ -72,6 +70,23 @@ export function tokenizerOf({ path, checkpoint }: TrainedModel): Tokenizer {
   );
 }
 
+/** Awaits a text for a run's tokenizer; if the tokenizer lacks a character of it, the error's hint says why. */
+export async function readWith(
+  run: string,
+  corpus: Promise<Corpus>,
+): Promise<Corpus> {
+  try {
+    return await corpus;
+  } catch (error) {
+    if (!(error instanceof RangeError && isRefusal(error))) throw error;
+    throw commandError(
+      error.action,
+      error.reason,
+      `the tokenizer came with the weights of ${run}; a model that is to read other texts is trained with their characters: --alphabet, --tokenizer chars:FILE, or any character: --tokenizer bytes`,
+    );
+  }
+}
+
 /**
  * Loads the text that `--data` names, else the text that a run was trained on.
  *
@@ -82,8 +97,12 @@ export async function textOf(
   given: readonly string[] | undefined,
   options: CorpusOptions,
 ): Promise<Corpus> {
-  if (given !== undefined) return await loadCorpus(given, options);
-  if (data !== undefined) return await loadRecorded(data, options);
+  if (given !== undefined) {
+    return await readWith(path, loadCorpus(given, options));
+  }
+  if (data !== undefined) {
+    return await readWith(path, loadRecorded(data, options));
+  }
   throw commandError(
     `find the text of ${path}`,
     "no config.json beside it names the text",

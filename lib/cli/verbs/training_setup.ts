@@ -17,18 +17,14 @@ import {
 import { isRefusal } from "../../refusal.ts";
 import { Dataset, tokensWithin } from "../../text/dataset.ts";
 import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
+import { isBpe, type MadeTokenizer } from "../../text/made_tokenizer.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { given } from "../command/arguments.ts";
-import {
-  type Corpus,
-  corpusName,
-  type CorpusRecord,
-  loadCorpus,
-  loadDefaultCorpus,
-  type MadeTokenizer,
-} from "../text/corpus.ts";
+import { corpusName, loadCorpus, loadDefaultCorpus } from "../text/corpus.ts";
+import type { Corpus, CorpusRecord } from "../text/corpus_tokens.ts";
 import {
   choiceName,
+  chosenTokenizer,
   openTokenizer,
   tokenizerName,
 } from "../text/tokenizer_choice.ts";
@@ -51,7 +47,12 @@ import {
   type RunOptions,
   runOptions,
 } from "./run_options.ts";
-import { readTrainedModel, textOf, tokenizerOf } from "./trained_model.ts";
+import {
+  readTrainedModel,
+  readWith,
+  textOf,
+  tokenizerOf,
+} from "./trained_model.ts";
 
 /** A run's model, text, training configuration and directory. */
 export interface TrainingSetup {
@@ -111,14 +112,22 @@ async function newRun(
   const path = flags.out ?? newRunPath(name);
   const timed = inTime(signal, options);
   const wanted = initial?.tokenizer ??
-    await openTokenizer(flags.tokenizer ?? preset.tokenizer, timed);
-  const textOptions = { tokenizer: wanted, signal: timed };
-  const corpus = await withTokenizerHint(
-    flags.data === undefined
-      ? loadDefaultCorpus(textOptions)
-      : loadCorpus(flags.data, textOptions),
-    { tokenizer: wanted, run: "--init" },
-  );
+    await openTokenizer(
+      chosenTokenizer(flags) ?? preset.tokenizer,
+      timed,
+    );
+  const textOptions = {
+    tokenizer: wanted,
+    mayAddEnd: initial === undefined,
+    documents: flags.documentSeparator,
+    signal: timed,
+  };
+  const reading = flags.data === undefined
+    ? loadDefaultCorpus(textOptions)
+    : loadCorpus(flags.data, textOptions);
+  const corpus = flags.initFrom === undefined
+    ? await withTokenizerHint(reading, wanted)
+    : await readWith(flags.initFrom, reading);
   const { tokenizer } = corpus;
   const model = configure(tokenizer.vocabSize);
   if (model.vocabSize !== tokenizer.vocabSize) {
@@ -157,7 +166,12 @@ async function readInitial(
       throw refuse(flagName(field), wanted, has);
     }
   }
-  const wanted = flags.tokenizer && choiceName(flags.tokenizer);
+  const { alphabet } = flags;
+  if (alphabet !== undefined) {
+    throw refuse("alphabet", JSON.stringify(alphabet), "a tokenizer");
+  }
+  const choice = chosenTokenizer(flags);
+  const wanted = choice && choiceName(choice);
   const has = tokenizerName(tokenizer);
   if (wanted !== undefined && wanted !== has) {
     throw refuse("tokenizer", wanted, has);
@@ -224,20 +238,18 @@ async function resumedRun(
   const options = runOptions(flags, recorded?.["options"]);
   checkTarget(options, train, true);
   const tokenizer = tokenizerOf(trained);
-  const corpus = await withTokenizerHint(
-    textOf(trained, flags.data, {
-      tokenizer,
-      signal: inTime(signal, options),
-      onRecord: ({ sha256 }) => {
-        if (data === undefined || sha256 === data.sha256) return;
-        throw commandError(
-          `resume ${path} with ${flags.data?.join(", ")}`,
-          `it is another text (sha256 ${sha256}, not ${data.sha256})`,
-        );
-      },
-    }),
-    { tokenizer, run: path },
-  );
+  const corpus = await textOf(trained, flags.data, {
+    tokenizer,
+    documents: data && (data.documents ?? false),
+    signal: inTime(signal, options),
+    onRecord: ({ sha256 }) => {
+      if (data === undefined || sha256 === data.sha256) return;
+      throw commandError(
+        `resume ${path} with ${flags.data?.join(", ")}`,
+        `it is another text (sha256 ${sha256}, not ${data.sha256})`,
+      );
+    },
+  });
   return {
     path,
     mayRename: false,
@@ -247,14 +259,10 @@ async function resumedRun(
   };
 }
 
-/** Awaits a text; if a character of it is not in the tokenizer, the error's hint says what helps. */
+/** Awaits a text; if a tokenizer cannot be made for it, the error's hint says what helps. */
 async function withTokenizerHint(
   corpus: Promise<Corpus>,
-  { tokenizer, run }: {
-    readonly tokenizer: Tokenizer | MadeTokenizer;
-    /** The run that the tokenizer is from, if it is one. */
-    readonly run: string;
-  },
+  tokenizer: Tokenizer | MadeTokenizer,
 ): Promise<Corpus> {
   try {
     return await corpus;
@@ -263,11 +271,9 @@ async function withTokenizerHint(
     throw commandError(
       error.action,
       error.reason,
-      tokenizer === "ascii"
-        ? "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any text"
-        : typeof tokenizer === "object" && "bpe" in tokenizer
+      isBpe(tokenizer)
         ? "a smaller number after --tokenizer bpe: needs less text"
-        : `the tokenizer came with the weights of ${run}, and knows the characters of their text`,
+        : "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any text",
     );
   }
 }

@@ -6,9 +6,11 @@ import {
   decodeInParts,
   type DecodeOptions,
   type DecodeStream,
+  type EncodeOptions,
   type EncodeStream,
   utf8Decoder,
 } from "../token_streams.ts";
+import { encodeWithSpecial } from "../special.ts";
 import { type Tokens, tokensOf } from "../tokens.ts";
 import { Merger } from "./merger.ts";
 import { Splitter } from "./split.ts";
@@ -26,6 +28,7 @@ export class BpeTokenizer {
   readonly specialTokens: ReadonlyMap<string, number>;
   readonly #vocabulary: BpeVocabulary;
   readonly #merger: Merger;
+  readonly #special: ReadonlySet<number>;
 
   /** @throws {SyntaxError} if the vocabulary contradicts itself; the message says where */
   constructor(vocabulary: BpeVocabulary) {
@@ -33,6 +36,7 @@ export class BpeTokenizer {
     this.#vocabulary = vocabulary;
     this.#merger = new Merger(vocabulary);
     this.vocabSize = tokens.length;
+    this.#special = new Set(special);
     const nameOf = (id: number) => utf8Decoder().decode(bytesOf(tokens[id]!));
     this.specialTokens = new Map(special.map((id) => [nameOf(id), id]));
   }
@@ -41,10 +45,15 @@ export class BpeTokenizer {
     return describeVocabulary(this.#vocabulary);
   }
 
-  encode(text: string): Int32Array {
-    const splitter = this.#splitter();
-    const pieces = [...splitter.push(text), ...splitter.flush()];
-    return Int32Array.from(this.#idsOf(pieces));
+  encode(text: string, { allowedSpecial }: EncodeOptions = {}): Int32Array {
+    const encode = (text: string) => {
+      const splitter = this.#splitter();
+      const pieces = [...splitter.push(text), ...splitter.flush()];
+      return Int32Array.from(this.#idsOf(pieces));
+    };
+    if (allowedSpecial === undefined) return encode(text);
+    const tokens = { special: this.specialTokens, allowed: allowedSpecial };
+    return encodeWithSpecial(text, tokens, encode);
   }
 
   encoder(): EncodeStream {
@@ -76,7 +85,7 @@ export class BpeTokenizer {
   decode(ids: Iterable<number>, options?: DecodeOptions): string {
     const decoder = utf8Decoder();
     const textOf = (part: readonly number[]) => {
-      const bytes = part.map((id) => this.#token(id)).join("");
+      const bytes = part.map((id) => this.#bytes(id)).join("");
       return decoder.decode(bytesOf(bytes), { stream: true });
     };
     return decodeInParts(ids, textOf, options) + decoder.decode();
@@ -85,15 +94,13 @@ export class BpeTokenizer {
   stream(): DecodeStream {
     const decoder = utf8Decoder();
     return {
-      push: (id) => decoder.decode(bytesOf(this.#token(id)), { stream: true }),
+      push: (id) => decoder.decode(this.bytesOf(id), { stream: true }),
       flush: () => decoder.decode(),
     };
   }
 
-  /** Returns the number of characters that begin in a token; a special token is no text. */
   characters(id: number): number {
-    const bytes = this.#token(id);
-    if (this.#vocabulary.special.includes(id)) return 0;
+    const bytes = this.#bytes(id);
     let count = 0;
     for (let i = 0; i < bytes.length; i++) {
       if (beginsCharacter(bytes.charCodeAt(i))) count++;
@@ -101,8 +108,13 @@ export class BpeTokenizer {
     return count;
   }
 
-  /** Returns the bytes of a token, each in U+0000 to U+00FF. */
-  #token(id: number): string {
-    return this.#vocabulary.tokens[checkedId(id, this.vocabSize)]!;
+  bytesOf(id: number): Uint8Array<ArrayBuffer> {
+    return bytesOf(this.#bytes(id));
+  }
+
+  /** Returns the bytes of a token, each in U+0000 to U+00FF; a special token has none. */
+  #bytes(id: number): string {
+    const token = this.#vocabulary.tokens[checkedId(id, this.vocabSize)]!;
+    return this.#special.has(id) ? "" : token;
   }
 }

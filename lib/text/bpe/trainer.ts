@@ -8,7 +8,7 @@
 
 import { Heap } from "./heap.ts";
 import { type SplitName, Splitter } from "./split.ts";
-import { type BpeVocabulary, utf8String } from "./vocabulary.ts";
+import { type BpeVocabulary, utf8String, withEnd } from "./vocabulary.ts";
 import { checkWithin } from "../../range.ts";
 import { refusal } from "../../refusal.ts";
 
@@ -83,41 +83,50 @@ export class BpeTrainer {
    * Merges pairs until the vocabulary has a size.
    *
    * @param vocabSize from 256 to 65,536
+   * @param options.endOfText true if the last token is `<|endoftext|>`
    * @throws {RangeError} if the size is out of range, or the text has too few pairs that occur twice
    */
-  train(vocabSize: number): BpeVocabulary {
+  train(
+    vocabSize: number,
+    { endOfText = false }: { readonly endOfText?: boolean | undefined } = {},
+  ): BpeVocabulary {
     this.endText();
-    checkTrainedSize(vocabSize);
+    checkTrainedSize(vocabSize, endOfText);
+    const special = endOfText ? 1 : 0;
     const tokens = Array.from(
       { length: BYTES },
       (_, byte) => String.fromCharCode(byte),
     );
     const merges: number[] = [];
     const words = new Words(this.#counts);
-    while (tokens.length < vocabSize) {
+    while (tokens.length + special < vocabSize) {
       const pair = words.mostFrequent();
       if (pair === undefined) {
         throw refusal(
           RangeError,
           "train Tokenizer",
-          `the text gives ${tokens.length} tokens, not ${vocabSize}: no other pair of tokens occurs twice`,
+          `the text gives ${
+            tokens.length + special
+          } tokens, not ${vocabSize}: no other pair of tokens occurs twice`,
         );
       }
       words.merge(pair, tokens.length);
       merges.push(pair.left, pair.right);
       tokens.push(tokens[pair.left]! + tokens[pair.right]!);
     }
-    return { split: this.#split, tokens, merges, special: [] };
+    const vocabulary = { split: this.#split, tokens, merges, special: [] };
+    return endOfText ? withEnd(vocabulary) : vocabulary;
   }
 }
 
 /**
  * Checks the size of a vocabulary that is to be trained.
  *
- * @throws {RangeError} if it is not an integer from 256 to 65,536
+ * @throws {RangeError} if it is not an integer from 256, or 257 with `<|endoftext|>`, to 65,536
  */
-export function checkTrainedSize(vocabSize: number): void {
-  const range = { least: BYTES, most: MOST_TRAINED, whole: true };
+export function checkTrainedSize(vocabSize: number, endOfText = false): void {
+  const least = endOfText ? BYTES + 1 : BYTES;
+  const range = { least, most: MOST_TRAINED, whole: true };
   checkWithin(range, "train Tokenizer", { vocabSize });
 }
 

@@ -3,6 +3,7 @@
  * form in which a checkpoint stores it. Bytes are held as strings of characters U+0000 to U+00FF.
  */
 
+import { END_OF_TEXT } from "../special.ts";
 import { unreadable } from "../token_streams.ts";
 import { type SplitName, splitPatterns } from "./split.ts";
 
@@ -83,6 +84,16 @@ export function utf8String(text: string): string {
     bytes += String.fromCharCode(byte);
   }
   return bytes;
+}
+
+/** Returns a vocabulary with `<|endoftext|>` as its last token. */
+export function withEnd(vocabulary: BpeVocabulary): BpeVocabulary {
+  const { tokens, special } = vocabulary;
+  return {
+    ...vocabulary,
+    tokens: [...tokens, utf8String(END_OF_TEXT)],
+    special: [...special, tokens.length],
+  };
 }
 
 /** Returns the plain data that {@linkcode vocabularyOf} reads. */
