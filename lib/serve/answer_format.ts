@@ -1,6 +1,7 @@
 /** The JSON of texts in OpenAI's API, whole or in pieces. */
 
 import { specialName } from "../text/special.ts";
+import { tokenText } from "../text/token_text.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Question } from "./question.ts";
 import type { Score } from "./scoring_sampler.ts";
@@ -105,7 +106,7 @@ function detailsOf(
   tokenizer: Tokenizer,
 ): unknown {
   const named = ({ id, logprob }: { id: number; logprob?: number }) => ({
-    ...{ id, text: tokenizer.decode([id]), logprob: logprob ?? null },
+    ...{ id, text: tokenText(tokenizer, id), logprob: logprob ?? null },
   });
   const { entropy = null, top = [] } = score ?? {};
   return { ...named(score ?? { id }), entropy, top: top.map(named) };

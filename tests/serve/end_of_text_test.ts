@@ -14,7 +14,8 @@ Deno.test("A text ends where the model draws <|endoftext|>, which is counted and
   );
   const generator = new RunningBatch(model, { rows: 2 });
   const server = new Server({
-    ...{ model: "cat", generator, tokenizer: ended, queue: 5 },
+    models: [{ name: "cat", model, generator, tokenizer: ended }],
+    queue: 5,
     ...{ maxTokens: 100, loopbackOnly: true },
   });
   const post = (question: object) =>
