@@ -136,6 +136,8 @@ export interface KernelDims {
   cacheAppend: CacheDims;
   attentionCached: CacheDims & AttentionDims;
   selectLast: { readonly B: number; readonly T: number; readonly C: number };
+  lastTokens: { readonly B: number; readonly T: number; readonly S: number };
+  choose: { readonly B: number; readonly V: number; readonly S: number };
   add: { readonly n: number };
   copy: { readonly n: number };
   dropout: {
@@ -318,6 +320,25 @@ export const signatures: Readonly<Record<KernelName, string>> = {
     "y[B,T,NH·HS] <- qkv[B,T,QKV], cache[B,L,2·NKV·HS], start i32[B], count i32[B]",
   /** y[b] = x[b, count[b] - 1], or 0 if count[b] is 0. */
   selectLast: "y[B,C] <- x[B,T,C], count i32[B]",
+  /**
+   * The last count[b] tokens of text b: tokens[b,t] = text[b, (length - count[b] + t) mod S] for t < count[b], else 0.
+   * A text is the last S of its tokens: token i is at i mod S. A negative one is given as 0. `state` as in `choose`.
+   */
+  lastTokens: "tokens i32[B,T] <- text i32[B,S], state i32[B,4], count i32[B]",
+  /**
+   * Draws the next token of each text: state[b] = (seed, row, step, length), settings[b] = (temperature, topK, topP, minP,
+   * penalty), all as in `Sampler` of `lib/text/sampler.ts`, but topK is 0 for all tokens and the temperature is above 0.
+   *
+   * A logit x with seen[b,v] not 0 becomes x / penalty if x > 0, else x · penalty. By falling logit, equal ones by rising v,
+   * the first topK are kept; of these, if topP < 1, the first whose weights exp((x - largest) / temperature) sum to at least
+   * topP of all their weights; of these, those with a weight of at least minP. Of these, by rising v, the token is the first
+   * with which the sum of weights is above u times their total; u is the first word, over 2^32, of
+   * Threefry-2x32-20(key (seed, 4), counter (row, step)). If a logit is not finite, the token is -1.
+   *
+   * text[b, length mod S] = token, seen[b, token] = 1, step += 1, length += 1, cached[b] += count[b]: what the next token needs.
+   */
+  choose:
+    "text i32[B,S], seen i32[B,V], state i32[B,4], cached i32[B] <- logits[B,V], count i32[B], settings[B,5]",
   /** y = a + b. */
   add: "y[n] <- a[n], b[n]",
   /** y = x. */

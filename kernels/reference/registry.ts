@@ -12,6 +12,7 @@ import * as matmul from "./matmul.ts";
 import * as norm from "./norm.ts";
 import * as optimizer from "./optimizer.ts";
 import * as rope from "./rope.ts";
+import * as sampling from "./sampling.ts";
 
 /** Every reference kernel, by name. The record also holds the other exports of the modules. */
 export const referenceKernels: {
@@ -27,4 +28,5 @@ export const referenceKernels: {
   ...norm,
   ...optimizer,
   ...rope,
+  ...sampling,
 };

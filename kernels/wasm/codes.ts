@@ -135,3 +135,6 @@ export const DESCEND = 40;
 export const MULTIPLY_BY_BLAS = 41;
 export const ATTENTION_BY_BLAS = 42;
 export const ATTENTION_BACKWARD_BY_BLAS = 43;
+// Kernels of text.
+export const LAST_TOKENS = 44;
+export const CHOOSE = 45;

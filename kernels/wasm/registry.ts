@@ -11,6 +11,7 @@ import * as matmul from "./matmul.ts";
 import * as norm from "./norm.ts";
 import * as optimizer from "./optimizer.ts";
 import * as rope from "./rope.ts";
+import * as sampling from "./sampling.ts";
 import type { Builder } from "./step.ts";
 
 /** The builder of each kernel's steps, by name. The record also holds the other exports of the modules. */
@@ -27,4 +28,5 @@ export const builders: {
   ...norm,
   ...optimizer,
   ...rope,
+  ...sampling,
 };

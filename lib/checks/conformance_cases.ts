@@ -361,6 +361,46 @@ const directions: Case[] = [
   },
 ];
 
+/** Rows of logits in each of which many are equal, one by one and with both zeros. */
+const equals = [[2, 1, 2, 2, 0, -0, 2], [0, -0, 0, -0, -1, 0, 0]];
+const greedy = [1, 1, 1, 0, 1];
+
+const sampling: Case[] = [
+  ...each("lastTokens", [
+    { B: 1, T: 1, S: 1 },
+    { B: 3, T: 1, S: 20 },
+    { B: 5, T: 13, S: 16 },
+  ]),
+  ...each("choose", [
+    { B: 1, V: 1, S: 1 },
+    { B: 14, V: 65, S: 20 },
+    { B: 8, V: 128, S: 64 },
+    { B: 7, V: 5003, S: 33 },
+    { B: 7, V: MANY_ROWS, S: 2 },
+  ]),
+  // Of equal logits the first ones are kept.
+  ...[0, 1, 2, 3].map((seed): Case => ({
+    kernel: "choose",
+    dims: { B: 4, V: 7, S: 4 },
+    values: {
+      logits: [...equals, ...equals].flat(),
+      settings: [
+        ...[greedy, greedy, [1, 3, 1, 0, 1], [1, 0, 0.6, 0, 1]].flat(),
+      ],
+      state: [0, 1, 2, 3].flatMap((row) => [seed, row, 5, 9]),
+    },
+    note: `equal logits, seed ${seed}`,
+  })),
+  {
+    kernel: "choose",
+    dims: { B: 4, V: 3, S: 4 },
+    values: {
+      logits: [1, NaN, 2, 1, 2, Infinity, -Infinity, 0, 0, -3e38, 3e38, 1],
+    },
+    note: "logits that are not finite, and the largest finite ones",
+  },
+];
+
 /** All cases of the suite. */
 export const conformanceCases: readonly Case[] = [
   ...embedding,
@@ -372,4 +412,5 @@ export const conformanceCases: readonly Case[] = [
   ...loss,
   ...update,
   ...directions,
+  ...sampling,
 ];

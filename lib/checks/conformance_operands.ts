@@ -34,6 +34,17 @@ const SEED = 2025;
 /** Period of the random numbers: a prime, so that it is no multiple of any tile. */
 const PERIOD = 65521;
 
+/** Settings of `choose`, a row each: temperature, topK, topP, minP, penalty. */
+const settings = [
+  [1, 0, 1, 0, 1],
+  [0.8, 10, 1, 0, 1],
+  [1.3, 0, 0.9, 0, 1],
+  [2, 0, 1, 0.05, 1],
+  [0.9, 40, 0.95, 0.01, 1.2],
+  [1, 1, 1, 0, 1.5],
+  [0.7, 3, 0, 0, 0.5],
+];
+
 /** Returns the operands of a case with their values. */
 export function operandsOf(test: Case): Operands {
   const { outputs, inputs } = operandShapes(test.kernel, test.dims as never);
@@ -107,6 +118,14 @@ function draw({ name, dtype, length }: OperandShape, test: Case): Memory {
   if (name === "count" && "T" in dims) {
     return integers(name, length, dims.T + 1);
   }
+  if (name === "state" && "S" in dims) {
+    // Texts that are shorter than S, and longer ones.
+    const rows = Array.from({ length: dims.B }, (_, b) => b);
+    const own = rows.map((b) => [SEED + b, b, 77 * b, dims.S - 2 + 3 * b]);
+    return Int32Array.from(own.flat());
+  }
+  if (name === "text") return integers(name, length, 50).map((id) => id - 1);
+  if ("S" in dims && dtype === "i32") return integers(name, length, 2);
   if (dtype === "i32") {
     throw refusal(
       TypeError,
@@ -127,6 +146,10 @@ function draw({ name, dtype, length }: OperandShape, test: Case): Memory {
       return round(x.map((x) => x * x));
     case "normalize.partial":
       return round(x.map((x) => x * x));
+    case "choose.settings":
+      return round(
+        x.map((_, i) => settings.flat()[i % settings.flat().length]!),
+      );
     case "adamw.v":
       return round(x.map((x) => 0.1 + x * x));
     case "momentum.clip":

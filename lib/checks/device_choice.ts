@@ -14,7 +14,7 @@ import type { ModelConfig } from "../config/model.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { Model } from "../model/model.ts";
 import { flopsPerToken } from "../model/parameters.ts";
-import { parameterLayout } from "../model/plans.ts";
+import { MOST_TOKENS, parameterLayout } from "../model/plans.ts";
 import { isRefusal, withoutHint } from "../refusal.ts";
 import { Sampler } from "../text/sampler.ts";
 import { compareSteps } from "./steps.ts";
@@ -176,18 +176,39 @@ export function trainingWork(training: Training): Work {
   };
 }
 
-/** Returns the work of generating text with a checkpoint, one token at a time. */
-export function textWork(checkpoint: Checkpoint): Work {
+/** Draws on the host, as a `RunningBatch` does. */
+class HostSampler extends Sampler {
+  override sampleBatch(
+    ...options: Parameters<Sampler["sampleBatch"]>
+  ): Int32Array {
+    return super.sampleBatch(...options);
+  }
+}
+
+/**
+ * Returns the work of generating text with a checkpoint.
+ *
+ * @param options.reads true if the host reads the logits of each token, as a server does
+ */
+export function textWork(
+  checkpoint: Checkpoint,
+  { reads = false }: { readonly reads?: boolean } = {},
+): Work {
   const { config } = checkpoint;
   return {
     unit: "token",
-    shape: JSON.stringify(config),
+    shape: JSON.stringify([config, reads]),
     async time(backend) {
       await using model = await Model.load(checkpoint, { backend });
-      const options = { maxNewTokens: 2 ** 20, sampler: new Sampler() };
+      const sampler = reads ? new HostSampler() : new Sampler();
+      const options = { maxNewTokens: 2 ** 20, sampler };
       const tokens = model.generate([0], options);
+      const block = backend.kind === "webgpu" && !reads ? MOST_TOKENS : 1;
       try {
-        return await timeOf(backend, async () => void await tokens.next());
+        const ms = await timeOf(backend, async () => {
+          for (let i = 0; i < block; i++) await tokens.next();
+        });
+        return ms / block;
       } finally {
         await tokens.return();
       }

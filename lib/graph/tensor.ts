@@ -131,8 +131,12 @@ export class Graph {
   }
 
   /** Declares a tensor that outlives the plan and is shared with other plans by name. */
-  store(name: string, shape: readonly number[]): Tensor {
-    return this.#once(name, shape, "f32", { kind: "store" });
+  store(
+    name: string,
+    shape: readonly number[],
+    dtype: DType = "f32",
+  ): Tensor {
+    return this.#once(name, shape, dtype, { kind: "store" });
   }
 
   /** Declares a range of a flat store that has one number per parameter. */

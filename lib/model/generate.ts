@@ -1,19 +1,13 @@
 /**
- * Text generation: prefills the prompt, then decodes one token at a time with the
- * key/value cache.
- *
- * When a text outgrows the model's context, the window slides: the newest
- * `blockSize` / 2 tokens are encoded again from position 0, older tokens are dropped,
- * and `onSlide` is called. If the mask is not causal, old positions depend on new
- * ones and the cache is never valid: each token encodes the whole window again.
+ * Text generation: chooses one token after another, from the logits that `generation.ts`
+ * computes or, on a GPU, in blocks on the device (`chosen_tokens.ts`).
  */
 
-import type { DeviceBuffer, Program, Stores } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
-import type { Plan } from "../graph/plan.ts";
+import { chosenTokens, isPlain } from "./chosen_tokens.ts";
+import { Generation, generationPlans, isCausal } from "./generation.ts";
 import { yieldIfDue } from "./parts.ts";
-import { cachedPlan } from "./plans.ts";
-import { type Logits, Sampler, type SamplerOptions } from "../text/sampler.ts";
+import { Sampler, type SamplerOptions } from "../text/sampler.ts";
 import { promptIds } from "../text/opening.ts";
 import { endOfText } from "../text/special.ts";
 import type { DecodeStream } from "../text/token_streams.ts";
@@ -63,13 +57,29 @@ export async function* generateBatch(
   const histories = prompts.map((prompt) => Array.from(prompt));
   const promptLength = Math.max(...prompts.map(({ length }) => length));
   const sizes = { rows, promptLength, maxNewTokens };
+  // A read waits for the queue of a GPU, in Deno for 10 ms and more.
+  const chooses = model.executor.kind === "webgpu" && isPlain(sampler) &&
+    isCausal(model.config);
   // Checks all plans now: memory must not run out when a window slides for the first time.
-  const plans = generationPlans(model.config, sizes);
+  const plans = generationPlans(model.config, sizes, { chooses });
   model.checkRoom("generate", [...plans.values()]);
   const { onSlide } = options;
   const generation = new Generation(model, { rows, plans, onSlide });
   try {
-    for (let step = 0; step < maxNewTokens && !signal?.aborted; step++) {
+    let step = 0;
+    if (chooses) {
+      const { config } = model;
+      const text = {
+        config,
+        histories,
+        sampler,
+        maxNewTokens,
+        signal,
+        onSlide,
+      };
+      step = yield* chosenTokens(generation, text);
+    }
+    for (; step < maxNewTokens && !signal?.aborted; step++) {
       await yieldIfDue();
       const logits = await generation.advance(histories);
       if (signal?.aborted) return;
@@ -203,158 +213,6 @@ function longestBeginning(stop: readonly string[], text: string): number {
     }
   }
   return longest;
-}
-
-/** Sizes of a generation, which determine its plans. */
-export interface GenerationSizes {
-  readonly rows: number;
-  /** Tokens of the longest prompt. */
-  readonly promptLength: number;
-  readonly maxNewTokens: number;
-}
-
-/** Returns the plans that a generation may run, keyed by T, the padded number of tokens encoded per run. */
-export function generationPlans(
-  config: ModelConfig,
-  { rows: B, promptLength, maxNewTokens }: GenerationSizes,
-): Map<number, Plan> {
-  const { blockSize } = config;
-  const first = Math.min(promptLength, blockSize);
-  const last = promptLength + maxNewTokens - 1;
-  const lengths = [first];
-  if (!isCausal(config)) {
-    const longest = Math.min(last, blockSize);
-    for (let length = first; length <= longest; length++) lengths.push(length);
-  } else if (maxNewTokens > 1) {
-    lengths.push(1);
-    if (last > blockSize) lengths.push(halfOf(blockSize));
-  }
-  const padded = lengths.map((length) => paddedLength(length, blockSize));
-  return new Map(
-    [...new Set(padded)].map((T) => [T, cachedPlan(config, { B, T })]),
-  );
-}
-
-/** Returns a padded length. There are few such lengths, so few plans are compiled. */
-export function paddedLength(length: number, blockSize: number): number {
-  let T = 1;
-  while (T < length) T *= T === 1 ? 16 : 4;
-  return Math.min(T, blockSize);
-}
-
-/** Returns the number of tokens kept when a window slides. */
-function halfOf(blockSize: number): number {
-  return Math.max(1, Math.floor(blockSize / 2));
-}
-
-/** Device state of the generated texts: one cache row for each text. */
-export class Generation {
-  readonly #model: ModelInternals;
-  readonly #rows: number;
-  /** Plans by padded length. */
-  readonly #plans: ReadonlyMap<number, Plan>;
-  readonly #onSlide: GenerateOptions["onSlide"];
-  readonly #stores: Stores;
-  /** Stores that belong to the model. */
-  readonly #shared: ReadonlySet<DeviceBuffer>;
-  readonly #programs = new Map<number, Program>();
-  /** For each row, where the window begins in the history, and how many tokens of the window are cached. */
-  readonly #window: { begin: number; cached: number }[];
-
-  constructor(model: ModelInternals, { rows, plans, onSlide }: {
-    readonly rows: number;
-    readonly plans: ReadonlyMap<number, Plan>;
-    readonly onSlide: GenerateOptions["onSlide"];
-  }) {
-    this.#model = model;
-    this.#rows = rows;
-    this.#plans = plans;
-    this.#onSlide = onSlide;
-    this.#stores = new Map(model.stores);
-    this.#shared = new Set(this.#stores.values());
-    this.#window = Array.from(
-      { length: rows },
-      () => ({ begin: 0, cached: 0 }),
-    );
-  }
-
-  /**
-   * Extends the cache to the given histories and returns the logits (rows, V) after the last token of each history.
-   *
-   * @param most longest part of a history that is encoded; a longer one takes several calls, and its logits
-   * are of use once {@linkcode Generation.holds} it
-   */
-  async advance(
-    histories: readonly (readonly number[])[],
-    most: number = Infinity,
-  ): Promise<Logits> {
-    const causal = isCausal(this.#model.config);
-    const pending = histories.map((history, row) => {
-      if (!causal) this.#window[row]!.cached = 0;
-      this.#slide(history.length, row);
-      const { begin, cached } = this.#window[row]!;
-      return history.slice(begin + cached, begin + cached + most);
-    });
-    const longest = Math.max(...pending.map(({ length }) => length));
-    const T = paddedLength(longest, this.#model.config.blockSize);
-    const tokens = new Int32Array(this.#rows * T);
-    pending.forEach((ids, row) => tokens.set(ids, row * T));
-    const program = await this.#program(T);
-    program.buffer("tokens").write(tokens);
-    program.buffer("start").write(this.#window.map(({ cached }) => cached));
-    program.buffer("count").write(pending.map(({ length }) => length));
-    program.run();
-    pending.forEach(({ length }, row) => this.#window[row]!.cached += length);
-    return await program.buffer("logits").read() as Logits;
-  }
-
-  /** Returns whether the cache of a row reaches the end of a history of this length. */
-  holds(row: number, length: number): boolean {
-    const { begin, cached } = this.#window[row]!;
-    return begin + cached === length;
-  }
-
-  /** Empties the cache of a row for another text. */
-  reset(row: number): void {
-    this.#window[row] = { begin: 0, cached: 0 };
-  }
-
-  #slide(length: number, row: number): void {
-    const { blockSize } = this.#model.config;
-    const window = this.#window[row]!;
-    if (length - window.begin <= blockSize) return;
-    // A prompt may fill the whole window. A growing text keeps half of it free, so that
-    // one encoding of the window serves many tokens.
-    const kept = window.cached === 0 ? blockSize : halfOf(blockSize);
-    const begin = length - kept;
-    this.#onSlide?.({ row, forgotten: begin - window.begin });
-    this.#window[row] = { begin, cached: 0 };
-  }
-
-  async #program(T: number): Promise<Program> {
-    let program = this.#programs.get(T);
-    if (program === undefined) {
-      const plan = this.#plans.get(T)!;
-      program = await this.#model.bind(plan, this.#stores);
-      this.#programs.set(T, program);
-    }
-    return program;
-  }
-
-  destroy(): void {
-    for (const program of this.#programs.values()) program.destroy();
-    for (const store of this.#stores.values()) {
-      if (!this.#shared.has(store)) store.destroy();
-    }
-  }
-}
-
-/**
- * Returns whether no position depends on later ones, so that cached keys and values stay valid.
- * A finite mask gives no guarantee: it has no effect on scores far above its value.
- */
-export function isCausal({ attention, mask }: ModelConfig): boolean {
-  return !attention || mask === "causal";
 }
 
 /**

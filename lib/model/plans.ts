@@ -11,7 +11,8 @@ import { compile } from "../graph/compile.ts";
 import { layoutParameters, type ParameterLayout } from "../graph/layout.ts";
 import { crossEntropy, lossSum } from "../graph/ops/loss.ts";
 import type { Plan } from "../graph/plan.ts";
-import { Graph } from "../graph/tensor.ts";
+import { choose, lastTokens } from "../graph/ops/sampling.ts";
+import { Graph, type Tensor } from "../graph/tensor.ts";
 import { network } from "./network.ts";
 
 /** Most batches whose losses stay on the device before the host reads them. */
@@ -68,23 +69,62 @@ export function evalPlan(config: ModelConfig, shape: EvalShape): Plan {
   });
 }
 
+/** Most tokens of a text that are chosen on the device before the host reads them. */
+export const MOST_TOKENS = 64;
+
+/** Returns S, the number of a text's last tokens that stay on the device: those of a window, and those that the host reads at once. */
+export function textSlots({ blockSize }: ModelConfig): number {
+  return Math.max(blockSize, MOST_TOKENS);
+}
+
 /**
  * Returns the plan that continues row b of a cache, with `start[b]` cached tokens, by `count[b]` ≤ T new ones.
  *
  * Inputs: tokens (B, T), start (B), count (B). Output: logits (B, V) after each row's last token.
+ *
+ * @param options.chooses adds the phases `fetch`, before the network, and `choose`, after it: the last `count[b]` tokens of a
+ * text on the device become `tokens`, and the next token is drawn and appended to the text. With a `count` of 1 in each row the
+ * plan can then run again at once. The texts are the stores text (B, S), state (B, 4), seen (B, V) and settings (B, 5) of the
+ * kernel `choose`, which also keeps `start`, then a store.
  */
-export function cachedPlan(config: ModelConfig, { B, T }: BatchShape): Plan {
+export function cachedPlan(
+  config: ModelConfig,
+  { B, T }: BatchShape,
+  { chooses = false }: { readonly chooses?: boolean } = {},
+): Plan {
   const graph = new Graph();
   const tokens = graph.input("tokens", [B, T], "i32");
-  const start = graph.input("start", [B], "i32");
   const count = graph.input("count", [B], "i32");
-  const logits = network(config, { graph, tokens, cache: { start, count } }); // (B, V)
+  const start = chooses
+    ? graph.store("start", [B], "i32")
+    : graph.input("start", [B], "i32");
+  const run = () => network(config, { graph, tokens, cache: { start, count } }); // (B, V)
+  const logits = chooses ? choosing(run) : run();
   const name = T === 1 ? "decode" : "prefill";
+  const all = forward(graph);
   return compile({
     name,
-    phases: { [name]: forward(graph) },
+    phases: chooses
+      ? {
+        fetch: all.slice(0, 1),
+        [name]: all.slice(1, -1),
+        choose: all.slice(-1),
+      }
+      : { [name]: all },
     layout: layoutParameters(graph),
     inputs: [tokens, start, count], // without attention and positions nothing reads `start`
     outputs: { logits },
   });
+
+  /** Adds what gives the network its tokens and what takes its logits. */
+  function choosing(run: () => Tensor): Tensor {
+    const text = graph.store("text", [B, textSlots(config)], "i32");
+    const state = graph.store("state", [B, 4], "i32");
+    const seen = graph.store("seen", [B, config.vocabSize], "i32");
+    const settings = graph.store("settings", [B, 5]);
+    lastTokens(tokens, { text, state, count });
+    const logits = run();
+    choose(logits, { text, state, seen, cached: start, count, settings });
+    return logits;
+  }
 }

@@ -14,13 +14,11 @@ import type { Sampler } from "../text/sampler.ts";
 import {
   checkGeneration,
   type GenerateOptions,
-  Generation,
-  isCausal,
   MAX_NEW_TOKENS,
-  paddedLength,
   samplerOf,
   type TokenGenerator,
 } from "./generate.ts";
+import { Generation, isCausal, paddedLength } from "./generation.ts";
 import { internalsOf, type ModelInternals } from "./internals.ts";
 import { cachedPlan } from "./plans.ts";
 

@@ -58,6 +58,8 @@ export type Logits = Float32Array | Float64Array;
  * ```
  */
 export class Sampler {
+  /** Options of the sampler. */
+  readonly options: SamplerOptions;
   readonly #temperature: number;
   readonly #topK: number | undefined;
   readonly #topP: number | undefined;
@@ -75,6 +77,7 @@ export class Sampler {
    */
   constructor(options: SamplerOptions = {}) {
     checkOptions(options);
+    this.options = { ...options };
     this.#temperature = options.temperature ?? 1;
     this.#topK = options.topK;
     this.#topP = options.topP;

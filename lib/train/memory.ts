@@ -4,11 +4,8 @@ import type { ModelConfig } from "../config/model.ts";
 import type { TrainConfig } from "../config/train.ts";
 import type { Dataset } from "../text/dataset.ts";
 import { evaluationPlan } from "../model/evaluate.ts";
-import {
-  generationPlans,
-  type GenerationSizes,
-  MAX_NEW_TOKENS,
-} from "../model/generate.ts";
+import { MAX_NEW_TOKENS } from "../model/generate.ts";
+import { generationPlans, type GenerationSizes } from "../model/generation.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Model } from "../model/model.ts";
 import { internalsOf } from "../model/internals.ts";

@@ -14,7 +14,7 @@ import { type PresetName, presets } from "../../lib/config/presets.ts";
 import { trainConfig } from "../../lib/config/train.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
 import { evaluationPlan } from "../../lib/model/evaluate.ts";
-import { generationPlans } from "../../lib/model/generate.ts";
+import { generationPlans } from "../../lib/model/generation.ts";
 import { trainPlan } from "../../lib/train/plan.ts";
 import { steps, type Trained } from "./steps.ts";
 

@@ -16,6 +16,7 @@ import * as matmul from "./matmul";
 import * as norm from "./norm";
 import * as optimizer from "./optimizer";
 import * as rope from "./rope";
+import * as sampling from "./sampling";
 
 export function compute(
   kernel: i32,
@@ -111,6 +112,10 @@ export function compute(
       return optimizer.normalize(record, from, to);
     case codes.DESCEND:
       return optimizer.descend(record, from, to);
+    case codes.LAST_TOKENS:
+      return sampling.lastTokens(record, from, to);
+    case codes.CHOOSE:
+      return sampling.choose(record, from, to, scratch);
     default:
       unreachable();
   }

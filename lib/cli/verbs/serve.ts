@@ -38,7 +38,7 @@ export async function serve(
     const model = stack.use(
       await Model.load(
         each.checkpoint,
-        await placementFor(textWork(each.checkpoint), flags),
+        await placementFor(textWork(each.checkpoint, { reads: true }), flags),
       ),
     );
     const generator = new RunningBatch(model, { rows });

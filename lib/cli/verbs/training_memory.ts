@@ -7,7 +7,8 @@ import {
 } from "../../backends/backend.ts";
 import type { ModelConfig } from "../../config/model.ts";
 import type { TrainConfig } from "../../config/train.ts";
-import { generationPlans, MAX_NEW_TOKENS } from "../../model/generate.ts";
+import { MAX_NEW_TOKENS } from "../../model/generate.ts";
+import { generationPlans } from "../../model/generation.ts";
 import type { Plan } from "../../graph/plan.ts";
 import type { Model } from "../../model/model.ts";
 import { trainingPlans } from "../../train/memory.ts";

@@ -1,0 +1,244 @@
+/**
+ * Texts in a key/value cache: prefills prompts, then decodes one token at a time.
+ *
+ * When a text outgrows the model's context, the window slides: the newest
+ * `blockSize` / 2 tokens are encoded again from position 0, older tokens are dropped,
+ * and `onSlide` is called. If the mask is not causal, old positions depend on new
+ * ones and the cache is never valid: each token encodes the whole window again.
+ */
+
+import type { DeviceBuffer, Program, Stores } from "../backends/backend.ts";
+import type { ModelConfig } from "../config/model.ts";
+import type { Plan } from "../graph/plan.ts";
+import type { Logits } from "../text/sampler.ts";
+import type { ModelInternals } from "./internals.ts";
+import { cachedPlan } from "./plans.ts";
+
+/** Sizes of a generation, which determine its plans. */
+export interface GenerationSizes {
+  readonly rows: number;
+  /** Tokens of the longest prompt. */
+  readonly promptLength: number;
+  readonly maxNewTokens: number;
+}
+
+/**
+ * Returns the plans that a generation may run, keyed by T, the padded number of tokens encoded per run.
+ *
+ * @param options.chooses for {@linkcode Generation.choose}
+ */
+export function generationPlans(
+  config: ModelConfig,
+  { rows: B, promptLength, maxNewTokens }: GenerationSizes,
+  options?: { readonly chooses: boolean },
+): Map<number, Plan> {
+  const { blockSize } = config;
+  const first = Math.min(promptLength, blockSize);
+  const last = promptLength + maxNewTokens - 1;
+  const lengths = [first];
+  if (!isCausal(config)) {
+    const longest = Math.min(last, blockSize);
+    for (let length = first; length <= longest; length++) lengths.push(length);
+  } else if (maxNewTokens > 1) {
+    lengths.push(1);
+    if (last > blockSize) lengths.push(halfOf(blockSize));
+  }
+  const padded = lengths.map((length) => paddedLength(length, blockSize));
+  return new Map(
+    [...new Set(padded)].map((T) => [T, cachedPlan(config, { B, T }, options)]),
+  );
+}
+
+/** Returns a padded length. There are few such lengths, so few plans are compiled. */
+export function paddedLength(length: number, blockSize: number): number {
+  let T = 1;
+  while (T < length) T *= T === 1 ? 16 : 4;
+  return Math.min(T, blockSize);
+}
+
+/** Returns the number of tokens kept when a window slides. */
+function halfOf(blockSize: number): number {
+  return Math.max(1, Math.floor(blockSize / 2));
+}
+
+/** A slide of a row's window; `forgotten` is the number of dropped tokens. */
+export interface Slide {
+  readonly row: number;
+  readonly forgotten: number;
+}
+
+/** The part of a text that a run encodes. */
+interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Device state of the generated texts: one cache row for each text. */
+export class Generation {
+  readonly #model: ModelInternals;
+  readonly #rows: number;
+  /** Plans by padded length. */
+  readonly #plans: ReadonlyMap<number, Plan>;
+  readonly #onSlide: ((slide: Slide) => void) | undefined;
+  readonly #stores: Stores;
+  /** Stores that belong to the model. */
+  readonly #shared: ReadonlySet<DeviceBuffer>;
+  readonly #programs = new Map<number, Program>();
+  /** For each row, where the window begins in the history, and how many tokens of the window are cached. */
+  readonly #window: { begin: number; cached: number }[];
+
+  constructor(model: ModelInternals, { rows, plans, onSlide }: {
+    readonly rows: number;
+    readonly plans: ReadonlyMap<number, Plan>;
+    readonly onSlide: ((slide: Slide) => void) | undefined;
+  }) {
+    this.#model = model;
+    this.#rows = rows;
+    this.#plans = plans;
+    this.#onSlide = onSlide;
+    this.#stores = new Map(model.stores);
+    this.#shared = new Set(this.#stores.values());
+    this.#window = Array.from(
+      { length: rows },
+      () => ({ begin: 0, cached: 0 }),
+    );
+  }
+
+  /**
+   * Extends the cache to the given histories and returns the logits (rows, V) after the last token of each history.
+   *
+   * @param most longest part of a history that is encoded; a longer one takes several calls, and its logits
+   * are of use once {@linkcode Generation.holds} it
+   */
+  async advance(
+    histories: readonly (readonly number[])[],
+    most: number = Infinity,
+  ): Promise<Logits> {
+    const lengths = histories.map(({ length }) => length);
+    const { program, spans, T } = await this.#begin(lengths, {
+      most,
+      onSlide: this.#onSlide,
+    });
+    const tokens = new Int32Array(this.#rows * T);
+    spans.forEach(({ from, to }, row) =>
+      tokens.set(histories[row]!.slice(from, to), row * T)
+    );
+    program.buffer("tokens").write(tokens);
+    program.run([program.plan.name]);
+    return await program.buffer("logits").read() as Logits;
+  }
+
+  /**
+   * Queues the choice of `count` tokens of each text on the device, where the texts have these lengths. Needs plans with
+   * `chooses`, and the texts in their stores.
+   *
+   * @returns the slides of windows, each with the index of the token that is chosen after it
+   */
+  async choose(
+    lengths: readonly number[],
+    count: number,
+  ): Promise<(Slide & { readonly token: number })[]> {
+    const { blockSize } = this.#model.config;
+    const slides: (Slide & { readonly token: number })[] = [];
+    for (let token = 0; token < count;) {
+      const { program, T } = await this.#begin(
+        lengths.map((length) => length + token),
+        { onSlide: (slide) => slides.push({ ...slide, token }) },
+      );
+      const fullest = Math.max(...this.#window.map(({ cached }) => cached));
+      // With one token in each row a run leaves everything ready for the next, until a window is full.
+      const runs = T > 1 ? 1 : Math.min(count - token, blockSize - fullest + 1);
+      const phases = Object.keys(program.plan.phases);
+      program.run(Array.from({ length: runs }, () => phases).flat());
+      for (const window of this.#window) window.cached += runs - 1;
+      token += runs;
+    }
+    return slides;
+  }
+
+  /** Begins a run after texts of these lengths: lets windows slide, and writes where the new tokens go. */
+  async #begin(lengths: readonly number[], { most = Infinity, onSlide }: {
+    readonly most?: number;
+    readonly onSlide: ((slide: Slide) => void) | undefined;
+  }): Promise<{ program: Program; spans: Span[]; T: number }> {
+    const causal = isCausal(this.#model.config);
+    const spans = lengths.map((length, row): Span => {
+      if (!causal) this.#window[row]!.cached = 0;
+      const forgotten = this.#slide(length, row);
+      if (forgotten > 0) onSlide?.({ row, forgotten });
+      const { begin, cached } = this.#window[row]!;
+      const from = begin + cached;
+      return { from, to: Math.min(length, from + most) };
+    });
+    const counts = spans.map(({ from, to }) => to - from);
+    const T = paddedLength(Math.max(...counts), this.#model.config.blockSize);
+    const program = await this.#program(T);
+    program.buffer("start").write(this.#window.map(({ cached }) => cached));
+    program.buffer("count").write(counts);
+    this.#window.forEach((window, row) => window.cached += counts[row]!);
+    return { program, spans, T };
+  }
+
+  /** Returns whether the cache of a row reaches the end of a history of this length. */
+  holds(row: number, length: number): boolean {
+    const { begin, cached } = this.#window[row]!;
+    return begin + cached === length;
+  }
+
+  /** Returns where the window of each row begins in its history. */
+  begins(): number[] {
+    return this.#window.map(({ begin }) => begin);
+  }
+
+  /** Empties the cache of a row, for another text or for this one from `begin` on. */
+  reset(row: number, begin = 0): void {
+    this.#window[row] = { cached: 0, begin };
+  }
+
+  /** Returns a store of the plans. */
+  async store(name: string): Promise<DeviceBuffer> {
+    const [T] = this.#plans.keys();
+    await this.#program(T!); // which creates the stores
+    return this.#stores.get(name)!;
+  }
+
+  /** Slides the window of a row if a text of this length does not fit; returns the number of tokens that it drops. */
+  #slide(length: number, row: number): number {
+    const { blockSize } = this.#model.config;
+    const window = this.#window[row]!;
+    if (length - window.begin <= blockSize) return 0;
+    // A prompt may fill the whole window. A growing text keeps half of it free, so that
+    // one encoding of the window serves many tokens.
+    const kept = window.cached === 0 ? blockSize : halfOf(blockSize);
+    const begin = length - kept;
+    const forgotten = begin - window.begin;
+    this.#window[row] = { begin, cached: 0 };
+    return forgotten;
+  }
+
+  async #program(T: number): Promise<Program> {
+    let program = this.#programs.get(T);
+    if (program === undefined) {
+      const shape = { B: this.#rows, T };
+      const plan = this.#plans.get(T) ?? cachedPlan(this.#model.config, shape);
+      program = await this.#model.bind(plan, this.#stores);
+      this.#programs.set(T, program);
+    }
+    return program;
+  }
+
+  destroy(): void {
+    for (const program of this.#programs.values()) program.destroy();
+    for (const store of this.#stores.values()) {
+      if (!this.#shared.has(store)) store.destroy();
+    }
+  }
+}
+
+/**
+ * Returns whether no position depends on later ones, so that cached keys and values stay valid.
+ * A finite mask gives no guarantee: it has no effect on scores far above its value.
+ */
+export function isCausal({ attention, mask }: ModelConfig): boolean {
+  return !attention || mask === "causal";
+}
