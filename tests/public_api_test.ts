@@ -333,13 +333,6 @@ const uses: Record<string, (options: Options) => unknown> = {
       }
       return verdicts;
     })(),
-  OnnxOptions: (options) =>
-    withModel(async (model) => {
-      const { config } = model;
-      const tensors = await model.parameters();
-      const pieces = main.encodeOnnx({ config, tensors }, options);
-      return pieces.reduce((sum, { length }) => sum + length, 0);
-    })(),
   TrainerExtras: (options) =>
     withModel(async (model) => {
       const trainer = new lm.Trainer(model, dataset, {

@@ -42,7 +42,7 @@ const library = [
   "lib/train",
   "lib/worker",
   "lib/serve",
-  "lib/onnx",
+  "lib/export",
 ];
 const studies = ["lib/checks", "lib/lab"];
 
@@ -75,8 +75,8 @@ const rooms: Readonly<Record<string, Room>> = {
   "lib/worker": { imports: ["lib/train", "lib/model", ...engine, ...data] },
   // OpenAI's API as functions from a request to a response; the socket is in lib/cli.
   "lib/serve": { imports: ["lib/model", ...engine, ...data] },
-  // The network in the operators of ONNX, as a file.
-  "lib/onnx": {
+  // Models as files of other programs; Hugging Face's, which are also read, are in lib/formats.
+  "lib/export": {
     imports: ["lib/model", "lib/graph", ...data, "kernels/vocabulary.ts"],
   },
   "lib/train": { imports: ["lib/model", ...engine, ...data] },

@@ -1,6 +1,6 @@
 /**
  * What the architectures of other programs can hold: for each, a demand on every field of a model's
- * configuration. Formats list the architectures that they can write; see `exports.ts`.
+ * configuration. Formats list the architectures that they can write; see `export/exports.ts`.
  */
 
 import { type ModelConfig, modelConfig } from "../config/model.ts";
@@ -84,6 +84,12 @@ export function architecture(
   demands: Partial<Demands>,
 ): Architecture {
   return { name, demands: { ...plain, ...demands } };
+}
+
+/** Returns an architecture that every model fits. */
+export function anyModel(name: string): Architecture {
+  const fields = Object.keys(plain).map((field) => [field, anything]);
+  return { name, demands: Object.fromEntries(fields) };
 }
 
 /** GPT-2 (transformers' `GPT2LMHeadModel`). Biases that a model lacks are written as zeros. */

@@ -24,6 +24,7 @@ import {
 import { quote } from "./safetensors_header.ts";
 import {
   joined,
+  pairedAsHalf,
   partsOf,
   type Place,
   type PlacedTensor,
@@ -41,9 +42,9 @@ export function hfFiles(
   { architecture, dtype }: ExportSettings,
 ): ExportedFile[] {
   const type = architecture.name as ModelType;
-  const half = config.position === "rope";
+  const reorder = config.position === "rope" ? pairedAsHalf : undefined;
   const placed = places[type](config)
-    .flatMap((place) => partsOf(place, tensors, half));
+    .flatMap((place) => partsOf(place, tensors, reorder));
   const sources = new Map(
     placed.map((tensor) => [tensor.name, sourceOf(tensor, dtype)]),
   );

@@ -27,13 +27,6 @@ export {
 } from "./checkpoint.ts";
 export type { Architecture, Demand, Demands } from "./architectures.ts";
 export type { ExportedFile, ExportSettings } from "./exported.ts";
-export {
-  exportCheckpoint,
-  type ExportFormat,
-  type ExportFormatName,
-  exportFormats,
-  type ExportOptions,
-} from "./exports.ts";
 export type { FloatType } from "./floats.ts";
 export {
   type FolderFiles,

@@ -51,6 +51,12 @@ export function place(
   return { name, shape, parts: list, transposed, absent };
 }
 
+/** Returns a matrix with the rows of each head in another order. */
+export type Reorder = (
+  matrix: Float32Array,
+  head: { readonly rows: number; readonly width: number },
+) => Float32Array;
+
 /** Tensors by name. */
 type Tensors = ReadonlyMap<string, TensorData>;
 
@@ -67,12 +73,12 @@ const cannotExport = refuser(RangeError, "export model");
 /**
  * Returns the tensors of another program that hold a parameter.
  *
- * @param half true to write the rows of queries and keys that `rope` pairs as `rope-half` does
+ * @param reorder reorders the rows of queries and keys
  */
 export function partsOf(
   { name, shape, parts, transposed, absent }: Place,
   tensors: Tensors,
-  half = false,
+  reorder?: Reorder,
 ): PlacedTensor[] {
   const [, columns] = shape;
   const width = columns ?? 1;
@@ -96,8 +102,8 @@ export function partsOf(
         const whole = floatsOf(name, tensor);
         const part = whole.subarray(begin * width, (begin + rows) * width);
         if (transposed) return transposedOf(part, rows, width);
-        return half && heads > 0
-          ? pairedAsHalf(part, { rows: rows / heads, width })
+        return reorder !== undefined && heads > 0
+          ? reorder(part, { rows: rows / heads, width })
           : part;
       },
     };

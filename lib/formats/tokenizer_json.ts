@@ -61,21 +61,12 @@ function characters(tokenizer: Tokenizer): object {
   };
 }
 
-function bytePairs(
-  { split, tokens, merges, wholePieces = false, special }: BpeJSON,
-): object {
+function bytePairs(json: BpeJSON): object {
+  const { split, tokens, merges, wholePieces = false, special } = json;
   const byteLevel = { type: "ByteLevel", "add_prefix_space": false };
   const isSpecial = new Set(special);
-  const ids = new Map(
-    [...tokens.entries()].filter(([id]) => !isSpecial.has(id))
-      .map(([id, token]) => [token, id]),
-  );
-  const pairs = merges === undefined
-    ? [...ids.keys()].flatMap((token) => cutsOf(token, ids))
-    : Array.from({ length: merges.length / 2 }, (_, i) => [
-      tokens[merges[2 * i]!],
-      tokens[merges[2 * i + 1]!],
-    ]);
+  const ids = [...tokens.entries()].filter(([id]) => !isSpecial.has(id))
+    .map(([id, token]) => [token, id]);
   return {
     "pre_tokenizer": split === "gpt2"
       ? { ...byteLevel, "use_regex": true, "trim_offsets": true }
@@ -99,18 +90,32 @@ function bytePairs(
       "byte_fallback": false,
       "ignore_merges": merges === undefined || wholePieces,
       vocab: Object.fromEntries(ids),
-      merges: pairs.map((pair) => pair.join(" ")),
+      merges: mergesOf(json).map((pair) => pair.join(" ")),
     },
   };
 }
 
-/** Returns the ways to cut a token into two: without a list of merges, each is one, as in tiktoken. */
-function cutsOf(
-  token: string,
-  ids: ReadonlyMap<string, number>,
-): [string, string][] {
-  return Array.from(
-    { length: token.length - 1 },
-    (_, i) => [token.slice(0, i + 1), token.slice(i + 1)] as [string, string],
-  ).filter(([left, right]) => ids.has(left) && ids.has(right));
+/**
+ * Returns the pairs of tokens that are merged, the first merge first. Without a list, as in tiktoken, each way to cut a
+ * token into two is a merge.
+ */
+export function mergesOf(
+  { tokens, merges, special }: BpeJSON,
+): (readonly [string, string])[] {
+  if (merges !== undefined) {
+    return Array.from(
+      { length: merges.length / 2 },
+      (_, i) => [tokens[merges[2 * i]!]!, tokens[merges[2 * i + 1]!]!],
+    );
+  }
+  const isSpecial = new Set(special);
+  const known = new Set(tokens.filter((_, id) => !isSpecial.has(id)));
+  const cuts = (token: string) =>
+    Array.from(
+      { length: token.length - 1 },
+      (_, i) => [token.slice(0, i + 1), token.slice(i + 1)] as const,
+    );
+  return [...known].flatMap((token) =>
+    cuts(token).filter(([left, right]) => known.has(left) && known.has(right))
+  );
 }

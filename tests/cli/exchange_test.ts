@@ -70,13 +70,33 @@ Deno.test("A run goes to a folder of Hugging Face's and comes back as a run of t
   }
 });
 
+Deno.test("A run goes to one file for llama.cpp, and to one for onnxruntime", async () => {
+  await using here = await workplace();
+  for (const [to, start] of [["gguf", "GGUF"], ["onnx", "\b\b\x12\x02lm"]]) {
+    for (const dtype of ["f32", "f16"]) {
+      const file = `${dtype}.${to}`;
+      const args = ["export", "run", file, "--to", to!, "--dtype", dtype];
+      const { code, stdout, stderr } = await here.run(args);
+      assertEquals(code, 0, stderr);
+      const text = await Deno.readTextFile(here.file(file));
+      assertEquals(text.slice(0, start!.length), start);
+      assertStringIncludes(stdout, file);
+    }
+  }
+  const twice = await here.run(["export", "run", "f32.gguf", "--to", "gguf"]);
+  assertEquals(twice.code, 1);
+  assertStringIncludes(twice.stderr, "gguf is written to a new file");
+});
+
 Deno.test("export and import refuse what they cannot do, and leave nothing behind", async () => {
   await using here = await workplace();
   await here.run(["train", ...SMALL, "--out", "relu2"]);
   const cases: [string, number, string][] = [
-    ["export run out", 2, "--to takes hf"],
+    ["export run out", 2, "--to takes hf, gguf, onnx"],
     ["export run --to hf", 2, "it takes a run and where to write"],
     ["export run a b --to hf", 2, "3 arguments were given"],
+    ["export relu2 out --to gguf", 1, 'mlp is "relu2", not "swiglu"'],
+    ["export run out --to onnx --dtype bf16", 1, "f32 or f16, not bf16"],
     ["export relu2 out --to hf", 1, 'mlp is "relu2", not "swiglu"'],
     ["export run relu2 --to hf", 1, "hf is written to a new or empty folder"],
     ["import", 2, "no path was given"],

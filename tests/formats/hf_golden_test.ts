@@ -8,7 +8,7 @@ import { assert, assertEquals } from "@std/assert";
 import { openReference } from "../../lib/backends/reference.ts";
 import { openWasm } from "../../lib/backends/wasm/engine.ts";
 import type { Checkpoint } from "../../lib/formats/checkpoint.ts";
-import { exportCheckpoint } from "../../lib/formats/exports.ts";
+import { exportCheckpoint } from "../../lib/export/exports.ts";
 import { floatsOf } from "../../lib/formats/floats.ts";
 import { importHf } from "../../lib/formats/hf.ts";
 import {

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { variants } from "../../lib/checks/variants.ts";
 import { type ModelConfig, modelConfig } from "../../lib/config/model.ts";
 import type { Checkpoint } from "../../lib/formats/checkpoint.ts";
-import { exportCheckpoint } from "../../lib/formats/exports.ts";
+import { exportCheckpoint } from "../../lib/export/exports.ts";
 import { floatsOf } from "../../lib/formats/floats.ts";
 import { importHf } from "../../lib/formats/hf.ts";
 import {

@@ -178,6 +178,7 @@ export const topCommands: readonly Command[] = [
     examples: [
       "export runs/NAME folder --to hf # for Hugging Face's transformers",
       "export runs/NAME half --to hf --dtype f16 # half the size",
+      "export runs/NAME model.gguf --to gguf # for llama.cpp",
     ],
     flags: exportFlags,
     load: async () => (await import("../verbs/export.ts")).exportModel,

@@ -6,7 +6,7 @@ import {
   exportCheckpoint,
   type ExportFormatName,
   exportFormats,
-} from "../../formats/exports.ts";
+} from "../../export/exports.ts";
 import { isRefusal } from "../../refusal.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { commandError, exitCode, usageError } from "../command/errors.ts";

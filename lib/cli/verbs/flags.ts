@@ -11,7 +11,7 @@ import {
   presets,
 } from "../../config/presets.ts";
 import { type TrainConfig, trainFields } from "../../config/train.ts";
-import { type ExportFormatName, exportFormats } from "../../formats/exports.ts";
+import { type ExportFormatName, exportFormats } from "../../export/exports.ts";
 import type { FloatType } from "../../formats/floats.ts";
 import { EVAL_TOKENS } from "../../train/split_losses.ts";
 import { readSeparator } from "../text/documents.ts";

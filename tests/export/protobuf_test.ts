@@ -8,7 +8,7 @@ import {
   messageField,
   piecesOf,
   textField,
-} from "../../lib/onnx/protobuf.ts";
+} from "../../lib/export/protobuf.ts";
 
 function hex(message: Message): string {
   return piecesOf(message).map((piece) => piece.toHex()).join("");

@@ -9,7 +9,7 @@ import type {
   KernelDims,
   KernelName,
 } from "../../kernels/vocabulary.ts";
-import { FLOAT, type OnnxGraph } from "./file.ts";
+import { FLOAT, type OnnxGraph } from "./onnx_file.ts";
 
 /** Name of the tokens, the graph's input: (B, T), int64. */
 export const TOKENS = "input_ids";

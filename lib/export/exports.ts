@@ -4,17 +4,20 @@
  */
 
 import {
+  anyModel,
   type Architecture,
   fittingArchitecture,
   gpt2,
   llama,
   qwen2,
-} from "./architectures.ts";
-import type { Checkpoint } from "./checkpoint.ts";
-import type { ExportedFile, ExportSettings } from "./exported.ts";
-import type { FloatType } from "./floats.ts";
-import { hfFiles } from "./hf.ts";
+} from "../formats/architectures.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
+import type { ExportedFile, ExportSettings } from "../formats/exported.ts";
+import type { FloatType } from "../formats/floats.ts";
+import { hfFiles } from "../formats/hf.ts";
 import { refusal } from "../refusal.ts";
+import { ggufArchitectures, ggufFiles } from "./gguf.ts";
+import { onnxFiles } from "./onnx.ts";
 
 /** A format of other programs. */
 export interface ExportFormat {
@@ -34,7 +37,7 @@ export interface ExportFormat {
 }
 
 /** Name of a format. */
-export type ExportFormatName = "hf";
+export type ExportFormatName = "hf" | "gguf" | "onnx";
 
 /** The formats, by name. */
 export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
@@ -44,6 +47,20 @@ export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
     dtypes: ["f32", "f16", "bf16"],
     architectures: [llama, qwen2, gpt2],
     files: hfFiles,
+  },
+  gguf: {
+    about: "a file for llama.cpp",
+    kind: "file",
+    dtypes: ["f32", "f16", "bf16"],
+    architectures: ggufArchitectures,
+    files: ggufFiles,
+  },
+  onnx: {
+    about: "a file for onnxruntime",
+    kind: "file",
+    dtypes: ["f32", "f16"],
+    architectures: [anyModel("any")],
+    files: onnxFiles,
   },
 };
 

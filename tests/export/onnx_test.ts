@@ -5,8 +5,12 @@ import { variant } from "../../lib/checks/variants.ts";
 import { modelConfig } from "../../lib/config/model.ts";
 import type { Checkpoint } from "../../lib/formats/checkpoint.ts";
 import { Model } from "../../lib/model/model.ts";
-import { encodeOnnx } from "../../lib/onnx/encode.ts";
-import { OnnxGraph } from "../../lib/onnx/file.ts";
+import {
+  exportCheckpoint,
+  type ExportOptions,
+} from "../../lib/export/exports.ts";
+import { OnnxGraph } from "../../lib/export/onnx_file.ts";
+import { bytesOf } from "../fixtures/exported_files.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 
 async function checkpointOf(name: string): Promise<Checkpoint> {
@@ -16,13 +20,17 @@ async function checkpointOf(name: string): Promise<Checkpoint> {
   return { config, tensors: await model.parameters(), tokenizer };
 }
 
-async function bytesOf(pieces: Uint8Array[]): Promise<Uint8Array> {
-  return await new Blob(pieces as BlobPart[]).bytes();
+function encode(
+  checkpoint: Checkpoint,
+  options?: ExportOptions,
+): Uint8Array {
+  const files = bytesOf(exportCheckpoint("onnx", checkpoint, options));
+  return files.get("model.onnx")!;
 }
 
 Deno.test("An ONNX file names its producer, its format and its tokenizer", async () => {
   const checkpoint = await checkpointOf("position rope");
-  const bytes = await bytesOf(encodeOnnx(checkpoint));
+  const bytes = encode(checkpoint);
   // ir_version (1) 8; producer_name (2) "lm".
   assertEquals(bytes.subarray(0, 6).toHex(), "080812026c6d");
   const text = new TextDecoder("latin1").decode(bytes);
@@ -37,11 +45,8 @@ Deno.test("An ONNX file with parameters of 16 bits is half as long", async () =>
   const config = modelConfig({ vocabSize: 65, nLayer: 1 });
   await using model = await Model.create(config, { device: "reference" });
   const checkpoint = { config, tensors: await model.parameters() };
-  const [wide, narrow] = await Promise.all(
-    (["f32", "f16"] as const).map(async (dtype) =>
-      (await bytesOf(encodeOnnx(checkpoint, { dtype }))).length
-    ),
-  );
+  const [wide, narrow] = (["f32", "f16"] as const)
+    .map((dtype) => encode(checkpoint, { dtype }).length);
   const saved = wide! - narrow!;
   assertEquals(Math.round(100 * saved / (2 * model.parameterCount)), 100);
 });
@@ -51,7 +56,7 @@ Deno.test("A checkpoint without a parameter is refused as ONNX", async () => {
   const some = new Map(tensors);
   some.delete("h.1.ln_2.bias");
   const error = assertThrows(
-    () => encodeOnnx({ config, tensors: some }),
+    () => encode({ config, tensors: some }),
     RangeError,
   );
   assertStringIncludes(error.message, "h.1.ln_2.bias [8] is missing");

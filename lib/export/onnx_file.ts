@@ -1,7 +1,7 @@
 /**
  * A writer of ONNX files: an {@linkcode OnnxGraph} collects nodes and constants and is encoded as a ModelProto. Field
  * numbers are those of onnx.proto3 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3). The graph of a model
- * is made in `encode.ts`.
+ * is made in `onnx.ts`.
  */
 
 import {
@@ -32,8 +32,8 @@ export interface OnnxValue {
   readonly shape: readonly (number | string)[];
 }
 
-/** Elements of a constant. */
-type Elements = Float32Array | Float16Array | BigInt64Array;
+/** Elements of a constant; those of a `Uint16Array` are the bits of 16-bit floats. */
+type Elements = Float32Array | Uint16Array | BigInt64Array;
 
 /** Number of 32-bit floats among the element types, TensorProto.DataType. */
 export const FLOAT = 1;
@@ -60,7 +60,7 @@ export class OnnxGraph {
   constant(name: string, shape: readonly number[], data: Elements): string {
     const type = data instanceof Float32Array
       ? FLOAT
-      : data instanceof Float16Array
+      : data instanceof Uint16Array
       ? FLOAT16
       : INT64;
     this.#constants.push([
@@ -192,7 +192,7 @@ export class OnnxGraph {
     if (length <= MAX_BYTES) return piecesOf(model);
     throw refusal(
       RangeError,
-      "write ONNX",
+      "export to onnx",
       `the file would have ${length} bytes, the limit of its format is ${MAX_BYTES}`,
     );
   }
