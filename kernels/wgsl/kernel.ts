@@ -20,6 +20,8 @@ export interface Target {
   readonly workgroupsPerDimension: number;
   /** `maxStorageBufferBindingSize`, in bytes. */
   readonly bindingSize: number;
+  /** Variants of products that were measured to be the fastest on this adapter, by the name of the product. See `matmul_variants.ts`. */
+  readonly products?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A part of an operand, in 32-bit words. */

@@ -5,19 +5,22 @@
 
 import type { Builder } from "./kernel.ts";
 import { registerMatmul } from "./matmul_register.ts";
-import { FEW_ROWS, fewRowsMatmul } from "./matmul_rows.ts";
-import { fewestSlices } from "./matmul_slices.ts";
-import { workgroupMatmul } from "./matmul_workgroup.ts";
-import { single } from "./pass.ts";
+import { productName, productVariants } from "./matmul_variants.ts";
 
-/** y (+)= alpha a · b (+ bias) (+ beta residual), in the three forms of {@linkcode signatures.matmul}. */
+/**
+ * y (+)= alpha a · b (+ bias) (+ beta residual), in the three forms of {@linkcode signatures.matmul}.
+ *
+ * @throws {RangeError} if the target names a variant that the product does not have
+ */
 export const matmul: Builder<"matmul"> = (dims, target) => {
   if (target.tiling === "register") return registerMatmul(dims, target);
-  const { form, count, M, K } = dims;
-  if (
-    form === "nt" && count === 1 && M <= FEW_ROWS && fewestSlices(K) === 1
-  ) {
-    return single(fewRowsMatmul(dims, target));
-  }
-  return workgroupMatmul(dims, target);
+  const variants = productVariants(dims, target);
+  const product = productName(dims);
+  const name = target.products?.[product];
+  if (name === undefined) return variants[0]!.lower();
+  const named = variants.find((variant) => variant.name === name);
+  if (named !== undefined) return named.lower();
+  throw new RangeError(
+    `Cannot compute product ${product}: it has no variant "${name}"`,
+  );
 };

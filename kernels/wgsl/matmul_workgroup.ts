@@ -31,13 +31,18 @@ export interface Partition {
   readonly tile: WorkgroupTile;
   /** The number of slices that K is cut into. */
   readonly slices: number;
+  /**
+   * The number of steps along K that the text writes out in one turn of its loop, a divisor of 16. Wgpu's compiler
+   * unrolls no loops, and where it guards them against endless turns the driver cannot either.
+   */
+  readonly unroll: number;
 }
 
 /**
  * Tiles, largest first: the larger a tile, the less often a and b are read. These take at
  * most 128 invocations and 13 KiB of workgroup memory; every adapter has 256 and 16 KiB.
  */
-const TILES: readonly WorkgroupTile[] = [
+export const TILES: readonly WorkgroupTile[] = [
   { rows: 128, columns: 64, part: { rows: 8, columns: 8 } },
   { rows: 64, columns: 64, part: { rows: 8, columns: 4 } },
   { rows: 32, columns: 32, part: { rows: 4, columns: 4 } },
@@ -49,17 +54,25 @@ const BUSY = 128;
 /** Numbers along K that workgroup memory holds at a time; divides every slice but the last. */
 const DEPTH = 16;
 
+/** Steps in one turn of the loop along K: a quarter of the turns, and still a short text. */
+const UNROLL = 4;
+
 /** The shortest slice of K: K is not cut further even if more workgroups would keep the GPU busier. */
 const SHORTEST_SLICE = 256;
 
 /** Returns the partition of a product: the largest tiles that, with the most slices, make at least {@linkcode BUSY} workgroups, else the smallest tiles. */
 export function partition(dims: MatmulDims): Partition {
-  const { form, K } = dims;
-  const most = form === "tn" ? Math.max(1, Math.floor(K / SHORTEST_SLICE)) : 1;
+  const most = mostSlices(dims);
   const tile = TILES.find((tile) => tilesOf(dims, tile) * most >= BUSY) ??
     TILES.at(-1)!;
   const wanted = Math.ceil(BUSY / tilesOf(dims, tile));
-  return { tile, slices: Math.max(fewestSlices(K), Math.min(most, wanted)) };
+  const slices = Math.max(fewestSlices(dims.K), Math.min(most, wanted));
+  return { tile, slices, unroll: UNROLL };
+}
+
+/** Returns the most slices that K is worth cutting into. Only the gradient of a weight has so few tiles that it gains by them. */
+export function mostSlices({ form, K }: MatmulDims): number {
+  return form === "tn" ? Math.max(1, Math.floor(K / SHORTEST_SLICE)) : 1;
 }
 
 /** Returns the number of tiles of all products. */
@@ -74,13 +87,13 @@ function tilesOf(
 export function workgroupMatmul(
   dims: MatmulDims,
   target: Target,
-  { tile, slices }: Partition = partition(dims),
+  parts: Partition = partition(dims),
 ): Lowering {
   return inSlices(
     dims,
-    slices,
+    parts.slices,
     target,
-    (dims, parameters) => tileShare({ dims, tile, slices }, parameters, target),
+    (dims, parameters) => tileShare({ dims, ...parts }, parameters, target),
   );
 }
 
@@ -95,7 +108,7 @@ function tileShare(
   parameters: readonly Parameter[],
   target: Target,
 ): Share {
-  const { dims, tile, slices } = shared;
+  const { dims, tile, slices, unroll } = shared;
   const { count, M, N, K } = dims;
   const { rows, columns, part } = tile;
   const tiles = tilesOf(dims, tile);
@@ -144,9 +157,7 @@ for (var k0 = slice * ${length}u; k0 < end; k0 += ${DEPTH}u) {
   ${indent(filler("a", shared), 2)}
   ${indent(filler("b", shared), 2)}
   workgroupBarrier();
-  for (var k = 0u; k < ${DEPTH}u; k++) {
-    ${indent(multiply(tile), 4)}
-  }
+  ${indent(multiplyAll(tile, unroll), 2)}
   workgroupBarrier();
 }
 
@@ -262,19 +273,40 @@ ${
   );
 }
 
-/** Returns the statements that add the outer product of row k of both tiles to the sums. */
-function multiply(tile: WorkgroupTile): string {
+/** Returns the loop over the rows of both tiles, `unroll` rows in a turn. */
+function multiplyAll(tile: WorkgroupTile, unroll: number): string {
+  if (unroll === 1) {
+    return `for (var k = 0u; k < ${DEPTH}u; k++) {
+  ${indent(multiply(tile, "k"), 2)}
+}`;
+  }
+  const turn = (first: string) =>
+    repeat(unroll, (i) =>
+      `{
+  ${indent(multiply(tile, `(${first} + ${i}u)`), 2)}
+}`);
+  if (unroll === DEPTH) return turn("0u");
+  return `for (var k = 0u; k < ${DEPTH}u; k += ${unroll}u) {
+  ${indent(turn("k"), 2)}
+}`;
+}
+
+/** Returns the statements that add the outer product of row `k` of both tiles to the sums. */
+function multiply(tile: WorkgroupTile, k: string): string {
   const { rows, columns, part } = tile;
   const width = columns / part.columns;
   return [
     repeat(
       part.rows / 4,
-      (i) => `let a${i} = aTile[k * ${strideOf(rows)}u + down / 4u + ${i}u];`,
+      (i) =>
+        `let a${i} = aTile[${k} * ${strideOf(rows)}u + down / 4u + ${i}u];`,
     ),
     repeat(
       part.columns / 4,
       (u) =>
-        `let b${u} = bTile[k * ${strideOf(columns)}u + right + ${u * width}u];`,
+        `let b${u} = bTile[${k} * ${strideOf(columns)}u + right + ${
+          u * width
+        }u];`,
     ),
     partSums(tile, (i, u) => {
       const weight = `a${Math.floor(i / 4)}.${"xyzw"[i % 4]}`;
