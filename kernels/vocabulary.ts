@@ -224,6 +224,8 @@ export interface QkNormDims {
   readonly NKV: number;
   readonly HS: number;
   readonly eps: number;
+  /** True if queries have a learned gain for each dimension of a head, and keys another one. */
+  readonly gain: boolean;
 }
 
 /** Dims of the key/value cache. */
@@ -285,10 +287,15 @@ export const signatures: Readonly<Record<KernelName, string>> = {
   swiglu: "y[n] <- gate[n], x[n]",
   /** The gradients of both inputs of swiglu. */
   swigluBackward: "dgate[n], dx[n] <- dy[n], gate[n], x[n]",
-  /** Divides each query and key head by sqrt(mean of its squares + eps), and copies the values. */
-  qkNorm: "y[rows,QKV] <- qkv[rows,QKV]",
-  /** The gradient of qkNorm, whose input is qkv. */
-  qkNormBackward: "dqkv[rows,QKV] <- dy[rows,QKV], qkv[rows,QKV]",
+  /**
+   * Divides each query and key head by sqrt(mean of its squares + eps), and copies the values. With gain, multiplies query
+   * heads by qgain and key heads by kgain; roots: the reciprocal root of each of the NH + 2·NKV heads, 1 for values.
+   */
+  qkNorm:
+    "y[rows,QKV], gain? roots[rows,heads] <- qkv[rows,QKV], gain? qgain[HS], gain? kgain[HS]",
+  /** The gradient of qkNorm, whose input is qkv; the gradients of its gains are added to dqgain and dkgain. */
+  qkNormBackward:
+    "dqkv[rows,QKV], gain? dqgain[HS], gain? dkgain[HS] <- dy[rows,QKV], qkv[rows,QKV], gain? qgain[HS], gain? kgain[HS], gain? roots[rows,heads]",
   /**
    * Rotates query and key heads by their position t + start[b] (clamped to L - 1), and copies the values (RoFormer,
    * arXiv 2104.09864, eq. 34): (x, y) → (x cos − y sin, y cos + x sin), pair i by the angle table[position,i];
@@ -417,6 +424,7 @@ export function operandShapes<Name extends KernelName>(
   const sizes = {
     ...dims,
     QKV: (NH! + 2 * NKV!) * HS!,
+    heads: NH! + 2 * NKV!,
     span: (count! - 1) * stride! + n!,
   };
   const [outputs, inputs] = signatures[kernel].split(" <- ").map((side) =>

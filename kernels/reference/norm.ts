@@ -1,6 +1,6 @@
-/** Reference kernels of normalisation: layer norm and RMS norm over channels, and the norm of query and key heads. */
+/** Reference kernels of normalisation: layer norm and RMS norm over channels. */
 
-import type { KernelDims, QkNormDims } from "../vocabulary.ts";
+import type { KernelDims } from "../vocabulary.ts";
 import type { F64 } from "./kernel.ts";
 
 /**
@@ -64,56 +64,4 @@ export function normBackward(
       if (dbias) dbias[c]! += dy[at + c]!;
     }
   }
-}
-
-/** For each query and key head: y = x · r, r = 1 / √(mean(x²) + eps). Values are copied. */
-export function qkNorm(
-  [y]: readonly [F64],
-  [qkv]: readonly [F64],
-  dims: QkNormDims,
-): void {
-  const { HS, eps } = dims;
-  y.set(qkv);
-  for (const at of queryAndKeyHeads(dims)) {
-    const r = reciprocalRoot(qkv, { at, HS, eps });
-    for (let d = 0; d < HS; d++) y[at + d]! *= r;
-  }
-}
-
-/** For each query and key head: dx = r · (dy - x̂ · mean(dy · x̂)), x̂ = x · r. Values' gradients are copied. */
-export function qkNormBackward(
-  [dqkv]: readonly [F64],
-  [dy, qkv]: readonly [F64, F64],
-  dims: QkNormDims,
-): void {
-  const { HS, eps } = dims;
-  dqkv.set(dy);
-  for (const at of queryAndKeyHeads(dims)) {
-    const r = reciprocalRoot(qkv, { at, HS, eps });
-    let mean = 0;
-    for (let d = 0; d < HS; d++) mean += dy[at + d]! * qkv[at + d]! * r / HS;
-    for (let d = 0; d < HS; d++) {
-      dqkv[at + d] = r * (dy[at + d]! - qkv[at + d]! * r * mean);
-    }
-  }
-}
-
-/** Yields the index at which each query and key head begins in qkv[rows,QKV]. */
-function* queryAndKeyHeads(
-  { rows, NH, NKV, HS }: QkNormDims,
-): Generator<number> {
-  const QKV = (NH + 2 * NKV) * HS;
-  for (let row = 0; row < rows; row++) {
-    for (let head = 0; head < NH + NKV; head++) yield row * QKV + head * HS;
-  }
-}
-
-/** 1 / √(mean(x²) + eps) over the HS numbers from `at` on. */
-function reciprocalRoot(
-  x: F64,
-  { at, HS, eps }: { at: number; HS: number; eps: number },
-): number {
-  let square = 0;
-  for (let d = 0; d < HS; d++) square += x[at + d]! ** 2;
-  return 1 / Math.sqrt(square / HS + eps);
 }

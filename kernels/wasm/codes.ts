@@ -111,6 +111,7 @@ export const SWIGLU = 17;
 export const SWIGLU_BACKWARD = 18;
 export const QK_NORM = 19;
 export const QK_NORM_BACKWARD = 20;
+export const QK_NORM_BACKWARD_GAINS = 46;
 export const ROPE = 21;
 export const ATTENTION = 22;
 export const ATTENTION_BACKWARD = 23;

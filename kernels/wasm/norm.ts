@@ -1,13 +1,11 @@
-/** Norms of rows, and of query and key heads. */
+/** Norms of rows. */
 
-import type { KernelDims, QkNormDims } from "../vocabulary.ts";
+import type { KernelDims } from "../vocabulary.ts";
 import {
   COLUMNS,
   NORM,
   NORM_BACKWARD,
   NORM_BACKWARD_WEIGHTS,
-  QK_NORM,
-  QK_NORM_BACKWARD,
 } from "./codes.ts";
 import { type Address, bits, rowBlocks, type Site, type Step } from "./step.ts";
 
@@ -45,29 +43,4 @@ export function normBackward(
     args: [dx, dy, x, weight, stats, rows, C, perUnit, ...flags],
     work: rows * (9 * C + 50),
   }];
-}
-
-/** See {@linkcode signatures.qkNorm}. */
-export function qkNorm(dims: QkNormDims, { outputs, inputs }: Site): Step[] {
-  return [{ ...headsOf(dims, [...outputs, ...inputs]), kernel: QK_NORM }];
-}
-
-/** See {@linkcode signatures.qkNormBackward}. */
-export function qkNormBackward(
-  dims: QkNormDims,
-  { outputs, inputs }: Site,
-): Step[] {
-  const step = headsOf(dims, [...outputs, ...inputs]);
-  return [{ ...step, kernel: QK_NORM_BACKWARD, work: 2 * step.work }];
-}
-
-/** Returns the step of `qkNorm`, or `qkNormBackward`, without its kernel. */
-function headsOf(
-  { rows, NH, NKV, HS, eps }: QkNormDims,
-  operands: readonly Address[],
-): Omit<Step, "kernel"> {
-  const QKV = (NH + 2 * NKV) * HS;
-  const { units, perUnit } = rowBlocks(rows, QKV);
-  const args = [...operands, rows, NH + NKV, HS, QKV, perUnit, bits(eps)];
-  return { units, args, work: rows * (3 * QKV + 50 * (NH + NKV)) };
 }

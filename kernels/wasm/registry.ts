@@ -10,6 +10,7 @@ import * as loss from "./loss.ts";
 import * as matmul from "./matmul.ts";
 import * as norm from "./norm.ts";
 import * as optimizer from "./optimizer.ts";
+import * as qkNorm from "./qk_norm.ts";
 import * as rope from "./rope.ts";
 import * as sampling from "./sampling.ts";
 import type { Builder } from "./step.ts";
@@ -27,6 +28,7 @@ export const builders: {
   ...matmul,
   ...norm,
   ...optimizer,
+  ...qkNorm,
   ...rope,
   ...sampling,
 };

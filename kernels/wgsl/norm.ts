@@ -1,16 +1,13 @@
 /**
  * Layer norm (arXiv 1607.06450) and RMS norm (arXiv 1910.07467), forward and
- * backward; RMS norm is layer norm with the mean taken to be 0 and no bias. And the
- * norm of query and key heads.
+ * backward; RMS norm is layer norm with the mean taken to be 0 and no bias.
  */
 
 import { columnSums } from "./column_sum.ts";
 import type { Builder } from "./kernel.ts";
 import {
-  input,
   lanesOf,
   operandsOf,
-  output,
   single,
   SIZE,
   together,
@@ -104,61 +101,4 @@ ${EACH} {
       .slice(0, weights.length),
   }, target);
   return single(together(ofRows, ofColumns));
-};
-
-/** Each query and key head divided by sqrt(mean of its squares + eps); a "row" is a head, values pass. */
-export const qkNorm: Builder<"qkNorm"> = (
-  { rows, NH, NKV, HS, eps },
-  target,
-) => {
-  const lanes = lanesOf(HS);
-  const F = vectorOf(lanes);
-  return single(rowPass({
-    target,
-    parameters: [output("y", F), input("qkv", F)],
-    count: rows * (NH + 2 * NKV),
-    width: HS / lanes,
-    lanes,
-    reductions: ["total"],
-    body: `
-var squares = ${F}();
-${EACH} {
-  squares += qkv[k] * qkv[k];
-}
-let root = inverseSqrt(total(squares, local) / ${f32(HS)} + ${f32(eps)});
-let scale = select(1.0f, root, row % ${NH + 2 * NKV}u < ${NH + NKV}u);
-${EACH} {
-  y[k] = qkv[k] * scale;
-}`,
-  }));
-};
-
-/** With r = 1 / sqrt(mean(x²) + eps): dx = r · (dy - x · r² · mean(dy · x)) for queries and keys, dy for values. */
-export const qkNormBackward: Builder<"qkNormBackward"> = (
-  { rows, NH, NKV, HS, eps },
-  target,
-) => {
-  const lanes = lanesOf(HS);
-  const F = vectorOf(lanes);
-  return single(rowPass({
-    target,
-    parameters: [output("dqkv", F), input("dy", F), input("qkv", F)],
-    count: rows * (NH + 2 * NKV),
-    width: HS / lanes,
-    lanes,
-    reductions: ["total"],
-    body: `
-var squares = ${F}();
-var product = ${F}();
-${EACH} {
-  squares += qkv[k] * qkv[k];
-  product += dy[k] * qkv[k];
-}
-let root = inverseSqrt(total(squares, local) / ${f32(HS)} + ${f32(eps)});
-let along = root * root * total(product, local) / ${f32(HS)};
-let value = row % ${NH + 2 * NKV}u >= ${NH + NKV}u;
-${EACH} {
-  dqkv[k] = select(root * (dy[k] - qkv[k] * along), dy[k], value);
-}`,
-  }));
 };

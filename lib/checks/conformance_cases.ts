@@ -186,12 +186,13 @@ const heads = [
   { NH: 6, NKV: 3, HS: 10 },
   { NH: 4, NKV: 4, HS: 32 },
 ];
-const qkNormDims = [
+const qkNormDims = vary([
   ...heads.map((shape, i) => ({ ...shape, rows: 2 * i + 1, eps: 1e-5 })),
   { rows: 5, NH: 2, NKV: 1, HS: 1, eps: 0.1 },
   { rows: 7, NH: 3, NKV: 1, HS: 5, eps: 0.3 },
   { rows: MANY_ROWS, NH: 1, NKV: 1, HS: 2, eps: 0.1 },
-];
+  { rows: 9, NH: 3, NKV: 2, HS: 20, eps: 0.1 },
+], [{ gain: false }, { gain: true }]);
 
 const perHead: Case[] = [
   ...each("qkNorm", qkNormDims),

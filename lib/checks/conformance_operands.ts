@@ -185,6 +185,17 @@ function derive(test: Case, values: Map<string, Memory>): void {
     );
     set("stats", stats);
   }
+  if (kernel === "qkNormBackward" && test.dims.gain) {
+    const roots = new Float64Array(get("roots").length);
+    const y = new Float64Array(get("qkv").length);
+    run(
+      "qkNorm",
+      [y, roots],
+      [get("qkv"), get("qgain"), get("kgain")],
+      test.dims,
+    );
+    set("roots", roots);
+  }
   if (kernel === "attentionBackward") {
     const { dims } = test;
     const key = values.has("key") ? [get("key")] : [];

@@ -130,12 +130,25 @@ export function toleranceOf(
       return smooth;
     case "qkNorm":
       return { units: sum(test.dims.HS) + 2 * FUNCTION };
-    case "qkNormBackward":
+    case "qkNormBackward": {
+      const { rows, NH, NKV, HS, gain } = test.dims;
+      if (output !== "dqkv") {
+        const terms = rows * (output === "dqgain" ? NH : NKV);
+        return {
+          units: sum(terms) + 4,
+          magnitude: Math.sqrt(terms),
+          cancels: true,
+        };
+      }
+      const gains = gain
+        ? Math.max(largest(get("qgain")), largest(get("kgain")))
+        : 1;
       return {
-        units: 2 * sum(test.dims.HS) + 2 * FUNCTION,
-        magnitude: largest(get("dy")),
+        units: 2 * sum(HS) + 2 * FUNCTION,
+        magnitude: largest(get("dy")) * gains,
         cancels: true,
       };
+    }
     case "rope":
       return { units: 4 };
     case "attention":

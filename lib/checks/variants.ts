@@ -60,6 +60,11 @@ const changes: Readonly<Record<string, Partial<ModelConfig>>> = {
     ...{ nHead: 3, nKvHead: 1, headSize: 2, qkNorm: true },
   },
   "query-key norm": { qkNorm: true },
+  "query-key norm with gains": { qkNorm: true, qkNormGain: true },
+  "query-key norm with gains, 2 key heads for 4, rope": {
+    ...{ qkNorm: true, qkNormGain: true, position: "rope" },
+    ...{ nHead: 4, nKvHead: 2, headSize: 6, bias: false },
+  },
   "scores not scaled": { attentionScale: false },
   "mask none": { mask: "none" },
   "mask zeroed": { mask: "zeroed" },
@@ -95,6 +100,31 @@ const changes: Readonly<Record<string, Partial<ModelConfig>>> = {
   "Llama": {
     ...{ position: "rope-half", norm: "rmsnorm", mlp: "swiglu" },
     ...{ nHead: 4, nKvHead: 2, bias: false, headBias: false },
+  },
+  "Llama 3": {
+    ...{ position: "rope-half", ropeTheta: 500, ropeScaling: 8 },
+    ...{ ropeContext: 40, norm: "rmsnorm", mlp: "swiglu", normEps: 1e-6 },
+    ...{ nHead: 4, nKvHead: 2, headSize: 6, bias: false, tiedHead: true },
+  },
+  "Qwen 2": {
+    ...{
+      position: "rope-half",
+      ropeTheta: 1e6,
+      norm: "rmsnorm",
+      mlp: "swiglu",
+    },
+    ...{ nHead: 4, nKvHead: 2, bias: false, attentionBias: "qkv" },
+    ...{ normEps: 1e-6, tiedHead: true },
+  },
+  "Qwen 3": {
+    ...{
+      position: "rope-half",
+      ropeTheta: 1e6,
+      norm: "rmsnorm",
+      mlp: "swiglu",
+    },
+    ...{ nHead: 4, nKvHead: 2, headSize: 6, bias: false, normEps: 1e-6 },
+    ...{ qkNorm: true, qkNormGain: true, tiedHead: true },
   },
   "modern": {
     ...{ position: "rope", norm: "rmsnorm", mlp: "relu2", qkNorm: true },

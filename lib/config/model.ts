@@ -72,6 +72,8 @@ export interface ModelConfig {
   readonly attention: boolean;
   /** True if queries and keys are divided by their root mean square. */
   readonly qkNorm: boolean;
+  /** True if a learned gain per dimension of a head follows `qkNorm`, before RoPE: one for queries, one for keys (Qwen 3). */
+  readonly qkNormGain: boolean;
   /** True if attention scores are divided by sqrt(HS). */
   readonly attentionScale: boolean;
   /**
@@ -180,6 +182,7 @@ export const modelFields: ReadonlyMap<keyof ModelConfig, Field> = fieldsOf<
   ),
   attention: toggle(true, "whether blocks have attention"),
   qkNorm: toggle(false, "divide queries and keys by their root mean square"),
+  qkNormGain: toggle(false, "learned gains after --qk-norm, as in Qwen 3"),
   attentionScale: toggle(
     true,
     "divide attention scores by the square root of the head size",
@@ -285,6 +288,11 @@ function checkModel(config: ModelConfig, given: ModelOptions): void {
     ...given.headSize === undefined
       ? ["nEmbd", "nHead"] as const
       : ["headSize"] as const,
+  );
+  check(
+    config.qkNorm || !config.qkNormGain,
+    "qkNormGain is on and qkNorm is off, so there is no norm before the gain",
+    ...["qkNormGain", "qkNorm"] as const,
   );
   check(
     config.ropeScaling === null || config.position.startsWith("rope"),

@@ -63,6 +63,7 @@ const plain: Demands = {
   mlp: only("gelu"),
   attention: only(true),
   qkNorm: only(false),
+  qkNormGain: only(false),
   attentionScale: only(true),
   mask: only("causal"),
   maskValue: anything,

@@ -90,7 +90,7 @@ export function network(
 
   function attend(x: Tensor): Tensor {
     let qkv = linearOf("c_attn", x, qkvWidth(heads)); // (B, T, QKV)
-    if (config.qkNorm) qkv = qkNorm(qkv, { heads, eps: config.normEps });
+    if (config.qkNorm) qkv = normHeads(qkv);
     if (position === "rope" || position === "rope-half") qkv = rotate(qkv);
     const scores = {
       scale: config.attentionScale ? 1 / Math.sqrt(heads.HS) : 1,
@@ -105,6 +105,15 @@ export function network(
     const shape = [B, blockSize, 2 * nKvHead * heads.HS]; // keys and values
     const store = graph.store(`${graph.path}.cache`, shape);
     return cachedAttention(qkv, { heads, scores, cache: store, ...cache }); // (B, T, NH·HS)
+  }
+
+  function normHeads(qkv: Tensor): Tensor {
+    const gainOf = (name: string) =>
+      graph.within(name, () => own("weight", [headSize], ONE));
+    const gains = config.qkNormGain
+      ? [gainOf("q_norm"), gainOf("k_norm")] as const
+      : undefined;
+    return qkNorm(qkv, { heads, eps: config.normEps, gains });
   }
 
   function rotate(qkv: Tensor): Tensor {

@@ -87,10 +87,11 @@ Deno.test("docs/formats.md names each tensor of a checkpoint, with its shape", (
   const full: ModelOptions = {
     ...base,
     ...{ nKvHead: 2, headSize: 3, nHidden: 7, nLayer: 2, position: "learned" },
+    ...{ qkNorm: true, qkNormGain: true },
     ...{ mlp: "swiglu", bias: true, headBias: true, tiedHead: false },
   };
   const sizes: Record<string, number> = {
-    ...{ V: 3, L: 5, C: 8, H: 7 },
+    ...{ V: 3, L: 5, C: 8, H: 7, HS: 3 },
     ...{ "QKV": (4 + 2 * 2) * 3, "NH·HS": 4 * 3 },
   };
   const shapeOf = (name: string) => {

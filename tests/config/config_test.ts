@@ -51,6 +51,10 @@ Deno.test("modelConfig refuses impossible architectures, with the numbers", () =
       { vocabSize: 65, position: "learned", ropeScaling: 8 },
       'ropeScaling (8) needs position "rope" or "rope-half", and it is "learned"',
     ],
+    [
+      { vocabSize: 65, qkNormGain: true },
+      "qkNormGain is on and qkNorm is off",
+    ],
     [{ vocabSize: 65, ropeTheta: -1 }, "ropeTheta (-1)"],
     [
       { vocabSize: 65, attentionBias: true as unknown as "all" },

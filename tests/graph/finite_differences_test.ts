@@ -268,7 +268,7 @@ testGradient("dropout", () => {
 
 for (const [NH, NKV, HS] of [[3, 3, 4], [4, 2, 3], [3, 1, 1]] as const) {
   testGradient(`qkNorm with heads ${NH}/${NKV} of ${HS}`, () => {
-    const dims = { rows: 2, NH, NKV, HS, eps: 0.1 };
+    const dims = { rows: 2, NH, NKV, HS, eps: 0.1, gain: false };
     const qkv = normals("qkv", 2 * (NH + 2 * NKV) * HS);
     return {
       inputs: { qkv },
@@ -276,6 +276,23 @@ for (const [NH, NKV, HS] of [[3, 3, 4], [4, 2, 3], [3, 1, 1]] as const) {
       backward: ([dy]) => ({
         qkv: call("qkNormBackward", dims, [dy!, qkv])[0]!,
       }),
+    };
+  });
+  testGradient(`qkNorm with gains, heads ${NH}/${NKV} of ${HS}`, () => {
+    const dims = { rows: 2, NH, NKV, HS, eps: 0.1, gain: true };
+    const qkv = normals("qkv", 2 * (NH + 2 * NKV) * HS);
+    const qgain = normals("qgain", HS);
+    const kgain = normals("kgain", HS);
+    const forward = () => call("qkNorm", dims, [qkv, qgain, kgain]);
+    return {
+      inputs: { qkv, qgain, kgain },
+      forward: () => forward().slice(0, 1), // roots are no output of the network.
+      backward: ([dy]) => {
+        const inputs = [dy!, qkv, qgain, kgain, forward()[1]!];
+        const [x] = call("qkNormBackward", dims, inputs);
+        const [, q, k] = added("qkNormBackward", dims, inputs);
+        return { qkv: x!, qgain: q!, kgain: k! };
+      },
     };
   });
 }

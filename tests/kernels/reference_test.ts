@@ -170,9 +170,17 @@ Deno.test("gelu takes the normal distribution from erf to 1e-15", () => {
 });
 
 Deno.test("qkNorm divides queries and keys by their root mean square and copies values", () => {
-  const dims = { rows: 1, NH: 1, NKV: 1, HS: 2, eps: 3.5 };
+  const dims = { rows: 1, NH: 1, NKV: 1, HS: 2, eps: 3.5, gain: false };
   const [y] = compute("qkNorm", dims, [[3, 4, 4, 3, 3, 4]]);
   assertClose(y!, [0.75, 1, 1, 0.75, 3, 4]);
+});
+
+Deno.test("qkNorm multiplies queries and keys by gains of their own, and returns the roots", () => {
+  const dims = { rows: 1, NH: 1, NKV: 1, HS: 2, eps: 3.5, gain: true };
+  const qkv = [3, 4, 4, 3, 3, 4];
+  const [y, roots] = compute("qkNorm", dims, [qkv, [2, -1], [4, 8]]);
+  assertClose(y!, [1.5, -1, 4, 6, 3, 4]);
+  assertClose(roots!, [0.25, 0.25, 1]);
 });
 
 Deno.test("rope turns pairs by the position's angles as equation 34 of RoFormer says", () => {

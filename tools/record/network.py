@@ -18,6 +18,7 @@ BASE = {
 
 # Fields that a recording leaves out unless it changes them, as checkpoints do that were written before the fields.
 LATER = {
+    "qkNormGain": False,
     "normEps": 1e-5, "ropeTheta": 10000.0, "ropeScaling": None, "ropeContext": 8192, "headSize": None, "attentionBias": None, "mlpBias": None,
 }
 
@@ -58,6 +59,8 @@ def parameter_shapes(c):
         if c["attention"]:
             norm(f"h.{layer}.ln_1")
             linear(f"h.{layer}.attn.c_attn", q + 2 * kv, C, c["attentionBias"] in ("all", "qkv"))
+            if c["qkNormGain"]:
+                shapes[f"h.{layer}.attn.q_norm.weight"] = shapes[f"h.{layer}.attn.k_norm.weight"] = (c["headSize"],)
             linear(f"h.{layer}.attn.c_proj", C, q, c["attentionBias"] == "all")
         if c["mlp"] != "none":
             norm(f"h.{layer}.ln_2")
@@ -133,6 +136,8 @@ def forward(c, p, tokens, caches=None):
         q, k, v = (part.view(B, T, -1, HS).transpose(1, 2) for part in (q, k, v))
         if c["qkNorm"]:
             q, k = (part / torch.sqrt((part * part).mean(-1, keepdim=True) + eps) for part in (q, k))
+        if c["qkNormGain"]:
+            q, k = q * p[f"h.{layer}.attn.q_norm.weight"], k * p[f"h.{layer}.attn.k_norm.weight"]
         if c["position"].startswith("rope"):
             turn = (c["position"] == "rope", 0, c["ropeTheta"], c["ropeScaling"], c["ropeContext"])
             q, k = (rope(part, *turn) for part in (q, k))

@@ -51,6 +51,7 @@ MODELS = {
     "attention-mqa": {"nKvHead": 1},
     "attention-qknorm": {"qkNorm": True},
     "attention-wide-heads": {"headSize": 6, "position": "rope-half"},
+    "attention-qknorm-gain": {"qkNorm": True, "qkNormGain": True, "nHead": 6, "nKvHead": 2, "headSize": 4, "position": "rope-half"},
     "attention-noscale": {"attentionScale": False},
     "mask-none": {"mask": "none"},
     "mask-zeroed": {"mask": "zeroed"},
@@ -76,6 +77,7 @@ STEPS = {
     "steps-adamw": ({"nLayer": 2}, {"beta2": 0.99, "weightDecay": 0.1}),
     "steps-adamw-all": (ORIGINAL, {"decay": "all", "gradClip": 2, "eps": 1e-5, "schedule": "cosine", "warmupSteps": 3}),
     "steps-adamw-free": ({}, {"gradClip": 0, "weightDecay": 0, "schedule": "linear", "maxSteps": 8}),
+    "steps-gains": ({"qkNorm": True, "qkNormGain": True, "position": "rope"}, {"weightDecay": 0.1}),
     "steps-sgd": ({}, {"optimizer": "sgd", "learningRate": 0.02, "momentum": 0.9, "weightDecay": 0.1}),
     "steps-muon": ({}, {"optimizer": "muon", "weightDecay": 0.1, "schedule": "cosine", "warmupSteps": 2}),
 }
@@ -85,6 +87,10 @@ DECODING = {
     "decoding-learned": {"blockSize": 16, "nLayer": 2},
     "decoding-rope-gqa": {"blockSize": 16, "position": "rope", "nHead": 3, "nKvHead": 1, "qkNorm": True},
     "decoding-narrow-heads": {"blockSize": 16, "position": "rope-half", "nHead": 4, "nKvHead": 2, "headSize": 2},
+    "decoding-qwen": {
+        "blockSize": 16, "position": "rope-half", "norm": "rmsnorm", "mlp": "swiglu", "nHead": 4, "nKvHead": 2,
+        "headSize": 6, "qkNorm": True, "qkNormGain": True, "normEps": 1e-6, "ropeTheta": 1e6, "bias": False,
+    },
     "decoding-alibi": {"blockSize": 16, "position": "alibi"},
 }
 
@@ -105,7 +111,7 @@ def initial(config, seed, scale=1.0):
             values *= scale * 1.5 / np.sqrt(shape[1])
         else:
             values *= 0.3
-            if "ln_" in name and name.endswith("weight"):
+            if ("ln_" in name or "_norm" in name) and name.endswith("weight"):
                 values += 1
         parameters[name] = torch.tensor(values.astype(np.float32))
     return parameters

@@ -14,6 +14,7 @@ import * as embedding from "./embedding";
 import * as loss from "./loss";
 import * as matmul from "./matmul";
 import * as norm from "./norm";
+import * as qkNorm from "./qk_norm";
 import * as optimizer from "./optimizer";
 import * as rope from "./rope";
 import * as sampling from "./sampling";
@@ -67,9 +68,11 @@ export function compute(
     case codes.SWIGLU_BACKWARD:
       return activation.swigluBackward(record, from, to, scratch);
     case codes.QK_NORM:
-      return norm.qkNorm(record, from, to);
+      return qkNorm.qkNorm(record, from, to);
     case codes.QK_NORM_BACKWARD:
-      return norm.qkNormBackward(record, from, to);
+      return qkNorm.qkNormBackward(record, from, to);
+    case codes.QK_NORM_BACKWARD_GAINS:
+      return qkNorm.qkNormBackwardGains(record, from, to);
     case codes.ROPE:
       return rope.rope(record, from, to);
     case codes.ATTENTION:

@@ -1,77 +1,11 @@
-// Norms: of rows (layernorm and rmsnorm) and of query and key heads. The formulas are
-// explained in kernels/reference/norm.ts. Rows may have any length: they are read
-// from any multiple of 4 bytes, four numbers at a time, then one by one.
+// Norms of rows (layernorm and rmsnorm), which may have any length. The formulas are
+// explained in kernels/reference/norm.ts.
 
 import { COLUMNS } from "../codes";
 import { fma } from "./math";
 import { float, int, pointer } from "./record";
+import { squares, total } from "./sums";
 import { sum } from "./vector";
-
-/** Returns the sum of n numbers. */
-function total(x: usize, n: i32): f32 {
-  const end = x + (<usize> n << 2);
-  let s0 = f32x4.splat(0);
-  let s1 = f32x4.splat(0);
-  let s2 = f32x4.splat(0);
-  let s3 = f32x4.splat(0);
-  for (; x + 64 <= end; x += 64) {
-    s0 = f32x4.add(s0, v128.load(x));
-    s1 = f32x4.add(s1, v128.load(x, 16));
-    s2 = f32x4.add(s2, v128.load(x, 32));
-    s3 = f32x4.add(s3, v128.load(x, 48));
-  }
-  for (; x + 16 <= end; x += 16) s0 = f32x4.add(s0, v128.load(x));
-  let result = sum(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)));
-  for (; x < end; x += 4) result += load<f32>(x);
-  return result;
-}
-
-/** Returns the sum of (x - mean)² over n numbers. */
-function squares(x: usize, n: i32, mean: f32): f32 {
-  const end = x + (<usize> n << 2);
-  const middle = f32x4.splat(mean);
-  let s0 = f32x4.splat(0);
-  let s1 = f32x4.splat(0);
-  let s2 = f32x4.splat(0);
-  let s3 = f32x4.splat(0);
-  for (; x + 64 <= end; x += 64) {
-    const d0 = f32x4.sub(v128.load(x), middle);
-    const d1 = f32x4.sub(v128.load(x, 16), middle);
-    const d2 = f32x4.sub(v128.load(x, 32), middle);
-    const d3 = f32x4.sub(v128.load(x, 48), middle);
-    s0 = fma(d0, d0, s0);
-    s1 = fma(d1, d1, s1);
-    s2 = fma(d2, d2, s2);
-    s3 = fma(d3, d3, s3);
-  }
-  for (; x + 16 <= end; x += 16) {
-    const d = f32x4.sub(v128.load(x), middle);
-    s0 = fma(d, d, s0);
-  }
-  let result = sum(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)));
-  for (; x < end; x += 4) {
-    const d = load<f32>(x) - mean;
-    result += d * d;
-  }
-  return result;
-}
-
-/** Returns the sum of a · b over n numbers. */
-function product(a: usize, b: usize, n: i32): f32 {
-  const end = a + (<usize> n << 2);
-  let s0 = f32x4.splat(0);
-  let s1 = f32x4.splat(0);
-  for (; a + 32 <= end; a += 32, b += 32) {
-    s0 = fma(v128.load(a), v128.load(b), s0);
-    s1 = fma(v128.load(a, 16), v128.load(b, 16), s1);
-  }
-  for (; a + 16 <= end; a += 16, b += 16) {
-    s0 = fma(v128.load(a), v128.load(b), s0);
-  }
-  let result = sum(f32x4.add(s0, s1));
-  for (; a < end; a += 4, b += 4) result += load<f32>(a) * load<f32>(b);
-  return result;
-}
 
 /** y, stats, x, weight, bias or 0, rows, C, rows of a unit, eps, 1 for layernorm */
 export function norm(r: usize, from: i32, to: i32): void {
@@ -301,72 +235,4 @@ function sumColumn(r: usize, at: usize): void {
   if (pointer(r, 1) === 0) return;
   const dbias = pointer(r, 1) + at;
   store<f32>(dbias, load<f32>(dbias) + b);
-}
-
-/** y, qkv, rows, query and key heads, HS, QKV, rows of a unit, eps */
-export function qkNorm(r: usize, from: i32, to: i32): void {
-  const heads = int(r, 3);
-  const HS = int(r, 4);
-  const bytes = <usize> int(r, 5) << 2;
-  const perUnit = int(r, 6);
-  const eps = float(r, 7);
-  const end = min(to * perUnit, int(r, 2));
-  const size = <usize> HS << 2;
-  const normed = <usize> heads * size;
-  for (let row = from * perUnit; row < end; row++) {
-    const y = pointer(r, 0) + <usize> row * bytes;
-    const x = pointer(r, 1) + <usize> row * bytes;
-    for (let head: usize = 0; head < normed; head += size) {
-      const root = reciprocalRoot(x + head, HS, eps);
-      const scale = f32x4.splat(root);
-      let i = head;
-      for (; i + 16 <= head + size; i += 16) {
-        v128.store(y + i, f32x4.mul(v128.load(x + i), scale));
-      }
-      for (; i < head + size; i += 4) {
-        store<f32>(y + i, load<f32>(x + i) * root);
-      }
-    }
-    memory.copy(y + normed, x + normed, bytes - normed);
-  }
-}
-
-/** dqkv, dy, qkv, rows, query and key heads, HS, QKV, rows of a unit, eps */
-export function qkNormBackward(r: usize, from: i32, to: i32): void {
-  const heads = int(r, 4);
-  const HS = int(r, 5);
-  const bytes = <usize> int(r, 6) << 2;
-  const perUnit = int(r, 7);
-  const eps = float(r, 8);
-  const end = min(to * perUnit, int(r, 3));
-  const size = <usize> HS << 2;
-  const normed = <usize> heads * size;
-  for (let row = from * perUnit; row < end; row++) {
-    const dx = pointer(r, 0) + <usize> row * bytes;
-    const dy = pointer(r, 1) + <usize> row * bytes;
-    const x = pointer(r, 2) + <usize> row * bytes;
-    for (let head: usize = 0; head < normed; head += size) {
-      const root = reciprocalRoot(x + head, HS, eps);
-      // dx = root · (dy - x̂ · mean(dy x̂)) = root · dy - x · slope
-      const mean = product(dy + head, x + head, HS) / <f32> HS;
-      const slope = mean * root * root * root;
-      const scales = f32x4.splat(root);
-      const slopes = f32x4.splat(-slope);
-      let i = head;
-      for (; i + 16 <= head + size; i += 16) {
-        const line = f32x4.mul(v128.load(x + i), slopes);
-        v128.store(dx + i, fma(v128.load(dy + i), scales, line));
-      }
-      for (; i < head + size; i += 4) {
-        const d = load<f32>(dy + i) * root - load<f32>(x + i) * slope;
-        store<f32>(dx + i, d);
-      }
-    }
-    memory.copy(dx + normed, dy + normed, bytes - normed);
-  }
-}
-
-/** Returns 1 / √(mean(x²) + eps) of n numbers. */
-function reciprocalRoot(x: usize, n: i32, eps: f32): f32 {
-  return <f32> 1 / sqrt<f32>(squares(x, n, 0) / <f32> n + eps);
 }

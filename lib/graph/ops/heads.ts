@@ -21,11 +21,15 @@ const qkNormOp: Op<QkNormDims> = {
     emit({ kernel: "qkNorm", outputs, inputs, dims: attrs });
   },
   backward({ inputs, outputs, attrs }, gradients, emit) {
-    const [qkv] = inputs as [Tensor];
+    const [qkv, ...gains] = inputs as [Tensor, ...Tensor[]];
+    const [y, ...roots] = outputs as [Tensor, ...Tensor[]];
     emit({
       kernel: "qkNormBackward",
-      outputs: [gradients.fresh(qkv)],
-      inputs: [gradients.of(outputs[0]!), qkv],
+      outputs: [
+        gradients.fresh(qkv),
+        ...gains.map((gain) => gradients.into(gain).gradient),
+      ],
+      inputs: [gradients.of(y), qkv, ...gains, ...roots],
       dims: attrs,
     });
   },
@@ -35,17 +39,23 @@ const qkNormOp: Op<QkNormDims> = {
  * Divides each query and key head by its root mean square; values are unchanged.
  *
  * @param qkv (B, T, QKV)
+ * @param options.gains gains of queries and of keys, which follow; each (HS)
  */
 export function qkNorm(
   qkv: Tensor,
-  { heads, eps }: { heads: Heads; eps: number },
+  { heads, eps, gains }: {
+    heads: Heads;
+    eps: number;
+    gains?: readonly [Tensor, Tensor] | undefined;
+  },
 ): Tensor {
-  const width = qkvWidth(heads);
-  const rows = sizeOf(qkv.shape) / width;
+  const rows = sizeOf(qkv.shape) / qkvWidth(heads);
+  for (const gain of gains ?? []) expectShape("qkNorm", gain, [heads.HS]);
+  const roots = [rows, heads.NH + 2 * heads.NKV];
   return qkv.graph.apply(qkNormOp, {
-    inputs: [qkv],
-    outputs: [qkv.shape],
-    attrs: { rows, ...heads, eps },
+    inputs: [qkv, ...gains ?? []],
+    outputs: gains === undefined ? [qkv.shape] : [qkv.shape, roots],
+    attrs: { rows, ...heads, eps, gain: gains !== undefined },
   })[0]!;
 }
 
