@@ -25,7 +25,7 @@ import {
 const SCRATCH_BYTES = 32;
 
 /** The number of each kind. */
-const kinds: Readonly<Record<Activation, number>> = {
+export const kinds: Readonly<Record<Activation, number>> = {
   geluTanh: GELU_TANH,
   gelu: GELU,
   relu: RELU,

@@ -59,8 +59,12 @@ export function attention(
   const args = [...site.outputs, qkv, ...scoreArgs(dims, site, key)];
   const work = 2 * B * NH * T * T * HS / (mask === "causal" ? 2 : 1);
   if (site.blas) {
-    site.scratch(4 * BLAS_QUERIES * width(T));
-    return [{ kernel: ATTENTION_BY_BLAS, units: B * NH, args, work }];
+    const turned = site.blas.unpacked > 0 ? 1 : 0;
+    site.scratch(4 * (BLAS_QUERIES + turned * HS) * width(T));
+    return [{
+      ...{ kernel: ATTENTION_BY_BLAS, units: B * NH, work },
+      args: [...args, turned],
+    }];
   }
   const floats = width(T) * HS + T * width(HS) + QUERIES * width(T) +
     QUERIES * Math.max(T, HS) + QUERIES;
@@ -85,8 +89,12 @@ export function attentionBackward(
   const work = 5 * B * NH * T * T * HS / (mask === "causal" ? 2 : 1);
   const units = B * NKV;
   if (site.blas) {
-    site.scratch(8 * BLAS_QUERIES * width(T));
-    return [{ kernel: ATTENTION_BACKWARD_BY_BLAS, units, args, work }];
+    const turned = site.blas.unpacked > 0 ? 1 : 0;
+    site.scratch(8 * (BLAS_QUERIES + turned * HS) * width(T));
+    return [{
+      ...{ kernel: ATTENTION_BACKWARD_BY_BLAS, units, work },
+      args: [...args, turned],
+    }];
   }
   const stretch = Math.min(STRETCH, T);
   const floats = 2 * width(T) * HS + 3 * T * width(HS) +

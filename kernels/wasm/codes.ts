@@ -44,6 +44,8 @@ export const CONTROL_FAILED = 200;
 export const CONTROL_CLOSING = 204;
 /** 1 if the calling thread may sleep, which the thread of a browser's window may not. */
 export const CONTROL_MAY_SLEEP = 208;
+/** The number of times that a waiting thread reads a word before it sleeps on the word. */
+export const CONTROL_SPINS = 212;
 /** Address of the first memory for allocation; the memory below belongs to the engine. */
 export const HEAP = 65536;
 
@@ -63,6 +65,9 @@ export const DEPTH = 256;
 
 /** Rows per unit of a step that packs columns of a matrix into panels or tiles. Divides DEPTH. */
 export const PACK_DEPTH = 8;
+
+/** Rows per unit of a step that turns a matrix for a BLAS. */
+export const TURN_ROWS = 16;
 
 /** Queries that attention takes at a time, in tiles of 5. */
 export const QUERIES = 20;
@@ -136,6 +141,8 @@ export const DESCEND = 40;
 export const MULTIPLY_BY_BLAS = 41;
 export const ATTENTION_BY_BLAS = 42;
 export const ATTENTION_BACKWARD_BY_BLAS = 43;
+/** Turns a matrix for one. */
+export const TURN = 47;
 // Kernels of text.
 export const LAST_TOKENS = 44;
 export const CHOOSE = 45;

@@ -1,16 +1,13 @@
 /** Matrix products: the right operand is packed, then blocks of the result are shared out. */
 
 import type { KernelDims } from "../vocabulary.ts";
-import { activationSteps, slopeSteps } from "./activation.ts";
+import { activationSteps, kinds, slopeSteps } from "./activation.ts";
+import { byBlas, forms, type Product, suitsBlas } from "./blas.ts";
 import { columnSum } from "./column_sum.ts";
 import {
   DEPTH,
-  FORM_NN,
-  FORM_NT,
-  FORM_TN,
   MULTIPLY,
   MULTIPLY_BATCH,
-  MULTIPLY_BY_BLAS,
   MULTIPLY_COLUMNS,
   MULTIPLY_ROWS,
   NOTHING,
@@ -37,37 +34,11 @@ const FEWEST_COLUMNS = 32;
 /** Units that a product with enough rows and columns is cut into: enough to spread the work evenly over the threads. */
 const UNITS = 24;
 
-/** Dims and addresses that all steps of a product use. */
-interface Product {
-  readonly dims: KernelDims["matmul"];
-  readonly site: Site;
-  readonly y: Address;
-  readonly a: Address;
-  readonly b: Address;
-  readonly bias: Address;
-  readonly addend: Address;
-}
-
 /** Units that a product over strips is cut into. */
 const STRIPS = 8;
 
 /** The most rows or columns of a strip: DEPTH numbers deep they take 80 KB, and stay in the second-level cache. */
 const WIDEST = 80;
-
-/** Multiplications and additions of a matrix from which on a call of the library is faster than the engine's own tiles. */
-const BLAS_FEWEST = 16_000;
-
-/** The most blocks of a matrix: enough for 16 threads. For every block the library packs an operand again. */
-const BLAS_BLOCKS = 16;
-
-/** Multiplications and additions that a block has at least, if the matrix has as many. */
-const BLAS_BLOCK_WORK = 1_000_000;
-
-/** The fewest rows or columns of a block that was cut: with fewer, the library is slower. */
-const BLAS_LEAST = 64;
-
-/** The number of rows or columns of a block is a multiple of this: the widest vectors, and a cache line. */
-const BLAS_STEP = 16;
 
 /** See {@linkcode signatures.matmul}. */
 export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
@@ -78,10 +49,17 @@ export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
   const addend = dims.accumulate ? y : residual;
   const product = { dims, site, y, a, b, bias, addend };
   const { activation, slope, sums, count, M, N, K } = dims;
+  if (site.blas && suitsBlas(dims, site.blas)) {
+    return byBlas(product, {
+      ...{ blas: site.blas, db: sums ? second : NOTHING },
+      kind: activation ? kinds[activation] : slope ? -1 - kinds[slope] : 0,
+      other: activation ? second : slope ? rest[0]! : NOTHING,
+    });
+  }
   const n = count * M * N;
   return [
     ...sums ? columnSum({ rows: K, N: M }, { db: second, dy: a }, site) : [],
-    ...stepsOf(product),
+    ...byTiles(product),
     ...slope === null ? [] : slopeSteps(slope, { y, x: rest[0]!, n }, site),
     ...activation === null
       ? []
@@ -89,51 +67,14 @@ export function matmul(dims: KernelDims["matmul"], site: Site): Step[] {
   ];
 }
 
-/** Returns the steps of the product itself. */
-function stepsOf(product: Product): Step[] {
+/** Returns the steps of the product itself, by the engine's tiles. */
+function byTiles(product: Product): Step[] {
   const { dims } = product;
-  if (product.site.blas && suitsBlas(dims)) return byBlas(product);
   if (dims.count > 1 || dims.alpha !== 1 || dims.beta !== 1) {
     return inBatch(product);
   }
   if (dims.form !== "tn") return byBlocks(product);
   return dims.M >= dims.N ? byRows(product) : byColumns(product);
-}
-
-/** Returns true if the library computes a product faster than the engine does. */
-function suitsBlas({ M, N, K }: KernelDims["matmul"]): boolean {
-  return M > 1 && M * N * K >= BLAS_FEWEST;
-}
-
-/** Returns the step of a product by the library, one call for each block. */
-function byBlas({ dims, y, a, b, bias, addend }: Product): Step[] {
-  const { form, count, M, N, K, alpha, beta } = dims;
-  const { rows, columns } = blasBlockOf(dims);
-  return [{
-    kernel: MULTIPLY_BY_BLAS,
-    units: count * Math.ceil(M / rows) * Math.ceil(N / columns),
-    args: [
-      ...[y, a, b, bias, addend, forms[form], M, N, K, rows, columns],
-      ...[bits(alpha), bits(beta)],
-    ],
-    work: count * M * N * K,
-  }];
-}
-
-/** Returns the rows and columns of a block: halves the longer side until there are enough blocks. */
-function blasBlockOf(
-  { M, N, K }: KernelDims["matmul"],
-): { rows: number; columns: number } {
-  const wanted = Math.min(BLAS_BLOCKS, M * N * K / BLAS_BLOCK_WORK);
-  let [rows, columns] = [M, N];
-  const half = (length: number) =>
-    Math.ceil(length / 2 / BLAS_STEP) * BLAS_STEP;
-  for (let blocks = 1; 2 * blocks <= wanted; blocks *= 2) {
-    if (half(Math.max(rows, columns)) < BLAS_LEAST) break;
-    if (rows >= columns) rows = half(rows);
-    else columns = half(columns);
-  }
-  return { rows, columns };
 }
 
 /** Returns the steps of a[M,K] · b. Each unit packs the rows of a that it needs. */
@@ -182,11 +123,6 @@ function byColumns({ dims, site, y, a, b, bias, addend }: Product): Step[] {
     work: M * N * K,
   }];
 }
-
-/** The numbers of the forms. */
-const forms: Readonly<
-  Record<KernelDims["matmul"]["form"], number>
-> = { nn: FORM_NN, nt: FORM_NT, tn: FORM_TN };
 
 /** Returns the step of several products, or of one with factors: small ones, each unit of which packs all that it needs. */
 function inBatch({ dims, site, y, a, b, bias, addend }: Product): Step[] {

@@ -25,12 +25,18 @@ export interface Step {
   readonly packs?: number;
 }
 
+/** The properties of a BLAS that decide how it is called. */
+export interface BlasTraits {
+  /** The most multiplications and additions of a product that the library computes from operands where they are; 0 if it first packs those of every product. */
+  readonly unpacked: number;
+}
+
 /** The operands of a dispatch, and allocators for its other memory. */
 export interface Site {
   readonly outputs: readonly Address[];
   readonly inputs: readonly Address[];
-  /** True if the threads can call the machine's BLAS. */
-  readonly blas: boolean;
+  /** The machine's BLAS if the threads can call one. */
+  readonly blas: BlasTraits | undefined;
   /** Allocates memory with these numbers, as f32, that lives as long as the program. */
   constants(values: readonly number[]): Address;
   /** Allocates memory that all threads share until the end of the dispatch. */

@@ -66,11 +66,13 @@ function own(i: i32): v128 {
 export function activation(r: usize, from: i32, to: i32, scratch: usize): void {
   const begin = beginOf(from);
   const bytes = bytesOf(from, to, int(r, 2));
+  activate(int(r, 3), pointer(r, 0) + begin, pointer(r, 1) + begin, bytes, scratch);
+}
+
+/** y = f(x), over `bytes` bytes. Scratch: 16 bytes. */
+export function activate(kind: i32, y: usize, x: usize, bytes: usize, scratch: usize): void {
   const rest = bytes & 15;
   const whole = bytes - rest;
-  const kind = int(r, 3);
-  const y = pointer(r, 0) + begin;
-  const x = pointer(r, 1) + begin;
   values(kind, y, x, whole);
   if (rest === 0) return;
   values(kind, scratch, x + whole, 16);
@@ -86,12 +88,20 @@ export function activationBackward(
 ): void {
   const begin = beginOf(from);
   const bytes = bytesOf(from, to, int(r, 3));
+  slope(int(r, 4), pointer(r, 0) + begin, pointer(r, 1) + begin, pointer(r, 2) + begin, bytes, scratch);
+}
+
+/** dx = dy · f'(x), over `bytes` bytes; dx may be dy. Scratch: 16 bytes. */
+export function slope(
+  kind: i32,
+  dx: usize,
+  dy: usize,
+  x: usize,
+  bytes: usize,
+  scratch: usize,
+): void {
   const rest = bytes & 15;
   const whole = bytes - rest;
-  const kind = int(r, 4);
-  const dx = pointer(r, 0) + begin;
-  const dy = pointer(r, 1) + begin;
-  const x = pointer(r, 2) + begin;
   gradients(kind, dx, dy, x, whole);
   if (rest === 0) return;
   gradients(kind, scratch, dy + whole, x + whole, 16);

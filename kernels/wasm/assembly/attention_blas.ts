@@ -5,6 +5,9 @@
 // Queries are computed in blocks of BLAS_QUERIES, whose scores stay in the first-level cache. With a
 // causal mask, only the scores of keys up to the block's last query are computed, and of each row only
 // those up to its own query, rounded up to whole vectors, go through the softmax.
+//
+// If `turned` is 1, keys (and in the gradient, values) are first turned to [HS,T], from which a library that packs
+// nothing computes faster.
 
 import { BLAS_QUERIES, FORM_NN, FORM_NT, FORM_TN, MASK_CAUSAL, MASK_NONE, NOTHING } from "../codes";
 import { width } from "./attention";
@@ -12,9 +15,13 @@ import { scoreGradients } from "./attention_backward";
 import { sgemm } from "./blas";
 import { log } from "./math";
 import { float, int, pointer } from "./record";
+import { turnMatrix } from "./product";
 import { dot, drop, exponentials, KEY, largest, MASK, mask, SCALE, scaleBy } from "./scores";
 
-/** y, lse, qkv, then the dims of scores.ts. Scratch: the scores of a block. */
+/** The argument `turned`, counted from the dims of scores.ts. */
+const TURNED: i32 = 12;
+
+/** y, lse, qkv, the dims of scores.ts, turned. Scratch: the scores of a block, and with `turned` the keys. */
 export function attentionByBlas(r: usize, from: i32, to: i32, scores: usize): void {
   const y = pointer(r, 0);
   const lse = pointer(r, 1);
@@ -34,6 +41,8 @@ export function attentionByBlas(r: usize, from: i32, to: i32, scores: usize): vo
   const yRow = <usize> yStride << 2;
   const across = width(T);
   const line = <usize> across << 2;
+  const turned = int(dims, TURNED) === 1;
+  const turnedKeys = scores + BLAS_QUERIES * line;
 
   for (let unit = from; unit < to; unit++) {
     const b = unit / NH;
@@ -42,10 +51,12 @@ export function attentionByBlas(r: usize, from: i32, to: i32, scores: usize): vo
     const k = qkv + b * T * row + (NH + h * NKV / NH) * head;
     const v = k + NKV * head;
     const out = y + b * T * yRow + h * head;
+    if (turned) turnMatrix(turnedKeys, line, k, row, T, HS);
     for (let i = 0; i < T; i += BLAS_QUERIES) {
       const rows = min(BLAS_QUERIES, T - i);
       const keys = causal ? i + rows : T;
-      sgemm(FORM_NT, rows, keys, HS, scale, q + i * row, stride, k, stride, 0, scores, across);
+      if (turned) sgemm(FORM_NN, rows, keys, HS, scale, q + i * row, stride, turnedKeys, across, 0, scores, across);
+      else sgemm(FORM_NT, rows, keys, HS, scale, q + i * row, stride, k, stride, 0, scores, across);
       // Each row becomes probabilities.
       for (let n = 0; n < rows; n++) {
         const p = scores + n * line;
@@ -65,7 +76,7 @@ export function attentionByBlas(r: usize, from: i32, to: i32, scores: usize): vo
   }
 }
 
-/** dqkv, dy, y, lse, qkv, then the dims of scores.ts. Scratch: p and ds of a block. */
+/** dqkv, dy, y, lse, qkv, the dims of scores.ts, turned. Scratch: p and ds of a block, and with `turned` keys and values. */
 export function attentionBackwardByBlas(r: usize, from: i32, to: i32, p: usize): void {
   const dqkv = pointer(r, 0);
   const dy = pointer(r, 1);
@@ -90,6 +101,9 @@ export function attentionBackwardByBlas(r: usize, from: i32, to: i32, p: usize):
   const line = <usize> across << 2;
   const ds = p + BLAS_QUERIES * line;
   const group = NH / NKV;
+  const turned = int(dims, TURNED) === 1;
+  const turnedKeys = ds + BLAS_QUERIES * line;
+  const turnedValues = turnedKeys + HS * line;
 
   for (let unit = from; unit < to; unit++) {
     const b = unit / NKV;
@@ -97,18 +111,25 @@ export function attentionBackwardByBlas(r: usize, from: i32, to: i32, p: usize):
     const start = b * T * row;
     const k = start + (NH + kv) * head;
     const v = k + NKV * head;
-    for (let i = 0; i < T; i++) {
-      memory.fill(dqkv + k + i * row, 0, head);
-      memory.fill(dqkv + v + i * row, 0, head);
+    if (turned) {
+      turnMatrix(turnedKeys, line, qkv + k, row, T, HS);
+      turnMatrix(turnedValues, line, qkv + v, row, T, HS);
     }
+    // The first block sets the gradients of all keys and values, so it is the last one, and the others add to them.
+    let keep: f32 = 0;
     for (let h = kv * group; h < (kv + 1) * group; h++) {
-      for (let i = 0; i < T; i += BLAS_QUERIES) {
+      for (let i = (T - 1) / BLAS_QUERIES * BLAS_QUERIES; i >= 0; i -= BLAS_QUERIES) {
         const rows = min(BLAS_QUERIES, T - i);
         const keys = causal ? i + rows : T;
         const q = start + h * head + i * row;
         const out = (b * T + i) * yRow + h * head;
-        sgemm(FORM_NT, rows, keys, HS, scale, qkv + q, stride, qkv + k, stride, 0, p, across);
-        sgemm(FORM_NT, rows, keys, HS, 1, dy + out, yStride, qkv + v, stride, 0, ds, across);
+        if (turned) {
+          sgemm(FORM_NN, rows, keys, HS, scale, qkv + q, stride, turnedKeys, across, 0, p, across);
+          sgemm(FORM_NN, rows, keys, HS, 1, dy + out, yStride, turnedValues, across, 0, ds, across);
+        } else {
+          sgemm(FORM_NT, rows, keys, HS, scale, qkv + q, stride, qkv + k, stride, 0, p, across);
+          sgemm(FORM_NT, rows, keys, HS, 1, dy + out, yStride, qkv + v, stride, 0, ds, across);
+        }
         for (let n = 0; n < rows; n++) {
           const at = out + n * yRow;
           const delta = dot(dy + at, y + at, HS);
@@ -127,16 +148,20 @@ export function attentionBackwardByBlas(r: usize, from: i32, to: i32, p: usize):
           clear(dsLine, wide, keys);
         }
         sgemm(FORM_NN, rows, HS, keys, 1, ds, across, qkv + k, stride, 0, dqkv + q, stride);
-        sgemm(FORM_TN, keys, HS, rows, 1, p, across, dy + out, yStride, 1, dqkv + v, stride);
-        sgemm(FORM_TN, keys, HS, rows, 1, ds, across, qkv + q, stride, 1, dqkv + k, stride);
+        sgemm(FORM_TN, keys, HS, rows, 1, p, across, dy + out, yStride, keep, dqkv + v, stride);
+        sgemm(FORM_TN, keys, HS, rows, 1, ds, across, qkv + q, stride, keep, dqkv + k, stride);
+        keep = 1;
       }
     }
   }
 }
 
-/** Sets the numbers [from, to) of a row to 0; nothing if there are none. */
+/** Sets the numbers [from, to) of a row to 0; nothing if there are none. There are few, which a loop does faster than a call. */
 // @ts-ignore: decorator
 @inline
 function clear(row: usize, from: i32, to: i32): void {
-  if (from < to) memory.fill(row + (<usize> from << 2), 0, <usize> (to - from) << 2);
+  let at = row + (<usize> from << 2);
+  const end = row + (<usize> to << 2);
+  for (; at + 16 <= end; at += 16) v128.store(at, f32x4.splat(0));
+  for (; at < end; at += 4) store<f32>(at, 0);
 }

@@ -27,8 +27,8 @@ export function columnSum(r: usize, from: i32, to: i32): void {
   sumRows(pointer(r, 0), pointer(r, 1), int(r, 2), stride, begin, end);
 }
 
-/** Bytes [begin, end) of db += the sum of those of all rows. */
-function sumRows(
+/** Bytes [begin, end) of db += the sum of those of all rows, which are `stride` bytes apart. */
+export function sumRows(
   db: usize,
   dy: usize,
   rows: i32,

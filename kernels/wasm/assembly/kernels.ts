@@ -48,7 +48,9 @@ export function compute(
     case codes.MULTIPLY_BATCH:
       return matmul.multiplyBatch(record, from, to, scratch);
     case codes.MULTIPLY_BY_BLAS:
-      return blas.multiplyByBlas(record, from, to);
+      return blas.multiplyByBlas(record, from, to, scratch);
+    case codes.TURN:
+      return blas.turn(record, from, to);
     case codes.COLUMN_SUM_OF_STRETCHES:
       return columnSum.columnSumOfStretches(record, from, to);
     case codes.COLUMN_SUM:

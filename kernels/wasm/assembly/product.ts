@@ -160,8 +160,8 @@ export function packRows(
   let k = 0;
   if (columns >= PANEL) {
     for (; k + 4 <= K; k += 4, b += 16, to += 128) {
-      transpose4(to, b, row);
-      transpose4(to + 16, b + 4 * row, row);
+      transpose4(to, PANEL_STEP, b, row);
+      transpose4(to + 16, PANEL_STEP, b + 4 * row, row);
     }
   }
   for (; k < K; k++, b += 4, to += 32) {
@@ -171,10 +171,10 @@ export function packRows(
   }
 }
 
-/** to[k][8] for 4 k and 4 columns, from 4 rows of b. */
+/** to[4,4] = b[4,4]ᵀ, their rows being `toRow` and `row` bytes apart. */
 // @ts-ignore: decorator
 @inline
-function transpose4(to: usize, b: usize, row: usize): void {
+export function transpose4(to: usize, toRow: usize, b: usize, row: usize): void {
   const r0 = v128.load(b), r1 = v128.load(b + row);
   const r2 = v128.load(b + 2 * row), r3 = v128.load(b + 3 * row);
   const low01 = v128.shuffle<i32>(r0, r1, 0, 4, 1, 5);
@@ -182,9 +182,30 @@ function transpose4(to: usize, b: usize, row: usize): void {
   const high01 = v128.shuffle<i32>(r0, r1, 2, 6, 3, 7);
   const high23 = v128.shuffle<i32>(r2, r3, 2, 6, 3, 7);
   v128.store(to, v128.shuffle<i64>(low01, low23, 0, 2));
-  v128.store(to, v128.shuffle<i64>(low01, low23, 1, 3), 32);
-  v128.store(to, v128.shuffle<i64>(high01, high23, 0, 2), 64);
-  v128.store(to, v128.shuffle<i64>(high01, high23, 1, 3), 96);
+  v128.store(to + toRow, v128.shuffle<i64>(low01, low23, 1, 3));
+  v128.store(to + 2 * toRow, v128.shuffle<i64>(high01, high23, 0, 2));
+  v128.store(to + 3 * toRow, v128.shuffle<i64>(high01, high23, 1, 3));
+}
+
+/** to[K,N] = b[N,K]ᵀ, their rows being `toRow` and `row` bytes apart. */
+export function turnMatrix(to: usize, toRow: usize, b: usize, row: usize, N: i32, K: i32): void {
+  let n = 0;
+  for (; n + 4 <= N; n += 4, b += 4 * row, to += 16) {
+    let from = b, target = to;
+    let k = 0;
+    for (; k + 4 <= K; k += 4, from += 16, target += 4 * toRow) {
+      transpose4(target, toRow, from, row);
+    }
+    for (; k < K; k++, from += 4, target += toRow) turnColumn(target, from, row, 4);
+  }
+  for (let k = 0; n < N && k < K; k++, b += 4, to += toRow) turnColumn(to, b, row, N - n);
+}
+
+/** to[n] = b[n,0], rows of b being `row` bytes apart. */
+// @ts-ignore: decorator
+@inline
+function turnColumn(to: usize, b: usize, row: usize, n: i32): void {
+  for (let i = 0; i < n; i++, b += row, to += 4) store<f32>(to, load<f32>(b));
 }
 
 /** Packs a tile: to[k][5] = a[0..rows), k], rows of a being `row` bytes apart. Missing rows repeat the last one. */

@@ -14,6 +14,7 @@ import {
   CONTROL_MAY_SLEEP,
   CONTROL_SCRATCH,
   CONTROL_SCRATCH_BYTES,
+  CONTROL_SPINS,
   CONTROL_STARTED,
   CONTROL_TO,
   RECORD_BYTES,
@@ -25,8 +26,6 @@ import {
 } from "../codes";
 import { compute } from "./kernels";
 
-/** The number of times that a thread reads a word before it sleeps on the word: about 2 µs. */
-const SPINS: i32 = 1000;
 /** Nanoseconds of sleep after which a waiting thread checks if another thread failed. */
 const NAP: i64 = 100_000_000;
 /** Nanoseconds of sleep of a worker without work. Deno cannot end a worker while it sleeps, so the worker wakes up from time to time. */
@@ -58,8 +57,9 @@ export function work(): void {
   const thread = atomic.add<i32>(CONTROL_STARTED, 1) + 1;
   let job: i32 = 0;
   while (true) {
+    let spins = load<i32>(CONTROL_SPINS);
     while (atomic.load<i32>(CONTROL_JOB) === job) {
-      atomic.wait<i32>(CONTROL_JOB, job, SLEEP);
+      if (spins-- <= 0) atomic.wait<i32>(CONTROL_JOB, job, SLEEP);
     }
     job++;
     if (atomic.load<i32>(CONTROL_CLOSING) !== 0) return;
@@ -111,11 +111,11 @@ function execute(from: usize, to: usize, thread: i32, maySleep: bool): void {
 
 /** Waits until a word has a value; returns false if a thread fails meanwhile. */
 function waitFor(address: usize, value: i32, maySleep: bool): bool {
-  let spins = 0;
+  let spins = load<i32>(CONTROL_SPINS);
   while (true) {
     const now = atomic.load<i32>(address);
     if (now === value) return true;
-    if (spins++ < SPINS) continue;
+    if (spins-- > 0) continue;
     if (atomic.load<i32>(CONTROL_FAILED) !== 0) return false;
     if (maySleep) atomic.wait<i32>(address, now, NAP);
   }

@@ -9,8 +9,10 @@ import {
   CONTROL_MAY_SLEEP,
   CONTROL_SCRATCH,
   CONTROL_SCRATCH_BYTES,
+  CONTROL_SPINS,
   HEAP,
 } from "../../../kernels/wasm/codes.ts";
+import type { BlasTraits } from "../../../kernels/wasm/step.ts";
 import type { BufferSpec, Plan } from "../../graph/plan.ts";
 import type { Backend, Stores } from "../backend.ts";
 import { OpenBackend } from "../program.ts";
@@ -42,6 +44,12 @@ export interface WasmOptions {
  * 4 GiB down to 256 MiB; phones grant little shared memory.
  */
 const MOST_PAGES = [65536, 32768, 16384, 8192, 4096];
+/**
+ * Reads of a word by a waiting thread before it sleeps: about 60 µs, as long as it takes to wake a thread on a virtual
+ * machine, so that waiting costs at most twice the least; and about 2 µs.
+ */
+const SPINS = 40_000;
+const FEWEST_SPINS = 1_000;
 /** Initial memory size, in pages of 64 KiB. */
 const FEWEST_PAGES = 16;
 
@@ -145,6 +153,8 @@ export class WasmBackend extends OpenBackend {
   readonly build: WasmBuild;
   readonly memory: WasmMemory;
   override readonly blas: Backend["blas"];
+  /** The properties of the BLAS that the threads call; undefined if they call none. */
+  readonly blasTraits: BlasTraits | undefined;
   readonly #found: FoundBlas | undefined;
   #exports: Exports | undefined;
   readonly #workers: WasmWorkers;
@@ -173,6 +183,7 @@ export class WasmBackend extends OpenBackend {
     const { threads } = this;
     const team = threads === 1 ? "1 thread" : `${threads} threads`;
     this.#found = found;
+    this.blasTraits = found?.traits;
     this.blas = found && { name: found.name, path: found.opening.path };
     const how = this.blas?.name ??
       (build === "relaxed" ? "relaxed SIMD" : "SIMD");
@@ -180,6 +191,9 @@ export class WasmBackend extends OpenBackend {
       refusal ? ` (no BLAS: ${refusal})` : ""
     }`;
     this.#control(CONTROL_MAY_SLEEP, threads > 1 && maySleep() ? 1 : 0);
+    // A thread that waits keeps a core busy. Without a core for each thread, others need it.
+    const hasCores = threads <= (navigator.hardwareConcurrency || 1);
+    this.#control(CONTROL_SPINS, hasCores ? SPINS : FEWEST_SPINS);
   }
 
   /** Threads that compute, including the caller's. */

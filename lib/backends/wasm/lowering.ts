@@ -7,6 +7,7 @@
 import { builders } from "../../../kernels/wasm/registry.ts";
 import type {
   Address,
+  BlasTraits,
   Builder,
   Site,
   Step,
@@ -71,8 +72,8 @@ export interface Workspace {
   readonly shared: Address;
   /** Returns the address of a copy. */
   readonly copy: (spec: CopySpec) => Address;
-  /** True if the threads can call the machine's BLAS. */
-  readonly blas: boolean;
+  /** The machine's BLAS if the threads can call one. */
+  readonly blas: BlasTraits | undefined;
 }
 
 /** A plan as steps, and the sizes of the workspace that they need, in bytes. */

@@ -9,6 +9,7 @@ import {
 } from "../../../kernels/wasm/codes.ts";
 import {
   type Address,
+  type BlasTraits,
   MOST_ARGUMENTS,
   type Step,
 } from "../../../kernels/wasm/step.ts";
@@ -42,6 +43,7 @@ import { refusal } from "../../refusal.ts";
 /** The part of the backend that its programs use: see `WasmBackend`. */
 interface Engine extends OpenBackend {
   readonly memory: WasmMemory;
+  readonly blasTraits: BlasTraits | undefined;
   readonly room: number;
   allocate(spec: BufferSpec): WasmBuffer;
   bytesOfScratch(bytes: number, options: { readonly isEmpty: boolean }): number;
@@ -91,7 +93,7 @@ export function compileProgram(
       copy: (spec) => copyOf(spec).at,
       kept: allocate(sizes.keptBytes),
       shared: allocate(sizes.sharedBytes),
-      blas: backend.blas !== undefined,
+      blas: backend.blasTraits,
     });
     backend.reserveScratch(sizes.scratchBytes);
     for (const [at, values] of constants) {
@@ -105,7 +107,7 @@ export function compileProgram(
 /** Lowers a plan without addresses, for the sizes of the memory that it needs. */
 function sizesOf(plan: Plan, backend: Engine): LoweredPlan {
   const nowhere = () => 0;
-  const blas = backend.blas !== undefined;
+  const { blasTraits: blas } = backend;
   return lowerPlan(plan, {
     ...{ buffer: nowhere, copy: nowhere, kept: 0, shared: 0, blas },
   });

@@ -7,6 +7,8 @@ import { type BlasOpening, type OpenBlas, openBlas } from "./open.ts";
 export interface FoundBlas {
   /** The name, version and, in parentheses, the kernels that the library chose for this processor. */
   readonly name: string;
+  /** The properties that decide how the engine calls the library: `BlasTraits` in `kernels/wasm/step.ts`. */
+  readonly traits: { readonly unpacked: number };
   readonly opening: BlasOpening;
   readonly blas: OpenBlas;
 }
@@ -98,11 +100,11 @@ function tryBlas(
       isAbsent,
     };
   }
-  const { name, isForOneThread } = identify(path, blas, deno);
+  const { name, isForOneThread, unpacked = 0 } = identify(path, blas, deno);
   const wrong = isForOneThread && threads > 1
     ? "is built for a single thread"
     : firstWrongProduct(blas.on);
-  if (wrong === undefined) return { name, opening, blas };
+  if (wrong === undefined) return { name, traits: { unpacked }, opening, blas };
   blas.close();
   return { refusal: wrong };
 }
@@ -135,12 +137,18 @@ function symbolsFor({ os, arch }: typeof Deno.build): BlasOpening["symbols"] {
   };
 }
 
-/** Returns a library's name, and whether only one thread at a time may call it. */
+/** The kernels for which OpenBLAS computes small products without packing: those with vectors of 512 bits, from version 0.3.16 on. */
+const unpackedCores = /^(SkylakeX|Cooperlake|Sapphirerapids)$/i;
+
+/** The most multiplications and additions of a product that these kernels compute so: OpenBLAS's own limit. */
+const UNPACKED = 1_000_000;
+
+/** Returns a library's name, whether only one thread at a time may call it, and the most multiplications and additions of a product without packing. */
 function identify(
   path: string,
   { symbols }: OpenBlas,
   deno: typeof Deno,
-): { name: string; isForOneThread?: boolean } {
+): { name: string; isForOneThread?: boolean; unpacked?: number } {
   const textOf = (symbol: string) => {
     const at = symbols[symbol]?.() as Deno.PointerValue | undefined;
     return at ? deno.UnsafePointerView.getCString(at) : "";
@@ -148,9 +156,11 @@ function identify(
   const config = textOf("openblas_get_config");
   if (config) {
     const version = /^OpenBLAS \S+/.exec(config)?.[0] ?? "OpenBLAS";
+    const core = textOf("openblas_get_corename");
     return {
-      name: `${version} (${textOf("openblas_get_corename")})`,
+      name: `${version} (${core})`,
       isForOneThread: config.includes("SINGLE_THREADED"),
+      unpacked: unpackedCores.test(core) ? UNPACKED : 0,
     };
   }
   const blis = textOf("bli_info_get_version_str");
