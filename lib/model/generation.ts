@@ -111,21 +111,32 @@ export class Generation {
    * are of use once {@linkcode Generation.holds} it
    */
   async advance(
-    histories: readonly (readonly number[])[],
+    histories: readonly (readonly number[] | undefined)[],
     most: number = Infinity,
   ): Promise<Logits> {
-    const lengths = histories.map(({ length }) => length);
+    return await (await this.encode(histories, most)).read() as Logits;
+  }
+
+  /**
+   * Queues what {@linkcode Generation.advance} does, and returns the buffer of the logits. A row without a history
+   * computes something that nobody reads, after its cached tokens or, if the cache is full, in the place of the last.
+   */
+  async encode(
+    histories: readonly (readonly number[] | undefined)[],
+    most: number,
+  ): Promise<DeviceBuffer> {
+    const lengths = histories.map((history) => history?.length);
     const { program, spans, T } = await this.#begin(lengths, {
       most,
       onSlide: this.#onSlide,
     });
     const tokens = new Int32Array(this.#rows * T);
     spans.forEach(({ from, to }, row) =>
-      tokens.set(histories[row]!.slice(from, to), row * T)
+      tokens.set(histories[row]?.slice(from, to) ?? [], row * T)
     );
     program.buffer("tokens").write(tokens);
     program.run([program.plan.name]);
-    return await program.buffer("logits").read() as Logits;
+    return program.buffer("logits");
   }
 
   /**
@@ -157,26 +168,66 @@ export class Generation {
   }
 
   /** Begins a run after texts of these lengths: lets windows slide, and writes where the new tokens go. */
-  async #begin(lengths: readonly number[], { most = Infinity, onSlide }: {
+  async #begin(lengths: readonly (number | undefined)[], { most, onSlide }: {
     readonly most?: number;
     readonly onSlide: ((slide: Slide) => void) | undefined;
   }): Promise<{ program: Program; spans: Span[]; T: number }> {
-    const causal = isCausal(this.#model.config);
+    const { blockSize } = this.#model.config;
     const spans = lengths.map((length, row): Span => {
-      if (!causal) this.#window[row]!.cached = 0;
-      const forgotten = this.#slide(length, row);
-      if (forgotten > 0) onSlide?.({ row, forgotten });
-      const { begin, cached } = this.#window[row]!;
-      const from = begin + cached;
-      return { from, to: Math.min(length, from + most) };
+      if (length === undefined) return { from: 0, to: 1 };
+      const from = this.#encoded(row, length, onSlide);
+      return { from, to: Math.min(length, from + (most ?? Infinity)) };
     });
     const counts = spans.map(({ from, to }) => to - from);
-    const T = paddedLength(Math.max(...counts), this.#model.config.blockSize);
+    const T = paddedLength(Math.max(...counts), blockSize);
     const program = await this.#program(T);
-    program.buffer("start").write(this.#window.map(({ cached }) => cached));
+    const starts = this.#window.map(({ cached }, row) =>
+      lengths[row] === undefined ? Math.min(cached, blockSize - 1) : cached
+    );
+    program.buffer("start").write(starts);
     program.buffer("count").write(counts);
-    this.#window.forEach((window, row) => window.cached += counts[row]!);
+    this.#window.forEach((window, row) => {
+      if (lengths[row] !== undefined) window.cached += counts[row]!;
+    });
     return { program, spans, T };
+  }
+
+  /** Returns how many tokens of a text of this length are encoded or forgotten. Its window slides before, if it has to. */
+  #encoded(
+    row: number,
+    length: number,
+    onSlide: ((slide: Slide) => void) | undefined,
+  ): number {
+    if (!isCausal(this.#model.config)) this.#window[row]!.cached = 0;
+    const forgotten = this.#slide(length, row);
+    if (forgotten > 0) onSlide?.({ row, forgotten });
+    const { begin, cached } = this.#window[row]!;
+    return begin + cached;
+  }
+
+  /** Returns how many tokens are to be encoded for a history of this length. Its window slides before, if it has to. */
+  pending(row: number, length: number): number {
+    return length - this.#encoded(row, length, this.#onSlide);
+  }
+
+  /** Adds what a row of another generation of the model has encoded beyond what this row has of the same text. */
+  async takeRow(row: number, from: Generation, fromRow: number): Promise<void> {
+    const other = from.#window[fromRow]!;
+    const { cached } = this.#window[row]!;
+    const count = other.cached - cached;
+    this.#window[row] = { ...other };
+    if (count <= 0) return;
+    await Promise.all([this.#program(1), from.#program(1)]); // which make the caches
+    const caches = this.#stores.entries()
+      .filter(([name]) => name.endsWith(".cache"));
+    await Promise.all(caches.map(async ([name, cache]) => {
+      const size = cache.spec.length / this.#rows; // of a row
+      const width = size / this.#model.config.blockSize; // of a position
+      const at = cached * width;
+      const source = from.#stores.get(name)!;
+      const values = await source.read(fromRow * size + at, count * width);
+      cache.write(values, row * size + at);
+    }));
   }
 
   /** Returns whether the cache of a row reaches the end of a history of this length. */

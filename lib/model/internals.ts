@@ -105,12 +105,24 @@ export class ModelInternals {
     plans: readonly Plan[],
     fields?: readonly string[],
   ): void {
+    this.checkRoomFor(action, [plans], fields);
+  }
+
+  /** Throws as {@linkcode ModelInternals.checkRoom} does, for groups of plans of which each has caches of its own. */
+  checkRoomFor(
+    action: string,
+    groups: readonly (readonly Plan[])[],
+    fields?: readonly string[],
+  ): void {
     const { executor, stores } = this;
-    const missing = () => executor.measure(plans, stores);
+    const missing = () =>
+      groups.reduce((sum, plans) => sum + executor.measure(plans, stores), 0);
     const isEnough = () => missing() <= (executor.room ?? Infinity);
     if (isEnough() || (this.freeIdle() && isEnough())) return;
-    const needed = executor.measure(plans);
-    const room = executor.room! + needed - missing();
+    const plans = groups.flat();
+    const present = executor.measure(plans) - executor.measure(plans, stores);
+    const needed = missing() + present;
+    const room = executor.room! + present;
     throw new OutOfMemoryError(action, { needed, room }, fields);
   }
 

@@ -4,7 +4,8 @@
  * while it runs, with a sampler, a length and a signal of its own. Its tokens are those of
  * `Model.generate`.
  *
- * One row is a batch of its own: a text that is alone does not pay for rows that nobody uses.
+ * One row is a batch of its own: a text that is alone does not pay for rows that nobody uses. The other rows share a
+ * batch, and a reader encodes their prompts beside it.
  */
 
 import type { ModelConfig } from "../config/model.ts";
@@ -21,9 +22,10 @@ import {
 import { Generation, isCausal, paddedLength } from "./generation.ts";
 import { internalsOf, type ModelInternals } from "./internals.ts";
 import { cachedPlan } from "./plans.ts";
+import { PIECE, PromptReader } from "./prompt_reader.ts";
 
-/** Tokens of a prompt that a step encodes: all other rows wait for that step. */
-const CHUNK = 16;
+/** Most prompts of which a step reads a piece. */
+const MOST_READ = 4;
 
 /** Continues prompts that come and go, in the rows of one batch. */
 export class RunningBatch implements TokenGenerator {
@@ -54,9 +56,15 @@ export class RunningBatch implements TokenGenerator {
     this.rows = rows;
     const sizes = rows === 1 ? [1] : [1, rows - 1];
     const plans = sizes.map((B) => lanePlans(model.config, B));
-    const all = plans.flatMap((plans) => [...plans.values()]);
-    internals.checkRoom("generate", all);
-    this.#lanes = sizes.map((B, i) => new Lane(internals, B, plans[i]!));
+    // The reader of the second lane has the plans of the first, and caches of its own.
+    const groups = rows === 1 ? plans : [...plans, plans[0]!];
+    internals.checkRoomFor(
+      "generate",
+      groups.map((plans) => [...plans.values()]),
+    );
+    this.#lanes = sizes.map((B, i) =>
+      new Lane(internals, B, { own: plans[i]!, single: plans[0]! })
+    );
   }
 
   /** Number of texts that have a row. */
@@ -139,7 +147,12 @@ export class RunningBatch implements TokenGenerator {
 /** Returns the plans of a batch, keyed by T, the padded number of tokens encoded per run. */
 function lanePlans(config: ModelConfig, B: number): Map<number, Plan> {
   const { blockSize } = config;
-  const longest = isCausal(config) ? Math.min(CHUNK, blockSize) : blockSize;
+  // A reader reads prompts for several rows.
+  const longest = !isCausal(config)
+    ? blockSize
+    : B > 1
+    ? 1
+    : Math.min(PIECE, blockSize);
   const lengths = Array.from(
     { length: longest },
     (_, i) => paddedLength(i + 1, blockSize),
@@ -152,24 +165,35 @@ function lanePlans(config: ModelConfig, B: number): Map<number, Plan> {
 /** A batch of a fixed number of rows, each with a text or free. */
 class Lane {
   readonly #generation: Generation;
+  /** Reads prompts for several rows; undefined if each row encodes its own. */
+  readonly #reader: PromptReader | undefined;
   readonly #texts: (Text | undefined)[];
-  readonly #chunk: number;
+  readonly #most: number;
   readonly #vocabSize: number;
+  /** Row whose prompt was read last. */
+  #lastRead = 0;
 
-  constructor(
-    model: ModelInternals,
-    rows: number,
-    plans: ReadonlyMap<number, Plan>,
-  ) {
+  /**
+   * @param plans.own plans of all rows
+   * @param plans.single plans of one row
+   */
+  constructor(model: ModelInternals, rows: number, plans: {
+    readonly own: ReadonlyMap<number, Plan>;
+    readonly single: ReadonlyMap<number, Plan>;
+  }) {
     this.#generation = new Generation(model, {
       rows,
-      plans,
+      plans: plans.own,
       onSlide: ({ row, forgotten }) =>
         this.#texts[row]?.onSlide?.({ row: 0, forgotten }),
     });
+    const causal = isCausal(model.config);
+    if (causal && rows > 1) {
+      this.#reader = new PromptReader(model, this.#generation, plans.single);
+    }
     this.#texts = new Array(rows).fill(undefined);
     // Without a causal mask every token encodes its whole window again.
-    this.#chunk = isCausal(model.config) ? CHUNK : Infinity;
+    this.#most = causal ? PIECE : Infinity;
     this.#vocabSize = model.config.vocabSize;
   }
 
@@ -182,15 +206,16 @@ class Lane {
   }
 
   seat(text: Text): void {
-    const row = this.#texts.indexOf(undefined);
-    this.#texts[row] = text;
-    this.#generation.reset(row);
+    this.#texts[this.#texts.indexOf(undefined)] = text;
   }
 
   /** Frees the rows of texts that are over. */
   clear(): void {
     this.#texts.forEach((text, row) => {
-      if (text?.isOver) this.#texts[row] = undefined;
+      if (!text?.isOver) return;
+      this.#texts[row] = undefined;
+      this.#generation.reset(row);
+      this.#reader?.forget(row);
     });
   }
 
@@ -202,13 +227,16 @@ class Lane {
 
   /** Generates a token of each text whose history is encoded, and encodes a part of the others. */
   async step(): Promise<void> {
-    const texts = this.#texts.slice();
-    const histories = texts.map((text, row) => {
-      if (text !== undefined) return text.history;
-      this.#generation.reset(row);
-      return [0]; // A free row computes something that nobody reads.
-    });
-    const logits = await this.#generation.advance(histories, this.#chunk);
+    if (this.#reader !== undefined) await this.#read(this.#reader);
+    const texts = this.#texts.map((text, row) =>
+      text?.isOver === false &&
+        (this.#reader === undefined || this.#pending(row) === 1)
+        ? text
+        : undefined
+    );
+    if (!texts.some((text) => text !== undefined)) return;
+    const histories = texts.map((text) => text?.history);
+    const logits = await this.#generation.advance(histories, this.#most);
     const V = this.#vocabSize;
     texts.forEach((text, row) => {
       if (text === undefined) return;
@@ -217,9 +245,30 @@ class Lane {
     });
   }
 
+  /** Reads a piece of some prompts, in turn. */
+  async #read(reader: PromptReader): Promise<void> {
+    const { length } = this.#texts;
+    const inTurn = this.#texts.map((_, i) => (this.#lastRead + 1 + i) % length);
+    const unread = inTurn.filter((row) => this.#pending(row) > 1);
+    for (const row of unread.slice(0, MOST_READ)) {
+      this.#lastRead = row;
+      const text = this.#texts[row]!;
+      const logits = await reader.read(row, text.history);
+      if (logits !== undefined) text.extend(logits);
+    }
+  }
+
+  /** Returns how many tokens of a row's text are not encoded. */
+  #pending(row: number): number {
+    const text = this.#texts[row];
+    if (text === undefined || text.isOver) return 0;
+    return this.#generation.pending(row, text.history.length);
+  }
+
   destroy(): void {
     for (const text of this.#texts) text?.end();
     this.#generation.destroy();
+    this.#reader?.destroy();
   }
 }
 

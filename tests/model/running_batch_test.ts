@@ -1,5 +1,5 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Model, Sampler } from "../../mod.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { Model, OutOfMemoryError, Sampler } from "../../mod.ts";
 import { RunningBatch } from "../../lib/model/running_batch.ts";
 
 const config = {
@@ -115,6 +115,18 @@ Deno.test("RunningBatch reads a long prompt in pieces, between which others get 
     const alone = model.generate(prompt, { ...options(5), maxNewTokens: 1 });
     assertEquals([first], await Array.fromAsync(alone));
   }
+  // A short prompt that comes later does not wait for the end of a long one.
+  const long = Array.from({ length: 160 }, (_, i) => i % config.vocabSize);
+  const order: number[] = [];
+  const wide = new RunningBatch(model, { rows: 4 });
+  await Promise.all([0, 160, 20].map(async (length) => {
+    const prompt = long.slice(0, length || 1);
+    const count = { ...options(6), maxNewTokens: length === 0 ? 20 : 1 };
+    await Array.fromAsync(wide.generate(prompt, count));
+    order.push(length);
+  }));
+  assert(order.indexOf(20) < order.indexOf(160), `${order}`);
+  wide.destroy();
   left.abort();
   await Promise.all(others);
   batch.destroy();
@@ -144,4 +156,17 @@ Deno.test("RunningBatch ends only the text whose sampler fails", async () => {
     "token 17 of prompt 0",
   );
   batch.destroy();
+});
+
+Deno.test("RunningBatch refuses more rows than fit into memory, with the caches of all", async () => {
+  const long = { ...config, blockSize: 4096, nEmbd: 256, nLayer: 4 };
+  await using model = await Model.create(long, { device: "wasm" });
+  const row = 4 * 4 * 4096 * 2 * 256; // bytes: layers, keys and values in float32
+  const error = assertThrows(
+    () => new RunningBatch(model, { rows: 200 }),
+    OutOfMemoryError,
+    "Cannot generate: it needs",
+  );
+  assert(error.needed >= 201 * row, `${error.needed} bytes`); // one more reads prompts
+  assert(error.needed < 210 * row, `${error.needed} bytes`);
 });
