@@ -1,9 +1,10 @@
 /** Tokenizers that are made for a text, by the words that name them in a plan and after `--tokenizer`. */
 
 import { type SplitName, splitPatterns } from "./bpe/split.ts";
-import { checkTrainedSize } from "./bpe/trainer.ts";
+import { trainedSizes } from "./bpe/trainer.ts";
 import type { TokenizerKind } from "./tokenizer.ts";
-import { isRefusal, refusal } from "../refusal.ts";
+import { isWithin } from "../range.ts";
+import { refusal } from "../refusal.ts";
 
 /** Name of byte pair encoding that is trained on the text: `bpe:N`, or with a pre-tokenizer `bpe:N:SPLIT`. */
 export type BpeName = `bpe:${string}`;
@@ -27,6 +28,19 @@ export function isBpe(word: unknown): word is BpeName {
   return typeof word === "string" && word.startsWith("bpe:");
 }
 
+/** Returns what is wrong with a name, as in `is not bpe: and a number`; undefined if nothing is. */
+export function bpeMistake(name: BpeName): string | undefined {
+  const { size, split } = partsOf(name);
+  if (!isWithin(size, trainedSizes)) {
+    const { least, most } = trainedSizes;
+    return `is not bpe: and a number from ${least} to ${most}`;
+  }
+  if (Object.hasOwn(splits, split)) return undefined;
+  return `has a pre-tokenizer that is none of ${
+    Object.keys(splits).join(", ")
+  }`;
+}
+
 /**
  * Returns the size and the pre-tokenizer that a name asks for; GPT-2's pre-tokenizer by default.
  *
@@ -35,26 +49,16 @@ export function isBpe(word: unknown): word is BpeName {
 export function bpeOptions(
   name: BpeName,
 ): { readonly vocabSize: number; readonly split: SplitName } {
-  const [, size = "", split = "gpt2"] = /^bpe:(\d+)(?::(.*))?$/.exec(name) ??
+  const mistake = bpeMistake(name);
+  if (mistake !== undefined) {
+    throw refusal(RangeError, "train Tokenizer", `${name} ${mistake}`);
+  }
+  const { size, split } = partsOf(name);
+  return { vocabSize: size, split: splits[split]! };
+}
+
+function partsOf(name: BpeName): { size: number; split: string } {
+  const [, size = "x", split = "gpt2"] = /^bpe:(\d+)(?::(.*))?$/.exec(name) ??
     [];
-  const known = Object.keys(splits).join(", ");
-  try {
-    checkTrainedSize(size === "" ? NaN : Number(size));
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    throw refusal(
-      RangeError,
-      "train Tokenizer",
-      `${JSON.stringify(name)} is not bpe: and a number from 256 to 65536`,
-      { hint: "bpe:1024 trains a vocabulary of 1024 tokens on the text" },
-    );
-  }
-  if (!Object.hasOwn(splits, split)) {
-    throw refusal(
-      RangeError,
-      "train Tokenizer",
-      `the pre-tokenizer ${JSON.stringify(split)} is none of ${known}`,
-    );
-  }
-  return { vocabSize: Number(size), split: splits[split]! };
+  return { size: Number(size), split };
 }

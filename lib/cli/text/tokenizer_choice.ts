@@ -5,8 +5,7 @@ import { loadDataset } from "../../../data/load.ts";
 import { readTokenizer } from "../../formats/tokenizers.ts";
 import { isRefusal } from "../../refusal.ts";
 import {
-  type BpeName,
-  bpeOptions,
+  bpeMistake,
   isBpe,
   type MadeTokenizer,
 } from "../../text/made_tokenizer.ts";
@@ -35,7 +34,13 @@ export function tokenizerFlag(text: FlagText): Flag<TokenizerChoice> {
       const given = texts.at(-1)!;
       const word = words.find((word) => word === given);
       if (word !== undefined) return word;
-      if (isBpe(given)) return checkedBpe(given);
+      if (isBpe(given)) {
+        const mistake = bpeMistake(given);
+        if (mistake === undefined) return given;
+        const hint =
+          "bpe:1024 trains a vocabulary of 1024 tokens on the text, with GPT-2's rules for words; bpe:1024:cl100k with GPT-4's";
+        throw new ValueError(mistake, { hint });
+      }
       const [, charsOf = ""] = /^chars:(.*)$/s.exec(given) ?? [];
       if (charsOf !== "") return { charsOf };
       if (/[./\\]/.test(given)) return { file: given };
@@ -50,16 +55,6 @@ export function tokenizerFlag(text: FlagText): Flag<TokenizerChoice> {
       );
     },
   };
-}
-
-function checkedBpe(name: BpeName): BpeName {
-  try {
-    bpeOptions(name);
-    return name;
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    throw new ValueError(error.reason, { hint: error.hint });
-  }
 }
 
 /**

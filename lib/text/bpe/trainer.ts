@@ -9,13 +9,20 @@
 import { Heap } from "./heap.ts";
 import { type SplitName, Splitter } from "./split.ts";
 import { type BpeVocabulary, utf8String, withEnd } from "./vocabulary.ts";
-import { checkWithin } from "../../range.ts";
+import { checkWithin, type Range } from "../../range.ts";
 import { refusal } from "../../refusal.ts";
 
 const BYTES = 256;
 
 /** Largest vocabulary that is trained: its ids fit in 2 bytes. */
-export const MOST_TRAINED: number = 2 ** 16;
+const MOST_TRAINED = 2 ** 16;
+
+/** Sizes of vocabularies that can be trained. */
+export const trainedSizes: Required<Pick<Range, "least" | "most" | "whole">> = {
+  least: BYTES,
+  most: MOST_TRAINED,
+  whole: true,
+};
 
 /** Most distinct pieces that are counted; together they take some hundred megabytes. */
 const MOST_PIECES = 2 ** 20;
@@ -124,9 +131,9 @@ export class BpeTrainer {
  *
  * @throws {RangeError} if it is not an integer from 256, or 257 with `<|endoftext|>`, to 65,536
  */
-export function checkTrainedSize(vocabSize: number, endOfText = false): void {
+function checkTrainedSize(vocabSize: number, endOfText = false): void {
   const least = endOfText ? BYTES + 1 : BYTES;
-  const range = { least, most: MOST_TRAINED, whole: true };
+  const range = { ...trainedSizes, least };
   checkWithin(range, "train Tokenizer", { vocabSize });
 }
 
