@@ -3,10 +3,10 @@
  *
  *     deno run -A tools/fuzz_files.ts --cases 500 --seed 1
  *
- * Checkpoints, `config.json`, `metrics.jsonl` and texts, each read by the commands that read it. Whatever
+ * Checkpoints, `config.json`, `metrics.jsonl`, texts, JSON lines and tokenizers, each read by the commands that read it. Whatever
  * the file, a command has to do its work or to explain why it cannot (exit code 1 or 2), in
  * seconds, in memory of the order of the file's size. Anything else is a failure: its
- * directory is kept and named, and the exit code is 1.
+ * directory is kept and named, and the exit code is 1. `--target NAME` damages files of one kind alone.
  */
 
 import { fromFileUrl, join } from "@std/path";
@@ -19,6 +19,7 @@ import {
   spoilText,
   strangeNames,
 } from "./faults/mutations.ts";
+import { spoilTokenizer, tokenizerFiles } from "./faults/tokenizers.ts";
 import { readFlags, refuseArguments } from "./flags.ts";
 
 const cli = fromFileUrl(new URL("../cli.ts", import.meta.url));
@@ -51,6 +52,11 @@ const train = (out: string, flags: string) => [
 const resume = (run: string) => [
   ...["train", "--resume", run, "--steps", "8", ...REFERENCE],
 ];
+
+const onDocuments = (flags: string) =>
+  train("new", flags).map((arg) => arg === "text.txt" ? "text.jsonl" : arg);
+
+const tokenizers = tokenizerFiles(TEXT);
 
 /** A kind of file to damage, and the commands that read it. */
 interface Target {
@@ -121,6 +127,32 @@ const targets: Readonly<Record<string, Target>> = {
       resume("run"),
     ],
   },
+  "text.jsonl": {
+    share: 1,
+    spoil: (run, dice) =>
+      rewrite(join(run, "../text.jsonl"), (bytes) => {
+        const text = new TextDecoder().decode(bytes);
+        return dice.below(2) === 0
+          ? spoilText(bytes, dice)
+          : spoilLines(text, dice);
+      }),
+    commands: [
+      onDocuments("--tokenizer chars"),
+      onDocuments("--tokenizer bytes"),
+      onDocuments("--tokenizer bpe:260"),
+    ],
+  },
+  ...Object.fromEntries(
+    Object.keys(tokenizers).map((file) => [file, {
+      share: 1,
+      spoil: (run: string, dice: Dice) =>
+        rewrite(
+          join(run, "..", file),
+          (bytes) => spoilTokenizer(bytes, dice),
+        ),
+      commands: [train("new", `--steps 1 --tokenizer ./${file}`)],
+    }]),
+  ),
   name: {
     share: 1,
     spoil: () => Promise.resolve(),
@@ -193,15 +225,24 @@ interface Case {
 class Fuzzer {
   readonly counts = new Map<string, Map<string, number>>();
   failures = 0;
+  readonly #names: readonly string[];
   /** The most that any case took. */
   extremes = { seconds: 0, megabytes: 0 };
+
+  /** @param target the kind of file to damage, if it is one alone */
+  constructor(target: string | undefined) {
+    const known = Object.keys(targets);
+    if (target !== undefined && !known.includes(target)) {
+      refuseArguments(`${target} is none of ${known.join(", ")}`);
+    }
+    this.#names = target !== undefined ? [target] : Object.entries(targets)
+      .flatMap(([name, { share }]) => Array<string>(share).fill(name));
+  }
 
   /** Damages a file, runs a command on it in a directory of its own, and judges the result. */
   async run({ number, seed, base }: Case): Promise<void> {
     const dice = new Dice(seed, number);
-    const names = Object.entries(targets)
-      .flatMap(([name, { share }]) => Array<string>(share).fill(name));
-    const name = dice.pick(names);
+    const name = dice.pick(this.#names);
     const target = targets[name]!;
     // Two folders deep: names that lead upwards find no more than this.
     const own = await Deno.makeTempDir({ prefix: "lm-fuzz-" });
@@ -296,7 +337,12 @@ async function copy(from: string, to: string): Promise<void> {
 
 async function makeBase(flags: string): Promise<string> {
   const base = await Deno.makeTempDir({ prefix: "lm-fuzz-base-" });
-  await Deno.writeTextFile(join(base, "text.txt"), TEXT);
+  const documents = TEXT.trim().split("\n")
+    .map((text) => `${JSON.stringify({ text, id: 1 })}\n`).join("");
+  const files = { ...tokenizers, "text.txt": TEXT, "text.jsonl": documents };
+  for (const [name, text] of Object.entries(files)) {
+    await Deno.writeTextFile(join(base, name), text);
+  }
   const { code, stderr } = await run(train("run", flags), base);
   if (code !== 0) throw new Error(stderr);
   // With this, a copy of the run finds the copy of its text.
@@ -310,12 +356,14 @@ async function makeBase(flags: string): Promise<string> {
 }
 
 async function main(): Promise<number> {
-  const { flags } = readFlags({ cases: "500", seed: "1", only: undefined });
+  const { flags } = readFlags({
+    ...{ cases: "500", seed: "1", only: undefined, target: undefined },
+  });
   const [cases, seed] = [Number(flags.cases), Number(flags.seed)];
   if (!(cases >= 1)) refuseArguments(`${flags.cases} is no number of cases`);
   const made: string[] = [];
   for (const [, flags] of bases) made.push(await makeBase(flags));
-  const fuzzer = new Fuzzer();
+  const fuzzer = new Fuzzer(flags.target);
   for (let number = 0; number < cases; number++) {
     if (flags.only !== undefined && number !== Number(flags.only)) continue;
     const base = made[number % made.length]!;

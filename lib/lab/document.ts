@@ -10,7 +10,7 @@ import {
 import { markdown } from "../report/markdown.ts";
 import { signed } from "../report/numbers.ts";
 import type { Outcome } from "./outcome.ts";
-import { baselineOf, type Plan, trialsOf } from "./plan.ts";
+import { baselineOf, lossUnit, type Plan, trialsOf } from "./plan.ts";
 import { provenance, trialNotes } from "./provenance.ts";
 import { ladderSection, reachedSection } from "./rung_table.ts";
 import { scalingResult, scalingSection } from "./scaling/scaling.ts";
@@ -61,7 +61,9 @@ export function studyDocument(
         id: "cells",
         title: "All cells",
         about: [
-          `Losses are nats per token of ${plan.data} (${plan.tokenizer}), on the whole validation split after the last step; ± is a 95 % confidence interval over seeds${interval}`,
+          `Losses are ${
+            unitText(plan)
+          }, on the whole validation split after the last step; ± is a 95 % confidence interval over seeds${interval}`,
           ...rungs.length > 0
             ? [
               "Scores of the text are averages over seeds, bold where they reach their rung.",
@@ -102,6 +104,17 @@ export function studyReport(record: StudyRecord): string {
   return markdown(studyDocument(record));
 }
 
+/** Describes the unit of a plan's losses, and their text. */
+function unitText(plan: Plan): string {
+  const { data, tokenizer } = plan;
+  const unit = lossUnit(plan);
+  if (unit === "bits per character") return `${unit} of ${data}`;
+  const text = `${unit} of ${data} (${tokenizer})`;
+  return tokenizer === "ascii" || tokenizer === "chars"
+    ? text
+    : `${text}, with other tokenizers to be compared in bits per character`;
+}
+
 function differenceSection(
   plan: Plan,
   results: readonly CellResult[],
@@ -131,9 +144,9 @@ function differenceSection(
   return {
     id: "differences",
     title: "What each change does to the loss",
-    about: `Validation loss less that of \`${
-      baselineOf(plan)
-    }\`, in nats per token: to the right is worse. Lines are 95 % confidence intervals over pairs of the same seed; pale, where they hold 0 or there is one seed.${notDrawn}`,
+    about: `Validation loss less that of \`${baselineOf(plan)}\`, in ${
+      lossUnit(plan)
+    }: to the right is worse. Lines are 95 % confidence intervals over pairs of the same seed; pale, where they hold 0 or there is one seed.${notDrawn}`,
     blocks: [{
       kind: "figure",
       draw: (plotter) =>

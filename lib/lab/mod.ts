@@ -58,6 +58,7 @@ export {
   type ExperimentOptions,
   type Measure,
   type Plan,
+  type PlanTokenizer,
   type Setting,
   type Trial,
   trialsOf,

@@ -24,6 +24,8 @@ export interface Outcome {
   readonly flops?: number | undefined;
   /** Loss after the last step, on the whole validation split; null if the trial diverged. */
   readonly valLoss: number | null;
+  /** The same loss in bits per character of the text; absent in outcomes of older versions, and null if the trial diverged. */
+  readonly bitsPerChar?: number | null | undefined;
   /** Loss after the last step, on windows spread over the training split. */
   readonly trainLoss: number | null;
   /** All evaluations. */

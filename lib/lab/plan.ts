@@ -9,6 +9,7 @@
 import { type ModelConfig, modelConfig } from "../config/model.ts";
 import { type TrainConfig, trainConfig } from "../config/train.ts";
 import type { Preset } from "../config/presets.ts";
+import { bpeMistake, isBpe } from "../text/made_tokenizer.ts";
 import type { TokenizerKind } from "../text/tokenizer.ts";
 import { reasonGiven, refusal } from "../refusal.ts";
 
@@ -22,10 +23,15 @@ export interface Changes {
   readonly dataShare?: number | undefined;
 }
 
+/** A tokenizer that every machine has: made for the text, byte pairs trained on it (`bpe:N`), or GPT-2's. */
+export type PlanTokenizer = TokenizerKind | `bpe:${string}` | "gpt2";
+
 /** One configuration of a study. */
 export interface Cell extends Changes {
   /** Letters, digits and `.+=_-`, as it also names files. */
   readonly name: string;
+  /** The tokenizer, in place of the plan's. Losses of cells with different ones are compared in bits per character. */
+  readonly tokenizer?: PlanTokenizer | undefined;
   /** Seeds of this cell, in place of the plan's. */
   readonly seeds?: readonly number[] | undefined;
 }
@@ -49,8 +55,10 @@ export interface Plan {
   readonly experiment?: Experiment | undefined;
   /** The dataset, by its name or as a file. */
   readonly data: string;
-  /** The kind of tokenizer. */
-  readonly tokenizer: TokenizerKind;
+  /** Whether the text has documents: true for a folder or JSON lines, or the text between them; if left out, it has none. */
+  readonly documents?: true | string | undefined;
+  /** The tokenizer. */
+  readonly tokenizer: PlanTokenizer;
   /** The configuration that all cells start from. */
   readonly base: Changes;
   /** The seeds; each cell has one trial per seed. */
@@ -64,7 +72,8 @@ export interface Plan {
 }
 
 /** All fields that decide the result of a trial, except the program and the device. */
-export interface Setting extends Pick<Plan, "data" | "tokenizer"> {
+export interface Setting
+  extends Pick<Plan, "data" | "documents" | "tokenizer"> {
   /** The measurement besides the loss. */
   readonly measure: Measure;
   /** Fields of the architecture, without the vocabulary. */
@@ -109,10 +118,11 @@ export function baseOf(preset: Preset, maxSteps: number): Changes {
 
 /** Returns the changed fields with their values. */
 export function changedFields(
-  { model, train, dataShare }: Changes,
+  { model, train, dataShare, tokenizer }: Changes & Pick<Cell, "tokenizer">,
 ): [field: string, value: unknown][] {
   const share = dataShare === undefined ? {} : { dataShare };
-  return Object.entries({ ...model, ...train, ...share });
+  const tokens = tokenizer === undefined ? {} : { tokenizer };
+  return Object.entries({ ...tokens, ...model, ...train, ...share });
 }
 
 /** For each field of a plan: "text", or the values of which it has one; the others have checks of their own. */
@@ -123,7 +133,8 @@ const planFields: Readonly<
   about: "text",
   experiment: [undefined, "ablate", "scaling", "minimal"],
   data: "text",
-  tokenizer: ["ascii", "chars", "bytes"],
+  documents: undefined,
+  tokenizer: undefined,
   base: undefined,
   seeds: undefined,
   measure: [undefined, "loss", "sample", "works", "positions"],
@@ -131,6 +142,7 @@ const planFields: Readonly<
   cells: undefined,
 };
 const changeFields = ["model", "train", "dataShare"];
+const tokenizers: readonly unknown[] = ["ascii", "chars", "bytes", "gpt2"];
 const cellName = /^[A-Za-z0-9][A-Za-z0-9.+=_-]{0,79}$/;
 
 /**
@@ -159,6 +171,14 @@ export function checkPlan(value: unknown): Plan {
         new Set(seeds).size === seeds.length,
       `the seeds of ${of} are not a list of different numbers`,
     );
+  const checkTokenizer = (name: unknown, of: string) => {
+    const mistake = isBpe(name)
+      ? bpeMistake(name)
+      : tokenizers.includes(name)
+      ? undefined
+      : `is none of ${tokenizers.join(", ")} and bpe:N`;
+    that(mistake === undefined, `tokenizer ("${name}") of ${of} ${mistake}`);
+  };
   that(isRecord(value), "it is not an object");
   const plan = value as unknown as Plan;
   onlyFields(plan, Object.keys(planFields), "a plan");
@@ -171,6 +191,13 @@ export function checkPlan(value: unknown): Plan {
       that(kind.includes(given), `${field} ("${given}") is none of ${names}`);
     }
   }
+  checkTokenizer(plan.tokenizer, "the plan");
+  const { documents } = plan;
+  const isText = typeof documents === "string" && documents !== "";
+  that(
+    documents === undefined || documents === true || isText,
+    "documents is neither true nor the text between them",
+  );
   that(isRecord(plan.base), "base is not an object");
   onlyFields(plan.base, changeFields, "base");
   checkSeeds(plan.seeds, "the plan");
@@ -188,13 +215,23 @@ export function checkPlan(value: unknown): Plan {
     );
     that(!names.has(name), `two cells are called ${name}`);
     names.add(name);
-    onlyFields(cell, ["name", "seeds", ...changeFields], `cell ${name}`);
+    const fields = ["name", "seeds", "tokenizer", ...changeFields];
+    onlyFields(cell, fields, `cell ${name}`);
+    if (cell.tokenizer !== undefined) {
+      checkTokenizer(cell.tokenizer, `cell ${name}`);
+    }
     if (cell.seeds !== undefined) checkSeeds(cell.seeds, `cell ${name}`);
   }
   const { baseline } = plan;
   that(
     baseline === undefined || names.has(baseline),
     `the baseline ${baseline} is no cell`,
+  );
+  const { experiment = "ablate", measure = "loss" } = plan;
+  that(
+    lossUnit(plan) === "nats per token" ||
+      (experiment === "ablate" && /^(loss|sample)$/.test(measure)),
+    "cells with different tokenizers have losses and samples to compare, and no other measure or experiment",
   );
   for (const trial of trialsOf(plan)) checkTrial(trial);
   return plan;
@@ -214,9 +251,17 @@ function checkTrial({ id, setting }: Trial): void {
   throw refused(`dataShare (${dataShare}) is not a number above 0, at most 1`);
 }
 
+/** Returns the unit in which a plan's losses are compared: a token is not the same event for different tokenizers. */
+export function lossUnit(
+  { tokenizer, cells }: Plan,
+): "nats per token" | "bits per character" {
+  const names = new Set(cells.map((cell) => cell.tokenizer ?? tokenizer));
+  return names.size > 1 ? "bits per character" : "nats per token";
+}
+
 /** Returns the trials of a plan, seed after seed, so that all cells have their first trial early. */
 export function trialsOf(
-  { data, tokenizer, measure = "loss", base, cells, seeds }: Plan,
+  { data, documents, tokenizer, measure = "loss", base, cells, seeds }: Plan,
 ): Trial[] {
   const trials = cells.flatMap((cell, place) =>
     (cell.seeds ?? seeds).map((seed, round) => ({
@@ -227,7 +272,8 @@ export function trialsOf(
         cell: cell.name,
         seed,
         setting: {
-          ...{ data, tokenizer, measure },
+          ...{ data, measure, tokenizer: cell.tokenizer ?? tokenizer },
+          ...documents !== undefined && { documents },
           model: { ...base.model, ...cell.model },
           train: { ...base.train, ...cell.train, seed },
           dataShare: cell.dataShare ?? base.dataShare ?? 1,

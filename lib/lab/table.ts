@@ -8,6 +8,7 @@ import {
   type Cell,
   changedFields,
   type Changes,
+  lossUnit,
   type Plan,
   seesFuture,
 } from "./plan.ts";
@@ -51,8 +52,10 @@ export interface CellResult {
   readonly missing: number;
   /** Number of the model's parameters; undefined without an outcome. */
   readonly parameters: number | undefined;
-  /** Validation loss in nats per token. */
+  /** Validation loss in the unit of the plan: {@linkcode lossUnit}. */
   readonly valLoss: Estimate | undefined;
+  /** Validation loss in bits per character, where a token is not a character. */
+  readonly bitsPerChar: Estimate | undefined;
   /**
    * Validation loss less the baseline's, over pairs of the same seed; undefined for the baseline
    * itself, and if it has no loss that means something.
@@ -80,11 +83,16 @@ export function cellResults(
 ): CellResult[] {
   const byCell = Map.groupBy(outcomes, ({ cell }) => cell);
   const outcomesOf = ({ name }: Cell) => byCell.get(name) ?? [];
-  const losses = (cell: Cell) =>
+  const measured = (cell: Cell, field: "valLoss" | "bitsPerChar") =>
     new Map(
-      outcomesOf(cell).filter(({ valLoss }) => valLoss !== null)
-        .map(({ seed, valLoss }) => [seed, valLoss!]),
+      outcomesOf(cell).flatMap((outcome) => {
+        const value = outcome[field] ?? null;
+        return value === null ? [] : [[outcome.seed, value] as const];
+      }),
     );
+  const isPerToken = lossUnit(plan) === "nats per token";
+  const losses = (cell: Cell) =>
+    measured(cell, isPerToken ? "valLoss" : "bitsPerChar");
   const leaks = (cell: Cell) => {
     const model = { ...plan.base.model, ...cell.model };
     const own = outcomesOf(cell);
@@ -97,6 +105,11 @@ export function cellResults(
   const results = plan.cells.map((cell): CellResult => {
     const own = outcomesOf(cell);
     const values = losses(cell);
+    const { tokenizer = plan.tokenizer } = cell;
+    const isOfCharacters = tokenizer === "ascii" || tokenizer === "chars";
+    const bits = isOfCharacters || !isPerToken
+      ? []
+      : [...measured(cell, "bitsPerChar").values()];
     return {
       cell,
       done: values.size,
@@ -104,6 +117,7 @@ export function cellResults(
       missing: (cell.seeds ?? plan.seeds).length - own.length,
       parameters: own[0]?.parameters,
       valLoss: values.size > 0 ? estimate([...values.values()]) : undefined,
+      bitsPerChar: bits.length > 0 ? estimate(bits) : undefined,
       difference: cell === baseline
         ? undefined
         : pairedDifference(values, reference),
@@ -217,13 +231,18 @@ const columns: Columns<CellResult> = {
   "validation loss": ({ valLoss }) => estimateText(valLoss),
   "less the baseline": ({ difference }) =>
     estimateText(difference, { sign: true }),
+  "bits per character": ({ bitsPerChar }) => estimateText(bitsPerChar),
   parameters: ({ parameters }) =>
     parameters === undefined ? "" : count(parameters),
   "also changed": ({ cell }) => unnamedChanges(cell),
 };
 
 /** Columns that are left out if all their cells are empty. */
-const optional: readonly string[] = ["less the baseline", "also changed"];
+const optional: readonly string[] = [
+  "less the baseline",
+  "bits per character",
+  "also changed",
+];
 
 /**
  * Returns the table, with a column for each of these rungs that scores text; a number that reaches

@@ -84,9 +84,11 @@ export async function runTrial(
   await using model = await Model.create(config, { backend, seed });
   const trainer = new Trainer(model, dataset, {
     ...train,
+    tokenizer,
     evalTokens: Infinity, // outcomes are of the whole split
   });
   const curve: Outcome["curve"][number][] = [];
+  let bitsPerChar: number | null = null;
   let diverged: Outcome["diverged"];
   let tokensPerSecond = 0;
   try {
@@ -97,6 +99,7 @@ export async function runTrial(
       } else if (event.kind === "eval") {
         const { step, trainLoss, valLoss } = event;
         curve.push({ step, trainLoss, valLoss });
+        bitsPerChar = event.bitsPerChar;
       }
     }
   } catch (error) {
@@ -115,6 +118,7 @@ export async function runTrial(
     tokens: seen,
     flops: seen * model.flopsPerToken,
     valLoss: last?.valLoss ?? null,
+    bitsPerChar: last === undefined ? null : bitsPerChar,
     trainLoss: last?.trainLoss ?? null,
     curve,
     ...written,

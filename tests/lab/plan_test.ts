@@ -1,5 +1,11 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { baselineOf, checkPlan, trialsOf } from "../../lib/lab/plan.ts";
+import {
+  baselineOf,
+  checkPlan,
+  lossUnit,
+  type PlanTokenizer,
+  trialsOf,
+} from "../../lib/lab/plan.ts";
 
 /** A plan as its file says it. */
 function plan(changes: object = {}): unknown {
@@ -45,7 +51,38 @@ Deno.test("A plan's baseline is the one it names, or its first cell", () => {
   assertEquals(baselineOf(checkPlan(plan({ baseline: "less" }))), "less");
 });
 
+Deno.test("A plan takes tokenizers that every machine has, and a cell one of its own", () => {
+  const tokenizers = ["ascii", "bytes", "gpt2", "bpe:512", "bpe:512:llama3"];
+  const cells = tokenizers.map((tokenizer, i) => ({ name: `${i}`, tokenizer }));
+  const checked = checkPlan(plan({ cells }));
+  assertEquals(
+    trialsOf(checked).slice(0, 5).map(({ setting }) => setting.tokenizer),
+    tokenizers as PlanTokenizer[],
+  );
+  assertEquals(lossUnit(checked), "bits per character");
+  assertEquals(lossUnit(checkPlan(plan())), "nats per token");
+  const same = plan({ tokenizer: "bpe:300", cells: [{ name: "a" }] });
+  assertEquals(lossUnit(checkPlan(same)), "nats per token");
+  const of = checkPlan(plan({ documents: "\n" }));
+  assertEquals(trialsOf(of)[0]!.setting.documents, "\n");
+});
+
 const mistakes: readonly [string, object, string][] = [
+  [
+    "a tokenizer of a file",
+    { tokenizer: "./tokenizer.json" },
+    'tokenizer ("./tokenizer.json") of the plan is none of ascii, chars, bytes, gpt2 and bpe:N',
+  ],
+  [
+    "a size that there is not",
+    { cells: [{ name: "a", tokenizer: "bpe:9" }] },
+    'tokenizer ("bpe:9") of cell a is not bpe: and a number from 256 to 65536',
+  ],
+  ["texts of different tokens to be measured", {
+    measure: "works",
+    cells: [{ name: "a" }, { name: "b", tokenizer: "bytes" }],
+  }, "cells with different tokenizers have losses and samples to compare"],
+  ["documents without a text between them", { documents: "" }, "documents is"],
   ["an impossible model", {
     cells: [{ name: "odd", model: { nEmbd: 9 } }],
   }, "trial odd.s1: nEmbd (9) is not a multiple of nHead (2)"],

@@ -63,7 +63,15 @@ export async function runAndMerge(
 const missing: Readonly<Record<ExperimentName, readonly (keyof Given)[]>> = {
   ablate: [],
   scaling: ["part"],
-  positions: ["preset", "data", "steps", "seeds", "measure", "part"],
+  positions: [
+    "preset",
+    "data",
+    "tokenizer",
+    "steps",
+    "seeds",
+    "measure",
+    "part",
+  ],
 };
 
 /** Starts the study of an experiment, or opens it. */
@@ -92,6 +100,7 @@ function planOf(
     measure = quick ? "sample" : "works",
     steps,
     part,
+    tokenizer = presets[preset].tokenizer,
   }: Given,
 ): Plan {
   if (name === "positions") return positionsPlan({ quick });
@@ -100,10 +109,13 @@ function planOf(
     seeds: Array.from({ length: count }, (_, i) => i + 1),
     steps: steps ?? (quick ? QUICK_STEPS : STEPS[name]),
   };
-  if (name === "scaling") return scalingPlan(presets[preset], options);
+  if (name === "scaling") {
+    return { ...scalingPlan(presets[preset], options), tokenizer };
+  }
   const known = ablationParts(presets[preset]);
   const parts = part?.map((part) => partNamed(part, known));
-  return ablationPlan(presets[preset], { ...options, parts });
+  const plan = ablationPlan(presets[preset], { ...options, parts });
+  return { ...plan, tokenizer };
 }
 
 /** Returns the part that a field's name means, or its flag: `nLayer`, `n-layer`, `n_layer`. */

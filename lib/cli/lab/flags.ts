@@ -3,7 +3,7 @@
 import { type Device, devices } from "../../backends/open.ts";
 import type { PresetName } from "../../config/presets.ts";
 import { trainFields } from "../../config/train.ts";
-import type { Measure } from "../../lab/plan.ts";
+import type { Measure, PlanTokenizer } from "../../lab/plan.ts";
 import { type RungName, rungNames } from "../../lab/works.ts";
 import {
   atLeastOne,
@@ -20,6 +20,7 @@ import {
   type ValuesOf,
 } from "../command/flag.ts";
 import { STDIN } from "../text/text_source.ts";
+import { planTokenizer } from "../text/tokenizer_choice.ts";
 import {
   bestFlag,
   blasFlagWithout,
@@ -68,6 +69,12 @@ const studyData: Flag<string> = {
 const theExperiment = {
   preset: experimentPreset as Flag<PresetName>,
   data: studyData as Flag<string>,
+  tokenizer: {
+    help: "what a token is, for all cells; a plan can give each its own",
+    value: "ascii|chars|bytes|bpe:N|gpt2",
+    without: "the preset's",
+    read: (texts) => planTokenizer(texts.at(-1)!),
+  } as Flag<PlanTokenizer>,
   steps: integer({
     help: "steps of the longest trials",
     without: "chosen by the experiment",

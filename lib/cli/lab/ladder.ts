@@ -5,6 +5,7 @@ import { Examiner, type Rung } from "../../lab/works.ts";
 import type { Plan } from "../../lab/plan.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { loadCorpus } from "../text/corpus.ts";
+import { openTokenizer } from "../text/tokenizer_choice.ts";
 
 /**
  * Reads a text and finds its ladder; this takes seconds.
@@ -13,13 +14,16 @@ import { loadCorpus } from "../text/corpus.ts";
  * @throws {RangeError} if the text is too short
  */
 export async function ladderOf(
-  { data, tokenizer: kind }: Pick<Plan, "data" | "tokenizer">,
+  { data, documents, tokenizer: choice }: Pick<
+    Plan,
+    "data" | "documents" | "tokenizer"
+  >,
 ): Promise<{ readonly rungs: readonly Rung[]; readonly vocabSize: number }> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
   const { tokens, tokenizer } = await loadCorpus(data, {
-    tokenizer: kind,
-    signal,
+    tokenizer: await openTokenizer(choice, signal),
+    ...{ documents: documents ?? false, signal, mayAddEnd: true },
   });
   const examiner = new Examiner({ ...splitsOf(tokens), tokenizer, signal });
   return { rungs: examiner.ladder(), vocabSize: tokenizer.vocabSize };

@@ -3,13 +3,15 @@
 import { DeviceLostError } from "../../backends/backend.ts";
 import { openBackend } from "../../backends/open.ts";
 import { trainingWork } from "../../checks/device_choice.ts";
-import { type Trial, trialsOf } from "../../lab/plan.ts";
+import { type PlanTokenizer, type Trial, trialsOf } from "../../lab/plan.ts";
 import { runPositionTrial } from "../../lab/positions/measure.ts";
 import { runTrial, splitsOf, trainingOf } from "../../lab/trial.ts";
 import { Examiner } from "../../lab/works.ts";
 import { isRefusal, reasonGiven } from "../../refusal.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { loadCorpus } from "../text/corpus.ts";
+import type { Corpus } from "../text/corpus_tokens.ts";
+import { openTokenizer } from "../text/tokenizer_choice.ts";
 import { deviceName } from "../verbs/device_name.ts";
 import {
   CommandError,
@@ -68,16 +70,23 @@ export async function runStudy(
   using interrupt = new Interrupt();
   interrupt.doing = "stopping; finished trials are kept";
   const { signal } = interrupt;
-  const { data, measure, tokenizer: kind } = study.plan;
-  const corpus = await loadCorpus(data, { tokenizer: kind, signal });
-  const { tokenizer, tokens } = corpus;
+  const { measure } = study.plan;
+  const texts = new Map<PlanTokenizer, Promise<Corpus>>();
+  /** Reads the text of a trial; trials with the same tokenizer share it. */
+  const textOf = ({ setting }: Trial) => {
+    const text = texts.get(setting.tokenizer) ?? readText(setting, signal);
+    texts.set(setting.tokenizer, text);
+    return text;
+  };
+  const runOne = measure === "positions" ? runPositionTrial : runTrial;
+  const next = trials.find(({ id }) => !done.has(id))!;
+  const first = await textOf(next);
+  const { tokenizer, tokens } = first;
   const examiner = measure === "works"
     ? openExaminer({ ...splitsOf(tokens), tokenizer, signal })
     : undefined;
-  const runOne = measure === "positions" ? runPositionTrial : runTrial;
-  const next = trials.find(({ id }) => !done.has(id))!;
   const { device, ...options } = await placementFor(
-    trainingWork(trainingOf(next.setting, tokenizer)),
+    trainingWork(trainingOf(next.setting, first.tokenizer)),
     { blas: "off", ...flags },
   );
   await using backend = await openBackend(device, options);
@@ -95,6 +104,7 @@ export async function runStudy(
     using claim = await study.claim(trial.id);
     if (claim === undefined) continue;
     try {
+      const { tokenizer, tokens } = await textOf(trial);
       const outcome = await runOne(trial, {
         ...{ backend, tokenizer, tokens, examiner, signal },
         sample: measure === "sample",
@@ -122,6 +132,16 @@ export async function runStudy(
     }
   }
   return exitCode.ok;
+}
+
+async function readText(
+  { data, documents, tokenizer }: Trial["setting"],
+  signal: AbortSignal,
+): Promise<Corpus> {
+  return await loadCorpus(data, {
+    ...{ documents: documents ?? false, signal, mayAddEnd: true },
+    tokenizer: await openTokenizer(tokenizer, signal),
+  });
 }
 
 /** Makes an examiner; its refusal of a text names the remedy. */

@@ -41,6 +41,7 @@ export async function labWorks(
     : await readTrainedModel(operand, { best: flags.best });
   const options = {
     tokenizer: trained === undefined ? "chars" : tokenizerOf(trained),
+    documents: false,
     signal,
   } as const;
   const { tokens, tokenizer } =

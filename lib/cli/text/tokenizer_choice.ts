@@ -6,6 +6,7 @@ import { readTokenizer } from "../../formats/tokenizers.ts";
 import { isRefusal } from "../../refusal.ts";
 import {
   bpeMistake,
+  type BpeName,
   isBpe,
   type MadeTokenizer,
 } from "../../text/made_tokenizer.ts";
@@ -25,6 +26,30 @@ export type TokenizerChoice =
 
 const words = ["ascii", "chars", "bytes", "gpt2"] as const;
 
+/**
+ * Returns the tokenizer that a word names without a file.
+ *
+ * @throws {ValueError} if it names none; `others` says which else there are
+ */
+export function planTokenizer(
+  given: string,
+  others = "",
+): (typeof words)[number] | BpeName {
+  const word = words.find((word) => word === given);
+  if (word !== undefined) return word;
+  if (isBpe(given)) {
+    const mistake = bpeMistake(given);
+    if (mistake === undefined) return given;
+    const hint =
+      "bpe:1024 trains a vocabulary of 1024 tokens on the text, with GPT-2's rules for words; bpe:1024:cl100k with GPT-4's";
+    throw new ValueError(mistake, { hint });
+  }
+  const near = nearest(given, words);
+  throw new ValueError(`is none of ${words.join(", ")}, bpe:N${others}`, {
+    hint: near && `did you mean ${near}?`,
+  });
+}
+
 /** Makes `--tokenizer`. A file is named with a dot or a slash in it, so that a word with a mistake is none. */
 export function tokenizerFlag(text: FlagText): Flag<TokenizerChoice> {
   return {
@@ -32,27 +57,11 @@ export function tokenizerFlag(text: FlagText): Flag<TokenizerChoice> {
     value: "ascii|chars[:FILE]|bytes|bpe:N|gpt2|FILE",
     read: (texts) => {
       const given = texts.at(-1)!;
-      const word = words.find((word) => word === given);
-      if (word !== undefined) return word;
-      if (isBpe(given)) {
-        const mistake = bpeMistake(given);
-        if (mistake === undefined) return given;
-        const hint =
-          "bpe:1024 trains a vocabulary of 1024 tokens on the text, with GPT-2's rules for words; bpe:1024:cl100k with GPT-4's";
-        throw new ValueError(mistake, { hint });
-      }
       const [, charsOf = ""] = /^chars:(.*)$/s.exec(given) ?? [];
       if (charsOf !== "") return { charsOf };
-      if (/[./\\]/.test(given)) return { file: given };
-      const near = nearest(given, words);
-      throw new ValueError(
-        `is none of ${words.join(", ")}, bpe:N, chars:FILE and a file`,
-        {
-          hint: near === undefined
-            ? "a file is named with its path, as ./tokenizer.json"
-            : `did you mean ${near}?`,
-        },
-      );
+      const isFile = /[./\\]/.test(given) && !isBpe(given);
+      if (isFile) return { file: given };
+      return planTokenizer(given, ", chars:FILE and a file with its path");
     },
   };
 }
