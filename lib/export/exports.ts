@@ -9,12 +9,14 @@ import {
   fittingArchitecture,
   gpt2,
   llama,
+  nanogpt,
   qwen2,
 } from "../formats/architectures.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { ExportedFile, ExportSettings } from "../formats/exported.ts";
 import type { FloatType } from "../formats/floats.ts";
 import { hfFiles } from "../formats/hf.ts";
+import { nanogptFiles } from "../formats/nanogpt.ts";
 import { refusal } from "../refusal.ts";
 import { ggufArchitectures, ggufFiles } from "./gguf.ts";
 import { onnxFiles } from "./onnx.ts";
@@ -37,7 +39,12 @@ export interface ExportFormat {
 }
 
 /** Name of a format. */
-export type ExportFormatName = "hf" | "gguf" | "onnx";
+export type ExportFormatName =
+  | "hf"
+  | "nanogpt"
+  | "nanogpt-torch1"
+  | "gguf"
+  | "onnx";
 
 /** The formats, by name. */
 export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
@@ -61,6 +68,20 @@ export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
     dtypes: ["f32", "f16"],
     architectures: [anyModel("any")],
     files: onnxFiles,
+  },
+  nanogpt: {
+    about: "a folder for nanoGPT, with the training",
+    kind: "folder",
+    dtypes: ["f32"],
+    architectures: [nanogpt],
+    files: (checkpoint) => nanogptFiles(checkpoint, { masks: false }),
+  },
+  "nanogpt-torch1": {
+    about: "the same for PyTorch 1",
+    kind: "folder",
+    dtypes: ["f32"],
+    architectures: [nanogpt],
+    files: (checkpoint) => nanogptFiles(checkpoint, { masks: true }),
   },
 };
 

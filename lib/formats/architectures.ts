@@ -100,6 +100,19 @@ export const gpt2: Architecture = architecture("gpt2", {
   attentionScale: anything,
 });
 
+/** The model of nanoGPT (karpathy/nanoGPT, `model.py`). */
+export const nanogpt: Architecture = architecture("nanogpt", {
+  nKvHead: derived("nHead", ({ nHead }) => nHead),
+  nHidden: derived("4 nEmbd", ({ nEmbd }) => 4 * nEmbd),
+  normEps: only(1e-5),
+  attentionBias: derived(
+    '"all" or "none", as bias is',
+    ({ bias }) => bias ? "all" : "none",
+  ),
+  mlpBias: derived("as bias is", ({ bias }) => bias),
+  tiedHead: only(true),
+});
+
 /** The demands that Llama and the architectures made after it share. */
 const llamaLike: Partial<Demands> = {
   position: only("rope", "rope-half"),

@@ -1,8 +1,8 @@
 /**
- * A checksum that detects damaged bytes: XXH32, 32 bits
- * (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md). It misses 1 in
- * 2^32 accidental changes, such as a flipped bit or a block of zeros. It is not
- * cryptographic and gives no protection against deliberate changes.
+ * Checksums that detect damaged bytes: XXH32, 32 bits
+ * (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md), of our own files, and CRC-32 of those of
+ * other programs. They miss 1 in 2^32 accidental changes, such as a flipped bit or a block of zeros. They are not
+ * cryptographic and give no protection against deliberate changes.
  */
 
 const P1 = 0x9e3779b1;
@@ -72,4 +72,28 @@ function round(lane: number, word: number): number {
 
 function rotate(value: number, bits: number): number {
   return (value << bits) | (value >>> (32 - bits));
+}
+
+/** Returns the CRC-32 of zip archives (ISO 3309). */
+export const crc32: (bytes: Uint8Array) => number = crcOf(0xedb88320);
+
+/** Returns the CRC-32C of TensorBoard's events (RFC 3720, B.4): Castagnoli's polynomial. */
+export const crc32c: (bytes: Uint8Array) => number = crcOf(0x82f63b78);
+
+/** Makes a cyclic redundancy check of 32 bits from its polynomial, whose lowest bit is that of the highest power. */
+function crcOf(polynomial: number): (bytes: Uint8Array) => number {
+  const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+    let crc = byte;
+    for (let bit = 0; bit < 8; bit++) {
+      crc = crc & 1 ? (crc >>> 1) ^ polynomial : crc >>> 1;
+    }
+    return crc;
+  });
+  return (bytes) => {
+    let crc = 0xffffffff;
+    for (let i = 0; i < bytes.length; i++) {
+      crc = (crc >>> 8) ^ table[(crc ^ bytes[i]!) & 0xff]!;
+    }
+    return ~crc >>> 0;
+  };
 }

@@ -5,15 +5,20 @@
 
 import type { ModelConfig } from "../config/model.ts";
 import { endOfText } from "../text/special.ts";
-import { Tokenizer } from "../text/tokenizer.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { ExportedFile, ExportSettings } from "./exported.ts";
 import { type FloatType, narrowed } from "./floats.ts";
 import { hfConfig, type ModelType, readHfConfig } from "./hf_config.ts";
 import { gpt2Places, llamaPlaces } from "./hf_places.ts";
-import { cannotImport, jsonObject } from "./imported.ts";
 import {
-  type ByteSource,
+  cannotImport,
+  type FolderFiles,
+  type Imported,
+  jsonObject,
+  padded,
+} from "./imported.ts";
+import {
   type Dtype,
   openSafetensors,
   type SafetensorsFile,
@@ -94,28 +99,12 @@ function sourceOf(
   };
 }
 
-/** The files of a folder. */
-export interface FolderFiles {
-  /**
-   * Opens a file of the folder; undefined if there is none.
-   *
-   * @param name a file name: letters, digits, and `._-`
-   */
-  open(name: string): Promise<ByteSource | undefined>;
-}
-
-/** A model that was read. */
-export interface Imported {
-  /** The model, and its tokenizer if the folder has one. */
-  readonly checkpoint: Checkpoint;
-  /** What was left out, in words. */
-  readonly notes: readonly string[];
-}
-
 /** Options of {@linkcode importHf}. */
 export interface ImportOptions {
   /** Longest context, at most the model's own. */
   readonly blockSize?: number | undefined;
+  /** Tokenizer of the model; that in `tokenizer.json` by default, if there is one. */
+  readonly tokenizer?: Tokenizer | undefined;
 }
 
 /** Tensors that are no parameters: masks and frequencies that the architecture computes. */
@@ -129,15 +118,12 @@ const buffers = /\.attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$/;
  */
 export async function importHf(
   folder: FolderFiles,
-  { blockSize }: ImportOptions = {},
+  { blockSize, tokenizer }: ImportOptions = {},
 ): Promise<Imported> {
   const json = await textOf(folder, "config.json");
   if (json === undefined) throw cannotImport("there is no config.json");
   const { type, config, notes } = readHfConfig(json, blockSize);
-  const tokenizerText = await textOf(folder, "tokenizer.json");
-  const tokenizer = tokenizerText === undefined
-    ? undefined
-    : padded(readTokenizer(tokenizerText), config);
+  const known = tokenizer ?? await tokenizerIn(folder);
   const stored = await openWeights(folder);
   const tensors = new Map<string, TensorData>();
   for (const place of places[type](config)) {
@@ -155,7 +141,17 @@ export async function importHf(
       `the tensor ${quote(unused)} has no place in the architecture ${type}`,
     );
   }
-  return { checkpoint: { config, tensors, tokenizer }, notes };
+  return {
+    checkpoint: { config, tensors, tokenizer: known && padded(known, config) },
+    notes,
+  };
+}
+
+async function tokenizerIn(
+  folder: FolderFiles,
+): Promise<Tokenizer | undefined> {
+  const text = await textOf(folder, "tokenizer.json");
+  return text === undefined ? undefined : readTokenizer(text);
 }
 
 /** The tensors of all files with weights. */
@@ -213,7 +209,7 @@ function shardNames(text: string): string[] {
     }
     throw cannotImport(
       `${INDEX} names ${
-        quote(String(name))
+        typeof name === "string" ? quote(name) : typeof name
       }, which is no name of a safetensors file in the folder`,
     );
   }
@@ -254,25 +250,4 @@ function firstRows(tensor: TensorData, rows: number): TensorData {
     shape: [rows, columns],
     data: tensor.data.slice(0, rows * columns),
   } as TensorData;
-}
-
-/**
- * Returns a tokenizer with as many tokens as its model. Vocabularies of models are often padded to a round number;
- * the ids that no text has become special tokens.
- */
-function padded(tokenizer: Tokenizer, { vocabSize }: ModelConfig): Tokenizer {
-  const json = tokenizer.toJSON();
-  const { vocabSize: known } = tokenizer;
-  if (known === vocabSize) return tokenizer;
-  if (known > vocabSize || json.kind !== "bpe") {
-    throw cannotImport(
-      `tokenizer.json has ${known} tokens, config.json ${vocabSize}`,
-    );
-  }
-  const ids = Array.from({ length: vocabSize - known }, (_, i) => known + i);
-  return Tokenizer.fromJSON({
-    ...json,
-    tokens: [...json.tokens, ...ids.map((id) => `<|unused${id}|>`)],
-    special: [...json.special, ...ids],
-  });
 }

@@ -408,19 +408,27 @@ function readTensor(
       } bytes, and data of ${bytes.length}`,
     );
   }
-  const source = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
-  return {
-    dtype,
-    shape,
-    data: new ARRAYS[dtype](source.buffer, source.byteOffset, count),
-  } as TensorData;
+  return arrayOf(dtype, shape, bytes);
+}
+
+/** Returns an array of some bytes, in the machine's byte order: a view of them if they are aligned, else a copy. */
+export function arrayOf(
+  dtype: Dtype,
+  shape: readonly number[],
+  bytes: Uint8Array,
+): TensorData {
+  const aligned = bytes.byteOffset % elementSize(dtype) === 0;
+  const { buffer, byteOffset } = aligned ? bytes : bytes.slice();
+  const data = new ARRAYS[dtype](buffer, byteOffset, elementCount(shape));
+  return { dtype, shape, data } as TensorData;
 }
 
 function isDtype(dtype: string): dtype is Dtype {
   return Object.hasOwn(ARRAYS, dtype);
 }
 
-function elementSize(dtype: Dtype): number {
+/** Returns the bytes of an element. */
+export function elementSize(dtype: Dtype): number {
   return ARRAYS[dtype].BYTES_PER_ELEMENT;
 }
 

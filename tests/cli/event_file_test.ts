@@ -1,6 +1,7 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { recordOf } from "../../lib/cli/run/board.ts";
-import { crc32c, fileHeader } from "../../lib/cli/run/event_file.ts";
+import { fileHeader } from "../../lib/cli/run/event_file.ts";
+import { crc32c } from "../../lib/formats/digest.ts";
 import { concat } from "../../lib/cli/run/files.ts";
 import { RunDirectory } from "../../lib/cli/run/directory.ts";
 import { SMALL, Workplace } from "./process.ts";
@@ -89,12 +90,6 @@ function valuesOf(record: Message): Map<string, number | string> {
   });
   return new Map<string, number | string>(values);
 }
-
-Deno.test("The checksum is CRC-32C", () => {
-  // RFC 3720, B.4, and the check value of the algorithm's catalogue entry.
-  assertEquals(crc32c(new TextEncoder().encode("123456789")), 0xe3069283);
-  assertEquals(crc32c(new Uint8Array(32)), 0x8a9136aa);
-});
 
 Deno.test("A board holds each number under its tag, at its step and time", () => {
   const events = [

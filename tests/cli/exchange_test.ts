@@ -1,6 +1,7 @@
 /** `export` and `import`: models go to other programs' files and come back. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { decodeCheckpoint } from "../../lib/formats/checkpoint.ts";
 import { SMALL, Workplace } from "./process.ts";
 
 const LLAMA = "--position rope-half --mlp swiglu --n-hidden 24".split(" ");
@@ -101,7 +102,7 @@ Deno.test("export and import refuse what they cannot do, and leave nothing behin
     ["export run relu2 --to hf", 1, "hf is written to a new or empty folder"],
     ["import", 2, "no path was given"],
     ["import nothing", 1, "there is no such file"],
-    ["import text.txt", 1, "it is not a folder"],
+    ["import text.txt", 1, "it is not a zip archive"],
     ["import run --out back", 1, "model_type is missing"],
     ["import run --out relu2", 1, "it exists and holds"],
   ];
@@ -143,4 +144,39 @@ Deno.test({
       "it is a link that leads out of the folder",
     );
   },
+});
+
+Deno.test("A training goes to nanoGPT's folder and back, and continues with the same bits", async () => {
+  await using here = await Workplace.create();
+  const nano =
+    "--preset nano-cpu --warmup-steps 2 --threads 1 --device wasm --blas off";
+  const steps = "--steps 20 --threads 1 --device wasm --blas off".split(" ");
+  const lines = [
+    ["train", ...SMALL, ...nano.split(" "), "--out", "run"],
+    ["export", "run", "out", "--to", "nanogpt"],
+    ["import", "out/ckpt.pt", "--out", "back"],
+    ["train", "--resume", "run", ...steps],
+    ["train", "--resume", "back", "--data", "text.txt", ...steps],
+    // It knows its text now.
+    ["check", "back", "--no-machine", "--device", "reference"],
+    ["report", "back", "--device", "reference"],
+  ];
+  for (const args of lines) {
+    const { code, stderr } = await here.run(args);
+    assertEquals(code, 0, `${args.join(" ")}\n${stderr}`);
+  }
+  assertEquals(await namesIn(here.file("out")), [
+    "ckpt.pt",
+    "meta.pkl",
+    "settings.py",
+  ]);
+  const [own, back] = await Promise.all(
+    ["run", "back"].map(async (run) =>
+      decodeCheckpoint(
+        await Deno.readFile(here.file(run, "checkpoint.safetensors")),
+      )
+    ),
+  );
+  // Its moments went there as 32-bit floats, those of the device reference have 64.
+  assertEquals(own!.training!.step, back!.training!.step);
 });

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { xxh32 } from "../../lib/formats/digest.ts";
+import { crc32, crc32c, xxh32 } from "../../lib/formats/digest.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
@@ -36,4 +36,12 @@ Deno.test("xxh32 does not depend on the bytes' offset, and differs for each byte
     seen.size,
     lengths.reduce((count, length) => count + length + 2, 0),
   );
+});
+
+Deno.test("crc32 and crc32c give the published checksums", () => {
+  // The check values of the catalogue of parametrised CRC algorithms, and RFC 3720, B.4.
+  const digits = new TextEncoder().encode("123456789");
+  assertEquals(crc32(digits), 0xcbf43926);
+  assertEquals(crc32c(digits), 0xe3069283);
+  assertEquals(crc32c(new Uint8Array(32)), 0x8a9136aa);
 });

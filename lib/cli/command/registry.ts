@@ -157,11 +157,12 @@ export const topCommands: readonly Command[] = [
     operand: {
       name: "PATH",
       help:
-        "PATH is a folder of Hugging Face's: GPT-2, Llama or Qwen in safetensors.",
+        "PATH is a folder of Hugging Face's (GPT-2, Llama or Qwen in safetensors), or nanoGPT's ckpt.pt.",
     },
     examples: [
       "import gpt2-folder --out runs/gpt2 # then sample runs/gpt2",
       "import llama-folder --block-size 2048 # with a shorter context",
+      "import out/ckpt.pt --tokenizer gpt2 # nanoGPT's, with its training",
     ],
     flags: importFlags,
     load: async () => (await import("../verbs/import.ts")).importModel,
@@ -179,6 +180,7 @@ export const topCommands: readonly Command[] = [
       "export runs/NAME folder --to hf # for Hugging Face's transformers",
       "export runs/NAME half --to hf --dtype f16 # half the size",
       "export runs/NAME model.gguf --to gguf # for llama.cpp",
+      "export runs/NAME out --to nanogpt # train.py --init_from=resume continues",
     ],
     flags: exportFlags,
     load: async () => (await import("../verbs/export.ts")).exportModel,

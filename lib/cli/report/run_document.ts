@@ -165,6 +165,9 @@ function endOf(run: RunRecord): string | undefined {
         why === undefined ? "" : `, since ${why}`
       }.`;
     default:
+      if (run.imported["format"] !== undefined && run.steps.length === 0) {
+        return `It was imported: another program trained it, and left no record of losses.`;
+      }
       return `Its end is not recorded: it is still running, or was cut off after ${steps}.`;
   }
 }

@@ -40,6 +40,8 @@ export interface RunRecord {
   /** The time at which the run began, in ISO 8601. */
   readonly began: string | undefined;
   readonly versions: Fields;
+  /** Where the run was imported from; empty if it began here. */
+  readonly imported: Fields;
   readonly device: Fields;
   readonly parameters: number | undefined;
   readonly model: Fields;
@@ -89,6 +91,7 @@ export async function readRun(given: string | undefined): Promise<RunRecord> {
       : [],
     began: typeof config["began"] === "string" ? config["began"] : undefined,
     versions: fieldsOf(config["versions"]),
+    imported: fieldsOf(config["imported"]),
     device: fieldsOf(config["device"]),
     parameters: typeof config["parameters"] === "number"
       ? config["parameters"]

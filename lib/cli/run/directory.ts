@@ -400,3 +400,11 @@ export async function readRunConfig(
   }
   throw refusal(DamagedConfigError, `read ${file}`, "it is not a JSON object");
 }
+
+/** Returns the steps that a run had done when it was imported; 0 if it was not, or had no training. */
+export function importedStep(
+  config: Readonly<Record<string, unknown>> | undefined,
+): number {
+  const { step } = Object(config?.["imported"]);
+  return Number.isSafeInteger(step) ? step : 0;
+}

@@ -4,6 +4,8 @@
  * framework/summary.proto), of which a run needs few fields.
  */
 
+import { crc32c } from "../../formats/digest.ts";
+
 /** An entry of an event file: numbers and texts by their tags. */
 export interface BoardEvent {
   /** Unix time in seconds. */
@@ -97,20 +99,3 @@ function maskedChecksum(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
-
-/** Returns the checksum with Castagnoli's polynomial. */
-export function crc32c(bytes: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) {
-    crc = (crc >>> 8) ^ table[(crc ^ bytes[i]!) & 0xff]!;
-  }
-  return ~crc >>> 0;
-}
-
-const table = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) {
-    crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
-  }
-  return crc;
-});

@@ -6,16 +6,17 @@ import { type PresetName, presets } from "../../config/presets.ts";
 import { commandError } from "../command/errors.ts";
 import { ifThere } from "./files.ts";
 import { commandLine } from "../command/program.ts";
-import { files, readRunConfig } from "./directory.ts";
+import { files, importedStep, readRunConfig } from "./directory.ts";
 import { type LoggedEvent, readEventLines } from "./events.ts";
 import { isBetter } from "./history.ts";
 
-/** The state of a run according to its files: `unknown` if it has no events. */
+/** The state of a run according to its files: without events it is `imported` from another program, or `unknown`. */
 export type RunState =
   | "running"
   | "finished"
   | "stopped"
   | "failed"
+  | "imported"
   | "unknown";
 
 /** A summary of a run. Facts that its files lack are null. */
@@ -62,7 +63,7 @@ export async function readRunSummary(path: string): Promise<RunSummary> {
   }
   const metrics = join(path, files.metrics);
   const locked = await isLocked(metrics);
-  let step = 0;
+  let step = importedStep(config);
   let last: LoggedEvent | undefined;
   let lastEval: LoggedEvent | undefined;
   let best: LoggedEvent | undefined;
@@ -82,7 +83,7 @@ export async function readRunSummary(path: string): Promise<RunSummary> {
     path,
     preset: presetOf(Object(config["model"])),
     state: locked === undefined
-      ? "unknown"
+      ? typeof config["imported"] === "object" ? "imported" : "unknown"
       : locked
       ? "running"
       : stateOf(ended?.reason),

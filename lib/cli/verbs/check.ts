@@ -163,6 +163,10 @@ async function runChecks(
 ): Promise<CheckGroup[]> {
   const { checkpoint } = trained;
   const { blockSize } = checkpoint.config;
+  const meaning = "it sees no future, and its text is not copied.";
+  if (flags.data === undefined && trained.data === undefined) {
+    return [fileChecks(trained), withoutText(meaning)];
+  }
   try {
     const tokenizer = tokenizerOf(trained);
     const { data } = trained;
@@ -182,10 +186,23 @@ async function runChecks(
     ];
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    const meaning = "it sees no future, and its text is not copied.";
     const unread = { name: "the model", meaning, check: "text or model" };
     return [fileChecks(trained), failed(unread, error)];
   }
+}
+
+/** Returns a group in place of the checks that need a text; an imported run has none. */
+function withoutText(meaning: string): CheckGroup {
+  return {
+    name: "the model",
+    meaning,
+    async *run() {
+      yield await verdict("text", () => ({
+        status: "skipped",
+        found: "no config.json beside it names a text; --data TEXT gives one",
+      }));
+    },
+  };
 }
 
 /** Returns the checks of training steps from a run's own weights, on its own text; none if the file has no training. */

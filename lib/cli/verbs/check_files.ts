@@ -13,7 +13,7 @@ import { trainConfig } from "../../config/train.ts";
 import { checkCount, flatParameters } from "../../model/parameters.ts";
 import { parameterLayout } from "../../model/plans.ts";
 import { exists, ifThere } from "../run/files.ts";
-import { files, readRunConfig } from "../run/directory.ts";
+import { files, importedStep, readRunConfig } from "../run/directory.ts";
 import { readEventLines } from "../run/events.ts";
 import { count } from "../../report/numbers.ts";
 import type { TrainedModel } from "./trained_model.ts";
@@ -115,7 +115,9 @@ async function checkMetrics(
 ): Promise<Finding> {
   const path = join(directory, files.metrics);
   if (!await exists(path)) return missing(files.metrics);
-  let step = 0;
+  // A training that another program began has steps of which nothing is recorded here.
+  let step = importedStep(await readRunConfig(directory));
+  const first = step + 1;
   let evaluations = 0;
   let number = 0;
   let damaged = 0;
@@ -149,7 +151,8 @@ async function checkMetrics(
       "lines are missing at its end",
     );
   }
-  const found = `steps 1 to ${step}, each once; ${evaluations} evaluations`;
+  const found =
+    `steps ${first} to ${step}, each once; ${evaluations} evaluations`;
   if (damaged === 0) {
     return { status: "ok", found, numbers: { steps: step, evaluations } };
   }

@@ -386,6 +386,11 @@ export const importFlags = {
       help: "longest context, in tokens; a shorter one takes less memory",
       without: "the model's",
     }, atLeastOne) as Flag<number>,
+    tokenizer: tokenizerFlag({
+      help:
+        "the model's tokenizer: GPT-2's, or that of a file; for a folder that has none, or another",
+      without: "the folder's",
+    }) as Flag<TokenizerChoice>,
     help: helpFlag as Flag<boolean>,
   },
 };

@@ -1,14 +1,16 @@
 /** `import`: makes a run of another program's model. */
 
-import { basename, resolve } from "@std/path";
+import { basename, dirname, resolve } from "@std/path";
 import { checkpointPieces } from "../../formats/checkpoint.ts";
-import type { Imported } from "../../formats/hf.ts";
 import { importHf } from "../../formats/hf.ts";
+import type { Imported } from "../../formats/imported.ts";
+import { importNanogpt } from "../../formats/nanogpt_import.ts";
 import { parameterLayout } from "../../model/plans.ts";
 import { isRefusal } from "../../refusal.ts";
 import { count } from "../../report/numbers.ts";
 import type { Arguments } from "../command/arguments.ts";
 import {
+  CommandError,
   commandError,
   exitCode,
   reasonOf,
@@ -24,7 +26,12 @@ import {
   writeError,
   writeOutput,
 } from "../terminal/terminal.ts";
-import { tokenizerName } from "../text/tokenizer_choice.ts";
+import {
+  choiceName,
+  openTokenizer,
+  tokenizerName,
+} from "../text/tokenizer_choice.ts";
+import { Tokenizer } from "../../text/tokenizer.ts";
 import type { ImportFlags } from "./flags.ts";
 import { ModelFolder } from "./model_folder.ts";
 
@@ -37,29 +44,35 @@ export async function importModel(
     throw usageError(
       "import",
       "no path was given",
-      `${program()} import FOLDER reads a model of Hugging Face's`,
+      `${program()} import FOLDER reads a model of Hugging Face's or nanoGPT's`,
     );
   }
   using interrupt = new Interrupt();
   const out = flags.out ?? newRunPath(basename(resolve(operand)));
   await RunDirectory.checkFree(out);
-  const { checkpoint, notes } = await readModel(operand, flags);
-  const { config, tokenizer } = checkpoint;
+  const { signal } = interrupt;
+  const { format, checkpoint, notes } = await readModel(operand, flags, signal);
+  const { config, tokenizer, training } = checkpoint;
   const parameters = parameterLayout(config).count;
   await RunDirectory.write(out, {
     config: {
       command: args,
       began: new Date().toISOString(),
       versions: { lm: VERSION, deno: Deno.version.deno },
-      imported: { format: "hf", path: resolve(operand) },
+      imported: {
+        format,
+        path: resolve(operand),
+        step: training?.step ?? null,
+      },
       parameters,
       model: config,
+      ...training && { train: training.config },
       ...tokenizer && {
         tokenizer: { kind: tokenizer.kind, vocabSize: tokenizer.vocabSize },
       },
     },
     checkpoint: checkpointPieces(checkpoint),
-    signal: interrupt.signal,
+    signal,
   });
   for (const note of notes) warn(note);
   if (tokenizer === undefined) {
@@ -74,28 +87,67 @@ export async function importModel(
   return exitCode.ok;
 }
 
+/** A model that was read, and the format that it came in. */
+interface Read extends Imported {
+  readonly format: "hf" | "nanogpt";
+}
+
 async function readModel(
   path: string,
-  { blockSize }: Partial<ImportFlags>,
-): Promise<Imported> {
-  let isDirectory: boolean;
+  flags: Partial<ImportFlags>,
+  signal: AbortSignal,
+): Promise<Read> {
+  let isFile: boolean;
   try {
-    ({ isDirectory } = await Deno.stat(path));
+    ({ isFile } = await Deno.stat(path));
   } catch (error) {
     throw commandError(`import ${path}`, reasonOf(error));
   }
-  if (!isDirectory) {
-    throw commandError(
-      `import ${path}`,
-      "it is not a folder",
-      "expected a folder with config.json and model.safetensors",
+  const { blockSize } = flags;
+  const tokenizer = await chosenTokenizer(flags, signal);
+  using folder = await ModelFolder.open(isFile ? dirname(path) : path);
+  const file = isFile ? basename(path) : "ckpt.pt";
+  const isNanogpt = isFile || await folder.open(file) !== undefined;
+  if (isNanogpt && blockSize !== undefined) {
+    throw usageError(
+      `use --block-size with ${path}`,
+      "nanoGPT's models keep their context",
     );
   }
   try {
-    using folder = await ModelFolder.open(path);
-    return await importHf(folder, { blockSize });
+    return isNanogpt
+      ? {
+        format: "nanogpt",
+        ...await importNanogpt(folder, { file, tokenizer }),
+      }
+      : {
+        format: "hf",
+        ...await importHf(folder, { blockSize, tokenizer }),
+      };
   } catch (error) {
-    if (!isRefusal(error)) throw error;
-    throw commandError(`import ${path}`, error.reason, error.hint);
+    if (!isRefusal(error) || error instanceof CommandError) throw error;
+    throw commandError(
+      `import ${path}`,
+      error.reason,
+      error.hint ??
+        "expected a folder with config.json and model.safetensors, or nanoGPT's ckpt.pt",
+    );
   }
+}
+
+/** Reads the tokenizer that `--tokenizer` names; undefined without the flag. */
+async function chosenTokenizer(
+  { tokenizer: choice }: Partial<ImportFlags>,
+  signal: AbortSignal,
+): Promise<Tokenizer | undefined> {
+  if (choice === undefined) return undefined;
+  if (choice === "ascii") return Tokenizer.ascii();
+  if (choice === "bytes") return Tokenizer.bytes();
+  const opened = await openTokenizer(choice, signal);
+  if (typeof opened === "object" && "encode" in opened) return opened;
+  throw usageError(
+    `use --tokenizer ${choiceName(choice)}`,
+    "it is made of a text, and a model that exists has its tokens",
+    "--tokenizer takes gpt2, ascii, bytes or a tokenizer's file",
+  );
 }

@@ -1,7 +1,7 @@
 /** A folder with the files of a model, as other programs write it. */
 
 import { basename, dirname, join } from "@std/path";
-import type { FolderFiles } from "../../formats/hf.ts";
+import type { FolderFiles } from "../../formats/imported.ts";
 import type { ByteSource } from "../../formats/safetensors.ts";
 import { commandError, reasonOf } from "../command/errors.ts";
 

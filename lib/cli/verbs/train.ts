@@ -252,9 +252,10 @@ function recordOf(
   if (!before) return { ...start, ...facts };
   // The file may have been edited.
   const earlier = Array.isArray(before["resumed"]) ? before["resumed"] : [];
-  const { device } = facts;
+  const { device, data } = facts;
   const again = { step: history?.step, ...start, device };
-  return { ...before, train, options, resumed: [...earlier, again] };
+  // An imported run knows its text once it is trained here.
+  return { data, ...before, train, options, resumed: [...earlier, again] };
 }
 
 /** Explains that a resumed run multiplies with another library than before; empty if it does not. */
