@@ -81,8 +81,14 @@ const shape = { blockSize: 4, batchSize: 2 };
 const dataset = new lm.Dataset(tokens, shape);
 const tiny = { vocabSize, blockSize: 4, nLayer: 1, nHead: 1, nEmbd: 4 };
 /** A model that other programs know, too. */
-async function exportable(): Promise<formats.Checkpoint> {
-  const config = { ...tiny, position: "learned", headBias: false } as const;
+async function exportable(
+  more: Partial<main.ModelConfig> = {},
+): Promise<formats.Checkpoint> {
+  const config = {
+    ...tiny,
+    ...{ position: "learned", headBias: false },
+    ...more,
+  } as const;
   await using model = await lm.Model.create(config, { device: "reference" });
   return lm.decodeCheckpoint(await model.save());
 }
@@ -237,6 +243,15 @@ const uses: Record<string, (options: Options) => unknown> = {
       bytesOf(lm.exportCheckpoint("hf", await exportable())),
     );
     const { config, tensors } = (await lm.importHf(folder, options)).checkpoint;
+    return { config, tensors };
+  },
+  NanogptOptions: async (options) => {
+    const checkpoint = await exportable({ mlp: "gelu", tiedHead: true });
+    const folder = folderOf(
+      bytesOf(lm.exportCheckpoint("nanogpt", checkpoint)),
+    );
+    const { config, tensors } =
+      (await lm.importNanogpt(folder, options)).checkpoint;
     return { config, tensors };
   },
   ReadTokenizerOptions: (options) =>
