@@ -84,11 +84,8 @@ const tiny = { vocabSize, blockSize: 4, nLayer: 1, nHead: 1, nEmbd: 4 };
 async function exportable(
   more: Partial<main.ModelConfig> = {},
 ): Promise<formats.Checkpoint> {
-  const config = {
-    ...tiny,
-    ...{ position: "learned", headBias: false },
-    ...more,
-  } as const;
+  const learned = { position: "learned", headBias: false } as const;
+  const config = { ...tiny, ...learned, ...more };
   await using model = await lm.Model.create(config, { device: "reference" });
   return lm.decodeCheckpoint(await model.save());
 }

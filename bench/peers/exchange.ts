@@ -91,6 +91,7 @@ const models: Readonly<Record<string, ModelOptions>> = {
   "llama from rope": { ...llama, position: "rope" },
   "llama 3": { ...llama, ropeTheta: 500, ropeScaling: 8, ropeContext: 30 },
   "llama, biases": { ...llama, attentionBias: "all", mlpBias: true },
+  "qwen3": { ...llama, qkNorm: true, qkNormGain: true, tiedHead: true },
   "qwen2": { ...llama, headSize: 15 + 1, nEmbd: 96, attentionBias: "qkv" },
 };
 

@@ -11,6 +11,7 @@ import {
   llama,
   nanogpt,
   qwen2,
+  qwen3,
 } from "../formats/architectures.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { ExportedFile, ExportSettings } from "../formats/exported.ts";
@@ -52,7 +53,7 @@ export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
     about: "a folder for Hugging Face's transformers",
     kind: "folder",
     dtypes: ["f32", "f16", "bf16"],
-    architectures: [llama, qwen2, gpt2],
+    architectures: [llama, qwen2, qwen3, gpt2],
     files: hfFiles,
   },
   gguf: {

@@ -135,6 +135,16 @@ export const qwen2: Architecture = architecture("qwen2", {
   mlpBias: only(false),
 });
 
+/** Qwen 3, not a mixture of experts (transformers' `Qwen3ForCausalLM`). Gains that a model lacks are written as ones. */
+export const qwen3: Architecture = architecture("qwen3", {
+  ...llamaLike,
+  headSize: anything,
+  qkNorm: only(true),
+  qkNormGain: anything,
+  attentionBias: only("all", "none"),
+  mlpBias: only(false),
+});
+
 /** A field that an architecture cannot hold. */
 export interface Misfit {
   readonly field: keyof ModelConfig;

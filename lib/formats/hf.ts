@@ -39,7 +39,12 @@ import { readTokenizer } from "./tokenizers.ts";
 
 const places: Readonly<
   Record<ModelType, (config: ModelConfig) => readonly Place[]>
-> = { gpt2: gpt2Places, llama: llamaPlaces, qwen2: llamaPlaces };
+> = {
+  gpt2: gpt2Places,
+  llama: llamaPlaces,
+  qwen2: llamaPlaces,
+  qwen3: llamaPlaces,
+};
 
 /** Returns the files of a folder that transformers loads. */
 export function hfFiles(

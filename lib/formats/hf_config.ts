@@ -14,6 +14,7 @@ const classes = {
   gpt2: "GPT2LMHeadModel",
   llama: "LlamaForCausalLM",
   qwen2: "Qwen2ForCausalLM",
+  qwen3: "Qwen3ForCausalLM",
 } as const;
 
 /** Name of an architecture: `model_type` of `config.json`. */
@@ -87,11 +88,11 @@ function llamaFields(type: ModelType, config: ModelConfig): object {
       ...llama3,
       "original_max_position_embeddings": config.ropeContext,
     },
-    ...type === "llama" && {
+    ...type !== "qwen2" && {
       "head_dim": config.headSize,
       "attention_bias": attentionBias === "all",
-      "mlp_bias": config.mlpBias,
     },
+    ...type === "llama" && { "mlp_bias": config.mlpBias },
   };
 }
 
@@ -188,7 +189,11 @@ function readLlama(type: ModelType, fields: ConfigFields): ModelOptions {
     nHead,
     nKvHead: fields.integer("num_key_value_heads", nHead),
     nEmbd,
-    headSize: fields.has("head_dim") ? fields.integer("head_dim") : undefined,
+    headSize: fields.has("head_dim")
+      ? fields.integer("head_dim")
+      : type === "qwen3"
+      ? 128
+      : undefined,
     nHidden: fields.integer("intermediate_size"),
     position: "rope-half",
     ...readRotation(fields),
@@ -196,6 +201,8 @@ function readLlama(type: ModelType, fields: ConfigFields): ModelOptions {
     normEps: fields.number("rms_norm_eps", 1e-6),
     mlp: "swiglu",
     bias: false,
+    qkNorm: type === "qwen3",
+    qkNormGain: type === "qwen3",
     attentionBias,
     mlpBias: fields.flag("mlp_bias", false),
     tiedHead: fields.flag("tie_word_embeddings", false),

@@ -41,7 +41,7 @@ export function gpt2Places(config: ModelConfig): Place[] {
   ];
 }
 
-/** Returns the places in `LlamaForCausalLM` and `Qwen2ForCausalLM`. */
+/** Returns the places in `LlamaForCausalLM`, `Qwen2ForCausalLM` and `Qwen3ForCausalLM`. */
 export function llamaPlaces(config: ModelConfig): Place[] {
   const { vocabSize, nLayer, nHead, nEmbd, headSize, nHidden } = config;
   const { tiedHead, attentionBias, mlpBias } = config;
@@ -67,6 +67,15 @@ export function llamaPlaces(config: ModelConfig): Place[] {
       ...attentionBias === "none"
         ? []
         : [place(`${h}.attn.c_attn.bias`, [rows], parts("bias"))],
+      ...config.qkNorm
+        ? ["q", "k"].map((part) => {
+          const name = `${layer}.self_attn.${part}_norm.weight`;
+          const parts = [{ name, rows: headSize, heads: 1 }];
+          return place(`${h}.attn.${part}_norm.weight`, [headSize], parts, {
+            absent: 1,
+          });
+        })
+        : [],
       ...map(`${h}.attn.c_proj`, [nEmbd, nHead * headSize], {
         to: `${layer}.self_attn.o_proj`,
         bias: attentionBias === "all",

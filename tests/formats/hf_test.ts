@@ -88,6 +88,12 @@ const others: Readonly<Record<string, ModelConfig>> = {
     ...{ nEmbd: 36, attentionBias: "qkv", normEps: 1e-6, ropeScaling: null },
     tiedHead: true,
   }),
+  "Qwen 3": modelConfig({
+    ...llama3,
+    ...{ attentionBias: "none", qkNorm: true, qkNormGain: true },
+    ropeScaling: null,
+  }),
+  "Qwen 3 without gains": modelConfig({ ...llama3, qkNorm: true }),
   "GPT-2 with other numbers": modelConfig({
     ...models["GPT-2"]!,
     ...{ normEps: 1e-3, attentionBias: "none", attentionScale: false },
@@ -104,20 +110,22 @@ for (const [name, config] of Object.entries({ ...models, ...others })) {
   });
 }
 
-Deno.test("Neighbouring pairs of rope are exported as halves, with the same logits but for rounding", async () => {
-  const checkpoint = await checkpointOf({
-    ...models["Llama with biases, tied"]!,
-    position: "rope",
+for (const name of ["Llama with biases, tied", "Qwen 3"]) {
+  Deno.test(`${name}: neighbouring pairs of rope are exported as halves, with the same logits but for rounding`, async () => {
+    const checkpoint = await checkpointOf({
+      ...{ ...models, ...others }[name]!,
+      position: "rope",
+    });
+    const files = bytesOf(exportCheckpoint("hf", checkpoint));
+    const { checkpoint: back } = await importHf(folderOf(files));
+    assertEquals(back.config.position, "rope-half");
+    const wanted = await logitsOf(checkpoint);
+    assert(nearest(await logitsOf(back), wanted) < 1e-13);
+    // The same rows paired as neighbours are another model.
+    const wrong = { ...back, config: checkpoint.config };
+    assert(nearest(await logitsOf(wrong), wanted) > 1e-3);
   });
-  const files = bytesOf(exportCheckpoint("hf", checkpoint));
-  const { checkpoint: back } = await importHf(folderOf(files));
-  assertEquals(back.config.position, "rope-half");
-  const wanted = await logitsOf(checkpoint);
-  assert(nearest(await logitsOf(back), wanted) < 1e-13);
-  // The same rows paired as neighbours are another model.
-  const wrong = { ...back, config: checkpoint.config };
-  assert(nearest(await logitsOf(wrong), wanted) > 1e-3);
-});
+}
 
 Deno.test("Weights of 16 bits are those of a folder, nearest to the model's", async () => {
   const checkpoint = await checkpointOf(models["GPT-2"]!);
