@@ -39,6 +39,7 @@ export {
   NoAdapterError,
   type Numbers,
   OutOfMemoryError,
+  type ProductTables,
 } from "./lib/backends/backend.ts";
 export {
   type Device,

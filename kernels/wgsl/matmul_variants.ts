@@ -8,6 +8,8 @@ import type { MatmulDims } from "./matmul_product.ts";
 import { FEW_ROWS, fewRowsMatmul } from "./matmul_rows.ts";
 import { fewestSlices } from "./matmul_slices.ts";
 import {
+  fits,
+  LARGE_TILE,
   mostSlices,
   type Partition,
   partition,
@@ -43,9 +45,8 @@ export function productVariants(
     .filter((slices) => slices === chosen.slices || slices <= most);
   const partitions = [
     ...UNROLLS.map((unroll) => ({ ...chosen, unroll })),
-    ...TILES.flatMap((tile) =>
-      cuts.map((slices) => ({ ...chosen, tile, slices }))
-    ),
+    ...[...TILES, LARGE_TILE].filter((tile) => fits(tile, target))
+      .flatMap((tile) => cuts.map((slices) => ({ ...chosen, tile, slices }))),
   ];
   const named = new Map(
     [chosen, ...partitions].map((parts) => [nameOf(parts), parts]),

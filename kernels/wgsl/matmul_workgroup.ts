@@ -48,6 +48,22 @@ export const TILES: readonly WorkgroupTile[] = [
   { rows: 32, columns: 32, part: { rows: 4, columns: 4 } },
 ];
 
+/** A tile for large products on adapters with more workgroup memory than every one has. Only a measurement chooses it. */
+export const LARGE_TILE: WorkgroupTile = {
+  rows: 128,
+  columns: 128,
+  part: { rows: 8, columns: 8 },
+};
+
+/** Returns true if the adapter has the invocations and the workgroup memory that a tile takes. */
+export function fits(
+  tile: WorkgroupTile,
+  { invocations, workgroupStorage }: Target,
+): boolean {
+  const bytes = 16 * DEPTH * (strideOf(tile.rows) + strideOf(tile.columns));
+  return sizeOf(tile) <= invocations && bytes <= workgroupStorage;
+}
+
 /** Workgroups that keep a GPU busy. */
 const BUSY = 128;
 

@@ -13,6 +13,15 @@ import { type Refusal, refusal } from "../refusal.ts";
 /** The engines that can execute a plan. */
 export type BackendKind = "webgpu" | "wasm" | "reference";
 
+/**
+ * Names of variants by the name of the product, for each adapter by its name, e.g.
+ * `{ "NVIDIA H200": { "nn 2048x128x512": "64x64 in 1, unrolled 4" } }`; `bench/tune.ts` makes them.
+ * Another variant may add up a product in another order, so its results differ by rounding.
+ */
+export type ProductTables = Readonly<
+  Record<string, Readonly<Record<string, string>>>
+>;
+
 /** Elements of a buffer in host memory: `f32` in 32 bits (64 on the reference), `i32` in 32 bits. */
 export type Numbers = Float32Array | Float64Array | Int32Array;
 

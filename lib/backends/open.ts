@@ -1,6 +1,6 @@
 /** Opens the backend for a device name, including the choice behind `device: "auto"`. Loads the code of the chosen backend only. */
 
-import { type Backend, NoAdapterError } from "./backend.ts";
+import { type Backend, NoAdapterError, type ProductTables } from "./backend.ts";
 import { refusal } from "../refusal.ts";
 
 /** The device to compute on. `auto` selects a GPU if there is one, else `wasm`; only `webgpu` accepts a software adapter. */
@@ -24,6 +24,8 @@ export interface DeviceOptions {
    * Without a library, or if it fails a test, the engine multiplies by itself; see {@linkcode Backend.blas}.
    */
   readonly blas?: string | undefined;
+  /** Variants of matrix products for GPUs, by the name of the adapter. Other devices ignore it. */
+  readonly products?: ProductTables | undefined;
 }
 
 /** Returns the number of threads that the machine runs at once; 1 where the runtime does not report it. */
@@ -48,7 +50,7 @@ export function coreCount(): number {
  */
 export async function openBackend(
   device: Device = "auto",
-  { threads, blas = "auto" }: DeviceOptions = {},
+  { threads, blas = "auto", products }: DeviceOptions = {},
 ): Promise<Backend> {
   if (threads !== undefined && device !== "auto" && device !== "wasm") {
     throw refusal(
@@ -69,11 +71,11 @@ export async function openBackend(
   switch (device) {
     case "auto":
       return threads === undefined
-        ? await openHardware() ?? await openCpu({ blas })
+        ? await openHardware({ products }) ?? await openCpu({ blas })
         : await openCpu({ threads, blas });
     case "webgpu": {
       const { openWebGpu } = await import("./webgpu/engine.ts");
-      return await openWebGpu({ adapter: "any" });
+      return await openWebGpu({ adapter: "any", products });
     }
     case "wasm":
       return await openCpu({ threads, blas });
@@ -91,10 +93,12 @@ export async function openBackend(
 }
 
 /** Opens a GPU that is not software; returns undefined if the machine has none. */
-export async function openHardware(): Promise<Backend | undefined> {
+export async function openHardware(
+  { products }: Pick<DeviceOptions, "products"> = {},
+): Promise<Backend | undefined> {
   const { openWebGpu } = await import("./webgpu/engine.ts");
   try {
-    return await openWebGpu({ adapter: "hardware" });
+    return await openWebGpu({ adapter: "hardware", products });
   } catch (error) {
     if (error instanceof NoAdapterError) return undefined;
     throw error;

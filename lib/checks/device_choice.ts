@@ -76,12 +76,17 @@ export interface DeviceChoice {
  */
 export async function chooseDevice(
   work: Work,
-  { blas, store, onMeasure }: Pick<DeviceOptions, "blas"> & {
-    readonly store?: VerdictStore | undefined;
-    readonly onMeasure?: ((gpu: Backend) => void) | undefined;
-  } = {},
+  { blas, products, store, onMeasure }:
+    & Pick<
+      DeviceOptions,
+      "blas" | "products"
+    >
+    & {
+      readonly store?: VerdictStore | undefined;
+      readonly onMeasure?: ((gpu: Backend) => void) | undefined;
+    } = {},
 ): Promise<DeviceChoice> {
-  await using gpu = await openHardware();
+  await using gpu = await openHardware({ products });
   if (gpu === undefined) return { device: "wasm" };
   await using cpu = await openBackend("wasm", { blas });
   const key = [gpu, cpu].map(({ description }) => description)

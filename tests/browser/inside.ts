@@ -3,6 +3,8 @@
  * whose functions are those of {@linkcode Inside} on `globalThis.inside`.
  */
 
+import type { Pass, Target } from "../../kernels/wgsl/kernel.ts";
+import { productVariants } from "../../kernels/wgsl/matmul_variants.ts";
 import type { Executor } from "../../lib/backends/backend.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { openWasm } from "../../lib/backends/wasm/engine.ts";
@@ -73,7 +75,7 @@ const inside: Inside = {
     const { limits } = device;
     const texts = new Map<string, string>();
     for (const tiling of ["register", "workgroup"] as const) {
-      const target = {
+      const target: Target = {
         tiling,
         workgroupStorage: limits.maxComputeWorkgroupStorageSize,
         invocations: limits.maxComputeInvocationsPerWorkgroup,
@@ -84,6 +86,7 @@ const inside: Inside = {
         for (const { pass } of lowerPlan(plan, target, limits).passes) {
           texts.set(pass.code, name);
         }
+        for (const { code } of variantsOf(plan, target)) texts.set(code, name);
       }
     }
     const messages: string[] = [];
@@ -110,6 +113,21 @@ function spread<Item>(items: readonly Item[], most: number): Item[] {
   const at = (i: number) =>
     Math.round(i * (items.length - 1) / Math.max(1, most - 1));
   return Array.from({ length: most }, (_, i) => items[at(i)]!);
+}
+
+/** Yields the passes of all variants of a plan's products, those that take more than every adapter has included. */
+function* variantsOf(
+  { dispatches }: Plan,
+  target: Target,
+): Generator<Pass> {
+  if (target.tiling === "register") return;
+  for (const { kernel, dims } of dispatches) {
+    if (kernel !== "matmul") continue;
+    const roomy = { ...target, workgroupStorage: 2 ** 15 };
+    for (const { lower } of productVariants(dims, roomy)) {
+      yield* lower().passes;
+    }
+  }
 }
 
 /** Yields the plans that training, evaluating and sampling with each preset run. */

@@ -12,9 +12,12 @@ export function sizeOf(length: number): number {
   return 4 * Math.max(1, length);
 }
 
-function target({ limits }: GPUDevice, tiling: Target["tiling"]): Target {
+function target(
+  { limits }: GPUDevice,
+  choice: Pick<Target, "tiling" | "products">,
+): Target {
   return {
-    tiling,
+    ...choice,
     workgroupStorage: limits.maxComputeWorkgroupStorageSize,
     invocations: limits.maxComputeInvocationsPerWorkgroup,
     workgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
@@ -32,6 +35,8 @@ const LOSS_MS = 1000;
 export abstract class WebGpuDevice extends OpenBackend {
   readonly kind = "webgpu";
   readonly description: string;
+  /** Name of the adapter. */
+  readonly name: string;
   /** True if the adapter is software. */
   readonly software: boolean;
   /** The device itself, for callers that use the buffers in their own WebGPU work. */
@@ -48,17 +53,19 @@ export abstract class WebGpuDevice extends OpenBackend {
   readonly #buffers = new Set<GPUBuffer>();
   readonly #pending = new Set<Promise<unknown>>();
 
-  constructor(device: GPUDevice, { name, software, tiling, profile }: {
+  constructor(device: GPUDevice, { name, software, profile, ...choice }: {
     readonly name: string;
     readonly software: boolean;
     readonly tiling: Target["tiling"];
     readonly profile: boolean;
+    readonly products: Target["products"];
   }) {
     super();
     this.description = software ? `${name} (software)` : name;
+    this.name = name;
     this.software = software;
     this.device = device;
-    this.target = target(device, tiling);
+    this.target = target(device, choice);
     this.profile = profile;
     this.pipelines = new PipelineCache(device);
     device.lost.then(({ reason, message }) => {

@@ -6,7 +6,12 @@
 
 import type { Target } from "../../../kernels/wgsl/kernel.ts";
 import type { BufferSpec, Plan } from "../../graph/plan.ts";
-import { type DeviceBuffer, NoAdapterError, type Stores } from "../backend.ts";
+import {
+  type DeviceBuffer,
+  NoAdapterError,
+  type ProductTables,
+  type Stores,
+} from "../backend.ts";
 import { StagingPool, WebGpuBuffer } from "./buffer.ts";
 import { WebGpuDevice } from "./device.ts";
 import { compileProgram, measurePlans, type WebGpuProgram } from "./program.ts";
@@ -22,6 +27,8 @@ export interface WebGpuOptions {
   readonly powerPreference?: "low-power" | "high-performance" | undefined;
   /** The family of kernels; by default the one that suits the adapter. */
   readonly tiling?: Target["tiling"] | undefined;
+  /** Variants of matrix products that were measured to be the fastest, for adapters by their name. */
+  readonly products?: ProductTables | undefined;
   /** True to time the dispatches of programs (see {@linkcode WebGpuProgram.profile}), which makes them slower. */
   readonly profile?: boolean | undefined;
 }
@@ -86,7 +93,9 @@ export async function openWebGpu(
     );
   });
   const tiling = options.tiling ?? (software ? "register" : "workgroup");
-  return new WebGpuBackend(device, { name, software, tiling, profile });
+  const products = options.products?.[name];
+  const own = { name, software, tiling, profile, products };
+  return new WebGpuBackend(device, own);
 }
 
 async function requestAdapter(

@@ -10,6 +10,7 @@ import {
 } from "../../checks/device_choice.ts";
 import { digits } from "../../report/numbers.ts";
 import { VERSION } from "../command/program.ts";
+import { readProductTables } from "../run/product_file.ts";
 import { VerdictFile } from "../run/verdict_file.ts";
 import { warn, writeError } from "../terminal/terminal.ts";
 import { usageError } from "../command/errors.ts";
@@ -37,6 +38,7 @@ export async function placementFor(
   const versions = `lm ${VERSION}, Deno ${Deno.version.deno}`;
   const { device, verdict } = await chooseDevice(work, {
     blas: where.blas,
+    products: where.products,
     store: cache === undefined
       ? undefined
       : new VerdictFile(join(cache, "devices.json"), versions),
@@ -88,5 +90,5 @@ export function placement(
       "only --device wasm calls a BLAS",
     );
   }
-  return { device, threads, blas };
+  return { device, threads, blas, products: readProductTables() };
 }
