@@ -46,7 +46,11 @@ export {
   type DeviceOptions,
   openBackend,
 } from "./lib/backends/open.ts";
-export type { Checkpoint, TrainingState } from "./lib/formats/checkpoint.ts";
+export type {
+  Checkpoint,
+  CheckpointFile,
+  TrainingState,
+} from "./lib/formats/checkpoint.ts";
 export {
   type ModelConfig,
   modelConfig,
@@ -103,6 +107,7 @@ export type {
   Dtype,
   DtypeArrays,
   TensorData,
+  TensorInfo,
 } from "./lib/formats/safetensors.ts";
 export {
   type Logits,

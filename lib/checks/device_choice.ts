@@ -11,7 +11,7 @@ import {
   openHardware,
 } from "../backends/open.ts";
 import type { ModelConfig } from "../config/model.ts";
-import type { Checkpoint } from "../formats/checkpoint.ts";
+import type { Checkpoint, CheckpointFile } from "../formats/checkpoint.ts";
 import { Model } from "../model/model.ts";
 import { flopsPerToken } from "../model/parameters.ts";
 import { MOST_TOKENS, parameterLayout } from "../model/plans.ts";
@@ -196,7 +196,7 @@ class HostSampler extends Sampler {
  * @param options.reads true if the host reads the logits of each token, as a server does
  */
 export function textWork(
-  checkpoint: Checkpoint,
+  checkpoint: Checkpoint | CheckpointFile,
   { reads = false }: { readonly reads?: boolean } = {},
 ): Work {
   const { config } = checkpoint;
@@ -223,7 +223,10 @@ export function textWork(
 }
 
 /** Returns the work of evaluating a checkpoint on batches of full windows. */
-export function evaluationWork(checkpoint: Checkpoint, rows: number): Work {
+export function evaluationWork(
+  checkpoint: Checkpoint | CheckpointFile,
+  rows: number,
+): Work {
   const { config } = checkpoint;
   const { blockSize: T, vocabSize } = config;
   return {
@@ -243,7 +246,7 @@ export function evaluationWork(checkpoint: Checkpoint, rows: number): Work {
 
 /** Returns how the logits of one window differ on two devices; undefined if only by rounding. */
 async function differentLogits(
-  checkpoint: Checkpoint,
+  checkpoint: Checkpoint | CheckpointFile,
   gpu: Backend,
   cpu: Backend,
 ): Promise<string | undefined> {

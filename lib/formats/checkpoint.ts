@@ -15,12 +15,15 @@ import {
   type ModelOptions,
 } from "../config/model.ts";
 import { type TrainConfig, trainConfig } from "../config/train.ts";
-import { xxh32 } from "./digest.ts";
+import { Xxh32, xxh32 } from "./digest.ts";
 import {
+  type ByteSource,
   decodeSafetensors,
   encodeSafetensors,
+  openSafetensors,
   safetensorsPieces,
   type TensorData,
+  type TensorInfo,
 } from "./safetensors.ts";
 import { checkVocabulary, Tokenizer } from "../text/tokenizer.ts";
 import { refusal } from "../refusal.ts";
@@ -116,6 +119,94 @@ function metadataOf(
  */
 export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   const { tensors: stored, metadata } = decodeSafetensors(bytes);
+  const content = contentOf(metadata, stored.size);
+  // The digest comes last: the checks above give more specific errors. Older files have no digest.
+  if (metadata.digest !== undefined) {
+    checkDigest(digestOf(stored, metadata), metadata);
+  }
+  const tensors = new Map(
+    [...stored].map(([name, tensor]) => [presentName(name), tensor]),
+  );
+  return { ...content, tensors };
+}
+
+/** A checkpoint whose tensors are read in pieces, so that a large model is not held twice. */
+export interface CheckpointFile extends Omit<Checkpoint, "tensors"> {
+  /** Element types and shapes by name; the names are those of {@linkcode Checkpoint.tensors}. */
+  readonly infos: ReadonlyMap<string, TensorInfo>;
+  /**
+   * Reads all tensors, one after another and each from its beginning to its end.
+   *
+   * @param take called with each piece, and the index of its first element in the tensor
+   * @throws {DamagedCheckpointError} at the end, if the content differs from what was written
+   */
+  readTensors(
+    take: (name: string, piece: TensorData["data"], offset: number) => void,
+  ): Promise<void>;
+}
+
+/**
+ * Opens a checkpoint without reading its tensors; the checks are those of {@linkcode decodeCheckpoint}.
+ *
+ * @throws {SyntaxError} if the bytes are not a valid checkpoint; the message gives the reason
+ *
+ * @example
+ * ```ts
+ * import { Model } from "@lm/core";
+ * import { openCheckpoint } from "@lm/core/formats";
+ *
+ * const config = { vocabSize: 5, blockSize: 4, nLayer: 1, nHead: 1, nEmbd: 4 };
+ * await using model = await Model.create(config, { device: "reference" });
+ * const file = new Blob([await model.save()]);
+ * const checkpoint = await openCheckpoint({
+ *   size: file.size,
+ *   read: (begin, end) => file.slice(begin, end).bytes(),
+ * });
+ * await using same = await Model.load(checkpoint, { device: "reference" });
+ * ```
+ */
+export async function openCheckpoint(
+  source: ByteSource,
+): Promise<CheckpointFile> {
+  const file = await openSafetensors(source);
+  const { metadata } = file;
+  const content = contentOf(metadata, file.names.size);
+  const names = [...file.names].sort();
+  const infos = new Map(
+    names.map((name) => [presentName(name), file.info(name)]),
+  );
+  return {
+    ...content,
+    infos,
+    async readTensors(take) {
+      const digest = new Digest(metadata);
+      for (const name of names) {
+        digest.begin(name, file.info(name));
+        let offset = 0;
+        for await (const piece of file.pieces(name)) {
+          if (metadata.digest !== undefined) digest.add(piece);
+          take(presentName(name), piece, offset);
+          offset += piece.length;
+        }
+      }
+      if (metadata.digest !== undefined) checkDigest(digest.value(), metadata);
+    },
+  };
+}
+
+/** Metadata of a checkpoint. */
+type Metadata = Readonly<Record<string, string>> & {
+  readonly config?: string;
+  readonly tokenizer?: string;
+  readonly training?: string;
+  readonly digest?: string;
+};
+
+/** Returns what a checkpoint's metadata say of its content. */
+function contentOf(
+  metadata: Metadata,
+  tensorCount: number,
+): Omit<Checkpoint, "tensors"> {
   const { format, version } = metadata;
   if (format !== FORMAT) {
     refuse(
@@ -127,16 +218,13 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   if (version !== VERSION) {
     refuse(`its version is ${version}, and this program reads ${VERSION}`);
   }
-  const tensors = new Map(
-    [...stored].map(([name, tensor]) => [presentName(name), tensor]),
-  );
   const config = part("config", () => {
     const options = object(metadata["config"]) as unknown as ModelOptions;
     // Every layer has parameters. More layers than tensors are invalid, and building them could exhaust memory.
     const nLayer = Number(options.nLayer);
-    if (nLayer > tensors.size) {
+    if (nLayer > tensorCount) {
       throw new RangeError(
-        `nLayer is ${nLayer}, and there are ${tensors.size} tensors`,
+        `nLayer is ${nLayer}, and there are ${tensorCount} tensors`,
       );
     }
     return modelConfig(options);
@@ -152,48 +240,72 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   const training = metadata["training"] === undefined
     ? undefined
     : part("training", () => trainingState(object(metadata.training)));
-  // The digest comes last: the checks above give more specific errors. Older files have no digest.
-  const { digest } = metadata;
-  if (digest !== undefined) {
-    const found = digestOf(stored, metadata);
-    if (found !== digest) {
-      throw refusal(
-        DamagedCheckpointError,
-        "read checkpoint",
-        `it is damaged: the digest of its content is ${found}, and it was written with ${
-          clip(digest)
-        }`,
-      );
-    }
-  }
-  return { config, tensors, tokenizer, training };
+  return { config, tokenizer, training };
+}
+
+function checkDigest(found: string, { digest }: Metadata): void {
+  if (found === digest) return;
+  throw refusal(
+    DamagedCheckpointError,
+    "read checkpoint",
+    `it is damaged: the digest of its content is ${found}, and it was written with ${
+      clip(digest!)
+    }`,
+  );
 }
 
 /**
- * Returns the digest of a checkpoint's content, 8 hexadecimal digits: the XXH32 checksums of
+ * The digest of a checkpoint's content, 8 hexadecimal digits: the XXH32 checksums of
  * `config`, `tokenizer` and `training` (empty where absent) and then, by name, of each tensor's
  * line `NAME DTYPE SHAPE` and of its bytes, each checksum the seed of the next.
  */
+class Digest {
+  #seed = 0;
+  /** Checksum of the bytes of a tensor. */
+  #bytes: Xxh32 | undefined;
+
+  constructor({ config = "", tokenizer = "", training = "" }: Metadata) {
+    for (const text of [config, tokenizer, training]) this.#text(text);
+  }
+
+  /** Begins a tensor; they come by name. */
+  begin(name: string, { dtype, shape }: TensorInfo): void {
+    this.#end();
+    this.#text(`${name} ${dtype} ${shape}`);
+    this.#bytes = new Xxh32(this.#seed);
+  }
+
+  /** Adds a piece of the tensor. */
+  add({ buffer, byteOffset, byteLength }: ArrayBufferView): void {
+    this.#bytes!.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+
+  value(): string {
+    this.#end();
+    return this.#seed.toString(16).padStart(8, "0");
+  }
+
+  #end(): void {
+    this.#seed = this.#bytes?.value() ?? this.#seed;
+    this.#bytes = undefined;
+  }
+
+  #text(text: string): void {
+    this.#seed = xxh32(new TextEncoder().encode(text), this.#seed);
+  }
+}
+
 function digestOf(
   tensors: ReadonlyMap<string, TensorData>,
-  { config = "", tokenizer = "", training = "" }: Readonly<
-    Record<string, string>
-  >,
+  metadata: Metadata,
 ): string {
-  const encoder = new TextEncoder();
-  let hash = 0;
-  for (const text of [config, tokenizer, training]) {
-    hash = xxh32(encoder.encode(text), hash);
-  }
+  const digest = new Digest(metadata);
   for (const name of [...tensors.keys()].sort()) {
-    const { dtype, shape, data } = tensors.get(name)!;
-    hash = xxh32(encoder.encode(`${name} ${dtype} ${shape}`), hash);
-    hash = xxh32(
-      new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-      hash,
-    );
+    const tensor = tensors.get(name)!;
+    digest.begin(name, tensor);
+    digest.add(tensor.data);
   }
-  return hash.toString(16).padStart(8, "0");
+  return digest.value();
 }
 
 /** Returns the current name of a tensor. Older files name moments `adamw.m.NAME` and `adamw.v.NAME`. */

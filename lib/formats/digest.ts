@@ -22,37 +22,68 @@ const STRIPE = 16;
  * @returns an integer in [0, 2^32)
  */
 export function xxh32(bytes: Uint8Array, seed = 0): number {
-  const { length } = bytes;
-  const words = wordsOf(bytes);
-  let at = 0; // index in words
-  let hash: number;
-  if (length >= STRIPE) {
-    let a = (seed + P1 + P2) | 0;
-    let b = (seed + P2) | 0;
-    let c = seed | 0;
-    let d = (seed - P1) | 0;
-    for (const end = Math.floor(length / STRIPE) * 4; at < end; at += 4) {
+  return new Xxh32(seed).update(bytes).value();
+}
+
+/** The XXH32 checksum of bytes that come in pieces. */
+export class Xxh32 {
+  readonly #seed: number;
+  /** Four lanes. */
+  #a: number;
+  #b: number;
+  #c: number;
+  #d: number;
+  /** Bytes after the last whole stripe. */
+  #rest: Uint8Array = new Uint8Array();
+  #length = 0;
+
+  /** @param seed an integer in [0, 2^32) */
+  constructor(seed: number) {
+    this.#seed = seed;
+    this.#a = (seed + P1 + P2) | 0;
+    this.#b = (seed + P2) | 0;
+    this.#c = seed | 0;
+    this.#d = (seed - P1) | 0;
+  }
+
+  /** Adds bytes, whose number is a multiple of 16 unless they are the last. */
+  update(bytes: Uint8Array): this {
+    if (this.#rest.length > 0) throw new RangeError("half a stripe is there");
+    const whole = Math.floor(bytes.length / STRIPE) * STRIPE;
+    const words = wordsOf(bytes.subarray(0, whole));
+    let [a, b, c, d] = [this.#a, this.#b, this.#c, this.#d];
+    for (let at = 0; at < words.length; at += 4) {
       a = round(a, words[at]!);
       b = round(b, words[at + 1]!);
       c = round(c, words[at + 2]!);
       d = round(d, words[at + 3]!);
     }
-    hash = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18);
-  } else {
-    hash = seed + P5;
+    [this.#a, this.#b, this.#c, this.#d] = [a, b, c, d];
+    this.#rest = bytes.slice(whole);
+    this.#length += bytes.length;
+    return this;
   }
-  hash = (hash + length) | 0;
-  for (; at < words.length; at++) {
-    const word = Math.imul(words[at]!, P3);
-    hash = Math.imul(rotate((hash + word) | 0, 17), P4);
+
+  /** Returns the checksum, an integer in [0, 2^32). */
+  value(): number {
+    let hash = this.#length < STRIPE
+      ? this.#seed + P5
+      : rotate(this.#a, 1) + rotate(this.#b, 7) + rotate(this.#c, 12) +
+        rotate(this.#d, 18);
+    hash = (hash + this.#length) | 0;
+    const words = wordsOf(this.#rest);
+    for (const value of words) {
+      const word = Math.imul(value, P3);
+      hash = Math.imul(rotate((hash + word) | 0, 17), P4);
+    }
+    for (const value of this.#rest.subarray(4 * words.length)) {
+      const byte = Math.imul(value, P5);
+      hash = Math.imul(rotate((hash + byte) | 0, 11), P1);
+    }
+    hash = Math.imul(hash ^ (hash >>> 15), P2);
+    hash = Math.imul(hash ^ (hash >>> 13), P3);
+    return (hash ^ (hash >>> 16)) >>> 0;
   }
-  for (let rest = at * 4; rest < length; rest++) {
-    const byte = Math.imul(bytes[rest]!, P5);
-    hash = Math.imul(rotate((hash + byte) | 0, 11), P1);
-  }
-  hash = Math.imul(hash ^ (hash >>> 15), P2);
-  hash = Math.imul(hash ^ (hash >>> 13), P3);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }
 
 /** Returns the complete 32-bit words of bytes, in the machine's byte order (little-endian; see `safetensors.ts`). */

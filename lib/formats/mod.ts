@@ -20,9 +20,11 @@
 
 export {
   type Checkpoint,
+  type CheckpointFile,
   DamagedCheckpointError,
   decodeCheckpoint,
   encodeCheckpoint,
+  openCheckpoint,
   type TrainingState,
 } from "./checkpoint.ts";
 export type { Architecture, Demand, Demands } from "./architectures.ts";
@@ -39,5 +41,6 @@ export {
   encodeSafetensors,
   type Safetensors,
   type TensorData,
+  type TensorInfo,
 } from "./safetensors.ts";
 export { readTokenizer, type ReadTokenizerOptions } from "./tokenizers.ts";

@@ -295,13 +295,30 @@ export interface ByteSource {
   read(begin: number, end: number): Promise<Uint8Array>;
 }
 
+/** An array of a file: element type and shape. */
+export interface TensorInfo {
+  /** Element type. */
+  readonly dtype: Dtype;
+  /** Lengths of the dimensions. */
+  readonly shape: readonly number[];
+}
+
 /** A safetensors file whose arrays are read one by one. */
 export interface SafetensorsFile {
+  /** `__metadata__` of the file. */
+  readonly metadata: Readonly<Record<string, string>>;
   /** Names of the arrays, in the order of their data. */
   readonly names: ReadonlySet<string>;
+  /** Returns the element type and the shape of an array. */
+  info(name: string): TensorInfo;
   /** Reads an array. */
   read(name: string): Promise<TensorData>;
+  /** Reads an array in pieces of {@linkcode PIECE_BYTES}, of which the last may be shorter. */
+  pieces(name: string): AsyncGenerator<DtypeArrays[Dtype], void>;
 }
+
+/** Bytes of a piece of an array; a multiple of every element's. */
+export const PIECE_BYTES: number = 2 ** 22;
 
 /**
  * Opens a safetensors file without reading its arrays; the checks are those of {@linkcode decodeSafetensors}, an
@@ -317,13 +334,24 @@ export async function openSafetensors(
   const dataStart = LENGTH_BYTES + readHeaderLength(length, size);
   const header = parseHeader(await source.read(LENGTH_BYTES, dataStart));
   const entries = new Map(checkedLayout(header.entries, size - dataStart));
+  const range = (begin: number, end: number) =>
+    source.read(dataStart + begin, dataStart + end);
   return {
+    metadata: header.metadata,
     names: new Set(entries.keys()),
+    info: (name) => checkedEntry(name, entries.get(name)!),
     async read(name) {
       const entry = entries.get(name)!;
-      const { begin, end } = entry;
-      const bytes = await source.read(dataStart + begin, dataStart + end);
-      return readTensor(name, entry, bytes);
+      return readTensor(name, entry, await range(entry.begin, entry.end));
+    },
+    async *pieces(name) {
+      const { begin, end } = entries.get(name)!;
+      const { dtype } = checkedEntry(name, entries.get(name)!);
+      for (let at = begin; at < end; at += PIECE_BYTES) {
+        const bytes = await range(at, Math.min(at + PIECE_BYTES, end));
+        const { BYTES_PER_ELEMENT: size } = ARRAYS[dtype];
+        yield arrayOf(dtype, [bytes.length / size], bytes).data;
+      }
     },
   };
 }
@@ -389,9 +417,18 @@ function checkedLayout(
 
 function readTensor(
   name: string,
-  { dtype, shape }: HeaderEntry,
+  entry: HeaderEntry,
   bytes: Uint8Array,
 ): TensorData {
+  const { dtype, shape } = checkedEntry(name, entry);
+  return arrayOf(dtype, shape, bytes);
+}
+
+/** Checks the element type of an array, and that its shape fits the length of its data. */
+function checkedEntry(
+  name: string,
+  { dtype, shape, begin, end }: HeaderEntry,
+): TensorInfo {
   if (!isDtype(dtype)) {
     throw unreadable(
       `${quote(name)} has dtype ${quote(dtype)}, known are ${
@@ -399,16 +436,15 @@ function readTensor(
       }`,
     );
   }
-  const count = elementCount(shape);
-  const size = elementSize(dtype);
-  if (count * size !== bytes.length) {
+  const bytes = elementCount(shape) * elementSize(dtype);
+  if (bytes !== end - begin) {
     throw unreadable(
-      `${quote(name)} has shape [${clip(String(shape))}] of ${dtype}, ${
-        count * size
-      } bytes, and data of ${bytes.length}`,
+      `${quote(name)} has shape [${
+        clip(String(shape))
+      }] of ${dtype}, ${bytes} bytes, and data of ${end - begin}`,
     );
   }
-  return arrayOf(dtype, shape, bytes);
+  return { dtype, shape };
 }
 
 /** Returns an array of some bytes, in the machine's byte order: a view of them if they are aligned, else a copy. */

@@ -4,7 +4,12 @@
  * `generate.ts`, training in `train/trainer.ts`.
  */
 
-import { type Backend, executorOf, type Numbers } from "../backends/backend.ts";
+import {
+  type Backend,
+  type DeviceBuffer,
+  executorOf,
+  type Numbers,
+} from "../backends/backend.ts";
 import {
   type Device,
   type DeviceOptions,
@@ -12,6 +17,7 @@ import {
 } from "../backends/open.ts";
 import {
   type Checkpoint,
+  type CheckpointFile,
   decodeCheckpoint,
   encodeCheckpoint,
 } from "../formats/checkpoint.ts";
@@ -33,10 +39,12 @@ import type { ParameterLayout } from "../graph/layout.ts";
 import { ModelInternals } from "./internals.ts";
 import {
   checkCount,
+  checkParameters,
   flatParameters,
   flopsPerToken,
   initialParameters,
   readParameters,
+  writeParameters,
 } from "./parameters.ts";
 import { parameterLayout } from "./plans.ts";
 import { positionTables } from "./positions.ts";
@@ -120,40 +128,44 @@ export class Model implements AsyncDisposable {
     const layout = parameterLayout(config);
     return await Model.#place({ config, tokenizer }, {
       layout,
-      values: () => initialParameters(layout, seed),
+      fill: (store) => store.write(initialParameters(layout, seed)),
       placement,
     });
   }
 
   /**
-   * Loads a model and its tokenizer from a checkpoint or the bytes of a checkpoint.
+   * Loads a model and its tokenizer from a checkpoint, the bytes of a checkpoint, or an open file, which is read in
+   * pieces.
    *
    * @throws {SyntaxError} if the bytes are not a checkpoint
    * @throws {RangeError} if the tensors do not fit the configuration
    * @throws {OutOfMemoryError} if the device lacks memory for the tensors
    */
   static async load(
-    source: Uint8Array | Checkpoint,
+    source: Uint8Array | Checkpoint | CheckpointFile,
     placement: ModelPlacement = {},
   ): Promise<Model> {
-    const { config, tensors, tokenizer } = source instanceof Uint8Array
+    const checkpoint = source instanceof Uint8Array
       ? decodeCheckpoint(source)
       : source;
-    const layout = parameterLayout(config);
+    const isFile = "readTensors" in checkpoint;
+    const tensors = isFile ? checkpoint.infos : checkpoint.tensors;
+    const layout = parameterLayout(checkpoint.config);
     checkCount(layout, tensors);
-    const values = flatParameters(layout, { tensors });
-    return await Model.#place({ config, tokenizer }, {
+    checkParameters(layout, { tensors });
+    const content = isFile ? checkpoint.readTensors : checkpoint.tensors;
+    return await Model.#place(checkpoint, {
       layout,
-      values: () => values,
+      fill: (store) => writeParameters(store, layout, content),
       placement,
     });
   }
 
   static async #place(
     { config, tokenizer }: Pick<Checkpoint, "config" | "tokenizer">,
-    { layout, values, placement: { backend, device, ...options } }: {
+    { layout, fill, placement: { backend, device, ...options } }: {
       layout: ParameterLayout;
-      values: () => Float32Array | Float64Array;
+      fill: (parameters: DeviceBuffer) => Promise<void> | void;
       placement: ModelPlacement;
     },
   ): Promise<Model> {
@@ -163,7 +175,7 @@ export class Model implements AsyncDisposable {
     const model = new Model(config, opened, { layout, ownsBackend });
     model.#tokenizer = tokenizer;
     try {
-      await model.#fill(values);
+      await model.#fill(fill);
     } catch (error) {
       await model[Symbol.asyncDispose]();
       throw error;
@@ -172,11 +184,13 @@ export class Model implements AsyncDisposable {
   }
 
   /** Creates the stores that every model has: parameters and position tables. */
-  async #fill(parameters: () => Float32Array | Float64Array): Promise<void> {
+  async #fill(
+    parameters: (store: DeviceBuffer) => Promise<void> | void,
+  ): Promise<void> {
     const internals = this.#internals;
     // Allocates the store before drawing the values, which may take long.
     const store = await internals.store("params", internals.layout.length);
-    store.write(parameters());
+    await parameters(store);
     for (const [name, table] of positionTables(this.config)) {
       (await internals.store(name, table.length)).write(table);
     }

@@ -4,7 +4,8 @@ import type { DeviceBuffer, Numbers } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
 import type { LayoutEntry, ParameterLayout } from "../graph/layout.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
-import type { TensorData } from "../formats/safetensors.ts";
+import type { CheckpointFile } from "../formats/checkpoint.ts";
+import type { TensorData, TensorInfo } from "../formats/safetensors.ts";
 import { refusal } from "../refusal.ts";
 
 /**
@@ -90,6 +91,34 @@ function tensorOf(
     : { dtype: "F32", shape, data: data as Float32Array };
 }
 
+/** Tensors, or what is known of them. */
+type TensorInfos = ReadonlyMap<string, TensorInfo>;
+
+/**
+ * Checks that there are tensors for all parameters of a layout.
+ *
+ * @throws {RangeError} if a tensor is missing, has the wrong shape, or is not floating point
+ */
+export function checkParameters(
+  layout: ParameterLayout,
+  { tensors, prefix = "" }: { tensors: TensorInfos; prefix?: string },
+): void {
+  for (const entry of layout.entries) {
+    const name = prefix + entry.name;
+    const tensor = tensors.get(name);
+    const refuse = (reason: string) =>
+      refusal(RangeError, "load parameters", `${name} ${reason}`);
+    if (tensor === undefined) throw refuse(`[${entry.shape}] is missing`);
+    const { shape, dtype } = tensor;
+    if (shape.join() !== entry.shape.join()) {
+      throw refuse(`has shape [${shape}], not [${entry.shape}]`);
+    }
+    if (dtype !== "F32" && dtype !== "F64") {
+      throw refuse(`has dtype ${dtype}, not F32 or F64`);
+    }
+  }
+}
+
 /**
  * Returns tensors as one flat array, in the order of the layout; padding is 0.
  *
@@ -102,23 +131,33 @@ export function flatParameters(
     prefix?: string;
   },
 ): Float64Array {
+  checkParameters(layout, { tensors, prefix });
   const flat = new Float64Array(layout.length);
-  for (const entry of layout.entries) {
-    const name = prefix + entry.name;
-    const tensor = tensors.get(name);
-    const refuse = (reason: string) =>
-      refusal(RangeError, "load parameters", `${name} ${reason}`);
-    if (tensor === undefined) throw refuse(`[${entry.shape}] is missing`);
-    const { shape, dtype, data } = tensor;
-    if (shape.join() !== entry.shape.join()) {
-      throw refuse(`has shape [${shape}], not [${entry.shape}]`);
-    }
-    if (dtype !== "F32" && dtype !== "F64") {
-      throw refuse(`has dtype ${dtype}, not F32 or F64`);
-    }
-    flat.set(data, entry.offset);
+  for (const { name, offset } of layout.entries) {
+    flat.set(tensors.get(prefix + name)!.data as Float32Array, offset);
   }
   return flat;
+}
+
+/**
+ * Writes tensors to a flat store, in the order of the layout. Tensors that are read in pieces are written in pieces.
+ *
+ * @param tensors checked by {@linkcode checkParameters}
+ */
+export async function writeParameters(
+  store: DeviceBuffer,
+  layout: ParameterLayout,
+  tensors: ReadonlyMap<string, TensorData> | CheckpointFile["readTensors"],
+): Promise<void> {
+  const offsets = new Map(
+    layout.entries.map(({ name, offset }) => [name, offset]),
+  );
+  const take = (name: string, data: TensorData["data"], offset: number) => {
+    const start = offsets.get(name);
+    if (start !== undefined) store.write(data as Float32Array, start + offset);
+  };
+  if (typeof tensors === "function") await tensors(take);
+  else for (const [name, { data }] of tensors) take(name, data, 0);
 }
 
 /**
@@ -129,10 +168,12 @@ export function flatParameters(
  */
 export function checkCount(
   layout: ParameterLayout,
-  tensors: ReadonlyMap<string, TensorData>,
+  tensors: TensorInfos,
 ): void {
   let available = 0;
-  for (const { data } of tensors.values()) available += data.length;
+  for (const { shape } of tensors.values()) {
+    available += shape.reduce((product, length) => product * length, 1);
+  }
   if (layout.count > available) {
     throw refusal(
       RangeError,

@@ -8,15 +8,19 @@ import {
   assertThrows,
 } from "@std/assert";
 import {
+  DamagedCheckpointError,
   decodeCheckpoint,
   encodeCheckpoint,
+  openCheckpoint,
 } from "../../lib/formats/checkpoint.ts";
 import type { ModelOptions } from "../../lib/config/model.ts";
 import { trainConfig } from "../../lib/config/train.ts";
 import { Model } from "../../lib/model/model.ts";
 import {
+  type ByteSource,
   decodeSafetensors,
   encodeSafetensors,
+  PIECE_BYTES,
   type TensorData,
 } from "../../lib/formats/safetensors.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
@@ -218,4 +222,64 @@ Deno.test("Checkpoint with tensors exchanged, turned or renamed, or with its tra
   ) {
     assertThrows(() => decodeCheckpoint(spoilt), SyntaxError, "it is damaged");
   }
+});
+
+/** Bytes that are read in parts, and the most that was read at once. */
+function sourceOf(bytes: Uint8Array): ByteSource & { largest: number } {
+  return {
+    size: bytes.length,
+    largest: 0,
+    read(begin, end) {
+      this.largest = Math.max(this.largest, end - begin);
+      return Promise.resolve(bytes.slice(begin, end));
+    },
+  };
+}
+
+Deno.test("An open checkpoint is read in pieces, and a model of it has the same weights", async () => {
+  // The embedding has more than two pieces, and the last is not whole.
+  const vocabSize = 2 * PIECE_BYTES / 4 / 64 + 7;
+  const config = { vocabSize, nLayer: 1, nHead: 1, nEmbd: 64, nHidden: 3 };
+  await using model = await Model.create(config, { device: "wasm" });
+  const source = sourceOf(await model.save());
+  const file = await openCheckpoint(source);
+  assertEquals(file.config, model.config);
+  await using same = await Model.load(file, { device: "wasm" });
+  assertEquals(await same.parameters(), await model.parameters());
+  assertEquals(source.largest, PIECE_BYTES);
+});
+
+Deno.test("An open checkpoint has what a decoded one has, and is refused for the same reasons", async () => {
+  const bytes = await bytesOf();
+  const { config, tensors, tokenizer } = decodeCheckpoint(bytes);
+  const file = await openCheckpoint(sourceOf(bytes));
+  assertEquals(file.config, config);
+  assertEquals(file.tokenizer?.toJSON(), tokenizer?.toJSON());
+  const infos = [...tensors].map(([name, { dtype, shape }]) =>
+    [name, { dtype, shape }] as const
+  );
+  assertEquals(new Map([...file.infos].sort()), new Map(infos.sort()));
+  for (const wrong of ["{", JSON.stringify({ ...config, nHead: 0 })]) {
+    const changed = await withMetadata({ config: wrong });
+    const { message } = assertThrows(
+      () => decodeCheckpoint(changed),
+      SyntaxError,
+    );
+    await assertRejects(
+      () => openCheckpoint(sourceOf(changed)),
+      SyntaxError,
+      message,
+    );
+  }
+});
+
+Deno.test("An open checkpoint with a changed byte is refused once it is read, and its model with it", async () => {
+  const bytes = await bytesOf();
+  bytes[bytes.length - 3]! ^= 1;
+  const file = await openCheckpoint(sourceOf(bytes));
+  await assertRejects(
+    () => Model.load(file, { device: "reference" }),
+    DamagedCheckpointError,
+    "it is damaged",
+  );
 });

@@ -1,5 +1,5 @@
-import { assertEquals } from "@std/assert";
-import { crc32, crc32c, xxh32 } from "../../lib/formats/digest.ts";
+import { assertEquals, assertThrows } from "@std/assert";
+import { crc32, crc32c, Xxh32, xxh32 } from "../../lib/formats/digest.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 
@@ -44,4 +44,15 @@ Deno.test("crc32 and crc32c give the published checksums", () => {
   assertEquals(crc32(digits), 0xcbf43926);
   assertEquals(crc32c(digits), 0xe3069283);
   assertEquals(crc32c(new Uint8Array(32)), 0x8a9136aa);
+});
+
+Deno.test("xxh32 of pieces is that of the whole, and only the last may have half a stripe", () => {
+  const bytes = Uint8Array.from({ length: 77 }, (_, i) => 31 * i);
+  for (const cut of [0, 16, 48, 64]) {
+    const pieces = new Xxh32(5).update(bytes.subarray(0, cut));
+    pieces.update(bytes.subarray(cut));
+    assertEquals(pieces.value(), xxh32(bytes, 5), `${cut}`);
+  }
+  const half = new Xxh32(5).update(bytes.subarray(0, 17));
+  assertThrows(() => half.update(bytes), RangeError);
 });

@@ -1,6 +1,7 @@
 /** Reads and replaces files. A file that cannot be read is never treated as a missing file. */
 
 import { dirname } from "@std/path";
+import type { ByteSource } from "../../formats/safetensors.ts";
 import { CommandError, commandError, reasonOf } from "../command/errors.ts";
 
 /**
@@ -28,6 +29,50 @@ export async function ifThere<Value>(
  */
 export async function exists(path: string): Promise<boolean> {
   return await ifThere(path, Deno.stat(path)) !== undefined;
+}
+
+/** A file that is read in parts, until it is disposed of. */
+export class OpenFile implements ByteSource, Disposable {
+  readonly size: number;
+  readonly #path: string;
+  readonly #file: Deno.FsFile;
+
+  private constructor(path: string, file: Deno.FsFile, size: number) {
+    this.#path = path;
+    this.#file = file;
+    this.size = size;
+  }
+
+  /** @throws {Error} if it cannot be opened, or is not a file */
+  static async open(path: string): Promise<OpenFile> {
+    const file = await Deno.open(path);
+    const { isFile, size } = await file.stat();
+    if (isFile) return new OpenFile(path, file, size);
+    file.close();
+    throw new Error("it is not a file");
+  }
+
+  /** @throws {CommandError} if it cannot be read, or has become shorter */
+  async read(begin: number, end: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(end - begin);
+    try {
+      await this.#file.seek(begin, Deno.SeekMode.Start);
+      for (let at = 0; at < bytes.length;) {
+        const count = await this.#file.read(bytes.subarray(at));
+        if (count === null) {
+          throw new Error("it became shorter while it was read");
+        }
+        at += count;
+      }
+    } catch (error) {
+      throw commandError(`read ${this.#path}`, reasonOf(error));
+    }
+    return bytes;
+  }
+
+  [Symbol.dispose](): void {
+    this.#file.close();
+  }
 }
 
 /** Bytes in a line at most: a string holds 2^29 - 24 UTF-16 units. */

@@ -2,7 +2,6 @@
 
 import { evaluationWork } from "../../checks/device_choice.ts";
 import { batchesWithin, evalWindows, trainSize } from "../../text/dataset.ts";
-import { Model } from "../../model/model.ts";
 import { charactersIn } from "../../text/tokenizer.ts";
 import type { Tokens } from "../../text/tokens.ts";
 import type { Arguments } from "../command/arguments.ts";
@@ -18,7 +17,7 @@ import {
   writeError,
   writeOutput,
 } from "../terminal/terminal.ts";
-import { readTrainedModel, textOf, tokenizerOf } from "./trained_model.ts";
+import { OpenedModel, textOf, tokenizerOf } from "./trained_model.ts";
 import type { EvalFlags, EvalSplit } from "./flags.ts";
 
 /** Evaluates; returns the exit code. */
@@ -26,7 +25,7 @@ export async function evaluate(
   { flags, operand }: Arguments<EvalFlags>,
 ): Promise<number> {
   using interrupt = new Interrupt();
-  const trained = await readTrainedModel(operand, { best: flags.best });
+  using trained = await OpenedModel.open(operand, { best: flags.best });
   const { config, training } = trained.checkpoint;
   const blockSize = flags.blockSize ?? config.blockSize;
   const batchSize = flags.batchSize ?? 16;
@@ -46,8 +45,7 @@ export async function evaluate(
   const split = flags.split ?? (isOther ? "all" : "val");
   const name = corpusName(record);
   const part = partOf(tokens, { split, name });
-  await using model = await Model.load(
-    trained.checkpoint,
+  await using model = await trained.load(
     await placementFor(evaluationWork(trained.checkpoint, batchSize), flags),
   );
   writeError(`${trained.path} on ${deviceName(model.backend)}\n`);

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "@std/path";
 import type { FolderFiles } from "../../formats/imported.ts";
 import type { ByteSource } from "../../formats/safetensors.ts";
 import { commandError, reasonOf } from "../command/errors.ts";
+import { OpenFile } from "../run/files.ts";
 
 /** Opens the files of a folder for reading, until it is disposed of. */
 export class ModelFolder implements FolderFiles, Disposable {
@@ -36,10 +37,7 @@ export class ModelFolder implements FolderFiles, Disposable {
       if (!this.#roots.includes(dirname(real))) {
         throw new Error("it is a link that leads out of the folder");
       }
-      const file = this.#stack.use(await Deno.open(real));
-      const { isFile, size } = await file.stat();
-      if (!isFile) throw new Error("it is not a file");
-      return { size, read: (begin, end) => readRange(file, path, begin, end) };
+      return this.#stack.use(await OpenFile.open(real));
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return undefined;
       throw commandError(`read ${path}`, reasonOf(error));
@@ -49,22 +47,4 @@ export class ModelFolder implements FolderFiles, Disposable {
   [Symbol.dispose](): void {
     this.#stack.dispose();
   }
-}
-
-async function readRange(
-  file: Deno.FsFile,
-  path: string,
-  begin: number,
-  end: number,
-): Promise<Uint8Array> {
-  const bytes = new Uint8Array(end - begin);
-  await file.seek(begin, Deno.SeekMode.Start);
-  for (let at = 0; at < bytes.length;) {
-    const count = await file.read(bytes.subarray(at));
-    if (count === null) {
-      throw commandError(`read ${path}`, "it became shorter while it was read");
-    }
-    at += count;
-  }
-  return bytes;
 }

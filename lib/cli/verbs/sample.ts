@@ -2,7 +2,6 @@
 
 import { textWork } from "../../checks/device_choice.ts";
 import { generateText } from "../../model/generate.ts";
-import { Model } from "../../model/model.ts";
 import { Sampler, type SamplerOptions } from "../../text/sampler.ts";
 import { type Arguments, given } from "../command/arguments.ts";
 import { deviceName } from "./device_name.ts";
@@ -13,7 +12,7 @@ import { opening, promptIds } from "../../text/opening.ts";
 import { placementFor } from "./placement.ts";
 import { readText, STDIN } from "../text/text_source.ts";
 import { forOutput, writeError, writeOutput } from "../terminal/terminal.ts";
-import { readTrainedModel, tokenizerOf } from "./trained_model.ts";
+import { OpenedModel, tokenizerOf } from "./trained_model.ts";
 import type { SampleFlags } from "./flags.ts";
 
 /** Writes text; returns the exit code. */
@@ -24,15 +23,14 @@ export async function sample(
   const { signal } = interrupt;
   const { numSamples = 1, tokens: maxNewTokens = 500 } = flags;
   const choice = checkFlags(flags);
-  const trained = await readTrainedModel(operand, { best: flags.best });
+  using trained = await OpenedModel.open(operand, { best: flags.best });
   const tokenizer = tokenizerOf(trained);
   const given = await promptOf(flags, signal);
   const { data } = trained;
   const documents = data === undefined || data.documents !== undefined;
   const prompt = given ?? opening(tokenizer, { documents });
   promptIds(tokenizer, prompt); // An unknown character needs no device to be refused.
-  await using model = await Model.load(
-    trained.checkpoint,
+  await using model = await trained.load(
     await placementFor(textWork(trained.checkpoint), flags),
   );
   const where = deviceName(model.backend);

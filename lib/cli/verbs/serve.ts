@@ -2,7 +2,6 @@
 
 import { textWork } from "../../checks/device_choice.ts";
 import { basename, dirname } from "@std/path";
-import { Model } from "../../model/model.ts";
 import { RunningBatch } from "../../model/running_batch.ts";
 import { type ServedModel, Server } from "../../serve/server.ts";
 import type { Arguments } from "../command/arguments.ts";
@@ -11,11 +10,7 @@ import { Interrupt } from "../terminal/interrupt.ts";
 import { writeError } from "../terminal/terminal.ts";
 import { deviceName } from "./device_name.ts";
 import { placementFor } from "./placement.ts";
-import {
-  readTrainedModel,
-  tokenizerOf,
-  type TrainedModel,
-} from "./trained_model.ts";
+import { OpenedModel, tokenizerOf } from "./trained_model.ts";
 import type { ServeFlags } from "./flags.ts";
 
 /** Longest time for texts to end after Ctrl-C, in milliseconds. */
@@ -33,11 +28,10 @@ export async function serve(
   const loopbackOnly = isLoopback(hostname);
   await using stack = new AsyncDisposableStack();
   const models: ServedModel[] = [];
-  for (const each of await readModels(operands, flags)) {
+  for (const each of await openModels(operands, { ...flags, stack })) {
     const tokenizer = tokenizerOf(each);
     const model = stack.use(
-      await Model.load(
-        each.checkpoint,
+      await each.load(
         await placementFor(textWork(each.checkpoint, { reads: true }), flags),
       ),
     );
@@ -88,14 +82,16 @@ function listen(
   }
 }
 
-/** Reads the models that the arguments name; the newest run if there are none. */
-async function readModels(
+/** Opens the models that the arguments name; the newest run if there are none. */
+async function openModels(
   operands: readonly string[],
-  { best }: Partial<ServeFlags>,
-): Promise<TrainedModel[]> {
-  const models: TrainedModel[] = [];
+  { best, stack }: Partial<ServeFlags> & {
+    readonly stack: AsyncDisposableStack;
+  },
+): Promise<OpenedModel[]> {
+  const models: OpenedModel[] = [];
   for (const operand of operands.length === 0 ? [undefined] : operands) {
-    const model = await readTrainedModel(operand, { best });
+    const model = stack.use(await OpenedModel.open(operand, { best }));
     const other = models.find(({ path }) =>
       nameOf(path) === nameOf(model.path)
     );

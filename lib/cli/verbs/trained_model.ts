@@ -3,9 +3,12 @@
 import { dirname, join } from "@std/path";
 import {
   type Checkpoint,
+  type CheckpointFile,
   DamagedCheckpointError,
   decodeCheckpoint,
+  openCheckpoint,
 } from "../../formats/checkpoint.ts";
+import { Model, type ModelPlacement } from "../../model/model.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { corpusRecord, loadCorpus, loadRecorded } from "../text/corpus.ts";
 import type {
@@ -14,7 +17,7 @@ import type {
   CorpusRecord,
 } from "../text/corpus_tokens.ts";
 import { commandError, reasonOf } from "../command/errors.ts";
-import { exists } from "../run/files.ts";
+import { exists, OpenFile } from "../run/files.ts";
 import { DamagedConfigError, files, readRunConfig } from "../run/directory.ts";
 import { givenOrNewest, newestHint } from "../run/folder.ts";
 import { isRefusal, reasonGiven } from "../../refusal.ts";
@@ -41,9 +44,17 @@ export async function readTrainedModel(
 ): Promise<TrainedModel> {
   const path = await checkpointPath(run, best);
   const bytes = await readCheckpointFile(path);
-  let checkpoint: Checkpoint;
+  const checkpoint = await reading(path, () => decodeCheckpoint(bytes));
+  return { path, checkpoint, data: await recordedData(dirname(path)) };
+}
+
+/** Reads a checkpoint; what is wrong with it becomes an error of the command. */
+async function reading<Value>(
+  path: string,
+  read: () => Value | Promise<Value>,
+): Promise<Value> {
   try {
-    checkpoint = decodeCheckpoint(bytes);
+    return await read();
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw commandError(
@@ -54,7 +65,58 @@ export async function readTrainedModel(
         : "expected a run's directory or a checkpoint that train wrote",
     );
   }
-  return { path, checkpoint, data: await recordedData(dirname(path)) };
+}
+
+/** A checkpoint whose tensors are read when it is loaded on a device, and where it came from. */
+export class OpenedModel implements Disposable {
+  readonly path: string;
+  readonly checkpoint: CheckpointFile;
+  readonly data: CorpusRecord | undefined;
+  readonly #file: OpenFile;
+
+  private constructor(
+    { path, checkpoint, data }: Omit<TrainedModel, "checkpoint"> & {
+      readonly checkpoint: CheckpointFile;
+    },
+    file: OpenFile,
+  ) {
+    this.path = path;
+    this.checkpoint = checkpoint;
+    this.data = data;
+    this.#file = file;
+  }
+
+  /** Opens a checkpoint; the arguments and errors are those of {@linkcode readTrainedModel}. */
+  static async open(
+    run: string | undefined,
+    { best = false }: { readonly best?: boolean | undefined } = {},
+  ): Promise<OpenedModel> {
+    const path = await checkpointPath(run, best);
+    let file: OpenFile;
+    try {
+      file = await OpenFile.open(path);
+    } catch (error) {
+      throw commandError(`read ${path}`, reasonOf(error));
+    }
+    using stack = new DisposableStack();
+    stack.use(file);
+    const checkpoint = await reading(path, () => openCheckpoint(file));
+    const data = await recordedData(dirname(path));
+    stack.move();
+    return new OpenedModel({ path, checkpoint, data }, file);
+  }
+
+  /** Loads the model on a device. */
+  async load(placement: ModelPlacement): Promise<Model> {
+    return await reading(
+      this.path,
+      () => Model.load(this.checkpoint, placement),
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#file[Symbol.dispose]();
+  }
 }
 
 /**
@@ -62,7 +124,12 @@ export async function readTrainedModel(
  *
  * @throws {CommandError} if it has none
  */
-export function tokenizerOf({ path, checkpoint }: TrainedModel): Tokenizer {
+export function tokenizerOf(
+  { path, checkpoint }: {
+    readonly path: string;
+    readonly checkpoint: Pick<Checkpoint, "tokenizer">;
+  },
+): Tokenizer {
   if (checkpoint.tokenizer !== undefined) return checkpoint.tokenizer;
   throw commandError(
     `use ${path} for text`,
@@ -93,7 +160,7 @@ export async function readWith(
  * @throws {CommandError} if neither is known, or the text cannot be read or has changed
  */
 export async function textOf(
-  { path, data }: TrainedModel,
+  { path, data }: Pick<TrainedModel, "path" | "data">,
   given: readonly string[] | undefined,
   options: CorpusOptions,
 ): Promise<Corpus> {
