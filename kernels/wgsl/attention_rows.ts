@@ -135,7 +135,7 @@ ${repeat(rows, close)}`),
   });
 }
 
-/** Returns the pass that computes the query part of dqkv, from delta. */
+/** Returns the pass that computes delta and the query part of dqkv. */
 export function backwardQueryRows(
   dims: AttentionDropoutDims,
   target: Target,
@@ -155,7 +155,8 @@ ${each((d) => `let q${r}_${d} = qkv[row${r} + ${d}u] * ${scale};`)}
 ${each((d) => `let dy${r}_${d} = dy[out${r} + ${d}u];`)}
 ${each((d) => `var dq${r}_${d} = vec4f();`)}
 let lse${r} = lse[bh * T + t${r}];
-let delta${r} = delta[bh * T + t${r}];`;
+var delta${r} = 0.0f;
+${each((d) => `delta${r} += dot(dy${r}_${d}, y[out${r} + ${d}u]);`)}`;
 
   const meet = (r: number) => `
 ${causal ? `if (j <= t${r}) {` : "{"}
@@ -169,12 +170,13 @@ ${each((d) => `dq${r}_${d} = fma(ds, k${d}, dq${r}_${d});`)}
 
   const close = (r: number) => `
 ${ragged ? `if (t + ${r}u < T) {` : "{"}
+delta[bh * T + t${r}] = delta${r};
 ${each((d) => `dqkv[row${r} + ${d}u] = dq${r}_${d} * ${scale};`)}
 }`;
 
   return invocations({
     target,
-    parameters: [...backwardParameters(4), ...drop.parameters],
+    parameters: [...backwardParameters("queries", 4), ...drop.parameters],
     count: B * NH * blocks,
     size: SIZE,
     declarations: backwardDeclarations(dims, drop.declarations),
@@ -240,7 +242,7 @@ ${each((d) => `dqkv[row${r} + VALUES + ${d}u] = dv${r}_${d};`)}
 
   return invocations({
     target,
-    parameters: [...backwardParameters(4), ...drop.parameters],
+    parameters: [...backwardParameters("keys", 4), ...drop.parameters],
     count: B * NKV * blocks,
     size: SIZE,
     declarations: backwardDeclarations(dims, drop.declarations),

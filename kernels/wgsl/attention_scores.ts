@@ -94,15 +94,23 @@ let keys = b * L * CACHE + (h / GROUP) * D;`,
   };
 }
 
-/** Returns the operands that both passes that write gradients bind; dropout's `key` comes after them. */
-export function backwardParameters(lanes: 1 | 4): readonly Parameter[] {
+/**
+ * Returns the operands of the pass that writes the gradients of the queries, and of the one after it for keys and values;
+ * dropout's `key` comes after them. The first sums delta = dy · y over each head, and both use it.
+ */
+export function backwardParameters(
+  part: "queries" | "keys",
+  lanes: 1 | 4,
+): readonly Parameter[] {
   const element = vectorOf(lanes);
   return [
     output("dqkv", element),
     input("dy", element),
     input("lse"),
     input("qkv", element),
-    input("delta"),
+    ...part === "queries"
+      ? [output("delta"), input("y", element)]
+      : [input("delta")],
   ];
 }
 

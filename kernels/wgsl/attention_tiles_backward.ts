@@ -42,7 +42,7 @@ function heads(from: string, value: string): Content {
   return { from, end: "T", value };
 }
 
-/** Returns the pass that computes the query part of dqkv, from delta. */
+/** Returns the pass that computes delta and the query part of dqkv. */
 export function backwardQueryTiles(
   dims: AttentionDropoutDims,
   target: Target,
@@ -58,7 +58,7 @@ export function backwardQueryTiles(
   const open = (r: number) => `
 let t${r} = t + 4u * ty + ${r}u;
 let lse${r} = lse[bh * T + min(t${r}, T - 1u)];
-let delta${r} = delta[bh * T + min(t${r}, T - 1u)];`;
+let delta${r} = deltas[4u * ty + ${r}u];`;
 
   const scores = products(cut, "s", {
     rows: heads("t", `${queries} * ${scale}`),
@@ -94,10 +94,11 @@ ${
 
   return groups({
     target,
-    parameters: [...backwardParameters(lanes), ...drop.parameters],
+    parameters: [...backwardParameters("queries", lanes), ...drop.parameters],
     count: B * NH * blocks * cut.shares,
     size: SIZE,
-    declarations: declarations(dims, drop.declarations),
+    declarations: `${declarations(dims, drop.declarations)}
+var<workgroup> deltas: array<f32, 32>; // of the block's rows`,
     body: tidy(`
 ${place(blocks, cut)}
 let bh = head;
@@ -106,6 +107,22 @@ let h = bh % NH;
 let t = 32u * (${blocks - 1}u - block); // the longest walks first
 let slope = slopeOf(h);
 let keys = b * T * QKV + WIDTH + (h / GROUP) * D;
+
+if (local < 32u) {
+let at = t + local;
+let begin = (b * T + min(at, T - 1u)) * WIDTH + h * D;
+var sum = 0.0f;
+for (var d = 0u; d < D; d++) {
+sum += ${
+      lanes === 4
+        ? "dot(dy[begin + d], y[begin + d])"
+        : "dy[begin + d] * y[begin + d]"
+    };
+}
+deltas[local] = sum;
+if (at < T && share == 0u) { delta[bh * T + at] = sum; }
+}
+workgroupBarrier();
 
 ${eachRow(open)}
 ${results(cut, "dq")}
@@ -182,7 +199,7 @@ ${
 
   return groups({
     target,
-    parameters: [...backwardParameters(lanes), ...drop.parameters],
+    parameters: [...backwardParameters("keys", lanes), ...drop.parameters],
     count: B * NKV * blocks * cut.shares,
     size: SIZE,
     declarations: declarations(dims, drop.declarations),

@@ -16,10 +16,13 @@ import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import { PipelineCache } from "../../lib/backends/webgpu/pipelines.ts";
 import { presets } from "../../lib/config/presets.ts";
 import { trainConfig } from "../../lib/config/train.ts";
+import type { Plan } from "../../lib/graph/plan.ts";
 import { internalsOf } from "../../lib/model/internals.ts";
 import { Model } from "../../lib/model/model.ts";
+import { cachedPlan } from "../../lib/model/plans.ts";
 import { trainPlan } from "../../lib/train/plan.ts";
 import { gpuTest, skipped, suffix } from "./adapter.ts";
+import { withDevices } from "./fake_adapter.ts";
 import { buffer, filled, n, sums } from "../fixtures/sums.ts";
 import { registerExecutor } from "../suites/executor.ts";
 
@@ -56,6 +59,74 @@ gpuTest("WebGPU runs dispatches in order and phases as asked", async () => {
     "Cannot run phase backward: plan sums has forward, learn, middle, z",
   );
 });
+
+gpuTest(
+  "A training step and a block of tokens are each a submission with one compute pass",
+  async () => {
+    const counts = { submissions: 0, passes: 0, launches: 0 };
+    const counting = (device: GPUDevice) => {
+      const create = device.createCommandEncoder.bind(device);
+      device.createCommandEncoder = (descriptor) => {
+        const encoder = create(descriptor);
+        const begin = encoder.beginComputePass.bind(encoder);
+        encoder.beginComputePass = (descriptor) => {
+          counts.passes++;
+          const pass = begin(descriptor);
+          const dispatch = pass.dispatchWorkgroups.bind(pass);
+          pass.dispatchWorkgroups = (...sizes) => {
+            counts.launches++;
+            dispatch(...sizes);
+          };
+          return pass;
+        };
+        return encoder;
+      };
+      const submit = device.queue.submit.bind(device.queue);
+      device.queue.submit = (buffers) => {
+        counts.submissions++;
+        submit(buffers);
+      };
+    };
+    const used = async (work: () => Promise<unknown>) => {
+      Object.assign(counts, { submissions: 0, passes: 0, launches: 0 });
+      await work();
+      return { ...counts };
+    };
+    await using backend = await withDevices(
+      counting,
+      () => openWebGpu({ adapter: "any" }),
+    );
+    const train = trainConfig(presets.tiny.train);
+    const shape = { B: train.batchSize, T: presets.tiny.model.blockSize! };
+    await using model = await Model.create({
+      ...presets.tiny.model,
+      vocabSize: 65,
+    }, { backend });
+    const launchesOf = (plan: Plan) =>
+      lowerPlan(plan, backend.target, backend.device.limits).passes.length;
+
+    // The first block has 4 tokens. A second submission copies them for the host.
+    const decode = cachedPlan(model.config, { B: 1, T: 1 }, { chooses: true });
+    const tokens = model.generate([1], { maxNewTokens: 60 });
+    assertEquals(await used(() => tokens.next()), {
+      ...{ submissions: 2, passes: 1, launches: 4 * launchesOf(decode) },
+    });
+    for (let i = 0; i < 3; i++) {
+      assertEquals((await used(() => tokens.next())).submissions, 0);
+    }
+    await tokens.return();
+
+    const plan = trainPlan(model.config, train, shape);
+    const program = await backend.compile(plan, internalsOf(model).stores);
+    const step = await used(async () => {
+      program.run();
+      await backend.finish();
+    });
+    assertEquals(step, {
+      ...{ submissions: 1, passes: 1, launches: launchesOf(plan) },
+    });
+  },
+);
 
 gpuTest("WebGPU keeps writes and runs in the order of the calls", async () => {
   await using backend = await openWebGpu({ adapter: "any" });
