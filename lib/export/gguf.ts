@@ -50,6 +50,7 @@ export const ggufArchitectures: readonly Architecture[] = [
   architecture("qwen3", {
     ...rotary,
     qkNorm: only(true),
+    qkNormGain: anything,
     attentionBias: only("none"),
     mlpBias: only(false),
   }),
@@ -151,23 +152,13 @@ function valuesOf(
 
 /** Returns the places of the parameters. */
 function placesOf(architecture: string, config: ModelConfig): Place[] {
-  const { vocabSize, nLayer, headSize, headBias } = config;
+  const { vocabSize, headBias } = config;
   const isQwen2 = architecture === "qwen2";
   const places = architecture === "gpt2"
     ? gpt2Places(config).map((place) => ({ ...place, transposed: false }))
     : llamaPlaces(isQwen2 ? { ...config, attentionBias: "qkv" } : config)
       .map((place) => isQwen2 ? { ...place, absent: 0 } : place);
   if (headBias) places.push(place("lm_head.bias", [vocabSize], "output.bias"));
-  if (architecture === "qwen3") {
-    for (let i = 0; i < nLayer; i++) {
-      for (const part of ["q_norm", "k_norm"]) {
-        const name = `blk.${i}.attn_${part}.weight`;
-        const parts = [{ name, rows: headSize, heads: 1 }];
-        const own = `h.${i}.attn.${part}.weight`;
-        places.push(place(own, [headSize], parts, { absent: 1 }));
-      }
-    }
-  }
   return places.map((place) => ({
     ...place,
     parts: place.parts.map((part) => ({ ...part, name: nameOf(part.name) })),

@@ -55,11 +55,19 @@ export const onnxKernels: {
     return [graph.node("Mul", [silu, x!])];
   },
 
-  qkNorm(graph, [qkv], { NH, NKV, HS, eps }) {
+  qkNorm(graph, [qkv, ...gains], { NH, NKV, HS, eps }) {
     const shape = graph.integers(-1, NH + NKV, HS);
     return [onQueriesAndKeys(graph, qkv!, { NH, NKV, HS }, (qk) => {
       const heads = graph.node("Reshape", [qk, shape]);
-      return dividedByRms(graph, heads, eps);
+      const normed = dividedByRms(graph, heads, eps);
+      if (gains.length === 0) return normed;
+      // (NH + NKV, HS): the gain of queries for each query head, then that of keys.
+      const rows = gains.map((gain, part) => {
+        const sizes = graph.integers(part === 0 ? NH : NKV, HS);
+        return graph.node("Expand", [gain, sizes]);
+      });
+      const gain = graph.node("Concat", rows, { axis: 0 });
+      return graph.node("Mul", [normed, gain]);
     })];
   },
 

@@ -86,6 +86,7 @@ const models: Readonly<Record<string, readonly [string, Options]>> = {
   "query-key norm": ["qwen3", { ...llama, qkNorm: true }],
   "query-key norm, rope, heads of another size": ["qwen3", {
     ...{ ...llama, position: "rope", qkNorm: true, headSize: 10 },
+    qkNormGain: true,
   }],
   "GPT-2, untied": ["gpt2", gpt2],
   "GPT-2 without biases, tied": ["gpt2", {
