@@ -143,6 +143,9 @@ export const ATTENTION_BY_BLAS = 42;
 export const ATTENTION_BACKWARD_BY_BLAS = 43;
 /** Turns a matrix for one. */
 export const TURN = 47;
+/** Lists of records, of which a unit runs one. A list ends with its memory or a record of NONE. */
+export const LISTS = 48;
+export const NONE = 0;
 // Kernels of text.
 export const LAST_TOKENS = 44;
 export const CHOOSE = 45;

@@ -16,6 +16,7 @@ import * as matmul from "./matmul";
 import * as norm from "./norm";
 import * as qkNorm from "./qk_norm";
 import * as optimizer from "./optimizer";
+import { int, pointer } from "./record";
 import * as rope from "./rope";
 import * as sampling from "./sampling";
 
@@ -49,6 +50,8 @@ export function compute(
       return matmul.multiplyBatch(record, from, to, scratch);
     case codes.MULTIPLY_BY_BLAS:
       return blas.multiplyByBlas(record, from, to, scratch);
+    case codes.LISTS:
+      return lists(record, from, to, scratch);
     case codes.TURN:
       return blas.turn(record, from, to);
     case codes.COLUMN_SUM_OF_STRETCHES:
@@ -123,5 +126,18 @@ export function compute(
       return sampling.choose(record, from, to, scratch);
     default:
       unreachable();
+  }
+}
+
+/** The first record of the first list, and bytes of a list. */
+function lists(r: usize, from: i32, to: i32, scratch: usize): void {
+  const bytes = <usize> int(r, 1);
+  for (let unit = from; unit < to; unit++) {
+    const list = pointer(r, 0) + unit * bytes;
+    for (let record = list; record < list + bytes; record += codes.RECORD_BYTES) {
+      const kernel = load<i32>(record + codes.RECORD_KERNEL);
+      if (kernel === codes.NONE) break;
+      compute(kernel, record, 0, load<i32>(record + codes.RECORD_UNITS), scratch);
+    }
   }
 }

@@ -14,6 +14,7 @@ import type {
 } from "../../../kernels/wasm/step.ts";
 import type { KernelName } from "../../../kernels/vocabulary.ts";
 import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
+import { groupsOf } from "./groups.ts";
 import { align } from "./memory.ts";
 
 /** Dispatches that always run together: no phase begins or ends between them. */
@@ -44,6 +45,8 @@ export function segmentsOf({ dispatches, phases, buffers }: Plan): Segment[] {
 export interface PlacedStep {
   readonly step: Step;
   readonly dispatch: number;
+  /** The group of texts that the step belongs to, 0 if there are none. */
+  readonly group: number;
   /** The copy that the step fills, if it only reorders a store. Such a step needs to run again only after the store changes. */
   readonly fills?: CopySpec;
 }
@@ -86,16 +89,51 @@ export interface LoweredPlan {
   readonly keptBytes: number;
   readonly sharedBytes: number;
   readonly scratchBytes: number;
+  /** Groups of texts, each of which one thread takes through the whole plan; 1 if the threads share the work of each step. */
+  readonly groups: number;
 }
 
 /**
  * Lowers a plan. The sizes do not depend on the addresses, so a first call can compute the sizes of
  * the workspace that a second call then gets.
  */
-export function lowerPlan(
+export function lowerPlan(plan: Plan, workspace: Workspace): LoweredPlan {
+  const constants = new Map<Address, readonly number[]>();
+  const copies = new Map<string, CopySpec>();
+  const steps: PlacedStep[] = [];
+  let [keptBytes, sharedBytes, scratchBytes] = [0, 0, 0];
+  const groups = groupsOf(plan) ?? [plan];
+  for (const [group, part] of groups.entries()) {
+    const lowered = lowerGroup(part, {
+      ...workspace,
+      kept: workspace.kept + keptBytes,
+      // Several groups run at the same time.
+      shared: workspace.shared + sharedBytes,
+    });
+    for (const [at, values] of lowered.constants) constants.set(at, values);
+    for (const { fills, ...placed } of lowered.steps) {
+      if (fills === undefined) steps.push({ ...placed, group });
+      else if (!copies.has(keyOf(fills))) {
+        steps.push({ ...placed, group, fills });
+      }
+    }
+    for (const copy of lowered.copies) copies.set(keyOf(copy), copy);
+    keptBytes += lowered.keptBytes;
+    sharedBytes += lowered.sharedBytes;
+    scratchBytes = Math.max(scratchBytes, lowered.scratchBytes);
+  }
+  return {
+    ...{ steps, constants, keptBytes, sharedBytes, scratchBytes },
+    copies: [...copies.values()],
+    groups: groups.length,
+  };
+}
+
+/** Lowers the dispatches of one group of texts, or of a plan that has none. */
+function lowerGroup(
   plan: Plan,
   workspace: Workspace,
-): LoweredPlan {
+): Omit<LoweredPlan, "groups"> {
   const steps: PlacedStep[] = [];
   const constants = new Map<Address, readonly number[]>();
   const copies = new Map<string, CopySpec>();
@@ -144,10 +182,11 @@ export function lowerPlan(
         const fills = step.packs === undefined
           ? undefined
           : copyOf.get(step.packs);
-        if (fills === undefined) steps.push({ step, dispatch: from + i });
+        const placed = { step, dispatch: from + i, group: 0 };
+        if (fills === undefined) steps.push(placed);
         else if (!filled.has(fills)) {
           filled.add(fills);
-          steps.push({ step, dispatch: from + i, fills });
+          steps.push({ ...placed, fills });
         }
       }
       sharedBytes = Math.max(sharedBytes, used);

@@ -1,6 +1,7 @@
 /** Plans bound to the wasm engine: their memory, and the records that the threads run. */
 
 import {
+  LISTS,
   RECORD_ARGUMENTS,
   RECORD_BYTES,
   RECORD_GRAIN,
@@ -38,6 +39,7 @@ import {
   type Segment,
   segmentsOf,
 } from "./lowering.ts";
+import { Sharing } from "./sharing.ts";
 import { refusal } from "../../refusal.ts";
 
 /** The part of the backend that its programs use: see `WasmBackend`. */
@@ -50,12 +52,6 @@ interface Engine extends OpenBackend {
   reserveScratch(bytes: number): void;
   run(from: number, to: number, parallel: boolean, action: string): void;
 }
-
-/**
- * Multiplications and additions per step, on average, from which on several threads share the steps. Handing
- * a step to other threads and waiting for its end takes some microseconds, in which one thread does about this much.
- */
-const WORTH_SHARING = 60_000;
 
 /**
  * Binds a plan; see `Executor.compile`.
@@ -88,7 +84,7 @@ export function compileProgram(
       return [keyOf(spec), copy];
     }));
     const copyOf = (spec: CopySpec) => copies.get(keyOf(spec))!;
-    const { steps, constants } = lowerPlan(plan, {
+    const lowered = lowerPlan(plan, {
       buffer: (index) => buffers[index]!.at,
       copy: (spec) => copyOf(spec).at,
       kept: allocate(sizes.keptBytes),
@@ -96,11 +92,11 @@ export function compileProgram(
       blas: backend.blasTraits,
     });
     backend.reserveScratch(sizes.scratchBytes);
-    for (const [at, values] of constants) {
+    for (const [at, values] of lowered.constants) {
       backend.memory.f32(at, values.length).set(values);
     }
-    const records = allocate(RECORD_BYTES * steps.length);
-    return new WasmProgram(memory, { backend, copyOf, records, steps });
+    const records = allocate(RECORD_BYTES * recordsOf(lowered));
+    return new WasmProgram(memory, { backend, copyOf, records, lowered });
   });
 }
 
@@ -127,9 +123,9 @@ export function measurePlans(
   let bytes = bufferBytes(plans, stores, backend);
   let scratch = 0;
   const copies = new Map<string, number>();
-  for (const [i, { steps, ...sizes }] of lowered.entries()) {
+  for (const [i, sizes] of lowered.entries()) {
     bytes += sizeOf(sizes.keptBytes) + sizeOf(sizes.sharedBytes) +
-      sizeOf(RECORD_BYTES * steps.length);
+      sizeOf(RECORD_BYTES * recordsOf(sizes));
     scratch = Math.max(scratch, sizes.scratchBytes);
     for (const { buffer, order, bytes } of sizes.copies) {
       const { name } = plans[i]!.buffers[buffer]!;
@@ -142,13 +138,28 @@ export function measurePlans(
     backend.bytesOfScratch(scratch, { isEmpty: stores === undefined });
 }
 
+/** Returns the records of a plan: one for each step, or with groups of texts one for their lists, which are equally long. */
+function recordsOf({ steps, groups }: LoweredPlan): number {
+  if (groups === 1) return steps.length;
+  const fills = steps.filter(({ fills }) => fills).length;
+  return fills + 1 + groups * longestList(steps);
+}
+
+/** Returns the number of records of the longest list of a group of texts. */
+function longestList(steps: readonly PlacedStep[]): number {
+  const lists = Map.groupBy(
+    steps.filter(({ fills }) => !fills),
+    ({ group }) => group,
+  );
+  return Math.max(...lists.values().map(({ length }) => length));
+}
+
 /** Records that run in one call. */
 interface RecordRange {
   /** Byte address of the first record; `to` is that of the end of the last. */
   readonly from: number;
-  readonly to: number;
-  /** True if the records have enough work to wake the workers for. */
-  readonly parallel: boolean;
+  to: number;
+  readonly sharing: Sharing;
 }
 
 /** The records that bring copies of a store up to date. */
@@ -171,47 +182,85 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
   readonly #backend: Engine;
   readonly #buffers: readonly WasmBuffer[];
   readonly #segments: readonly BoundSegment[];
-  readonly #steps: readonly PlacedStep[];
+  /** The records of each dispatch; with groups of texts, a range for each group. */
+  readonly #dispatches: readonly RecordRange[][];
 
   /** @param parts.records address for the steps' records */
   constructor(
     memory: ProgramMemory<WasmBuffer>,
-    { backend, copyOf, records, steps }: {
+    { backend, copyOf, records, lowered: { steps, groups } }: {
       readonly backend: Engine;
       readonly copyOf: (spec: CopySpec) => ReorderedCopy;
       readonly records: Address;
-      readonly steps: readonly PlacedStep[];
+      readonly lowered: LoweredPlan;
     },
   ) {
     super(memory);
     this.#backend = backend;
     this.#buffers = memory.buffers;
-    this.#steps = steps;
+    this.#dispatches = this.plan.dispatches.map(() => []);
     let end = records;
-    const write = (placed: readonly PlacedStep[]): RecordRange => {
+    const write = (steps: readonly Step[]): RecordRange => {
       const from = end;
-      for (const { step } of placed) {
+      for (const step of steps) {
         writeRecord(backend.memory.i32(end, RECORD_BYTES / 4), step);
         end += RECORD_BYTES;
       }
-      const work = placed.reduce((sum, { step }) => sum + step.work, 0);
-      const parallel = work >= WORTH_SHARING * placed.length;
-      return { from, to: end, parallel };
+      const work = steps.reduce((sum, { work }) => sum + work, 0);
+      const sharing = new Sharing({ work, steps: steps.length });
+      return { from, to: end, sharing };
+    };
+    /** Writes the records of steps and notes those of each dispatch. */
+    const writeSteps = (placed: readonly PlacedStep[]): RecordRange => {
+      const range = write(placed.map(({ step }) => step));
+      for (const [i, { dispatch, step: { work } }] of placed.entries()) {
+        const from = range.from + RECORD_BYTES * i;
+        const to = from + RECORD_BYTES;
+        const ranges = this.#dispatches[dispatch]!;
+        const last = ranges.at(-1);
+        if (last?.to === from) last.to = to;
+        else {ranges.push({
+            from,
+            to,
+            sharing: new Sharing({ work, steps: 1 }),
+          });}
+      }
+      return range;
+    };
+    /** Writes a list of records for each group of texts, and the record that runs the lists. */
+    const writeLists = (placed: readonly PlacedStep[]): RecordRange => {
+      const first = end;
+      const bytes = RECORD_BYTES * longestList(placed);
+      let work = 0;
+      for (const list of Map.groupBy(placed, ({ group }) => group).values()) {
+        const next = end + bytes;
+        writeSteps(list);
+        work += list.reduce((sum, { step }) => sum + step.work, 0);
+        end = next;
+      }
+      return write([{
+        kernel: LISTS,
+        units: groups,
+        args: [first, bytes],
+        work,
+      }]);
     };
     this.#segments = segmentsOf(this.plan).map((segment) => {
       const { from, to } = segment;
       const here = steps.filter(({ dispatch }) =>
         from <= dispatch && dispatch < to
       );
-      const groups = Map.groupBy(here, ({ fills }) => fills?.buffer);
+      const fills = Map.groupBy(here, ({ fills }) => fills?.buffer);
       const preparations: Preparation[] = [];
-      for (const [index, group] of groups) {
+      for (const [index, group] of fills) {
         if (index === undefined) continue;
         const copies = group.map(({ fills }) => copyOf(fills!));
-        const [store, records] = [this.#buffers[index]!, write(group)];
+        const store = this.#buffers[index]!;
+        const records = write(group.map(({ step }) => step));
         preparations.push({ store, copies, records });
       }
-      const records = write(groups.get(undefined) ?? []);
+      const rest = fills.get(undefined) ?? [];
+      const records = groups === 1 ? writeSteps(rest) : writeLists(rest);
       return { segment, preparations, records };
     });
   }
@@ -220,20 +269,14 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
   profile(): DispatchTime[] {
     this.checkUsable("profile");
     const times: DispatchTime[] = [];
-    for (const { segment, preparations, records } of this.#segments) {
+    for (const { segment, preparations } of this.#segments) {
       this.#prepare(preparations);
-      let { from } = records;
       for (let index = segment.from; index < segment.to; index++) {
         const { kernel, label } = this.plan.dispatches[index]!;
-        const steps = this.#steps.filter(({ dispatch, fills }) =>
-          dispatch === index && !fills
-        );
-        const to = from + RECORD_BYTES * steps.length;
         const begun = performance.now();
-        this.#compute({ ...records, from, to });
+        for (const range of this.#dispatches[index]!) this.#compute(range);
         const nanoseconds = 1e6 * (performance.now() - begun);
         times.push({ kernel, label, nanoseconds });
-        from = to;
       }
       this.#changed(segment);
     }
@@ -274,9 +317,10 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
     for (const index of changes) this.#buffers[index]!.version++;
   }
 
-  #compute({ from, to, parallel }: RecordRange): void {
+  #compute({ from, to, sharing }: RecordRange): void {
     if (from === to) return;
-    this.#backend.run(from, to, parallel, `run ${this.plan.name}`);
+    const action = `run ${this.plan.name}`;
+    sharing.run((isShared) => this.#backend.run(from, to, isShared, action));
   }
 }
 

@@ -1,0 +1,152 @@
+/** How the CPU engine's threads share a run: by steps or by groups of texts, or not at all; and that no bit depends on it. */
+
+import { assert, assertEquals } from "@std/assert";
+import { openWasm } from "../../lib/backends/wasm/engine.ts";
+import { groupsOf } from "../../lib/backends/wasm/groups.ts";
+import { Sharing } from "../../lib/backends/wasm/sharing.ts";
+import { presetTraining, RandomSteps } from "../../lib/checks/workloads.ts";
+import { Model } from "../../lib/model/model.ts";
+import { modelConfig, type ModelOptions } from "../../lib/config/model.ts";
+import { cachedPlan, evalPlan } from "../../lib/model/plans.ts";
+import { blasTest } from "./blas_libraries.ts";
+
+/** A model with all that a text can meet: positions, norms, grouped heads, a soft cap; its products have several blocks. */
+const options: ModelOptions = {
+  ...{ vocabSize: 65, blockSize: 48, nLayer: 2, nHead: 4, nEmbd: 96 },
+  ...{ nKvHead: 2, qkNorm: true, logitSoftcap: 15 },
+  position: "rope",
+  norm: "rmsnorm",
+  mlp: "swiglu",
+};
+
+/** Prompts of 11 texts, which two groups share unevenly. */
+const prompts = Array.from(
+  { length: 11 },
+  (_, i) => Array.from({ length: 1 + i * 3 % 7 }, (_, j) => (7 * i + j) % 65),
+);
+
+/** Options of texts that outgrow the context, so that all plans of a generation run. */
+const writing = { sampler: { seed: 3 }, maxNewTokens: 60 };
+
+/** Trains the default preset for two steps and writes texts; returns the parameters and the ids. */
+async function results(engine: Parameters<typeof openWasm>[0]) {
+  await using backend = await openWasm(engine);
+  await using steps = await RandomSteps.open(
+    backend,
+    presetTraining("default"),
+  );
+  const program = await steps.compile();
+  steps.fill(program);
+  for (let i = 0; i < 2; i++) {
+    steps.begin(program);
+    program.run();
+  }
+  const parameters = await steps.model.parameters();
+  await using model = await Model.create(options, { backend });
+  const ids: number[][] = [];
+  for await (const each of model.generateBatch(prompts, writing)) {
+    ids.push([...each]);
+  }
+  return { parameters, ids };
+}
+
+Deno.test("Training and texts have the same bits on 1, 2, 3 and 8 threads", async () => {
+  const one = await results({ threads: 1 });
+  for (const threads of [2, 3, 8]) {
+    assertEquals(await results({ threads }), one);
+  }
+});
+
+blasTest(
+  "Training and texts with a BLAS have the same bits on 1, 2, 3 and 8 threads",
+  async () => {
+    const one = await results({ threads: 1, blas: "auto" });
+    for (const threads of [2, 3, 8]) {
+      assertEquals(await results({ threads, blas: "auto" }), one);
+    }
+  },
+);
+
+Deno.test("A text in a group of texts is the text alone", async () => {
+  await using backend = await openWasm({ threads: 3 });
+  await using model = await Model.create(options, { backend });
+  const together: number[][] = prompts.map(() => []);
+  const sampler = { temperature: 0 };
+  for await (
+    const ids of model.generateBatch(prompts, { ...writing, sampler })
+  ) ids.forEach((id, row) => together[row]!.push(id));
+  for (const [row, prompt] of prompts.entries()) {
+    const alone: number[] = [];
+    for await (const id of model.generate(prompt, { ...writing, sampler })) {
+      alone.push(id);
+    }
+    assertEquals(together[row], alone);
+  }
+});
+
+Deno.test("Groups divide the texts of a generation, each with parts of every buffer of its own", () => {
+  const config = modelConfig(options);
+  for (const [B, sizes] of [[2, [1, 1]], [11, [5, 6]], [32, [8, 8, 8, 8]]]) {
+    const plan = cachedPlan(config, { B: B as number, T: 1 });
+    const groups = groupsOf(plan)!;
+    const first = groups.map(({ dispatches: [first] }) => first!);
+    assertEquals(
+      first.map(({ dims }) => (dims as { B: number }).B),
+      sizes as number[],
+    );
+    // What a group writes, no other group reads or writes.
+    const written = groups.map(({ dispatches }) =>
+      dispatches.flatMap(({ outputs }) => outputs)
+    );
+    for (const [i, { dispatches }] of groups.entries()) {
+      for (const { outputs, inputs } of dispatches) {
+        for (const mine of [...outputs, ...inputs]) {
+          for (
+            const theirs of written.flatMap((all, j) => i === j ? [] : all)
+          ) {
+            if (mine.buffer !== theirs.buffer) continue;
+            assert(
+              mine.offset + mine.length <= theirs.offset ||
+                theirs.offset + theirs.length <= mine.offset,
+            );
+          }
+        }
+      }
+    }
+  }
+  assertEquals(groupsOf(cachedPlan(config, { B: 1, T: 1 })), undefined);
+  // The sum of the losses combines texts.
+  assertEquals(groupsOf(evalPlan(config, { B: 4, T: 8 })), undefined);
+});
+
+Deno.test("Threads share a run of doubtful size if that was faster, until it is not", () => {
+  let clock = 0;
+  const times = { alone: 2, shared: 1 };
+  const now = () => clock;
+  const sharing = new Sharing({ work: 200_000, steps: 10, now });
+  /** Returns how many of 200 runs were shared. */
+  const count = () => {
+    let shared = 0;
+    for (let i = 0; i < 200; i++) {
+      sharing.run((isShared) => {
+        clock += isShared ? times.shared : times.alone;
+        if (isShared) shared++;
+      });
+    }
+    return shared;
+  };
+  // Of the first 8 runs, 4 are trials of the other way.
+  assertEquals(count(), 196);
+  times.shared = 3;
+  count(); // A period ends after 256 runs,
+  assertEquals(count(), 4); // another after 512: again there are trials.
+});
+
+Deno.test("Runs of much work are always shared, and runs of little never", () => {
+  for (const [work, expected] of [[1e6, true], [4e4, false]] as const) {
+    const sharing = new Sharing({ work, steps: 10 });
+    for (let i = 0; i < 20; i++) {
+      sharing.run((isShared) => assertEquals(isShared, expected));
+    }
+  }
+});
