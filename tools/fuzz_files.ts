@@ -3,13 +3,13 @@
  *
  *     deno run -A tools/fuzz_files.ts --cases 500 --seed 1
  *
- * Checkpoints, `config.json`, `metrics.jsonl`, texts, JSON lines and tokenizers, each read by the commands that read it. Whatever
+ * Checkpoints, `config.json`, `metrics.jsonl`, texts, JSON lines, tokenizers and other programs' models, each read by the commands that read it. Whatever
  * the file, a command has to do its work or to explain why it cannot (exit code 1 or 2), in
  * seconds, in memory of the order of the file's size. Anything else is a failure: its
  * directory is kept and named, and the exit code is 1. `--target NAME` damages files of one kind alone.
  */
 
-import { fromFileUrl, join } from "@std/path";
+import { dirname, fromFileUrl, join } from "@std/path";
 import {
   Dice,
   spoilBytes,
@@ -19,6 +19,7 @@ import {
   spoilText,
   strangeNames,
 } from "./faults/mutations.ts";
+import { otherModels, spoilHf, spoilNanogpt } from "./faults/other_models.ts";
 import { spoilTokenizer, tokenizerFiles } from "./faults/tokenizers.ts";
 import { readFlags, refuseArguments } from "./flags.ts";
 
@@ -57,6 +58,7 @@ const onDocuments = (flags: string) =>
   train("new", flags).map((arg) => arg === "text.txt" ? "text.jsonl" : arg);
 
 const tokenizers = tokenizerFiles(TEXT);
+const models = await otherModels(TEXT);
 
 /** A kind of file to damage, and the commands that read it. */
 interface Target {
@@ -153,6 +155,22 @@ const targets: Readonly<Record<string, Target>> = {
       commands: [train("new", `--steps 1 --tokenizer ./${file}`)],
     }]),
   ),
+  hf: {
+    share: 3,
+    spoil: (run, dice) => spoilHf(join(run, "../hf"), dice),
+    commands: [
+      ["import", "hf", "--out", "new"],
+      ["import", "hf", "--out", "new", "--block-size", "4"],
+    ],
+  },
+  nanogpt: {
+    share: 3,
+    spoil: (run, dice) => spoilNanogpt(join(run, "../nanogpt"), dice),
+    commands: [
+      ["import", "nanogpt", "--out", "new"],
+      ["import", "nanogpt/ckpt.pt", "--out", "new"],
+    ],
+  },
   name: {
     share: 1,
     spoil: () => Promise.resolve(),
@@ -161,6 +179,8 @@ const targets: Readonly<Record<string, Target>> = {
       resume("NAME"),
       ["eval", "run", "--data", "NAME", ...REFERENCE],
       train("new", "--data NAME"),
+      ["import", "NAME", "--out", "new"],
+      ["export", "run", "NAME", "--to", "onnx"],
     ],
   },
 };
@@ -262,6 +282,10 @@ class Fuzzer {
     if (verdict === "accepted" && args.includes("--resume")) {
       verdict = await judgeEvents(join(place, "run/metrics.jsonl"));
     }
+    if (verdict === "accepted" && args[0] === "import") {
+      const use = ["sample", "new", "--tokens", "3", "--seed", "1"];
+      verdict = judge(await run([...use, ...REFERENCE], place));
+    }
     this.#count(name, typeof verdict === "object" ? "wrong" : verdict);
     if (typeof verdict !== "object") {
       return await Deno.remove(own, { recursive: true });
@@ -342,6 +366,10 @@ async function makeBase(flags: string): Promise<string> {
   const files = { ...tokenizers, "text.txt": TEXT, "text.jsonl": documents };
   for (const [name, text] of Object.entries(files)) {
     await Deno.writeTextFile(join(base, name), text);
+  }
+  for (const [name, bytes] of models) {
+    await Deno.mkdir(join(base, dirname(name)), { recursive: true });
+    await Deno.writeFile(join(base, name), bytes);
   }
   const { code, stderr } = await run(train("run", flags), base);
   if (code !== 0) throw new Error(stderr);

@@ -209,7 +209,9 @@ function shardNames(text: string): string[] {
   if (names.size === 0) throw cannotImport(`${INDEX} has no weight_map`);
   for (const name of names) {
     // A path could lead out of the folder.
-    if (typeof name === "string" && /^[\w-][\w.-]*\.safetensors$/.test(name)) {
+    if (
+      typeof name === "string" && /^[\w-][\w.-]{0,200}\.safetensors$/.test(name)
+    ) {
       continue;
     }
     throw cannotImport(

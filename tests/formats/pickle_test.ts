@@ -109,6 +109,7 @@ Deno.test("A damaged pickle is refused by what is wrong", () => {
   refuses(bytes("X", 1, 0, 0, 0, 0xff, "."), "has a text that is not UTF-8");
   refuses(bytes("."), "takes a value from an empty stack");
   refuses(bytes("K", 1, "(."), "takes a value from an empty stack");
+  refuses(bytes("](q", 0, "t."), "takes a value from an empty stack");
   refuses(bytes("t."), "lacks a mark");
   refuses(bytes("h", 5, "."), "has no memo 5");
   refuses(bytes("NNa."), "appends to something but a list");
