@@ -94,13 +94,6 @@ export {
   Model,
   type ModelPlacement,
 } from "./lib/model/model.ts";
-export {
-  exportCheckpoint,
-  type ExportFormat,
-  type ExportFormatName,
-  exportFormats,
-  type ExportOptions,
-} from "./lib/export/exports.ts";
 export { NonFiniteError } from "./lib/train/metrics.ts";
 export { type Preset, type PresetName, presets } from "./lib/config/presets.ts";
 export type {

@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import * as checks from "../lib/checks/mod.ts";
+import * as exporting from "../lib/export/mod.ts";
 import * as formats from "../lib/formats/mod.ts";
 import * as lab from "../lib/lab/mod.ts";
 import * as text from "../lib/text/mod.ts";
@@ -17,13 +18,14 @@ type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 const doors: Record<string, object> = {
   "./mod.ts": main,
   "./lib/checks/mod.ts": checks,
+  "./lib/export/mod.ts": exporting,
   "./lib/formats/mod.ts": formats,
   "./lib/lab/mod.ts": lab,
   "./lib/text/mod.ts": text,
   "./lib/worker/mod.ts": worker,
 };
 
-const lm = { ...main, ...formats, ...lab, ...text };
+const lm = { ...main, ...exporting, ...formats, ...lab, ...text };
 
 async function documentation(
   paths: readonly string[] = Object.keys(doors),
@@ -335,6 +337,12 @@ const uses: Record<string, (options: Options) => unknown> = {
   },
   batchChecks: (options) =>
     Array.fromAsync(checks.batchChecks(dataset, tokens, options).run()),
+  StepsSubject: (options) => stepsWith({}, options),
+  stepChecks: (options) => stepsWith(options, {}),
+  attentionMaps: (options) =>
+    withModel((model) =>
+      lm.attentionMaps(model, tokens.slice(0, 4), options)
+    )(),
   TrainedSubject: (options) =>
     withModel(async (model) => {
       const [training, heldOut] = [tokens.slice(0, 200), tokens.slice(200)];
@@ -355,6 +363,22 @@ const uses: Record<string, (options: Options) => unknown> = {
       return { config: trainer.config, losses: lossesOf(events) };
     })(),
 };
+
+/** Checks the first steps of a small training. */
+async function stepsWith(options: object, subject: object) {
+  await using backend = await lm.openBackend("reference");
+  const model = lm.modelConfig({
+    vocabSize,
+    blockSize: 4,
+    nLayer: 1,
+    nHead: 1,
+    nEmbd: 4,
+  });
+  const train = lm.trainConfig({ batchSize: 2 });
+  const training = { model, train, ...subject };
+  const group = checks.stepChecks(backend, training, { name: "", ...options });
+  return await Array.fromAsync(group.run());
+}
 
 Deno.test("Every optional property of the public API takes undefined, which means what leaving it out does", async () => {
   const optional = [...optionalProperties(await documentation())];

@@ -55,7 +55,7 @@ import { refusal } from "../refusal.ts";
 export async function attentionMaps(
   model: Model,
   tokens: Int32Array,
-  { first = 0 }: { readonly first?: number } = {},
+  { first = 0 }: { readonly first?: number | undefined } = {},
 ): Promise<Float64Array[]> {
   const T = tokens.length;
   if (T === 0) {
