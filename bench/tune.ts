@@ -1,13 +1,14 @@
 /**
- * Measures the variants of a preset's matrix products on this machine's GPU, and keeps the fastest of each in the
- * cache, where every command of `lm` finds them:
+ * Measures the variants of the matrix products of presets, in training and in writing
+ * text, on this machine's GPU. Keeps the fastest of each in the cache, where every command
+ * of `lm` finds them:
  *
  *     deno run -A bench/tune.ts [--preset original,nano-gpu] [--out FILE] [--any]
  *
- * A variant is timed only after its result was compared with float64. It must be faster than the default by a
- * twentieth. Another variant may add up a product in another order: runs begun before
- * go on with results that differ by rounding. `--any` also measures a software adapter, with the kernels for hardware.
- * Deleting the file brings the defaults back.
+ * A variant is timed only after its result was compared with float64, and kept only if it is
+ * faster than the default by a twentieth. Another variant may add up a product in another order:
+ * runs begun before go on with results that differ by rounding. `--any` also measures a software
+ * adapter, with the kernels for hardware. Deleting the file brings the defaults back.
  */
 
 import type { ProductTables } from "../lib/backends/backend.ts";
@@ -20,7 +21,12 @@ import {
 import { type PresetName, presets } from "../lib/config/presets.ts";
 import { readFlags, refuseArguments } from "../tools/flags.ts";
 import { BareDevice, isSoftware } from "./gpu/bare.ts";
-import { productsOf, type TimedVariant, timeVariants } from "./gpu/products.ts";
+import {
+  decodingProductsOf,
+  productsOf,
+  type TimedVariant,
+  timeVariants,
+} from "./gpu/products.ts";
 
 /** How much faster than the default a variant must be: less is noise. */
 const WORTH = 0.95;
@@ -52,7 +58,10 @@ if (isSoftware(device.adapter) && !flags.any) {
 const name = await nameOfAdapter();
 const timing = { longEnough: flags.any ? 2 : 20, rounds: 5 };
 const table: Record<string, string> = {};
-const products = names.flatMap((name) => productsOf(name as PresetName));
+const products = (names as PresetName[]).flatMap((name) => [
+  ...productsOf(name),
+  ...decodingProductsOf(name),
+]);
 for (const { dims } of products) {
   const timed = await timeVariants(dims, device, timing);
   const [usual] = timed as [TimedVariant, ...TimedVariant[]];

@@ -12,7 +12,12 @@ import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import type { PresetName } from "../../lib/config/presets.ts";
 import { Model } from "../../lib/model/model.ts";
 import { BareDevice, isSoftware } from "./bare.ts";
-import { productsOf, type TimedVariant, timeVariants } from "./products.ts";
+import {
+  decodingProductsOf,
+  productsOf,
+  type TimedVariant,
+  timeVariants,
+} from "./products.ts";
 import {
   bareMultiplyAdds,
   chains,
@@ -198,7 +203,8 @@ async function products(extent: Extent): Promise<Measured> {
     ? ["tiny"]
     : ["nano-gpu", "original", "default"];
   for (const preset of names) {
-    for (const { dims } of productsOf(preset)) {
+    const all = [...productsOf(preset), ...decodingProductsOf(preset)];
+    for (const { dims } of all) {
       if (!goesOn() || (extent.quick && timed.length > 0)) break;
       const most = extent.quick ? 2 : Infinity;
       for (const one of await timeVariants(dims, device, { ...time, most })) {

@@ -11,6 +11,8 @@ import {
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import type { PresetName } from "../../lib/config/presets.ts";
 import { presetTraining } from "../../lib/checks/workloads.ts";
+import type { Plan } from "../../lib/graph/plan.ts";
+import { cachedPlan } from "../../lib/model/plans.ts";
 import { trainPlan } from "../../lib/train/plan.ts";
 import type { BareDevice, Bound, Timing } from "./bare.ts";
 
@@ -40,8 +42,18 @@ export interface TimedVariant {
 export function productsOf(preset: PresetName): StepProduct[] {
   const { model, train } = presetTraining(preset);
   const shape = { B: train.batchSize, T: model.blockSize };
+  return productsIn(trainPlan(model, train, shape));
+}
+
+/** Returns the products of a token of text, one row at a time and 32. */
+export function decodingProductsOf(preset: PresetName): StepProduct[] {
+  const { model } = presetTraining(preset);
+  return [1, 32].flatMap((B) => productsIn(cachedPlan(model, { B, T: 1 })));
+}
+
+function productsIn({ dispatches }: Plan): StepProduct[] {
   const products = new Map<string, StepProduct>();
-  for (const { kernel, dims } of trainPlan(model, train, shape).dispatches) {
+  for (const { kernel, dims } of dispatches) {
     if (kernel !== "matmul") continue;
     const key = JSON.stringify(dims);
     const times = (products.get(key)?.times ?? 0) + 1;

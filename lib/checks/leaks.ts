@@ -2,6 +2,7 @@
 
 import type { Numbers } from "../backends/backend.ts";
 import type { Model } from "../model/model.ts";
+import { rowsOfLogits } from "../model/plans.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { type Logits, Sampler } from "../text/sampler.ts";
 import { CachedRun } from "./cached_run.ts";
@@ -29,7 +30,7 @@ export async function pathLosses(
 ): Promise<PathLosses> {
   const { vocabSize: V } = model.config;
   let [full, stepwise, count] = [0, 0, 0];
-  for (const rows of chunks(windows)) {
+  for (const rows of chunks(model, windows)) {
     const T = rows[0]!.length;
     const logits = await fullPass(model, rows);
     await using run = new CachedRun(model, rows.length);
@@ -72,7 +73,7 @@ export async function teacherForced(
   const random = new CounterRandom(seed, Purpose.sample, 1);
   const drawn: Int32Array[] = [];
   let [loss, count] = [0, 0];
-  for (const rows of chunks(windows)) {
+  for (const rows of chunks(model, windows)) {
     signal?.throwIfAborted();
     const T = rows[0]!.length;
     const logits = await fullPass(model, rows);
@@ -178,9 +179,14 @@ function fullPass(
   return model.forward(tokens, { B: rows.length, T });
 }
 
-function* chunks(windows: readonly Int32Array[]): Generator<Int32Array[]> {
-  for (let first = 0; first < windows.length; first += ROWS) {
-    yield windows.slice(first, first + ROWS);
+function* chunks(
+  { config }: Model,
+  windows: readonly Int32Array[],
+): Generator<Int32Array[]> {
+  const { length: T } = windows[0] ?? [];
+  const count = Math.min(ROWS, rowsOfLogits(config, T ?? 1));
+  for (let first = 0; first < windows.length; first += count) {
+    yield windows.slice(first, first + count);
   }
 }
 

@@ -41,6 +41,14 @@ export function hasManyLogits(
   return B * T * vocabSize > MOST_LOGITS;
 }
 
+/** Returns the most rows of T tokens whose logits take little memory, at least 1. */
+export function rowsOfLogits(
+  { vocabSize }: Pick<ModelConfig, "vocabSize">,
+  T: number,
+): number {
+  return Math.max(1, Math.floor(MOST_LOGITS / T / vocabSize));
+}
+
 /**
  * Returns the plan of an evaluation: cross-entropy in nats, without gradient.
  *

@@ -11,7 +11,7 @@ import { linear } from "../../lib/graph/ops/linear.ts";
 import { crossEntropy } from "../../lib/graph/ops/loss.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
 import { Graph } from "../../lib/graph/tensor.ts";
-import { evalPlan } from "../../lib/model/plans.ts";
+import { evalPlan, rowsOfLogits } from "../../lib/model/plans.ts";
 import { trainingPlans } from "../../lib/train/memory.ts";
 import { trainPlan } from "../../lib/train/plan.ts";
 
@@ -68,6 +68,12 @@ Deno.test("Logits that are an output stay whole", () => {
     const logits = plan.buffers.find(({ name }) => name === "logits")!;
     assertEquals([logits.kind, logits.length], ["output", 256 * 50_257]);
   }
+});
+
+Deno.test("Rows are read together while their logits take at most 64 MiB", () => {
+  assertEquals(rowsOfLogits({ vocabSize: 65 }, 128), 2016);
+  assertEquals(rowsOfLogits({ vocabSize: 50_257 }, 128), 2);
+  assertEquals(rowsOfLogits({ vocabSize: 130_000 }, 1024), 1);
 });
 
 Deno.test("Slots do not grow with the number of chunks", () => {

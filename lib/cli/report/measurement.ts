@@ -10,6 +10,7 @@ import { logSumExp } from "../../checks/leaks.ts";
 import { splitsOf } from "../../lab/trial.ts";
 import { attentionMaps } from "../../model/attention_maps.ts";
 import { Model, type ModelPlacement } from "../../model/model.ts";
+import { rowsOfLogits } from "../../model/plans.ts";
 import { isRefusal, refusal, withoutHint } from "../../refusal.ts";
 import { NgramModel } from "../../text/ngram.ts";
 import { endOfText } from "../../text/special.ts";
@@ -241,22 +242,42 @@ async function readPassage(
     ids.set(tokens.subarray(from, last - 1), b * T);
     return { first, last, from };
   });
-  const logits = await model.forward(ids, { B, T });
-  return rows.flatMap(({ first, last, from }, b) =>
-    Array.from({ length: last - first }, (_, i) => {
-      const at = (b * T + first + i - 1 - from) * V;
-      return readToken(tokens[first + i]!, logits.subarray(at, at + V));
-    })
-  );
+  const read: ReadToken[] = [];
+  const count = rowsOfLogits(model.config, T);
+  for (let row = 0; row < B; row += count) {
+    const some = rows.slice(row, row + count);
+    const logits = await model.forward(
+      ids.subarray(row * T, (row + some.length) * T),
+      { B: some.length, T },
+    );
+    for (const [b, { first, last, from }] of some.entries()) {
+      for (let token = first; token < last; token++) {
+        const at = (b * T + token - 1 - from) * V;
+        const here = logits.subarray(at, at + V);
+        read.push(readToken(tokens[token]!, here));
+      }
+    }
+  }
+  return read;
 }
 
 function readToken(id: number, logits: Numbers): ReadToken {
   const total = logSumExp(logits);
-  const guesses = Array.from(logits.keys())
-    .sort((a, b) => logits[b]! - logits[a]!)
-    .slice(0, GUESSES)
+  const guesses = largest(logits, GUESSES)
     .map((id) => ({ id, probability: Math.exp(logits[id]! - total) }));
   return { id, loss: total - logits[id]!, guesses };
+}
+
+/** Returns the ids of the `count` largest logits, largest first; of equals the lower id comes first. */
+function largest(logits: Numbers, count: number): number[] {
+  const best: number[] = [];
+  for (const [id, logit] of logits.entries()) {
+    if (best.length === count && logit <= logits[best[count - 1]!]!) continue;
+    const after = best.findIndex((other) => logits[other]! < logit);
+    best.splice(after < 0 ? best.length : after, 0, id);
+    best.length = Math.min(best.length, count);
+  }
+  return best;
 }
 
 /** An n-gram model's name, and its loss on the validation split in nats per token. */

@@ -14,11 +14,14 @@ export function productFile(): string | undefined {
   return cache === undefined ? undefined : join(cache, "products.json");
 }
 
-/** Returns the tables in a file; undefined if there are none, or others than this version's. */
+/** Returns the tables in a file; undefined if there are none, or others than this version's, or the file must not be read. */
 export function readProductTables(
   path: string | undefined = productFile(),
 ): ProductTables | undefined {
   if (path === undefined) return undefined;
+  // Nobody is asked for a permission for the sake of speed.
+  const { state } = Deno.permissions.querySync({ name: "read", path });
+  if (state !== "granted") return undefined;
   try {
     const content = Object(JSON.parse(Deno.readTextFileSync(path)));
     return content.version === version && isTables(content.tables)

@@ -90,5 +90,7 @@ export function placement(
       "only --device wasm calls a BLAS",
     );
   }
-  return { device, threads, blas, products: readProductTables() };
+  const mayBeGpu = device === "webgpu" || device === "auto";
+  const products = mayBeGpu ? readProductTables() : undefined;
+  return { device, threads, blas, products };
 }

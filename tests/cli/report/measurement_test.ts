@@ -37,7 +37,8 @@ Deno.test("A passage's losses are the model's, each after up to a block of conte
     // Float64's noise in sums of numbers of order 10.
     assertAlmostEquals(loss, Math.log(sum) - last[id]!, 1e-10, `token ${i}`);
     const best = Math.max(...last);
-    assertEquals(guesses[0]!.id, last.indexOf(best));
+    const order = [...last.keys()].sort((a, b) => last[b]! - last[a]!);
+    assertEquals(guesses.map(({ id }) => id), order.slice(0, 3));
     assertAlmostEquals(guesses[0]!.probability, Math.exp(best) / sum, 1e-12);
     assert(guesses[0]!.probability >= guesses[1]!.probability);
   }
