@@ -90,5 +90,6 @@ function preTokenizer(json: TokenizerJSON): string {
   if (json.kind !== "bpe") return "qwen2";
   const { split, merges, wholePieces = false } = json;
   const isWhole = wholePieces || merges === undefined;
-  return { gpt2: "gpt-2", cl100k: isWhole ? "llama-bpe" : "dbrx" }[split];
+  const cl100k = isWhole ? "llama-bpe" : "dbrx";
+  return { gpt2: "gpt-2", cl100k, qwen2: "qwen2", smollm: "smollm" }[split];
 }

@@ -1,6 +1,6 @@
 /** Writes tokenizers as Hugging Face's `tokenizer.json`, which `tokenizers.ts` reads again. */
 
-import { splitPatterns } from "../text/bpe/split.ts";
+import { type SplitName, splitPatterns } from "../text/bpe/split.ts";
 import { type BpeJSON, byteChars } from "../text/bpe/vocabulary.ts";
 import type { Tokenizer, TokenizerJSON } from "../text/tokenizer.ts";
 import { characterPattern } from "./tokenizers.ts";
@@ -61,24 +61,29 @@ function characters(tokenizer: Tokenizer): object {
   };
 }
 
+const byteLevel = { type: "ByteLevel", "add_prefix_space": false };
+
+function preTokenizer(split: SplitName): object {
+  const gpt2 = { ...byteLevel, "use_regex": true, "trim_offsets": true };
+  if (split === "gpt2") return gpt2;
+  const isDigits = split === "smollm";
+  const first = isDigits ? { type: "Digits", "individual_digits": true } : {
+    type: "Split",
+    pattern: { Regex: splitPatterns[split] },
+    behavior: "Isolated",
+    invert: false,
+  };
+  const last = { ...gpt2, "use_regex": isDigits };
+  return { type: "Sequence", pretokenizers: [first, last] };
+}
+
 function bytePairs(json: BpeJSON): object {
   const { split, tokens, merges, wholePieces = false, special } = json;
-  const byteLevel = { type: "ByteLevel", "add_prefix_space": false };
   const isSpecial = new Set(special);
   const ids = [...tokens.entries()].filter(([id]) => !isSpecial.has(id))
     .map(([id, token]) => [token, id]);
   return {
-    "pre_tokenizer": split === "gpt2"
-      ? { ...byteLevel, "use_regex": true, "trim_offsets": true }
-      : {
-        type: "Sequence",
-        pretokenizers: [{
-          type: "Split",
-          pattern: { Regex: splitPatterns[split] },
-          behavior: "Isolated",
-          invert: false,
-        }, { ...byteLevel, "use_regex": false, "trim_offsets": true }],
-      },
+    "pre_tokenizer": preTokenizer(split),
     decoder: { ...byteLevel, "use_regex": true, "trim_offsets": true },
     model: {
       type: "BPE",

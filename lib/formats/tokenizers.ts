@@ -156,7 +156,10 @@ function ofHuggingFace(text: string): Tokenizer {
   }
   const model = fields(file["model"], "model");
   refuseOthers("model", model, { type: ["BPE", "WordLevel", undefined] });
-  refuseOthers("", file, { normalizer: [null, undefined] });
+  // Nearly all text is composed, as NFC leaves it.
+  if (Object(file["normalizer"])["type"] !== "NFC") {
+    refuseOthers("", file, { normalizer: [null, undefined] });
+  }
   if (model["type"] === "WordLevel") return ofCharacters(file, model);
   const vocabulary = ofBytePairs(file, model);
   const { tokens, merges = [], special, split } = vocabulary;
@@ -211,7 +214,6 @@ function ofCharacters(file: Fields, model: Fields): Tokenizer {
 function ofBytePairs(file: Fields, model: Fields): BpeVocabulary {
   refuseOthers("model", model, {
     dropout: [null, undefined],
-    unk_token: [null, undefined],
     continuing_subword_prefix: [null, "", undefined],
     end_of_word_suffix: [null, "", undefined],
     byte_fallback: [false, undefined],
@@ -303,12 +305,17 @@ function splitOf(value: unknown): SplitName {
   const last = more.length === 0 ? first : more[0];
   if (first !== undefined && last !== undefined && more.length <= 1) {
     const where = "pre_tokenizer";
+    const isDigits = more.length > 0 && first["type"] === "Digits";
     refuseOthers(where, last, {
       type: ["ByteLevel"],
       add_prefix_space: [false],
-      use_regex: more.length === 0 ? [true, undefined] : [false],
+      use_regex: more.length === 0 || isDigits ? [true, undefined] : [false],
     });
     if (more.length === 0) return "gpt2";
+    if (isDigits) {
+      refuseOthers(where, first, { individual_digits: [true] });
+      return "smollm";
+    }
     refuseOthers(where, first, {
       type: ["Split"],
       behavior: ["Isolated"],

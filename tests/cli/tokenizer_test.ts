@@ -25,7 +25,7 @@ Deno.test("train --tokenizer learns byte pairs or reads a file, and the checkpoi
     const [choice, message] of [
       ["char", "did you mean chars?"],
       ["bpe:12", '"bpe:12" is not bpe: and a number from 256 to 65536'],
-      ["bpe:300:gpt3", "is none of gpt2, cl100k, llama3"],
+      ["bpe:300:gpt3", "is none of gpt2, cl100k, qwen2, smollm, llama3"],
       ["chars:none.txt", "Cannot read none.txt: there is no such file"],
       ["./text.txt", "line 1 is not BASE64 RANK"],
       ["./none.json", "there is no such file"],

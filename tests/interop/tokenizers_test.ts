@@ -229,14 +229,34 @@ interopTest(
 );
 
 interopTest(
-  "A vocabulary trained here gives the ids of tokenizers, with both pre-tokenizers",
+  "A vocabulary trained here gives the ids of tokenizers in the file that export writes, with each pre-tokenizer",
   async () => {
     const english = await needsText();
-    for (const split of ["gpt2", "cl100k"] as const) {
+    for (const split of Object.keys(splitPatterns) as SplitName[]) {
       const tokenizer = Tokenizer.bpe(english, { vocabSize: 1024, split });
-      const json = huggingFace(tokenizer.toJSON() as BpeJSON);
+      const json = tokenizerJson(tokenizer);
       await assertSameIds(tokenizer, { rust: rust(json) }, english);
       assertEquals(readTokenizer(json).toJSON(), tokenizer.toJSON());
+    }
+  },
+);
+
+interopTest(
+  "Characters and bytes give the ids of tokenizers in the file that export writes",
+  async () => {
+    const english = (await needsText()).slice(0, 20_000);
+    // Their encoders find the names of special tokens in any text.
+    const text = `${english}${torture.join("")}`.replace("<|endoftext|>", "");
+    for (const endOfText of [false, true]) {
+      for (
+        const tokenizer of [
+          Tokenizer.bytes({ endOfText }),
+          Tokenizer.chars(text, { endOfText }),
+        ]
+      ) {
+        const [ids] = await rust(tokenizerJson(tokenizer))([text]);
+        assertEquals(ids, [...tokenizer.encode(text)]);
+      }
     }
   },
 );

@@ -13,18 +13,26 @@ import {
   wholeCharacters,
 } from "../characters.ts";
 
-/** Name of a pre-tokenizer: GPT-2's, or the one of OpenAI's `cl100k` vocabulary, which is Llama 3's too. */
-export type SplitName = "gpt2" | "cl100k";
+/**
+ * Name of a pre-tokenizer: GPT-2's; the one of OpenAI's `cl100k` vocabulary, which is Llama 3's too; Qwen 2's and 3's,
+ * which is that with each digit on its own; SmolLM's, which is GPT-2's between single digits.
+ */
+export type SplitName = "gpt2" | "cl100k" | "qwen2" | "smollm";
 
 /**
  * The regular expressions that the scanners stand for, as the vocabularies' own programs publish them:
- * openai/gpt-2 `encoder.py`, openai/tiktoken `openai_public.py`, and Llama 3's `tokenizer.json`.
+ * openai/gpt-2 `encoder.py`, openai/tiktoken `openai_public.py`, and the `tokenizer.json` of Llama 3 and Qwen 2. SmolLM's
+ * has two steps, digits and GPT-2's, which are one expression here.
  */
 export const splitPatterns: Readonly<Record<SplitName, string>> = {
   gpt2: String
     .raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
   cl100k: String
     .raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  qwen2: String
+    .raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+  smollm: String
+    .raw`\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+`,
 };
 
 const LETTER = 1;
@@ -104,28 +112,39 @@ const pieceEnds: Readonly<
       ? spaceEnd(text, at)
       : runEnd(text, word, kind);
   },
-  cl100k(text, at) {
-    const contraction = contractionEnd(text, at, true);
-    if (contraction > at) return contraction;
-    const kind = classAt(text, at);
-    if (kind === LETTER) return runEnd(text, at, LETTER);
-    if (kind === NUMBER) return runEnd(text, at, NUMBER, 3);
-    const next = after(text, at);
-    if (!isNewline(text[at]) && classAt(text, next) === LETTER) {
-      return runEnd(text, next, LETTER);
-    }
-    const sign = text[at] === " " ? next : at;
-    if (classAt(text, sign) === OTHER) {
-      let end = runEnd(text, sign, OTHER);
-      while (isNewline(text[end])) end++;
-      return end;
-    }
-    for (let end = runEnd(text, at, SPACE); end > at; end--) {
-      if (isNewline(text[end - 1])) return end;
-    }
-    return spaceEnd(text, at);
+  smollm(text, at) {
+    if (classAt(text, at) === NUMBER) return after(text, at);
+    const spaces = runEnd(text, at, SPACE);
+    return spaces > at && classAt(text, spaces) === NUMBER
+      ? spaces
+      : pieceEnds.gpt2(text, at);
   },
+  cl100k: (text, at) => cl100kEnd(text, at, 3),
+  qwen2: (text, at) => cl100kEnd(text, at, 1),
 };
+
+/** Returns the end of the piece by cl100k's rule, with at most some digits of a number in a piece. */
+function cl100kEnd(text: string, at: number, digits: number): number {
+  const contraction = contractionEnd(text, at, true);
+  if (contraction > at) return contraction;
+  const kind = classAt(text, at);
+  if (kind === LETTER) return runEnd(text, at, LETTER);
+  if (kind === NUMBER) return runEnd(text, at, NUMBER, digits);
+  const next = after(text, at);
+  if (!isNewline(text[at]) && classAt(text, next) === LETTER) {
+    return runEnd(text, next, LETTER);
+  }
+  const sign = text[at] === " " ? next : at;
+  if (classAt(text, sign) === OTHER) {
+    let end = runEnd(text, sign, OTHER);
+    while (isNewline(text[end])) end++;
+    return end;
+  }
+  for (let end = runEnd(text, at, SPACE); end > at; end--) {
+    if (isNewline(text[end - 1])) return end;
+  }
+  return spaceEnd(text, at);
+}
 
 /** Cuts a text that arrives in parts into pieces. */
 export class Splitter {
