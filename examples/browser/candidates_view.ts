@@ -76,7 +76,7 @@ export class CandidatesView {
     const { id, candidates } = this.#tokens[index]!;
     this.#handlers.onSelect?.(index);
     if (candidates.length === 0) {
-      this.#list.replaceChildren("This character was given.");
+      this.#list.replaceChildren("This token was given.");
       return;
     }
     this.#list.replaceChildren(

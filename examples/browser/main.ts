@@ -156,9 +156,7 @@ function take(event: SessionEvent): void {
         ...Number.isNaN(heldBackLoss)
           ? []
           : [`on text held back ${heldBackLoss.toFixed(3)}`],
-        `${
-          Math.round(tokensPerSecond).toLocaleString("en")
-        } characters a second`,
+        `${Math.round(tokensPerSecond).toLocaleString("en")} tokens a second`,
       ].join(" · ");
       if (counter === undefined) attempt(showBaselines);
       break;

@@ -59,7 +59,7 @@ export class TokenStrip {
   /** Adds a token at the end. */
   add(text: string, className = ""): void {
     const token = make("span", { role: "option", className });
-    // A line end is a character to point at, and ends the line.
+    // A line end is a token to point at, and ends the line.
     token.textContent = text.replaceAll("\n", "⏎\n");
     token.id = `${this.#box.id}-${this.#tokens.length}`;
     this.#tokens.push(token);

@@ -84,14 +84,26 @@ class Trained {
   }
 }
 
-Deno.test("Training counts pairs as a count from the beginning after each merge does", () => {
-  const text = TEXT + "banana bandana aaaaa ababab ".repeat(3);
+/** Returns words of random letters. */
+function randomWords(letters: readonly string[], count: number): string {
+  const random = new CounterRandom(3, Purpose.batch);
+  let at = 0;
+  const word = () =>
+    Array.from(
+      { length: 1 + random.below(20, 1, at++) },
+      () => letters[random.below(letters.length, 1, at++)],
+    ).join("");
+  return Array.from({ length: count }, word).join(" ");
+}
+
+/** Returns the merges of a text, each found by a count of all pairs. */
+function countedMerges(text: string, count: number): number[] {
   const words = text.match(
     /'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu,
   )!
     .map((word) => [...new TextEncoder().encode(word)]);
   const merges: number[] = [];
-  for (let id = 256; id < 320; id++) {
+  for (let id = 256; id < 256 + count; id++) {
     const counts = new Map<number, number>();
     for (const word of words) {
       for (let i = 1; i < word.length; i++) {
@@ -108,7 +120,25 @@ Deno.test("Training counts pairs as a count from the beginning after each merge 
       }
     }
   }
-  assertEquals(new Trained(text, 320).merges, merges);
+  return merges;
+}
+
+Deno.test("Training counts pairs as a count from the beginning after each merge does", () => {
+  const many = Array.from(
+    { length: 2000 },
+    (_, i) => String.fromCodePoint(0x4e00 + 5 * i),
+  );
+  const texts: readonly (readonly [text: string, merges: number])[] = [
+    [TEXT + "banana bandana aaaaa ababab ".repeat(3), 64],
+    ["a".repeat(100) + " aaa aaaa aaaaa", 5], // pairs that overlap themselves
+    [randomWords(["a", "b"], 300), 100],
+    [randomWords(["a", "é", "日", "🎭"], 300), 100],
+    [randomWords(many, 1500), 40], // more pairs than the first table holds
+  ];
+  for (const [text, merges] of texts) {
+    const { merges: found } = new Trained(text, 256 + merges);
+    assertEquals(found, countedMerges(text, merges), text.slice(0, 40));
+  }
 });
 
 Deno.test("Training forgets the rarest pieces when there are too many, and refuses a text that is too small", () => {

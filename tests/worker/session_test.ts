@@ -235,3 +235,35 @@ Deno.test("A session can stop writing", async () => {
     if (event.kind === "token") stopped ??= session.call("stopWriting");
   });
 });
+
+Deno.test("A session writes with byte pairs: bytes of parts of characters, and <|endoftext|> as the last token", async () => {
+  const tokenizer = Tokenizer.bpe("to be 日本 ".repeat(9), {
+    vocabSize: 259,
+    endOfText: true,
+  });
+  await using model = await Model.create(
+    { ...tiny, vocabSize: tokenizer.vocabSize },
+    { device: "wasm", threads: 1, seed: 1, tokenizer },
+  );
+  const checkpoint = await model.save();
+  await withSession(async (session, events) => {
+    await session.call("open", { checkpoint, device: "wasm", threads: 1 });
+    await session.call("write", {
+      ...{ prompt: "", maxNewTokens: 5000, seed: 3, candidates: 259 },
+    });
+    const tokens = events.flatMap((event) =>
+      event.kind === "token" ? [event] : []
+    );
+    const texts = tokens.map(({ text }) => text);
+    // The empty prompt begins behind it, and the text ends with it.
+    assertEquals([texts[0], texts.at(-1)], ["<|endoftext|>", "<|endoftext|>"]);
+    assertEquals(texts.indexOf("<|endoftext|>", 1), texts.length - 1);
+    const candidates = tokens.at(-1)!.candidates.map(({ text }) => text);
+    assert(candidates.includes("\\xE6") && candidates.includes("\n"));
+    assert(!candidates.join("").includes("\ufffd"));
+    const ids = [...tokenizer.encode("日")];
+    const attention = await session.call("attention", ids);
+    assertEquals(attention.tokens.length, ids.length);
+    assert(attention.tokens.every((text) => /^(\\x\w\w)+$|^日$/.test(text)));
+  });
+});
