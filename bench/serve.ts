@@ -12,6 +12,7 @@ import { join } from "@std/path";
 import { Model, type PresetName, presets, Tokenizer } from "../mod.ts";
 import { readFlags } from "../tools/flags.ts";
 import { median } from "../tools/soak/trend.ts";
+import { makeGeneric } from "../lib/checks/variants.ts";
 import { Clients, quiet } from "./serve_clients.ts";
 
 const { flags, operands } = readFlags({
@@ -29,6 +30,7 @@ async function randomModel(): Promise<string> {
     { ...presets[flags.preset as PresetName].model, vocabSize },
     { device: "reference", tokenizer },
   );
+  await makeGeneric(model); // Fresh weights hardly look at what came before.
   const path = join(directory, "random.safetensors");
   await Deno.writeFile(path, await model.save());
   return path;

@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { Model, Sampler } from "../../mod.ts";
+import { makeGeneric } from "../../lib/checks/variants.ts";
 import { RunningBatch } from "../../lib/model/running_batch.ts";
 import { gpuTest } from "./adapter.ts";
 
@@ -19,6 +20,7 @@ gpuTest(
       device: "webgpu",
       seed: 3,
     });
+    await makeGeneric(model);
     const prompts = [1, 17, 33, 20, 40].map((length) =>
       Array.from({ length }, (_, i) => (i * 5 + length) % 17)
     );

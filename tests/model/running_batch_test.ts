@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Model, OutOfMemoryError, Sampler } from "../../mod.ts";
+import { makeGeneric } from "../../lib/checks/variants.ts";
 import { RunningBatch } from "../../lib/model/running_batch.ts";
 
 const config = {
@@ -28,6 +29,7 @@ for (const device of ["reference", "wasm"] as const) {
         device,
         seed: 3,
       });
+      await makeGeneric(model); // Fresh weights hardly look at what came before.
       const alone = await Promise.all(
         prompts.map((prompt, seed) =>
           Array.fromAsync(model.generate(prompt, options(seed)))
@@ -93,6 +95,7 @@ Deno.test("RunningBatch reads a long prompt in pieces, between which others get 
   await using model = await Model.create({ ...config, blockSize }, {
     device: "reference",
   });
+  await makeGeneric(model);
   const batch = new RunningBatch(model, { rows: 3 });
   const left = new AbortController();
   const { signal } = left;
@@ -128,6 +131,46 @@ Deno.test("RunningBatch reads a long prompt in pieces, between which others get 
   assert(order.indexOf(20) < order.indexOf(160), `${order}`);
   wide.destroy();
   left.abort();
+  await Promise.all(others);
+  batch.destroy();
+});
+
+Deno.test("RunningBatch reads several long prompts in turn, and drops one whose reader leaves", async () => {
+  const blockSize = 400;
+  await using model = await Model.create({ ...config, blockSize }, {
+    device: "reference",
+  });
+  await makeGeneric(model);
+  const promptOf = (length: number, seed: number) =>
+    Array.from({ length }, (_, i) => (i * 3 + seed) % config.vocabSize);
+  // One row is a batch of its own; in the other four, one text generates and three are read by turns.
+  const batch = new RunningBatch(model, { rows: 5 });
+  const stop = new AbortController();
+  const endless = { maxNewTokens: 1e6, signal: stop.signal };
+  let tokens = 0;
+  const others = [0, 1].map(async (index) => {
+    const text = batch.generate([1], { ...options(index), ...endless });
+    for await (const _ of text) tokens += index;
+  });
+  const gone = new AbortController();
+  const left = Array.fromAsync(
+    batch.generate(promptOf(399, 5), { ...endless, signal: gone.signal }),
+  );
+  while (tokens < 5) await new Promise((go) => setTimeout(go));
+  gone.abort(); // after five pieces of 16 of its tokens
+  assertEquals(await left, []);
+  const short = (seed: number) => ({ ...options(seed), maxNewTokens: 30 });
+  const texts = [370, 35, 20].map((length, seed) => promptOf(length, seed));
+  const written = await Promise.all(
+    texts.map((prompt, seed) =>
+      Array.fromAsync(batch.generate(prompt, short(seed)))
+    ),
+  );
+  for (const [seed, prompt] of texts.entries()) {
+    const alone = model.generate(prompt, short(seed));
+    assertEquals(written[seed], await Array.fromAsync(alone), `${seed}`);
+  }
+  stop.abort();
   await Promise.all(others);
   batch.destroy();
 });

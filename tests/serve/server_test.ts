@@ -75,7 +75,10 @@ Deno.test("Server streams the text that it also gives in one piece", async () =>
 
 Deno.test("Server ends a text before a stop text and lists log-probabilities up to there", async () => {
   await using site = await Site.open();
-  const question = { prompt: "the ", seed: 7, max_tokens: 60, logprobs: 2 };
+  const question = {
+    ...{ prompt: "the ", seed: 7, max_tokens: 60, logprobs: 2 },
+    temperature: 3, // a text that repeats nothing
+  };
   const [whole] = (await site.complete(question)).choices;
   assertEquals(whole.logprobs.tokens.join(""), whole.text);
   const stop = whole.text.slice(20, 23);
@@ -104,6 +107,7 @@ Deno.test("Server ends a text before a stop text and lists log-probabilities up 
   const chat = await site.post("/v1/chat/completions", {
     messages: [{ role: "user", content: [{ type: "text", text: "the " }] }],
     ...{ seed: 7, logprobs: true, top_logprobs: 2, max_completion_tokens: 5 },
+    temperature: 3,
   });
   const [{ logprobs: { content } }] = (await chat.json()).choices;
   assertEquals(content.length, 5);
@@ -178,14 +182,16 @@ Deno.test("Server lists log-probabilities of a prompt, as evaluation harnesses a
     free.choices[0].logprobs.token_logprobs,
   );
 
-  // One token has nothing before it.
+  // A prompt may fill the context of 16 tokens; one token has nothing before it.
+  const full = await site.complete({ ...question, prompt: "the cat sat on a" });
+  assertEquals(full.choices[0].logprobs.token_logprobs.length, 16);
   const one = await site.complete({ ...question, prompt: "t" });
   assertEquals(one.choices[0].logprobs.token_logprobs, [null]);
 });
 
 Deno.test("Server reads CR LF in prompts, messages and stop texts as LF", async () => {
   await using site = await Site.open();
-  const settings = { seed: 5, temperature: 0.8, max_tokens: 80 };
+  const settings = { seed: 5, temperature: 3, max_tokens: 80 };
   const [crlf, lf] = ["the cat.\r\nthe ", "the cat.\nthe "];
   const plain = await site.complete({ ...settings, prompt: lf, echo: true });
   const [{ text }] = plain.choices;

@@ -10,6 +10,7 @@ const titles: Readonly<Record<string, string>> = {
   model: "The model and its files",
   reference: "The reference backend",
   reports: "Reports",
+  server: "The server",
   text: "Text: tokens, sampling, counting",
   training: "Training and evaluation",
   webgpu: "The WebGPU engine",
