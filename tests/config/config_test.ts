@@ -173,6 +173,7 @@ Deno.test("The presets have the parameter counts of the models they are named fo
   const count = (name: keyof typeof presets, vocabSize: number) =>
     parameterLayout(modelConfig({ ...presets[name].model, vocabSize }));
   assertEquals(count("default", 65).count, 157_952);
+  assertEquals(count("portable", 65).count, 159_744);
   assertEquals(count("original", 128).count, 826_240);
   // nanoGPT counts without the position table: 0.80M and 10.65M.
   const withoutPositions = (name: "nano-cpu" | "nano-gpu") => {

@@ -7,6 +7,7 @@ import {
   modelConfig,
   type ModelOptions,
 } from "../../lib/config/model.ts";
+import { presets } from "../../lib/config/presets.ts";
 import type { ExportOptions } from "../../lib/export/exports.ts";
 import type { Checkpoint } from "../../lib/formats/checkpoint.ts";
 import { readTokenizer } from "../../lib/formats/tokenizers.ts";
@@ -70,6 +71,7 @@ const gpt2: Options = { ...sizes, nHead: 3, position: "learned" };
 
 /** Models by name, with the architecture that they are written as. */
 const models: Readonly<Record<string, readonly [string, Options]>> = {
+  "the preset portable": ["llama", presets.portable.model],
   "rope-half, untied": ["llama", llama],
   "rope, tied": ["llama", { ...llama, position: "rope", tiedHead: true }],
   "heads of another size, biases, other numbers": ["llama", {

@@ -29,6 +29,7 @@ const bindings = {
  */
 const counts: Readonly<Record<PresetName, readonly number[]>> = {
   "default": [157, 161, 174],
+  "portable": [183, 187, 203],
   "original": [84, 89, 106],
   "nano-cpu": [85, 90, 107],
   "nano-gpu": [147, 154, 179],
