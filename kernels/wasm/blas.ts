@@ -1,18 +1,12 @@
 /** Matrix products by the machine's BLAS: which it gets, and the blocks in which it computes them. */
 
 import type { KernelDims } from "../vocabulary.ts";
-import {
-  FORM_NN,
-  FORM_NT,
-  FORM_TN,
-  MULTIPLY_BY_BLAS,
-  TURN,
-  TURN_ROWS,
-} from "./codes.ts";
+import { MULTIPLY_BY_BLAS, TURN, TURN_ROWS } from "./codes.ts";
 import {
   type Address,
   bits,
   type BlasTraits,
+  forms,
   type Site,
   type Step,
 } from "./step.ts";
@@ -30,11 +24,6 @@ export interface Product {
   readonly bias: Address;
   readonly addend: Address;
 }
-
-/** The numbers of the forms. */
-export const forms: Readonly<
-  Record<KernelDims["matmul"]["form"], number>
-> = { nn: FORM_NN, nt: FORM_NT, tn: FORM_TN };
 
 /** Returns true if the library computes a product faster than the engine does. */
 export function suitsBlas(

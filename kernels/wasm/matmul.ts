@@ -2,7 +2,7 @@
 
 import type { KernelDims } from "../vocabulary.ts";
 import { activationSteps, kinds, slopeSteps } from "./activation.ts";
-import { byBlas, forms, type Product, suitsBlas } from "./blas.ts";
+import { byBlas, type Product, suitsBlas } from "./blas.ts";
 import { columnSum } from "./column_sum.ts";
 import {
   DEPTH,
@@ -16,7 +16,7 @@ import {
   PACK_PANELS_OF_ROWS,
   PACK_TILES,
 } from "./codes.ts";
-import { type Address, bits, type Site, type Step } from "./step.ts";
+import { type Address, bits, forms, type Site, type Step } from "./step.ts";
 
 /** Columns of a packed panel; see `assembly/tile.ts`. */
 const PANEL = 8;

@@ -4,7 +4,19 @@
  */
 
 import type { KernelDims, KernelName } from "../vocabulary.ts";
-import { BLOCK, RECORD_ARGUMENTS, RECORD_BYTES } from "./codes.ts";
+import {
+  BLOCK,
+  FORM_NN,
+  FORM_NT,
+  FORM_TN,
+  RECORD_ARGUMENTS,
+  RECORD_BYTES,
+} from "./codes.ts";
+
+/** The numbers of a product's forms. */
+export const forms: Readonly<
+  Record<KernelDims["matmul"]["form"], number>
+> = { nn: FORM_NN, nt: FORM_NT, tn: FORM_TN };
 
 /** A byte address in the engine's memory, a multiple of 64. */
 export type Address = number;
