@@ -5,6 +5,8 @@ import { checkpointPieces } from "../../formats/checkpoint.ts";
 import { importHf } from "../../formats/hf.ts";
 import type { Imported } from "../../formats/imported.ts";
 import { importNanogpt } from "../../formats/nanogpt_import.ts";
+import type { ModelConfig } from "../../config/model.ts";
+import { bytes } from "./model_card.ts";
 import { parameterLayout } from "../../model/plans.ts";
 import { isRefusal } from "../../refusal.ts";
 import { count } from "../../report/numbers.ts";
@@ -74,17 +76,30 @@ export async function importModel(
     checkpoint: checkpointPieces(checkpoint),
     signal,
   });
-  for (const note of notes) warn(note);
-  if (tokenizer === undefined) {
-    warn(`${operand} has no tokenizer: the run takes ids alone, no text`);
-  }
-  writeError(visible(
-    `${count(parameters)} parameters, ${
-      tokenizer ? `tokenizer ${tokenizerName(tokenizer)}` : "no tokenizer"
-    }\nsample it:  ${program()} sample ${out}\n`,
-  ));
+  for (const note of [...notes, ...cacheNotes(config)]) warn(note);
+  const about = tokenizer === undefined
+    ? "no tokenizer: the run takes ids alone, no text"
+    : `tokenizer ${
+      tokenizerName(tokenizer)
+    }\nsample it:  ${program()} sample ${out}`;
+  writeError(visible(`${count(parameters)} parameters, ${about}\n`));
   await writeOutput(`${out}\n`);
   return exitCode.ok;
+}
+
+/** Most bytes of keys and values for one text that need no word. */
+const MUCH = 2 ** 30;
+
+/** Says that a model's context takes much memory, if it does. */
+function cacheNotes(
+  { nLayer, nKvHead, headSize, blockSize }: ModelConfig,
+): string[] {
+  const size = 4 * 2 * nLayer * nKvHead * headSize * blockSize;
+  return size <= MUCH ? [] : [
+    `a context of ${count(blockSize)} tokens takes ${
+      bytes(size)
+    } of keys and values for each text; --block-size makes it shorter`,
+  ];
 }
 
 /** A model that was read, and the format that it came in. */
@@ -105,7 +120,10 @@ async function readModel(
   }
   const { blockSize } = flags;
   const tokenizer = await chosenTokenizer(flags, signal);
-  using folder = await ModelFolder.open(isFile ? dirname(path) : path);
+  using folder = await ModelFolder.open(
+    isFile ? dirname(path) : path,
+    signal,
+  );
   const file = isFile ? basename(path) : "ckpt.pt";
   const isNanogpt = isFile || await folder.open(file) !== undefined;
   if (isNanogpt && blockSize !== undefined) {

@@ -11,14 +11,23 @@ export class ModelFolder implements FolderFiles, Disposable {
   readonly #path: string;
   /** The folders in which a link may end, by their real paths. */
   readonly #roots: readonly string[];
+  readonly #signal: AbortSignal;
   readonly #stack = new DisposableStack();
 
-  private constructor(path: string, roots: readonly string[]) {
+  private constructor(
+    path: string,
+    { roots, signal }: {
+      readonly roots: readonly string[];
+      readonly signal: AbortSignal;
+    },
+  ) {
     this.#path = path;
     this.#roots = roots;
+    this.#signal = signal;
   }
 
-  static async open(path: string): Promise<ModelFolder> {
+  /** @param signal ends the reading of its files */
+  static async open(path: string, signal: AbortSignal): Promise<ModelFolder> {
     const real = await Deno.realPath(path);
     const roots = [real];
     // The hub's cache: models--NAME/snapshots/COMMIT has links into models--NAME/blobs.
@@ -26,7 +35,7 @@ export class ModelFolder implements FolderFiles, Disposable {
     if (basename(above) === "snapshots") {
       roots.push(join(dirname(above), "blobs"));
     }
-    return new ModelFolder(path, roots);
+    return new ModelFolder(path, { roots, signal });
   }
 
   /** @throws {CommandError} if the file cannot be read, or is a link that leads out of the folder */
