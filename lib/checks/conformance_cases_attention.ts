@@ -114,7 +114,7 @@ function withMask(
 }
 
 const decode = cached(1, 16, [4, 2, 4]);
-const prefill = cached(13, 70, [4, 2, 4]);
+const prefill = cached(19, 70, [4, 2, 4]);
 
 const cachedVariants: readonly (CacheDims & AttentionDims)[] = [
   ...caches.map((dims) => withMask(dims, "causal")),

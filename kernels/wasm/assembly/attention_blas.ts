@@ -32,7 +32,6 @@ export function attentionByBlas(r: usize, from: i32, to: i32, scores: usize): vo
   const NKV = int(dims, 2);
   const HS = int(dims, 3);
   const causal = int(dims, MASK) === MASK_CAUSAL;
-  const dropout = pointer(dims, KEY) !== NOTHING;
   const scale = float(dims, SCALE);
   const head = <usize> HS << 2;
   const stride = (NH + 2 * NKV) * HS; // of qkv, in numbers
@@ -59,20 +58,76 @@ export function attentionByBlas(r: usize, from: i32, to: i32, scores: usize): vo
       else sgemm(FORM_NT, rows, keys, HS, scale, q + i * row, stride, k, stride, 0, scores, across);
       // Each row becomes probabilities.
       for (let n = 0; n < rows; n++) {
-        const p = scores + n * line;
         const reached = causal ? i + n + 1 : T;
-        const wide = width(reached);
-        mask(dims, p, h, i + n, reached, wide);
-        const most = largest(p, wide);
-        const sum = exponentials(p, wide, most);
         const query = (b * NH + h) * T + i + n;
-        if (dropout) drop(dims, p, query * T, wide);
-        scaleBy(p, wide, 1 / sum);
-        store<f32>(lse + (<usize> query << 2), most + log(sum));
-        clear(p, wide, keys);
+        const logSum = softmax(dims, scores + n * line, h, i + n, reached, keys, query * T);
+        store<f32>(lse + (<usize> query << 2), logSum);
       }
       sgemm(FORM_NN, rows, HS, keys, 1, scores, across, v, stride, 0, out + i * yRow, yStride);
     }
+  }
+}
+
+/**
+ * Turns the scaled scores of query i, head h, into probabilities, those from `reached` to `keys` being 0; returns the logarithm
+ * of the sum of exponentials. `first` is the index of the first one's random bits.
+ */
+function softmax(dims: usize, p: usize, h: i32, i: i32, reached: i32, keys: i32, first: i32): f32 {
+  const wide = width(reached);
+  mask(dims, p, h, i, reached, wide);
+  const most = largest(p, wide);
+  const sum = exponentials(p, wide, most);
+  if (pointer(dims, KEY) !== NOTHING) drop(dims, p, first, wide);
+  scaleBy(p, wide, 1 / sum);
+  clear(p, wide, keys);
+  return most + log(sum);
+}
+
+/**
+ * y, qkv, cache, start, count, the dims of scores.ts, turned, L: see attentionCached in cache.ts. A unit is one query head
+ * of one row of the batch. Scratch: the scores of a block, and with `turned` the keys.
+ */
+export function attentionCachedByBlas(r: usize, from: i32, to: i32, scores: usize): void {
+  const dims = r + (5 << 2);
+  const T = int(dims, 0);
+  const NH = int(dims, 1);
+  const NKV = int(dims, 2);
+  const HS = int(dims, 3);
+  const causal = int(dims, MASK) === MASK_CAUSAL;
+  const scale = float(dims, SCALE);
+  const turned = int(dims, TURNED) === 1;
+  const L = int(dims, TURNED + 1);
+  const head = <usize> HS << 2;
+  const stride = (NH + 2 * NKV) * HS;
+  const row = <usize> stride << 2;
+  const yStride = NH * HS;
+  const yRow = <usize> yStride << 2;
+  const position = 2 * NKV * HS; // of the cache, in numbers
+  const across = width(L);
+  const line = <usize> across << 2;
+  const turnedKeys = scores + BLAS_QUERIES * line;
+  for (let unit = from; unit < to; unit++) {
+    const b = unit / NH;
+    const h = unit % NH;
+    const start = load<i32>(pointer(r, 3) + (<usize> b << 2));
+    const count = load<i32>(pointer(r, 4) + (<usize> b << 2));
+    const q = pointer(r, 1) + b * T * row + h * head;
+    const k = pointer(r, 2) + ((<usize> b * L * position) << 2) + h * NKV / NH * head;
+    const v = k + NKV * head;
+    const out = pointer(r, 0) + b * T * yRow + h * head;
+    if (turned) turnMatrix(turnedKeys, line, k, <usize> position << 2, start + count, HS);
+    for (let i = 0; i < count; i += BLAS_QUERIES) {
+      const rows = min(BLAS_QUERIES, count - i);
+      const keys = causal ? start + i + rows : start + count;
+      if (turned) sgemm(FORM_NN, rows, keys, HS, scale, q + i * row, stride, turnedKeys, across, 0, scores, across);
+      else sgemm(FORM_NT, rows, keys, HS, scale, q + i * row, stride, k, position, 0, scores, across);
+      for (let n = 0; n < rows; n++) {
+        const query = start + i + n;
+        softmax(dims, scores + n * line, h, query, causal ? query + 1 : keys, keys, 0);
+      }
+      sgemm(FORM_NN, rows, HS, keys, 1, scores, across, v, position, 0, out + i * yRow, yStride);
+    }
+    for (let i = count; i < T; i++) memory.fill(out + i * yRow, 0, head);
   }
 }
 

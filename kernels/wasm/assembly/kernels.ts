@@ -50,6 +50,8 @@ export function compute(
       return matmul.multiplyBatch(record, from, to, scratch);
     case codes.MULTIPLY_BY_BLAS:
       return blas.multiplyByBlas(record, from, to, scratch);
+    case codes.ATTENTION_CACHED_BY_BLAS:
+      return attentionBlas.attentionCachedByBlas(record, from, to, scratch);
     case codes.LISTS:
       return lists(record, from, to, scratch);
     case codes.TURN:
