@@ -60,8 +60,9 @@ function checkTargets(
   let count = 0;
   for (const { tokens, targets } of batches) {
     targets.forEach((target, i) => {
-      // The end of a row has no following tokens to compare with.
+      // The end of a row, and of the text, has no following tokens to compare with.
       if (target < 0 || i % T + AHEAD.length > T) return;
+      if (targets[i + AHEAD.length - 1]! < 0) return;
       count++;
       for (const [at, ahead] of AHEAD.entries()) {
         if (target === tokens[i + ahead]) same[at]!++;
