@@ -141,6 +141,38 @@ Deno.test("Training counts pairs as a count from the beginning after each merge 
   }
 });
 
+/** Returns the ids of one piece: of all pairs that are merged, the first of the smallest rank, again and again. */
+function mergedIds(piece: string, { merges, tokens }: Trained): number[] {
+  const ranks = new Map<string, number>();
+  for (let i = 0; i < merges.length; i += 2) {
+    ranks.set(`${merges[i]} ${merges[i + 1]}`, i / 2);
+  }
+  const ids = [...new TextEncoder().encode(piece)];
+  for (;;) {
+    const found = ids.slice(1).map((id, i) =>
+      ranks.get(`${ids[i]} ${id}`) ?? Infinity
+    );
+    const smallest = Math.min(...found);
+    if (smallest === Infinity) return ids;
+    const at = found.indexOf(smallest);
+    ids.splice(at, 2, 256 + smallest);
+    assert(tokens[256 + smallest] !== undefined);
+  }
+}
+
+Deno.test("Encoding merges the smallest rank first, in pieces of any length", () => {
+  for (const letters of [["a", "b"], ["a", "é", "日"]]) {
+    const text = randomWords(letters, 300);
+    const vocabulary = new Trained(text, 330);
+    const tokenizer = Tokenizer.bpe(text, { vocabSize: 330 });
+    const joined = randomWords(letters, 400).replaceAll(" ", "");
+    for (let length = 1; length < 90; length++) {
+      const piece = joined.slice(7 * length, 8 * length);
+      assertEquals([...tokenizer.encode(piece)], mergedIds(piece, vocabulary));
+    }
+  }
+});
+
 Deno.test("Training forgets the rarest pieces when there are too many, and refuses a text that is too small", () => {
   const trainer = new BpeTrainer("gpt2", 3);
   trainer.add("xy xy xy xy ab cd ef gh");
