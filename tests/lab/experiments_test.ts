@@ -96,6 +96,22 @@ Deno.test("Ablations change every part of the recipe", () => {
   assertEquals(of("mask"), ["finite", "finite", "none", "zeroed"]);
 });
 
+Deno.test("Another MLP has as many parameters, with a gate or without", () => {
+  const widths = (name: keyof typeof presets) =>
+    ablationPlan(presets[name], { name, ...options, parts: ["mlp"] }).cells
+      .map(({ name, model }) => [name, model?.nHidden]);
+  assertEquals(widths("default"), [
+    ["base", undefined],
+    ...["none", "geluTanh", "relu"].map((mlp) => [`mlp=${mlp}`, undefined]),
+    ["mlp=swiglu", 172], // 256 · 2 / 3 = 170.7
+  ]);
+  assertEquals(widths("portable"), [
+    ["base", undefined],
+    ["mlp=none", undefined],
+    ...["geluTanh", "relu", "relu2"].map((mlp) => [`mlp=${mlp}`, 276]), // 184 · 3 / 2
+  ]);
+});
+
 Deno.test("Ablations of some parts are those cells of the whole, and all parts are the whole", () => {
   for (const name of names) {
     const make = (parts?: readonly string[]) =>

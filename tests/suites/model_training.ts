@@ -31,7 +31,7 @@ export const T = 6;
 
 /** Registers the tests on a backend. */
 export function registerTraining(bench: Bench): void {
-  for (const name of ["the defaults", "all at once"]) {
+  for (const name of ["the defaults", "all at once", "Qwen 3"]) {
     benchTest(
       bench,
       `50 steps from one seed give the same bits twice: ${name}`,
@@ -58,12 +58,19 @@ export function registerTraining(bench: Bench): void {
     );
   }
 
-  for (const optimizer of ["adamw", "muon", "sgd"] as const) {
+  for (
+    const [optimizer, name] of [
+      ["adamw", "all at once"],
+      ["muon", "all at once"],
+      ["sgd", "all at once"],
+      ["muon", "Qwen 3"],
+    ] as const
+  ) {
     benchTest(
       bench,
-      `stopped, saved, loaded and resumed gives the bits of an uninterrupted run: ${optimizer}`,
+      `stopped, saved, loaded and resumed gives the bits of an uninterrupted run: ${optimizer}, ${name}`,
       async (backend) => {
-        const { config } = variant("all at once");
+        const { config } = variant(name);
         const options = training({
           optimizer,
           gradAccumulation: 2,

@@ -3,7 +3,7 @@
  * the worth of that part.
  */
 
-import { modelConfig } from "../../config/model.ts";
+import { type ModelConfig, modelConfig } from "../../config/model.ts";
 import { trainConfig } from "../../config/train.ts";
 import type { Preset } from "../../config/presets.ts";
 import { count } from "../../report/numbers.ts";
@@ -74,9 +74,9 @@ function ablations(base: Changes): Changes[] {
     ...(["layernorm", "rmsnorm", "none"] as const).map((norm) => ({ norm })),
     { normPlacement: model.normPlacement === "pre" ? "post" : "pre" },
     { attention: false },
-    ...(["none", "geluTanh", "relu", "relu2"] as const).map((mlp) => ({ mlp })),
-    // A gate is a third matrix: two thirds of the width make the parameters equal.
-    { mlp: "swiglu", nHidden: Math.round(model.nHidden * 2 / 3 / 4) * 4 },
+    ...(["none", "geluTanh", "relu", "relu2", "swiglu"] as const).map((mlp) =>
+      withHidden(mlp, model)
+    ),
     { qkNorm: !model.qkNorm },
     { attentionScale: !model.attentionScale },
     // The baseline's own head bias stays, whatever the head.
@@ -132,6 +132,17 @@ function ablations(base: Changes): Changes[] {
     const whole = completed(base, change);
     return !seen.has(whole) && seen.add(whole);
   });
+}
+
+/** Returns the change to another MLP, with the width that keeps the number of parameters: a gate is a third matrix. */
+function withHidden(
+  mlp: ModelConfig["mlp"],
+  { mlp: own, nHidden }: ModelConfig,
+): Model {
+  const [gated, isGated] = [mlp, own].map((name) => name === "swiglu");
+  if (gated === isGated || mlp === "none") return { mlp };
+  const share = gated ? 2 / 3 : 3 / 2;
+  return { mlp, nHidden: Math.round(nHidden * share / 4) * 4 };
 }
 
 /** Returns the complete configuration after a change, as text for comparisons. */
