@@ -66,20 +66,51 @@ async function memory(): Promise<number> {
   }
 }
 
+/** Returns the CPU time that the server has used, in seconds; NaN where there is no /proc. */
+async function cpuTime(): Promise<number> {
+  try {
+    const stat = await Deno.readTextFile(`/proc/${child.pid}/stat`);
+    // After the name: utime and stime are the 12th and 13th, in hundredths.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return NaN;
+    throw error;
+  }
+}
+
+/** Tokens per second of wall time, and microseconds of the server's CPU time per token. */
+interface Speed {
+  readonly tokens: number;
+  readonly cpu: number;
+}
+
+async function speedOf(clients: Clients, count: number): Promise<Speed> {
+  const [begun, before] = [performance.now(), await cpuTime()];
+  const tokens = await clients.throughput({ clients: count, seconds: 3 });
+  const all = tokens * (performance.now() - begun) / 1000;
+  return { tokens, cpu: 1e6 * (await cpuTime() - before) / all };
+}
+
 let isGood = true;
 try {
   const clients = await Clients.meet(url, { maxTokens });
-  const [one, many]: [number[], number[]] = [[], []];
+  const [one, many]: [Speed[], Speed[]] = [[], []];
   for (let round = 0; round < Number(flags.rounds); round++) {
-    one.push(await clients.throughput({ clients: 1, seconds: 3 }));
-    many.push(await clients.throughput({ clients: 32, seconds: 3 }));
+    one.push(await speedOf(clients, 1));
+    many.push(await speedOf(clients, 32));
   }
-  const ratios = many.map((speed, i) => speed / one[i]!);
-  const shown = (numbers: number[]) => median(numbers).toFixed(0);
+  const ratios = many.map(({ tokens }, i) => tokens / one[i]!.tokens);
+  const shown = (speeds: Speed[], key: keyof Speed) =>
+    median(speeds.map((speed) => speed[key])).toFixed(0);
   console.log(
-    `1 client ${shown(one)} tokens/s, 32 clients ${shown(many)}: ${
-      median(ratios).toFixed(1)
-    } times (${ratios.map((ratio) => ratio.toFixed(1)).join(" ")})`,
+    `1 client ${shown(one, "tokens")} tokens/s, 32 clients ${
+      shown(many, "tokens")
+    }: ${median(ratios).toFixed(1)} times (${
+      ratios.map((ratio) => ratio.toFixed(1)).join(" ")
+    }); the server's CPU time ${shown(one, "cpu")} and ${
+      shown(many, "cpu")
+    } µs per token`,
   );
 
   const sizes: number[] = [];
