@@ -192,6 +192,10 @@ Deno.test("A run on documents samples documents, resumes, and is evaluated as it
   const { tokens, ofTokens, bitsPerChar, valLoss } = JSON.parse(
     evaluated.stdout,
   );
+  const other = ["eval", "whole", "--document-separator", " "];
+  const refused = await here.run(other);
+  assertEquals(refused.code, 2);
+  assertStringIncludes(refused.stderr, "--document-separator without --data");
   // 31 letters and 6 ends of documents, twenty times; a tenth validates.
   assertEquals([tokens, ofTokens], [73, 73]);
   assert(bitsPerChar > valLoss / Math.LN2, "an end is no character");

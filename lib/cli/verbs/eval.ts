@@ -38,6 +38,12 @@ export async function evaluate(
   const tokenizer = tokenizerOf(trained);
   const { signal } = interrupt;
   const documents = flags.documentSeparator;
+  if (documents !== undefined && flags.data === undefined) {
+    throw usageError(
+      "use --document-separator without --data",
+      "the run's own text is read as in training",
+    );
+  }
   const textOptions = { tokenizer, signal, documents };
   const { tokens, record } = await textOf(trained, flags.data, textOptions);
   const isOther = trained.data !== undefined &&
