@@ -4,6 +4,7 @@
  */
 
 import type { ModelConfig } from "../config/model.ts";
+import { isRefusal } from "../refusal.ts";
 import { endOfText } from "../text/special.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Checkpoint } from "./checkpoint.ts";
@@ -36,6 +37,7 @@ import {
 } from "./tensor_map.ts";
 import { tokenizerJson } from "./tokenizer_json.ts";
 import { readTokenizer } from "./tokenizers.ts";
+import { openTorchFile, TorchTensor } from "./torch_file.ts";
 
 const places: Readonly<
   Record<ModelType, (config: ModelConfig) => readonly Place[]>
@@ -116,8 +118,9 @@ export interface ImportOptions {
 const buffers = /\.attn\.(bias|masked_bias)$|\.rotary_emb\.inv_freq$/;
 
 /**
- * Reads a model from a folder of Hugging Face's: GPT-2, Llama or Qwen, with weights in safetensors of any float type,
- * whole or in shards, and the tokenizer in `tokenizer.json` if there is one. The tensors are read one by one.
+ * Reads a model from a folder of Hugging Face's: GPT-2, Llama or Qwen, with weights of any float type in safetensors,
+ * whole or in shards, or in `pytorch_model.bin`, of which nothing is executed; and the tokenizer in `tokenizer.json` if
+ * there is one. The tensors are read one by one.
  *
  * @throws {SyntaxError} if a file is missing or damaged, or the model is one that this program cannot have
  */
@@ -156,8 +159,16 @@ async function tokenizerIn(
   folder: FolderFiles,
 ): Promise<Tokenizer | undefined> {
   const text = await textOf(folder, "tokenizer.json");
-  return text === undefined ? undefined : readTokenizer(text);
+  try {
+    return text === undefined ? undefined : readTokenizer(text);
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    throw cannotImport(`tokenizer.json is unusable: ${error.reason}`);
+  }
 }
+
+/** A file with weights, whose tensors are read one by one. */
+type WeightsFile = Pick<SafetensorsFile, "names" | "read">;
 
 /** The tensors of all files with weights. */
 interface StoredTensors {
@@ -176,11 +187,12 @@ const INDEX = "model.safetensors.index.json";
 async function openWeights(folder: FolderFiles): Promise<StoredTensors> {
   const index = await textOf(folder, INDEX);
   const names = index === undefined ? ["model.safetensors"] : shardNames(index);
-  const files = new Map<string, SafetensorsFile>();
+  const files = new Map<string, WeightsFile>();
   for (const name of names) {
     const source = await folder.open(name);
-    if (source === undefined) throw cannotImport(`there is no ${name}`);
-    const file = await openSafetensors(source);
+    const file = source === undefined
+      ? await openStateDict(index === undefined ? folder : undefined, name)
+      : await openSafetensors(source);
     for (const tensor of file.names) {
       if (files.has(tensor)) {
         throw cannotImport(`the tensor ${quote(tensor)} is in two files`);
@@ -199,6 +211,30 @@ async function openWeights(folder: FolderFiles): Promise<StoredTensors> {
       return rows === undefined ? tensor : firstRows(tensor, rows);
     },
     unused: () => [...left],
+  };
+}
+
+/**
+ * Opens `pytorch_model.bin`, which older folders have in place of `model.safetensors`.
+ *
+ * @param folder undefined if the weights are in shards
+ * @param missing name of the file that is not there
+ */
+async function openStateDict(
+  folder: FolderFiles | undefined,
+  missing: string,
+): Promise<WeightsFile> {
+  const source = await folder?.open("pytorch_model.bin");
+  if (source === undefined) throw cannotImport(`there is no ${missing}`);
+  const state = await openTorchFile(source);
+  const tensors = new Map(
+    (state instanceof Map ? [...state] : []).filter((entry) =>
+      typeof entry[0] === "string" && entry[1] instanceof TorchTensor
+    ) as [string, TorchTensor][],
+  );
+  return {
+    names: new Set(tensors.keys()),
+    read: (name) => tensors.get(name)!.read(),
   };
 }
 

@@ -34,6 +34,10 @@ const storageTypes: ReadonlyMap<string, Dtype> = new Map([
   ["torch.BFloat16Storage", "BF16"],
   ["torch.LongStorage", "I64"],
   ["torch.IntStorage", "I32"],
+  ["torch.ShortStorage", "I16"],
+  ["torch.CharStorage", "I8"],
+  ["torch.ByteStorage", "U8"],
+  ["torch.BoolStorage", "U8"],
 ]);
 
 /** Numbers that one or more tensors show. */

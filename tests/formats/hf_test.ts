@@ -15,6 +15,12 @@ import {
 import { Model } from "../../lib/model/model.ts";
 import { isRefusal } from "../../lib/refusal.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
+import {
+  type Pickled,
+  SavedTensor,
+  torchPieces,
+} from "../../lib/formats/torch_writer.ts";
+import { concat } from "../../lib/cli/run/files.ts";
 import { bytesOf, folderOf } from "../fixtures/exported_files.ts";
 
 /** A model with biases and gains that are no zeros and ones. */
@@ -240,6 +246,9 @@ Deno.test("A folder without its files, or with other tensors, is refused by name
   };
   await refuses(without("config.json"), "there is no config.json");
   await refuses(without("model.safetensors"), "there is no model.safetensors");
+  const bad = await spoiled({});
+  bad.set("tokenizer.json", new TextEncoder().encode("{}"));
+  await refuses(Promise.resolve(bad), "tokenizer.json is unusable: model is");
   const changed = async (
     change: (tensors: Map<string, TensorData>) => void,
   ) => {
@@ -312,6 +321,31 @@ Deno.test("Shards are read by their index; one that could lead out of the folder
   }
   await refuses(Promise.resolve(withIndex({})), "has no weight_map");
   await refuses(Promise.resolve(withIndex([])), "is not a JSON object");
+});
+
+Deno.test("pytorch_model.bin is read where there are no safetensors, and nothing but its tensors", async () => {
+  const files = await spoiled({});
+  const { tensors } = decodeSafetensors(files.get("model.safetensors")!);
+  files.delete("model.safetensors");
+  const state = new Map<string, Pickled>(
+    [...tensors].map(([name, tensor]) => [
+      name,
+      new SavedTensor(tensor.shape, () => floatsOf(name, tensor)),
+    ]),
+  );
+  const folder = (content: Pickled) =>
+    new Map(files).set("pytorch_model.bin", concat([...torchPieces(content)]));
+  const { checkpoint } = await importHf(folderOf(folder(state)));
+  const wanted = await checkpointOf(models["Llama"]!);
+  assertEquals(await logitsOf(checkpoint), await logitsOf(wanted));
+  await refuses(
+    Promise.resolve(folder([1, 2])),
+    'the tensor "model.embed_tokens.weight" is missing',
+  );
+  await refuses(
+    Promise.resolve(new Map(files).set("pytorch_model.bin", new Uint8Array(9))),
+    "it is not a zip archive",
+  );
 });
 
 Deno.test("Names of the hub lack the base model's prefix, and masks are passed over", async () => {

@@ -385,7 +385,7 @@ export const importFlags = {
     blockSize: integer({
       help: "longest context, in tokens; a shorter one takes less memory",
       without: "the model's",
-    }, atLeastOne) as Flag<number>,
+    }, modelFlags.blockSize.range!) as Flag<number>,
     tokenizer: tokenizerFlag({
       help:
         "the model's tokenizer: GPT-2's, or that of a file; for a folder that has none, or another",
