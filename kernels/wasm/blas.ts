@@ -129,7 +129,7 @@ const NT_RESULTS = 1200;
 
 /** The fewest multiplications and additions of a block: of a row, which waits for memory, and of several. */
 const ROW_WORK = 2 ** 15;
-const FEWEST_WORK = 2 ** 17;
+const FEWEST_WORK = 2 ** 19;
 
 /** Returns a block for a library that computes up to `most` multiplications and additions without packing. */
 function unpackedBlockOf(

@@ -13,6 +13,9 @@ import { refusal, refuser } from "../refusal.ts";
 
 const cannotSample = refuser(RangeError, "sample");
 
+/** Number of candidates up to which each is inserted into those found before, which takes less time than a selection. */
+const MOST_FEW = 32;
+
 /** Options of a {@linkcode Sampler}. An omitted option has no effect. */
 export interface SamplerOptions {
   /** Divisor of the logits, above 0; or 0 to pick the most probable token (greedy). 1 by default. */
@@ -69,6 +72,9 @@ export class Sampler {
   /** Working memory, shape (V): a batch draws thousands of tokens a second. */
   #scores = new Float64Array();
   #copy = new Float64Array();
+  /** Working memory for few candidates: their scores and ids. */
+  readonly #kept = new Float64Array(MOST_FEW);
+  readonly #ids = new Int32Array(MOST_FEW);
 
   /**
    * Creates a sampler.
@@ -101,13 +107,7 @@ export class Sampler {
 
   /** Computes {@linkcode Sampler.probabilities} in memory that the next call overwrites. */
   #distribution(logits: Logits, history: ArrayLike<number>): Float64Array {
-    if (this.#scores.length !== logits.length) {
-      this.#scores = new Float64Array(logits.length);
-      this.#copy = new Float64Array(logits.length);
-    }
-    const scores = this.#scores;
-    scores.set(logits);
-    this.#penalise(scores, history);
+    const scores = this.#scoresOf(logits, history);
     const best = checkedArgmax(scores);
     if (this.#temperature === 0) {
       scores.fill(0);
@@ -142,8 +142,11 @@ export class Sampler {
   ): number {
     const { step, row = 0, history = [] } = options;
     checkWithin(word, "sample", { step, row });
-    const probabilities = this.#distribution(logits, history);
-    return inverseCumulative(probabilities, this.#random.uniform(step, row));
+    const u = this.#random.uniform(step, row);
+    const few = this.#fewCandidates(logits.length);
+    return few === undefined
+      ? inverseCumulative(this.#distribution(logits, history), u)
+      : this.#drawOf(few, this.#scoresOf(logits, history), u);
   }
 
   /**
@@ -183,6 +186,68 @@ export class Sampler {
           history: histories?.[row] ?? [],
         }),
     );
+  }
+
+  /** Copies logits into memory that the next call overwrites, and applies the repetition penalty. */
+  #scoresOf(logits: Logits, history: ArrayLike<number>): Float64Array {
+    if (this.#scores.length !== logits.length) {
+      this.#scores = new Float64Array(logits.length);
+      this.#copy = new Float64Array(logits.length);
+    }
+    const scores = this.#scores;
+    scores.set(logits);
+    this.#penalise(scores, history);
+    return scores;
+  }
+
+  /** Returns the number of tokens that top-k keeps if they are few and nothing else excludes any. */
+  #fewCandidates(vocabSize: number): number | undefined {
+    const count = this.#topK ?? Infinity;
+    const isPlain = this.#minP === undefined && (this.#topP ?? 1) >= 1;
+    return isPlain && this.#temperature > 0 && count <= MOST_FEW &&
+        count < vocabSize
+      ? count
+      : undefined;
+  }
+
+  /**
+   * Draws one of the `count` tokens with the largest scores, the same as from {@linkcode Sampler.probabilities}, but in one
+   * pass over the vocabulary.
+   */
+  #drawOf(count: number, scores: Float64Array, u: number): number {
+    const max = scores[checkedArgmax(scores)]!;
+    const kept = this.#kept;
+    const ids = this.#ids;
+    for (let i = 0; i < count; i++) {
+      kept[i] = -Infinity;
+      ids[i] = -1; // none, if that many are not excluded
+    }
+    // The largest scores so far, in ascending order; of equal ones the smaller id comes later.
+    for (let id = 0; id < scores.length; id++) {
+      const score = scores[id]!;
+      if (score <= kept[0]!) continue;
+      let rank = 1;
+      for (; rank < count && kept[rank]! < score; rank++) {
+        kept[rank - 1] = kept[rank]!;
+        ids[rank - 1] = ids[rank]!;
+      }
+      kept[rank - 1] = score;
+      ids[rank - 1] = id;
+    }
+    // Sums run in the order of ids.
+    let total = 0;
+    for (let i = 0; i < count; i++) {
+      const id = ids[i]!;
+      let at = i;
+      for (; at > 0 && ids[at - 1]! > id; at--) ids[at] = ids[at - 1]!;
+      ids[at] = id;
+    }
+    for (let i = 0; i < count; i++) {
+      const score = ids[i]! < 0 ? -Infinity : scores[ids[i]!]!;
+      total += kept[i] = this.#weight(score, max);
+    }
+    for (let i = 0; i < count; i++) kept[i]! /= total;
+    return ids[inverseCumulative(kept.subarray(0, count), u)]!;
   }
 
   #penalise(scores: Float64Array, history: ArrayLike<number>): void {

@@ -6,6 +6,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { decodeSafetensors } from "../../lib/formats/safetensors.ts";
+import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { Sampler, type SamplerOptions } from "../../lib/text/sampler.ts";
 import type { Setting } from "../../tools/verify/sampling.ts";
 
@@ -364,4 +365,32 @@ Deno.test("Sampler refuses a history, step or batch that does not fit", () => {
     () => sampler.sampleBatch(logits, { rows: 3, step: 0, histories: [[1]] }),
     "1 histories for 3 rows",
   );
+});
+
+Deno.test("Sampler draws from few candidates as from their probabilities", () => {
+  const values = new CounterRandom(5, Purpose.sample, 1);
+  const uniforms = new CounterRandom(9, Purpose.sample);
+  for (let step = 0; step < 300; step++) {
+    const size = 2 + values.below(60, step, 99);
+    // Multiples of a half, so that many are equal; the first few are excluded.
+    const logits = Float32Array.from(
+      { length: size },
+      (_, id) => id < step % 7 - 1 ? -Infinity : values.below(9, step, id) / 2,
+    );
+    if (logits.every((logit) => logit === -Infinity)) continue;
+    const history = [0, size - 1];
+    for (const topK of [1, 2, 10, 32, 33]) {
+      const sampler = new Sampler({ topK, seed: 9, repetitionPenalty: 1.5 });
+      const probabilities = sampler.probabilities(logits, history);
+      const u = uniforms.uniform(step, 3);
+      let sum = 0;
+      const expected = probabilities.findIndex((p) => (sum += p) > u);
+      const drawn = sampler.sample(logits, { step, row: 3, history });
+      // Rounding may leave the sum of all below u.
+      assertEquals(
+        drawn,
+        expected < 0 ? probabilities.findLastIndex((p) => p > 0) : expected,
+      );
+    }
+  }
 });

@@ -63,17 +63,24 @@ export function attentionCached(r: usize, from: i32, to: i32, scratch: usize): v
 }
 
 /**
- * Reads a range of memory once, from front to end, to bring it into the second-level cache. The heads read it
- * in steps of a position, four to a page, which processors do not prefetch: without this call it took twice as long.
+ * Reads a range of memory once, to bring it into the second-level cache. The heads read it in steps of a position, four
+ * to a page, which processors do not prefetch: without this call it took twice as long. Four quarters at a time keep
+ * more reads under way than one.
  *
  * @param sink 16 bytes to overwrite; without this write the compiler would remove the reads
  */
 function fetch(from: usize, to: usize, sink: usize): void {
-  let sum = f32x4.splat(0);
-  for (let at = from; at < to; at += 64) {
-    sum = v128.xor(sum, v128.load(at));
+  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
+  const quarter = (to - from) >> 2 & ~63;
+  let at = from;
+  for (const end = from + quarter; at < end; at += 64) {
+    s0 = v128.xor(s0, v128.load(at));
+    s1 = v128.xor(s1, v128.load(at + quarter));
+    s2 = v128.xor(s2, v128.load(at + 2 * quarter));
+    s3 = v128.xor(s3, v128.load(at + 3 * quarter));
   }
-  v128.store(sink, sum);
+  for (at += 3 * quarter; at < to; at += 64) s0 = v128.xor(s0, v128.load(at));
+  v128.store(sink, v128.xor(v128.xor(s0, s1), v128.xor(s2, s3)));
 }
 
 /** y[HS] = factor · the sum of p[j] · v[j] over the keys. */
