@@ -61,6 +61,19 @@ const post = (url: string, body: unknown, init: RequestInit = {}) =>
     ...init,
   });
 
+/** Asks with curl, as the README does; undefined where there is none. */
+async function curl(url: string, body: unknown): Promise<Response | undefined> {
+  try {
+    const { stdout } = await new Deno.Command("curl", {
+      args: ["--silent", "--fail", url, "--data", JSON.stringify(body)],
+    }).output();
+    return new Response(stdout);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
 async function textOf(response: Response): Promise<string> {
   assertEquals(response.status, 200);
   return (await response.json()).choices[0].text;
@@ -80,6 +93,9 @@ Deno.test("serve gives the texts of sample, also to 32 clients of which some are
   );
   const text = await textOf(await post(url, { ...question, seed: 7 }));
   assertEquals(`the cat${text}`.trimEnd(), sampled.stdout.trimEnd());
+
+  const curled = await curl(`${url}/v1/completions`, { ...question, seed: 7 });
+  if (curled !== undefined) assertEquals(await textOf(curled), text);
 
   const clients = await Clients.meet(url, { maxTokens: 40 });
   const { counts, faults } = await clients.load({ clients: 32, seconds: 2 });

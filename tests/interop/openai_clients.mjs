@@ -29,6 +29,11 @@ const chat = await client.chat.completions.create({
   ...{ model, messages, max_tokens: 30, temperature: 0 },
 });
 
+// As evaluation harnesses measure how likely a text is.
+const scored = await client.completions.create({
+  ...{ model, prompt, echo: true, logprobs: 1, max_tokens: 0 },
+});
+
 /** Returns the class and the parameter of an error. */
 async function errorOf(promise) {
   try {
@@ -67,5 +72,6 @@ console.log(JSON.stringify({
     ...{ chat: chat.choices[0].message.content, ai: ai.text, aiStreamed },
   },
   usages: [whole.usage, usage],
+  scored: scored.choices[0],
   errors,
 }));

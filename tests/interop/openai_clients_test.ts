@@ -2,7 +2,7 @@
 
 /** Clients of OpenAI's API that other people wrote, against `lm serve`'s own function. */
 
-import { assertEquals } from "@std/assert";
+import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { generateText, Model, Sampler, Tokenizer } from "../../mod.ts";
 import { RunningBatch } from "../../lib/model/running_batch.ts";
 import { Server } from "../../lib/serve/server.ts";
@@ -30,10 +30,14 @@ interopTest(
       args: [url, "secret"],
     });
     await listener.shutdown();
-    const { texts, usages, errors } = answers as {
+    const { texts, usages, errors, scored } = answers as {
       texts: Record<string, string>;
       usages: unknown;
       errors: unknown;
+      scored: {
+        text: string;
+        logprobs: { tokens: string[]; token_logprobs: (number | null)[] };
+      };
     };
     const expected = (await Array.fromAsync(
       generateText(model, tokenizer, "the cat", {
@@ -53,6 +57,15 @@ interopTest(
       ["BadRequestError", 400, "best_of"],
       ["AuthenticationError", 401, null],
     ]);
+    const { text, logprobs: { tokens, token_logprobs } } = scored;
+    assertEquals([text, tokens.join("")], ["the cat", "the cat"]);
+    assertEquals(token_logprobs[0], null);
+    const ids = tokenizer.encode("the cat");
+    const logits = await model.forward(ids, { B: 1, T: 7 });
+    const last = logits.subarray(5 * 128, 6 * 128) as Float64Array;
+    const share = new Sampler().probabilities(last)[ids[6]!]!;
+    // The cached and the whole network add up in different orders, in float64.
+    assertAlmostEquals(token_logprobs[6]!, Math.log(share), 1e-9);
     generator.destroy();
   },
 );
