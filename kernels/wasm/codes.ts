@@ -142,6 +142,8 @@ export const MULTIPLY_BY_BLAS = 41;
 export const ATTENTION_BY_BLAS = 42;
 export const ATTENTION_BACKWARD_BY_BLAS = 43;
 export const ATTENTION_CACHED_BY_BLAS = 49;
+/** A product with few rows, whose right operand is read where it is. */
+export const MULTIPLY_FEW_ROWS = 50;
 /** Turns a matrix for one. */
 export const TURN = 47;
 /** Lists of records, of which a unit runs one. A list ends with its memory or a record of NONE. */

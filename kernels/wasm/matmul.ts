@@ -9,6 +9,7 @@ import {
   MULTIPLY,
   MULTIPLY_BATCH,
   MULTIPLY_COLUMNS,
+  MULTIPLY_FEW_ROWS,
   MULTIPLY_ROWS,
   NOTHING,
   PACK_DEPTH,
@@ -16,7 +17,14 @@ import {
   PACK_PANELS_OF_ROWS,
   PACK_TILES,
 } from "./codes.ts";
-import { type Address, bits, forms, type Site, type Step } from "./step.ts";
+import {
+  type Address,
+  bits,
+  forms,
+  MOST_COPIED,
+  type Site,
+  type Step,
+} from "./step.ts";
 
 /** Columns of a packed panel; see `assembly/tile.ts`. */
 const PANEL = 8;
@@ -73,8 +81,31 @@ function byTiles(product: Product): Step[] {
   if (dims.count > 1 || dims.alpha !== 1 || dims.beta !== 1) {
     return inBatch(product);
   }
+  if (isLarge(dims) && dims.M <= FEW_ROWS) return byFewRows(product);
   if (dims.form !== "tn") return byBlocks(product);
   return dims.M >= dims.N ? byRows(product) : byColumns(product);
+}
+
+/** The most rows of a product whose large right operand is read where it is: with more, packing it pays. */
+const FEW_ROWS = 64;
+
+/** Columns of a unit of such a product; a multiple of the rows of b that `assembly/dots.ts` takes at a time. */
+const FEW_ROWS_COLUMNS = 32;
+
+/** Returns true if b is a weight of which no packed copy is kept. */
+function isLarge({ form, N, K }: KernelDims["matmul"]): boolean {
+  return form === "nt" && 4 * N * K > MOST_COPIED;
+}
+
+/** Returns the step of a[M,K] · b[N,K]ᵀ that reads b where it is. */
+function byFewRows({ dims, y, a, b, bias, addend }: Product): Step[] {
+  const { M, N, K } = dims;
+  return [{
+    kernel: MULTIPLY_FEW_ROWS,
+    units: Math.ceil(N / FEW_ROWS_COLUMNS),
+    args: [y, a, b, bias, addend, M, N, K, FEW_ROWS_COLUMNS],
+    work: M * N * K,
+  }];
 }
 
 /** Returns the steps of a[M,K] · b. Each unit packs the rows of a that it needs. */

@@ -57,12 +57,16 @@ export interface Site {
   scratch(bytes: number): void;
   /**
    * Allocates memory for a reordered copy of an input, which steps with `packs` fill. If the input is a store
-   * that changes between runs only, all programs share the copy, and these steps run only after the store changed.
+   * that changes between runs only, all programs share the copy, and these steps run only after the store changed. In a plan that
+   * reads prompts, a copy of more than {@linkcode MOST_COPIED} bytes does not outlast the dispatch.
    *
    * @param order the name of the order: copies with the same name are filled by the same step with the same content
    */
   packed(input: number, order: string, bytes: number): Address;
 }
+
+/** The most bytes of a reordered copy that stays in memory: copies of all weights would double a large model's memory. */
+export const MOST_COPIED: number = 2 ** 21;
 
 /** A function that turns one dispatch of a kernel into steps. */
 export type Builder<Name extends KernelName> = (

@@ -291,8 +291,12 @@ export function decodeSafetensors(bytes: Uint8Array): Safetensors {
 export interface ByteSource {
   /** Number of bytes. */
   readonly size: number;
-  /** Reads the bytes from `begin` to before `end`, both in [0, size]. */
-  read(begin: number, end: number): Promise<Uint8Array>;
+  /**
+   * Reads the bytes from `begin` to before `end`, both in [0, size].
+   *
+   * @param into memory of as many bytes, which may be used for the result
+   */
+  read(begin: number, end: number, into?: Uint8Array): Promise<Uint8Array>;
 }
 
 /** An array of a file: element type and shape. */
@@ -313,12 +317,12 @@ export interface SafetensorsFile {
   info(name: string): TensorInfo;
   /** Reads an array. */
   read(name: string): Promise<TensorData>;
-  /** Reads an array in pieces of {@linkcode PIECE_BYTES}, of which the last may be shorter. */
+  /** Reads an array in pieces of {@linkcode PIECE_BYTES}, of which the last may be shorter. The next piece may overwrite one. */
   pieces(name: string): AsyncGenerator<DtypeArrays[Dtype], void>;
 }
 
 /** Bytes of a piece of an array; a multiple of every element's. */
-export const PIECE_BYTES: number = 2 ** 22;
+export const PIECE_BYTES: number = 2 ** 20;
 
 /**
  * Opens a safetensors file without reading its arrays; the checks are those of {@linkcode decodeSafetensors}, an
@@ -334,8 +338,10 @@ export async function openSafetensors(
   const dataStart = LENGTH_BYTES + readHeaderLength(length, size);
   const header = parseHeader(await source.read(LENGTH_BYTES, dataStart));
   const entries = new Map(checkedLayout(header.entries, size - dataStart));
-  const range = (begin: number, end: number) =>
-    source.read(dataStart + begin, dataStart + end);
+  const range = (begin: number, end: number, into?: Uint8Array) =>
+    source.read(dataStart + begin, dataStart + end, into);
+  // One for all pieces: collecting thousands would wait until they take much memory.
+  let memory: Uint8Array | undefined;
   return {
     metadata: header.metadata,
     names: new Set(entries.keys()),
@@ -348,7 +354,9 @@ export async function openSafetensors(
       const { begin, end } = entries.get(name)!;
       const { dtype } = checkedEntry(name, entries.get(name)!);
       for (let at = begin; at < end; at += PIECE_BYTES) {
-        const bytes = await range(at, Math.min(at + PIECE_BYTES, end));
+        const to = Math.min(at + PIECE_BYTES, end);
+        memory ??= new Uint8Array(PIECE_BYTES);
+        const bytes = await range(at, to, memory.subarray(0, to - at));
         const { BYTES_PER_ELEMENT: size } = ARRAYS[dtype];
         yield arrayOf(dtype, [bytes.length / size], bytes).data;
       }

@@ -48,6 +48,8 @@ export function compute(
       return matmul.multiplyColumns(record, from, to, scratch);
     case codes.MULTIPLY_BATCH:
       return matmul.multiplyBatch(record, from, to, scratch);
+    case codes.MULTIPLY_FEW_ROWS:
+      return matmul.multiplyFewRows(record, from, to);
     case codes.MULTIPLY_BY_BLAS:
       return blas.multiplyByBlas(record, from, to, scratch);
     case codes.ATTENTION_CACHED_BY_BLAS:

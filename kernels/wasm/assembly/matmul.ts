@@ -4,6 +4,7 @@
 
 import { weigh } from "./elementwise";
 import { float, int, pointer } from "./record";
+import { DOTS, dots } from "./dots";
 import {
   packPanels,
   packRows,
@@ -108,6 +109,32 @@ export function multiply(r: usize, from: i32, to: i32, scratch: usize): void {
       // What comes deeper is added to what is there.
       shift = NOTHING;
       add = block;
+    }
+  }
+}
+
+/**
+ * y, a, b, bias, addend, M, N, K, columns of a unit: y = a[M,K] · b[N,K]ᵀ + bias + addend, b as it lies in memory.
+ * A few rows of b stay in the first-level cache for all rows of a.
+ */
+export function multiplyFewRows(r: usize, from: i32, to: i32): void {
+  const y = pointer(r, 0);
+  const a = pointer(r, 1);
+  const b = pointer(r, 2);
+  const bias = pointer(r, 3);
+  const addend = pointer(r, 4);
+  const M = int(r, 5);
+  const N = int(r, 6);
+  const K = int(r, 7);
+  const columns = int(r, 8);
+  const row = <usize> K << 2;
+  const end = min(to * columns, N);
+  for (let n = from * columns; n < end; n += DOTS) {
+    const count = min(DOTS, end - n);
+    const shift = advance(bias, <usize> n << 2);
+    for (let m = 0; m < M; m++) {
+      const at = <usize> (m * N + n) << 2;
+      dots(y + at, a + m * row, b + n * row, row, K, count, shift, advance(addend, at));
     }
   }
 }

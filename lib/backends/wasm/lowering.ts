@@ -5,12 +5,13 @@
  */
 
 import { builders } from "../../../kernels/wasm/registry.ts";
-import type {
-  Address,
-  BlasTraits,
-  Builder,
-  Site,
-  Step,
+import {
+  type Address,
+  type BlasTraits,
+  type Builder,
+  MOST_COPIED,
+  type Site,
+  type Step,
 } from "../../../kernels/wasm/step.ts";
 import type { KernelName } from "../../../kernels/vocabulary.ts";
 import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
@@ -137,6 +138,10 @@ function lowerGroup(
   const steps: PlacedStep[] = [];
   const constants = new Map<Address, readonly number[]>();
   const copies = new Map<string, CopySpec>();
+  // A prompt is read once, so copies of large weights would only take memory.
+  const readsPrompts = plan.dispatches.some(({ kernel }) =>
+    kernel === "cacheAppend"
+  );
   let keptBytes = 0;
   let sharedBytes = 0;
   let scratchBytes = 0;
@@ -170,7 +175,9 @@ function lowerGroup(
         packed: (input, order, bytes) => {
           const { buffer, offset } = dispatch.inputs[input]!;
           const { kind } = plan.buffers[buffer]!;
-          if (kind !== "store" || changes.has(buffer)) return share(bytes);
+          const isKept = kind === "store" && !changes.has(buffer) &&
+            (bytes <= MOST_COPIED || !readsPrompts);
+          if (!isKept) return share(bytes);
           const spec = { buffer, order: `${order} from ${offset}`, bytes };
           const copy = copies.get(keyOf(spec)) ?? spec;
           copies.set(keyOf(copy), copy);

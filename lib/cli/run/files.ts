@@ -53,8 +53,11 @@ export class OpenFile implements ByteSource, Disposable {
   }
 
   /** @throws {CommandError} if it cannot be read, or has become shorter */
-  async read(begin: number, end: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(end - begin);
+  async read(
+    begin: number,
+    end: number,
+    bytes: Uint8Array = new Uint8Array(end - begin),
+  ): Promise<Uint8Array> {
     try {
       await this.#file.seek(begin, Deno.SeekMode.Start);
       for (let at = 0; at < bytes.length;) {
