@@ -174,7 +174,9 @@ async function readTraining(
   const taken = await stepsTaken(dictOf(state.get(0), "state 0").get("step"));
   if (step !== taken) {
     notes.push(
-      `left out the optimizer's moments: it took ${taken} steps, and iter_num is another number`,
+      `left out the optimizer's moments: it took ${taken} steps, and iter_num is ${
+        typeof step === "number" ? step : "no number"
+      }`,
     );
     return undefined;
   }
@@ -214,13 +216,15 @@ async function stepsTaken(step: unknown): Promise<number> {
 /** Returns the settings of a training; those that the file lacks have nanoGPT's defaults. */
 function readSettings(
   content: Dict,
-  [matrices]: readonly Dict[],
+  [matrices, vectors]: readonly Dict[],
 ): TrainingState["config"] {
   const fields = content.has("config")
     ? fieldsOf(content, "config")
     : new ConfigFields({}, "config: ");
   const betas = matrices!.get("betas");
   const [beta1, beta2] = Array.isArray(betas) ? betas : [];
+  // The optimizer goes on with its own settings, whatever the configuration says.
+  const decays = [matrices, vectors].map((group) => group!.get("weight_decay"));
   const usual = trainConfig({
     ...{ batchSize: 12, gradAccumulation: 40, maxSteps: 600000 },
     ...{ learningRate: 6e-4, minLearningRate: 6e-5, warmupSteps: 2000 },
@@ -240,7 +244,8 @@ function readSettings(
       ...{ beta1, beta2 },
       eps: matrices!.get("eps") as number,
       optimizer: "adamw",
-      decay: "matrices",
+      weightDecay: decays[0] as number,
+      decay: decays[1] === 0 ? "matrices" : "all",
       schedule: fields.flag("decay_lr", true) ? "cosine" : "constant",
       decaySteps: fields.integer("lr_decay_iters", 600000),
     });

@@ -165,6 +165,31 @@ Deno.test("PyTorch 1 gets masks, PyTorch 2 none", async () => {
   assert(!text("nanogpt").includes(mask));
 });
 
+Deno.test("Moments are left out, with a note, if the step is not the optimizer's", async () => {
+  const checkpoint = await checkpointOf(models["with biases"]!);
+  const files = bytesOf(exportCheckpoint("nanogpt", checkpoint));
+  const whole = files.get("ckpt.pt")!;
+  const other = replaced(whole, "iter_numJ\x11", "iter_numJ\x12");
+  const { checkpoint: back, notes } = await importNanogpt(
+    folderOf(new Map([["ckpt.pt", other]])),
+  );
+  assertEquals(notes, [
+    "left out the optimizer's moments: it took 17 steps, and iter_num is 18",
+  ]);
+  assertEquals(back.training, undefined);
+});
+
+Deno.test("Weight decay of all parameters comes back", async () => {
+  const checkpoint = await checkpointOf(models["with biases"]!);
+  const { step, config } = checkpoint.training!;
+  const training = { step, config: { ...config, decay: "all" } as const };
+  const files = bytesOf(
+    exportCheckpoint("nanogpt", { ...checkpoint, training }),
+  );
+  const { checkpoint: back } = await importNanogpt(folderOf(files));
+  assertEquals(back.training, training);
+});
+
 Deno.test("Moments of another optimizer than AdamW stay here", async () => {
   const checkpoint = await checkpointOf(models["with biases"]!, "muon");
   const files = bytesOf(exportCheckpoint("nanogpt", checkpoint));
