@@ -13,6 +13,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { attentionMaps, generateText, Model, Tokenizer } from "../../mod.ts";
+import { makeGeneric } from "../../lib/checks/variants.ts";
 import { RunningBatch } from "../../lib/model/running_batch.ts";
 import { Server } from "../../lib/serve/server.ts";
 import { browserTest } from "../cli/report/browser.ts";
@@ -42,7 +43,10 @@ async function visit(
   const generators = models.map((model) =>
     new RunningBatch(model, { rows: 2 })
   );
-  for (const model of models) stack.use(model);
+  for (const [seed, model] of models.entries()) {
+    stack.use(model);
+    await makeGeneric(model, seed); // Fresh weights hardly look at what came before.
+  }
   for (const generator of generators) stack.defer(() => generator.destroy());
   const server = new Server({
     models: ["first", "second"].map((name, i) => ({
