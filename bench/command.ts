@@ -3,20 +3,25 @@
  * process to the first finished training step and to the first generated character.
  * `deno task soak` watches memory.
  *
- *     deno run -A bench/command.ts [--rounds 5] [--device webgpu]
+ *     deno run -A bench/command.ts [--rounds 5] [--device webgpu] [--blas off]
  */
 
 import { join } from "@std/path";
 import { readFlags } from "../tools/flags.ts";
 import { median } from "../tools/soak/trend.ts";
 
-const { flags } = readFlags({ rounds: "5", device: "auto" });
+const { flags } = readFlags({
+  ...{ rounds: "5", device: "auto", blas: "auto" },
+});
 const directory = await Deno.makeTempDir();
 const run = join(directory, "run");
 
 function spawn(...args: string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "cli.ts", ...args, "--device", flags.device],
+    args: [
+      ...["run", "-A", "cli.ts", ...args],
+      ...["--device", flags.device, "--blas", flags.blas],
+    ],
     stdout: "piped",
     stderr: "null",
   }).spawn();

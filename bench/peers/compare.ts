@@ -8,7 +8,7 @@
  *       [--repeats 20] [--form nt] [--device wasm] [--threads 2] [--cli-threads]
  */
 
-import { commands, Peer } from "./peer.ts";
+import { commandOf, commands, Peer } from "./peer.ts";
 import type { Answer, Command } from "./protocol.ts";
 import { trainCommand } from "./train_command.ts";
 import { readFlags } from "../../tools/flags.ts";
@@ -50,13 +50,13 @@ interface Measure {
 const running = new Map<string, Peer>();
 
 async function start(name: string): Promise<Peer> {
-  const command = commands[name];
+  const command = commandOf(name, flags);
   if (command === undefined) {
     throw new RangeError(
       `Cannot compare ${name}: it is none of ${Object.keys(commands)}`,
     );
   }
-  const peer = new Peer(command(flags));
+  const peer = new Peer(command);
   await peer.ready();
   return peer;
 }

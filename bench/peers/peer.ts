@@ -49,6 +49,21 @@ export const commands: Readonly<
 };
 
 /**
+ * Returns the command line of a peer; undefined if there is none of that name. A name `lm@DIRECTORY` is `lm` of another
+ * checkout, to compare versions in turns.
+ */
+export function commandOf(
+  name: string,
+  options: PeerOptions,
+): string[] | undefined {
+  const directory = /^lm@(.+)$/.exec(name)?.[1];
+  if (directory === undefined) return commands[name]?.(options);
+  const own = here("lm.ts");
+  return commands["lm"]!(options)
+    .map((arg) => arg === own ? `${directory}/bench/peers/lm.ts` : arg);
+}
+
+/**
  * Returns the environment without the variables that choose OpenBLAS's kernels, caches and threads, so that a
  * library decides as it does for its users.
  */
