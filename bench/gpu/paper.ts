@@ -6,7 +6,7 @@
  *     deno run -A bench/gpu/paper.ts
  */
 
-import type { Target } from "../../kernels/wgsl/kernel.ts";
+import { leastTarget } from "../../kernels/wgsl/kernel.ts";
 import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import { type PresetName, presets } from "../../lib/config/presets.ts";
 import { presetTraining } from "../../lib/checks/workloads.ts";
@@ -24,14 +24,7 @@ const gpus = [
   { name: "H200", tera: 67, gigabytes: 4800 },
 ] as const;
 
-/** Limits that every WebGPU adapter has at least. */
-const target: Target = {
-  tiling: "workgroup",
-  workgroupStorage: 16384,
-  invocations: 256,
-  workgroupsPerDimension: 65535,
-  bindingSize: 2 ** 27,
-};
+const target = { ...leastTarget, tiling: "workgroup" } as const;
 const bindings = {
   maxStorageBuffersPerShaderStage: 8,
   minStorageBufferOffsetAlignment: 256,

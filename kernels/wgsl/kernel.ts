@@ -24,6 +24,14 @@ export interface Target {
   readonly products?: Readonly<Record<string, string>> | undefined;
 }
 
+/** Limits that every WebGPU adapter has at least. */
+export const leastTarget: Omit<Target, "tiling"> = {
+  workgroupStorage: 16384,
+  invocations: 256,
+  workgroupsPerDimension: 65535,
+  bindingSize: 2 ** 27,
+};
+
 /** A part of an operand, in 32-bit words. */
 export interface Range {
   /** A multiple of 64, which every adapter binds at. */

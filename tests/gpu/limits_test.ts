@@ -7,6 +7,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Executor } from "../../lib/backends/backend.ts";
 import { operandShapes } from "../../kernels/vocabulary.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { leastTarget } from "../../kernels/wgsl/kernel.ts";
 import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import type { Case } from "../../lib/checks/conformance_case.ts";
 import { describe, sizeOf } from "../../lib/checks/conformance.ts";
@@ -187,18 +188,12 @@ const modest = {
 };
 
 function targetOf(
-  { tiling = "register", bindingSize = 2 ** 27 }: {
+  { tiling = "register", bindingSize = leastTarget.bindingSize }: {
     readonly tiling?: typeof tilings[number];
     readonly bindingSize?: number;
   },
 ) {
-  return {
-    tiling,
-    workgroupStorage: 16384,
-    invocations: 256,
-    workgroupsPerDimension: 65535,
-    bindingSize,
-  };
+  return { ...leastTarget, tiling, bindingSize };
 }
 
 Deno.test("no kernel binds more than its longest operand", () => {

@@ -4,6 +4,7 @@
  */
 
 import { assertEquals } from "@std/assert";
+import { leastTarget } from "../../kernels/wgsl/kernel.ts";
 import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import { modelConfig } from "../../lib/config/model.ts";
 import { type PresetName, presets } from "../../lib/config/presets.ts";
@@ -11,13 +12,6 @@ import { trainConfig } from "../../lib/config/train.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
 import { trainPlan } from "../../lib/train/plan.ts";
 
-/** The limits that every WebGPU adapter has at least. */
-const limits = {
-  workgroupStorage: 16384,
-  invocations: 256,
-  workgroupsPerDimension: 65535,
-  bindingSize: 2 ** 27,
-};
 const bindings = {
   maxStorageBuffersPerShaderStage: 8,
   minStorageBufferOffsetAlignment: 256,
@@ -48,7 +42,7 @@ for (const [name, expected] of Object.entries(counts)) {
   Deno.test(`A step of ${name} takes ${expected[0]} dispatches`, () => {
     const plan = planOf(name as PresetName);
     const launches = (["register", "workgroup"] as const).map((tiling) =>
-      lowerPlan(plan, { ...limits, tiling }, bindings).passes.length
+      lowerPlan(plan, { ...leastTarget, tiling }, bindings).passes.length
     );
     assertEquals([plan.dispatches.length, ...launches], expected);
   });
