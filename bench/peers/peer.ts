@@ -45,6 +45,7 @@ export const commands: Readonly<
     ...["--blas-threads", threads],
   ],
   jax: () => deno("npm/jax.ts"),
+  "jax-webgpu": () => deno("npm/jax.ts", "webgpu"),
   tfjs: () => deno("npm/tfjs.ts"),
 };
 

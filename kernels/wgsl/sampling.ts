@@ -34,6 +34,10 @@ const LONGEST_ALONE = 512;
 export const choose: Builder<"choose"> = (dims, target) => {
   const { B, V, S } = dims;
   const tiling = V <= LONGEST_ALONE ? target.tiling : "workgroup";
+  // Mostly half of the bits suffice. A workgroup must not leave a loop with barriers by what it computed.
+  const early = tiling === "register"
+    ? "if (counts && sum == enough) { return higher; }"
+    : "";
   const highestBit = V === 1 ? 0 : 2 ** Math.floor(Math.log2(V - 1));
   return single(rowPass({
     target: { ...target, tiling },
@@ -97,7 +101,9 @@ fn cutAt(row: Row, outer: vec2u, enough: f32, counts: bool) -> vec2u {
   var key = 0u;
   for (var bit = 0x80000000u; bit > 0u; bit >>= 1u) {
     let higher = vec2u(key | bit, ${V - 1}u);
-    if (sumOf(row, outer, higher, ${V}u, 0.0f, counts) >= enough) { key = higher.x; }
+    let sum = sumOf(row, outer, higher, ${V}u, 0.0f, counts);
+    ${early}
+    if (sum >= enough) { key = higher.x; }
   }
   var last = 0u;
   for (var bit = ${highestBit}u; bit > 0u; bit >>= 1u) {

@@ -1,6 +1,7 @@
 /**
- * jax-js on its wasm backend as a peer: commands on standard input, answers on
- * standard output. It takes as many threads as the machine has.
+ * jax-js as a peer: commands on standard input, answers on standard output. The
+ * argument names its backend, wasm or webgpu; on wasm it takes as many threads as
+ * the machine has.
  */
 
 import {
@@ -24,8 +25,9 @@ import {
 import { drawOf10 } from "./draw.ts";
 
 const [V, B, T] = [128, 16, 128];
-await init("wasm");
-defaultDevice("wasm");
+const device = Deno.args[0] === "webgpu" ? "webgpu" : "wasm";
+await init(device);
+defaultDevice(device);
 
 const ids = (shape: number[]) => {
   const length = shape.reduce((a, b) => a * b, 1);
@@ -109,4 +111,4 @@ function product({ form, M, N, K }: Product) {
   });
 }
 
-await serve("jax-js, wasm", { training, generation, product });
+await serve(`jax-js, ${device}`, { training, generation, product });
