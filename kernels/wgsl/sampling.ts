@@ -30,6 +30,11 @@ const LONGEST_ALONE = 512;
  * A token of each row. Nothing is sorted: a cut of the ranking, (score, id), and the token itself are found by bisection, bit by
  * bit, of the smallest one at which a sum over the row reaches a number. Rounded sums of numbers that are not negative never
  * fall when a number is added, so the bisection finds the same place as a sum along the row.
+ *
+ * In the text, a `Row` is the part of a row that an invocation sums, with the row's distribution. `keyOf` is an integer in the
+ * order of the scores, of which -0 equals 0. A cut is the key and the id of the last token within it. `sumOf` is the number of
+ * tokens of ids below `limit` that are within both cuts, or the sum of their weights from `least` on; `cutAt` the smallest cut
+ * within which it is at least `enough`. A reduction is also a barrier: after it one may write what others have read.
  */
 export const choose: Builder<"choose"> = (dims, target) => {
   const { B, V, S } = dims;
@@ -48,7 +53,6 @@ export const choose: Builder<"choose"> = (dims, target) => {
     reductions: ["total", "largest"],
     declarations: `
 ${THREEFRY}
-/** The part of a row that this invocation sums, and its distribution. */
 struct Row {
   start: u32,
   first: u32,
@@ -66,19 +70,16 @@ fn scoreOf(k: u32, penalty: f32) -> f32 {
   return select(x * penalty, x / penalty, x > 0.0f);
 }
 
-/** An integer in the order of the score. */
 fn keyOf(score: f32) -> u32 {
   let bits = bitcast<u32>(score);
-  if (bits == 0x80000000u) { return bits; } // -0 is 0
+  if (bits == 0x80000000u) { return bits; }
   return select(bits | 0x80000000u, ~bits, bits > 0x80000000u);
 }
 
-/** Returns whether a token is within a cut: the key and the id of the last one. */
 fn within(cut: vec2u, key: u32, id: u32) -> bool {
   return key > cut.x || (key == cut.x && id <= cut.y);
 }
 
-/** The number of ids below \`limit\` that are within both cuts, or the sum of their weights from \`least\` on. */
 fn sumOf(row: Row, outer: vec2u, inner: vec2u, limit: u32, least: f32, counts: bool) -> f32 {
   var sum = 0.0f;
   for (var k = row.first; k < min(row.end, row.start + limit); k += row.stride) {
@@ -96,7 +97,6 @@ fn sumOf(row: Row, outer: vec2u, inner: vec2u, limit: u32, least: f32, counts: b
   return total(sum, row.local);
 }
 
-/** Returns the smallest cut of the ranking within which the sum is at least \`enough\`. */
 fn cutAt(row: Row, outer: vec2u, enough: f32, counts: bool) -> vec2u {
   var key = 0u;
   for (var bit = 0x80000000u; bit > 0u; bit >>= 1u) {
@@ -127,7 +127,7 @@ ${EACH} {
 }
 let at = 4u * row;
 let bits = threefry(vec2u(state[at], 4u), vec2u(state[at + 1u], state[at + 2u])).x;
-let top = largest(most, local); // after it an invocation may write what others have read
+let top = largest(most, local);
 let isFinite = largest(faults, local) == 0.0f;
 let own = Row(start, first, end, stride, local, top, temperature, penalty);
 let all = vec2u(0u, ${V - 1}u);

@@ -182,7 +182,7 @@ export function trainingWork(training: Training): Work {
 }
 
 /** Draws on the host, as a `RunningBatch` does. */
-class HostSampler extends Sampler {
+export class HostSampler extends Sampler {
   override sampleBatch(
     ...options: Parameters<Sampler["sampleBatch"]>
   ): Int32Array {

@@ -72,7 +72,7 @@ function draw(r: usize, b: i32, V: i32, keys: usize): i32 {
   }
   if (topK > 0) cut(keys, weights, end, topK, true);
   if (topP < 1) {
-    const mass = sum(keys, weights, end, 0);
+    const mass = sum(keys, weights, end, 0, false);
     cut(keys, weights, end, max(<f64> topP * mass, 1e-30), false);
   }
   for (let i: usize = 0; i < end; i += 4) {
@@ -82,7 +82,7 @@ function draw(r: usize, b: i32, V: i32, keys: usize): i32 {
   const counter = i32x4.splat(load<i32>(state, 4));
   const bits = threefry(load<i32>(state), SAMPLE, counter, load<i32>(state, 8));
   const u = <f64> (<u32> i32x4.extract_lane(bits, 0)) / 4294967296.0;
-  const aim = u * sum(keys, weights, end, 0);
+  const aim = u * sum(keys, weights, end, 0, false);
   let below: f64 = 0;
   let at: usize = 0;
   for (let i: usize = 0; i < end && below <= aim; i += 4) {
@@ -101,20 +101,19 @@ function keyOf(score: f32): u32 {
 }
 
 /** Excludes all but the first tokens, by falling key, whose weights sum to `enough`, or that many tokens: their keys and weights become 0. */
-function cut(keys: usize, weights: usize, end: usize, enough: f64, counts: bool): void {
+function cut(
+  keys: usize,
+  weights: usize,
+  end: usize,
+  enough: f64,
+  counts: bool,
+): void {
   let least: u32 = 0;
   for (let bit: u32 = 0x80000000; bit > 0; bit >>>= 1) {
-    const higher = counts
-      ? countOf(keys, end, least | bit)
-      : sum(keys, weights, end, least | bit);
-    if (higher >= enough) least |= bit;
+    if (sum(keys, weights, end, least | bit, counts) >= enough) least |= bit;
   }
   // Of the tokens with the least key, the first ones.
-  let missing = enough - (least === 0xffffffff
-    ? 0
-    : counts
-    ? countOf(keys, end, least + 1)
-    : sum(keys, weights, end, least + 1));
+  let missing = enough - sum(keys, weights, end, least + 1, counts);
   for (let i: usize = 0; i < end; i += 4) {
     const key = load<u32>(keys + i);
     if (key > least) continue;
@@ -127,20 +126,18 @@ function cut(keys: usize, weights: usize, end: usize, enough: f64, counts: bool)
   }
 }
 
-/** Returns the number of tokens whose key is at least this one. */
-function countOf(keys: usize, end: usize, least: u32): f64 {
-  let count = 0;
-  for (let i: usize = 0; i < end; i += 4) {
-    if (load<u32>(keys + i) >= least) count++;
-  }
-  return count;
-}
-
-/** Returns the sum of the weights whose key is at least this one. */
-function sum(keys: usize, weights: usize, end: usize, least: u32): f64 {
+/** Returns the sum of the weights whose key is at least this one, or their number. */
+function sum(
+  keys: usize,
+  weights: usize,
+  end: usize,
+  least: u32,
+  counts: bool,
+): f64 {
   let total: f64 = 0;
   for (let i: usize = 0; i < end; i += 4) {
-    if (load<u32>(keys + i) >= least) total += load<f32>(weights + i);
+    if (load<u32>(keys + i) < least) continue;
+    total += counts ? 1 : <f64> load<f32>(weights + i);
   }
   return total;
 }
