@@ -1,9 +1,9 @@
 /** Kernels of text: the tokens that are encoded next, and the choice of a token. */
 
 import type { Builder } from "./kernel.ts";
-import { invocations, operandsOf, single } from "./pass.ts";
+import { alone, invocations, operandsOf, single } from "./pass.ts";
 import { THREEFRY } from "./random.ts";
-import { EACH, rowPass } from "./rows.ts";
+import { EACH, rowShare } from "./rows.ts";
 
 /** tokens[b, t] = text[b, (length - count[b] + t) mod S], t < count[b]. */
 export const lastTokens: Builder<"lastTokens"> = (dims, target) => {
@@ -26,6 +26,9 @@ tokens[i] = select(0, max(0, text[b * ${S}u + at]), t < count[b]);`,
  */
 const LONGEST_ALONE = 512;
 
+/** Rows of a workgroup where one invocation chooses: as many as a software adapter computes at the same time. */
+const ROWS_TOGETHER = 8;
+
 /**
  * A token of each row. Nothing is sorted: a cut of the ranking, (score, id), and the token itself are found by bisection, bit by
  * bit, of the smallest one at which a sum over the row reaches a number. Rounded sums of numbers that are not negative never
@@ -38,14 +41,14 @@ const LONGEST_ALONE = 512;
  */
 export const choose: Builder<"choose"> = (dims, target) => {
   const { B, V, S } = dims;
-  const tiling = V <= LONGEST_ALONE ? target.tiling : "workgroup";
+  const isAlone = target.tiling === "register" && V <= LONGEST_ALONE;
   // Mostly half of the bits suffice. A workgroup must not leave a loop with barriers by what it computed.
-  const early = tiling === "register"
+  const early = isAlone
     ? "if (counts && sum == enough) { return higher; }"
     : "";
   const highestBit = V === 1 ? 0 : 2 ** Math.floor(Math.log2(V - 1));
-  return single(rowPass({
-    target: { ...target, tiling },
+  const share = rowShare({
+    target: isAlone ? target : { ...target, tiling: "workgroup" },
     parameters: operandsOf("choose", dims, { state: "u32" }),
     count: B,
     width: V,
@@ -80,19 +83,20 @@ fn within(cut: vec2u, key: u32, id: u32) -> bool {
   return key > cut.x || (key == cut.x && id <= cut.y);
 }
 
+fn shareOf(row: Row, k: u32, outer: vec2u, inner: vec2u, least: f32, counts: bool) -> f32 {
+  let score = scoreOf(k, row.penalty);
+  let key = keyOf(score);
+  let id = k - row.start;
+  if (!within(outer, key, id) || !within(inner, key, id)) { return 0.0f; }
+  if (counts) { return 1.0f; }
+  let weight = exp(max((score - row.top) / row.temperature, -104.0f));
+  return select(0.0f, weight, weight >= least);
+}
+
 fn sumOf(row: Row, outer: vec2u, inner: vec2u, limit: u32, least: f32, counts: bool) -> f32 {
   var sum = 0.0f;
   for (var k = row.first; k < min(row.end, row.start + limit); k += row.stride) {
-    let score = scoreOf(k, row.penalty);
-    let key = keyOf(score);
-    let id = k - row.start;
-    if (!within(outer, key, id) || !within(inner, key, id)) { continue; }
-    if (counts) {
-      sum += 1.0f;
-    } else {
-      let weight = exp(max((score - row.top) / row.temperature, -104.0f));
-      sum += select(0.0f, weight, weight >= least);
-    }
+    sum += shareOf(row, k, outer, inner, least, counts);
   }
   return total(sum, row.local);
 }
@@ -140,10 +144,19 @@ if (topP < 1.0f) {
 let mass = sumOf(own, cut, all, ${V}u, minP, false);
 let aim = f32(bits >> 8u) * ${2 ** -24}f * mass;
 var id = 0u;
-for (var bit = ${highestBit}u; bit > 0u; bit >>= 1u) {
+${
+      isAlone
+        ? `var below = 0.0f;
+for (var k = start; k < end && below <= aim; k++) {
+  let weight = shareOf(own, k, cut, all, minP, false);
+  below += weight;
+  if (weight > 0.0f) { id = k - start; }
+}`
+        : `for (var bit = ${highestBit}u; bit > 0u; bit >>= 1u) {
   let below = sumOf(own, cut, all, id | bit, minP, false);
   if (below <= aim && below < mass) { id |= bit; }
-}
+}`
+    }
 if (leader) {
   let length = state[at + 3u];
   text[row * ${S}u + length % ${S}u] = select(-1, i32(id), isFinite);
@@ -152,5 +165,6 @@ if (leader) {
   state[at + 3u] = length + 1u;
   cached[row] += count[row];
 }`,
-  }));
+  });
+  return single(alone(isAlone ? { ...share, size: ROWS_TOGETHER } : share));
 };
