@@ -8,14 +8,18 @@ import {
   queryKeyValueRows,
 } from "./tensor_map.ts";
 
-/** Returns the places in `GPT2LMHeadModel`, whose linear maps store (in, out). */
-export function gpt2Places(config: ModelConfig): Place[] {
+/**
+ * Returns the places in `GPT2LMHeadModel`, whose linear maps store (in, out).
+ *
+ * @param transposed false for programs that took over its names alone
+ */
+export function gpt2Places(config: ModelConfig, transposed = true): Place[] {
   const { vocabSize, blockSize, nLayer, nEmbd, nHidden, tiedHead } = config;
   const own = (name: string, shape: number[], absent?: number) =>
     place(name, shape, `transformer.${name}`, { absent });
   const map = (name: string, rows: number, columns: number) => [
     place(`${name}.weight`, [rows, columns], `transformer.${name}.weight`, {
-      transposed: true,
+      transposed,
     }),
     own(`${name}.bias`, [rows], 0),
   ];

@@ -9,7 +9,8 @@ import { specialName } from "../text/special.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { ExportedFile } from "./exported.ts";
-import { partsOf, type Place, place, queryKeyValueRows } from "./tensor_map.ts";
+import { gpt2Places } from "./hf_places.ts";
+import { partsOf, type Place } from "./tensor_map.ts";
 import {
   type Pickled,
   pickleOf,
@@ -19,32 +20,10 @@ import {
   torchPieces,
 } from "./torch_writer.ts";
 
-/** Returns the places of the parameters, in the order of the modules: the optimizer counts in it. */
+/** Returns the places of the parameters, in the order of the modules: the optimizer counts in it. The names are GPT-2's. */
 export function nanogptPlaces(config: ModelConfig): Place[] {
-  const { vocabSize, blockSize, nLayer, nEmbd, nHidden, bias } = config;
-  const own = (name: string, shape: number[]) =>
-    place(name, shape, `transformer.${name}`);
-  const map = (name: string, rows: number, columns: number) => [
-    own(`${name}.weight`, [rows, columns]),
-    ...bias ? [own(`${name}.bias`, [rows])] : [],
-  ];
-  const norm = (name: string) => [
-    own(`${name}.weight`, [nEmbd]),
-    ...bias ? [own(`${name}.bias`, [nEmbd])] : [],
-  ];
-  return [
-    own("wte.weight", [vocabSize, nEmbd]),
-    own("wpe.weight", [blockSize, nEmbd]),
-    ...Array.from({ length: nLayer }, (_, i) => [
-      ...norm(`h.${i}.ln_1`),
-      ...map(`h.${i}.attn.c_attn`, queryKeyValueRows(config), nEmbd),
-      ...map(`h.${i}.attn.c_proj`, nEmbd, nEmbd),
-      ...norm(`h.${i}.ln_2`),
-      ...map(`h.${i}.mlp.c_fc`, nHidden, nEmbd),
-      ...map(`h.${i}.mlp.c_proj`, nEmbd, nHidden),
-    ]).flat(),
-    ...norm("ln_f"),
-  ];
+  return gpt2Places(config, false)
+    .filter(({ name }) => config.bias || !name.endsWith(".bias"));
 }
 
 /** Returns the places in the optimizer's order: matrices, which decay, then vectors. */

@@ -11,7 +11,6 @@ import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { tokenizerJson } from "../../lib/formats/tokenizer_json.ts";
 import { readTokenizer } from "../../lib/formats/tokenizers.ts";
 import { type SplitName, splitPatterns } from "../../lib/text/bpe/split.ts";
-import type { BpeJSON } from "../../lib/text/bpe/vocabulary.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { interopTest } from "./programs.ts";
 
@@ -50,53 +49,6 @@ function jsTiktoken(name: string): Encode {
 async function ranks(name: string): Promise<Tokenizer> {
   const url = new URL(`gpt-tokenizer/data/${name}.tiktoken`, folder);
   return readTokenizer(await Deno.readTextFile(url));
-}
-
-/** Writes a vocabulary as a `tokenizer.json`, as Hugging Face converts tiktoken's: every way to cut a token is a merge. */
-function huggingFace({ tokens, merges, split }: BpeJSON): string {
-  const ids = new Map(tokens.map((token, id) => [token, id]));
-  const cuts = (token: string) =>
-    Array.from({ length: token.length - 1 }, (_, i) => [
-      token.slice(0, i + 1),
-      token.slice(i + 1),
-    ]).filter(([left, right]) => ids.has(left!) && ids.has(right!));
-  const pairs = merges === undefined
-    ? tokens.flatMap(cuts)
-    : Array.from({ length: merges.length / 2 }, (_, i) => [
-      tokens[merges[2 * i]!],
-      tokens[merges[2 * i + 1]!],
-    ]);
-  const byteLevel = { type: "ByteLevel", "add_prefix_space": false };
-  return JSON.stringify({
-    version: "1.0",
-    "added_tokens": [],
-    normalizer: null,
-    "pre_tokenizer": split === "gpt2"
-      ? { ...byteLevel, "use_regex": true, "trim_offsets": true }
-      : {
-        type: "Sequence",
-        pretokenizers: [{
-          type: "Split",
-          pattern: { Regex: splitPatterns[split as SplitName] },
-          behavior: "Isolated",
-          invert: false,
-        }, { ...byteLevel, "use_regex": false, "trim_offsets": true }],
-      },
-    "post_processor": null,
-    decoder: { ...byteLevel, "use_regex": true, "trim_offsets": true },
-    model: {
-      type: "BPE",
-      dropout: null,
-      "unk_token": null,
-      "continuing_subword_prefix": null,
-      "end_of_word_suffix": null,
-      "fuse_unk": false,
-      "byte_fallback": false,
-      "ignore_merges": merges === undefined,
-      vocab: Object.fromEntries(ids),
-      merges: pairs.map((pair) => pair.join(" ")),
-    },
-  });
 }
 
 /** Texts that pre-tokenizers have got wrong: contractions, white space of every kind, scripts, emoji, marks. */
@@ -174,7 +126,7 @@ interopTest(
     const english = await needsText();
     assertEquals(tokenizer.encode(english).length, 338_025);
     await assertSameIds(tokenizer, {
-      rust: rust(huggingFace(tokenizer.toJSON() as BpeJSON)),
+      rust: rust(tokenizerJson(tokenizer)),
       gptTokenizer: gptTokenizer("r50k_base"),
       jsTiktoken: jsTiktoken("r50k_base"),
     }, english);
@@ -186,7 +138,7 @@ interopTest(
   async () => {
     const tokenizer = await ranks("cl100k_base");
     const english = await needsText();
-    const json = huggingFace(tokenizer.toJSON() as BpeJSON);
+    const json = tokenizerJson(tokenizer);
     await assertSameIds(tokenizer, {
       rust: rust(json),
       gptTokenizer: gptTokenizer("cl100k_base"),
