@@ -13,6 +13,7 @@ import type { Checkpoint } from "../../lib/formats/checkpoint.ts";
 import { readTokenizer } from "../../lib/formats/tokenizers.ts";
 import { Model } from "../../lib/model/model.ts";
 import { Sampler } from "../../lib/text/sampler.ts";
+import type { SplitName } from "../../lib/text/bpe/split.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import {
   exportedFile,
@@ -264,7 +265,7 @@ interopTest(
       );
       const gpt2Ranks = readTokenizer(await Deno.readTextFile(url));
       const texts = (...texts: string[]) => texts;
-      const bpe = (split: "gpt2" | "cl100k") =>
+      const bpe = (split: SplitName) =>
         Tokenizer.bpe(english, { vocabSize: 512, split });
       const cl100k = bpe("cl100k");
       // As in tiktoken and Llama 3: any two tokens that make a third are merged, and a piece that is a token is taken whole.
@@ -288,6 +289,8 @@ interopTest(
           299,
         ],
         [cl100k, texts(sample, mixed), 0xff],
+        [bpe("qwen2"), texts(sample, mixed), 0xff],
+        [bpe("smollm"), texts(sample, mixed), 0xff],
         [Tokenizer.fromJSON(whole), texts(sample, mixed), 0xff],
         // GPT-2's ids of bytes begin with those that are seen: 94, 12 and 82 of them, 0xFF the last.
         [gpt2Ranks, texts(sample, mixed), 187],
