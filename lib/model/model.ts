@@ -315,7 +315,7 @@ export class Model implements AsyncDisposable {
     return generateText(this, tokenizer, prompt, { ...options, sampler });
   }
 
-  /** Returns a copy of the current parameters, by name. */
+  /** Returns a copy of the current parameters, by name. Their arrays are views of one buffer. */
   async parameters(): Promise<Map<string, TensorData>> {
     return await readParameters(
       this.#internals.stores.get("params")!,
