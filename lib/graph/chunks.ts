@@ -12,6 +12,9 @@ import { sizeOf, type Tensor, type TensorDispatch } from "./tensor.ts";
 /** Most logits that a plan holds at once: 64 MiB of them. */
 export const MOST_LOGITS: number = 2 ** 24;
 
+/** Logits of a chunk that is worth its launches: 16 MiB of them. A batch of millions of rows would else have a chunk for every 64. */
+const CHUNK_LOGITS = 2 ** 22;
+
 /**
  * Splits the computation of a loss with more than `most` logits into chunks of rows. A weight's gradient is the sum of
  * the chunks' in order, so the bits do not depend on timing.
@@ -40,7 +43,7 @@ export function inChunks(
   const members = dispatches.filter(isLong);
   const others = dispatches.slice(first).filter((other) => !isLong(other));
   checkOrder(members, others);
-  const perChunk = rowsOfChunk(members, most / V);
+  const perChunk = rowsOfChunk(members, most / V, CHUNK_LOGITS / V);
   const chunks = Array.from(
     { length: Math.ceil(rows / perChunk) },
     (_, i) => {
@@ -54,16 +57,18 @@ export function inChunks(
 
 /**
  * Returns the rows of a chunk, at most `most` if that is 64 or more: as many as the columns of the head's weight, so
- * that a chunk takes about as much memory as the weight, and reading the weight does not dominate. Chunks begin at
+ * that a chunk takes about as much memory as the weight, and reading the weight does not dominate; or `small` if that
+ * is more. Chunks begin at
  * multiples of 64 elements of every tensor, as bindings must.
  */
 function rowsOfChunk(
   members: readonly LabelledDispatch[],
   most: number,
+  small: number,
 ): number {
   const head = members.find(({ kernel }) => kernel === "matmul")!;
   const width = head.kernel === "matmul" ? head.dims.K : 1;
-  const rows = Math.min(width, most);
+  const rows = Math.min(Math.max(width, small), most);
   return ALIGNMENT * Math.max(1, Math.floor(rows / ALIGNMENT));
 }
 

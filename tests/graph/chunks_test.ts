@@ -42,7 +42,7 @@ Deno.test("Training with 50,257 tokens takes at most 150 MB, evaluation and samp
   assertLess(backend.measure(plans), 150e6);
 });
 
-Deno.test("A chunk has as many rows as the head's weight has columns, and a multiple of 64", () => {
+Deno.test("A chunk has as many rows as the head's weight has columns or 16 MiB of logits, and a multiple of 64", () => {
   const chunks = (nEmbd: number, more: object = {}) =>
     chunksOf(
       trainPlan({ ...gpt2, nEmbd, ...more }, trainConfig(), { B: 8, T: 128 }),
@@ -54,7 +54,12 @@ Deno.test("A chunk has as many rows as the head's weight has columns, and a mult
   assertEquals(chunks(768), 4);
   // 1024 rows of 16,384 are 64 MiB and stay whole.
   assertEquals(chunks(64, { vocabSize: 16_384 }), 1);
-  assertEquals(chunks(64, { vocabSize: 16_385 }), 16);
+  // 16 MiB are 255 rows, so 192.
+  assertEquals(chunks(64, { vocabSize: 16_385 }), 6);
+  // Millions of rows with few tokens are no hundred thousands of chunks.
+  const many = { ...gpt2, vocabSize: 60, nEmbd: 8, nHead: 1 };
+  const wide = trainPlan(many, trainConfig(), { B: 2_000_000, T: 8 });
+  assertEquals(chunksOf(wide), 229);
 });
 
 Deno.test("Logits that are an output stay whole", () => {
