@@ -101,6 +101,7 @@ Deno.test("export and import refuse what they cannot do, and leave nothing behin
     ["export relu2 out --to hf", 1, 'mlp is "relu2", not "swiglu"'],
     ["export run relu2 --to hf", 1, "hf is written to a new or empty folder"],
     ["import", 2, "no path was given"],
+    ["import text.txt --tokenizer chars", 2, "it is made of a text"],
     ["import nothing", 1, "there is no such file"],
     ["import text.txt", 1, "it is not a zip archive"],
     ["import run --out back", 1, "model_type is missing"],

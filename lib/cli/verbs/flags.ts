@@ -388,7 +388,7 @@ export const importFlags = {
     }, modelFlags.blockSize.range!) as Flag<number>,
     tokenizer: tokenizerFlag({
       help:
-        "the model's tokenizer: GPT-2's, or that of a file; for a folder that has none, or another",
+        "the model's tokenizer: GPT-2's, the characters of a text, or that of a file; for a folder that has none, or another",
       without: "the folder's",
     }) as Flag<TokenizerChoice>,
     help: helpFlag as Flag<boolean>,

@@ -162,10 +162,12 @@ async function chosenTokenizer(
   if (choice === "ascii") return Tokenizer.ascii();
   if (choice === "bytes") return Tokenizer.bytes();
   const opened = await openTokenizer(choice, signal);
-  if (typeof opened === "object" && "encode" in opened) return opened;
+  if (typeof opened === "object") {
+    return "encode" in opened ? opened : Tokenizer.chars(opened.alphabet);
+  }
   throw usageError(
     `use --tokenizer ${choiceName(choice)}`,
     "it is made of a text, and a model that exists has its tokens",
-    "--tokenizer takes gpt2, ascii, bytes or a tokenizer's file",
+    "--tokenizer takes gpt2, ascii, bytes, chars:FILE for the characters of a text, or a tokenizer's file",
   );
 }
