@@ -93,6 +93,7 @@ export function ggufFiles(
   if (tokenizer === undefined) throw cannotExport("the model has no tokenizer");
   const end = endOf(tokenizer);
   const lacksEnd = end === undefined;
+  const vocabSize = config.vocabSize + (lacksEnd ? 1 : 0);
   const name = lacksEnd
     ? nameWithOutputBias(architecture, config)
     : architecture.name;
@@ -100,7 +101,7 @@ export function ggufFiles(
     ["general.architecture", name],
     ["general.name", "lm"],
     ["general.file_type", fileTypes[dtype]],
-    ...Object.entries(valuesOf(name, config))
+    ...Object.entries(valuesOf(name, { ...config, vocabSize }))
       .map(([key, value]) => [`${name}.${key}`, value] as const),
     ...ggufTokenizer(tokenizer, end ?? config.vocabSize),
   ]);

@@ -1,11 +1,13 @@
 /** GGUF files as such; `tests/interop/gguf_test.ts` runs them. */
 
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { modelConfig, type ModelOptions } from "../../lib/config/model.ts";
 import { exportCheckpoint } from "../../lib/export/exports.ts";
 import { ggufPieces, type GgufValue } from "../../lib/export/gguf_file.ts";
 import { endOf, ggufTokenizer } from "../../lib/export/gguf_tokenizer.ts";
+import { Model } from "../../lib/model/model.ts";
 import { isRefusal } from "../../lib/refusal.ts";
+import { bytesOf } from "../fixtures/exported_files.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 
 // https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, by hand.
@@ -71,7 +73,7 @@ const llama: ModelOptions = {
   ...{ norm: "rmsnorm", mlp: "swiglu", bias: false, headBias: false },
 };
 
-Deno.test("What llama.cpp cannot hold is refused by field", () => {
+Deno.test("What llama.cpp cannot hold is refused by field, with a preset that it can", () => {
   const cases: [Partial<ModelOptions>, string, string[]][] = [
     [{ ...llama, mask: "zeroed" }, 'mask is "zeroed", not "causal"', ["mask"]],
     [
@@ -100,7 +102,27 @@ Deno.test("What llama.cpp cannot hold is refused by field", () => {
       reason,
     );
     assertEquals(isRefusal(error) && error.fields, fields);
+    assertEquals(
+      isRefusal(error) && error.hint,
+      "models of the preset portable can be exported",
+    );
   }
+});
+
+Deno.test("A GGUF file of characters counts the token that ends texts", async () => {
+  const config = modelConfig({ ...llama, vocabSize: 3 });
+  await using model = await Model.create(config, { device: "reference" });
+  const files = exportCheckpoint("gguf", {
+    config,
+    tensors: await model.parameters(),
+    tokenizer: Tokenizer.chars("abc"),
+  });
+  const text = new TextDecoder("latin1").decode(
+    bytesOf(files).get("model.gguf")!,
+  );
+  // The name, the type of an unsigned integer (4), and 4.
+  const four = "\x04\0\0\0".repeat(2);
+  assertStringIncludes(text, `qwen2.vocab_size${four}`);
 });
 
 Deno.test("A model whose texts cannot end in llama.cpp is refused", () => {
