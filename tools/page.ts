@@ -38,7 +38,9 @@ const replaced: Readonly<Record<string, string>> = {
   "kernels/wasm/blas.ts": `export const suitsBlas = () => false;
     export const byBlas = suitsBlas;`,
   "lib/backends/webgpu/timer.ts": leftOut("function PassTimer", "profile"),
-  // The page is about characters.
+  // The page is about characters, whose losses are never cut into chunks.
+  "lib/graph/chunks.ts": `export const MOST_LOGITS = 2 ** 24;
+    export const inChunks = (dispatches) => dispatches;`,
   "lib/text/bpe/tokenizer.ts": leftOut("function BpeTokenizer", "byte pairs"),
   "lib/text/bpe/trainer.ts": leftOut("function BpeTrainer", "byte pairs"),
   // Tiles of registers are faster on software adapters alone, where the CPU engine is faster still.
@@ -49,6 +51,8 @@ const replaced: Readonly<Record<string, string>> = {
     export const registerMatmul = (dims, target) =>
       workgroupMatmul(dims, target, partition(dims));`,
   "lib/backends/open.ts": await withStaticImports("lib/backends/open.ts"),
+  "lib/config/model.ts": await withoutHelp("lib/config/model.ts"),
+  "lib/config/train.ts": await withoutHelp("lib/config/train.ts"),
 };
 
 /** Returns the text of a module whose only export refuses to be called. */
@@ -74,11 +78,24 @@ async function withStaticImports(path: string): Promise<string> {
       return "";
     },
   );
-  return [...imports, text].join("")
-    .replaceAll(
-      / from "(\..+)"/g,
-      (_, from) => ` from "${new URL(from, url)}"`,
-    );
+  return withAddresses([...imports, text].join(""), url);
+}
+
+/** Returns a module of fields without their help, the only texts of several words in its table. */
+async function withoutHelp(path: string): Promise<string> {
+  const url = moduleUrl(path);
+  const [before, table, ...after] = (await Deno.readTextFile(url))
+    .split(/(?<=fieldsOf<)|(?<=\n}\);)/);
+  const short = table!.replaceAll(/"[A-Za-z][^"\n]* [^"\n]*"/g, '""');
+  return withAddresses([before, short, ...after].join(""), url);
+}
+
+/** Returns the text of a module from `url` with whole addresses in its imports. */
+function withAddresses(text: string, url: URL): string {
+  return text.replaceAll(
+    / from "(\..+)"/g,
+    (_, from) => ` from "${new URL(from, url)}"`,
+  );
 }
 
 /** Bundles a module of a page, and what it imports, into one script. */
