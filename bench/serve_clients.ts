@@ -15,7 +15,7 @@ interface Question {
   readonly stream?: boolean;
 }
 
-/** What clients saw in a time. */
+/** Results of all clients. */
 export interface Load {
   /** Answers, by kind of client. */
   readonly counts: Readonly<Record<Kind, number>>;

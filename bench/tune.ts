@@ -28,7 +28,7 @@ import {
   timeVariants,
 } from "./gpu/products.ts";
 
-/** How much faster than the default a variant must be: less is noise. */
+/** Largest time of a variant, as a share of the default's time, that counts as faster: a smaller gain is noise. */
 const WORTH = 0.95;
 
 const usage =

@@ -10,7 +10,7 @@ export type Bound = readonly {
   readonly workgroups: readonly [number, number, number];
 }[];
 
-/** How long and how often something is timed. */
+/** Length and number of measurements. */
 export interface Timing {
   /** Milliseconds of work that one measurement should hold. */
   readonly longEnough: number;

@@ -12,7 +12,7 @@ export interface PartCommand {
   readonly essential?: boolean;
 }
 
-/** How a part ended. */
+/** Result of a part. */
 export interface PartResult {
   readonly name: string;
   readonly outcome: "ok" | "failed" | "late" | "left out";

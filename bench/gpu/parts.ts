@@ -28,7 +28,7 @@ import {
 } from "./roofline.ts";
 import { timeOps, timeSteps } from "./steps.ts";
 
-/** What a part measured. */
+/** Measurements of a part. */
 export interface Measured {
   /** Plain data. */
   readonly data: unknown;
@@ -38,7 +38,7 @@ export interface Measured {
   readonly good?: boolean;
 }
 
-/** How much a part does. */
+/** Amount of work of a part. */
 export interface Extent {
   /** True for a rehearsal on a software adapter, in seconds. */
   readonly quick: boolean;

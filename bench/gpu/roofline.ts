@@ -1,4 +1,4 @@
-/** What an adapter reaches without any model: multiply-adds, memory, workgroup memory, and fresh buffers. */
+/** Limits of an adapter, measured without a model: multiply-adds, memory, workgroup memory, and fresh buffers. */
 
 import type { BareDevice, Timing } from "./bare.ts";
 

@@ -17,7 +17,7 @@ export interface ShownToken extends Omit<TokenEvent, "kind"> {
   readonly entropy?: number | undefined;
 }
 
-/** What a reader does with a {@linkcode CandidatesView}. */
+/** Callbacks for a reader's actions in a {@linkcode CandidatesView}. */
 interface Handlers {
   /** Called with the ids to continue when the reader chooses a candidate. */
   readonly onContinue: (ids: number[]) => void;

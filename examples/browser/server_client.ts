@@ -5,7 +5,7 @@
 
 /** Asks the server of the page: OpenAI's API, and the server's own additions to it. */
 
-/** How a text is written. What is left out is as the server has it. */
+/** Settings of a text; the server's defaults stand in for those left out. */
 export interface Settings {
   readonly temperature?: number | undefined;
   readonly top_k?: number | undefined;

@@ -24,7 +24,7 @@ import { onnxFiles } from "./onnx.ts";
 
 /** A format of other programs. */
 export interface ExportFormat {
-  /** What it is, and which programs read it. */
+  /** Description, with the programs that read the format. */
   readonly about: string;
   /** A folder of files, or one file. */
   readonly kind: "folder" | "file";

@@ -34,7 +34,7 @@ const rotary = {
   headSize: anything,
 };
 
-/** What llama.cpp's architectures can hold. Biases that an architecture has and a model lacks are written as zeros. */
+/** Architectures of llama.cpp. Biases that an architecture has and a model lacks are written as zeros. */
 export const ggufArchitectures: readonly Architecture[] = [
   architecture("llama", {
     ...rotary,

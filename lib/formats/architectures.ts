@@ -1,5 +1,5 @@
 /**
- * What the architectures of other programs can hold: for each, a demand on every field of a model's
+ * Architectures of other programs: each has a demand on every field of a model's
  * configuration. Formats list the architectures that they can write; see `export/exports.ts`.
  */
 
@@ -7,11 +7,11 @@ import { type ModelConfig, modelConfig } from "../config/model.ts";
 import { type PresetName, presets } from "../config/presets.ts";
 import { refusal } from "../refusal.ts";
 
-/** What an architecture demands of a field. */
+/** A demand of an architecture on a field. */
 export interface Demand {
-  /** The values that it takes, in words. */
+  /** The values that are allowed, in words. */
   readonly takes: string;
-  /** Returns whether it takes a value, which may depend on the other fields. */
+  /** Returns true if a value is allowed, which may depend on the other fields. */
   readonly met: (value: unknown, config: ModelConfig) => boolean;
 }
 
@@ -22,7 +22,7 @@ export type Demands = { readonly [Field in keyof ModelConfig]: Demand };
 export interface Architecture {
   /** Name by which the other programs know it. */
   readonly name: string;
-  /** What it demands of each field of a model's configuration. */
+  /** Demands on the fields of a model's configuration. */
   readonly demands: Demands;
 }
 
@@ -35,7 +35,7 @@ export function only(...values: readonly unknown[]): Demand {
   return { takes, met: (value) => values.includes(value) };
 }
 
-/** Returns the demand that a field is what others make of it. */
+/** Returns the demand that a field has the value that follows from the other fields. */
 export function derived(
   takes: string,
   of: (config: ModelConfig) => unknown,

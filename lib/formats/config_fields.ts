@@ -31,7 +31,7 @@ export class ConfigFields {
         `${this.#prefix}${name}.`,
       );
     }
-    throw this.#wrong(name, "no object");
+    throw this.#wrong(name, "not an object");
   }
 
   /** Refuses a field with another value than those given; undefined stands for a field that is not there. */
@@ -69,13 +69,13 @@ export class ConfigFields {
   integer(name: string, usual?: number): number {
     const value = this.number(name, usual);
     if (Number.isSafeInteger(value)) return value;
-    throw this.#wrong(name, "no integer");
+    throw this.#wrong(name, "not an integer");
   }
 
   number(name: string, usual?: number): number {
     const value = this.#value(name) ?? usual;
     if (typeof value === "number") return value;
-    throw this.#wrong(name, "no number");
+    throw this.#wrong(name, "not a number");
   }
 
   /** Returns a dropout rate that several fields agree on; 0, with a note, if they differ. */

@@ -1,6 +1,6 @@
 /**
  * Checksums that detect damaged bytes: XXH32, 32 bits
- * (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md), of our own files, and CRC-32 of those of
+ * (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md), of this program's files, and CRC-32, of those of
  * other programs. They miss 1 in 2^32 accidental changes, such as a flipped bit or a block of zeros. They are not
  * cryptographic and give no protection against deliberate changes.
  */
@@ -48,7 +48,9 @@ export class Xxh32 {
 
   /** Adds bytes, whose number is a multiple of 16 unless they are the last. */
   update(bytes: Uint8Array): this {
-    if (this.#rest.length > 0) throw new RangeError("half a stripe is there");
+    if (this.#rest.length > 0) {
+      throw new RangeError("only the last bytes may end within a stripe");
+    }
     const whole = Math.floor(bytes.length / STRIPE) * STRIPE;
     const words = wordsOf(bytes.subarray(0, whole));
     let [a, b, c, d] = [this.#a, this.#b, this.#c, this.#d];

@@ -1,17 +1,17 @@
-/** What the writers of other programs' formats share. */
+/** Types that the writers of other programs' formats share. */
 
 import type { Architecture } from "./architectures.ts";
 import type { FloatType } from "./floats.ts";
 
 /** A file of another program. */
 export interface ExportedFile {
-  /** Name in its folder; of a format with one file, a usual name. */
+  /** Name in the folder; for a format with a single file, its usual name. */
   readonly name: string;
   /** Returns the bytes in pieces, which are made as they are asked for: a large model is not held twice. */
   readonly pieces: () => Iterable<Uint8Array>;
 }
 
-/** What to write. */
+/** Settings of an export. */
 export interface ExportSettings {
   /** The architecture, which fits the model. */
   readonly architecture: Architecture;

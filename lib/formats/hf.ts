@@ -253,7 +253,7 @@ function shardNames(text: string): string[] {
     throw cannotImport(
       `${INDEX} names ${
         typeof name === "string" ? quote(name) : typeof name
-      }, which is no name of a safetensors file in the folder`,
+      }, which is not the name of a safetensors file in the folder`,
     );
   }
   return [...names] as string[];

@@ -111,7 +111,7 @@ const activations: Readonly<Record<string, ModelConfig["mlp"]>> = {
  * Reads `config.json`.
  *
  * @param blockSize longest context, at most the file's
- * @throws {SyntaxError} if it is none, or asks for something that a model cannot have; the message names the field
+ * @throws {SyntaxError} if it is not a configuration, or asks for something that a model cannot have; the message names the field
  */
 export function readHfConfig(
   text: string,

@@ -1,4 +1,4 @@
-/** Where the parameters of a model are in Hugging Face's files: the tensors of GPT-2 and Llama as transformers names them. */
+/** Places of a model's parameters in Hugging Face's files: the tensors of GPT-2 and Llama as transformers names them. */
 
 import type { ModelConfig } from "../config/model.ts";
 import {

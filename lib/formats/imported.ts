@@ -1,4 +1,4 @@
-/** What the readers of other programs' models share. */
+/** Types and errors that the readers of other programs' models share. */
 
 import type { ModelConfig } from "../config/model.ts";
 import { refuser } from "../refusal.ts";
@@ -20,7 +20,7 @@ export interface FolderFiles {
 export interface Imported {
   /** The model, and its tokenizer if the folder has one. */
   readonly checkpoint: Checkpoint;
-  /** What was left out, in words. */
+  /** Settings that were left out, in words. */
   readonly notes: readonly string[];
 }
 
@@ -34,7 +34,7 @@ export const cannotImport: ReturnType<typeof refuser<SyntaxError>> = refuser(
  * Parses a JSON object.
  *
  * @param name file for the message
- * @throws {SyntaxError} if the text is none
+ * @throws {SyntaxError} if the text is not a JSON object
  */
 export function jsonObject(
   text: string,

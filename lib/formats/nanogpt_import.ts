@@ -39,7 +39,7 @@ export interface NanogptOptions {
  * Reads a model from a folder with nanoGPT's `ckpt.pt`: weights, AdamW's moments, settings and step. Nothing in the
  * file is executed.
  *
- * @throws {SyntaxError} if it is none, is damaged, or holds anything but plain data and tensors
+ * @throws {SyntaxError} if the file is not nanoGPT's, is damaged, or holds anything but plain data and tensors
  */
 export async function importNanogpt(
   folder: FolderFiles,
@@ -175,7 +175,7 @@ async function readTraining(
   if (step !== taken) {
     notes.push(
       `left out the optimizer's moments: it took ${taken} steps, and iter_num is ${
-        typeof step === "number" ? step : "no number"
+        typeof step === "number" ? step : "not a number"
       }`,
     );
     return undefined;
@@ -210,7 +210,7 @@ async function stepsTaken(step: unknown): Promise<number> {
   if (Number.isSafeInteger(value) && (value as number) >= 0) {
     return value as number;
   }
-  throw cannotImport("the optimizer's step is no whole number");
+  throw cannotImport("the optimizer's step is not a whole number");
 }
 
 /** Returns the settings of a training; those that the file lacks have nanoGPT's defaults. */

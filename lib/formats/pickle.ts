@@ -10,7 +10,7 @@
 import { cannotImport } from "./imported.ts";
 import { quote } from "./safetensors_header.ts";
 
-/** What a pickle may name. */
+/** Names that a pickle may use. */
 export interface PickleNames {
   /** Functions and classes that it may call, by module and name with a dot between them; called with the arguments. */
   readonly calls: ReadonlyMap<string, (args: readonly unknown[]) => unknown>;
@@ -178,7 +178,7 @@ class PickleMachine {
         // The attributes of an OrderedDict hold nothing that is needed.
         this.#pop();
         if (this.#top() instanceof Map) return;
-        throw this.#damaged("sets attributes of something but a dict");
+        throw this.#damaged("sets attributes of something other than a dict");
       }
       case op.BINPERSID:
         return this.#persistent(this.#pop());
@@ -239,7 +239,7 @@ class PickleMachine {
   #append(values: readonly unknown[]): void {
     const list = this.#top();
     if (!Array.isArray(list)) {
-      throw this.#damaged("appends to something but a list");
+      throw this.#damaged("appends to something other than a list");
     }
     for (const value of values) list.push(value);
   }
@@ -247,7 +247,7 @@ class PickleMachine {
   #set(pairs: readonly unknown[]): void {
     const map = this.#top();
     if (!(map instanceof Map) || pairs.length % 2 !== 0) {
-      throw this.#damaged("sets an item of something but a dict");
+      throw this.#damaged("sets an item of something other than a dict");
     }
     for (let i = 0; i < pairs.length; i += 2) map.set(pairs[i], pairs[i + 1]);
   }
@@ -298,7 +298,7 @@ class PickleMachine {
 
   #global(module: unknown, name: unknown): void {
     if (typeof module !== "string" || typeof name !== "string") {
-      throw this.#damaged("names something by no text");
+      throw this.#damaged("names something by a value that is not text");
     }
     const full = `${module}.${name}`;
     const { calls, mentions } = this.#names;
@@ -316,7 +316,7 @@ class PickleMachine {
       ? this.#names.calls.get(callable.name)
       : undefined;
     if (call === undefined || !Array.isArray(args)) {
-      throw this.#damaged("calls something but a listed function");
+      throw this.#damaged("calls something other than a listed function");
     }
     this.#push(call(args));
   }

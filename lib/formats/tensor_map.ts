@@ -1,6 +1,6 @@
 /**
- * Where the parameters of a model are in the files of other programs: under which names, cut into which rows,
- * transposed or not. One list serves reading and writing.
+ * Places of a model's parameters in the files of other programs: the tensors' names, their rows, and whether
+ * they are transposed. One list serves reading and writing.
  *
  * Shapes: C `nEmbd`, V vocabulary, L `blockSize`, H `nHidden`, NH query heads and NKV key/value heads of HS numbers.
  */
@@ -12,7 +12,7 @@ import { cannotImport } from "./imported.ts";
 import type { TensorData } from "./safetensors.ts";
 import { quote } from "./safetensors_header.ts";
 
-/** Some rows of a parameter, which another program has as a tensor of their own. */
+/** Rows of a parameter that another program has as a separate tensor. */
 export interface Part {
   /** Name of the other program's tensor. */
   readonly name: string;
@@ -216,7 +216,7 @@ function reordered(
   return result;
 }
 
-/** Returns the parts of `c_attn`: queries, keys and values as tensors of their own. */
+/** Returns the parts of `c_attn`: queries, keys and values as separate tensors. */
 export function queryKeyValue(
   { nHead, nKvHead, headSize: size }: ModelConfig,
   name: (part: "q" | "k" | "v") => string,

@@ -200,7 +200,7 @@ function ofCharacters(file: Fields, model: Fields): Tokenizer {
   const other = chars.find((char) => [...char].length !== 1);
   if (other !== undefined) {
     throw unreadable(
-      `${shown(other)} is no character, in a vocabulary of characters`,
+      `${shown(other)} is not a character, in a vocabulary of characters`,
     );
   }
   const isAscii = chars.length === 128 &&

@@ -70,7 +70,7 @@ class Storage {
 /**
  * Opens a file of `torch.save` and returns what was saved: plain data, with a {@linkcode TorchTensor} for each tensor.
  *
- * @throws {SyntaxError} if it is none, is damaged, or holds anything but plain data and tensors of numbers
+ * @throws {SyntaxError} if the file is not of `torch.save`, is damaged, or holds anything but plain data and tensors of numbers
  */
 export async function openTorchFile(source: ByteSource): Promise<unknown> {
   const archive = await openZip(source);
@@ -102,7 +102,7 @@ export async function openTorchFile(source: ByteSource): Promise<unknown> {
 
 function orderedDict(args: readonly unknown[]): unknown {
   if (args.length === 0) return new Map();
-  throw cannotImport("an OrderedDict is made of something");
+  throw cannotImport("an OrderedDict is made with arguments");
 }
 
 /** Makes a tensor of a storage, an offset, a shape and strides; what follows them does not matter. */
@@ -113,7 +113,7 @@ function rebuiltTensor(
     !(storage instanceof Storage) || !isCount(offset) || !isCounts(shape) ||
     !isCounts(strides) || shape.length !== strides.length
   ) {
-    throw cannotImport("a tensor is made of something but numbers");
+    throw cannotImport("a tensor is made of something other than numbers");
   }
   let stride = 1;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
@@ -121,7 +121,7 @@ function rebuiltTensor(
       throw cannotImport(
         `a tensor of shape [${
           clip(String(shape))
-        }] is no contiguous part of its storage`,
+        }] is not a contiguous part of its storage`,
       );
     }
     stride *= shape[axis]!;
@@ -150,7 +150,7 @@ function storageOf(
     kind !== "storage" || dtype === undefined || typeof key !== "string" ||
     !isCount(length)
   ) {
-    throw cannotImport("the pickle refers to something but a storage");
+    throw cannotImport("the pickle refers to something other than a storage");
   }
   const name = `${folder}/data/${key}`;
   const size = archive.sizes.get(name);

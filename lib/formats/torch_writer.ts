@@ -30,7 +30,7 @@ export class PythonTuple {
   }
 }
 
-/** What can be written: whole numbers are Python's integers, arrays its lists, maps its dicts. */
+/** Values that can be written: whole numbers are Python's integers, arrays its lists, maps its dicts. */
 export type Pickled =
   | null
   | boolean

@@ -44,7 +44,7 @@ interface Entry {
 /**
  * Opens an archive.
  *
- * @throws {SyntaxError} if it is none or is damaged, or a file in it is compressed or encrypted, or is there twice
+ * @throws {SyntaxError} if it is not a zip archive or is damaged, or a file in it is compressed, encrypted or there twice
  */
 export async function openZip(source: ByteSource): Promise<ZipArchive> {
   const entries = new Map<string, Entry>();

@@ -55,7 +55,7 @@ export interface Plan {
   readonly experiment?: Experiment | undefined;
   /** The dataset, by its name or as a file. */
   readonly data: string;
-  /** Whether the text has documents: true for a folder or JSON lines, or the text between them; if left out, it has none. */
+  /** True for documents of a folder or JSON lines, or the text between documents; undefined if the text has none. */
   readonly documents?: true | string | undefined;
   /** The tokenizer. */
   readonly tokenizer: PlanTokenizer;

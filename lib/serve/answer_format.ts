@@ -22,7 +22,7 @@ export interface ScoredToken {
   readonly id: number;
   /** Number of characters before the token. */
   readonly offset: number;
-  /** How likely it was; undefined for the first token of a prompt. */
+  /** Probabilities at the token; undefined for the first token of a prompt. */
   readonly score: Score | undefined;
 }
 
@@ -40,7 +40,7 @@ export interface Format {
   chunk(piece: Piece, options: { readonly isFirst: boolean }): unknown;
 }
 
-/** What an answer tells of its tokens. */
+/** Details of tokens that an answer includes. */
 export type TokenFacts = Pick<Question, "logprobs" | "details">;
 
 /** A model by name, and its tokenizer. */

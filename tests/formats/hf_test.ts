@@ -210,7 +210,7 @@ Deno.test("What a configuration asks for and a model cannot have is refused by t
     [{ "model_type": "mistral" }, 'model_type is "mistral"'],
     [{ "hidden_act": "relu" }, 'hidden_act is "relu"'],
     [{ "rope_scaling": { type: "yarn" } }, 'rope_scaling.type is "yarn"'],
-    [{ "rope_scaling": 8 }, "rope_scaling is 8, no object"],
+    [{ "rope_scaling": 8 }, "rope_scaling is 8, not an object"],
     [
       {
         "rope_parameters": {
@@ -221,13 +221,13 @@ Deno.test("What a configuration asks for and a model cannot have is refused by t
       "rope_parameters.low_freq_factor is 2, and this program knows only 1",
     ],
     [{ "rms_norm_eps": 0 }, "normEps (0) is not a number above 0"],
-    [{ "rope_theta": "10000" }, 'rope_theta is "10000", no number'],
+    [{ "rope_theta": "10000" }, 'rope_theta is "10000", not a number'],
     [{ "layer_types": ["full_attention", "x"] }, 'layer_types is "x"'],
     [{ "use_sliding_window": true }, "use_sliding_window is true"],
     [{ "partial_rotary_factor": 0.5 }, "partial_rotary_factor is 0.5"],
     [{ "quantization_config": {} }, "quantization_config is an object"],
-    [{ "num_hidden_layers": "2" }, 'num_hidden_layers is "2", no number'],
-    [{ "num_hidden_layers": 2.5 }, "num_hidden_layers is 2.5, no integer"],
+    [{ "num_hidden_layers": "2" }, 'num_hidden_layers is "2", not a number'],
+    [{ "num_hidden_layers": 2.5 }, "num_hidden_layers is 2.5, not an integer"],
     [{ "num_hidden_layers": 1e6 }, "nLayer (1000000) is not an integer"],
     [{ "hidden_size": 1e9 }, "nEmbd (1000000000) is not an integer"],
     [{ "add_cross_attention": true }, "add_cross_attention is true", "GPT-2"],
@@ -316,7 +316,7 @@ Deno.test("Shards are read by their index; one that could lead out of the folder
   ) {
     await refuses(
       Promise.resolve(withIndex({ "weight_map": { ...map, x: name } })),
-      "which is no name of a safetensors file in the folder",
+      "which is not the name of a safetensors file in the folder",
     );
   }
   await refuses(Promise.resolve(withIndex({})), "has no weight_map");

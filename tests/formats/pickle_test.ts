@@ -89,9 +89,12 @@ Deno.test("A pickle names and calls only what its reader lists", () => {
   assertThrows(
     () => readPickle(concat([mention, bytes(")R.")]), only),
     SyntaxError,
-    "calls something but a listed function",
+    "calls something other than a listed function",
   );
-  refuses(bytes("X", 1, 0, 0, 0, "f)R."), "calls something but a listed");
+  refuses(
+    bytes("X", 1, 0, 0, 0, "f)R."),
+    "calls something other than a listed",
+  );
   refuses(bytes("NQ."), "has a persistent id");
 });
 
@@ -112,10 +115,10 @@ Deno.test("A damaged pickle is refused by what is wrong", () => {
   refuses(bytes("](q", 0, "t."), "takes a value from an empty stack");
   refuses(bytes("t."), "lacks a mark");
   refuses(bytes("h", 5, "."), "has no memo 5");
-  refuses(bytes("NNa."), "appends to something but a list");
-  refuses(bytes("NNNs."), "sets an item of something but a dict");
-  refuses(bytes("}(Nu."), "sets an item of something but a dict");
-  refuses(bytes("NNb."), "sets attributes of something but a dict");
+  refuses(bytes("NNa."), "appends to something other than a list");
+  refuses(bytes("NNNs."), "sets an item of something other than a dict");
+  refuses(bytes("}(Nu."), "sets an item of something other than a dict");
+  refuses(bytes("NNb."), "sets attributes of something other than a dict");
   refuses(
     bytes(0x8a, 8, 0, 0, 0, 0, 0, 0, 0, 0x40, "."),
     "has an integer of more than 53 bits",
@@ -288,10 +291,10 @@ Deno.test("Tensors that are no contiguous part of their storage are refused", as
     [{ shape: [3] }, "ends behind its storage of 2 numbers"],
     [{ offset: 1 }, "ends behind its storage of 2 numbers"],
     [{ shape: [big, big], strides: [big, 1] }, "ends behind its storage"],
-    [{ strides: [2] }, "is no contiguous part of its storage"],
-    [{ strides: [0], shape: [big] }, "is no contiguous part of its storage"],
-    [{ shape: [-1] }, "is made of something but numbers"],
-    [{ strides: [] }, "is made of something but numbers"],
+    [{ strides: [2] }, "is not a contiguous part of its storage"],
+    [{ strides: [0], shape: [big] }, "is not a contiguous part of its storage"],
+    [{ shape: [-1] }, "is made of something other than numbers"],
+    [{ strides: [] }, "is made of something other than numbers"],
     [{ length: big }, '"a/data/0" has 8 bytes, and should hold 2147483647'],
     [{ key: "1" }, '"a/data/1" has no bytes'],
     [{ key: "../x" }, '"a/data/../x" has no bytes'],

@@ -27,6 +27,8 @@ export interface Operand {
   readonly help: string;
   /** True if it may be given several times. */
   readonly several?: boolean;
+  /** True if the command does nothing without it. */
+  readonly required?: boolean;
 }
 
 /** Returns all flags of a command, by their fields. */

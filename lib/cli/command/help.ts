@@ -1,6 +1,7 @@
 /** Help as text, from the rows of `registry.ts`: examples first, at most 80 columns. */
 
 import { wrap } from "../terminal/terminal.ts";
+import type { Operand } from "./arguments.ts";
 import type { Command } from "./command.ts";
 import { type Flag, flagName } from "./flag.ts";
 import { program, VERSION } from "./program.ts";
@@ -45,6 +46,10 @@ export function labHelp(): string {
   ].join("\n");
 }
 
+function usageOf({ name, several, required }: Operand): string {
+  return required ? name : `[${name}${several ? " ..." : ""}]`;
+}
+
 function summaryEntry({ name, summary }: Command): string[] {
   return entry(name, summary);
 }
@@ -55,7 +60,7 @@ export function commandHelp(command: Command): string {
   const usage = [
     program(),
     name,
-    ...(operand ? [`[${operand.name}${operand.several ? " ..." : ""}]`] : []),
+    ...(operand ? [usageOf(operand)] : []),
   ];
   return [
     `${usage.join(" ")} [FLAG ...]`,

@@ -157,7 +157,8 @@ export const topCommands: readonly Command[] = [
     operand: {
       name: "PATH",
       help:
-        "PATH is a folder of Hugging Face's (GPT-2, Llama or Qwen in safetensors), or nanoGPT's ckpt.pt.",
+        "PATH is a folder with a Hugging Face model (GPT-2, Llama or Qwen), or nanoGPT's ckpt.pt.",
+      required: true,
     },
     examples: [
       "import gpt2-folder --out runs/gpt2 # then sample runs/gpt2",
@@ -175,6 +176,7 @@ export const topCommands: readonly Command[] = [
       help:
         "RUN is a run's directory or a checkpoint file. OUT is the file or folder to write.",
       several: true,
+      required: true,
     },
     examples: [
       "export runs/NAME folder --to hf # for Hugging Face's transformers",
@@ -205,7 +207,11 @@ export const topCommands: readonly Command[] = [
   command({
     name: "completions",
     summary: "print a script that completes commands and flags in your shell",
-    operand: { name: "SHELL", help: "SHELL is bash, zsh or fish." },
+    operand: {
+      name: "SHELL",
+      help: "SHELL is bash, zsh or fish.",
+      required: true,
+    },
     examples: [
       "completions bash > ~/.lm-completions # then source that in ~/.bashrc",
       "completions zsh > ~/.zfunc/_lm # in a directory of $fpath",

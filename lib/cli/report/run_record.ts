@@ -40,7 +40,7 @@ export interface RunRecord {
   /** The time at which the run began, in ISO 8601. */
   readonly began: string | undefined;
   readonly versions: Fields;
-  /** Where the run was imported from; empty if it began here. */
+  /** `imported` of `config.json`: the origin of an imported run; empty if the run began here. */
   readonly imported: Fields;
   readonly device: Fields;
   readonly parameters: number | undefined;

@@ -51,7 +51,7 @@ export interface CorpusOptions {
   /** True to add `<|endoftext|>` to a tokenizer without it, if the text has documents. */
   readonly mayAddEnd?: boolean;
   /**
-   * Whether the text has documents. By default it has if any part is a folder, JSON lines, or a dataset of documents;
+   * True if the text has documents, or the separator between them. By default it has documents if any part is a folder, JSON lines, or a dataset of documents;
    * then every other file is a document. A separator cuts files of text at each occurrence.
    */
   readonly documents?: boolean | string | undefined;
@@ -64,11 +64,11 @@ export interface CorpusOptions {
 
 /** Sources, and how to read them. */
 interface Reading extends CorpusOptions {
-  /** How each source is cut into documents; undefined if the text has none. */
+  /** Rules that cut each source into documents; undefined if the text has none. */
   readonly forms: readonly DocumentForm[] | undefined;
   /** Name of the text in messages. */
   readonly name: string;
-  /** What is known of the record before the text is read. */
+  /** Fields of the record that are known before the text is read. */
   readonly record: Omit<CorpusRecord, "bytes" | "sha256">;
 }
 

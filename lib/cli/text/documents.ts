@@ -4,7 +4,7 @@ import { commandError } from "../command/errors.ts";
 import { withPlainLineEnds } from "../../text/line_ends.ts";
 
 /**
- * How a source is cut: `whole`, one document; `lines`, JSON lines with a field `text`; or at a separator, which is part
+ * Rule that cuts a source into documents: `whole`, one document; `lines`, JSON lines with a field `text`; or at a separator, which is part
  * of no document.
  */
 export type DocumentForm = "whole" | "lines" | { readonly separator: string };

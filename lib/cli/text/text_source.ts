@@ -23,7 +23,7 @@ export interface TextSource {
   readonly name: string;
   /** Its size in bytes. */
   readonly bytes: number;
-  /** How it is cut into documents; absent for a text that is none. */
+  /** Rule that cuts the source into documents; absent for a text without documents. */
   readonly form?: DocumentForm;
   /** Reads the source; each piece is valid until the next is requested. */
   pieces(size: number, signal: AbortSignal): AsyncIterable<Uint8Array>;

@@ -46,7 +46,7 @@ export async function importModel(
     throw usageError(
       "import",
       "no path was given",
-      `${program()} import FOLDER reads a model of Hugging Face's or nanoGPT's`,
+      `${program()} import PATH reads a folder with a Hugging Face model, or nanoGPT's ckpt.pt`,
     );
   }
   using interrupt = new Interrupt();

@@ -117,6 +117,7 @@ function checkFlags({ host, token, allowOrigin = [] }: Partial<ServeFlags>) {
     throw usageError(
       `listen on ${host}`,
       "other machines can reach it, and there is no --token",
+      "--token SECRET answers only clients that send the secret as their API key",
     );
   }
   for (const origin of allowOrigin) {

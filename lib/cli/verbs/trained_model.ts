@@ -138,19 +138,26 @@ export function tokenizerOf(
 }
 
 /** Awaits a text for a run's tokenizer; if the tokenizer lacks a character of it, the error's hint says why. */
-export async function readWith(
+export function readWith(
   run: string,
   corpus: Promise<Corpus>,
+): Promise<Corpus> {
+  return withHint(
+    corpus,
+    `the tokenizer came with the weights of ${run}; to read other texts, train a model with their characters (--alphabet, --tokenizer chars:FILE) or with any character (--tokenizer bytes)`,
+  );
+}
+
+/** Awaits a text; if a tokenizer does not fit it, the error has a hint. */
+export async function withHint(
+  corpus: Promise<Corpus>,
+  hint: string,
 ): Promise<Corpus> {
   try {
     return await corpus;
   } catch (error) {
     if (!(error instanceof RangeError && isRefusal(error))) throw error;
-    throw commandError(
-      error.action,
-      error.reason,
-      `the tokenizer came with the weights of ${run}; a model that is to read other texts is trained with their characters: --alphabet, --tokenizer chars:FILE, or any character: --tokenizer bytes`,
-    );
+    throw commandError(error.action, error.reason, hint);
   }
 }
 

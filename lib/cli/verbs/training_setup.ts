@@ -52,6 +52,7 @@ import {
   readWith,
   textOf,
   tokenizerOf,
+  withHint,
 } from "./trained_model.ts";
 
 /** A run's model, text, training configuration and directory. */
@@ -260,22 +261,16 @@ async function resumedRun(
 }
 
 /** Awaits a text; if a tokenizer cannot be made for it, the error's hint says what helps. */
-async function withTokenizerHint(
+function withTokenizerHint(
   corpus: Promise<Corpus>,
   tokenizer: Tokenizer | MadeTokenizer,
 ): Promise<Corpus> {
-  try {
-    return await corpus;
-  } catch (error) {
-    if (!(error instanceof RangeError && isRefusal(error))) throw error;
-    throw commandError(
-      error.action,
-      error.reason,
-      isBpe(tokenizer)
-        ? "a smaller number after --tokenizer bpe: needs less text"
-        : "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any text",
-    );
-  }
+  return withHint(
+    corpus,
+    isBpe(tokenizer)
+      ? "a smaller number after --tokenizer bpe: needs less text"
+      : "--tokenizer chars takes the characters of the text, --tokenizer bytes takes any text",
+  );
 }
 
 function prepareText(
