@@ -24,7 +24,7 @@ const plan = {
 
 /** A directory with a study, a text, and the command `lm`. */
 export class Rehearsal implements AsyncDisposable {
-  /** Directory of everything; the study is `study` in it. */
+  /** Directory of all files; the study is its subdirectory `study`. */
   readonly path: string;
   /** Environment in which `lm` is this project. */
   readonly env: Readonly<Record<string, string>>;

@@ -62,7 +62,7 @@ await until("sshd listens", 10, async () => {
   return answer.trim() === "yes";
 });
 
-// As in docs/scale.md. Each machine has a directory of its own, and each shard a copy of the study in it.
+// As in docs/scale.md. Each machine has a separate directory, with a copy of the study for each shard.
 const shards = Array.from({ length: SHARDS }, (_, i) => String(i + 1));
 await place.run("parallel", ...[
   ...["--ssh", ssh, "--sshlogin", "2/one,2/two"],

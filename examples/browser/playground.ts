@@ -40,7 +40,7 @@ function settings(): Settings {
   };
 }
 
-/** Tasks that go on. */
+/** Tasks under way. */
 let running = 0;
 
 /** Does something that the button Stop ends. */

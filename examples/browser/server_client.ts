@@ -22,7 +22,7 @@ export interface ServedCandidate {
   readonly logprob: number | null;
 }
 
-/** A token that the server read or wrote, and what else it could have been. */
+/** A token that the server read or wrote, with the other candidates. */
 export interface ServedToken extends ServedCandidate {
   /** Entropy of the distribution that the model gave, in nats. */
   readonly entropy: number | null;
@@ -119,7 +119,7 @@ export class ServerClient {
   }
 }
 
-/** Returns the message in the body of an error; something in between may have written another body. */
+/** Returns the message in the body of an error; a proxy may have written a body of another form. */
 function messageIn(text: string, status: number): string {
   try {
     return JSON.parse(text).error.message;

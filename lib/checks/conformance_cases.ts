@@ -362,7 +362,7 @@ const directions: Case[] = [
   },
 ];
 
-/** Rows of logits in each of which many are equal, one by one and with both zeros. */
+/** Rows of logits with many equal values in each, also with both zeros. */
 const equals = [[2, 1, 2, 2, 0, -0, 2], [0, -0, 0, -0, -1, 0, 0]];
 const greedy = [1, 1, 1, 0, 1];
 

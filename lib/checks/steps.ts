@@ -1,6 +1,6 @@
 /**
  * Checks of real training steps: a configuration at its full size, on the device and on another engine. The
- * conformance suite runs kernels at sizes of its own, but a kernel's text has its sizes baked in, and a
+ * conformance suite runs kernels at other sizes, but a kernel's text contains its sizes, and a
  * driver may compile one size wrong.
  */
 
@@ -258,7 +258,7 @@ function relative(actual: number, expected: number): number {
  * Returns the difference of a tensor's changes, relative to the change. Elements are weighted by the root of their
  * second moment where the optimizer has one: AdamW gives an element whose gradient is only rounding noise (the bias of keys)
  * an update of full size and random sign. An element whose gradient was always 0 has weight 0 and must have the same
- * value, else the result is Infinity. The rounding of a value to 32 bits, once a step, is no error: updates of SGD may be smaller.
+ * value, otherwise the result is Infinity. The rounding of a value to 32 bits, once a step, does not count: updates of SGD may be smaller.
  */
 function updateError(
   { offset, length }: LayoutEntry,

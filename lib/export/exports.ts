@@ -1,6 +1,6 @@
 /**
- * The formats in which models go to other programs. A format is a row here: what it is, the architectures and float
- * types that it can hold, and a pure function from a checkpoint to the bytes of its files.
+ * The formats that other programs read. Each format is a row: its description, the architectures and float types
+ * that it can hold, and a pure function from a checkpoint to the bytes of its files.
  */
 
 import {

@@ -15,7 +15,7 @@ const CONTROL = 3;
 
 /**
  * Returns the id that can end a text: the tokenizer's own, or a token that no text has, the byte 0xFF or the character NUL
- * of ASCII. Undefined if there is none. llama.cpp ends texts at id 11 if a file names no other.
+ * of ASCII; undefined if the tokenizer has no such token. llama.cpp ends texts at id 11 if a file names no other.
  */
 export function endOf(tokenizer: Tokenizer): number | undefined {
   const end = endOfText(tokenizer);

@@ -157,8 +157,8 @@ export function encodeSafetensors(
 /**
  * Yields the bytes of {@linkcode encodeSafetensors} in pieces: the header, then each array.
  *
- * @throws {TypeError} {@linkcode encodeSafetensors} says when, as for all errors
- * @throws {RangeError} likewise
+ * @throws {TypeError} as {@linkcode encodeSafetensors} does
+ * @throws {RangeError} as {@linkcode encodeSafetensors} does
  */
 export function* safetensorsPieces(
   tensors: ReadonlyMap<string, TensorSource>,

@@ -27,7 +27,7 @@ export interface Place {
   readonly name: string;
   /** (rows, columns), or (rows). */
   readonly shape: readonly number[];
-  /** The other program's tensors, one below the other. */
+  /** The other program's tensors, whose rows follow one another in the parameter. */
   readonly parts: readonly Part[];
   /** True if the other program has the transposed matrix. */
   readonly transposed: boolean;
@@ -176,7 +176,7 @@ function transposedOf(
 
 /**
  * Reorders the rows of each head so that rows 2i and 2i + 1, which `rope` rotates together, become rows i and
- * i + HS/2, as `rope-half` has them. The scores of queries and keys stay the same, but for rounding.
+ * i + HS/2, as `rope-half` has them. The scores of queries and keys stay the same, except for rounding.
  *
  * @param head.rows rows of a head, HS
  * @param head.width numbers of a row

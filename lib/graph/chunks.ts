@@ -12,7 +12,7 @@ import { sizeOf, type Tensor, type TensorDispatch } from "./tensor.ts";
 /** Most logits that a plan holds at once: 64 MiB of them. */
 export const MOST_LOGITS: number = 2 ** 24;
 
-/** Logits of a chunk that is worth its launches: 16 MiB of them. A batch of millions of rows would else have a chunk for every 64. */
+/** Fewest logits of a chunk, unless fewer are allowed: 16 MiB of them. Smaller chunks would spend their time on launches. */
 const CHUNK_LOGITS = 2 ** 22;
 
 /**

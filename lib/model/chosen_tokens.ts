@@ -22,7 +22,7 @@ export function isPlain({ sample, sampleBatch }: Sampler): boolean {
     sampleBatch === Sampler.prototype.sampleBatch;
 }
 
-/** Texts to continue, and how. */
+/** Texts to continue, and the options of their generation. */
 export interface TextsToContinue {
   readonly config: ModelConfig;
   /** Texts so far, which grow. */

@@ -108,7 +108,7 @@ export class ModelInternals {
     this.checkRoomFor(action, [plans], fields);
   }
 
-  /** Throws as {@linkcode ModelInternals.checkRoom} does, for groups of plans of which each has caches of its own. */
+  /** Throws as {@linkcode ModelInternals.checkRoom} does, for groups of plans that each have separate caches. */
   checkRoomFor(
     action: string,
     groups: readonly (readonly Plan[])[],

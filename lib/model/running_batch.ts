@@ -4,7 +4,7 @@
  * while it runs, with a sampler, a length and a signal of its own. Its tokens are those of
  * `Model.generate`.
  *
- * One row is a batch of its own: a text that is alone does not pay for rows that nobody uses. The other rows share a
+ * One row is a separate batch, so a single text does not pay for unused rows. The other rows share a
  * batch, and a reader encodes their prompts beside it.
  */
 
@@ -24,7 +24,7 @@ import { internalsOf, type ModelInternals } from "./internals.ts";
 import { cachedPlan } from "./plans.ts";
 import { PIECE, PromptReader } from "./prompt_reader.ts";
 
-/** Most prompts of which a step reads a piece. */
+/** Most prompts that a step reads a piece of. */
 const MOST_READ = 4;
 
 /** Continues prompts that come and go, in the rows of one batch. */
@@ -56,7 +56,7 @@ export class RunningBatch implements TokenGenerator {
     this.rows = rows;
     const sizes = rows === 1 ? [1] : [1, rows - 1];
     const plans = sizes.map((B) => lanePlans(model.config, B));
-    // The reader of the second lane has the plans of the first, and caches of its own.
+    // The reader of the second lane has the plans of the first lane, and separate caches.
     const groups = rows === 1 ? plans : [...plans, plans[0]!];
     internals.checkRoomFor(
       "generate",

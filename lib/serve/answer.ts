@@ -130,7 +130,7 @@ export class Answer {
     };
   }
 
-  /** Writes a text, with its prompt if that is asked for; the last piece is its end. */
+  /** Writes a text, with its prompt if the question asks for it; the last piece has the end. */
   async *#write({ index, prompt, seed }: {
     readonly index: number;
     readonly prompt: Prompt;
@@ -175,7 +175,7 @@ export class Answer {
       : { index, text: "", tokens: [], finish: "stop" };
   }
 
-  /** Takes the scores of a prompt's tokens but the first. */
+  /** Takes the scores of a prompt's tokens, except the first. */
   #scoredPrompt({ ids }: Prompt, scores: Score[]): ScoredToken[] {
     const stream = this.#from.tokenizer.stream();
     let offset = 0;

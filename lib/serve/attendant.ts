@@ -1,4 +1,4 @@
-/** Attention of a text's last token, for `/lm/attention`: one request at a time, because a full pass holds up all texts. */
+/** Computes the attention of a text's last token for `/lm/attention`: one request at a time, because a full pass delays all texts. */
 
 import { attentionMaps } from "../model/attention_maps.ts";
 import type { Model } from "../model/model.ts";

@@ -209,9 +209,9 @@ function checkParameters(body: Body, known: ReadonlySet<string>): void {
 }
 
 /**
- * Returns the model that a request names; the first if it names none.
+ * Returns the model that a request names, or the first model if it names none.
  *
- * @throws {ApiError} if there is no such model
+ * @throws {ApiError} if no model has the name
  */
 export function chosenModel<Served extends { readonly name: string }>(
   json: unknown,

@@ -11,7 +11,7 @@ const MAX_BODY_MS = 30_000;
 /**
  * Reads the JSON of a request's body.
  *
- * @throws {ApiError} if it is too long, too slow, or no JSON
+ * @throws {ApiError} if the body is too long, arrives too slowly, or is not JSON
  */
 export async function readJson(request: Request): Promise<unknown> {
   const text = await readBody(request);

@@ -35,7 +35,7 @@ export interface ServedModel {
 
 /** Options of a {@linkcode Server}. */
 export interface ServerOptions {
-  /** At least one model, each with a name of its own; the first answers requests that name none. */
+  /** At least one model, with different names; the first answers requests that name no model. */
   readonly models: readonly ServedModel[];
   /** Most texts that wait for a row of a model; a request that would need more gets status 429. */
   readonly queue: number;

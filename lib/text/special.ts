@@ -44,7 +44,7 @@ export function endOfText(
   return name === undefined ? undefined : specialTokens.get(name);
 }
 
-/** Returns the name of a special token; undefined if the id is of no special token. */
+/** Returns the name of a special token; undefined if the id is not that of a special token. */
 export function specialName(
   { specialTokens }: { readonly specialTokens: ReadonlyMap<string, number> },
   id: number,

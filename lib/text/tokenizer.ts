@@ -3,7 +3,7 @@
  *
  * Encoding is lossless: `decode(encode(text)) === text` for every accepted text. An error names
  * the line and column of a character outside the vocabulary. The name of a special token in a text is
- * ordinary text unless asked for, and special tokens are no part of a decoded text. This file reads no files and changes no text: a byte order mark and CR LF are
+ * ordinary text unless asked for, and a decoded text does not include special tokens. This file reads no files and changes no text: a byte order mark and CR LF are
  * ordinary characters. (The command line drops a byte order mark and reads CR LF as LF before it
  * encodes.)
  */

@@ -8,7 +8,7 @@ import { type Dice, spoilBytes, spoilJsonText } from "./mutations.ts";
 /** Ranks that a file needs so that its pre-tokenizer is known: those of GPT-2. */
 const RANKS = 50_256;
 
-/** Numbers that are no id, or another's. */
+/** Numbers that are not ids, or are the id of another token. */
 const ids = [-1, 0, 1, 97, 0.5, 274, 275, 65_536, 2 ** 31, 2 ** 53, 1e308];
 
 /** Undamaged files by name. */

@@ -14,12 +14,12 @@ export function productFile(): string | undefined {
   return cache === undefined ? undefined : join(cache, "products.json");
 }
 
-/** Returns the tables in a file; undefined if there are none, or others than this version's, or the file must not be read. */
+/** Returns the tables in a file; undefined if it has none of this version, or if reading it is not permitted. */
 export function readProductTables(
   path: string | undefined = productFile(),
 ): ProductTables | undefined {
   if (path === undefined) return undefined;
-  // Nobody is asked for a permission for the sake of speed.
+  // The tables only make products faster, which is not worth a permission prompt.
   const { state } = Deno.permissions.querySync({ name: "read", path });
   if (state !== "granted") return undefined;
   try {

@@ -81,7 +81,7 @@ export async function loadCorpus(
   });
 }
 
-/** Returns how each source is cut into documents; undefined if the text has none. */
+/** Returns the rules that cut each source into documents; undefined if the text has none. */
 function formsOf(
   sources: readonly TextSource[],
   documents: CorpusOptions["documents"],

@@ -221,7 +221,7 @@ export async function readText(
 /**
  * Returns the distinct characters of a file, of any length.
  *
- * @throws {CommandError} if it cannot be read or is no text
+ * @throws {CommandError} if the file cannot be read or is not text
  */
 export async function charactersOf(
   path: string,

@@ -29,7 +29,7 @@ const words = ["ascii", "chars", "bytes", "gpt2"] as const;
 /**
  * Returns the tokenizer that a word names without a file.
  *
- * @throws {ValueError} if it names none; `others` says which else there are
+ * @throws {ValueError} if it names none; `others` lists further choices for the message
  */
 export function planTokenizer(
   given: string,

@@ -52,7 +52,7 @@ export async function exportModel(
   return exitCode.ok;
 }
 
-/** Refuses to write over something. */
+/** Throws if `out` exists and would be overwritten. */
 async function checkFree(out: string, format: ExportFormatName): Promise<void> {
   const isFolder = exportFormats[format].kind === "folder";
   const taken = isFolder

@@ -87,10 +87,10 @@ export async function importModel(
   return exitCode.ok;
 }
 
-/** Most bytes of keys and values for one text that need no word. */
+/** Most bytes of keys and values for one text without a warning. */
 const MUCH = 2 ** 30;
 
-/** Says that a model's context takes much memory, if it does. */
+/** Warns if the keys and values of a full context take much memory. */
 function cacheNotes(
   { nLayer, nKvHead, headSize, blockSize }: ModelConfig,
 ): string[] {

@@ -3,7 +3,7 @@
 import type { KernelDims } from "../../../kernels/vocabulary.ts";
 import type { Op, Tensor } from "../tensor.ts";
 
-/** Texts that are generated, and how; see `choose` in the kernel vocabulary. */
+/** State of generated texts; see `choose` in the kernel vocabulary. */
 export interface Texts {
   /** Last S tokens of each text, (B, S), i32: token i is at i mod S. */
   readonly text: Tensor;

@@ -14,8 +14,8 @@ import {
 } from "../characters.ts";
 
 /**
- * Name of a pre-tokenizer: GPT-2's; the one of OpenAI's `cl100k` vocabulary, which is Llama 3's too; Qwen 2's and 3's,
- * which is that with each digit on its own; SmolLM's, which is GPT-2's between single digits.
+ * Name of a pre-tokenizer: GPT-2's; `cl100k`, of OpenAI's vocabulary and of Llama 3; Qwen 2's and 3's, which is `cl100k`
+ * with each digit as a piece; SmolLM's, which is GPT-2's between single digits.
  */
 export type SplitName = "gpt2" | "cl100k" | "qwen2" | "smollm";
 

@@ -10,7 +10,7 @@ import { MOST_TOKENS, PairHeap, PairTable } from "./pairs.ts";
 
 /** End of a list. */
 const NONE = -1;
-/** Mark in place of a link: of a place in no list. */
+/** Mark, in place of a link, of a place that is not in a list. */
 const FREE = -2;
 /** Mark of a place whose pair is being merged. */
 const PENDING = -3;
