@@ -149,7 +149,7 @@ async function listen(
 }
 
 /** Replaces typographic dashes and quotation marks by ASCII characters. */
-export function foldTypography(text: string): string {
+function foldTypography(text: string): string {
   return text.replace(/—/g, "--").replace(/[‘’]/g, "'").replace(/[“”]/g, '"');
 }
 

@@ -64,6 +64,6 @@ export function activationsOf(
 }
 
 /** Returns the WGSL text of a term with a factor. */
-export function weighed(factor: number, term: string): string {
+function weighed(factor: number, term: string): string {
   return factor === 1 ? term : `${f32(factor)} * ${term}`;
 }

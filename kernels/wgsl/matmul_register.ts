@@ -43,7 +43,7 @@ export interface RegisterTile {
  * compile (some 0.6, 0.1 and 0.05 s for the three), and such that the last tiles reach
  * little beyond the edges of y.
  */
-export function registerTile(dims: MatmulDims): RegisterTile {
+function registerTile(dims: MatmulDims): RegisterTile {
   const { count, M, N, K } = dims;
   const { y } = widthsOf(dims);
   const { rows, columns } = TILES.find(({ operations }) =>

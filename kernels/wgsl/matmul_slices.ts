@@ -27,7 +27,7 @@ import { columnSums } from "./column_sum.ts";
  * The length of the longest slice. Software Vulkan (llvmpipe) silently ends the loops of
  * a shader after 65535 iterations of an invocation.
  */
-export const LONGEST_SLICE = 32768;
+const LONGEST_SLICE = 32768;
 
 /** Returns the fewest slices that K can be cut into. */
 export function fewestSlices(K: number): number {

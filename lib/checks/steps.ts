@@ -159,7 +159,7 @@ async function startOf(subject: StepsSubject): Promise<Numbers> {
 }
 
 /** Takes the first training steps on a device. */
-export async function takeSteps(
+async function takeSteps(
   backend: Backend,
   subject: StepsSubject,
   { steps, signal }: {
@@ -198,7 +198,7 @@ export async function takeSteps(
 }
 
 /** Compares the training of two engines: losses, gradient norms, and the change of every tensor. */
-export function compareTraces(
+function compareTraces(
   entries: readonly LayoutEntry[],
   { actual, expected, start, steps, where }: {
     readonly actual: StepsTrace;

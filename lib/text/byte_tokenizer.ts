@@ -67,7 +67,7 @@ export function beginsCharacter(byte: number): boolean {
 }
 
 /** Returns the bytes of a text. */
-export function encodeBytes(text: string, from?: Place): Uint8Array {
+function encodeBytes(text: string, from?: Place): Uint8Array {
   // TextEncoder would write U+FFFD for half a surrogate pair, and decoding would not restore the text.
   checkWellFormed(text, "encode text", from);
   return new TextEncoder().encode(text);

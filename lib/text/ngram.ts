@@ -11,7 +11,7 @@ import { checkWithin, positive } from "../range.ts";
 const cannotFit = refuser(TooLargeError, "fit NgramModel");
 
 /** Most distinct n-grams, over all lengths, in a model; they take about 3 GB. */
-export const MOST_NGRAMS: number = 2 ** 27;
+const MOST_NGRAMS: number = 2 ** 27;
 
 /** Options of {@linkcode NgramModel.fit}. */
 export interface NgramOptions {

@@ -45,7 +45,7 @@ export async function foldersIn(
 }
 
 /** Returns the run in `runs/` whose checkpoint is the newest. Unreadable directories are skipped with a warning. */
-export async function newestRun(): Promise<string | undefined> {
+async function newestRun(): Promise<string | undefined> {
   let newest: { path: string; time: number } | undefined;
   for (const path of await foldersIn(RUNS) ?? []) {
     const file = join(path, files.checkpoint);

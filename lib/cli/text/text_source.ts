@@ -10,7 +10,7 @@ import { PlainTextDecoder } from "./plain_text.ts";
 export const STDIN = "-";
 
 /** Ends of the names of the files that are read of a folder. */
-export const textExtensions: readonly string[] = [
+const textExtensions: readonly string[] = [
   ".txt",
   ".text",
   ".md",

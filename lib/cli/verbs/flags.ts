@@ -62,7 +62,7 @@ export function blasFlagWithout(without: "auto" | "off"): Flag<string> {
 }
 
 /** `--blas`. */
-export const blasFlag: Flag<string> = blasFlagWithout("auto");
+const blasFlag: Flag<string> = blasFlagWithout("auto");
 
 /** `--help`. */
 export const helpFlag: Flag<boolean> = toggle("show this help", {

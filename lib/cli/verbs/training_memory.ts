@@ -22,7 +22,7 @@ import type { TrainingSetup } from "./training_setup.ts";
 export const SAMPLE_TOKENS = 100;
 
 /** Returns the plans that `train` runs: its step, its evaluations and its samples. */
-export function plansOfTraining(
+function plansOfTraining(
   model: ModelConfig,
   train: TrainConfig,
 ): Plan[] {
