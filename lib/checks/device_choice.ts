@@ -32,9 +32,9 @@ const LOGITS_TOLERANCE = 1e-3;
 
 /** Work that either device can do. */
 export interface Work {
-  /** Unit in which it is measured. */
+  /** Unit of the measured time. */
   readonly unit: "step" | "token" | "batch";
-  /** Text that differs for work of other shapes. */
+  /** Text that identifies the shape of the work. */
   readonly shape: string;
   /** Returns the milliseconds of one unit on a device. */
   time(backend: Backend): Promise<number>;
@@ -48,7 +48,7 @@ export interface DeviceVerdict {
   readonly gpuMs: number | null;
   /** Milliseconds of a unit of work on the CPU. */
   readonly cpuMs: number;
-  /** Reason why the GPU is not used, other than its time: how it failed, or how its results are wrong. */
+  /** Reason why the GPU is not used, other than its time: an error, or wrong results. */
   readonly refused?: string | undefined;
 }
 

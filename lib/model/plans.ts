@@ -124,7 +124,7 @@ export function cachedPlan(
     outputs: { logits },
   });
 
-  /** Adds what gives the network its tokens and what takes its logits. */
+  /** Adds the ops before the network, which give it tokens, and those after it, which take its logits. */
   function choosing(run: () => Tensor): Tensor {
     const text = graph.store("text", [B, textSlots(config)], "i32");
     const state = graph.store("state", [B, 4], "i32");

@@ -4,8 +4,8 @@ import { endOfText } from "./special.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /**
- * Returns the default prompt: none if the model learned from documents, else a line end; for a vocabulary without
- * one, its first character.
+ * Returns the default prompt: the empty text if the model learned from documents, otherwise a line end, or the first
+ * character of a vocabulary that has no line end.
  *
  * @param options.documents false if the tokenizer has `<|endoftext|>`, and the model never saw it
  */

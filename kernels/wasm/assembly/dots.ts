@@ -1,5 +1,5 @@
 // Dot products of one row with several, all as they lie in memory: for matrices so large
-// that reading them takes the time, of which a packed copy would double the memory.
+// that most of the time goes into reading them, and a packed copy would double the memory.
 //
 // A sum has eight parts, by k mod 8, and what is left after the last sixteen: no bit depends
 // on how many rows there are.
@@ -9,7 +9,7 @@ import { fma } from "./math";
 import { sum } from "./vector";
 
 /**
- * Rows that are multiplied with at a time. Two sums of each make eight additions that do not wait for one another; with
+ * Rows that are multiplied at a time. Two sums of each make eight additions that do not wait for one another; with
  * two rows of four sums, more loads of a, it was slower by a third.
  */
 export const DOTS: i32 = 4;

@@ -42,7 +42,7 @@ export class PairTable {
     this.#counts[place]! += by;
   }
 
-  /** Returns the first occurrence at a place; -1 if there is none. */
+  /** Returns the first occurrence of the pair at a place; -1 if it has none. */
   head(place: number): number {
     return this.#heads[place]!;
   }
