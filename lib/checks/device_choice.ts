@@ -14,6 +14,7 @@ import type { ModelConfig } from "../config/model.ts";
 import type { Checkpoint, CheckpointFile } from "../formats/checkpoint.ts";
 import { Model } from "../model/model.ts";
 import { flopsPerToken } from "../model/parameters.ts";
+import { PartRunner } from "../model/parts.ts";
 import { MOST_TOKENS, parameterLayout } from "../model/plans.ts";
 import { isRefusal, withoutHint } from "../refusal.ts";
 import { Sampler } from "../text/sampler.ts";
@@ -153,26 +154,30 @@ function measuredRows(
 /** Returns the work of training steps. */
 export function trainingWork(training: Training): Work {
   const { model, train } = training;
-  const rowFlops = model.blockSize *
-    flopsPerToken(model, parameterLayout(model));
   return {
     unit: "step",
     shape: JSON.stringify([model, train.batchSize, train.optimizer]),
     async time(backend) {
-      const rows = backend.kind === "webgpu" ? train.batchSize : Math.max(
-        1,
-        Math.min(train.batchSize, Math.floor(CPU_FLOPS / rowFlops)),
-      );
+      const rows = measuredRows(model, backend, train.batchSize);
       await using steps = await RandomSteps.open(backend, training, rows);
       const program = await steps.compile();
       steps.fill(program);
-      const phase = (name: string) =>
-        timeOf(backend, () => {
-          steps.begin(program);
-          program.run([name]);
-        });
-      const gradient = await phase("gradient") * train.batchSize / rows;
-      return train.gradAccumulation * gradient + await phase("update");
+      // In submissions of a length that no driver's watchdog ends, as in training.
+      const runner = new PartRunner(program, backend, "gradient");
+      const isOver = () => false;
+      let lastMs = 0;
+      const gradient = await timeOf(backend, async () => {
+        const begun = performance.now();
+        steps.begin(program);
+        await runner.run({ isOver, lastMs });
+        lastMs ||= performance.now() - begun;
+      });
+      const update = await timeOf(backend, () => {
+        steps.begin(program);
+        program.run(["update"]);
+      });
+      return train.gradAccumulation * gradient * train.batchSize / rows +
+        update;
     },
     async difference(gpu, cpu) {
       const { status, found } = await compareSteps(gpu, cpu, training);

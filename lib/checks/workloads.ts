@@ -9,7 +9,7 @@ import type { Plan } from "../graph/plan.ts";
 import { internalsOf } from "../model/internals.ts";
 import { Model } from "../model/model.ts";
 import { METRIC_SLOTS, scheduleAt } from "../train/optimizer.ts";
-import { trainPlan } from "../train/plan.ts";
+import { stepPlan } from "../train/step.ts";
 import { randomIds } from "./variants.ts";
 
 /** Plans a product y (M, N) of the inputs `a` and `b`; `form` tells which of them is stored transposed. */
@@ -73,7 +73,7 @@ export class RandomSteps implements AsyncDisposable {
   private constructor(model: Model, train: TrainConfig, rows: number) {
     const shape = { B: rows, T: model.config.blockSize };
     this.model = model;
-    this.plan = trainPlan(model.config, train, shape);
+    this.plan = stepPlan(model.config, train, shape);
     this.tokens = shape.B * shape.T;
     this.#train = train;
   }
