@@ -25,7 +25,7 @@ import {
 } from "./exported_models.ts";
 import { interopTest, runScript } from "./programs.ts";
 
-/** What llama.cpp is asked about a file. */
+/** Questions to llama.cpp about a file. */
 interface Job {
   readonly file: string;
   readonly tokens: readonly number[];
@@ -34,7 +34,7 @@ interface Job {
   readonly texts: readonly string[];
 }
 
-/** What it answered. */
+/** Answers of llama.cpp. */
 interface Answer {
   /** Logits after each token, (T, V). */
   readonly logits: readonly (readonly number[])[];

@@ -19,7 +19,7 @@ const config: ModelOptions = {
   position: "learned",
 };
 
-/** What has to be the same on the device and on the host. */
+/** Options and results that must be the same on the device and on the host. */
 interface Written {
   readonly steps: number[][];
   readonly slides: unknown[];

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file camelcase -- OpenAI's names
 
-/** What the server has besides OpenAI's API. */
+/** The server's additions to OpenAI's API. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file camelcase -- OpenAI's names
 
-/** Who may ask, how much, and what happens when they leave or the server stops. */
+/** Limits of the server: clients, sizes, clients that leave, and its stop. */
 
 import {
   assert,

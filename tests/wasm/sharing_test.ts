@@ -94,7 +94,7 @@ Deno.test("Groups divide the texts of a generation, each with parts of every buf
       first.map(({ dims }) => (dims as { B: number }).B),
       sizes as number[],
     );
-    // What a group writes, no other group reads or writes.
+    // No group reads or writes what another one writes.
     const written = groups.map(({ dispatches }) =>
       dispatches.flatMap(({ outputs }) => outputs)
     );
