@@ -19,7 +19,7 @@ const config: ModelOptions = {
   position: "learned",
 };
 
-/** Options and results that must be the same on the device and on the host. */
+/** Results that must be the same on the device and on the host. */
 interface Written {
   readonly steps: number[][];
   readonly slides: unknown[];
