@@ -130,7 +130,7 @@ function rebuiltTensor(
     throw cannotImport(
       `a tensor of shape [${
         clip(String(shape))
-      }] ends behind its storage of ${storage.length} numbers`,
+      }] ends past its storage of ${storage.length} numbers`,
     );
   }
   return new TorchTensor(shape, () => storage.tensor(offset, shape));

@@ -24,7 +24,7 @@ export function opening(
 }
 
 /**
- * Returns the ids of a prompt. For an empty prompt it is `<|endoftext|>`, behind which a document begins, if the
+ * Returns the ids of a prompt. For an empty prompt it is `<|endoftext|>`, after which a document begins, if the
  * tokenizer has it.
  *
  * @returns shape (N); empty if the prompt is, and the tokenizer has no such token

@@ -1,4 +1,4 @@
-/** Special tokens, which stand for no text: `<|endoftext|>` between documents, and encoding of a text that names some. */
+/** Special tokens, which represent no text: `<|endoftext|>` between documents, and the encoding of texts that contain names of special tokens. */
 
 import type { ByteTokenizer } from "./byte_tokenizer.ts";
 import type {
@@ -14,14 +14,14 @@ import {
 } from "./token_streams.ts";
 import { type Tokens, tokensOf } from "./tokens.ts";
 
-/** Name of the token that stands behind each document, as in GPT-2. */
+/** Name of the token that ends each document, as in GPT-2. */
 export const END_OF_TEXT = "<|endoftext|>";
 
 /** Names of that token: GPT-2's and Llama 3's. */
 const endNames = [END_OF_TEXT, "<|end_of_text|>"];
 
 /**
- * Returns the id of the token that stands behind each document: `<|endoftext|>`, or Llama 3's `<|end_of_text|>`.
+ * Returns the id of the token that ends each document: `<|endoftext|>`, or Llama 3's `<|end_of_text|>`.
  * A generated text ends where a model draws it.
  *
  * @param tokenizer a `Tokenizer`

@@ -13,7 +13,7 @@ async function targetsOf(dataset: Dataset, tokens: Int32Array) {
 
 Deno.test("Targets of a text of any length are the next token, also where it ends within a window", async () => {
   for (let length = 200; length < 220; length++) {
-    // No token is 0, which stands behind the end of a text.
+    // No token is 0, which pads the end of a text.
     const tokens = Int32Array.from({ length }, (_, i) => 1 + (i * i) % 7);
     const { status, found } = await targetsOf(
       new Dataset(tokens, shape),

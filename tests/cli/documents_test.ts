@@ -58,7 +58,7 @@ async function library(): Promise<Workplace> {
   return here;
 }
 
-Deno.test("The files of a folder, JSON lines and separated texts are documents, each with <|endoftext|> behind it", async () => {
+Deno.test("The files of a folder, JSON lines and separated texts are documents, each followed by <|endoftext|>", async () => {
   await using here = await library();
   assertEquals((await read(here.file("folder"))).text, "one\n|two|");
   assertEquals(

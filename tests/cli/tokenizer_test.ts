@@ -42,7 +42,7 @@ Deno.test("train --tokenizer learns byte pairs or reads a file, and the checkpoi
   }
 });
 
-Deno.test("bpe:N takes the pre-tokenizer that stands behind the number", async () => {
+Deno.test("bpe:N:NAME uses the pre-tokenizer NAME", async () => {
   await using here = await Workplace.create();
   for (
     const [choice, split] of [

@@ -288,9 +288,9 @@ Deno.test("Tensors that are no contiguous part of their storage are refused", as
   assert(await openTorchFile(source(tensorFile({}))) instanceof TorchTensor);
   const big = 2 ** 31 - 1;
   const cases: [Parameters<typeof tensorFile>[0], string][] = [
-    [{ shape: [3] }, "ends behind its storage of 2 numbers"],
-    [{ offset: 1 }, "ends behind its storage of 2 numbers"],
-    [{ shape: [big, big], strides: [big, 1] }, "ends behind its storage"],
+    [{ shape: [3] }, "ends past its storage of 2 numbers"],
+    [{ offset: 1 }, "ends past its storage of 2 numbers"],
+    [{ shape: [big, big], strides: [big, 1] }, "ends past its storage"],
     [{ strides: [2] }, "is not a contiguous part of its storage"],
     [{ strides: [0], shape: [big] }, "is not a contiguous part of its storage"],
     [{ shape: [-1] }, "is made of something other than numbers"],

@@ -1,4 +1,4 @@
-/** What a model leaves behind on a backend that it shares with others. */
+/** Memory of a model on a backend that it shares with others. */
 
 import { assertEquals, assertGreater, assertRejects } from "@std/assert";
 import { openReference } from "../../lib/backends/reference.ts";

@@ -30,7 +30,7 @@ Deno.test("A text ends where the model draws <|endoftext|>, which is counted and
   const question = { max_tokens: 100, seed: 7, temperature: 1, logprobs: 2 };
   const { choices: [choice], usage } = await complete(question);
   assertEquals(choice.finish_reason, "stop");
-  assertEquals(usage.prompt_tokens, 1); // <|endoftext|>, behind which a document begins
+  assertEquals(usage.prompt_tokens, 1); // <|endoftext|>, after which a document begins
   assertEquals(usage.completion_tokens, choice.text.length + 1);
   assertEquals(choice.logprobs.tokens.join(""), choice.text);
   const sampler = new Sampler({ seed: 7, temperature: 1 });

@@ -83,7 +83,7 @@ export function registerFailures(bench: Bench): void {
   for (const optimizer of ["adamw", "muon"] as const) {
     benchTest(
       bench,
-      `one step that is not finite leaves the weights as they were before it, whatever is under way behind it: ${optimizer}`,
+      `one step that is not finite leaves the weights as they were before it, whatever is queued after it: ${optimizer}`,
       async (backend) => {
         // A token that stands at one place of the text only, and whose embedding is not a number.
         const rare = V - 1;

@@ -1,4 +1,4 @@
-/** What a Trainer takes, and what it leaves behind for others. How it trains is in `model_training.ts`. */
+/** The arguments of a Trainer, and the state in which it leaves its model. Training itself is tested in `model_training.ts`. */
 
 import {
   assert,

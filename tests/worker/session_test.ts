@@ -258,7 +258,7 @@ Deno.test("A session writes with byte pairs: bytes of parts of characters, and <
       event.kind === "token" ? [event] : []
     );
     const texts = tokens.map(({ text }) => text);
-    // The empty prompt begins behind it, and the text ends with it.
+    // The empty prompt begins after it, and the text ends with it.
     assertEquals([texts[0], texts.at(-1)], ["<|endoftext|>", "<|endoftext|>"]);
     assertEquals(texts.indexOf("<|endoftext|>", 1), texts.length - 1);
     const candidates = tokens.at(-1)!.candidates.map(({ text }) => text);

@@ -70,7 +70,7 @@ const theExperiment = {
   preset: experimentPreset as Flag<PresetName>,
   data: studyData as Flag<string>,
   tokenizer: {
-    help: "what a token is, for all cells; a plan can give each its own",
+    help: "tokenizer of all cells; a plan can give each its own",
     value: "ascii|chars|bytes|bpe:N|gpt2",
     without: "the preset's",
     read: (texts) => planTokenizer(texts.at(-1)!),

@@ -117,7 +117,7 @@ function resultSection(
       ? "These runs predict different texts, or different parts of one. Their losses cannot be compared, so each text has a table and charts of its own."
       : undefined,
     groups.some(({ unit }) => unit === perCharacter)
-      ? "Runs of the same text whose tokens differ are compared in bits per character: a loss per token depends on what a token is."
+      ? "Runs of the same text whose tokens differ are compared in bits per character: a loss per token depends on the tokenizer."
       : undefined,
     groups.some(({ runs }) => runs.some(({ sees }) => sees))
       ? "A model that sees the future reads the tokens that it has to predict: its loss is no result. Such runs have hollow markers and are never the lowest."

@@ -40,7 +40,7 @@ const substitute: DatasetName = "moby-dick";
 
 /**
  * Loads what `--data` names: a dataset, a file, a folder, `-` for standard input, or several of
- * them, one behind the other. A name or a path that is given never means another text.
+ * them, one after the other. A name or a path that is given never means another text.
  */
 export async function loadCorpus(
   namesOrPaths: string | readonly string[],

@@ -115,7 +115,7 @@ export async function readTokens(
     );
   }
   const isCharacters = tokenizer.kind === "ascii" || tokenizer.kind === "chars";
-  // With bpe, fewer: the memory behind the last token is never touched.
+  // With bpe, fewer: the memory after the last token is never touched.
   const tokens = tokensOf(
     tokenizer.vocabSize,
     (isCharacters ? characters.count : characters.bytes) +

@@ -1,4 +1,4 @@
-/** Documents: cuts the text of a source into them as it arrives. The caller puts `<|endoftext|>` behind each. */
+/** Documents: cuts the text of a source into them as it arrives. The caller adds `<|endoftext|>` after each. */
 
 import { commandError } from "../command/errors.ts";
 import { withPlainLineEnds } from "../../text/line_ends.ts";

@@ -94,7 +94,7 @@ export function presetFlag(
 /** `--document-separator`. */
 const separatorFlag: Flag<string> = {
   help:
-    "what stands between documents in the files of --data, such as \\n for a document a line",
+    "separator of the documents in the files of --data, such as \\n for one per line",
   value: "TEXT",
   read: (texts) => {
     const separator = readSeparator(texts.at(-1)!);
@@ -115,12 +115,12 @@ export const trainFlags = {
     documentSeparator: separatorFlag as Flag<string>,
     tokenizer: tokenizerFlag({
       help:
-        "what a token is: an ASCII character, any character of the text or also of a file, a byte, or a part of a word: N of them learned from the text, GPT-2's, or those of a file",
+        "the tokens: ASCII characters, the characters of the text (and of FILE), bytes, N parts of words learned from the text, GPT-2's, or those of a file",
       without: "the preset's",
     }) as Flag<TokenizerChoice>,
     alphabet: text("TEXT", {
       help:
-        "characters that --tokenizer chars knows besides those of the text, so that the model can read other texts",
+        "further characters for --tokenizer chars, so that the model can read other texts",
     }) as Flag<string>,
     out: text("DIR", {
       help: "the run's directory; it must be new or empty",
@@ -248,10 +248,10 @@ export const serveFlags = {
     }) as Flag<string>,
     allowOrigin: texts("ORIGIN", {
       help:
-        "let pages of this origin use the server, as http://localhost:3000; may be given several times",
+        "let pages of this origin use the server, such as http://localhost:3000; may be given several times",
     }) as Flag<readonly string[]>,
   },
-  "How much it takes on": {
+  Limits: {
     rows: integer(
       { help: "texts to generate at a time", without: "8" },
       { least: 1, most: 256 },
@@ -316,7 +316,7 @@ export const infoFlags = {
   "What to show": {
     preset: startingPreset as Flag<PresetName>,
     plan: optionalChoice(["train", "eval", "prefill", "decode"], {
-      help: "print a plan, kernel by kernel, in place of the model's card",
+      help: "print a plan, kernel by kernel, instead of the model's card",
     }) as Flag<PlanName>,
     batchSize: trainingFlags.batchSize as Flag<number>,
     json: toggle("one JSON object on standard output") as Flag<boolean>,
@@ -388,7 +388,7 @@ export const importFlags = {
     }, modelFlags.blockSize.range!) as Flag<number>,
     tokenizer: tokenizerFlag({
       help:
-        "the model's tokenizer: GPT-2's, the characters of a text, or that of a file; for a folder that has none, or another",
+        "tokenizer to use instead of the folder's: GPT-2's, the characters of a text, or that of a file",
       without: "the folder's",
     }) as Flag<TokenizerChoice>,
     help: helpFlag as Flag<boolean>,

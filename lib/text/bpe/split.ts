@@ -165,7 +165,7 @@ export class Splitter {
     const text = this.#held + part;
     const [whole] = wholeCharacters(text);
     // A piece is final once a character other than white space follows it, and the two units after that one: a rule looks
-    // at the white space behind a piece, and at most three units (`'ll`) from a beginning.
+    // at the white space after a piece, and at most three units (`'ll`) from a beginning.
     let settled = whole.length - 3;
     while (settled >= 0 && classAt(whole, settled) === SPACE) settled--;
     return this.#cut(text, settled);

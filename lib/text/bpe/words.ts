@@ -1,8 +1,8 @@
 /**
  * The distinct pieces of a text as tokens, and the places of each pair of tokens in them.
  *
- * All pieces lie one behind the other in typed arrays, with an empty place before and behind each. A token lies at the
- * place of its first byte; its number of bytes is there and at its last byte, so that the tokens before and behind it are
+ * All pieces follow one another in typed arrays, with an empty place before and after each. A token is stored at the
+ * place of its first byte; its number of bytes is there and at its last byte, so that the tokens before and after it are
  * found. The places of a pair, those of its left tokens, are a doubly linked list.
  */
 
