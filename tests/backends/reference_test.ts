@@ -50,16 +50,6 @@ function planThrough(middle: Pick<BufferSpec, "kind" | "name">): Plan {
 
 const plan = planThrough({ name: "y", kind: "slot" });
 
-Deno.test("Reference runs a plan's kernels in order", async () => {
-  await using backend = openReference();
-  const program = await backend.compile(plan, new Map());
-  program.buffer("a").write([1, 2, 3, 4]);
-  program.buffer("b").write([10], 1);
-  program.run();
-  assertEquals([...await program.buffer("z").read()], [2, 24, 6, 8]);
-  assertEquals([...await program.buffer("z").read(1, 2)], [24, 6]);
-});
-
 Deno.test("Reference runs the phases that are asked for, in that order", async () => {
   await using backend = openReference();
   const program = await backend.compile(

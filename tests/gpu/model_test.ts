@@ -2,15 +2,7 @@
 
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import type { Bench } from "../suites/model_bench.ts";
-import { registerAttentionMaps } from "../suites/model_attention.ts";
-import { registerCausality } from "../suites/model_causality.ts";
-import { registerDecoding } from "../suites/model_decoding.ts";
-import { registerFailures } from "../suites/model_failures.ts";
-import { registerGeneration } from "../suites/model_generation.ts";
-import { registerMemory } from "../suites/model_memory.ts";
-import { registerMuon } from "../suites/model_muon.ts";
-import { registerTraining } from "../suites/model_training.ts";
-import { registerVocabulary } from "../suites/model_vocabulary.ts";
+import { registerModels } from "../suites/models.ts";
 import { variant } from "../../lib/checks/variants.ts";
 import { skipped, suffix } from "./adapter.ts";
 
@@ -36,12 +28,4 @@ const bench: Bench = {
   tolerance: 1e-4,
 };
 
-registerAttentionMaps(bench);
-registerCausality(bench);
-registerDecoding(bench);
-registerGeneration(bench);
-registerTraining(bench);
-registerMuon(bench);
-registerMemory(bench);
-registerFailures(bench);
-registerVocabulary(bench);
+registerModels(bench);

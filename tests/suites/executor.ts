@@ -1,4 +1,4 @@
-/** What every backend refuses, in the same words, and that nothing is left of what was refused. */
+/** Executors: the order of writes, runs and reads; refusals in the same words on every backend, which leave nothing allocated. */
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
@@ -38,6 +38,36 @@ export function registerExecutor(
         await work(backend);
       },
     });
+
+  test("Dispatches run in order, and phases as asked", async (backend) => {
+    const program = await backend.compile(sums, new Map());
+    program.buffer("a").write(filled(1));
+    program.run(); // middle = 1, z = 2, b = 2
+    assertEquals([...await program.buffer("z").read()], filled(2));
+    assertEquals([...await program.buffer("b").read()], filled(2));
+    program.run(["forward"]); // middle = 3, z = 6
+    assertEquals([...await program.buffer("z").read()], filled(6));
+    assertEquals([...await program.buffer("b").read()], filled(2));
+    program.run(["learn", "middle", "z"]); // b = 4, middle = 5, z = 10
+    assertEquals([...await program.buffer("z").read()], filled(10));
+    assertThrows(
+      () => program.run(["backward"]),
+      RangeError,
+      "Cannot run phase backward: plan sums has forward, learn, middle, z",
+    );
+  });
+
+  test("Writes, runs and reads keep the order of the calls", async (backend) => {
+    const program = await backend.compile(sums, new Map());
+    const reads = [];
+    for (let value = 1; value <= 20; value++) {
+      program.buffer("a").write(filled(value));
+      program.run(["forward"]);
+      reads.push(program.buffer("z").read());
+    }
+    const results = await Promise.all(reads);
+    results.forEach((z, i) => assertEquals([...z], filled(2 * (i + 1))));
+  });
 
   test("Elements, buffers and phases that do not exist are refused", async (backend) => {
     const program = await backend.compile(sums, new Map());

@@ -15,38 +15,6 @@ import { registerExecutor } from "../suites/executor.ts";
 
 registerExecutor("the CPU engine", { open: () => openWasm({ threads: 2 }) });
 
-Deno.test("The CPU engine runs dispatches in order and phases as asked", async () => {
-  await using backend = await openWasm({ threads: 2 });
-  const program = await backend.compile(sums, new Map());
-  program.buffer("a").write(filled(1));
-  program.run(); // middle = 1, z = 2, b = 2
-  assertEquals([...await program.buffer("z").read()], filled(2));
-  assertEquals([...await program.buffer("b").read()], filled(2));
-  program.run(["forward"]); // middle = 3, z = 6
-  assertEquals([...await program.buffer("z").read()], filled(6));
-  assertEquals([...await program.buffer("b").read()], filled(2));
-  program.run(["learn", "middle", "z"]); // b = 4, middle = 5, z = 10
-  assertEquals([...await program.buffer("z").read()], filled(10));
-  assertThrows(
-    () => program.run(["backward"]),
-    RangeError,
-    "Cannot run phase backward: plan sums has forward, learn, middle, z",
-  );
-});
-
-Deno.test("The CPU engine keeps writes, runs and reads in the order of the calls", async () => {
-  await using backend = await openWasm({ threads: 2 });
-  const program = await backend.compile(sums, new Map());
-  const reads = [];
-  for (let value = 1; value <= 20; value++) {
-    program.buffer("a").write(filled(value));
-    program.run(["forward"]);
-    reads.push(program.buffer("z").read());
-  }
-  const results = await Promise.all(reads);
-  results.forEach((z, i) => assertEquals([...z], filled(2 * (i + 1))));
-});
-
 for (const shared of [true, false]) {
   Deno.test(`The CPU engine reads and writes stretches, and words as they are, shared: ${shared}`, async () => {
     await using backend = await openWasm({ threads: 1, shared });
