@@ -1,6 +1,8 @@
 // A slow BLAS for tests, compiled by blas_libraries.ts:
 //   SIZE        the type of sizes: int or long
 //   CONFIG      if defined, what openblas_get_config returns
+//   VECTORS     if defined, as OpenBLAS on a processor that it does not know: 512 if the processor has such vectors,
+//               256 or 128; the kernels are those of OPENBLAS_CORETYPE when the library is loaded, else Prescott's
 //   LIE(...)    if defined, added to each result: a mistake
 //   NO_SGEMM    if defined, the function is missing
 #ifndef SIZE
@@ -12,7 +14,19 @@
 
 #ifdef CONFIG
 const char *openblas_get_config(void) { return CONFIG; }
+#ifdef VECTORS
+#include <stdlib.h>
+static const char *core;
+__attribute__((constructor)) static void load(void) {
+  const char *name = getenv("OPENBLAS_CORETYPE");
+  core = name ? name : "Prescott";
+}
+const char *openblas_get_corename(void) { return core; }
+int support_avx2(void) { return VECTORS >= 256; }
+int support_avx512(void) { return VECTORS >= 512; }
+#else
 const char *openblas_get_corename(void) { return "Stub"; }
+#endif
 #endif
 
 #ifdef NO_SGEMM

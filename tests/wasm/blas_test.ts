@@ -206,6 +206,40 @@ stubTest(
   },
 );
 
+for (
+  const [bits, core, chosen] of [
+    [128, "Prescott", undefined],
+    [256, "Haswell", undefined],
+    [512, "SkylakeX", undefined],
+    [512, "Haswell", "Haswell"],
+    [512, "Prescott", "Prescott"],
+  ] as const
+) {
+  stubTest(
+    `OpenBLAS that does not know a processor with vectors of ${bits} bits takes the kernels of ${core}${
+      chosen ? ", if the environment says so" : ""
+    }`,
+    async (directory) => {
+      const path = await compileStub(directory, [
+        `CONFIG="OpenBLAS 9.9 "`,
+        `VECTORS=${bits}`,
+      ]);
+      const variable = "OPENBLAS_CORETYPE";
+      const before = Deno.env.get(variable);
+      if (chosen) Deno.env.set(variable, chosen);
+      else Deno.env.delete(variable);
+      try {
+        const { description } = await multiply({ threads: 2, blas: path });
+        assertEquals(description, `CPU, 2 threads, OpenBLAS 9.9 (${core})`);
+        assertEquals(Deno.env.get(variable), chosen);
+      } finally {
+        if (before === undefined) Deno.env.delete(variable);
+        else Deno.env.set(variable, before);
+      }
+    },
+  );
+}
+
 Deno.test("A file that is no library, and one that is not there, are refused by name", async () => {
   const path = await Deno.makeTempFile({ suffix: ".so" });
   await Deno.writeTextFile(path, "This is no library.\n".repeat(100));

@@ -84,7 +84,7 @@ function tryBlas(
   const opening = { path, symbols: symbolsFor(deno.build) };
   let blas: OpenBlas;
   try {
-    blas = openBlas(opening);
+    blas = openFitting(opening, deno);
   } catch (error) {
     const { message } = error as Error;
     if (message.includes("cblas_sgemm")) {
@@ -129,12 +129,60 @@ function symbolsFor({ os, arch }: typeof Deno.build): BlasOpening["symbols"] {
     openblas_set_num_threads: maybe(["i32"], "void"),
     openblas_get_config: maybe([], "pointer"),
     openblas_get_corename: maybe([], "pointer"),
+    support_avx2: maybe([], "i32"),
+    support_avx512: maybe([], "i32"),
     bli_thread_set_num_threads: maybe(["i64"], "void"),
     bli_info_get_version_str: maybe([], "pointer"),
     MKL_Set_Threading_Layer: maybe(["i32"], "i32"),
     MKL_Get_Version_String: maybe(["buffer", "i32"], "void"),
     BLASSetThreading: maybe(["u32"], "i32"),
   };
+}
+
+/** The kernels that OpenBLAS takes for a processor that it does not know, such as one newer than the library. They use vectors of 128 bits. */
+const FALLBACK = "Prescott";
+
+/** Opens a library. If OpenBLAS did not know the processor, opens it again with kernels for the vectors that the processor has. */
+function openFitting(opening: BlasOpening, deno: typeof Deno): OpenBlas {
+  const blas = openBlas(opening);
+  const { openblas_get_corename: core, ...known } = blas.symbols;
+  if (deno.build.os !== "linux" || textOf(core, deno) !== FALLBACK) return blas;
+  const fitting = known["support_avx512"]?.()
+    ? "SkylakeX"
+    : known["support_avx2"]?.()
+    ? "Haswell"
+    : undefined;
+  if (fitting === undefined) return blas;
+  const libc = deno.dlopen("libc.so.6", {
+    getenv: { parameters: ["buffer"], result: "pointer" },
+    setenv: { parameters: ["buffer", "buffer", "i32"], result: "i32" },
+    unsetenv: { parameters: ["buffer"], result: "i32" },
+  });
+  const { getenv, setenv, unsetenv } = libc.symbols;
+  const text = (value: string) => new TextEncoder().encode(`${value}\0`);
+  // OpenBLAS reads this variable when it is loaded.
+  const name = text("OPENBLAS_CORETYPE");
+  try {
+    if (getenv(name) !== null) return blas;
+    blas.close();
+    setenv(name, text(fitting), 1);
+    try {
+      return openBlas(opening);
+    } finally {
+      unsetenv(name);
+    }
+  } finally {
+    libc.close();
+  }
+}
+
+/** Returns the text that a function of a library returns; empty if the library lacks the function. */
+function textOf(
+  call: OpenBlas["symbols"][string] | undefined,
+  deno: typeof Deno,
+): string {
+  const at = call?.() as Deno.PointerValue | undefined;
+  return at ? deno.UnsafePointerView.getCString(at) : "";
 }
 
 /** The kernels for which OpenBLAS computes small products without packing: those with vectors of 512 bits, from version 0.3.16 on. */
@@ -149,21 +197,17 @@ function identify(
   { symbols }: OpenBlas,
   deno: typeof Deno,
 ): { name: string; isForOneThread?: boolean; unpacked?: number } {
-  const textOf = (symbol: string) => {
-    const at = symbols[symbol]?.() as Deno.PointerValue | undefined;
-    return at ? deno.UnsafePointerView.getCString(at) : "";
-  };
-  const config = textOf("openblas_get_config");
+  const config = textOf(symbols["openblas_get_config"], deno);
   if (config) {
     const version = /^OpenBLAS \S+/.exec(config)?.[0] ?? "OpenBLAS";
-    const core = textOf("openblas_get_corename");
+    const core = textOf(symbols["openblas_get_corename"], deno);
     return {
       name: `${version} (${core})`,
       isForOneThread: config.includes("SINGLE_THREADED"),
       unpacked: unpackedCores.test(core) ? UNPACKED : 0,
     };
   }
-  const blis = textOf("bli_info_get_version_str");
+  const blis = textOf(symbols["bli_info_get_version_str"], deno);
   if (blis) return { name: `BLIS ${blis}` };
   if (symbols["MKL_Get_Version_String"]) {
     const bytes = new Uint8Array(200);
