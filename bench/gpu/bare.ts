@@ -1,6 +1,7 @@
 /** A WebGPU device without the engine, to time single kernels' texts on it. */
 
 import type { Lowering, Target } from "../../kernels/wgsl/kernel.ts";
+import { targetOf } from "../../lib/backends/webgpu/device.ts";
 import { median } from "../../tools/soak/trend.ts";
 
 /** Passes ready to run. */
@@ -33,13 +34,7 @@ export class BareDevice implements Disposable {
   ) {
     this.adapter = adapter;
     this.device = device;
-    this.target = {
-      tiling,
-      workgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
-      invocations: device.limits.maxComputeInvocationsPerWorkgroup,
-      workgroupsPerDimension: device.limits.maxComputeWorkgroupsPerDimension,
-      bindingSize: device.limits.maxStorageBufferBindingSize,
-    };
+    this.target = targetOf(device, { tiling });
     this.#stamps = device.createQuerySet({ type: "timestamp", count: 2 });
     this.#stampBuffer = device.createBuffer({
       size: 16,

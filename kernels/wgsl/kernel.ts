@@ -5,6 +5,12 @@
 
 import type { KernelDims, KernelName } from "../vocabulary.ts";
 
+/** Features of WebGPU that a pass may use where the adapter has them, and the extension of WGSL that each enables. */
+export const extensions = { "shader-f16": "f16" } as const;
+
+/** The name of an optional feature. */
+export type Feature = keyof typeof extensions;
+
 /** Properties of the adapter that select the variant of a kernel. */
 export interface Target {
   /**
@@ -20,16 +26,19 @@ export interface Target {
   readonly workgroupsPerDimension: number;
   /** `maxStorageBufferBindingSize`, in bytes. */
   readonly bindingSize: number;
+  /** The optional features of the adapter. */
+  readonly features: readonly Feature[];
   /** Variants of products that were measured to be the fastest on this adapter, by the name of the product. See `matmul_variants.ts`. */
   readonly products?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Limits that every WebGPU adapter has at least. */
+/** Limits that every WebGPU adapter has at least, without optional features. */
 export const leastTarget: Omit<Target, "tiling"> = {
   workgroupStorage: 16384,
   invocations: 256,
   workgroupsPerDimension: 65535,
   bindingSize: 2 ** 27,
+  features: [],
 };
 
 /** A part of an operand, in 32-bit words. */

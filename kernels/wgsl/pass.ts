@@ -9,13 +9,15 @@ import {
   type OperandShape,
   operandShapes,
 } from "../vocabulary.ts";
-import type {
-  Binding,
-  Builder,
-  Lowering,
-  Pass,
-  Range,
-  Target,
+import {
+  type Binding,
+  type Builder,
+  extensions,
+  type Feature,
+  type Lowering,
+  type Pass,
+  type Range,
+  type Target,
 } from "./kernel.ts";
 import { grid, indent } from "./text.ts";
 
@@ -68,6 +70,8 @@ export function operandsOf<Name extends KernelName>(
 export interface PassParts {
   readonly target: Target;
   readonly parameters: readonly Parameter[];
+  /** The optional features that the text uses; none if left out. */
+  readonly features?: readonly Feature[];
   /** Functions, constants and workgroup variables, before the entry point. */
   readonly declarations?: string;
   /** The number of invocations, workgroups or rows. */
@@ -140,6 +144,7 @@ if (i >= ${textOf(share)}) { return; }`;
   return groups({
     target: first.target,
     size,
+    features: [first, second].flatMap(({ features = [] }) => features),
     count: own + others,
     parameters: [
       ...first.parameters,
@@ -222,7 +227,8 @@ export function vectorOf(lanes: 1 | 4): "f32" | "vec4f" {
 }
 
 function frame(
-  { parameters, declarations = "", size, body }: PassParts,
+  { target, parameters, features = [], declarations = "", size, body }:
+    PassParts,
   workgroups: Pass["workgroups"],
   opening: readonly string[],
 ): Pass {
@@ -230,7 +236,7 @@ function frame(
     `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${element}>;`
   );
   const between = declarations === "" ? "" : `${declarations.trim()}\n\n`;
-  const code = `${bindings.join("\n")}
+  const code = `${enabled(features, target)}${bindings.join("\n")}
 
 ${between}@compute @workgroup_size(${size})
 fn main(
@@ -249,4 +255,23 @@ fn main(
     })),
     workgroups,
   };
+}
+
+/**
+ * Returns the directives at the head of a text that uses these features.
+ *
+ * @throws {RangeError} if the adapter lacks one of them
+ */
+function enabled(
+  features: readonly Feature[],
+  target: Pick<Target, "features">,
+): string {
+  return [...new Set(features)].map((feature) => {
+    if (target.features.includes(feature)) {
+      return `enable ${extensions[feature]};\n`;
+    }
+    throw new RangeError(
+      `Cannot write a pass with ${feature}: the adapter lacks it`,
+    );
+  }).join("");
 }

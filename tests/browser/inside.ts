@@ -8,6 +8,7 @@ import { productVariants } from "../../kernels/wgsl/matmul_variants.ts";
 import type { Executor } from "../../lib/backends/backend.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { openWasm } from "../../lib/backends/wasm/engine.ts";
+import { targetOf } from "../../lib/backends/webgpu/device.ts";
 import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import { checkCase, describe, sizeOf } from "../../lib/checks/conformance.ts";
 import { conformanceCases } from "../../lib/checks/conformance_cases.ts";
@@ -75,13 +76,7 @@ const inside: Inside = {
     const { limits } = device;
     const texts = new Map<string, string>();
     for (const tiling of ["register", "workgroup"] as const) {
-      const target: Target = {
-        tiling,
-        workgroupStorage: limits.maxComputeWorkgroupStorageSize,
-        invocations: limits.maxComputeInvocationsPerWorkgroup,
-        workgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
-        bindingSize: limits.maxStorageBufferBindingSize,
-      };
+      const target = targetOf(device, { tiling });
       for (const [name, plan] of plansOfPresets()) {
         for (const { pass } of lowerPlan(plan, target, limits).passes) {
           texts.set(pass.code, name);

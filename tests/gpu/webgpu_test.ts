@@ -11,6 +11,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
+import { extensions, type Feature } from "../../kernels/wgsl/kernel.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import { PipelineCache } from "../../lib/backends/webgpu/pipelines.ts";
@@ -40,6 +41,16 @@ gpuTest(
     assertEquals(backend.description.endsWith(" (software)"), backend.software);
   },
 );
+
+gpuTest("WebGPU's kernels may use the features of the adapter", async () => {
+  const adapter = (await navigator.gpu.requestAdapter())!;
+  await using backend = await openWebGpu({ adapter: "any" });
+  for (const feature of Object.keys(extensions) as Feature[]) {
+    const has = adapter.features.has(feature);
+    assertEquals(backend.target.features.includes(feature), has, feature);
+    assertEquals(backend.device.features.has(feature), has, feature);
+  }
+});
 
 gpuTest(
   "A training step and a block of tokens are each a submission with one compute pass",

@@ -1,6 +1,8 @@
 /** The words of WGSL texts: literals that mean exactly one f32, and grids that hold every workgroup. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { leastTarget } from "../../kernels/wgsl/kernel.ts";
+import { alone, type Share, together } from "../../kernels/wgsl/pass.ts";
 import { f32, grid, indent, repeat } from "../../kernels/wgsl/text.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 
@@ -56,4 +58,29 @@ Deno.test("grid holds every workgroup and wastes less than one row", () => {
 Deno.test("indent moves lines but the first and the empty ones", () => {
   const text = `{\n  ${indent(repeat(2, (i) => `a${i};\n`), 2)}}`;
   assertEquals(text, "{\n  a0;\n\n  a1;\n}");
+});
+
+Deno.test("a text enables each optional feature that it uses, once", () => {
+  const target = {
+    ...leastTarget,
+    tiling: "workgroup",
+    features: ["shader-f16"],
+  } as const;
+  const plain: Share = {
+    ...{ target, parameters: [], count: 1, body: "" },
+    each: "workgroup",
+  };
+  const half: Share = { ...plain, features: ["shader-f16"] };
+  const directives = (code: string) => code.match(/^enable \w+;$/gm) ?? [];
+  assertEquals(directives(alone(plain).code), []);
+  assert(alone(half).code.startsWith("enable f16;\n"));
+  for (const [first, second] of [[half, plain], [plain, half], [half, half]]) {
+    const { code } = together(first!, second!);
+    assertEquals(directives(code), ["enable f16;"]);
+  }
+  assertThrows(
+    () => alone({ ...half, target: { ...target, features: [] } }),
+    RangeError,
+    "Cannot write a pass with shader-f16: the adapter lacks it",
+  );
 });

@@ -1,6 +1,10 @@
 /** A WebGPU device: its limits, its allocations, and the errors that it reports. */
 
-import type { Target } from "../../../kernels/wgsl/kernel.ts";
+import {
+  extensions,
+  type Feature,
+  type Target,
+} from "../../../kernels/wgsl/kernel.ts";
 import type { BufferSpec } from "../../graph/plan.ts";
 import { refusal } from "../../refusal.ts";
 import { OutOfMemoryError } from "../backend.ts";
@@ -12,12 +16,23 @@ export function sizeOf(length: number): number {
   return 4 * Math.max(1, length);
 }
 
-function target(
-  { limits }: GPUDevice,
+/** The optional features that kernels use. */
+const optional = Object.keys(extensions) as Feature[];
+
+/** Returns those features of an adapter or device that kernels use. */
+export function featuresOf({ features }: GPUAdapter | GPUDevice): Feature[] {
+  return optional.filter((feature) => features.has(feature));
+}
+
+/** Returns the target of kernels for a device. */
+export function targetOf(
+  device: GPUDevice,
   choice: Pick<Target, "tiling" | "products">,
 ): Target {
+  const { limits } = device;
   return {
     ...choice,
+    features: featuresOf(device),
     workgroupStorage: limits.maxComputeWorkgroupStorageSize,
     invocations: limits.maxComputeInvocationsPerWorkgroup,
     workgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
@@ -65,7 +80,7 @@ export abstract class WebGpuDevice extends OpenBackend {
     this.name = name;
     this.software = software;
     this.device = device;
-    this.target = target(device, choice);
+    this.target = targetOf(device, choice);
     this.profile = profile;
     this.pipelines = new PipelineCache(device);
     device.lost.then(({ reason, message }) => {

@@ -13,7 +13,7 @@ import {
   type Stores,
 } from "../backend.ts";
 import { StagingPool, WebGpuBuffer } from "./buffer.ts";
-import { WebGpuDevice } from "./device.ts";
+import { featuresOf, WebGpuDevice } from "./device.ts";
 import { compileProgram, measurePlans, type WebGpuProgram } from "./program.ts";
 import { refusal } from "../../refusal.ts";
 
@@ -83,7 +83,10 @@ export async function openWebGpu(
     requiredLimits: Object.fromEntries(
       WANTED_LIMITS.map((name) => [name, adapter.limits[name]]),
     ),
-    requiredFeatures: profile ? ["timestamp-query"] : [],
+    requiredFeatures: [
+      ...featuresOf(adapter),
+      ...profile ? ["timestamp-query" as const] : [],
+    ],
   }).catch((error: Error) => {
     // A driver that has just failed may still offer its adapter.
     throw new NoAdapterError(
