@@ -137,7 +137,12 @@ export interface KernelDims {
   attentionCached: CacheDims & AttentionDims;
   selectLast: { readonly B: number; readonly T: number; readonly C: number };
   lastTokens: { readonly B: number; readonly T: number; readonly S: number };
-  choose: { readonly B: number; readonly V: number; readonly S: number };
+  choose: {
+    readonly B: number;
+    readonly T: number;
+    readonly V: number;
+    readonly S: number;
+  };
   add: { readonly n: number };
   copy: { readonly n: number };
   dropout: {
@@ -342,10 +347,11 @@ export const signatures: Readonly<Record<KernelName, string>> = {
    * with which the sum of weights is above u times their total; u is the first word, over 2^32, of
    * Threefry-2x32-20(key (seed, 4), counter (row, step)). If a logit is not finite, the token is -1.
    *
-   * text[b, length mod S] = token, seen[b, token] = 1, step += 1, length += 1, cached[b] += count[b]: what the next token needs.
+   * text[b, length mod S] = token, tokens[b,0] = max(token, 0), seen[b, token] = 1, step += 1, length += 1,
+   * cached[b] += count[b]: what the next token needs.
    */
   choose:
-    "text i32[B,S], seen i32[B,V], state i32[B,4], cached i32[B] <- logits[B,V], count i32[B], settings[B,5]",
+    "text i32[B,S], seen i32[B,V], state i32[B,4], cached i32[B], tokens i32[B,T] <- logits[B,V], count i32[B], settings[B,5]",
   /** y = a + b. */
   add: "y[n] <- a[n], b[n]",
   /** y = x. */

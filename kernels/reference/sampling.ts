@@ -21,9 +21,9 @@ export function lastTokens(
 
 /** text[b, length mod S] = a token drawn from softmax(logits[b] / temperature), restricted by topK, topP and minP. */
 export function choose(
-  [text, seen, state, cached]: readonly [I32, I32, I32, I32],
+  [text, seen, state, cached, tokens]: readonly [I32, I32, I32, I32, I32],
   [logits, count, settings]: readonly [F64, I32, F64],
-  { B, V, S }: KernelDims["choose"],
+  { B, T, V, S }: KernelDims["choose"],
 ): void {
   for (let b = 0; b < B; b++) {
     const [seed, row, step, length] = state.subarray(4 * b, 4 * b + 4);
@@ -36,6 +36,7 @@ export function choose(
     const u = random.uniform(step! >>> 0, row! >>> 0);
     const id = scores.every(Number.isFinite) ? draw(scores, own, u) : -1;
     text[b * S + length! % S] = id;
+    tokens[b * T] = Math.max(0, id);
     if (id >= 0) seen[b * V + id] = 1;
     state.set([step! + 1, length! + 1], 4 * b + 2);
     cached[b]! += count[b]!;

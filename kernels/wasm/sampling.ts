@@ -15,10 +15,10 @@ export function lastTokens(
 
 /** See {@linkcode signatures.choose}. */
 export function choose(
-  { B, V, S }: KernelDims["choose"],
+  { B, T, V, S }: KernelDims["choose"],
   { outputs, inputs, scratch }: Site,
 ): Step[] {
   scratch(8 * V);
-  const args = [...outputs, ...inputs, V, S];
+  const args = [...outputs, ...inputs, T, V, S];
   return [{ kernel: CHOOSE, units: B, args, work: B * V * 1000 }];
 }

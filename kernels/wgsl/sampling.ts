@@ -40,7 +40,7 @@ const ROWS_TOGETHER = 8;
  * within which it is at least `enough`. A reduction is also a barrier: after it one may write what others have read.
  */
 export const choose: Builder<"choose"> = (dims, target) => {
-  const { B, V, S } = dims;
+  const { B, T, V, S } = dims;
   const isAlone = target.tiling === "register" && V <= LONGEST_ALONE;
   // Mostly half of the bits suffice. A workgroup must not leave a loop with barriers by what it computed.
   const early = isAlone
@@ -160,6 +160,7 @@ for (var k = start; k < end && below <= aim; k++) {
 if (leader) {
   let length = state[at + 3u];
   text[row * ${S}u + length % ${S}u] = select(-1, i32(id), isFinite);
+  tokens[row * ${T}u] = select(0, i32(id), isFinite);
   if (isFinite) { seen[row * ${V}u + id] = 1; }
   state[at + 2u] += 1u;
   state[at + 3u] = length + 1u;

@@ -373,16 +373,16 @@ const sampling: Case[] = [
     { B: 5, T: 13, S: 16 },
   ]),
   ...each("choose", [
-    { B: 1, V: 1, S: 1 },
-    { B: 14, V: 65, S: 20 },
-    { B: 8, V: 128, S: 64 },
-    { B: 7, V: 5003, S: 33 },
-    { B: 7, V: MANY_ROWS, S: 2 },
+    { B: 1, T: 1, V: 1, S: 1 },
+    { B: 14, T: 1, V: 65, S: 20 },
+    { B: 8, T: 3, V: 128, S: 64 },
+    { B: 7, T: 1, V: 5003, S: 33 },
+    { B: 7, T: 16, V: MANY_ROWS, S: 2 },
   ]),
   // Of equal logits the first ones are kept.
   ...[0, 1, 2, 3].map((seed): Case => ({
     kernel: "choose",
-    dims: { B: 4, V: 7, S: 4 },
+    dims: { B: 4, T: 1, V: 7, S: 4 },
     values: {
       logits: [...equals, ...equals].flat(),
       settings: [
@@ -394,7 +394,7 @@ const sampling: Case[] = [
   })),
   {
     kernel: "choose",
-    dims: { B: 4, V: 3, S: 4 },
+    dims: { B: 4, T: 2, V: 3, S: 4 },
     values: {
       logits: [1, NaN, 2, 1, 2, Infinity, -Infinity, 0, 0, -3e38, 3e38, 1],
     },

@@ -4,17 +4,22 @@
  * within some 1e-7 of the border between two tokens, or two logits are that near to one another.
  */
 
+import type { Numbers } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
 import { Sampler, type SamplerOptions } from "../text/sampler.ts";
 import type { Generation, Slide } from "./generation.ts";
-import { yieldIfDue } from "./parts.ts";
-import { MOST_TOKENS, textSlots } from "./plans.ts";
+import { flopsPerToken } from "./parameters.ts";
+import { PART_FLOPS, yieldIfDue } from "./parts.ts";
+import { MOST_TOKENS, parameterLayout, textSlots } from "./plans.ts";
 
-/** Tokens of the first block: few, so that a text begins soon. */
+/** Most tokens of the first block: few, so that a text begins soon. */
 const FIRST_TOKENS = 4;
 
-/** Duration of a block, in milliseconds, below which the next one is twice as long; above four times that, half as long. */
-const SHORT_MS = 50;
+/** Duration of a block in milliseconds: several times as long as Deno takes to notice that a read is done. */
+const BLOCK_MS = 40;
+
+/** Most times that a block is longer than the one whose duration is known. */
+const GROWTH = 4;
 
 /** Returns whether the device draws what a sampler draws: a subclass may draw something else, or look at the logits. */
 export function isPlain({ sample, sampleBatch }: Sampler): boolean {
@@ -33,8 +38,21 @@ export interface TextsToContinue {
   readonly onSlide: ((slide: Slide) => void) | undefined;
 }
 
+/** Tokens that the device chooses, and the host reads at once. */
+interface Block {
+  readonly count: number;
+  /** Length of each text before the block, and where its window begins. */
+  readonly lengths: readonly number[];
+  readonly begins: number[];
+  readonly slides: Awaited<ReturnType<Generation["choose"]>>;
+  /** Contents of the store `text` after the block, and when they arrived. */
+  readonly read: Promise<{ readonly texts: Numbers; readonly at: number }>;
+  readonly queued: number;
+}
+
 /**
- * Yields the tokens of a step, one for each text, that the device has chosen.
+ * Yields the tokens of a step, one for each text, that the device has chosen. While the host reads a block and the caller
+ * takes its tokens, the device computes the next one.
  *
  * @returns the step that the host must go on with: a logit is not finite, which only the host can judge; or `maxNewTokens`
  */
@@ -45,40 +63,72 @@ export async function* chosenTokens(
 ): AsyncGenerator<Int32Array, number> {
   await write(generation, config, { histories, options: sampler.options });
   const S = textSlots(config);
-  let length = FIRST_TOKENS;
-  for (let step = 0; step < maxNewTokens;) {
-    if (signal?.aborted) return maxNewTokens;
-    const lengths = histories.map(({ length }) => length);
+  const prompts = histories.map(({ length }) => length);
+  let ahead = 0; // tokens of each text that are chosen or queued
+  const queue = async (most: number): Promise<Block | undefined> => {
+    const count = Math.min(most, maxNewTokens - ahead);
+    if (count === 0) return undefined;
+    const lengths = prompts.map((length) => length + ahead);
+    ahead += count;
     const begins = generation.begins();
-    const count = Math.min(length, maxNewTokens - step);
-    const begun = performance.now();
     const slides = await generation.choose(lengths, count);
-    const texts = await (await generation.store("text")).read();
-    const ms = performance.now() - begun;
-    for (let token = 0; token < count; token++, step++) {
-      await yieldIfDue();
+    const queued = performance.now(); // kernels are compiled now
+    const text = await generation.store("text");
+    const read = text.read()
+      .then((texts) => ({ texts, at: performance.now() }));
+    read.catch(() => {}); // the block before may reject first
+    return { count, lengths, begins, slides, read, queued };
+  };
+  let length = firstTokens(config, histories.length);
+  let step = 0;
+  let last = 0; // when the last block arrived
+  let next = await queue(length);
+  try {
+    while (next !== undefined) {
       if (signal?.aborted) return maxNewTokens;
-      for (
-        const { row, forgotten } of slides.filter((s) => s.token === token)
-      ) {
-        begins[row]! += forgotten;
-        onSlide?.({ row, forgotten });
+      const { count, lengths, begins, slides, read, queued } = next;
+      next = await queue(length);
+      const { texts, at } = await read;
+      for (let token = 0; token < count; token++, step++) {
+        await yieldIfDue();
+        if (signal?.aborted) return maxNewTokens;
+        for (
+          const { row, forgotten } of slides.filter((s) => s.token === token)
+        ) {
+          begins[row]! += forgotten;
+          onSlide?.({ row, forgotten });
+        }
+        const ids = Int32Array.from(
+          lengths,
+          (length, row) => texts[row * S + (length + token) % S]!,
+        );
+        if (ids.includes(-1)) {
+          begins.forEach((begin, row) => generation.reset(row, begin));
+          return step;
+        }
+        ids.forEach((id, row) => histories[row]!.push(id));
+        yield ids;
       }
-      const ids = Int32Array.from(
-        lengths,
-        (length, row) => texts[row * S + (length + token) % S]!,
-      );
-      if (ids.includes(-1)) {
-        begins.forEach((begin, row) => generation.reset(row, begin));
-        return step;
-      }
-      ids.forEach((id, row) => histories[row]!.push(id));
-      yield ids;
+      length = blockLength(count, at - Math.max(last, queued));
+      last = at;
     }
-    if (ms < SHORT_MS) length = Math.min(2 * length, MOST_TOKENS);
-    else if (ms > 4 * SHORT_MS) length = Math.max(1, length >> 1);
+  } finally {
+    await next?.read.catch(() => {}); // its memory is about to be freed
   }
   return maxNewTokens;
+}
+
+/** Returns the number of tokens of a block whose duration is not known. */
+function firstTokens(config: ModelConfig, rows: number): number {
+  const trainFlops = rows * flopsPerToken(config, parameterLayout(config));
+  const short = Math.floor(3 * PART_FLOPS / trainFlops);
+  return Math.max(1, Math.min(FIRST_TOKENS, short));
+}
+
+/** Returns the number of tokens that take {@linkcode BLOCK_MS}, where `count` took `ms`. */
+function blockLength(count: number, ms: number): number {
+  const most = Math.min(GROWTH * count, MOST_TOKENS);
+  return Math.max(1, Math.min(most, Math.round(count * BLOCK_MS / ms)));
 }
 
 /** Writes the texts and the sampler's options into the stores of the kernel `choose`. */

@@ -160,7 +160,9 @@ export class Generation {
       // With one token in each row a run leaves everything ready for the next, until a window is full.
       const runs = T > 1 ? 1 : Math.min(count - token, blockSize - fullest + 1);
       const phases = Object.keys(program.plan.phases);
-      program.run(Array.from({ length: runs }, () => phases).flat());
+      const [, ...again] = phases; // a token is drawn where the next run reads it
+      const more = Array.from({ length: runs - 1 }, () => again);
+      program.run([phases, ...more].flat());
       for (const window of this.#window) window.cached += runs - 1;
       token += runs;
     }

@@ -8,7 +8,7 @@ import type { Backend, Program } from "../backends/backend.ts";
 import type { Plan } from "../graph/plan.ts";
 
 /** Floating-point operations of a part: about 20 ms on a CPU, which outweighs the overhead of the call. */
-const PART_FLOPS = 2 ** 31;
+export const PART_FLOPS: number = 2 ** 31;
 
 /**
  * Milliseconds of work in one submission to a GPU. Windows resets a device after 2000; parts have equal numbers of

@@ -132,7 +132,10 @@ export function cachedPlan(
     const settings = graph.store("settings", [B, 5]);
     lastTokens(tokens, { text, state, count });
     const logits = run();
-    choose(logits, { text, state, seen, cached: start, count, settings });
+    choose(logits, {
+      ...{ text, state, seen, settings },
+      ...{ cached: start, tokens, count },
+    });
     return logits;
   }
 }

@@ -31,7 +31,8 @@ async function draw(
     graph.store(name, [B, width], "i32");
   choose(graph.input("logits", [B, V], "f32"), {
     ...{ text: of("text", steps), seen: of("seen", V), state: of("state", 4) },
-    ...{ cached: of("cached", 1), count: graph.input("count", [B], "i32") },
+    ...{ cached: of("cached", 1), tokens: of("tokens", 1) },
+    count: graph.input("count", [B], "i32"),
     settings: graph.input("settings", [B, 5], "f32"),
   });
   const program = await backend.compile(

@@ -25,18 +25,20 @@ export function lastTokens(r: usize, from: i32, to: i32): void {
   }
 }
 
-/** text, seen, state, cached, logits, count, settings, V, S. Scratch: a key and a weight of each token. */
+/** text, seen, state, cached, tokens, logits, count, settings, T, V, S. Scratch: a key and a weight of each token. */
 export function choose(r: usize, from: i32, to: i32, scratch: usize): void {
-  const V = int(r, 7);
-  const S = int(r, 8);
+  const T = int(r, 8);
+  const V = int(r, 9);
+  const S = int(r, 10);
   for (let b = from; b < to; b++) {
     const state = pointer(r, 2) + (<usize> b << 4);
     const cached = pointer(r, 3) + (<usize> b << 2);
-    const count = load<i32>(pointer(r, 5) + (<usize> b << 2));
+    const count = load<i32>(pointer(r, 6) + (<usize> b << 2));
     const id = draw(r, b, V, scratch);
     const step = load<i32>(state, 8);
     const length = load<i32>(state, 12);
     store<i32>(pointer(r, 0) + (<usize> (b * S + length % S) << 2), id);
+    store<i32>(pointer(r, 4) + (<usize> (b * T) << 2), max(0, id));
     if (id >= 0) store<i32>(pointer(r, 1) + (<usize> (b * V + id) << 2), 1);
     store<i32>(state, step + 1, 8);
     store<i32>(state, length + 1, 12);
@@ -47,8 +49,8 @@ export function choose(r: usize, from: i32, to: i32, scratch: usize): void {
 /** Returns the token of a row, -1 if a logit is not finite. */
 function draw(r: usize, b: i32, V: i32, keys: usize): i32 {
   const seen = pointer(r, 1) + (<usize> (b * V) << 2);
-  const logits = pointer(r, 4) + (<usize> (b * V) << 2);
-  const settings = pointer(r, 6) + <usize> b * 20;
+  const logits = pointer(r, 5) + (<usize> (b * V) << 2);
+  const settings = pointer(r, 7) + <usize> b * 20;
   const topK = load<f32>(settings, 4);
   const topP = load<f32>(settings, 8);
   const minP = load<f32>(settings, 12);

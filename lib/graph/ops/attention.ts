@@ -151,7 +151,7 @@ const selectLastOp: Op<{ B: number; T: number; C: number }> = {
 };
 
 /**
- * Selects the last position of each row that is not padding.
+ * Selects the last position of each row that is not padding. A single position is `x` itself, without a dispatch.
  *
  * @param x (B, T, C)
  * @param count (B), i32: positions in each row that are not padding
@@ -159,6 +159,7 @@ const selectLastOp: Op<{ B: number; T: number; C: number }> = {
  */
 export function selectLast(x: Tensor, count: Tensor): Tensor {
   const [B, T, C] = x.shape as [number, number, number];
+  if (T === 1) return x.graph.part(x, { offset: 0, shape: [B, C] });
   return x.graph.apply(selectLastOp, {
     inputs: [x, count],
     outputs: [[B, C]],

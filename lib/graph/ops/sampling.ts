@@ -49,14 +49,16 @@ const chooseOp: Op<KernelDims["choose"]> = {
  * @param logits (B, V)
  * @param options.seen (B, V), i32: not 0 for tokens that the repetition penalty acts on
  * @param options.cached (B), i32: tokens in the cache, to which `count` is added
+ * @param options.tokens (B, T), i32: receives the token as the first of its row
  * @param options.count (B), i32: tokens of this run
  * @param options.settings (B, 5): temperature, topK, topP, minP, penalty
  */
 export function choose(
   logits: Tensor,
-  { text, state, seen, cached, count, settings }: Texts & {
+  { text, state, seen, cached, tokens, count, settings }: Texts & {
     seen: Tensor;
     cached: Tensor;
+    tokens: Tensor;
     count: Tensor;
     settings: Tensor;
   },
@@ -64,7 +66,7 @@ export function choose(
   const [B, V] = logits.shape as [number, number];
   logits.graph.apply(chooseOp, {
     inputs: [logits, count, settings],
-    outputs: [text, seen, state, cached],
-    attrs: { B, V, S: text.shape[1]! },
+    outputs: [text, seen, state, cached, tokens],
+    attrs: { B, T: tokens.shape[1]!, V, S: text.shape[1]! },
   });
 }
