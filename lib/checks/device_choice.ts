@@ -164,13 +164,9 @@ export function trainingWork(training: Training): Work {
       steps.fill(program);
       // In submissions of a length that no driver's watchdog ends, as in training.
       const runner = new PartRunner(program, backend, "gradient");
-      const isOver = () => false;
-      let lastMs = 0;
       const gradient = await timeOf(backend, async () => {
-        const begun = performance.now();
         steps.begin(program);
-        await runner.run({ isOver, lastMs });
-        lastMs ||= performance.now() - begun;
+        await runner.run();
       });
       const update = await timeOf(backend, () => {
         steps.begin(program);

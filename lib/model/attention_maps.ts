@@ -21,6 +21,7 @@ import { Graph } from "../graph/tensor.ts";
 import type { Model } from "./model.ts";
 import { network } from "./network.ts";
 import { internalsOf } from "./internals.ts";
+import { cutPlan, PartRunner } from "./parts.ts";
 import { checkWithin } from "../range.ts";
 import { refusal } from "../refusal.ts";
 
@@ -65,10 +66,12 @@ export async function attentionMaps(
   const range = { least: 0, most: T - 1, whole: true };
   checkWithin(range, "map attention", { first });
   const { plan, layers } = attentionPlan(model.config, T);
-  const program = await internalsOf(model).bind(plan);
+  const internals = internalsOf(model);
+  const cut = cutPlan(plan, "attention", T * model.flopsPerToken / 3);
+  const program = await internals.bind(cut);
   try {
     program.buffer("tokens").write(tokens);
-    program.run();
+    await new PartRunner(program, internals.executor, "attention").run();
     const maps: Float64Array[] = [];
     for (const layer of layers) {
       const qkv = await program.buffer(`${layer.label}.qkv`).read();

@@ -7,8 +7,7 @@ import type { Numbers } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
 import type { BatchShape, EvalBatch } from "../text/dataset.ts";
 import type { Plan } from "../graph/plan.ts";
-import { yieldIfDue } from "./parts.ts";
-import { cutPlan, PartRunner } from "./parts.ts";
+import { cutPlan, PartRunner, yieldIfDue } from "./parts.ts";
 import { flopsPerToken } from "./parameters.ts";
 import {
   EVAL_SLOTS,
@@ -58,10 +57,11 @@ export class Evaluator {
       await yieldIfDue();
       checkTokens(tokens, shape, this.#model.config);
       const whole = { ...shape, logits: true };
-      return await this.#use(whole, async ({ program }) => {
+      return await this.#use(whole, async (runner) => {
+        const { program } = runner;
         program.buffer("tokens").write(tokens);
         program.buffer("targets").write(new Int32Array(tokens.length).fill(-1));
-        program.run();
+        await runner.run();
         return await program.buffer("logits").read();
       });
     });

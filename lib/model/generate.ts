@@ -64,7 +64,9 @@ export async function* generateBatch(
   const plans = generationPlans(model.config, sizes, { chooses });
   model.checkRoom("generate", [...plans.values()]);
   const { onSlide } = options;
-  const generation = new Generation(model, { rows, plans, onSlide });
+  const generation = new Generation(model, {
+    ...{ rows, plans, onSlide, signal },
+  });
   try {
     let step = 0;
     if (chooses) {

@@ -7,11 +7,13 @@
  * ones and the cache is never valid: each token encodes the whole window again.
  */
 
-import type { DeviceBuffer, Program, Stores } from "../backends/backend.ts";
+import type { DeviceBuffer, Stores } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
 import type { Plan } from "../graph/plan.ts";
 import type { Logits } from "../text/sampler.ts";
 import type { ModelInternals } from "./internals.ts";
+import { flopsPerToken } from "./parameters.ts";
+import { cutPlan, PartRunner } from "./parts.ts";
 import { cachedPlan } from "./plans.ts";
 
 /** Sizes of a generation, which determine its plans. */
@@ -80,18 +82,22 @@ export class Generation {
   /** Plans by padded length. */
   readonly #plans: ReadonlyMap<number, Plan>;
   readonly #onSlide: ((slide: Slide) => void) | undefined;
+  readonly #signal: AbortSignal | undefined;
   readonly #stores: Stores;
   /** Stores that belong to the model. */
   readonly #shared: ReadonlySet<DeviceBuffer>;
-  readonly #programs = new Map<number, Program>();
+  readonly #programs = new Map<number, PartRunner>();
   /** For each row, where the window begins in the history, and how many tokens of the window are cached. */
   readonly #window: { begin: number; cached: number }[];
 
-  constructor(model: ModelInternals, { rows, plans, onSlide }: {
+  /** @param options.signal signal that ends a long run between two of its parts, which leaves nothing of use */
+  constructor(model: ModelInternals, { rows, plans, onSlide, signal }: {
     readonly rows: number;
     readonly plans: ReadonlyMap<number, Plan>;
     readonly onSlide: ((slide: Slide) => void) | undefined;
+    readonly signal?: AbortSignal | undefined;
   }) {
+    this.#signal = signal;
     this.#model = model;
     this.#rows = rows;
     this.#plans = plans;
@@ -126,7 +132,7 @@ export class Generation {
     most: number,
   ): Promise<DeviceBuffer> {
     const lengths = histories.map((history) => history?.length);
-    const { program, spans, T } = await this.#begin(lengths, {
+    const { runner, spans, T } = await this.#begin(lengths, {
       most,
       onSlide: this.#onSlide,
     });
@@ -134,8 +140,9 @@ export class Generation {
     spans.forEach(({ from, to }, row) =>
       tokens.set(histories[row]?.slice(from, to) ?? [], row * T)
     );
+    const { program } = runner;
     program.buffer("tokens").write(tokens);
-    program.run([program.plan.name]);
+    await this.#run(runner);
     return program.buffer("logits");
   }
 
@@ -152,17 +159,25 @@ export class Generation {
     const { blockSize } = this.#model.config;
     const slides: (Slide & { readonly token: number })[] = [];
     for (let token = 0; token < count;) {
-      const { program, T } = await this.#begin(
+      const { runner, T } = await this.#begin(
         lengths.map((length) => length + token),
         { onSlide: (slide) => slides.push({ ...slide, token }) },
       );
       const fullest = Math.max(...this.#window.map(({ cached }) => cached));
       // With one token in each row a run leaves everything ready for the next, until a window is full.
-      const runs = T > 1 ? 1 : Math.min(count - token, blockSize - fullest + 1);
-      const phases = Object.keys(program.plan.phases);
-      const [, ...again] = phases; // a token is drawn where the next run reads it
-      const more = Array.from({ length: runs - 1 }, () => again);
-      program.run([phases, ...more].flat());
+      const { program, isCut } = runner;
+      const runs = T > 1 || isCut
+        ? 1
+        : Math.min(count - token, blockSize - fullest + 1);
+      if (isCut) {
+        program.run(["fetch"]);
+        await this.#run(runner, ["choose"]);
+      } else {
+        // A token is drawn where the next run reads it.
+        const again = [program.plan.name, "choose"];
+        const all = Array.from({ length: runs }, () => again).flat();
+        program.run(["fetch", ...all]);
+      }
       for (const window of this.#window) window.cached += runs - 1;
       token += runs;
     }
@@ -173,7 +188,7 @@ export class Generation {
   async #begin(lengths: readonly (number | undefined)[], { most, onSlide }: {
     readonly most?: number;
     readonly onSlide: ((slide: Slide) => void) | undefined;
-  }): Promise<{ program: Program; spans: Span[]; T: number }> {
+  }): Promise<{ runner: PartRunner; spans: Span[]; T: number }> {
     const { blockSize } = this.#model.config;
     const spans = lengths.map((length, row): Span => {
       if (length === undefined) return { from: 0, to: 1 };
@@ -182,7 +197,8 @@ export class Generation {
     });
     const counts = spans.map(({ from, to }) => to - from);
     const T = paddedLength(Math.max(...counts), blockSize);
-    const program = await this.#program(T);
+    const runner = await this.#program(T);
+    const { program } = runner;
     const starts = this.#window.map(({ cached }, row) =>
       lengths[row] === undefined ? Math.min(cached, blockSize - 1) : cached
     );
@@ -191,7 +207,7 @@ export class Generation {
     this.#window.forEach((window, row) => {
       if (lengths[row] !== undefined) window.cached += counts[row]!;
     });
-    return { program, spans, T };
+    return { runner, spans, T };
   }
 
   /** Returns how many tokens of a text of this length are encoded or forgotten. Its window slides before, if it has to. */
@@ -269,19 +285,31 @@ export class Generation {
     return forgotten;
   }
 
-  async #program(T: number): Promise<Program> {
-    let program = this.#programs.get(T);
-    if (program === undefined) {
+  /** Runs the network, then the phases `after` it; on a GPU in several submissions if it takes long. */
+  async #run(runner: PartRunner, after: readonly string[] = []): Promise<void> {
+    const isOver = () => !!this.#signal?.aborted;
+    await runner.run({ isOver, after });
+  }
+
+  async #program(T: number): Promise<PartRunner> {
+    let runner = this.#programs.get(T);
+    if (runner === undefined) {
+      const { config, executor, layout } = this.#model;
       const shape = { B: this.#rows, T };
-      const plan = this.#plans.get(T) ?? cachedPlan(this.#model.config, shape);
-      program = await this.#model.bind(plan, this.#stores);
-      this.#programs.set(T, program);
+      const plan = this.#plans.get(T) ?? cachedPlan(config, shape);
+      const flops = this.#rows * T * flopsPerToken(config, layout) / 3;
+      // The CPU engine takes several texts through the whole plan at once.
+      const isGpu = executor.kind === "webgpu";
+      const cut = isGpu ? cutPlan(plan, plan.name, flops) : plan;
+      const program = await this.#model.bind(cut, this.#stores);
+      runner = new PartRunner(program, executor, plan.name);
+      this.#programs.set(T, runner);
     }
-    return program;
+    return runner;
   }
 
   destroy(): void {
-    for (const program of this.#programs.values()) program.destroy();
+    for (const { program } of this.#programs.values()) program.destroy();
     for (const store of this.#stores.values()) {
       if (!this.#shared.has(store)) store.destroy();
     }

@@ -46,6 +46,8 @@ export class PartRunner {
   readonly #backend: Backend;
   readonly #phase: string;
   readonly #parts: readonly string[];
+  /** Milliseconds of a whole run that was measured; 0 before. */
+  #ms = 0;
 
   /** @param phase the phase that may be split */
   constructor(program: Program, backend: Backend, phase: string) {
@@ -57,30 +59,36 @@ export class PartRunner {
     );
   }
 
+  /** True if the plan is split. */
+  get isCut(): boolean {
+    return this.#parts.length > 0;
+  }
+
   /**
    * Runs the phase, then the phases `after` it. On a GPU a short run is one submission, and a long one several of
    * {@linkcode SUBMISSION_MS}; while no duration is known, submissions grow from one part on as they are measured.
    *
    * @param options.isOver called after each submission; true ends the run
-   * @param options.lastMs duration of the last run in milliseconds, 0 if unknown
+   * @param options.lastMs duration of the last run in milliseconds, 0 if unknown; by default that of the first whole run
    * @returns whether everything ran; if false, some parts of the phase ran and the phases `after` it did not
    */
-  async run({ isOver, after = [], lastMs = 0 }: {
-    readonly isOver: () => boolean;
+  async run({ isOver = () => false, after = [], lastMs = this.#ms }: {
+    readonly isOver?: () => boolean;
     readonly after?: readonly string[];
     readonly lastMs?: number;
-  }): Promise<boolean> {
+  } = {}): Promise<boolean> {
     const parts = this.#parts;
     const isGpu = this.#backend.kind === "webgpu";
     const isKnown = lastMs > 0;
     const isShort = isGpu && isKnown && lastMs <= SUBMISSION_MS;
-    if (parts.length === 0 || isShort) {
+    if (!this.isCut || isShort) {
       this.program.run([this.#phase, ...after]);
       return true;
     }
     let size = isGpu && isKnown
       ? Math.max(1, Math.floor(parts.length * SUBMISSION_MS / lastMs))
       : 1;
+    const start = performance.now();
     for (let at = 0; at < parts.length;) {
       const begun = performance.now();
       this.program.run(parts.slice(at, at + size));
@@ -92,6 +100,7 @@ export class PartRunner {
       await yieldIfDue();
       if (isOver()) return false;
     }
+    if (!isKnown) this.#ms = performance.now() - start;
     if (after.length > 0) this.program.run(after);
     return true;
   }

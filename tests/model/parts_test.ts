@@ -7,11 +7,12 @@ import { PartRunner } from "../../lib/model/parts.ts";
 
 /** Runs a phase of so many parts on a GPU that takes some milliseconds for each; returns the parts of each submission. */
 async function submissions(
-  { parts, msPerPart, lastMs, isOver = () => false }: {
+  { parts, msPerPart, lastMs, isOver = () => false, runs = 1 }: {
     readonly parts: number;
     readonly msPerPart: number;
-    readonly lastMs: number;
+    readonly lastMs?: number;
     readonly isOver?: () => boolean;
+    readonly runs?: number;
   },
 ): Promise<{ sizes: number[]; waits: number; done: boolean }> {
   const names = Array.from({ length: parts }, (_, i) => `gradient/${i}`);
@@ -42,7 +43,12 @@ async function submissions(
     },
   } as unknown as Backend;
   const runner = new PartRunner(program, backend, "gradient");
-  const done = await runner.run({ isOver, lastMs, after: ["update"] });
+  for (let run = 1; run < runs; run++) {
+    await runner.run();
+    [sizes.length, order.length, waits] = [0, 0, 0];
+  }
+  const options = lastMs === undefined ? {} : { lastMs };
+  const done = await runner.run({ ...options, isOver, after: ["update"] });
   if (done && !order.includes("gradient")) {
     assertEquals(order, [...names, "update"]);
   }
@@ -84,4 +90,13 @@ Deno.test("A run is left between two submissions", async () => {
     isOver: () => ++asked === 2,
   });
   assertEquals([done, sizes], [false, [10, 10]]);
+});
+
+Deno.test("A later run is cut by the duration of the first", async () => {
+  const long = await submissions({ parts: 30, msPerPart: 10, runs: 2 });
+  assertEquals(long.waits, 0);
+  assert(Math.max(...long.sizes) <= 13, `${long.sizes}`); // 125 ms of 300 and more
+  assert(long.sizes.length < 20, `${long.sizes}`);
+  const short = await submissions({ parts: 10, msPerPart: 2, runs: 2 });
+  assertEquals(short, { sizes: [10], waits: 0, done: true });
 });
