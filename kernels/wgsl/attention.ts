@@ -28,10 +28,10 @@ export const attentionBackward: Builder<"attentionBackward"> = (
 ) => {
   const { B, T, NH } = dims;
   const passes = byRows(dims, target)
-    ? [backwardQueryRows, backwardKeyValueRows]
-    : [backwardQueryTiles, backwardKeyValueTiles];
+    ? [backwardQueryRows(dims, target), ...backwardKeyValueRows(dims, target)]
+    : [backwardQueryTiles(dims, target), backwardKeyValueTiles(dims, target)];
   return {
-    passes: passes.map((pass) => pass(dims, target)),
+    passes,
     scratch: { delta: B * NH * T },
   };
 };

@@ -26,7 +26,7 @@ import {
 } from "./attention_scores.ts";
 import type { Pass, Target } from "./kernel.ts";
 import { invocations } from "./pass.ts";
-import { f32, repeat } from "./text.ts";
+import { f32, MOST_ITERATIONS, repeat } from "./text.ts";
 
 /** Invocations of a workgroup: as many as a software adapter runs at the same time. */
 const SIZE = 8;
@@ -202,13 +202,35 @@ ${repeat(rows, close)}`),
   });
 }
 
-/** Returns the pass that computes the key and value parts of dqkv, from delta. */
+/**
+ * Returns the passes that compute the key and value parts of dqkv, from delta: each for as many of a key's query heads as
+ * one loop can take. All but the first add.
+ */
 export function backwardKeyValueRows(
   dims: AttentionDropoutDims,
   target: Target,
+): Pass[] {
+  const group = dims.NH / dims.NKV;
+  const most = Math.max(1, Math.floor(MOST_ITERATIONS / dims.T));
+  return Array.from(
+    { length: Math.ceil(group / most) },
+    (_, i) =>
+      backwardKeyValueHeads(dims, target, {
+        from: i * most,
+        to: Math.min((i + 1) * most, group),
+      }),
+  );
+}
+
+/** Returns the pass that computes, or adds, what query heads `from` to `to` of each key head give to its part of dqkv. */
+function backwardKeyValueHeads(
+  dims: AttentionDropoutDims,
+  target: Target,
+  { from, to }: { readonly from: number; readonly to: number },
 ): Pass {
   const { B, NKV, HS, mask } = dims;
   const causal = mask === "causal";
+  const store = from === 0 ? "=" : "+=";
   const scale = f32(dims.scale);
   const { rows, blocks, ragged } = cutRows(dims, BACKWARD_ROWS);
   const drop = dropout(dims, 1);
@@ -236,8 +258,8 @@ ${each((d) => `dv${r}_${d} = fma(w, dy${d}, dv${r}_${d});`)}
 
   const close = (r: number) => `
 ${ragged ? `if (j${r} < T) {` : "{"}
-${each((d) => `dqkv[row${r} + ${d}u] = dk${r}_${d} * ${scale};`)}
-${each((d) => `dqkv[row${r} + VALUES + ${d}u] = dv${r}_${d};`)}
+${each((d) => `dqkv[row${r} + ${d}u] ${store} dk${r}_${d} * ${scale};`)}
+${each((d) => `dqkv[row${r} + VALUES + ${d}u] ${store} dv${r}_${d};`)}
 }`;
 
   return invocations({
@@ -254,7 +276,7 @@ let keys = b * T * QKV + WIDTH + kv * D;
 
 ${repeat(rows, open)}
 
-for (var h = kv * GROUP; h < (kv + 1u) * GROUP; h++) {
+for (var h = kv * GROUP + ${from}u; h < kv * GROUP + ${to}u; h++) {
 let bh = b * NH + h;
 let slope = slopeOf(h);
 for (var t = ${causal ? "j" : "0u"}; t < T; t++) {

@@ -11,12 +11,12 @@ import {
   type Share,
   vectorOf,
 } from "./pass.ts";
-import { repeat } from "./text.ts";
+import { overRows, repeat } from "./text.ts";
 
 /** Elements of a row whose columns a workgroup sums; so many are side by side in memory. */
 const ACROSS = 4;
 
-/** Rows that an invocation of a software adapter adds in one iteration: such an adapter ends a loop after 65535. */
+/** Rows that an invocation of a software adapter adds in one iteration, at least. */
 const TURN = 4;
 
 /** Column sums over the same rows. */
@@ -82,11 +82,7 @@ function allRows({ rows, terms }: ColumnSums): string {
   let k = r * width + i;
 ${repeat(terms.length, (o) => `  sum${o} += ${terms[o]};`)}
 }`;
-  const whole = rows - rows % TURN;
-  return `for (var begin = 0u; begin < ${whole}u; begin += ${TURN}u) {
-${repeat(TURN, (j) => add(`begin + ${j}u`))}
-}
-${repeat(rows - whole, (j) => add(`${whole + j}u`))}`;
+  return overRows(rows, add, TURN);
 }
 
 /** Returns the sums of a workgroup: ACROSS elements of `width`, and as many invocations for each as there are. */

@@ -10,6 +10,7 @@ import {
   single,
   vectorOf,
 } from "./pass.ts";
+import { MOST_ITERATIONS, overRows } from "./text.ts";
 
 /** x[b, t] = wte[tokens[b, t]] + table[t + start[b]]. */
 export const embedding: Builder<"embedding"> = (dims, target) => {
@@ -36,9 +37,6 @@ x[i] = wte[token * ${width}u + c] + table[position * ${width}u + c];`
     }`,
   }));
 };
-
-/** The most rows that one invocation searches: the software adapter llvmpipe silently ends loops after 65535 iterations. */
-const MOST_ROWS = 32768;
 
 /**
  * dwte[v] += sum of dx over the rows with token v, in the order of the rows: a first pass
@@ -98,9 +96,9 @@ while (r != ${none}) {
 }
 dwte[i] += sum;`,
   });
-  const parts = Math.ceil(rows / MOST_ROWS);
+  const parts = Math.ceil(rows / MOST_ITERATIONS);
   const passes = Array.from({ length: parts }, (_, part) => [
-    chain(part * MOST_ROWS, Math.min((part + 1) * MOST_ROWS, rows)),
+    chain(part * MOST_ITERATIONS, Math.min((part + 1) * MOST_ITERATIONS, rows)),
     walk,
   ]);
   return { passes: passes.flat(), scratch: { head: V, next: rows } };
@@ -120,9 +118,7 @@ export const positionBackward: Builder<"positionBackward"> = (
     count: width,
     body: `
 var sum = ${F}();
-for (var k = i; k < ${B * width}u; k += ${width}u) {
-  sum += dx[k];
-}
+${overRows(B, (row) => `sum += dx[(${row}) * ${width}u + i];`)}
 dtable[i] += sum;`,
   }));
 };

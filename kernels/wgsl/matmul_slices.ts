@@ -22,16 +22,11 @@ import {
   vectorOf,
 } from "./pass.ts";
 import { columnSums } from "./column_sum.ts";
-
-/**
- * The length of the longest slice. Software Vulkan (llvmpipe) silently ends the loops of
- * a shader after 65535 iterations of an invocation.
- */
-const LONGEST_SLICE = 32768;
+import { MOST_ITERATIONS } from "./text.ts";
 
 /** Returns the fewest slices that K can be cut into. */
 export function fewestSlices(K: number): number {
-  return Math.ceil(K / LONGEST_SLICE);
+  return Math.ceil(K / MOST_ITERATIONS);
 }
 
 /** Returns the length of every one of `slices` slices except the last, which may be shorter or empty. It is a multiple of 16. */

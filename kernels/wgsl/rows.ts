@@ -6,6 +6,7 @@
 
 import type { Pass } from "./kernel.ts";
 import { alone, type PassParts, type Share, vectorOf } from "./pass.ts";
+import { MOST_ITERATIONS } from "./text.ts";
 
 /** Reductions over a row. */
 export type Reduction = "total" | "largest";
@@ -24,11 +25,8 @@ export interface RowPassParts extends Omit<PassParts, "size"> {
   readonly reductions: readonly Reduction[];
 }
 
-/**
- * The longest row that one invocation reduces; longer rows always get a workgroup. The software adapter llvmpipe
- * silently ends the loops of an invocation after 65535 iterations in total; a row kernel has up to four loops.
- */
-const LONGEST_ALONE = 8192;
+/** The longest row that one invocation reduces, in up to four loops; longer rows always get a workgroup. */
+const LONGEST_ALONE = MOST_ITERATIONS / 4;
 
 /** The head of a loop over a row, in which `k` is the index of an element. */
 export const EACH = "for (var k = first; k < end; k += stride)";

@@ -4,6 +4,7 @@ import type { Builder } from "./kernel.ts";
 import { alone, invocations, operandsOf, single } from "./pass.ts";
 import { THREEFRY } from "./random.ts";
 import { EACH, rowShare } from "./rows.ts";
+import { repeat } from "./text.ts";
 
 /** tokens[b, t] = text[b, (length - count[b] + t) mod S], t < count[b]. */
 export const lastTokens: Builder<"lastTokens"> = (dims, target) => {
@@ -26,6 +27,9 @@ tokens[i] = select(0, max(0, text[b * ${S}u + at]), t < count[b]);`,
  */
 const LONGEST_ALONE = 512;
 
+/** The longest row of which an invocation of a workgroup sums one token in an iteration, for the same reason. */
+const LONGEST_SINGLY = 2 ** 17;
+
 /** Rows of a workgroup where one invocation chooses: as many as a software adapter computes at the same time. */
 const ROWS_TOGETHER = 8;
 
@@ -46,6 +50,7 @@ export const choose: Builder<"choose"> = (dims, target) => {
   const early = isAlone
     ? "if (counts && sum == enough) { return higher; }"
     : "";
+  const turn = Math.ceil(V / LONGEST_SINGLY);
   const highestBit = V === 1 ? 0 : 2 ** Math.floor(Math.log2(V - 1));
   const share = rowShare({
     target: isAlone ? target : { ...target, tiling: "workgroup" },
@@ -95,8 +100,12 @@ fn shareOf(row: Row, k: u32, outer: vec2u, inner: vec2u, least: f32, counts: boo
 
 fn sumOf(row: Row, outer: vec2u, inner: vec2u, limit: u32, least: f32, counts: bool) -> f32 {
   var sum = 0.0f;
-  for (var k = row.first; k < min(row.end, row.start + limit); k += row.stride) {
-    sum += shareOf(row, k, outer, inner, least, counts);
+  let end = min(row.end, row.start + limit);
+  for (var k = row.first; k < end; k += ${turn}u * row.stride) {
+${
+      repeat(turn, (j) =>
+        `    if (k + ${j}u * row.stride < end) { sum += shareOf(row, k + ${j}u * row.stride, outer, inner, least, counts); }`)
+    }
   }
   return total(sum, row.local);
 }

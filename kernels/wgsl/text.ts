@@ -50,6 +50,28 @@ export function repeat(n: number, line: (i: number) => string): string {
   return Array.from({ length: n }, (_, i) => line(i)).join("\n");
 }
 
+/** The most iterations that the loops of an invocation may make in total: the software adapter llvmpipe silently ends them after 65535. */
+export const MOST_ITERATIONS: number = 2 ** 15;
+
+/**
+ * Returns a loop over rows 0, 1, … rows - 1, in order.
+ *
+ * @param add returns the text for the row that a WGSL expression gives
+ * @param least rows of an iteration; more where there would be more than {@linkcode MOST_ITERATIONS}
+ */
+export function overRows(
+  rows: number,
+  add: (row: string) => string,
+  least = 1,
+): string {
+  const turn = Math.max(least, Math.ceil(rows / MOST_ITERATIONS));
+  const whole = rows - rows % turn;
+  return `for (var begin = 0u; begin < ${whole}u; begin += ${turn}u) {
+${repeat(turn, (j) => add(`begin + ${j}u`))}
+}
+${repeat(rows - whole, (j) => add(`${whole + j}u`))}`;
+}
+
 /** A one-dimensional grid of workgroups, folded into two dimensions if one cannot hold it. */
 export interface Grid {
   /** The value of {@linkcode Pass.workgroups}. */

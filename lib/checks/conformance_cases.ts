@@ -56,6 +56,7 @@ const embedding: Case[] = [
     { B: 3, T: 7, C: 13, L: 9 },
     { B: 5, T: 6, C: 12, L: 6 },
     { B: 12, T: 64, C: 128, L: 64 },
+    { B: MANY_ROWS, T: 1, C: 2, L: 1 },
   ]),
   ...each("selectLast", [
     { B: 1, T: 1, C: 1 },
@@ -177,6 +178,11 @@ const norm: Case[] = [
       ...{ kind: "layernorm", accumulate: false, bias: true } as const,
       ...shape,
     })),
+    // Where an invocation adds four rows in an iteration, as on software adapters, there are too many iterations.
+    {
+      ...{ kind: "rmsnorm", accumulate: false, bias: false },
+      ...{ rows: 4 * MANY_ROWS, C: 1 },
+    },
   ]),
 ];
 
@@ -378,6 +384,7 @@ const sampling: Case[] = [
     { B: 8, T: 3, V: 128, S: 64 },
     { B: 7, T: 1, V: 5003, S: 33 },
     { B: 7, T: 16, V: MANY_ROWS, S: 2 },
+    { B: 7, T: 1, V: 4 * MANY_ROWS, S: 2 },
   ]),
   // Of equal logits the first ones are kept.
   ...[0, 1, 2, 3].map((seed): Case => ({

@@ -10,7 +10,7 @@ import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { leastTarget } from "../../kernels/wgsl/kernel.ts";
 import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import type { Case } from "../../lib/checks/conformance_case.ts";
-import { describe, sizeOf } from "../../lib/checks/conformance.ts";
+import { checkCase, describe, sizeOf } from "../../lib/checks/conformance.ts";
 import { conformanceCases } from "../../lib/checks/conformance_cases.ts";
 import { operandsOf } from "../../lib/checks/conformance_operands.ts";
 import { modelConfig } from "../../lib/config/model.ts";
@@ -180,6 +180,19 @@ for (const tiling of tilings) {
     assertEquals([...kernels.difference(seen)].sort(), alone);
   });
 }
+
+gpuTest(
+  "a key with more query heads than one loop takes has the gradient of all",
+  async () => {
+    const dims = { B: 1, T: 700, NH: 100, NKV: 1, HS: 4, scale: 0.5 };
+    const plain = { maskValue: 0, slopes: [], dropout: 0, site: 0 };
+    await using backend = await openLimited({}, "register");
+    await checkCase(backend, {
+      kernel: "attentionBackward",
+      dims: { ...dims, ...plain, mask: "causal" },
+    });
+  },
+);
 
 /** The limits that every adapter has. */
 const modest = {
