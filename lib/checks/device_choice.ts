@@ -156,7 +156,12 @@ export function trainingWork(training: Training): Work {
   const { model, train } = training;
   return {
     unit: "step",
-    shape: JSON.stringify([model, train.batchSize, train.optimizer]),
+    shape: JSON.stringify([
+      model,
+      train.batchSize,
+      train.gradAccumulation,
+      train.optimizer,
+    ]),
     async time(backend) {
       const rows = measuredRows(model, backend, train.batchSize);
       await using steps = await RandomSteps.open(backend, training, rows);

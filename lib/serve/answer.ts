@@ -28,6 +28,8 @@ export interface AnswerOptions {
   readonly signal: AbortSignal;
   /** Callback for each token generated. */
   readonly onToken: () => void;
+  /** Callback for an error in the middle of a stream. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** Tokens that an answer took. */
@@ -97,6 +99,7 @@ export class Answer {
         event({ ...head, choices: [], usage: this.#usage() });
       }
     } catch (error) {
+      this.#options.onError(error);
       event(errorBody(error));
     }
     send("data: [DONE]\n\n");

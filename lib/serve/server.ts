@@ -47,6 +47,8 @@ export interface ServerOptions {
   readonly origins?: readonly string[] | undefined;
   /** True if the server answers only requests whose `Host` is this machine's loopback address. */
   readonly loopbackOnly: boolean;
+  /** Called with each error that no request is to blame for; the client learns only that the server failed. */
+  readonly onFailure?: ((error: unknown) => void) | undefined;
 }
 
 /** Longest time that a text which is complete waits for its reader, in milliseconds. */
@@ -118,6 +120,7 @@ export class Server {
         ? new Response(null, { status: 204 })
         : await this.#answerRoute(request, route, pathname);
     } catch (error) {
+      this.#report(error);
       response = errorResponse(error);
     }
     this.#allowOrigin(request, response);
@@ -138,6 +141,10 @@ export class Server {
     this.close();
     const message = "The server stopped before the end of the text";
     this.#stopping.abort(new ApiError(503, message));
+  }
+
+  #report(error: unknown): void {
+    if (!(error instanceof ApiError)) this.#options.onFailure?.(error);
   }
 
   #checkCaller(request: Request): void {
@@ -250,7 +257,8 @@ export class Server {
       this.#metrics.add("lm_first_token_seconds_sum", seconds);
       this.#metrics.add("lm_first_token_seconds_count");
     };
-    const answer = new Answer(question, from, { signal, onToken });
+    const onError = (error: unknown) => this.#report(error);
+    const answer = new Answer(question, from, { signal, onToken, onError });
     const leave = () => {
       // Nobody reads it; nginx counts such requests under this status.
       left.abort(new ApiError(499, "The client left"));

@@ -36,6 +36,21 @@ for (const text of ["", "{", "[]", "null", '{"version":"lm 1"}', "\xff"]) {
   });
 }
 
+Deno.test("A verdict that is none counts as missing", async () => {
+  await using here = await Workplace.create();
+  const version = "lm 1";
+  const path = here.file("devices.json");
+  for (const b of [5, null, "x", {}, { gpuMs: "1", cpuMs: 2 }, { gpuMs: 1 }]) {
+    await here.write(
+      "devices.json",
+      JSON.stringify({ version, verdicts: { a: verdict, b } }),
+    );
+    const file = new VerdictFile(path, version);
+    assertEquals(await file.get("b"), undefined);
+    assertEquals(await file.get("a"), verdict);
+  }
+});
+
 Deno.test("A place where no file can be written keeps nothing, without an error", async () => {
   await using here = await Workplace.create();
   const file = new VerdictFile(here.file("text.txt", "devices.json"), "lm 1");

@@ -84,6 +84,19 @@ gpuTest(
   },
 );
 
+Deno.test("Trainings that take different times have different shapes", () => {
+  const { model, train } = training;
+  const changes = [
+    {},
+    { batchSize: 5 },
+    { gradAccumulation: 2 },
+    { optimizer: "muon" as const },
+  ].map((change) => ({ model, train: trainConfig({ ...train, ...change }) }));
+  const wider = { model: modelConfig({ ...model, nHidden: 65 }), train };
+  const shapes = [...changes, wider].map((each) => trainingWork(each).shape);
+  assertEquals(new Set(shapes).size, 5);
+});
+
 gpuTest(
   "A GPU that is faster and wrong is not chosen, and the reason is kept",
   async () => {

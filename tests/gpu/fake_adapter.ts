@@ -22,14 +22,20 @@ export async function withDevices<T>(
   change: (device: GPUDevice) => void,
   use: () => Promise<T>,
 ): Promise<T> {
-  return await withAdapters((adapter) => {
-    const requestDevice = adapter.requestDevice.bind(adapter);
-    adapter.requestDevice = async (descriptor) => {
-      const device = await requestDevice(descriptor);
-      change(device);
-      return device;
-    };
-  }, use);
+  return await withAdapters((adapter) => withDevice(adapter, change), use);
+}
+
+/** Makes an adapter change its device before it gives it. */
+export function withDevice(
+  adapter: GPUAdapter,
+  change: (device: GPUDevice) => void,
+): void {
+  const requestDevice = adapter.requestDevice.bind(adapter);
+  adapter.requestDevice = async (descriptor) => {
+    const device = await requestDevice(descriptor);
+    change(device);
+    return device;
+  };
 }
 
 /** Changes every adapter from now on. */

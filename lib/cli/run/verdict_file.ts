@@ -18,7 +18,8 @@ export class VerdictFile implements VerdictStore {
   }
 
   async get(key: string): Promise<DeviceVerdict | undefined> {
-    return (await this.#read())[key];
+    const verdict = (await this.#read())[key];
+    return isVerdict(verdict) ? verdict : undefined;
   }
 
   /** Keeps a verdict; without effect if the file cannot be written, as the device is then measured again. */
@@ -35,7 +36,7 @@ export class VerdictFile implements VerdictStore {
     }
   }
 
-  async #read(): Promise<Record<string, DeviceVerdict>> {
+  async #read(): Promise<Record<string, unknown>> {
     try {
       const { version, verdicts } = Object(JSON.parse(
         await Deno.readTextFile(this.#path),
@@ -46,6 +47,12 @@ export class VerdictFile implements VerdictStore {
       throw error;
     }
   }
+}
+
+function isVerdict(value: unknown): value is DeviceVerdict {
+  const { gpuMs, cpuMs, refused = "" } = Object(value);
+  return (gpuMs === null || typeof gpuMs === "number") &&
+    typeof cpuMs === "number" && typeof refused === "string";
 }
 
 function isFileError(error: unknown): boolean {

@@ -1,11 +1,12 @@
 /** `serve`: listens on a socket and answers OpenAI's API with trained models. */
 
+import { DeviceLostError } from "../../backends/backend.ts";
 import { textWork } from "../../checks/device_choice.ts";
 import { basename, dirname } from "@std/path";
 import { RunningBatch } from "../../model/running_batch.ts";
 import { type ServedModel, Server } from "../../serve/server.ts";
 import type { Arguments } from "../command/arguments.ts";
-import { commandError, usageError } from "../command/errors.ts";
+import { commandError, explain, usageError } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { writeError } from "../terminal/terminal.ts";
 import { deviceName } from "./device_name.ts";
@@ -40,8 +41,17 @@ export async function serve(
     models.push({ name: nameOf(each.path), model, generator, tokenizer });
     writeError(`${each.path} on ${deviceName(model.backend)}\n`);
   }
+  let loss: DeviceLostError | undefined;
+  const onFailure = (error: unknown) => {
+    if (!(error instanceof DeviceLostError)) {
+      return writeError(`${explain(error).text}\n`);
+    }
+    loss ??= error;
+    server.abort();
+    void listener.shutdown();
+  };
   const server = new Server({
-    ...{ models, queue, maxTokens, token },
+    ...{ models, queue, maxTokens, token, onFailure },
     ...{ origins: flags.allowOrigin, loopbackOnly },
   });
   const onListen = ({ port }: { readonly port: number }) => {
@@ -61,6 +71,7 @@ export async function serve(
   else interrupt.signal.addEventListener("abort", stop);
   await listener.finished;
   clearTimeout(timer);
+  if (loss !== undefined) throw loss;
   return interrupt.exitCode;
 }
 
