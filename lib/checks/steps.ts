@@ -218,7 +218,9 @@ function compareTraces(
   let tensor = "";
   for (const entry of entries) {
     const error = updateError(entry, { actual, expected, start, steps });
-    if (!(error <= update)) [update, tensor] = [error, entry.name];
+    // NaN is the worst error, and stays.
+    if (Number.isNaN(update) || error <= update) continue;
+    [update, tensor] = [error, entry.name];
   }
   const numbers = { loss, gradNorm, update };
   const text = (error: number) => error.toExponential(1);

@@ -74,13 +74,77 @@ Deno.test("An optimizer that is wrong though the loss is right is found, with it
   }
 });
 
+/** Returns a mistake that changes what the host writes to an input, from one write on: a single step writes first, then ten. */
+function writing(
+  input: string,
+  { from, change }: {
+    readonly from: number;
+    readonly change: (data: ArrayLike<number>) => number[];
+  },
+): Mistake {
+  let writes = 0;
+  return {
+    write: (name, data) =>
+      name === input && writes++ % 11 >= from ? change(data) : data,
+  };
+}
+
+for (
+  const [what, mistake, one, ten] of [
+    [
+      "A loss that is wrong though nothing else is",
+      changing("lossSum", { scale: 1.0001 / 36 }),
+      /: a loss differs by 1\.0e-4$/,
+      /: a loss differs by 1\.0e-4$/,
+    ],
+    [
+      "A gradient norm that is wrong though the loss and the update are right",
+      changing("crossEntropy", { gradientScale: 1.002 / 36 }),
+      /: a gradient norm differs by 2\.0e-3$/,
+      /: a gradient norm differs by 2\.\de-3$/,
+    ],
+    [
+      "An update that is wrong in the last step only",
+      writing("schedule", {
+        from: 10,
+        change: (data) => [1.5 * data[0]!, data[1]!, data[2]!],
+      }),
+      /^like /,
+      /: the change of \S+ differs by [3-9]\.\de-2 of its size$/,
+    ],
+    [
+      "A loss that is wrong in the last step only",
+      writing("targets", {
+        from: 10,
+        change: (data) => Array.from(data, (id) => (id + 1) % 30),
+      }),
+      /^like /,
+      /: a loss differs by /,
+    ],
+  ] as const
+) {
+  Deno.test(`${what} is found`, async () => {
+    const training = {
+      ...small,
+      train: trainConfig({ ...small.train, gradClip: 0, eps: 1e-12 }),
+    };
+    const [[, first], [, second]] = await found(mistake, training) as [
+      [string, string],
+      [string, string],
+    ];
+    assertMatch(first, one);
+    assertMatch(second, ten);
+  });
+}
+
 Deno.test("A write to weights that got no gradient is found", async () => {
   // Token 29 does not occur, so its row of the embedding has no gradient.
+  let value = 0.5;
   const mistake: Mistake = {
     run: (program) => {
       if (program.plan.name !== "train") return;
       const params = program.buffer("params");
-      params.write([0.5], 29 * 16 + 3);
+      params.write([value], 29 * 16 + 3);
     },
   };
   const ids = Int32Array.from({ length: 200 }, (_, i) => i * 7 % 29);
@@ -95,6 +159,13 @@ Deno.test("A write to weights that got no gradient is found", async () => {
   const [[status, text]] = await found(mistake, training) as [[string, string]];
   assertEquals(status, "failed");
   assertMatch(text, /: wte\S* changed where its gradient is 0/);
+  value = NaN;
+  for (const optimizer of ["adamw", "sgd"] as const) {
+    const other = { ...training, train: trainConfig({ ...train, optimizer }) };
+    for (const [status, text] of await found(mistake, other)) {
+      assertEquals(status, "failed", text);
+    }
+  }
 });
 
 Deno.test("The CPU engine's own steps are compared with float64, if that takes no minutes", async () => {
