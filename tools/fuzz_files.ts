@@ -19,7 +19,12 @@ import {
   spoilText,
   strangeNames,
 } from "./faults/mutations.ts";
-import { otherModels, spoilHf, spoilNanogpt } from "./faults/other_models.ts";
+import {
+  otherModels,
+  spoilGguf,
+  spoilHf,
+  spoilNanogpt,
+} from "./faults/other_models.ts";
 import { spoilTokenizer, tokenizerFiles } from "./faults/tokenizers.ts";
 import { readFlags, refuseArguments } from "./flags.ts";
 
@@ -169,6 +174,20 @@ const targets: Readonly<Record<string, Target>> = {
     commands: [
       ["import", "nanogpt", "--out", "new"],
       ["import", "nanogpt/ckpt.pt", "--out", "new"],
+    ],
+  },
+  gguf: {
+    share: 3,
+    spoil: async (run, dice) => {
+      for (const name of ["own.gguf", "foreign.gguf"]) {
+        const file = join(run, "../gguf", name);
+        await rewrite(file, (bytes) => spoilGguf(bytes, dice));
+      }
+    },
+    commands: [
+      ["import", "gguf/own.gguf", "--out", "new"],
+      ["import", "gguf/foreign.gguf", "--out", "new"],
+      ["import", "gguf/foreign.gguf", "--out", "new", "--block-size", "4"],
     ],
   },
   name: {

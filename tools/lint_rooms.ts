@@ -75,7 +75,7 @@ const rooms: Readonly<Record<string, Room>> = {
   "lib/worker": { imports: ["lib/train", "lib/model", ...engine, ...data] },
   // OpenAI's API as functions from a request to a response; the socket is in lib/cli.
   "lib/serve": { imports: ["lib/model", ...engine, ...data] },
-  // Models as files of other programs; Hugging Face's, which are also read, are in lib/formats.
+  // Models as files of other programs; those that are also read are in lib/formats.
   "lib/export": {
     imports: ["lib/model", "lib/graph", ...data, "kernels/vocabulary.ts"],
   },

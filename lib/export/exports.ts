@@ -16,10 +16,10 @@ import {
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { ExportedFile, ExportSettings } from "../formats/exported.ts";
 import type { FloatType } from "../formats/floats.ts";
+import { ggufArchitectures, ggufFiles } from "../formats/gguf.ts";
 import { hfFiles } from "../formats/hf.ts";
 import { nanogptFiles } from "../formats/nanogpt.ts";
 import { refusal } from "../refusal.ts";
-import { ggufArchitectures, ggufFiles } from "./gguf.ts";
 import { onnxFiles } from "./onnx.ts";
 
 /** A format of other programs. */

@@ -29,6 +29,7 @@ import {
 } from "./safetensors.ts";
 import { quote } from "./safetensors_header.ts";
 import {
+  firstRows,
   joined,
   pairedAsHalf,
   partsOf,
@@ -106,11 +107,11 @@ function sourceOf(
   };
 }
 
-/** Options of {@linkcode importHf}. */
+/** Options of {@linkcode importHf} and {@linkcode importGguf}. */
 export interface ImportOptions {
   /** Longest context, at most the model's own. */
   readonly blockSize?: number | undefined;
-  /** Tokenizer of the model; that in `tokenizer.json` by default, if there is one. */
+  /** Tokenizer of the model; by default that in `tokenizer.json` or the GGUF file, if there is one. */
   readonly tokenizer?: Tokenizer | undefined;
 }
 
@@ -282,15 +283,4 @@ async function textOf(
     if (!(error instanceof TypeError)) throw error;
     throw cannotImport(`${name} is not UTF-8 text`);
   }
-}
-
-/** Returns the first rows of a matrix, or all if it has no more. */
-function firstRows(tensor: TensorData, rows: number): TensorData {
-  const [length = 0, columns = 1] = tensor.shape;
-  if (tensor.shape.length !== 2 || length <= rows) return tensor;
-  return {
-    ...tensor,
-    shape: [rows, columns],
-    data: tensor.data.slice(0, rows * columns),
-  } as TensorData;
 }

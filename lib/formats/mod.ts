@@ -30,6 +30,7 @@ export {
 export type { Architecture, Demand, Demands } from "./architectures.ts";
 export type { ExportedFile, ExportSettings } from "./exported.ts";
 export type { FloatType } from "./floats.ts";
+export { importGguf } from "./gguf_import.ts";
 export { importHf, type ImportOptions } from "./hf.ts";
 export type { FolderFiles, Imported } from "./imported.ts";
 export { importNanogpt, type NanogptOptions } from "./nanogpt_import.ts";

@@ -114,6 +114,7 @@ export function partsOf(
  * Puts a parameter together from another program's tensors.
  *
  * @param take returns a tensor of the other program; undefined if there is none
+ * @param reorder reorders the rows of queries and keys
  * @throws {SyntaxError} if a tensor is missing or has another shape
  */
 export async function joined(
@@ -121,12 +122,13 @@ export async function joined(
   take: (
     name: string,
   ) => Promise<TensorData | undefined> | TensorData | undefined,
+  reorder?: Reorder,
 ): Promise<TensorData> {
   const [, columns] = shape;
   const width = columns ?? 1;
   let whole: Float32Array | undefined;
   let at = 0;
-  for (const { name: partName, rows } of parts) {
+  for (const { name: partName, rows, heads } of parts) {
     const own = columns === undefined ? [rows] : [rows, columns];
     const wanted = transposed ? own.toReversed() : own;
     const tensor = await take(partName);
@@ -141,7 +143,11 @@ export async function joined(
       );
     }
     const floats = floatsOf(partName, tensor);
-    const part = transposed ? transposedOf(floats, width, rows) : floats;
+    const part = transposed
+      ? transposedOf(floats, width, rows)
+      : reorder !== undefined && heads > 0
+      ? reorder(floats, { rows: rows / heads, width })
+      : floats;
     if (parts.length === 1) whole = part;
     else {
       whole ??= new Float32Array(shape.reduce((a, b) => a * b, 1));
@@ -150,6 +156,18 @@ export async function joined(
     at += part.length;
   }
   return { dtype: "F32", shape, data: whole! };
+}
+
+/** Returns the first rows of a tensor, or all if it has no more. */
+export function firstRows(tensor: TensorData, rows: number): TensorData {
+  const [length = 0, ...rest] = tensor.shape;
+  if (length <= rows) return tensor;
+  const width = rest.reduce((product, length) => product * length, 1);
+  return {
+    ...tensor,
+    shape: [rows, ...rest],
+    data: tensor.data.slice(0, rows * width),
+  } as TensorData;
 }
 
 /** Returns a transposed matrix of (rows, columns), in blocks that fit the processor's cache. */

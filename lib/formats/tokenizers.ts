@@ -231,10 +231,32 @@ function ofBytePairs(file: Fields, model: Fields): BpeVocabulary {
       throw unreadable(`${shown(token)} has two ids, ${shown(id)} is one`);
     }
   }
-  const special = [...added.values()];
-  const isSpecial = new Set(special);
+  const { merges } = model;
+  if (!Array.isArray(merges)) throw unreadable("model.merges is not an array");
+  return byteLevelVocabulary(names, merges, {
+    split: splitOf(file["pre_tokenizer"]),
+    wholePieces: model["ignore_merges"] === true,
+    special: [...added.values()],
+  });
+}
+
+/**
+ * Returns the vocabulary of tokens that are written in the printable characters of bytes, but for special ones.
+ *
+ * @param merges pairs of tokens, or texts of two with a space between them
+ * @throws {SyntaxError} if a token or a merge is not of that kind
+ */
+export function byteLevelVocabulary(
+  names: readonly string[],
+  merges: readonly unknown[],
+  rest: Pick<BpeVocabulary, "split" | "wholePieces" | "special">,
+): BpeVocabulary {
+  const isSpecial = new Set(rest.special);
+  const ids = new Map<string, number>();
   const tokens = names.map((name, id) => {
-    const bytes = isSpecial.has(id) ? utf8String(name) : bytesOfPrintable(name);
+    if (isSpecial.has(id)) return utf8String(name);
+    ids.set(name, id);
+    const bytes = bytesOfPrintable(name);
     if (bytes !== undefined) return bytes;
     throw unreadable(
       `${
@@ -242,14 +264,10 @@ function ofBytePairs(file: Fields, model: Fields): BpeVocabulary {
       } is not written in the characters of bytes: the vocabulary is not byte-level`,
     );
   });
-  const { merges } = model;
-  if (!Array.isArray(merges)) throw unreadable("model.merges is not an array");
   return {
-    split: splitOf(file["pre_tokenizer"]),
+    ...rest,
     tokens,
     merges: merges.flatMap((merge, i) => pairOf(merge, ids, `merge ${i}`)),
-    wholePieces: model["ignore_merges"] === true,
-    special,
   };
 }
 

@@ -71,6 +71,30 @@ Deno.test("A run goes to a folder of Hugging Face's and comes back as a run of t
   }
 });
 
+Deno.test("A run goes to a GGUF file and comes back as a run of the same text", async () => {
+  await using here = await workplace();
+  const exported = await here.run(["export", "run", "m.gguf", "--to", "gguf"]);
+  assertEquals(exported.code, 0, exported.stderr);
+  const imported = await here.run(["import", "m.gguf", "--out", "back"]);
+  assertEquals([imported.code, imported.stdout], [0, "back\n"]);
+  const [own, back] = [
+    await here.run(sample("run")),
+    await here.run(sample("back")),
+  ];
+  assertEquals(own.code, 0, own.stderr);
+  assertEquals(back.stdout, own.stdout);
+  const info = await here.run(["info", "back", "--json"]);
+  assertEquals(info.code, 0, info.stderr);
+  const shorter = ["import", "m.gguf", "--out", "short", "--block-size", "8"];
+  const short = await here.run(shorter);
+  assertEquals(short.code, 0, short.stderr);
+  const bytes = await Deno.readFile(here.file("m.gguf"));
+  await Deno.writeFile(here.file("half.gguf"), bytes.subarray(0, 5000));
+  const half = await here.run(["import", "half.gguf", "--out", "half"]);
+  assertEquals(half.code, 1);
+  assertStringIncludes(half.stderr, "error: Cannot import half.gguf: the");
+});
+
 Deno.test("A run goes to one file for llama.cpp, and to one for onnxruntime", async () => {
   await using here = await workplace();
   for (const [to, start] of [["gguf", "GGUF"], ["onnx", "\b\b\x12\x02lm"]]) {

@@ -11,8 +11,6 @@ import { presets } from "../../lib/config/presets.ts";
 import type { ExportOptions } from "../../lib/export/exports.ts";
 import type { Checkpoint } from "../../lib/formats/checkpoint.ts";
 import { readTokenizer } from "../../lib/formats/tokenizers.ts";
-import { Model } from "../../lib/model/model.ts";
-import { Sampler } from "../../lib/text/sampler.ts";
 import type { SplitName } from "../../lib/text/bpe/split.ts";
 import { Tokenizer } from "../../lib/text/tokenizer.ts";
 import {
@@ -23,36 +21,8 @@ import {
   referenceLogits,
   withFolder,
 } from "./exported_models.ts";
-import { interopTest, runScript } from "./programs.ts";
-
-/** Questions to llama.cpp about a file. */
-interface Job {
-  readonly file: string;
-  readonly tokens: readonly number[];
-  /** Number of ids to choose greedily after the tokens. */
-  readonly count: number;
-  readonly texts: readonly string[];
-}
-
-/** Answers of llama.cpp. */
-interface Answer {
-  /** Logits after each token, (T, V). */
-  readonly logits: readonly (readonly number[])[];
-  readonly chosen: readonly number[];
-  /** Ids of each text, and the texts of these ids. */
-  readonly ids: readonly (readonly number[])[];
-  readonly texts: readonly string[];
-  /** Ids that end a text. */
-  readonly ends: readonly number[];
-}
-
-async function run(jobs: readonly Job[]): Promise<Answer[]> {
-  const answers = await runScript("llama_cpp.mjs", { input: jobs });
-  return (answers as (Answer | { readonly error: string })[]).map((answer) => {
-    if ("error" in answer) throw new Error(answer.error);
-    return answer;
-  });
-}
+import { type Answer, greedy, type Job, run } from "./llama_cpp.ts";
+import { interopTest } from "./programs.ts";
 
 /** Positions that are compared, and ids that are then chosen. */
 const [T, COUNT] = [27, 90];
@@ -128,17 +98,6 @@ async function checkpointOf(
   });
 }
 
-/** Returns the ids that the reference backend chooses after tokens. */
-async function greedy(
-  checkpoint: Checkpoint,
-  tokens: readonly number[],
-): Promise<number[]> {
-  await using model = await Model.load(checkpoint, { device: "reference" });
-  const sampler = new Sampler({ temperature: 0 });
-  const options = { sampler, maxNewTokens: COUNT };
-  return await Array.fromAsync(model.generate(tokens, options));
-}
-
 async function assertSame(
   checkpoint: Checkpoint,
   { tokens }: Job,
@@ -154,7 +113,7 @@ async function assertSame(
   const known = answer.logits.flatMap((row) => row.slice(0, vocabSize));
   const found = largestDifference(known, logits);
   assert(found <= tolerance, `${name}: logits differ by ${found}`);
-  assertEquals(answer.chosen, await greedy(checkpoint, tokens), name);
+  assertEquals(answer.chosen, await greedy(checkpoint, tokens, COUNT), name);
 }
 
 interopTest(

@@ -1,7 +1,7 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { ropeFrequencies } from "../../lib/config/rotary.ts";
 import {
   alibiSlopes,
-  ropeFrequencies,
   ropeTable,
   sinusoidalTable,
 } from "../../lib/model/positions.ts";

@@ -22,7 +22,10 @@ import {
 const INDEX = "model.safetensors.index.json";
 const shards = ["model-1.safetensors", "model-2.safetensors"] as const;
 
-/** Undamaged files by their paths: a Llama in two shards in `hf`, nanoGPT's checkpoint in `nanogpt`. */
+/**
+ * Undamaged files by their paths: a Llama in two shards in `hf`, nanoGPT's checkpoint in `nanogpt`, and two GGUF files: one
+ * as this program writes it, and one without this program's own values.
+ */
 export async function otherModels(
   text: string,
 ): Promise<Map<string, Uint8Array>> {
@@ -38,6 +41,14 @@ export async function otherModels(
     ...{ ...sizes, vocabSize, position: "learned", mlp: "gelu" },
     tiedHead: true,
   }, tokenizer);
+  const gguf = (await exported("gguf", {
+    ...{ ...sizes, vocabSize: 260, nKvHead: 1, nHidden: 5, headSize: 6 },
+    ...{ position: "rope-half", ropeScaling: 8, norm: "rmsnorm" },
+    ...{ mlp: "swiglu", bias: false, headBias: false },
+  }, Tokenizer.bpe(text, { vocabSize: 260 }))).get("model.gguf")!;
+  const foreign = gguf.slice();
+  const own = new TextDecoder("latin1").decode(gguf).indexOf("lm.config");
+  foreign[own] = "x".charCodeAt(0);
   const { tensors } = decodeSafetensors(llama.get("model.safetensors")!);
   llama.delete("model.safetensors");
   const names = [...tensors.keys()];
@@ -54,11 +65,13 @@ export async function otherModels(
   return new Map([
     ...[...llama].map(([name, bytes]) => [`hf/${name}`, bytes] as const),
     ...[...nanogpt].map(([name, bytes]) => [`nanogpt/${name}`, bytes] as const),
+    ["gguf/own.gguf", gguf],
+    ["gguf/foreign.gguf", foreign],
   ]);
 }
 
 async function exported(
-  format: "hf" | "nanogpt",
+  format: "hf" | "nanogpt" | "gguf",
   options: ModelOptions,
   tokenizer: Tokenizer,
 ): Promise<Map<string, Uint8Array>> {
@@ -195,6 +208,39 @@ async function spoilContent(
       files.map(({ name, content }) => ({ name, bytes: () => content })),
     ),
   ]);
+}
+
+/** Damages a GGUF file: a number in its header, or bytes at random. */
+export function spoilGguf(bytes: Uint8Array, dice: Dice): Uint8Array {
+  if (dice.below(3) === 0) return spoilBytes(bytes, dice);
+  const spoilt = bytes.slice();
+  const view = new DataView(spoilt.buffer);
+  // The first numbers, those behind a name, or any.
+  const name = dice.pick([
+    ...["llama.context_length", "llama.embedding_length", "llama.block_count"],
+    ...["llama.feed_forward_length", "llama.attention.head_count"],
+    ...["llama.rope.freq_base", "tokenizer.ggml.tokens", "general.alignment"],
+    ...[
+      "tokenizer.ggml.token_type",
+      "tokenizer.ggml.merges",
+      "token_embd.weight",
+    ],
+    ...["blk.0.attn_q.weight", "rope_freqs.weight", "output_norm.weight"],
+    ...["lm.config", "tokenizer.ggml.model"],
+  ]);
+  const text = new TextDecoder("latin1").decode(bytes);
+  const named = text.indexOf(name);
+  const at = dice.below(4) === 0 || named < 0
+    ? dice.pick([4, 8, 16, 24 + dice.below(bytes.length / 2)])
+    : named + name.length + dice.pick([0, 4, 8, 12, 16, 20, -name.length - 8]);
+  const number = dice.pick([
+    ...[0n, 1n, 2n, 7n, 8n, 9n, 255n, 65_536n, 2n ** 24n, 2n ** 31n],
+    ...[2n ** 32n - 1n, 2n ** 32n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n],
+    BigInt(bytes.length),
+  ]);
+  if (dice.below(2) === 0) view.setBigUint64(at, number, true);
+  else view.setUint32(at, Number(number & 0xffffffffn), true);
+  return spoilt;
 }
 
 /** Pieces of pickles: calls, opcodes of every kind, numbers, texts without an end. */

@@ -157,13 +157,14 @@ export const topCommands: readonly Command[] = [
     operand: {
       name: "PATH",
       help:
-        "PATH is a folder with a Hugging Face model (GPT-2, Llama or Qwen), or nanoGPT's ckpt.pt.",
+        "PATH is a folder with a Hugging Face model (GPT-2, Llama or Qwen), nanoGPT's ckpt.pt, or a GGUF file of one of these architectures.",
       required: true,
     },
     examples: [
       "import gpt2-folder --out runs/gpt2 # then sample runs/gpt2",
       "import llama-folder --block-size 2048 # with a shorter context",
       "import out/ckpt.pt --tokenizer gpt2 # nanoGPT's, with its training",
+      "import model-Q8_0.gguf # llama.cpp's, with its tokenizer",
     ],
     flags: importFlags,
     load: async () => (await import("../verbs/import.ts")).importModel,

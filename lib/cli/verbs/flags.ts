@@ -388,8 +388,8 @@ export const importFlags = {
     }, modelFlags.blockSize.range!) as Flag<number>,
     tokenizer: tokenizerFlag({
       help:
-        "tokenizer to use instead of the folder's: GPT-2's, the characters of a text, or that of a file",
-      without: "the folder's",
+        "tokenizer to use instead of the model's own: GPT-2's, the characters of a text, or that of a file",
+      without: "the model's own",
     }) as Flag<TokenizerChoice>,
     help: helpFlag as Flag<boolean>,
   },

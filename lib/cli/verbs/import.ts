@@ -2,9 +2,11 @@
 
 import { basename, dirname, resolve } from "@std/path";
 import { checkpointPieces } from "../../formats/checkpoint.ts";
+import { importGguf } from "../../formats/gguf_import.ts";
 import { importHf } from "../../formats/hf.ts";
 import type { Imported } from "../../formats/imported.ts";
 import { importNanogpt } from "../../formats/nanogpt_import.ts";
+import type { ByteSource } from "../../formats/safetensors.ts";
 import type { ModelConfig } from "../../config/model.ts";
 import { bytes } from "./model_card.ts";
 import { parameterLayout } from "../../model/plans.ts";
@@ -46,7 +48,7 @@ export async function importModel(
     throw usageError(
       "import",
       "no path was given",
-      `${program()} import PATH reads a folder with a Hugging Face model, or nanoGPT's ckpt.pt`,
+      `${program()} import PATH reads a folder with a Hugging Face model, nanoGPT's ckpt.pt, or a GGUF file`,
     );
   }
   using interrupt = new Interrupt();
@@ -104,7 +106,7 @@ function cacheNotes(
 
 /** A model that was read, and the format that it came in. */
 interface Read extends Imported {
-  readonly format: "hf" | "nanogpt";
+  readonly format: "hf" | "nanogpt" | "gguf";
 }
 
 async function readModel(
@@ -125,32 +127,40 @@ async function readModel(
     signal,
   );
   const file = isFile ? basename(path) : "ckpt.pt";
-  const isNanogpt = isFile || await folder.open(file) !== undefined;
+  const source = await folder.open(file);
+  const isGguf = isFile && source !== undefined && await beginsAsGguf(source);
+  const isNanogpt = !isGguf && (isFile || source !== undefined);
   if (isNanogpt && blockSize !== undefined) {
     throw usageError(
       `use --block-size with ${path}`,
       "nanoGPT's models keep their context",
     );
   }
+  const options = { blockSize, tokenizer };
   try {
+    if (isGguf) {
+      return { format: "gguf", ...await importGguf(source, options) };
+    }
     return isNanogpt
       ? {
         format: "nanogpt",
         ...await importNanogpt(folder, { file, tokenizer }),
       }
-      : {
-        format: "hf",
-        ...await importHf(folder, { blockSize, tokenizer }),
-      };
+      : { format: "hf", ...await importHf(folder, options) };
   } catch (error) {
     if (!isRefusal(error) || error instanceof CommandError) throw error;
     throw commandError(
       `import ${path}`,
       error.reason,
       error.hint ??
-        "expected a folder with config.json and model.safetensors, or nanoGPT's ckpt.pt",
+        "expected a folder with config.json and model.safetensors, nanoGPT's ckpt.pt, or a GGUF file",
     );
   }
+}
+
+async function beginsAsGguf(source: ByteSource): Promise<boolean> {
+  const bytes = await source.read(0, Math.min(4, source.size));
+  return new TextDecoder().decode(bytes) === "GGUF";
 }
 
 /** Reads the tokenizer that `--tokenizer` names; undefined without the flag. */

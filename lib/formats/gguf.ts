@@ -1,4 +1,7 @@
-/** Models as GGUF files, which llama.cpp and programs built on it run. `gguf_file.ts` has the format of the file. */
+/**
+ * Models as GGUF files, which llama.cpp and programs built on it run. `gguf_file.ts` writes the format of the file and
+ * `gguf_reader.ts` reads it; `gguf_import.ts` reads models.
+ */
 
 import type { ModelConfig } from "../config/model.ts";
 import {
@@ -8,11 +11,12 @@ import {
   derived,
   misfits,
   only,
-} from "../formats/architectures.ts";
-import type { Checkpoint } from "../formats/checkpoint.ts";
-import type { ExportedFile, ExportSettings } from "../formats/exported.ts";
-import { type FloatType, narrowed } from "../formats/floats.ts";
-import { gpt2Places, llamaPlaces } from "../formats/hf_places.ts";
+} from "./architectures.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+import { ropeFrequencies } from "../config/rotary.ts";
+import type { ExportedFile, ExportSettings } from "./exported.ts";
+import { type FloatType, narrowed } from "./floats.ts";
+import { gpt2Places, llamaPlaces } from "./hf_places.ts";
 import {
   pairedAsHalf,
   pairedAsNeighbours,
@@ -20,9 +24,10 @@ import {
   type Place,
   place,
   type PlacedTensor,
-} from "../formats/tensor_map.ts";
+  type Reorder,
+} from "./tensor_map.ts";
 import { refuser } from "../refusal.ts";
-import { ropeFrequencies } from "../model/positions.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import { ggufPieces, type GgufTensor, type GgufValue } from "./gguf_file.ts";
 import { endOf, ggufTokenizer } from "./gguf_tokenizer.ts";
 
@@ -85,36 +90,68 @@ function nameOf(name: string): string {
 
 const cannotExport = refuser(RangeError, "export to gguf");
 
+/** Names of the values that hold the model's own configuration and tokenizer as JSON, which other programs pass over. */
+export const OWN_CONFIG = "lm.config";
+export const OWN_TOKENIZER = "lm.tokenizer";
+
 /** Returns the file that llama.cpp loads. */
 export function ggufFiles(
   { config, tensors, tokenizer }: Checkpoint,
   { architecture, dtype }: ExportSettings,
 ): ExportedFile[] {
   if (tokenizer === undefined) throw cannotExport("the model has no tokenizer");
-  const end = endOf(tokenizer);
-  const lacksEnd = end === undefined;
-  const vocabSize = config.vocabSize + (lacksEnd ? 1 : 0);
-  const name = lacksEnd
+  const name = endOf(tokenizer) === undefined
     ? nameWithOutputBias(architecture, config)
     : architecture.name;
+  const json = tokenizer.toJSON();
   const values = new Map<string, GgufValue>([
     ["general.architecture", name],
     ["general.name", "lm"],
     ["general.file_type", fileTypes[dtype]],
-    ...Object.entries(valuesOf(name, { ...config, vocabSize }))
-      .map(([key, value]) => [`${name}.${key}`, value] as const),
-    ...ggufTokenizer(tokenizer, end ?? config.vocabSize),
+    ...ggufValues(name, config, tokenizer),
+    [OWN_CONFIG, JSON.stringify(config)],
   ]);
-  const reorder = reordering(name, config);
-  const placed = placesOf(name, config)
-    .flatMap((place) => partsOf(place, tensors, reorder));
-  if (config.ropeScaling !== null) placed.push(ropeFactors(config));
-  const written = lacksEnd ? withMaskedToken(placed, config) : placed;
+  // Byte pairs are in the file's own values.
+  if (json.kind !== "bpe") values.set(OWN_TOKENIZER, JSON.stringify(json));
+  const written = ggufTensors(name, { config, tensors, tokenizer });
   return [{
     name: "model.gguf",
     pieces: () =>
       ggufPieces(values, written.map((tensor) => typed(tensor, dtype))),
   }];
+}
+
+/** Returns the values of a file that describe a model and its tokenizer. */
+export function ggufValues(
+  architecture: string,
+  config: ModelConfig,
+  tokenizer: Tokenizer,
+): Map<string, GgufValue> {
+  const end = endOf(tokenizer);
+  const vocabSize = config.vocabSize + (end === undefined ? 1 : 0);
+  const values = valuesOf(architecture, { ...config, vocabSize });
+  return new Map([
+    ...Object.entries(values)
+      .map(([key, value]) => [`${architecture}.${key}`, value] as const),
+    ...ggufTokenizer(tokenizer, end ?? config.vocabSize),
+  ]);
+}
+
+/** Returns the tensors of a file; a tokenizer that has no token to end texts gets one, which is never sampled. */
+export function ggufTensors(
+  architecture: string,
+  { config, tensors, tokenizer }: Pick<
+    Checkpoint,
+    "config" | "tensors" | "tokenizer"
+  >,
+): PlacedTensor[] {
+  const { toFile } = reordering(architecture, config);
+  const placed = ggufPlaces(architecture, config)
+    .flatMap((place) => partsOf(place, tensors, toFile));
+  if (config.ropeScaling !== null) placed.push(ropeDivisors(config));
+  return tokenizer !== undefined && endOf(tokenizer) === undefined
+    ? withMaskedToken(placed, config)
+    : placed;
 }
 
 /** Numbers of float types in `general.file_type`: all of it, or most of it. */
@@ -152,7 +189,10 @@ function valuesOf(
 }
 
 /** Returns the places of the parameters. */
-function placesOf(architecture: string, config: ModelConfig): Place[] {
+export function ggufPlaces(
+  architecture: string,
+  config: ModelConfig,
+): Place[] {
   const { vocabSize, headBias } = config;
   const isQwen2 = architecture === "qwen2";
   const places = architecture === "gpt2"
@@ -167,21 +207,32 @@ function placesOf(architecture: string, config: ModelConfig): Place[] {
 }
 
 /**
- * Returns how the rows of a query or key head are reordered. llama.cpp's `llama` rotates neighbours as `rope` does, its
- * `qwen2` and `qwen3` rotate as `rope-half`.
+ * Returns how the rows of a query or key head are reordered to and from a file, if they are. llama.cpp's `llama` rotates
+ * neighbours as `rope` does, its `qwen2` and `qwen3` rotate as `rope-half`.
  */
-function reordering(architecture: string, { position }: ModelConfig) {
+export function reordering(
+  architecture: string,
+  { position }: ModelConfig,
+): {
+  readonly toFile?: Reorder | undefined;
+  readonly fromFile?: Reorder | undefined;
+} {
   if (position === "rope-half" && architecture === "llama") {
-    return pairedAsNeighbours;
+    return { toFile: pairedAsNeighbours, fromFile: pairedAsHalf };
   }
-  if (position === "rope" && architecture !== "llama") return pairedAsHalf;
-  return undefined;
+  if (position === "rope" && architecture !== "llama") {
+    return { toFile: pairedAsHalf, fromFile: pairedAsNeighbours };
+  }
+  return {};
 }
 
-/** Returns the tensor by which llama.cpp divides rotary frequencies. */
-function ropeFactors(config: ModelConfig): PlacedTensor {
+/** Name of the tensor by which llama.cpp divides rotary frequencies. */
+export const ROPE_DIVISORS = "rope_freqs.weight";
+
+/** Returns the tensor by which llama.cpp divides rotary frequencies, shape (HS/2). */
+export function ropeDivisors(config: ModelConfig): PlacedTensor {
   return {
-    name: "rope_freqs.weight",
+    name: ROPE_DIVISORS,
     shape: [config.headSize / 2],
     floats: () => {
       const scaled = ropeFrequencies(config);

@@ -9,7 +9,7 @@
  * `gguf.ts` gives the values and tensors their meaning.
  */
 
-import type { FloatType } from "../formats/floats.ts";
+import type { FloatType } from "./floats.ts";
 
 /** A value: a text, a flag, an unsigned integer, a 32-bit float, texts, or signed integers. */
 export type GgufValue =
@@ -30,9 +30,10 @@ export interface GgufTensor {
 }
 
 const VERSION = 3;
-const ALIGNMENT = 32;
+/** Bytes of which offsets of data are multiples, unless a file says otherwise. */
+export const ALIGNMENT = 32;
 
-/** Numbers of the types of values. */
+/** Numbers of the types of values that are written. */
 const types = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 };
 
 /** Numbers of the types of tensors, and their bytes per element. */

@@ -3,8 +3,8 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { modelConfig, type ModelOptions } from "../../lib/config/model.ts";
 import { exportCheckpoint } from "../../lib/export/exports.ts";
-import { ggufPieces, type GgufValue } from "../../lib/export/gguf_file.ts";
-import { endOf, ggufTokenizer } from "../../lib/export/gguf_tokenizer.ts";
+import { ggufPieces, type GgufValue } from "../../lib/formats/gguf_file.ts";
+import { endOf, ggufTokenizer } from "../../lib/formats/gguf_tokenizer.ts";
 import { Model } from "../../lib/model/model.ts";
 import { isRefusal } from "../../lib/refusal.ts";
 import { bytesOf } from "../fixtures/exported_files.ts";
