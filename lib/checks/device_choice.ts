@@ -3,7 +3,7 @@
  * compares their results before the GPU is trusted for the first time.
  */
 
-import type { Backend } from "../backends/backend.ts";
+import type { Backend, Numbers } from "../backends/backend.ts";
 import {
   type Device,
   type DeviceOptions,
@@ -18,6 +18,7 @@ import { PartRunner } from "../model/parts.ts";
 import { MOST_TOKENS, parameterLayout } from "../model/plans.ts";
 import { isRefusal, withoutHint } from "../refusal.ts";
 import { Sampler } from "../text/sampler.ts";
+import { FixedSampler } from "./side_by_side.ts";
 import { compareSteps } from "./steps.ts";
 import { randomIds } from "./variants.ts";
 import { RandomSteps, type Training } from "./workloads.ts";
@@ -30,6 +31,9 @@ const CPU_FLOPS = 1e9;
 
 /** Largest difference of two devices' logits, relative to the largest logit. */
 const LOGITS_TOLERANCE = 1e-3;
+
+/** Tokens of the texts that are compared. */
+const COMPARED_TOKENS = 16;
 
 /** Work that either device can do. */
 export interface Work {
@@ -224,7 +228,9 @@ export function textWork(
         await tokens.return();
       }
     },
-    difference: (gpu, cpu) => differentLogits(checkpoint, gpu, cpu),
+    difference: async (gpu, cpu) =>
+      await differentLogits(continuation, checkpoint, { gpu, cpu }) ??
+        await differentTokens(checkpoint, gpu),
   };
 }
 
@@ -246,29 +252,67 @@ export function evaluationWork(
       const evaluate = async () => void await model.evaluate([batch]);
       return await timeOf(backend, evaluate) * rows / B;
     },
-    difference: (gpu, cpu) => differentLogits(checkpoint, gpu, cpu),
+    difference: (gpu, cpu) =>
+      differentLogits(fullPass, checkpoint, { gpu, cpu }),
   };
 }
 
-/** Returns how the logits of one window differ on two devices; undefined if only by rounding. */
+/** Computes logits to compare. */
+type Compute = (model: Model) => Promise<readonly Numbers[]>;
+
+/** Computes the logits of one window in a full pass. */
+const fullPass: Compute = async (model) => {
+  const { blockSize: T, vocabSize } = model.config;
+  return [await model.forward(randomIds(T, { vocabSize }), { B: 1, T })];
+};
+
+/** Computes the logits after a prompt of half a window, and after each of some tokens that follow it. */
+const continuation: Compute = async (model) => {
+  const { blockSize, vocabSize } = model.config;
+  const sampler = new FixedSampler(randomIds(COMPARED_TOKENS, { vocabSize }));
+  const prompt = randomIds(Math.ceil(blockSize / 2), { vocabSize, seed: 2 });
+  const options = { sampler, maxNewTokens: COMPARED_TOKENS };
+  await Array.fromAsync(model.generate(prompt, options));
+  return sampler.logits;
+};
+
+/** Returns how logits differ on two devices; undefined if only by rounding. */
 async function differentLogits(
+  compute: Compute,
   checkpoint: Checkpoint | CheckpointFile,
-  gpu: Backend,
-  cpu: Backend,
+  { gpu, cpu }: { readonly gpu: Backend; readonly cpu: Backend },
 ): Promise<string | undefined> {
-  const { blockSize: T, vocabSize } = checkpoint.config;
-  const ids = randomIds(T, { vocabSize });
   const logits = async (backend: Backend) => {
     await using model = await Model.load(checkpoint, { backend });
-    return await model.forward(ids, { B: 1, T });
+    return await compute(model);
   };
   const [actual, expected] = [await logits(gpu), await logits(cpu)];
   let [largest, most] = [0, 0];
-  for (const [i, x] of expected.entries()) {
-    largest = Math.max(largest, Math.abs(x));
-    most = Math.max(most, Math.abs(x - actual[i]!));
+  for (const [step, row] of expected.entries()) {
+    for (const [i, x] of row.entries()) {
+      largest = Math.max(largest, Math.abs(x));
+      most = Math.max(most, Math.abs(x - actual[step]![i]!));
+    }
   }
   return most <= LOGITS_TOLERANCE * largest
     ? undefined
     : `its logits differ from the CPU's by ${most.toPrecision(2)}`;
+}
+
+/** Returns how the tokens that a GPU chooses differ from those that the host chooses from its logits; undefined if they do not. */
+async function differentTokens(
+  checkpoint: Checkpoint | CheckpointFile,
+  gpu: Backend,
+): Promise<string | undefined> {
+  await using model = await Model.load(checkpoint, { backend: gpu });
+  const texts: number[][] = [];
+  for (const Kind of [Sampler, HostSampler]) {
+    const sampler = new Kind({ seed: 1 });
+    const options = { sampler, maxNewTokens: COMPARED_TOKENS };
+    texts.push(await Array.fromAsync(model.generate([0], options)));
+  }
+  const [chosen, drawn] = texts as [number[], number[]];
+  return chosen.join() === drawn.join()
+    ? undefined
+    : "it chooses other tokens than the CPU from the same logits";
 }

@@ -76,7 +76,7 @@ export async function sideBySide(
 }
 
 /** Sampler that returns the tokens of a fixed text and records the logits. */
-class FixedSampler extends Sampler {
+export class FixedSampler extends Sampler {
   readonly logits: Logits[] = [];
   readonly #text: Tokens;
 

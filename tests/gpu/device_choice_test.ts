@@ -10,12 +10,16 @@ import {
   type VerdictStore,
   type Work,
 } from "../../lib/checks/device_choice.ts";
+import { openBackend } from "../../lib/backends/open.ts";
+import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { makeGeneric } from "../../lib/checks/variants.ts";
 import { modelConfig } from "../../lib/config/model.ts";
 import { trainConfig } from "../../lib/config/train.ts";
 import { decodeCheckpoint } from "../../lib/formats/checkpoint.ts";
 import { Model } from "../../lib/model/model.ts";
 import { fromFileUrl } from "@std/path";
 import { SMALL, Workplace } from "../cli/process.ts";
+import { openFaulty } from "../fixtures/faulty_backend.ts";
 import { gpuTest } from "./adapter.ts";
 import { asHardware, withDevices } from "./fake_adapter.ts";
 
@@ -30,6 +34,7 @@ async function someCheckpoint() {
   await using model = await Model.create(training.model, {
     device: "reference",
   });
+  await makeGeneric(model); // With initial values attention has almost no effect.
   return decodeCheckpoint(await model.save());
 }
 
@@ -84,7 +89,7 @@ gpuTest(
   },
 );
 
-Deno.test("Trainings that take different times have different shapes", () => {
+Deno.test("Work that takes different times has different shapes", async () => {
   const { model, train } = training;
   const changes = [
     {},
@@ -93,27 +98,104 @@ Deno.test("Trainings that take different times have different shapes", () => {
     { optimizer: "muon" as const },
   ].map((change) => ({ model, train: trainConfig({ ...train, ...change }) }));
   const wider = { model: modelConfig({ ...model, nHidden: 65 }), train };
-  const shapes = [...changes, wider].map((each) => trainingWork(each).shape);
-  assertEquals(new Set(shapes).size, 5);
+  const checkpoint = await someCheckpoint();
+  const works = [
+    ...[...changes, wider].map(trainingWork),
+    ...[false, true].map((reads) => textWork(checkpoint, { reads })),
+    ...[4, 5].map((rows) => evaluationWork(checkpoint, rows)),
+  ];
+  const shapes = works.map(({ unit, shape }) => unit + shape);
+  assertEquals(new Set(shapes).size, works.length);
 });
 
 gpuTest(
   "A GPU that is faster and wrong is not chosen, and the reason is kept",
   async () => {
     const checkpoint = await someCheckpoint();
-    const wrongly = <T>(use: () => Promise<T>) =>
-      withDevices((device) => {
-        const create = device.createShaderModule.bind(device);
-        // A driver that compiles one constant wrong: the softmax's and the GELU's exponentials.
-        device.createShaderModule = ({ code, ...rest }) =>
-          create({ ...rest, code: code.replaceAll("exp(", "0.9 * exp(") });
-      }, () => asHardware(use));
-    for (const work of [trainingWork(training), textWork(checkpoint)]) {
+    // A driver that compiles one constant wrong: exponentials everywhere, the place of cached values, or a sampler's share.
+    const everywhere = (code: string) => code.replaceAll("exp(", "0.9 * exp(");
+    const cached = (code: string) =>
+      code.replace("j0 + k) * CACHE + VALUES", "j0 + k) * CACHE");
+    const choice = (code: string) =>
+      code.replace("f32(bits >> 8u)", "0.5 * f32(bits >> 8u)");
+    const texts = textWork(checkpoint);
+    const wrongly = [
+      [everywhere, trainingWork(training), /^unlike the CPU engine: /],
+      [everywhere, evaluationWork(checkpoint, 4), /^its logits differ/],
+      [everywhere, texts, /^its logits differ from the CPU's by 0\.\d+$/],
+      [cached, texts, /^its logits differ/],
+      [choice, texts, /^it chooses other tokens than the CPU/],
+    ] as const;
+    for (const [replace, work, reason] of wrongly) {
       const timed = withTimes(work, { gpu: 1, cpu: 2 });
-      const { device, verdict } = await wrongly(() => chooseDevice(timed));
+      const { device, verdict } = await withDevices((device) => {
+        const create = device.createShaderModule.bind(device);
+        device.createShaderModule = ({ code, ...rest }) =>
+          create({ ...rest, code: replace(code) });
+      }, () => asHardware(() => chooseDevice(timed)));
       assertEquals(device, "wasm");
-      assertMatch(verdict!.refused!, /CPU/);
+      assertMatch(verdict!.refused!, reason);
     }
+  },
+);
+
+Deno.test("Results that are not numbers are no rounding", async () => {
+  const checkpoint = await someCheckpoint();
+  await using cpu = await openBackend("wasm", { threads: 1 });
+  await using faulty = openFaulty({
+    dispatch: (dispatch) =>
+      dispatch.kernel === "norm"
+        ? { ...dispatch, dims: { ...dispatch.dims, eps: NaN } }
+        : dispatch,
+  });
+  for (
+    const work of [
+      trainingWork(training),
+      textWork(checkpoint),
+      evaluationWork(checkpoint, 4),
+    ]
+  ) assertMatch((await work.difference(faulty, cpu))!, /NaN/);
+});
+
+Deno.test("Times are those of all micro-batches and rows, though fewer are measured", async () => {
+  await using cpu = await openBackend("wasm", { threads: 1, blas: "off" });
+  // A row takes about 4e8 floating-point operations, and 1e9 are measured.
+  const model = modelConfig({
+    ...{
+      vocabSize: 20,
+      blockSize: 64,
+      nLayer: 4,
+      nEmbd: 144,
+      position: "rope",
+    },
+  });
+  const timeOf = (options: Parameters<typeof trainConfig>[0]) =>
+    trainingWork({ model, train: trainConfig(options) }).time(cpu);
+  const one = await timeOf({ batchSize: 2 });
+  assert(await timeOf({ batchSize: 32 }) > 4 * one);
+  assert(await timeOf({ batchSize: 2, gradAccumulation: 16 }) > 4 * one);
+  await using created = await Model.create(model, { backend: cpu });
+  const checkpoint = decodeCheckpoint(await created.save());
+  const [few, many] = [
+    await evaluationWork(checkpoint, 2).time(cpu),
+    await evaluationWork(checkpoint, 32).time(cpu),
+  ];
+  assert(many > 4 * few, `${many}, ${few}`);
+});
+
+gpuTest(
+  "The time of a token is that of a block, divided",
+  async () => {
+    const checkpoint = await someCheckpoint();
+    await using gpu = await openWebGpu({ adapter: "any" });
+    const ms = await textWork(checkpoint).time(gpu);
+    await using model = await Model.load(checkpoint, { backend: gpu });
+    const options = { maxNewTokens: 400 };
+    await Array.fromAsync(model.generate([0], options)); // compiles
+    const begun = performance.now();
+    await Array.fromAsync(model.generate([0], options));
+    const token = (performance.now() - begun) / 400;
+    assert(ms < 8 * token && token < 8 * ms, `${ms}, ${token}`);
   },
 );
 
