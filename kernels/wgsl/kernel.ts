@@ -6,7 +6,10 @@
 import type { KernelDims, KernelName } from "../vocabulary.ts";
 
 /** Features of WebGPU that a pass may use where the adapter has them, and the extension of WGSL that each enables. */
-export const extensions = { "shader-f16": "f16" } as const;
+export const extensions = {
+  "shader-f16": "f16",
+  "subgroups": "subgroups",
+} as const;
 
 /** The name of an optional feature. */
 export type Feature = keyof typeof extensions;
@@ -28,9 +31,14 @@ export interface Target {
   readonly bindingSize: number;
   /** The optional features of the adapter. */
   readonly features: readonly Feature[];
-  /** Variants of products that were measured to be the fastest on this adapter, by the name of the product. See `matmul_variants.ts`. */
+  /** Features whose directive the compiler does not take, because it knows the operations without it; none if left out. */
+  readonly undeclared?: readonly Feature[] | undefined;
+  /** Variants that were measured to be the fastest on this adapter, by the name of a product or {@linkcode ROWS}. See `matmul_variants.ts` and `rows.ts`. */
   readonly products?: Readonly<Record<string, string>> | undefined;
 }
+
+/** The name under which a table has the variant of reductions of rows. */
+export const ROWS = "rows";
 
 /** Limits that every WebGPU adapter has at least, without optional features. */
 export const leastTarget: Omit<Target, "tiling"> = {

@@ -226,6 +226,14 @@ export function vectorOf(lanes: 1 | 4): "f32" | "vec4f" {
   return lanes === 4 ? "vec4f" : "f32";
 }
 
+/** The place of an invocation among the subgroups of its workgroup, which texts with the feature `subgroups` have as `place`. */
+const PLACE = `struct Place {
+  @builtin(subgroup_id) subgroup: u32,
+  @builtin(num_subgroups) subgroups: u32,
+  @builtin(subgroup_invocation_id) invocation: u32,
+}
+var<private> place: Place;`;
+
 function frame(
   { target, parameters, features = [], declarations = "", size, body }:
     PassParts,
@@ -235,15 +243,24 @@ function frame(
   const bindings = parameters.map(({ name, element, access }, binding) =>
     `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${element}>;`
   );
-  const between = declarations === "" ? "" : `${declarations.trim()}\n\n`;
+  const isPlaced = features.includes("subgroups");
+  const between = [isPlaced ? PLACE : "", declarations.trim()]
+    .map((text) => text === "" ? "" : `${text}\n\n`).join("");
   const code = `${enabled(features, target)}${bindings.join("\n")}
 
 ${between}@compute @workgroup_size(${size})
 fn main(
   @builtin(workgroup_id) group: vec3u,
-  @builtin(local_invocation_index) local: u32,
+  @builtin(local_invocation_index) local: u32,${
+    isPlaced ? "\n  placed: Place," : ""
+  }
 ) {
-  ${indent([...opening, body.trim()].join("\n"), 2)}
+  ${
+    indent(
+      [...isPlaced ? ["place = placed;"] : [], ...opening, body.trim()].join("\n"),
+      2,
+    )
+  }
 }
 `;
   return {
@@ -264,11 +281,13 @@ fn main(
  */
 function enabled(
   features: readonly Feature[],
-  target: Pick<Target, "features">,
+  target: Pick<Target, "features" | "undeclared">,
 ): string {
   return [...new Set(features)].map((feature) => {
     if (target.features.includes(feature)) {
-      return `enable ${extensions[feature]};\n`;
+      return target.undeclared?.includes(feature)
+        ? ""
+        : `enable ${extensions[feature]};\n`;
     }
     throw new RangeError(
       `Cannot write a pass with ${feature}: the adapter lacks it`,

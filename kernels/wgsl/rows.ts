@@ -4,7 +4,7 @@
  * elements), and on a workgroup for each row on hardware and for long rows.
  */
 
-import type { Pass } from "./kernel.ts";
+import { type Pass, ROWS, type Target } from "./kernel.ts";
 import { alone, type PassParts, type Share, vectorOf } from "./pass.ts";
 import { MOST_ITERATIONS } from "./text.ts";
 
@@ -45,6 +45,9 @@ export function rowPass(parts: RowPassParts): Pass {
   return alone(rowShare(parts));
 }
 
+/** The variant of reductions in which each subgroup of a workgroup reduces its numbers in one operation. */
+export const SUBGROUPS = "subgroups";
+
 /** Returns what {@linkcode rowPass} is made of, for a pass with another share. */
 export function rowShare(parts: RowPassParts): Share {
   const { target, width, length, lanes, reductions, declarations = "", body } =
@@ -74,13 +77,15 @@ export function rowShare(parts: RowPassParts): Share {
     };
   }
   const size = groupSize(width, target.invocations);
+  const inSubgroups = isInSubgroups(target);
   return {
     ...parts,
     each: "workgroup",
+    features: inSubgroups ? ["subgroups"] : [],
     size,
     declarations: [
       `var<workgroup> gathered: array<f32, ${size}>;`,
-      ...reductions.map((name) => reduction(name, lanes, size)),
+      ...reductions.map((name) => reduction(name, lanes, size, inSubgroups)),
       declarations,
     ].join("\n"),
     body: [
@@ -93,14 +98,37 @@ export function rowShare(parts: RowPassParts): Share {
   };
 }
 
+/**
+ * Returns true if a table chooses subgroups for reductions.
+ *
+ * @throws {RangeError} if it names a variant that there is not
+ */
+function isInSubgroups({ products }: Target): boolean {
+  const variant = products?.[ROWS];
+  if (variant === undefined || variant === SUBGROUPS) {
+    return variant !== undefined;
+  }
+  throw new RangeError(
+    `Cannot reduce rows: there is no variant "${variant}"`,
+  );
+}
+
 /** Returns the number of invocations for a row: the number of its elements, rounded up to a power of two and limited to between 32 and 256, and to `most`. */
 function groupSize(width: number, most: number): number {
   const limit = Math.min(256, 2 ** Math.floor(Math.log2(most)));
   return Math.min(limit, Math.max(32, 2 ** Math.ceil(Math.log2(width))));
 }
 
-/** Returns the WGSL function `name`, which reduces the numbers within an element and, if `size` is given, those of a workgroup as a tree of fixed shape. */
-function reduction(name: Reduction, lanes: 1 | 4, size?: number): string {
+/**
+ * Returns the WGSL function `name`, which reduces the numbers within an element and, if `size` is given, those of a workgroup:
+ * as a tree of fixed shape, or in subgroups of whatever size the adapter has, whose results come together in order.
+ */
+function reduction(
+  name: Reduction,
+  lanes: 1 | 4,
+  size?: number,
+  inSubgroups?: boolean,
+): string {
   const combine = (a: string, b: string) =>
     name === "total" ? `(${a} + ${b})` : `max(${a}, ${b})`;
   const within = lanes === 1
@@ -112,18 +140,30 @@ function reduction(name: Reduction, lanes: 1 | 4, size?: number): string {
   return ${within};
 }`;
   }
-  return `${head}
+  const ofWorkgroup = inSubgroups
+    ? `
+  let own = ${name === "total" ? "subgroupAdd" : "subgroupMax"}(${within});
+  if (place.invocation == 0u) {
+    gathered[place.subgroup] = own;
+  }
+  workgroupBarrier();
+  var result = gathered[0];
+  for (var i = 1u; i < place.subgroups; i++) {
+    result = ${combine("result", "gathered[i]")};
+  }`
+    : `
   gathered[local] = ${within};
   workgroupBarrier();
   for (var reach = ${size / 2}u; reach > 0u; reach /= 2u) {
     if (local < reach) {
       gathered[local] = ${
-    combine("gathered[local]", "gathered[local + reach]")
-  };
+      combine("gathered[local]", "gathered[local + reach]")
+    };
     }
     workgroupBarrier();
   }
-  let result = gathered[0];
+  let result = gathered[0];`;
+  return `${head}${ofWorkgroup}
   workgroupBarrier(); // all have read it before the next reduction writes
   return result;
 }`;

@@ -4,7 +4,7 @@
  * `kernels/wgsl/`.
  */
 
-import type { Target } from "../../../kernels/wgsl/kernel.ts";
+import { ROWS, type Target } from "../../../kernels/wgsl/kernel.ts";
 import type { BufferSpec, Plan } from "../../graph/plan.ts";
 import {
   type DeviceBuffer,
@@ -13,8 +13,9 @@ import {
   type Stores,
 } from "../backend.ts";
 import { StagingPool, WebGpuBuffer } from "./buffer.ts";
-import { featuresOf, WebGpuDevice } from "./device.ts";
+import { requestDevice, targetOf, WebGpuDevice } from "./device.ts";
 import { compileProgram, measurePlans, type WebGpuProgram } from "./program.ts";
+import { withSubgroups } from "./subgroups.ts";
 import { refusal } from "../../refusal.ts";
 
 /** Options of {@linkcode openWebGpu}. */
@@ -27,7 +28,7 @@ export interface WebGpuOptions {
   readonly powerPreference?: "low-power" | "high-performance" | undefined;
   /** The family of kernels; by default the one that suits the adapter. */
   readonly tiling?: Target["tiling"] | undefined;
-  /** Variants of matrix products that were measured to be the fastest, for adapters by their name. */
+  /** Variants of matrix products and reductions that were measured to be the fastest, for adapters by their name. */
   readonly products?: ProductTables | undefined;
   /** True to time the dispatches of programs (see {@linkcode WebGpuProgram.profile}), which makes them slower. */
   readonly profile?: boolean | undefined;
@@ -51,6 +52,7 @@ const WANTED_LIMITS = [
  *
  * @throws {NoAdapterError} if there is no such adapter
  * @throws {TypeError} if `profile` is true and the adapter has no timestamps
+ * @throws {RangeError} if `products` chooses subgroups and they cannot be used on the adapter
  *
  * @example
  * ```ts
@@ -79,14 +81,11 @@ export async function openWebGpu(
   if (profile && !adapter.features.has("timestamp-query")) {
     throw refusal(TypeError, "profile", `${name} has no timestamp-query`);
   }
-  const device = await adapter.requestDevice({
-    requiredLimits: Object.fromEntries(
-      WANTED_LIMITS.map((name) => [name, adapter.limits[name]]),
-    ),
-    requiredFeatures: [
-      ...featuresOf(adapter),
-      ...profile ? ["timestamp-query" as const] : [],
-    ],
+  const products = options.products?.[name];
+  const device = await requestDevice(adapter, {
+    limits: WANTED_LIMITS,
+    features: profile ? ["timestamp-query"] : [],
+    subgroups: products?.[ROWS] !== undefined,
   }).catch((error: Error) => {
     // A driver that has just failed may still offer its adapter.
     throw new NoAdapterError(
@@ -96,9 +95,13 @@ export async function openWebGpu(
     );
   });
   const tiling = options.tiling ?? (software ? "register" : "workgroup");
-  const products = options.products?.[name];
-  const own = { name, software, tiling, profile, products };
-  return new WebGpuBackend(device, own);
+  const target = targetOf(device, { tiling, products });
+  return new WebGpuBackend(device, {
+    ...{ name, software, profile },
+    target: products?.[ROWS] === undefined
+      ? target
+      : await withSubgroups(device, target),
+  });
 }
 
 async function requestAdapter(
