@@ -1,6 +1,6 @@
 /**
  * Measures a GPU in one call of less than eight minutes: the adapter, whether it computes
- * right, what it reaches without a model, products, training steps, text, a longer training, and
+ * right, what it reaches without a model, products, reductions, training steps, text, a longer training, and
  * PyTorch on the same GPU.
  *
  *     deno run -A bench/gpu.ts [--out DIR] [--python PYTHON] [--only PART,PART]
@@ -28,6 +28,7 @@ const seconds: Readonly<Record<string, number>> = {
   overheads: 15,
   roofline: 20,
   products: 60,
+  rows: 20,
   steps: 60,
   text: 30,
   "nano-gpu": 60,

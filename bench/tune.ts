@@ -1,6 +1,6 @@
 /**
  * Measures the variants of the matrix products of presets, in training and in writing
- * text, on this machine's GPU. Keeps the fastest of each in the cache, where every command
+ * text, and of the reductions of rows, on this machine's GPU. Keeps the fastest of each in the cache, where every command
  * of `lm` finds them:
  *
  *     deno run -A bench/tune.ts [--preset original,nano-gpu] [--out FILE] [--any]
@@ -11,6 +11,8 @@
  * adapter, with the kernels for hardware. Deleting the file brings the defaults back.
  */
 
+import { ROWS } from "../kernels/wgsl/kernel.ts";
+import { SUBGROUPS } from "../kernels/wgsl/rows.ts";
 import type { ProductTables } from "../lib/backends/backend.ts";
 import { openWebGpu } from "../lib/backends/webgpu/engine.ts";
 import {
@@ -27,6 +29,7 @@ import {
   type TimedVariant,
   timeVariants,
 } from "./gpu/products.ts";
+import { timeRows } from "./gpu/rows.ts";
 
 /** Largest time of a variant, as a share of the default's time, that counts as faster: a smaller gain is noise. */
 const WORTH = 0.95;
@@ -74,6 +77,9 @@ for (const { dims } of products) {
     }`,
   );
 }
+const rows = await reductions(names as PresetName[]);
+console.log(`reductions of rows: ${rows.line}`);
+if (rows.wins) table[ROWS] = SUBGROUPS;
 const tables: ProductTables = {
   ...readProductTables(path),
   [name]: { ...readProductTables(path)?.[name], ...table },
@@ -82,8 +88,29 @@ await writeProductTables(path, tables);
 console.log(
   `${
     Object.keys(table).length
-  } of ${products.length} products of ${name} have another variant now: ${path}`,
+  } of ${products.length} products and the reductions have another variant on ${name} now: ${path}`,
 );
+
+/** Returns the times of reductions as trees and in subgroups, and whether subgroups are faster. */
+async function reductions(
+  presets: readonly PresetName[],
+): Promise<{ readonly line: string; readonly wins: boolean }> {
+  let [tree, subgroups] = [0, 0];
+  try {
+    for (const preset of presets) {
+      const times = await timeRows(preset, { rounds: 3 });
+      tree += times.tree;
+      subgroups += times.subgroups;
+    }
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return { line: error.message, wins: false };
+  }
+  return {
+    line: `trees ${tree.toFixed(3)} ms, subgroups ${subgroups.toFixed(3)} ms`,
+    wins: subgroups < WORTH * tree,
+  };
+}
 
 /** Returns the name of the adapter as the engine has it. */
 async function nameOfAdapter(): Promise<string> {

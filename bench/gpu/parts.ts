@@ -26,6 +26,7 @@ import {
   workgroupBandwidth,
   zeroingMs,
 } from "./roofline.ts";
+import { type RowTimes, timeRows } from "./rows.ts";
 import { timeOps, timeSteps } from "./steps.ts";
 
 /** Measurements of a part. */
@@ -238,6 +239,34 @@ async function products(extent: Extent): Promise<Measured> {
   };
 }
 
+/** Times reductions of rows as trees and in subgroups, where the adapter has them. */
+async function rows(extent: Extent): Promise<Measured> {
+  const goesOn = clock(extent);
+  const data: Record<string, RowTimes | string> = {};
+  for (const preset of extent.quick ? presets.slice(0, 1) : presets) {
+    if (!goesOn()) break;
+    try {
+      data[preset] = await timeRows(preset, { rounds: extent.quick ? 1 : 3 });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      data[preset] = error.message;
+      break;
+    }
+  }
+  return {
+    data,
+    lines: Object.entries(data).map(([preset, times]) =>
+      `${preset}: ${
+        typeof times === "string"
+          ? times
+          : `trees ${times.tree.toFixed(3)} ms a step, subgroups ${
+            times.subgroups.toFixed(3)
+          } ms`
+      }`
+    ),
+  };
+}
+
 /** Times the steps of presets, whole and by kernel. */
 async function steps(extent: Extent): Promise<Measured> {
   const goesOn = clock(extent);
@@ -318,6 +347,7 @@ export const parts: Readonly<Record<string, Part>> = {
   overheads,
   roofline,
   products,
+  rows,
   steps,
   text,
 };

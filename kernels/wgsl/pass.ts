@@ -257,7 +257,9 @@ fn main(
 ) {
   ${
     indent(
-      [...isPlaced ? ["place = placed;"] : [], ...opening, body.trim()].join("\n"),
+      [...isPlaced ? ["place = placed;"] : [], ...opening, body.trim()].join(
+        "\n",
+      ),
       2,
     )
   }

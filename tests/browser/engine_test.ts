@@ -45,8 +45,11 @@ function call<Name extends keyof Inside>(
 }
 
 // SwiftShader compiles a kernel with tiles in workgroup memory for up to 14 seconds.
-const shares = [["register", 3], ["workgroup", 1], ["wasm", 3]] as const;
-for (const [engine, most] of shares) {
+const shares = [
+  ...[["register", 3, 20, 300], ["workgroup", 1, 20, 300]] as const,
+  ...[["subgroups", 3, 20, 100], ["wasm", 3, 20, 300]] as const,
+] as const;
+for (const [engine, most, some, many] of shares) {
   browserTest(
     `The kernels agree with the float64 reference in Chromium: ${engine}`,
     () =>
@@ -56,7 +59,7 @@ for (const [engine, most] of shares) {
           most: all ? 1000 : most,
         });
         assertEquals(faults, []);
-        assertGreater(cases, all ? 300 : 20);
+        assertGreater(cases, all ? many : some);
       }),
   );
 }

@@ -3,12 +3,14 @@
  * whose functions are those of {@linkcode Inside} on `globalThis.inside`.
  */
 
-import type { Pass, Target } from "../../kernels/wgsl/kernel.ts";
+import { type Pass, ROWS, type Target } from "../../kernels/wgsl/kernel.ts";
 import { productVariants } from "../../kernels/wgsl/matmul_variants.ts";
+import { SUBGROUPS } from "../../kernels/wgsl/rows.ts";
+import { reducesRows } from "../../bench/gpu/rows.ts";
 import type { Executor } from "../../lib/backends/backend.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { openWasm } from "../../lib/backends/wasm/engine.ts";
-import { targetOf } from "../../lib/backends/webgpu/device.ts";
+import { requestDevice, targetOf } from "../../lib/backends/webgpu/device.ts";
 import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import { checkCase, describe, sizeOf } from "../../lib/checks/conformance.ts";
 import { conformanceCases } from "../../lib/checks/conformance_cases.ts";
@@ -22,7 +24,7 @@ import { trainPlan } from "../../lib/train/plan.ts";
 import { steps, type Trained } from "./steps.ts";
 
 /** An engine, as the tests name it. */
-export type Engine = "register" | "workgroup" | "wasm";
+export type Engine = "register" | "workgroup" | "subgroups" | "wasm";
 
 /** The functions that the tests call. */
 export interface Inside {
@@ -40,17 +42,24 @@ export interface Inside {
   >;
 }
 
-function open(engine: Engine): Promise<Executor> {
-  return engine === "wasm"
-    ? openWasm()
-    : openWebGpu({ adapter: "any", tiling: engine });
+async function open(engine: Engine): Promise<Executor> {
+  if (engine === "wasm") return await openWasm();
+  if (engine !== "subgroups") {
+    return await openWebGpu({ adapter: "any", tiling: engine });
+  }
+  const any = { adapter: "any", tiling: "workgroup" } as const;
+  await using usual = await openWebGpu(any);
+  const products = { [usual.name]: { [ROWS]: SUBGROUPS } };
+  return await openWebGpu({ ...any, products });
 }
 
 const inside: Inside = {
   async conformance(engine, { largest, most }) {
     const faults: string[] = [];
     let cases = 0;
-    const small = conformanceCases.filter((test) => sizeOf(test) <= largest);
+    const small = conformanceCases.filter((test) =>
+      sizeOf(test) <= largest && (engine !== "subgroups" || reducesRows(test))
+    );
     for (const [, tests] of Map.groupBy(small, ({ kernel }) => kernel)) {
       await using backend = await open(engine);
       for (const test of spread(tests, most)) {
@@ -72,11 +81,20 @@ const inside: Inside = {
 
   async compileTexts() {
     const adapter = await navigator.gpu.requestAdapter();
-    const device = await adapter!.requestDevice();
+    const device = await requestDevice(adapter!, {
+      ...{ limits: [], features: [], subgroups: true },
+    });
     const { limits } = device;
     const texts = new Map<string, string>();
-    for (const tiling of ["register", "workgroup"] as const) {
-      const target = targetOf(device, { tiling });
+    const targets = [
+      targetOf(device, { tiling: "register" }),
+      targetOf(device, { tiling: "workgroup" }),
+      targetOf(device, {
+        tiling: "workgroup",
+        products: { [ROWS]: SUBGROUPS },
+      }),
+    ];
+    for (const target of targets) {
       for (const [name, plan] of plansOfPresets()) {
         for (const { pass } of lowerPlan(plan, target, limits).passes) {
           texts.set(pass.code, name);

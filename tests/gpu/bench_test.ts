@@ -9,7 +9,7 @@ const script = fromFileUrl(new URL("../../bench/gpu.ts", import.meta.url));
 /** Parts without PyTorch, which is tried by hand: it takes seconds to load, and CI does not have it. */
 const names = [
   ...["adapter", "conformance-workgroup", "conformance-register", "against"],
-  ...["overheads", "roofline", "products", "steps", "text", "nano-gpu"],
+  ...["overheads", "roofline", "products", "rows", "steps", "text", "nano-gpu"],
 ];
 
 gpuTest(
@@ -36,6 +36,7 @@ gpuTest(
       assertEquals(data("against").length, 2);
       assertGreater(data("roofline").multiplyAddGflops, 0);
       assertGreater(data("products").timed[0].gflops, 0);
+      assertGreater(data("rows").tiny.subgroups, 0);
       assertGreater(data("steps")[0].ops.length, 20);
       assertGreater(data("nano-gpu").valLoss, 0);
     } finally {

@@ -95,13 +95,12 @@ export async function openWebGpu(
     );
   });
   const tiling = options.tiling ?? (software ? "register" : "workgroup");
-  const target = targetOf(device, { tiling, products });
-  return new WebGpuBackend(device, {
-    ...{ name, software, profile },
-    target: products?.[ROWS] === undefined
-      ? target
-      : await withSubgroups(device, target),
+  const choice = targetOf(device, { tiling, products });
+  const target = await withSubgroups(device, choice).catch((error) => {
+    device.destroy();
+    throw error;
   });
+  return new WebGpuBackend(device, { name, software, profile, target });
 }
 
 async function requestAdapter(

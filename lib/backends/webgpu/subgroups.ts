@@ -5,7 +5,7 @@
 
 import { type Pass, ROWS, type Target } from "../../../kernels/wgsl/kernel.ts";
 import { input, output } from "../../../kernels/wgsl/pass.ts";
-import { EACH, rowPass, SUBGROUPS } from "../../../kernels/wgsl/rows.ts";
+import { EACH, rowPass } from "../../../kernels/wgsl/rows.ts";
 import { refusal } from "../../refusal.ts";
 
 /** Rows of a trial; the largest number is in another place in each. */
@@ -15,7 +15,8 @@ const COUNT = 8;
 const WIDTHS = [5, 700];
 
 /**
- * Returns the target, whose table chooses reductions in subgroups, with what the device's compiler needs to take them.
+ * Returns a target whose table chooses reductions in subgroups with what the device's compiler needs to take them, and any other
+ * target as it is.
  *
  * @throws {RangeError} if the device has no subgroups, its compiler does not take their operations, or they give wrong answers
  */
@@ -23,6 +24,7 @@ export async function withSubgroups(
   device: GPUDevice,
   target: Target,
 ): Promise<Target> {
+  if (target.products?.[ROWS] === undefined) return target;
   const action = "reduce rows in subgroups";
   if (!target.features.includes("subgroups")) {
     throw refusal(RangeError, action, "this adapter has none");
@@ -51,11 +53,7 @@ export async function withSubgroups(
 /** Returns the pass that writes the sum and the largest of each row of x. */
 function trial(width: number, target: Target): Pass {
   return rowPass({
-    target: {
-      ...target,
-      tiling: "workgroup",
-      products: { [ROWS]: SUBGROUPS },
-    },
+    target: { ...target, tiling: "workgroup" },
     parameters: [output("y", "vec2f"), input("x")],
     count: COUNT,
     width,
