@@ -12,7 +12,7 @@
  */
 
 import { ROWS } from "../kernels/wgsl/kernel.ts";
-import { SUBGROUPS } from "../kernels/wgsl/rows.ts";
+import { SUBGROUPS } from "../kernels/wgsl/subgroups.ts";
 import type { ProductTables } from "../lib/backends/backend.ts";
 import { openWebGpu } from "../lib/backends/webgpu/engine.ts";
 import {

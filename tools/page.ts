@@ -38,6 +38,13 @@ const replaced: Readonly<Record<string, string>> = {
   "kernels/wasm/blas.ts": `export const suitsBlas = () => false;
     export const byBlas = suitsBlas;`,
   "lib/backends/webgpu/timer.ts": leftOut("function PassTimer", "profile"),
+  // The page has no table that chooses them.
+  "lib/backends/webgpu/subgroups.ts":
+    `export const requestSubgroups = (_, request) => request([]);
+    export const withSubgroups = async (_, target) => target;`,
+  "kernels/wgsl/subgroups.ts": `export const isInSubgroups = () => false;
+    export const reduceSubgroups = isInSubgroups;
+    export const PLACE = [];`,
   // The page is about characters, whose losses are never cut into chunks.
   "lib/graph/chunks.ts": `export const MOST_LOGITS = 2 ** 24;
     export const inChunks = (dispatches) => dispatches;`,

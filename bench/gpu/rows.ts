@@ -8,7 +8,7 @@ import {
   type Target,
 } from "../../kernels/wgsl/kernel.ts";
 import { builders } from "../../kernels/wgsl/registry.ts";
-import { SUBGROUPS } from "../../kernels/wgsl/rows.ts";
+import { SUBGROUPS } from "../../kernels/wgsl/subgroups.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { checkCase } from "../../lib/checks/conformance.ts";
 import type { Case } from "../../lib/checks/conformance_case.ts";

@@ -33,7 +33,7 @@ export interface Target {
   readonly features: readonly Feature[];
   /** Features whose directive the compiler does not take, because it knows the operations without it; none if left out. */
   readonly undeclared?: readonly Feature[] | undefined;
-  /** Variants that were measured to be the fastest on this adapter, by the name of a product or {@linkcode ROWS}. See `matmul_variants.ts` and `rows.ts`. */
+  /** Variants that were measured to be the fastest on this adapter, by the name of a product or {@linkcode ROWS}. See `matmul_variants.ts` and `subgroups.ts`. */
   readonly products?: Readonly<Record<string, string>> | undefined;
 }
 

@@ -19,6 +19,7 @@ import {
   type Range,
   type Target,
 } from "./kernel.ts";
+import { PLACE } from "./subgroups.ts";
 import { grid, indent } from "./text.ts";
 
 /** An operand or a scratch buffer as a pass sees it. */
@@ -226,14 +227,6 @@ export function vectorOf(lanes: 1 | 4): "f32" | "vec4f" {
   return lanes === 4 ? "vec4f" : "f32";
 }
 
-/** The place of an invocation among the subgroups of its workgroup, which texts with the feature `subgroups` have as `place`. */
-const PLACE = `struct Place {
-  @builtin(subgroup_id) subgroup: u32,
-  @builtin(num_subgroups) subgroups: u32,
-  @builtin(subgroup_invocation_id) invocation: u32,
-}
-var<private> place: Place;`;
-
 function frame(
   { target, parameters, features = [], declarations = "", size, body }:
     PassParts,
@@ -243,26 +236,19 @@ function frame(
   const bindings = parameters.map(({ name, element, access }, binding) =>
     `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${element}>;`
   );
-  const isPlaced = features.includes("subgroups");
-  const between = [isPlaced ? PLACE : "", declarations.trim()]
+  const [place, placed, ...placing] = features.includes("subgroups")
+    ? PLACE
+    : ["", ""] as const;
+  const between = [place, declarations.trim()]
     .map((text) => text === "" ? "" : `${text}\n\n`).join("");
   const code = `${enabled(features, target)}${bindings.join("\n")}
 
 ${between}@compute @workgroup_size(${size})
 fn main(
   @builtin(workgroup_id) group: vec3u,
-  @builtin(local_invocation_index) local: u32,${
-    isPlaced ? "\n  placed: Place," : ""
-  }
+  @builtin(local_invocation_index) local: u32,${placed}
 ) {
-  ${
-    indent(
-      [...isPlaced ? ["place = placed;"] : [], ...opening, body.trim()].join(
-        "\n",
-      ),
-      2,
-    )
-  }
+  ${indent([...placing, ...opening, body.trim()].join("\n"), 2)}
 }
 `;
   return {

@@ -4,8 +4,9 @@
  * elements), and on a workgroup for each row on hardware and for long rows.
  */
 
-import { type Pass, ROWS, type Target } from "./kernel.ts";
+import type { Pass } from "./kernel.ts";
 import { alone, type PassParts, type Share, vectorOf } from "./pass.ts";
+import { isInSubgroups, reduceSubgroups } from "./subgroups.ts";
 import { MOST_ITERATIONS } from "./text.ts";
 
 /** Reductions over a row. */
@@ -44,9 +45,6 @@ export const EACH = "for (var k = first; k < end; k += stride)";
 export function rowPass(parts: RowPassParts): Pass {
   return alone(rowShare(parts));
 }
-
-/** The variant of reductions in which each subgroup of a workgroup reduces its numbers in one operation. */
-export const SUBGROUPS = "subgroups";
 
 /** Returns what {@linkcode rowPass} is made of, for a pass with another share. */
 export function rowShare(parts: RowPassParts): Share {
@@ -98,21 +96,6 @@ export function rowShare(parts: RowPassParts): Share {
   };
 }
 
-/**
- * Returns true if a table chooses subgroups for reductions.
- *
- * @throws {RangeError} if it names a variant that there is not
- */
-function isInSubgroups({ products }: Target): boolean {
-  const variant = products?.[ROWS];
-  if (variant === undefined || variant === SUBGROUPS) {
-    return variant !== undefined;
-  }
-  throw new RangeError(
-    `Cannot reduce rows: there is no variant "${variant}"`,
-  );
-}
-
 /** Returns the number of invocations for a row: the number of its elements, rounded up to a power of two and limited to between 32 and 256, and to `most`. */
 function groupSize(width: number, most: number): number {
   const limit = Math.min(256, 2 ** Math.floor(Math.log2(most)));
@@ -140,25 +123,14 @@ function reduction(
   return ${within};
 }`;
   }
-  const ofWorkgroup = inSubgroups
-    ? `
-  let own = ${name === "total" ? "subgroupAdd" : "subgroupMax"}(${within});
-  if (place.invocation == 0u) {
-    gathered[place.subgroup] = own;
-  }
-  workgroupBarrier();
-  var result = gathered[0];
-  for (var i = 1u; i < place.subgroups; i++) {
-    result = ${combine("result", "gathered[i]")};
-  }`
-    : `
+  const ofWorkgroup = inSubgroups ? reduceSubgroups(name, within, combine) : `
   gathered[local] = ${within};
   workgroupBarrier();
   for (var reach = ${size / 2}u; reach > 0u; reach /= 2u) {
     if (local < reach) {
       gathered[local] = ${
-      combine("gathered[local]", "gathered[local + reach]")
-    };
+    combine("gathered[local]", "gathered[local + reach]")
+  };
     }
     workgroupBarrier();
   }

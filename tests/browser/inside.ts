@@ -5,12 +5,12 @@
 
 import { type Pass, ROWS, type Target } from "../../kernels/wgsl/kernel.ts";
 import { productVariants } from "../../kernels/wgsl/matmul_variants.ts";
-import { SUBGROUPS } from "../../kernels/wgsl/rows.ts";
+import { SUBGROUPS } from "../../kernels/wgsl/subgroups.ts";
 import { reducesRows } from "../../bench/gpu/rows.ts";
 import type { Executor } from "../../lib/backends/backend.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { openWasm } from "../../lib/backends/wasm/engine.ts";
-import { requestDevice, targetOf } from "../../lib/backends/webgpu/device.ts";
+import { featuresOf, targetOf } from "../../lib/backends/webgpu/device.ts";
 import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import { checkCase, describe, sizeOf } from "../../lib/checks/conformance.ts";
 import { conformanceCases } from "../../lib/checks/conformance_cases.ts";
@@ -81,8 +81,8 @@ const inside: Inside = {
 
   async compileTexts() {
     const adapter = await navigator.gpu.requestAdapter();
-    const device = await requestDevice(adapter!, {
-      ...{ limits: [], features: [], subgroups: true },
+    const device = await adapter!.requestDevice({
+      requiredFeatures: featuresOf(adapter!),
     });
     const { limits } = device;
     const texts = new Map<string, string>();

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ROWS } from "../../kernels/wgsl/kernel.ts";
 import { norm } from "../../kernels/wgsl/norm.ts";
-import { SUBGROUPS } from "../../kernels/wgsl/rows.ts";
+import { SUBGROUPS } from "../../kernels/wgsl/subgroups.ts";
 import { reducesRows } from "../../bench/gpu/rows.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { checkCase, describe, sizeOf } from "../../lib/checks/conformance.ts";

@@ -24,35 +24,6 @@ export function featuresOf({ features }: GPUAdapter | GPUDevice): Feature[] {
   return optional.filter((feature) => features.has(feature));
 }
 
-/**
- * Requests a device with the optional features that kernels use.
- *
- * @param options.limits limits to request at the adapter's maximum
- * @param options.features further features
- * @param options.subgroups true to request subgroups where the adapter does not list them: Deno's grants them all the same
- */
-export async function requestDevice(
-  adapter: GPUAdapter,
-  { limits, features, subgroups }: {
-    readonly limits: readonly (keyof GPUSupportedLimits & string)[];
-    readonly features: readonly GPUFeatureName[];
-    readonly subgroups: boolean;
-  },
-): Promise<GPUDevice> {
-  const request = (more: readonly GPUFeatureName[]) =>
-    adapter.requestDevice({
-      requiredLimits: Object.fromEntries(
-        limits.map((name) => [name, Number(adapter.limits[name])]),
-      ),
-      requiredFeatures: [
-        ...new Set([...featuresOf(adapter), ...features, ...more]),
-      ],
-    });
-  if (!subgroups) return await request([]);
-  // An adapter that does not have them refuses, and can still be asked again.
-  return await request(["subgroups"]).catch(() => request([]));
-}
-
 /** Returns the target of kernels for a device. */
 export function targetOf(
   device: GPUDevice,

@@ -4,7 +4,7 @@
  * `kernels/wgsl/`.
  */
 
-import { ROWS, type Target } from "../../../kernels/wgsl/kernel.ts";
+import type { Target } from "../../../kernels/wgsl/kernel.ts";
 import type { BufferSpec, Plan } from "../../graph/plan.ts";
 import {
   type DeviceBuffer,
@@ -13,9 +13,9 @@ import {
   type Stores,
 } from "../backend.ts";
 import { StagingPool, WebGpuBuffer } from "./buffer.ts";
-import { requestDevice, targetOf, WebGpuDevice } from "./device.ts";
+import { featuresOf, targetOf, WebGpuDevice } from "./device.ts";
 import { compileProgram, measurePlans, type WebGpuProgram } from "./program.ts";
-import { withSubgroups } from "./subgroups.ts";
+import { requestSubgroups, withSubgroups } from "./subgroups.ts";
 import { refusal } from "../../refusal.ts";
 
 /** Options of {@linkcode openWebGpu}. */
@@ -82,11 +82,20 @@ export async function openWebGpu(
     throw refusal(TypeError, "profile", `${name} has no timestamp-query`);
   }
   const products = options.products?.[name];
-  const device = await requestDevice(adapter, {
-    limits: WANTED_LIMITS,
-    features: profile ? ["timestamp-query"] : [],
-    subgroups: products?.[ROWS] !== undefined,
-  }).catch((error: Error) => {
+  const device = await requestSubgroups(
+    products,
+    (more) =>
+      adapter.requestDevice({
+        requiredLimits: Object.fromEntries(
+          WANTED_LIMITS.map((name) => [name, adapter.limits[name]]),
+        ),
+        requiredFeatures: [
+          ...featuresOf(adapter),
+          ...profile ? ["timestamp-query" as const] : [],
+          ...more,
+        ],
+      }),
+  ).catch((error: Error) => {
     // A driver that has just failed may still offer its adapter.
     throw new NoAdapterError(
       `open ${name}`,

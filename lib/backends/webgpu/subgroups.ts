@@ -15,6 +15,20 @@ const COUNT = 8;
 const WIDTHS = [5, 700];
 
 /**
+ * Requests a device, with subgroups if a table chooses reductions in them. Deno's adapters do not list them but grant them; an
+ * adapter that has none refuses, and is then asked without.
+ *
+ * @param request requests a device with further features
+ */
+export async function requestSubgroups(
+  products: Target["products"],
+  request: (more: readonly "subgroups"[]) => Promise<GPUDevice>,
+): Promise<GPUDevice> {
+  if (products?.[ROWS] === undefined) return await request([]);
+  return await request(["subgroups"]).catch(() => request([]));
+}
+
+/**
  * Returns a target whose table chooses reductions in subgroups with what the device's compiler needs to take them, and any other
  * target as it is.
  *
