@@ -12,6 +12,9 @@ export interface PartCommand {
   readonly essential?: boolean;
 }
 
+/** Milliseconds that a part may take to end after it was killed. */
+const GRACE_MS = 1000;
+
 /** Result of a part. */
 export interface PartResult {
   readonly name: string;
@@ -63,31 +66,58 @@ async function run(
   out: string,
 ): Promise<PartResult> {
   const begun = performance.now();
-  const late = AbortSignal.timeout(1000 * seconds);
   let outcome: PartResult["outcome"] = "failed";
-  let [stdout, log] = ["", ""];
+  const text = { stdout: "", stderr: "" };
+  const late = new AbortController();
   try {
     const child = new Deno.Command(program, {
       ...{ args, stdin: "null", stdout: "piped", stderr: "piped" },
-      signal: late,
+      env: { NO_COLOR: "1" },
     }).spawn();
-    const output = await child.output();
-    const decoder = new TextDecoder();
-    stdout = decoder.decode(output.stdout);
-    log = decoder.decode(output.stderr);
-    outcome = late.aborted ? "late" : output.success ? "ok" : "failed";
+    const { signal } = late;
+    const collect = async (name: keyof typeof text) => {
+      const decoder = new TextDecoderStream();
+      const pieces = child[name].pipeThrough(decoder, { signal });
+      for await (const piece of pieces) text[name] += piece;
+    };
+    const collected = [collect("stdout"), collect("stderr")];
+    // A part that hangs in a driver hears no other signal, or none; and its own children may hold its output.
+    const giveUp = () => late.abort();
+    let isLate = false;
+    let timer = setTimeout(() => {
+      isLate = true;
+      timer = setTimeout(giveUp, GRACE_MS);
+      void child.status.then(giveUp);
+      try {
+        child.kill("SIGKILL");
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error; // it has ended
+      }
+    }, 1000 * seconds);
+    await Promise.allSettled(collected);
+    if (isLate) child.unref();
+    outcome = isLate ? "late" : (await child.status).success ? "ok" : "failed";
+    clearTimeout(timer);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    log = error.message;
+    text.stderr = error.message;
   }
+  const { stdout, stderr: log } = text;
   await Deno.writeTextFile(join(out, `${name}.log`), `${log}\n${stdout}`);
   const measured = parsed(stdout);
   if (measured === undefined && outcome === "ok") outcome = "failed";
   return {
     ...{ name, outcome, seconds: (performance.now() - begun) / 1000 },
     data: measured?.data ?? null,
-    lines: measured?.lines ?? log.trim().split("\n").slice(-3),
+    lines: measured?.lines ?? errorOf(log),
   };
+}
+
+/** Returns the lines of an error without its stack, or the last lines where there is no error. */
+function errorOf(log: string): string[] {
+  const lines = log.trim().split("\n");
+  const errors = lines.filter((line) => /^(error|\w*Error): /.test(line));
+  return (errors.length > 0 ? errors : lines).slice(-3);
 }
 
 /** Returns what the last line of the output says; undefined if it is not JSON of a part. */

@@ -6,8 +6,8 @@ Prints one line of JSON, `{"data": ..., "lines": [...]}`, as a part of `bench/gp
 `original` and `nano-gpu` are the models of torch_model.py and of nanoGPT's recipe for
 one GPU, in float32 without TF32, with TF32, and in bfloat16 by autocast; the eager
 modules, and `torch.compile` where this version has it. Attention is
-`scaled_dot_product_attention` where this version has it. Without a GPU it runs on the
-CPU, which is good for a rehearsal (--quick) only. Medians; a step is forward,
+`scaled_dot_product_attention` where this version has it. Without a GPU it says so, and
+only a rehearsal (--quick) runs, on the CPU. Medians; a step is forward,
 backward, clipping and AdamW, and ends with the device idle.
 """
 
@@ -36,6 +36,10 @@ flags = parser.parse_args()
 end = time.perf_counter() + flags.seconds
 
 cuda = torch.cuda.is_available()
+if not cuda and not flags.quick:
+    lines = [f"PyTorch {torch.__version__} finds no GPU: nothing to compare with"]
+    print(json.dumps(dict(data=None, lines=lines)))
+    sys.exit(0)
 device = torch.device("cuda" if cuda else "cpu")
 
 # nanoGPT's config/train_shakespeare_char.py; its dropout of 0.2 costs time, too.

@@ -49,8 +49,22 @@ Deno.test("A part that fails, hangs, prints nonsense or does not exist is named,
   assertEquals(written, results);
   assertEquals(results.at(-1)!.data, { n: 1 });
   assertEquals(results[4]!.lines, ["one"]);
-  assertEquals(results[1]!.lines.join().includes("no luck"), true);
+  // The message, without the stack.
+  assertEquals(results[1]!.lines.length, 1);
+  assertEquals(results[1]!.lines[0]!.endsWith("Error: no luck"), true);
   assertLess(performance.now() - begun, 30_000);
+});
+
+Deno.test("A part that ignores signals, or whose children hold its output, is late in time", async () => {
+  const begun = performance.now();
+  const stubborn = "trap '' TERM; sleep 60 & wait; wait";
+  const { outcomes } = await run([
+    { name: "stubborn", seconds: 1, command: ["sh", "-c", stubborn] },
+    { name: "parent", seconds: 1, command: ["sh", "-c", "sleep 60 &"] },
+    part("b", good),
+  ]);
+  assertEquals(outcomes, ["late", "late", "ok"]);
+  assertLess(performance.now() - begun, 20_000);
 });
 
 Deno.test("When the time of all is over, the rest are left out", async () => {
