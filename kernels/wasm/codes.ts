@@ -149,6 +149,8 @@ export const TURN = 47;
 /** Lists of records, of which a unit runs one. A list ends with its memory or a record of NONE. */
 export const LISTS = 48;
 export const NONE = 0;
+/** The sum of arrays, which become 0. */
+export const GATHER = 51;
 // Kernels of text.
 export const LAST_TOKENS = 44;
 export const CHOOSE = 45;

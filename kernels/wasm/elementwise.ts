@@ -1,7 +1,7 @@
 /** Sums, copies and dropout. */
 
 import type { KernelDims } from "../vocabulary.ts";
-import { ADD, COPY, DROPOUT, NOTHING } from "./codes.ts";
+import { ADD, BLOCK, COPY, DROPOUT, GATHER, NOTHING } from "./codes.ts";
 import { maskArguments } from "./random.ts";
 import { type Address, elementwise, type Site, type Step } from "./step.ts";
 
@@ -28,4 +28,20 @@ export function dropout(dims: KernelDims["dropout"], site: Site): Step[] {
     ...{ n, work: 50 * n },
     dims: mask,
   });
+}
+
+/** Returns the step of y[n] += the sum of `count` arrays, which begin `bytes` bytes apart and become 0. */
+export function gather({ y, x, bytes, count, n }: {
+  readonly y: Address;
+  readonly x: Address;
+  readonly bytes: number;
+  readonly count: number;
+  readonly n: number;
+}): Step {
+  return {
+    kernel: GATHER,
+    units: Math.ceil(n / BLOCK),
+    args: [y, x, bytes, count, n],
+    work: count * n,
+  };
 }

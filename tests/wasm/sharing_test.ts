@@ -2,12 +2,15 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { openWasm } from "../../lib/backends/wasm/engine.ts";
-import { groupsOf } from "../../lib/backends/wasm/groups.ts";
+import { type Groups, groupsOf } from "../../lib/backends/wasm/groups.ts";
 import { Sharing } from "../../lib/backends/wasm/sharing.ts";
 import { presetTraining, RandomSteps } from "../../lib/checks/workloads.ts";
 import { Model } from "../../lib/model/model.ts";
 import { modelConfig, type ModelOptions } from "../../lib/config/model.ts";
+import { trainConfig } from "../../lib/config/train.ts";
+import type { Plan } from "../../lib/graph/plan.ts";
 import { cachedPlan, evalPlan } from "../../lib/model/plans.ts";
+import { trainPlan } from "../../lib/train/plan.ts";
 import { blasTest } from "./blas_libraries.ts";
 
 /** A model with all that a text can meet: positions, norms, grouped heads, a soft cap; its products have several blocks. */
@@ -84,39 +87,89 @@ Deno.test("A text in a group of texts is the text alone", async () => {
   }
 });
 
-Deno.test("Groups divide the texts of a generation, each with parts of every buffer of its own", () => {
-  const config = modelConfig(options);
-  for (const [B, sizes] of [[2, [1, 1]], [11, [5, 6]], [32, [8, 8, 8, 8]]]) {
-    const plan = cachedPlan(config, { B: B as number, T: 1 });
-    const groups = groupsOf(plan)!;
-    const first = groups.map(({ dispatches: [first] }) => first!);
-    assertEquals(
-      first.map(({ dims }) => (dims as { B: number }).B),
-      sizes as number[],
-    );
-    // No group reads or writes what another one writes.
-    const written = groups.map(({ dispatches }) =>
-      dispatches.flatMap(({ outputs }) => outputs)
-    );
-    for (const [i, { dispatches }] of groups.entries()) {
-      for (const { outputs, inputs } of dispatches) {
-        for (const mine of [...outputs, ...inputs]) {
-          for (
-            const theirs of written.flatMap((all, j) => i === j ? [] : all)
-          ) {
-            if (mine.buffer !== theirs.buffer) continue;
-            assert(
-              mine.offset + mine.length <= theirs.offset ||
-                theirs.offset + theirs.length <= mine.offset,
-            );
-          }
+/** Returns the groups of all dispatches of a plan, or of a phase. */
+function groups(plan: Plan, phase?: string) {
+  const [from, to] = phase === undefined
+    ? [0, plan.dispatches.length]
+    : plan.phases[phase]!;
+  return groupsOf(plan, { from, to });
+}
+
+/** Asserts how many texts each group has, and that no group reads or writes what another one writes, but for their sums. */
+function assertGroups(
+  { parts, sums }: Groups,
+  { sizes }: { readonly sizes: readonly number[] },
+) {
+  assertEquals(
+    parts.map(([first]) => (first!.dims as { B: number }).B),
+    sizes,
+  );
+  const written = parts.map((dispatches) =>
+    dispatches.flatMap(({ outputs }) => outputs)
+      .filter(({ buffer }) => !sums.has(buffer))
+  );
+  for (const [i, dispatches] of parts.entries()) {
+    for (const { outputs, inputs } of dispatches) {
+      assert(inputs.every(({ buffer }) => !sums.has(buffer)));
+      for (const mine of [...outputs, ...inputs]) {
+        for (const theirs of written.flatMap((all, j) => i === j ? [] : all)) {
+          if (mine.buffer !== theirs.buffer) continue;
+          assert(
+            mine.offset + mine.length <= theirs.offset ||
+              theirs.offset + theirs.length <= mine.offset,
+          );
         }
       }
     }
   }
-  assertEquals(groupsOf(cachedPlan(config, { B: 1, T: 1 })), undefined);
-  // The sum of the losses combines texts.
-  assertEquals(groupsOf(evalPlan(config, { B: 4, T: 8 })), undefined);
+}
+
+Deno.test("Groups divide the texts of a generation, each with parts of every buffer of its own", () => {
+  const config = modelConfig(options);
+  for (const [B, sizes] of [[2, [1, 1]], [11, [5, 6]], [32, [8, 8, 8, 8]]]) {
+    const all = groups(cachedPlan(config, { B: B as number, T: 1 }))!;
+    assertGroups(all, { sizes: sizes as number[] });
+    assertEquals(all.sums.size, 0);
+  }
+  assertEquals(groups(cachedPlan(config, { B: 1, T: 1 })), undefined);
+  // An evaluation does not add to its losses, but sets them.
+  assertEquals(groups(evalPlan(config, { B: 4, T: 8 })), undefined);
+});
+
+Deno.test("Groups divide the texts of a training, and share the gradients and the loss alone", () => {
+  const train = trainConfig({ optimizer: "muon", gradAccumulation: 2 });
+  const config = modelConfig({ ...options, bias: true, tiedHead: true });
+  for (const [B, sizes] of [[2, [1, 1]], [10, [1, 1, 1, 2, 1, 1, 1, 2]]]) {
+    const plan = trainPlan(config, train, { B: B as number, T: 24 });
+    const all = groups(plan, "gradient")!;
+    assertGroups(all, { sizes: sizes as number[] });
+    assertEquals(
+      [...all.sums].map((buffer) => plan.buffers[buffer]!.name).sort(),
+      ["grads", "loss"],
+    );
+    assertEquals(groups(plan, "update"), undefined);
+    // A part of the gradient leaves tensors in slots, for the part that follows.
+    const [from, to] = plan.phases["gradient"]!;
+    assertEquals(groupsOf(plan, { from, to: to - 20 }), undefined);
+  }
+});
+
+Deno.test("No groups divide a training with dropout, of one text, in chunks of logits, or of a large model", () => {
+  const train = trainConfig({});
+  for (
+    const [more, shape] of [
+      [{ dropout: 0.1 }, { B: 4 }],
+      [{}, { B: 1 }],
+      [{}, { B: 4, mostLogits: 24 * 65 }],
+      [{ nEmbd: 256 }, { B: 4 }],
+    ] as const
+  ) {
+    const config = modelConfig({ ...options, ...more });
+    const plan = trainPlan(config, train, { ...shape, T: 24 });
+    assertEquals(groups(plan, "gradient"), undefined, JSON.stringify(more));
+  }
+  const plan = trainPlan(modelConfig(options), train, { B: 4, T: 24 });
+  assert(groups(plan, "gradient"));
 });
 
 Deno.test("Threads share a run of doubtful size if that was faster, until it is not", () => {

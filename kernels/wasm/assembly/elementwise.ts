@@ -21,6 +21,24 @@ export function add(r: usize, from: i32, to: i32): void {
   }
 }
 
+/** y, x, bytes from an array of x to the next, arrays, n: y += the sum of the arrays, which become 0. */
+export function gather(r: usize, from: i32, to: i32): void {
+  const y = pointer(r, 0);
+  const x = pointer(r, 1);
+  const stride = <usize> int(r, 2);
+  const span = stride * int(r, 3);
+  const end = <usize> min(to * BLOCK, int(r, 4)) << 2;
+  // Arrays have room for whole vectors.
+  for (let i = <usize> from * BLOCK << 2; i < end; i += 16) {
+    let sum = v128.load(y + i);
+    for (let at = x + i; at < x + i + span; at += stride) {
+      sum = f32x4.add(sum, v128.load(at));
+      v128.store(at, f32x4.splat(0));
+    }
+    v128.store(y + i, sum);
+  }
+}
+
 /** y = alpha · x + bias + beta · addend, over `bytes` bytes; bias and addend may be NOTHING. */
 export function weigh(
   y: usize,

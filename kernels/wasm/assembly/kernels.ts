@@ -56,6 +56,8 @@ export function compute(
       return attentionBlas.attentionCachedByBlas(record, from, to, scratch);
     case codes.LISTS:
       return lists(record, from, to, scratch);
+    case codes.GATHER:
+      return elementwise.gather(record, from, to);
     case codes.TURN:
       return blas.turn(record, from, to);
     case codes.COLUMN_SUM_OF_STRETCHES:

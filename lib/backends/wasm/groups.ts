@@ -1,6 +1,7 @@
 /**
- * Groups of a batch's texts. Texts do not depend on one another while they are generated, so a thread can take a group
- * through a whole plan without waiting for other threads after each dispatch.
+ * Groups of a batch's texts. Texts do not depend on one another while they are generated, and in training only sums combine them: the
+ * loss and the gradients of parameters. So a thread can take a group through many dispatches without waiting for other threads
+ * after each.
  */
 
 import {
@@ -10,27 +11,43 @@ import {
 } from "../../../kernels/vocabulary.ts";
 import type { BufferSpec, Dispatch, Operand, Plan } from "../../graph/plan.ts";
 
-/** The dim of each kernel that grows with the number of texts. Kernels that are absent combine texts, or training alone uses them. */
+/** The dim of each kernel that grows with the number of texts; for a matmul `tn` it is K. Kernels that are absent combine texts. */
 const textDims: { readonly [Name in KernelName]?: keyof KernelDims[Name] } = {
   embedding: "B",
+  embeddingBackward: "rows",
+  positionBackward: "B",
   matmul: "M",
   norm: "rows",
+  normBackward: "rows",
   swiglu: "n",
+  swigluBackward: "n",
   qkNorm: "rows",
+  qkNormBackward: "rows",
   rope: "B",
+  attention: "B",
+  attentionBackward: "B",
   cacheAppend: "B",
   attentionCached: "B",
   selectLast: "B",
   add: "n",
   copy: "n",
   softcap: "n",
+  softcapBackward: "n",
+  crossEntropy: "rows",
+  lossSum: "rows",
 };
 
-/** Texts of a group: as many as the weights that are read for them are worth. */
+/** Texts of a group in generation: as many as the weights that are read for them are worth. */
 const TEXTS = 8;
 
-/** The most numbers that all texts share: each group reads the weights again, which should stay in the processor's caches. */
+/** The most numbers that all texts share in generation: each group reads the weights again, which should stay in the processor's caches. */
 const MOST_SHARED = 2 ** 22;
+
+/** The most groups in training, each of which has sums of its own: enough for 8 threads. */
+const MOST_GROUPS = 8;
+
+/** The most numbers that all texts share in training, where each group adds to the gradients, too. Threads that wait cost a larger model little. */
+const MOST_TRAINED = 2 ** 20;
 
 /** A dispatch, the dim of it that grows with the texts, and the lengths of its operands for one text and for all. */
 interface Split {
@@ -44,27 +61,33 @@ interface Split {
   }[];
 }
 
-const known = new WeakMap<Plan, readonly Plan[] | undefined>();
-
-/**
- * Returns a plan for each group of texts, whose operands are those parts of the plan's operands that belong to the group;
- * undefined if the plan is not the generation of several texts. Groups depend on the plan alone.
- *
- * The parts of slots do not overlap: those of a group begin at the same fraction of each slot.
- */
-export function groupsOf(plan: Plan): readonly Plan[] | undefined {
-  if (!known.has(plan)) known.set(plan, group(plan));
-  return known.get(plan);
+/** The groups of a segment. */
+export interface Groups {
+  /** The dispatches of each group, in the order of the plan. */
+  readonly parts: readonly (readonly Dispatch[])[];
+  /** The stores to which all groups add, by index into {@linkcode Plan.buffers}. */
+  readonly sums: ReadonlySet<number>;
 }
 
-function group(plan: Plan): readonly Plan[] | undefined {
-  const { dispatches, buffers } = plan;
-  const first = dispatches[0];
-  if (first?.kernel !== "embedding" || !isWhole(plan)) return undefined;
+/**
+ * Divides the dispatches [from, to) of a plan among groups of texts. The operands of a group are those parts of the plan's operands
+ * that belong to the group. Groups depend on the plan alone.
+ *
+ * The parts of slots do not overlap: those of a group begin at the same fraction of each slot.
+ *
+ * @returns undefined if the dispatches are not those of several texts, or combine texts in other ways than by sums
+ */
+export function groupsOf(
+  { dispatches, buffers }: Pick<Plan, "dispatches" | "buffers">,
+  { from, to }: { readonly from: number; readonly to: number },
+): Groups | undefined {
+  const first = dispatches[from];
+  if (first?.kernel !== "embedding") return undefined;
   const { B } = first.dims;
-  if (B < 2) return undefined;
+  const isSlot = ({ buffer }: Operand) => buffers[buffer]!.kind === "slot";
+  if (B < 2 || !isClosed(dispatches.slice(to), isSlot)) return undefined;
   const splits: Split[] = [];
-  for (const dispatch of dispatches) {
+  for (const dispatch of dispatches.slice(from, to)) {
     const split = splitOf(dispatch, B, buffers);
     if (split === undefined) return undefined;
     splits.push(split);
@@ -72,23 +95,37 @@ function group(plan: Plan): readonly Plan[] | undefined {
   const shared = splits.flatMap(({ operands }) => operands)
     .filter(({ each }) => each === undefined)
     .reduce((sum, { operand: { length } }) => sum + length, 0);
-  if (shared > MOST_SHARED) return undefined;
-  const count = Math.max(2, Math.ceil(B / TEXTS));
+  const sums = new Set(
+    splits.flatMap(({ dispatch: { outputs }, operands }) =>
+      outputs.filter((_, i) => operands[i]!.each === undefined)
+        .map(({ buffer }) => buffer)
+    ),
+  );
+  if (shared > (sums.size > 0 ? MOST_TRAINED : MOST_SHARED)) return undefined;
+  const count = sums.size > 0
+    ? Math.min(B, MOST_GROUPS)
+    : Math.max(2, Math.ceil(B / TEXTS));
   const at = (group: number) => Math.floor(B * group / count);
-  return Array.from({ length: count }, (_, group) => {
+  const parts = Array.from({ length: count }, (_, group) => {
     const texts = { B, from: at(group), to: at(group + 1) };
-    return {
-      ...plan,
-      dispatches: splits.map((split) => part(split, texts, buffers)),
-    };
+    return splits.map((split) => part(split, texts, buffers));
   });
+  return { parts, sums };
 }
 
-/** Returns true if no phase is a part of the plan. */
-function isWhole({ dispatches, phases }: Plan): boolean {
-  return Object.values(phases).every(([from, to]) =>
-    from === 0 && to === dispatches.length
-  );
+/** Returns true if dispatches read no slot before they write to it. */
+function isClosed(
+  dispatches: readonly Dispatch[],
+  isSlot: (operand: Operand) => boolean,
+): boolean {
+  const written = new Set<number>();
+  return dispatches.every(({ inputs, outputs }) => {
+    const known = inputs.every((input) =>
+      !isSlot(input) || written.has(input.buffer)
+    );
+    for (const { buffer } of outputs) written.add(buffer);
+    return known;
+  });
 }
 
 /** Returns how a dispatch of B texts splits; undefined if it combines texts, or a slot has no part for each. */
@@ -98,11 +135,14 @@ function splitOf(
   buffers: readonly BufferSpec[],
 ): Split | undefined {
   const { kernel, dims } = dispatch;
-  const name = textDims[kernel] as string | undefined;
-  if (name === undefined) return undefined;
-  if (kernel === "matmul" && (dims.form === "tn" || dims.count > 1)) {
-    return undefined;
-  }
+  const isWeightGradient = kernel === "matmul" && dims.form === "tn";
+  const name = isWeightGradient ? "K" : textDims[kernel] as string | undefined;
+  if (name === undefined || "count" in dims && dims.count > 1) return undefined;
+  // Sums over texts, of which each group can only add its own.
+  const isSum = isWeightGradient || kernel === "lossSum";
+  if (isSum && !dims.accumulate) return undefined;
+  // Random bits follow from an element's place in the batch.
+  if ("dropout" in dims && dims.dropout > 0) return undefined;
   const size = (dims as unknown as Record<string, number>)[name]!;
   const shapes = operandShapes(
     kernel,

@@ -4,6 +4,7 @@
  * to the plan's own buffers.
  */
 
+import { gather } from "../../../kernels/wasm/elementwise.ts";
 import { builders } from "../../../kernels/wasm/registry.ts";
 import {
   type Address,
@@ -46,10 +47,22 @@ export function segmentsOf({ dispatches, phases, buffers }: Plan): Segment[] {
 export interface PlacedStep {
   readonly step: Step;
   readonly dispatch: number;
-  /** The group of texts that the step belongs to, 0 if there are none. */
-  readonly group: number;
-  /** The copy that the step fills, if it only reorders a store. Such a step needs to run again only after the store changes. */
-  readonly fills?: CopySpec;
+}
+
+/** A step that only reorders a store, and so needs to run again only after the store changed. */
+export interface FillingStep extends PlacedStep {
+  /** The copy that the step fills. */
+  readonly fills: CopySpec;
+}
+
+/** The steps of a segment. */
+export interface LoweredSegment {
+  readonly segment: Segment;
+  readonly fills: readonly FillingStep[];
+  /** A list for each group of texts, which one thread takes through the whole list; a single one if the threads share the work of each step. */
+  readonly lists: readonly (readonly PlacedStep[])[];
+  /** What follows the lists: the sums of what groups have computed. */
+  readonly sums: readonly PlacedStep[];
 }
 
 /** A reordered copy of a part of a store. */
@@ -82,7 +95,7 @@ export interface Workspace {
 
 /** A plan as steps, and the sizes of the workspace that they need, in bytes. */
 export interface LoweredPlan {
-  readonly steps: readonly PlacedStep[];
+  readonly segments: readonly LoweredSegment[];
   /** Numbers that never change, by their address. */
   readonly constants: ReadonlyMap<Address, readonly number[]>;
   /** The copies that the plan uses, each once. */
@@ -90,8 +103,6 @@ export interface LoweredPlan {
   readonly keptBytes: number;
   readonly sharedBytes: number;
   readonly scratchBytes: number;
-  /** Groups of texts, each of which one thread takes through the whole plan; 1 if the threads share the work of each step. */
-  readonly groups: number;
 }
 
 /**
@@ -101,56 +112,35 @@ export interface LoweredPlan {
 export function lowerPlan(plan: Plan, workspace: Workspace): LoweredPlan {
   const constants = new Map<Address, readonly number[]>();
   const copies = new Map<string, CopySpec>();
-  const steps: PlacedStep[] = [];
-  let [keptBytes, sharedBytes, scratchBytes] = [0, 0, 0];
-  const groups = groupsOf(plan) ?? [plan];
-  for (const [group, part] of groups.entries()) {
-    const lowered = lowerGroup(part, {
-      ...workspace,
-      kept: workspace.kept + keptBytes,
-      // Several groups run at the same time.
-      shared: workspace.shared + sharedBytes,
-    });
-    for (const [at, values] of lowered.constants) constants.set(at, values);
-    for (const { fills, ...placed } of lowered.steps) {
-      if (fills === undefined) steps.push({ ...placed, group });
-      else if (!copies.has(keyOf(fills))) {
-        steps.push({ ...placed, group, fills });
-      }
-    }
-    for (const copy of lowered.copies) copies.set(keyOf(copy), copy);
-    keptBytes += lowered.keptBytes;
-    sharedBytes += lowered.sharedBytes;
-    scratchBytes = Math.max(scratchBytes, lowered.scratchBytes);
-  }
-  return {
-    ...{ steps, constants, keptBytes, sharedBytes, scratchBytes },
-    copies: [...copies.values()],
-    groups: groups.length,
-  };
-}
-
-/** Lowers the dispatches of one group of texts, or of a plan that has none. */
-function lowerGroup(
-  plan: Plan,
-  workspace: Workspace,
-): Omit<LoweredPlan, "groups"> {
-  const steps: PlacedStep[] = [];
-  const constants = new Map<Address, readonly number[]>();
-  const copies = new Map<string, CopySpec>();
   // A prompt is read once, so copies of large weights would only take memory.
   const readsPrompts = plan.dispatches.some(({ kernel }) =>
     kernel === "cacheAppend"
   );
-  let keptBytes = 0;
-  let sharedBytes = 0;
-  let scratchBytes = 0;
-  for (const { from, to, changes } of segmentsOf(plan)) {
-    const filled = new Set<CopySpec>();
-    plan.dispatches.slice(from, to).forEach((dispatch, i) => {
+  let [keptBytes, sharedBytes, scratchBytes] = [0, 0, 0];
+  const keep = (bytes: number) => {
+    const at = workspace.kept + keptBytes;
+    keptBytes += align(bytes);
+    return at;
+  };
+
+  /** Lowers a segment's dispatches, or those of a group, with memory for what they share with no other group at `shared`. */
+  function lowerPart(
+    dispatches: readonly Dispatch[],
+    { segment: { from, changes }, filled, shared, sums }: {
+      readonly segment: Segment;
+      /** The steps that fill copies for this segment, to which this part adds. */
+      readonly filled: Map<CopySpec, FillingStep>;
+      readonly shared: Address;
+      /** The addresses of buffers that stand for others as outputs. */
+      readonly sums: ReadonlyMap<number, Address>;
+    },
+  ): { list: PlacedStep[]; bytes: number } {
+    const list: PlacedStep[] = [];
+    let bytes = 0;
+    for (const [i, dispatch] of dispatches.entries()) {
       let used = 0;
       const share = (bytes: number) => {
-        const at = workspace.shared + used;
+        const at = shared + used;
         used += align(bytes);
         return at;
       };
@@ -159,12 +149,14 @@ function lowerGroup(
       const place = ({ buffer, offset }: Operand) =>
         workspace.buffer(buffer) + 4 * offset;
       const made = build(dispatch, {
-        outputs: dispatch.outputs.map(place),
+        outputs: dispatch.outputs.map((operand) => {
+          const at = sums.get(operand.buffer);
+          return at === undefined ? place(operand) : at + 4 * operand.offset;
+        }),
         inputs: dispatch.inputs.map(place),
         blas: workspace.blas,
         constants: (values) => {
-          const at = workspace.kept + keptBytes;
-          keptBytes += align(4 * values.length);
+          const at = keep(4 * values.length);
           constants.set(at, values);
           return at;
         },
@@ -189,18 +181,57 @@ function lowerGroup(
         const fills = step.packs === undefined
           ? undefined
           : copyOf.get(step.packs);
-        const placed = { step, dispatch: from + i, group: 0 };
-        if (fills === undefined) steps.push(placed);
-        else if (!filled.has(fills)) {
-          filled.add(fills);
-          steps.push({ ...placed, fills });
-        }
+        const placed = { step, dispatch: from + i };
+        if (fills === undefined) list.push(placed);
+        else if (!filled.has(fills)) filled.set(fills, { ...placed, fills });
       }
-      sharedBytes = Math.max(sharedBytes, used);
-    });
+      bytes = Math.max(bytes, used);
+    }
+    return { list, bytes };
   }
+
+  const segments = segmentsOf(plan).map((segment): LoweredSegment => {
+    const { from, to } = segment;
+    const groups = groupsOf(plan, segment) ??
+      { parts: [plan.dispatches.slice(from, to)], sums: new Set<number>() };
+    const filled = new Map<CopySpec, FillingStep>();
+    // The first group adds to the stores themselves, the others to memory of their own.
+    const own = new Map(
+      Array.from(groups.sums, (buffer) => {
+        const bytes = align(4 * plan.buffers[buffer]!.length);
+        return [buffer, {
+          bytes,
+          at: keep(bytes * (groups.parts.length - 1)),
+        }];
+      }),
+    );
+    let used = 0;
+    const lists = groups.parts.map((dispatches, group) => {
+      const { list, bytes } = lowerPart(dispatches, {
+        ...{ segment, filled, shared: workspace.shared + used },
+        sums: new Map(
+          group === 0 ? [] : Array.from(own, ([buffer, { at, bytes }]) => [
+            buffer,
+            at + bytes * (group - 1),
+          ]),
+        ),
+      });
+      used += bytes; // several groups run at the same time
+      return list;
+    });
+    sharedBytes = Math.max(sharedBytes, used);
+    const sums = Array.from(own, ([buffer, { at, bytes }]) => ({
+      step: gather({
+        y: workspace.buffer(buffer),
+        n: plan.buffers[buffer]!.length,
+        ...{ x: at, bytes, count: groups.parts.length - 1 },
+      }),
+      dispatch: to - 1,
+    }));
+    return { segment, fills: [...filled.values()], lists, sums };
+  });
   return {
-    ...{ steps, constants, keptBytes, sharedBytes, scratchBytes },
+    ...{ segments, constants, keptBytes, sharedBytes, scratchBytes },
     copies: [...copies.values()],
   };
 }

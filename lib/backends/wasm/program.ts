@@ -34,10 +34,10 @@ import {
   type CopySpec,
   keyOf,
   type LoweredPlan,
+  type LoweredSegment,
   lowerPlan,
   type PlacedStep,
   type Segment,
-  segmentsOf,
 } from "./lowering.ts";
 import { Sharing } from "./sharing.ts";
 import { refusal } from "../../refusal.ts";
@@ -139,19 +139,20 @@ export function measurePlans(
 }
 
 /** Returns the records of a plan: one for each step, or with groups of texts one for their lists, which are equally long. */
-function recordsOf({ steps, groups }: LoweredPlan): number {
-  if (groups === 1) return steps.length;
-  const fills = steps.filter(({ fills }) => fills).length;
-  return fills + 1 + groups * longestList(steps);
+function recordsOf({ segments }: LoweredPlan): number {
+  return segments.reduce(
+    (count, { fills, lists, sums }) =>
+      count + fills.length + sums.length +
+      (lists.length === 1
+        ? lists[0]!.length
+        : 1 + lists.length * longestOf(lists)),
+    0,
+  );
 }
 
 /** Returns the number of records of the longest list of a group of texts. */
-function longestList(steps: readonly PlacedStep[]): number {
-  const lists = Map.groupBy(
-    steps.filter(({ fills }) => !fills),
-    ({ group }) => group,
-  );
-  return Math.max(...lists.values().map(({ length }) => length));
+function longestOf(lists: LoweredSegment["lists"]): number {
+  return Math.max(...lists.map(({ length }) => length));
 }
 
 /** Records that run in one call. */
@@ -188,7 +189,7 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
   /** @param parts.records address for the steps' records */
   constructor(
     memory: ProgramMemory<WasmBuffer>,
-    { backend, copyOf, records, lowered: { steps, groups } }: {
+    { backend, copyOf, records, lowered: { segments } }: {
       readonly backend: Engine;
       readonly copyOf: (spec: CopySpec) => ReorderedCopy;
       readonly records: Address;
@@ -210,57 +211,59 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
       const sharing = new Sharing({ work, steps: steps.length });
       return { from, to: end, sharing };
     };
-    /** Writes the records of steps and notes those of each dispatch. */
-    const writeSteps = (placed: readonly PlacedStep[]): RecordRange => {
-      const range = write(placed.map(({ step }) => step));
+    /** Notes the records of each dispatch. */
+    const note = (placed: readonly PlacedStep[], range: RecordRange) => {
       for (const [i, { dispatch, step: { work } }] of placed.entries()) {
         const from = range.from + RECORD_BYTES * i;
         const to = from + RECORD_BYTES;
         const ranges = this.#dispatches[dispatch]!;
         const last = ranges.at(-1);
         if (last?.to === from) last.to = to;
-        else {ranges.push({
-            from,
-            to,
-            sharing: new Sharing({ work, steps: 1 }),
-          });}
+        else {
+          const sharing = new Sharing({ work, steps: 1 });
+          ranges.push({ from, to, sharing });
+        }
       }
-      return range;
     };
-    /** Writes a list of records for each group of texts, and the record that runs the lists. */
-    const writeLists = (placed: readonly PlacedStep[]): RecordRange => {
+    const stepsOf = (placed: readonly PlacedStep[]) =>
+      placed.map(({ step }) => step);
+    /** Writes a list of records for each group of texts, and the records that run the lists and sum what they computed. */
+    const writeLists = (
+      { lists, sums }: LoweredSegment,
+    ): RecordRange => {
       const first = end;
-      const bytes = RECORD_BYTES * longestList(placed);
-      let work = 0;
-      for (const list of Map.groupBy(placed, ({ group }) => group).values()) {
+      const bytes = RECORD_BYTES * longestOf(lists);
+      for (const list of lists) {
         const next = end + bytes;
-        writeSteps(list);
-        work += list.reduce((sum, { step }) => sum + step.work, 0);
+        note(list, write(stepsOf(list)));
         end = next;
       }
-      return write([{
+      const work = lists.flat().reduce((sum, { step }) => sum + step.work, 0);
+      const runsLists: Step = {
         kernel: LISTS,
-        units: groups,
+        units: lists.length,
         args: [first, bytes],
         work,
-      }]);
+      };
+      const range = write([runsLists, ...stepsOf(sums)]);
+      note(sums, { ...range, from: range.from + RECORD_BYTES });
+      return range;
     };
-    this.#segments = segmentsOf(this.plan).map((segment) => {
-      const { from, to } = segment;
-      const here = steps.filter(({ dispatch }) =>
-        from <= dispatch && dispatch < to
-      );
-      const fills = Map.groupBy(here, ({ fills }) => fills?.buffer);
+    this.#segments = segments.map((lowered) => {
+      const { segment, fills, lists } = lowered;
       const preparations: Preparation[] = [];
-      for (const [index, group] of fills) {
-        if (index === undefined) continue;
-        const copies = group.map(({ fills }) => copyOf(fills!));
+      for (
+        const [index, group] of Map.groupBy(fills, ({ fills }) => fills.buffer)
+      ) {
+        const copies = group.map(({ fills }) => copyOf(fills));
         const store = this.#buffers[index]!;
-        const records = write(group.map(({ step }) => step));
-        preparations.push({ store, copies, records });
+        preparations.push({ store, copies, records: write(stepsOf(group)) });
       }
-      const rest = fills.get(undefined) ?? [];
-      const records = groups === 1 ? writeSteps(rest) : writeLists(rest);
+      if (lists.length > 1) {
+        return { segment, preparations, records: writeLists(lowered) };
+      }
+      const records = write(stepsOf(lists[0]!));
+      note(lists[0]!, records);
       return { segment, preparations, records };
     });
   }
