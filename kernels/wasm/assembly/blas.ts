@@ -4,7 +4,7 @@
 import { FORM_NT, FORM_TN, NOTHING, TURN_ROWS } from "../codes";
 import { activate, slope } from "./activation";
 import { sumRows } from "./column_sum";
-import { weigh } from "./elementwise";
+import { begin } from "./elementwise";
 import { turnMatrix } from "./product";
 import { float, int, pointer } from "./record";
 import { advance } from "./tile";
@@ -81,7 +81,7 @@ export function multiplyByBlas(r: usize, from: i32, to: i32, scratch: usize): vo
     else if (first === 1) {
       // The library would set y to 0 first; instead, it adds to what y begins with.
       for (let i: usize = 0; i < end; i += line) {
-        weigh(y + i, bytes, 0, NOTHING, advance(bias, <usize> n << 2), beta, advance(add, i));
+        begin(y + i, bytes, advance(bias, <usize> n << 2), beta, advance(add, i));
       }
     }
     const a = pointer(r, 1) + (<usize> (matrix * M * K) << 2) + <usize> m * (form === FORM_TN ? 4 : <usize> K << 2);

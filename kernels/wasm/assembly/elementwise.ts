@@ -4,7 +4,7 @@ import { BLOCK, NOTHING } from "../codes";
 import { fma } from "./math";
 import { factors } from "./random";
 import { float, int, pointer } from "./record";
-import { storeFirst } from "./vector";
+import { copyNumbers, storeFirst } from "./vector";
 
 /** y, a, b, n */
 export function add(r: usize, from: i32, to: i32): void {
@@ -62,6 +62,21 @@ export function weigh(
   for (; i < bytes; i += 4) {
     const scaled = alpha * load<f32>(x + i) + load<f32>(bias + column * i);
     store<f32>(y + i, beta * load<f32>(addend + each * i) + scaled);
+  }
+}
+
+/** y = bias + beta · addend, over `bytes` bytes; bias and addend may be NOTHING. */
+export function begin(y: usize, bytes: usize, bias: usize, beta: f32, addend: usize): void {
+  if (addend === NOTHING) return copyNumbers(y, bias, bytes);
+  const betas = f32x4.splat(beta);
+  const step: usize = bias === NOTHING ? 0 : 1;
+  const end = y + bytes;
+  for (; y + 32 <= end; y += 32, addend += 32, bias += 32 * step) {
+    v128.store(y, fma(betas, v128.load(addend), v128.load(bias)));
+    v128.store(y, fma(betas, v128.load(addend, 16), v128.load(bias, 16)), 16);
+  }
+  for (; y < end; y += 4, addend += 4, bias += 4 * step) {
+    store<f32>(y, beta * load<f32>(addend) + load<f32>(bias));
   }
 }
 

@@ -4,6 +4,7 @@ import { COLUMNS } from "../codes";
 import { fma } from "./math";
 import { float, int, pointer } from "./record";
 import { product, squares } from "./sums";
+import { copyNumbers } from "./vector";
 
 /** y, roots or 0, qkv, gains of queries and of keys or 0, rows, NH, NKV, HS, rows of a unit, eps */
 export function qkNorm(r: usize, from: i32, to: i32): void {
@@ -37,7 +38,7 @@ export function qkNorm(r: usize, from: i32, to: i32): void {
       x += size;
       roots += 4;
     }
-    memory.copy(y, x, <usize> NKV * size);
+    copyNumbers(y, x, <usize> NKV * size);
     if (pointer(r, 1) === 0) continue;
     for (let head = 0; head < NKV; head++, roots += 4) store<f32>(roots, 1);
   }
@@ -93,7 +94,7 @@ export function qkNormBackward(r: usize, from: i32, to: i32): void {
       dy += size;
       x += size;
     }
-    memory.copy(dx, dy, <usize> NKV * size);
+    copyNumbers(dx, dy, <usize> NKV * size);
   }
 }
 

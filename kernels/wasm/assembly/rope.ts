@@ -1,6 +1,7 @@
 // Rotary position embedding (RoFormer, arXiv 2104.09864, eq. 34).
 
 import { int, pointer } from "./record";
+import { copyNumbers } from "./vector";
 
 /**
  * y[B,T,QKV], qkv[B,T,QKV], table[L,HS/2,2], start[B] or 0, rows, T, heads to rotate, heads to copy, HS, L,
@@ -31,7 +32,7 @@ export function rope(r: usize, from: i32, to: i32): void {
     if (interleaved) {
       turnNeighbours(target, source, angles, head, heads, sign);
     } else turnHalves(target, source, angles, head, heads, sign);
-    memory.copy(target + rotated, source + rotated, copied);
+    copyNumbers(target + rotated, source + rotated, copied);
   }
 }
 
