@@ -6,9 +6,23 @@
 // address moved forward, so that the dims count from 0. A row is as long as `width`, a multiple of 8.
 
 import { MASK_FINITE, MASK_ZEROED, NOTHING } from "../codes";
-import { exp, fma } from "./math";
+import {
+  constant,
+  EXP2_1,
+  EXP2_2,
+  EXP2_3,
+  EXP2_4,
+  EXP2_5,
+  EXP2_LOWEST,
+  fma,
+  LOG2_E,
+  power,
+  ROUNDER,
+  TWO,
+} from "./math";
 import { factors } from "./random";
 import { float, int, pointer } from "./record";
+import { largest as largestOf } from "./vector";
 
 export const SCALE: i32 = 4;
 export const MASK: i32 = 5;
@@ -46,24 +60,35 @@ export function mask(
   }
 }
 
-/** Returns the largest score of a row. */
+/** Returns the largest score of a row; NaNs do not count. */
 export function largest(row: usize, width: i32): f32 {
-  let most = v128.load(row);
+  let m0 = v128.load(row);
+  let m1 = v128.load(row, 16);
   const end = row + (<usize> width << 2);
-  for (let at = row + 16; at < end; at += 16) {
-    most = f32x4.max(most, v128.load(at));
+  for (let at = row + 32; at < end; at += 32) {
+    m0 = f32x4.pmax(m0, v128.load(at));
+    m1 = f32x4.pmax(m1, v128.load(at, 16));
   }
-  most = f32x4.max(most, v128.shuffle<i64>(most, most, 1, 0));
-  return max(f32x4.extract_lane(most, 0), f32x4.extract_lane(most, 1));
+  return largestOf(f32x4.pmax(m0, m1));
 }
 
-/** Replaces every score by exp(score - shift); returns their sum. A score of -∞ gives an exact 0. */
+/** Replaces every score by exp(score - shift), where no score is much above the shift; returns their sum. A score of -∞ gives an exact 0. */
 export function exponentials(row: usize, width: i32, shift: f32): f32 {
+  const factor = constant(LOG2_E);
+  const lowest = constant(EXP2_LOWEST);
+  const rounder = constant(ROUNDER);
+  const two = constant(TWO);
+  const c1 = constant(EXP2_1);
+  const c2 = constant(EXP2_2);
+  const c3 = constant(EXP2_3);
+  const c4 = constant(EXP2_4);
+  const c5 = constant(EXP2_5);
   const from = f32x4.splat(shift);
   let sum = f32x4.splat(0);
   const end = row + (<usize> width << 2);
   for (let at = row; at < end; at += 16) {
-    const e = exp(f32x4.sub(v128.load(at), from));
+    const w = f32x4.mul(f32x4.sub(v128.load(at), from), factor);
+    const e = power(f32x4.pmax(w, lowest), rounder, two, c1, c2, c3, c4, c5);
     sum = f32x4.add(sum, e);
     v128.store(at, e);
   }
