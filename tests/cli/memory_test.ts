@@ -88,7 +88,7 @@ Deno.test("train says so where no batch is small enough, or the weights alone do
 
 Deno.test("train --resume on a device with less memory leaves the run alone, and its hint helps", async () => {
   await using here = await Workplace.create();
-  const begun = await train(here, 100, `${SIZES} --out run`);
+  const begun = await train(here, 130, `${SIZES} --out run`);
   assertEquals(begun.code, 0, begun.stderr);
   const before = await Deno.readTextFile(here.file("run/metrics.jsonl"));
   const config = await Deno.readTextFile(here.file("run/config.json"));
@@ -106,6 +106,6 @@ Deno.test("train --resume on a device with less memory leaves the run alone, and
   const args = `${found[1]} --data text.txt --steps 2 --out next`;
   const next = await train(here, 60, args);
   assertEquals(next.code, 0, next.stderr);
-  const again = await train(here, 100, "--resume run --steps 8");
+  const again = await train(here, 130, "--resume run --steps 8");
   assertEquals(again.code, 0, again.stderr);
 });

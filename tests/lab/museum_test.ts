@@ -69,8 +69,9 @@ const symptoms: Readonly<Record<string, (values: Values) => void>> = {
   "dropout-never": (values) => {
     for (const loss of ["training loss", "validation loss, as reported"]) {
       const [right, mistake, none] = values(loss);
-      assertEquals(mistake, none, loss);
-      assert(mistake !== right, loss);
+      // Training without dropout sums a batch's gradients in groups, in another order.
+      assertAlmostEquals(mistake!, none!, 1e-5, loss);
+      assertGreater(Math.abs(mistake! - right!), 1e-3, loss);
     }
     const [right, mistake] = values("validation loss, as reported");
     assertGreater(mistake!, right!);
