@@ -1,6 +1,7 @@
 /** Runs of a trained model on its two paths: full passes over text, and decoding of one token at a time. */
 
 import type { Numbers } from "../backends/backend.ts";
+import type { ModelConfig } from "../config/model.ts";
 import type { Model } from "../model/model.ts";
 import { rowsOfLogits } from "../model/plans.ts";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
@@ -29,6 +30,7 @@ export async function pathLosses(
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<PathLosses> {
   const { vocabSize: V } = model.config;
+  const softmax = new Softmax(V);
   let [full, stepwise, count] = [0, 0, 0];
   for (const rows of chunks(model, windows)) {
     const T = rows[0]!.length;
@@ -39,8 +41,8 @@ export async function pathLosses(
       const last = await run.feed(rows.map((row) => [row[t]!]));
       for (const [b, row] of rows.entries()) {
         const target = row[t + 1]!;
-        full += lossOf(at(logits, b * T + t, V), target);
-        stepwise += lossOf(at(last, b, V), target);
+        full += softmax.of(at(logits, b * T + t, V)).loss(target);
+        stepwise += softmax.of(at(last, b, V)).loss(target);
         count++;
       }
     }
@@ -70,6 +72,7 @@ export async function teacherForced(
   },
 ): Promise<TeacherForced> {
   const { vocabSize: V, labelSmoothing } = model.config;
+  const softmax = new Softmax(V);
   const random = new CounterRandom(seed, Purpose.sample, 1);
   const drawn: Int32Array[] = [];
   let [loss, count] = [0, 0];
@@ -80,11 +83,11 @@ export async function teacherForced(
     for (const [b, row] of rows.entries()) {
       const number = drawn.length;
       drawn.push(Int32Array.from({ length: T - 1 }, (_, t) => {
-        const here = at(logits, b * T + t, V);
-        loss += lossOf(here, row[t + 1]!);
+        softmax.of(at(logits, b * T + t, V));
+        loss += softmax.loss(row[t + 1]!);
         count++;
-        const plain = withoutSmoothing(here, V, labelSmoothing);
-        return draw(plain, random.uniform(number, t));
+        softmax.unsmooth(labelSmoothing);
+        return softmax.draw(random.uniform(number, t));
       }));
     }
   }
@@ -108,7 +111,7 @@ export async function continuations(
 ): Promise<Int32Array[]> {
   const texts = prompts.map(() => new Int32Array(tokens));
   const steps = model.generateBatch(prompts, {
-    sampler: new PlainSampler(model.config.labelSmoothing, seed),
+    sampler: new PlainSampler(model.config, seed),
     maxNewTokens: tokens,
     ...(signal && { signal }),
   });
@@ -124,49 +127,31 @@ export async function continuations(
 /** Draws at temperature 1 from a model's distribution, with label smoothing removed. */
 class PlainSampler extends Sampler {
   readonly #smoothing: number;
+  readonly #softmax: Softmax;
+  readonly #random: CounterRandom;
 
-  constructor(smoothing: number, seed: number) {
+  constructor({ vocabSize, labelSmoothing }: ModelConfig, seed: number) {
     super({ temperature: 1, seed });
-    this.#smoothing = smoothing;
+    this.#smoothing = labelSmoothing;
+    this.#softmax = new Softmax(vocabSize);
+    this.#random = new CounterRandom(seed, Purpose.sample);
   }
 
   override sampleBatch(
     logits: Logits,
     options: Parameters<Sampler["sampleBatch"]>[1],
   ): Int32Array {
-    const V = logits.length / options.rows;
-    const plain = withoutSmoothing(logits, V, this.#smoothing);
-    return super.sampleBatch(plain, options);
+    const { rows, step } = options;
+    const ids = new Int32Array(rows);
+    for (let row = 0; row < rows; row++) {
+      const softmax = this.#softmax.of(at(logits, row, logits.length / rows));
+      // The other sampler says what is wrong with the logits.
+      if (!softmax.isFinite) return super.sampleBatch(logits, options);
+      softmax.unsmooth(this.#smoothing);
+      ids[row] = softmax.draw(this.#random.uniform(step, row));
+    }
+    return ids;
   }
-}
-
-/**
- * Removes label smoothing s from logits: a model trained with it learns (1 - s) p + s / V in place
- * of p, so a fraction s of its text is noise.
- *
- * @param logits (rows, V)
- * @returns logits (rows, V) of p
- */
-function withoutSmoothing(
-  logits: Numbers,
-  V: number,
-  smoothing: number,
-): Logits {
-  if (smoothing === 0) return logits as Logits;
-  const plain = new Float64Array(logits.length);
-  for (let row = 0; row * V < logits.length; row++) {
-    const here = at(logits, row, V);
-    const total = logSumExp(here);
-    const most = largest(here);
-    here.forEach((logit, id) => {
-      const p = Math.exp(logit - total) - smoothing / V;
-      // The most probable token always stays, since its probability is at least 1 / V.
-      plain[row * V + id] = p > 0 || logit === most
-        ? Math.log(Math.max(p, Number.MIN_VALUE))
-        : -Infinity;
-    });
-  }
-  return plain;
 }
 
 function fullPass(
@@ -195,8 +180,75 @@ function at(logits: Numbers, position: number, V: number): Numbers {
   return logits.subarray(position * V, (position + 1) * V);
 }
 
-function lossOf(logits: Numbers, target: number): number {
-  return logSumExp(logits) - logits[target]!;
+/**
+ * The softmax of one row of logits at a time. A check goes through 20,000 rows, each as long as the vocabulary: the
+ * exponentials of a row are computed once, for the loss and for a draw.
+ */
+class Softmax {
+  /** Probabilities times a factor, shape (V). */
+  readonly #weights: Float64Array;
+  #logits: Numbers = new Float64Array();
+  /** The largest logit, whose token has weight 1. */
+  #most = 0;
+  #sum = 0;
+
+  constructor(V: number) {
+    this.#weights = new Float64Array(V);
+  }
+
+  /** Takes the logits of a row. */
+  of(logits: Numbers): this {
+    const weights = this.#weights;
+    const most = largest(logits);
+    let sum = 0;
+    for (let id = 0; id < weights.length; id++) {
+      sum += weights[id] = Math.exp(logits[id]! - most);
+    }
+    [this.#logits, this.#most, this.#sum] = [logits, most, sum];
+    return this;
+  }
+
+  /** True if the row has a softmax. */
+  get isFinite(): boolean {
+    return Number.isFinite(this.#sum);
+  }
+
+  /** Returns the loss of a token, in nats. */
+  loss(target: number): number {
+    return this.#most + Math.log(this.#sum) - this.#logits[target]!;
+  }
+
+  /**
+   * Removes label smoothing s: a model trained with it learns (1 - s) p + s / V in place of p, so a fraction s of its text
+   * is noise.
+   */
+  unsmooth(smoothing: number): void {
+    if (smoothing === 0) return;
+    const weights = this.#weights;
+    const noise = smoothing / weights.length * this.#sum;
+    let sum = 0;
+    for (let id = 0; id < weights.length; id++) {
+      // The most probable token always stays, since its probability is at least 1 / V.
+      const least = weights[id] === 1 ? Number.MIN_VALUE : 0;
+      sum += weights[id] = Math.max(weights[id]! - noise, least);
+    }
+    this.#sum = sum;
+  }
+
+  /** Returns the token that a uniform number in [0, 1) selects. */
+  draw(uniform: number): number {
+    const weights = this.#weights;
+    let left = uniform * this.#sum;
+    let last = 0;
+    for (let id = 0; id < weights.length; id++) {
+      const weight = weights[id]!;
+      if (weight === 0) continue;
+      last = id;
+      left -= weight;
+      if (left < 0) break;
+    }
+    return last;
+  }
 }
 
 /** Returns the logarithm of the sum of exponentials, the normalizer of a softmax. */
@@ -207,22 +259,10 @@ export function logSumExp(logits: Numbers): number {
   return most + Math.log(sum);
 }
 
-/** Returns the token that a uniform number in [0, 1) selects. */
-function draw(logits: Numbers, uniform: number): number {
-  const total = logSumExp(logits);
-  let left = uniform;
-  let last = 0;
-  for (const [token, logit] of logits.entries()) {
-    if (logit === -Infinity) continue;
-    last = token;
-    left -= Math.exp(logit - total);
-    if (left < 0) break;
-  }
-  return last;
-}
-
 function largest(logits: Numbers): number {
   let most = -Infinity;
-  for (const logit of logits) if (logit > most) most = logit;
+  for (let id = 0; id < logits.length; id++) {
+    if (logits[id]! > most) most = logits[id]!;
+  }
   return most;
 }
