@@ -180,6 +180,8 @@ async function writeReports(
  */
 export async function reportMuseum(out: string): Promise<string | undefined> {
   const path = join(out, FINDINGS);
+  const isFolder = (await ifThere(out, Deno.stat(out)))?.isDirectory;
+  if (!isFolder) return undefined;
   const text = await ifThere(path, Deno.readTextFile(path));
   if (text === undefined) return undefined;
   const known = new Set<unknown>(exhibits.map(({ name }) => name));

@@ -14,7 +14,8 @@ import { program } from "../command/program.ts";
 import { type Logged, readEventLines } from "../run/events.ts";
 import { isBetter } from "../run/history.ts";
 import { files, readRunConfig } from "../run/directory.ts";
-import { givenOrNewest, newestHint } from "../run/folder.ts";
+import { givenOrNewest } from "../run/folder.ts";
+import { isForeign, runRemedy } from "../run/remedy.ts";
 
 /** Named values, as in `config.json`. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -144,16 +145,19 @@ async function readConfig(path: string): Promise<Fields> {
   try {
     info = await Deno.stat(path);
   } catch (error) {
-    throw commandError(`read ${path}`, reasonOf(error), await newestHint());
+    throw commandError(`read ${path}`, reasonOf(error), await runRemedy(path));
   }
   const config = info.isDirectory ? await readRunConfig(path) : undefined;
-  if (config !== undefined) return config;
+  if (config !== undefined && !await isForeign(path)) return config;
   throw commandError(
     `report on ${path}`,
-    info.isDirectory
+    info.isDirectory && config === undefined
       ? `it has no ${files.config} that can be read`
       : "it is not the directory of a run",
-    `expected a directory that ${program()} train made`,
+    await runRemedy(
+      path,
+      `expected a directory that ${program()} train made`,
+    ),
   );
 }
 

@@ -11,7 +11,7 @@ import { isRefusal } from "../../refusal.ts";
 import type { Arguments } from "../command/arguments.ts";
 import { commandError, exitCode, usageError } from "../command/errors.ts";
 import { program } from "../command/program.ts";
-import { exists, ifThere, MadeDirectories, Replacement } from "../run/files.ts";
+import { ifThere, MadeDirectories, Replacement } from "../run/files.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import { StatusLine, writeOutput } from "../terminal/terminal.ts";
 import type { ExportFlags } from "./flags.ts";
@@ -55,13 +55,19 @@ export async function exportModel(
 /** Throws if `out` exists and would be overwritten. */
 async function checkFree(out: string, format: ExportFormatName): Promise<void> {
   const isFolder = exportFormats[format].kind === "folder";
-  const taken = isFolder
-    ? await ifThere(out, Array.fromAsync(Deno.readDir(out)))
-    : await exists(out);
-  if (!taken || (Array.isArray(taken) && taken.length === 0)) return;
+  const info = await ifThere(out, Deno.stat(out));
+  if (info === undefined) return;
+  const [first] = isFolder && info.isDirectory
+    ? await Array.fromAsync(Deno.readDir(out))
+    : [];
+  if (isFolder && info.isDirectory && first === undefined) return;
   throw commandError(
     `export to ${out}`,
-    Array.isArray(taken) ? `it holds ${taken[0]!.name}` : "it exists",
+    first !== undefined
+      ? `it holds ${first.name}`
+      : isFolder
+      ? "it is a file"
+      : "it exists",
     `${format} is written to a new ${isFolder ? "or empty folder" : "file"}`,
   );
 }

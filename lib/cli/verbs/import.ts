@@ -23,6 +23,7 @@ import {
 import { program, VERSION } from "../command/program.ts";
 import { RunDirectory } from "../run/directory.ts";
 import { newRunPath } from "../run/folder.ts";
+import { modelRemedy } from "../run/remedy.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
 import {
   visible,
@@ -52,7 +53,7 @@ export async function importModel(
     );
   }
   using interrupt = new Interrupt();
-  const out = flags.out ?? newRunPath(basename(resolve(operand)));
+  const out = flags.out ?? newRunPath(basename(resolve(operand), ".gguf"));
   await RunDirectory.checkFree(out);
   const { signal } = interrupt;
   const { format, checkpoint, notes } = await readModel(operand, flags, signal);
@@ -118,7 +119,11 @@ async function readModel(
   try {
     ({ isFile } = await Deno.stat(path));
   } catch (error) {
-    throw commandError(`import ${path}`, reasonOf(error));
+    throw commandError(
+      `import ${path}`,
+      reasonOf(error),
+      await modelRemedy(path),
+    );
   }
   const { blockSize } = flags;
   const tokenizer = await chosenTokenizer(flags, signal);
@@ -152,8 +157,7 @@ async function readModel(
     throw commandError(
       `import ${path}`,
       error.reason,
-      error.hint ??
-        "expected a folder with config.json and model.safetensors, nanoGPT's ckpt.pt, or a GGUF file",
+      error.hint ?? await modelRemedy(path),
     );
   }
 }

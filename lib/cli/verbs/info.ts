@@ -32,6 +32,7 @@ import { bytes, heading, modelCard, modelFacts } from "./model_card.ts";
 import { placement } from "./placement.ts";
 import { VERSION } from "../command/program.ts";
 import { files, hasCheckpoint, readRunConfig } from "../run/directory.ts";
+import { isForeign, runRemedy } from "../run/remedy.ts";
 import { readRunSummary, type RunSummary } from "../run/summary.ts";
 import { forOutput, writeOutput } from "../terminal/terminal.ts";
 import { readTrainedModel } from "./trained_model.ts";
@@ -217,7 +218,11 @@ async function readConfigs(
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     const file = join(path, files.config);
-    throw commandError(`use ${file}`, reasonGiven(error));
+    throw commandError(
+      `use ${file}`,
+      reasonGiven(error),
+      await isForeign(path) ? await runRemedy(path) : undefined,
+    );
   }
 }
 

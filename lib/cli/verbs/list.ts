@@ -4,7 +4,7 @@ import { join } from "@std/path";
 import type { Arguments } from "../command/arguments.ts";
 import { CommandError, commandError, exitCode } from "../command/errors.ts";
 import { withoutHint } from "../../refusal.ts";
-import { exists } from "../run/files.ts";
+import { exists, ifThere } from "../run/files.ts";
 import type { ListFlags } from "./flags.ts";
 import { bytes } from "./model_card.ts";
 import { program } from "../command/program.ts";
@@ -27,11 +27,12 @@ export async function list(
   const folder = operand ?? RUNS;
   const runs: RunSummary[] = [];
   let lines = "";
-  const folders = await foldersIn(folder);
+  const isFile = (await ifThere(folder, Deno.stat(folder)))?.isFile ?? false;
+  const folders = isFile ? undefined : await foldersIn(folder);
   if (folders === undefined && operand !== undefined) {
     throw commandError(
       `list ${folder}`,
-      "there is no such directory",
+      isFile ? "it is not a directory" : "there is no such directory",
       `${program()} list shows the runs in ${RUNS}/`,
     );
   }

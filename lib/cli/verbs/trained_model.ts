@@ -19,7 +19,8 @@ import type {
 import { commandError, reasonOf } from "../command/errors.ts";
 import { exists, OpenFile } from "../run/files.ts";
 import { DamagedConfigError, files, readRunConfig } from "../run/directory.ts";
-import { givenOrNewest, newestHint } from "../run/folder.ts";
+import { givenOrNewest } from "../run/folder.ts";
+import { runRemedy } from "../run/remedy.ts";
 import { isRefusal, reasonGiven } from "../../refusal.ts";
 
 /** A checkpoint and where it came from. */
@@ -62,7 +63,10 @@ async function reading<Value>(
       reasonGiven(error),
       error instanceof DamagedCheckpointError
         ? `the run's other checkpoints may be whole: ${files.best}, and those that --keep kept`
-        : "expected a run's directory or a checkpoint that train wrote",
+        : await runRemedy(
+          path,
+          "expected a run's directory or a checkpoint that train wrote",
+        ),
     );
   }
 }
@@ -193,7 +197,11 @@ async function checkpointPath(
   try {
     ({ isDirectory } = await Deno.stat(given));
   } catch (error) {
-    throw commandError(`read ${given}`, reasonOf(error), await newestHint());
+    throw commandError(
+      `read ${given}`,
+      reasonOf(error),
+      await runRemedy(given),
+    );
   }
   if (!isDirectory) return given;
   const file = best ? files.best : files.checkpoint;
@@ -202,7 +210,7 @@ async function checkpointPath(
   throw commandError(
     `find a model in ${given}`,
     `there is no ${file}`,
-    await newestHint(),
+    await runRemedy(given),
   );
 }
 
