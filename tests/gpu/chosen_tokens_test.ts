@@ -56,6 +56,7 @@ async function draw(
 const options: readonly SamplerOptions[] = [
   { seed: 1 },
   { seed: 2, temperature: 0 },
+  { seed: 7, temperature: 1e-40 },
   { seed: 3, temperature: 0.8, topK: 10 },
   { seed: 4, temperature: 1.2, topP: 0.9 },
   { seed: 5, temperature: 2, minP: 0.05 },

@@ -209,6 +209,20 @@ function targetOf(
   return { ...leastTarget, tiling, bindingSize };
 }
 
+Deno.test("a kernel that binds more buffers than an adapter allows is refused", () => {
+  const limits = { ...modest, maxStorageBuffersPerShaderStage: 5 };
+  const plan = planOf({
+    kernel: "adamw",
+    dims: { n: 4, decayed: 0, ...moments },
+  });
+  lowerPlan(plan, targetOf({}), modest);
+  assertThrows(
+    () => lowerPlan(plan, targetOf({}), limits),
+    RangeError,
+    "it binds 6 buffers and this adapter allows 5",
+  );
+});
+
 Deno.test("no kernel binds more than its longest operand", () => {
   for (const tiling of tilings) {
     for (const test of conformanceCases) {

@@ -27,6 +27,29 @@ gpuTest("WebGPU opens a software adapter only when any will do", async () => {
   assertStringIncludes(error.hint, "software adapter");
 });
 
+gpuTest(
+  "WebGPU asks for a fallback adapter only when any will do",
+  async () => {
+    const { gpu } = navigator;
+    const requestAdapter: GPU["requestAdapter"] = (options) =>
+      options?.forceFallbackAdapter
+        ? gpu.requestAdapter()
+        : Promise.resolve(null);
+    Object.defineProperty(navigator, "gpu", {
+      value: { requestAdapter },
+      configurable: true,
+    });
+    try {
+      await using backend = await openWebGpu({ adapter: "any" });
+      assertEquals(backend.kind, "webgpu");
+      const error = await assertRejects(() => openWebGpu(), NoAdapterError);
+      assertStringIncludes(error.message, "there is no adapter");
+    } finally {
+      Reflect.deleteProperty(navigator, "gpu");
+    }
+  },
+);
+
 Deno.test("WebGPU is refused where the runtime has none", async () => {
   Object.defineProperty(navigator, "gpu", {
     value: undefined,

@@ -15,6 +15,7 @@ import { extensions, type Feature } from "../../kernels/wgsl/kernel.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { lowerPlan } from "../../lib/backends/webgpu/lowering.ts";
 import { PipelineCache } from "../../lib/backends/webgpu/pipelines.ts";
+import { productPlan } from "../../lib/checks/workloads.ts";
 import { presets } from "../../lib/config/presets.ts";
 import { trainConfig } from "../../lib/config/train.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
@@ -23,7 +24,7 @@ import { Model } from "../../lib/model/model.ts";
 import { cachedPlan } from "../../lib/model/plans.ts";
 import { trainPlan } from "../../lib/train/plan.ts";
 import { gpuTest, skipped, suffix } from "./adapter.ts";
-import { withDevices } from "./fake_adapter.ts";
+import { asHardware, withDevices } from "./fake_adapter.ts";
 import { buffer, filled, n, sums } from "../fixtures/sums.ts";
 import { registerExecutor } from "../suites/executor.ts";
 
@@ -41,6 +42,30 @@ gpuTest(
     assertEquals(backend.description.endsWith(" (software)"), backend.software);
   },
 );
+
+gpuTest(
+  "Hardware has tiles in workgroup memory, software in registers",
+  async () => {
+    await using plain = await openWebGpu({ adapter: "any" });
+    const tiling = plain.software ? "register" : "workgroup";
+    assertEquals(plain.target.tiling, tiling);
+    await using hardware = await asHardware(() => openWebGpu());
+    assertEquals(hardware.target.tiling, "workgroup");
+  },
+);
+
+gpuTest("WebGPU asks for all that the adapter allows", async () => {
+  const adapter = (await navigator.gpu.requestAdapter())!;
+  await using backend = await openWebGpu({ adapter: "any" });
+  for (
+    const name of [
+      ...["maxBufferSize", "maxStorageBufferBindingSize"],
+      ...["maxStorageBuffersPerShaderStage", "maxComputeWorkgroupStorageSize"],
+      ...["maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupSizeX"],
+      ...["maxComputeWorkgroupsPerDimension"],
+    ] as (keyof GPUSupportedLimits)[]
+  ) assertEquals(backend.device.limits[name], adapter.limits[name], name);
+});
 
 gpuTest("WebGPU's kernels may use the features of the adapter", async () => {
   const adapter = (await navigator.gpu.requestAdapter())!;
@@ -167,6 +192,22 @@ gpuTest("WebGPU accounts for memory and gives it back", async () => {
   stores.get("b").destroy();
   assertEquals(backend.allocatedBytes, 0);
 });
+
+gpuTest(
+  "WebGPU measures what a plan takes, with its private buffers",
+  async () => {
+    await using backend = await openWebGpu({ adapter: "any" });
+    const dims = { form: "tn", M: 3, N: 2, K: 70_000 } as const;
+    const plan = productPlan(dims); // in slices, which a private buffer holds
+    const needed = backend.measure([plan]);
+    const program = await backend.compile(plan, new Map());
+    assertEquals(backend.allocatedBytes, needed);
+    const own = plan.buffers.reduce((sum, { length }) => sum + 4 * length, 0);
+    assert(needed > own);
+    program.destroy();
+    assertEquals(backend.allocatedBytes, 0);
+  },
+);
 
 gpuTest("WebGPU holds no more memory after many runs", async () => {
   await using backend = await openWebGpu({ adapter: "any" });

@@ -227,6 +227,41 @@ Deno.test("A session refuses what it cannot do, and answers with the error's nam
   });
 });
 
+Deno.test("A session trains once at a time", async () => {
+  await withSession(async (session, events) => {
+    await session.call("open", options);
+    const first = session.call("train");
+    await assertRejects(
+      () => session.call("train"),
+      SessionError,
+      "training already",
+    );
+    await first;
+    assertEquals(lossesOf(events).length, train.maxSteps);
+  });
+});
+
+Deno.test("A session maps the attention of a text's last window", async () => {
+  await withSession(async (session) => {
+    await session.call("open", options);
+    const ids = Array.from({ length: 60 }, (_, i) => i % 5);
+    const { tokens, layers } = await session.call("attention", ids);
+    const size = tiny.blockSize;
+    assertEquals(tokens.length, size);
+    assertEquals(layers[0]!.length, tiny.nHead * size * size);
+  });
+});
+
+Deno.test("Calls to a worker that failed are rejected", async () => {
+  const port = { postMessage: () => {}, onmessage: null };
+  const session = new SessionClient(port, () => {});
+  const calls = [session.call("train"), session.call("save")];
+  session.fail(new Error("the worker is gone"));
+  for (const call of calls) {
+    await assertRejects(() => call, Error, "the worker is gone");
+  }
+});
+
 Deno.test("A session can stop writing", async () => {
   let stopped: Promise<unknown> | undefined;
   await withSession(async (session, events) => {
