@@ -252,5 +252,12 @@ gpuTest(
     const [line] = times.exec(first.stderr)!;
     const again = await train("again");
     assert(again.stderr.startsWith(line), again.stderr);
+    const report = await here.run(
+      ["report", "first", "--device", "auto", "--out", "page.html"],
+      { env, permissions },
+    );
+    assertMatch(report.stderr, /a batch takes [\d.]+ ms on the GPU/);
+    const info = await here.run(["info"], { env, permissions });
+    assertMatch(info.stdout, /^--device auto measures webgpu and wasm/m);
   },
 );

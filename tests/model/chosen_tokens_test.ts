@@ -128,6 +128,37 @@ Deno.test("Blocks end at the last token, and the device reads some dozens at onc
   assertEquals(count, 500);
 });
 
+Deno.test("A text of many blocks is the host's", async () => {
+  await using backend = openReference();
+  await using model = await genericModel(backend);
+  const given = { sampler: { seed: 3 }, maxNewTokens: 700 };
+  const onHost = await write(model, [[1]], { ...given, kind: "reference" });
+  const onDevice = await write(model, [[1]], { ...given, kind: "webgpu" });
+  assertEquals(onDevice, onHost);
+});
+
+Deno.test("A device that is slow chooses few tokens at a time, and all of them", async () => {
+  await using backend = openReference();
+  await using model = await genericModel(backend);
+  const compile = backend.compile.bind(backend);
+  const runs: number[] = [];
+  backend.compile = async (plan, stores) => {
+    const program = await compile(plan, stores);
+    const run = program.run.bind(program);
+    program.run = (phases) => {
+      runs.push(phases!.filter((phase) => phase === "choose").length);
+      run(phases);
+      const end = performance.now() + 350;
+      while (performance.now() < end);
+    };
+    return program;
+  };
+  const given = { maxNewTokens: 10, kind: "webgpu" };
+  const { steps } = await write(model, [[1]], given);
+  assertEquals(steps.length, 10);
+  assert(runs.at(-1)! < 4, runs.join());
+});
+
 Deno.test("A signal and the end of the caller's loop end a block", async () => {
   await using backend = openReference();
   await using model = await genericModel(backend);

@@ -17,7 +17,8 @@ import type { Arguments } from "../command/arguments.ts";
 import { loadCorpus, loadRecorded } from "../text/corpus.ts";
 import { exitCode } from "../command/errors.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
-import { placement } from "../verbs/placement.ts";
+import { placement, placementFor } from "../verbs/placement.ts";
+import { textWork } from "../../checks/device_choice.ts";
 import { StatusLine, writeOutput } from "../terminal/terminal.ts";
 import {
   readTrainedModel,
@@ -35,7 +36,7 @@ export async function labWorks(
 ): Promise<number> {
   using interrupt = new Interrupt();
   const { signal } = interrupt;
-  const where = placement({ blas: "off", ...flags });
+  placement(flags); // refuses flags that contradict each other
   const trained = operand === undefined
     ? undefined
     : await readTrainedModel(operand, { best: flags.best });
@@ -58,7 +59,10 @@ export async function labWorks(
     if (trained !== undefined) {
       status.show(() => "measuring its text", { now: true });
       const { checkpoint }: TrainedModel = trained;
-      await using model = await Model.load(checkpoint, where);
+      await using model = await Model.load(
+        checkpoint,
+        await placementFor(textWork(checkpoint), { blas: "off", ...flags }),
+      );
       const { blockSize } = model.config;
       const dataset = new Dataset(tokens, { blockSize, batchSize: ROWS });
       const { heldOut } = splits;

@@ -50,11 +50,16 @@ export interface Reading extends Inspection {
 /** The two splits of a text. */
 type Splits = ReturnType<typeof splitsOf>;
 
+/** Returns the device for the work on a checkpoint. */
+type PlacementFor = (
+  checkpoint: TrainedModel["checkpoint"],
+) => Promise<ModelPlacement>;
+
 /** Computes all results that are still possible; reports a problem for each other one instead of throwing. */
 export async function measure(
   run: RunRecord,
-  { placement, signal, onStage }: {
-    readonly placement: ModelPlacement;
+  { placementFor, signal, onStage }: {
+    readonly placementFor: PlacementFor;
     readonly signal: AbortSignal;
     /** Called with a description of each stage as it begins. */
     readonly onStage: (doing: string) => void;
@@ -79,7 +84,7 @@ export async function measure(
   const reading = await attempt(() =>
     trained.value === undefined
       ? undefined
-      : read(trained.value, { run, splits: text.value, placement })
+      : read(trained.value, { run, splits: text.value, placementFor })
   );
   return {
     yardsticks: yardsticks.value ?? [],
@@ -130,10 +135,10 @@ async function readSplits(
 
 async function read(
   trained: TrainedModel,
-  { run, splits, placement }: {
+  { run, splits, placementFor }: {
     readonly run: RunRecord;
     readonly splits: Splits | undefined;
-    readonly placement: ModelPlacement;
+    readonly placementFor: PlacementFor;
   },
 ): Promise<Reading | undefined> {
   const { path, checkpoint } = trained;
@@ -142,7 +147,10 @@ async function read(
   const tokens = splits?.heldOut ??
     (written && tokenizer.encode(`${written.prompt}${written.text}`));
   if (tokens === undefined || tokens.length < 8) return undefined;
-  await using model = await Model.load(checkpoint, placement);
+  await using model = await Model.load(
+    checkpoint,
+    await placementFor(checkpoint),
+  );
   return {
     ...await inspect(model, tokens, (id) => isLineEnd(tokenizer, id)),
     tokenizer,

@@ -131,9 +131,7 @@ function machineChecks(backend: Backend, isDefault: boolean): CheckGroup {
       yield {
         check: "checked here",
         status: "ok",
-        found: `${deviceName(backend)}${
-          isDefault ? ", which --device auto takes" : ""
-        }`,
+        found: `${deviceName(backend)}${isDefault ? ", by default" : ""}`,
       };
       yield await verdict("webgpu", async () => {
         const [lines] = await describeAdapter();

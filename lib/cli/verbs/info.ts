@@ -230,7 +230,7 @@ async function describeMachine(): Promise<Description> {
   const { os, arch } = Deno.build;
   const [adapter, isGpu, webgpu] = await describeAdapter();
   const { wasm, hint } = await describeCpu();
-  const auto = isGpu ? "webgpu" : "wasm";
+  const auto = isGpu ? "measured" : "wasm";
   const text = [
     `lm ${VERSION} on Deno ${Deno.version.deno}, ${os} ${arch}`,
     "",
@@ -241,7 +241,9 @@ async function describeMachine(): Promise<Description> {
     ...(hint === undefined ? [] : [`           ${hint}`]),
     "reference  float64 in TypeScript on one thread: exact, slow, anywhere",
     "",
-    `--device auto takes ${auto}`,
+    isGpu
+      ? "--device auto measures webgpu and wasm with the work at hand, and takes the faster"
+      : "--device auto takes wasm",
   ].join("\n");
   return [
     { lm: VERSION, deno: Deno.version.deno, os, arch, webgpu, wasm, auto },
@@ -278,7 +280,7 @@ function blasHint(): string {
   }--blas PATH`;
 }
 
-/** Returns the WebGPU adapter and its limits in bytes and invocations, or the reason why there is none; and whether `auto` takes it. */
+/** Returns the WebGPU adapter and its limits in bytes and invocations, or the reason why there is none; and whether it is hardware, which `auto` measures. */
 export async function describeAdapter(): Promise<
   [lines: string[], isGpu: boolean, facts: object]
 > {

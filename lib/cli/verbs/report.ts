@@ -5,7 +5,8 @@ import type { Arguments } from "../command/arguments.ts";
 import { exitCode } from "../command/errors.ts";
 import { replaceFile } from "../run/files.ts";
 import { Interrupt } from "../terminal/interrupt.ts";
-import { placement } from "./placement.ts";
+import { placement, placementFor } from "./placement.ts";
+import { evaluationWork } from "../../checks/device_choice.ts";
 import type { Document } from "../../report/document.ts";
 import { comparisonDocument } from "../report/comparison_document.ts";
 import { measure } from "../report/measurement.ts";
@@ -21,6 +22,7 @@ export async function report(
   { flags, operands }: Arguments<ReportFlags>,
 ): Promise<number> {
   using interrupt = new Interrupt();
+  placement(flags); // refuses flags that contradict each other
   const given = operands.length === 0 ? [undefined] : operands;
   const runs = await Promise.all(given.map(readRun));
   const [run] = runs as [typeof runs[number]];
@@ -34,7 +36,8 @@ export async function report(
     if (several) document = comparisonDocument(runs);
     else {
       const measured = await measure(run, {
-        placement: placement(flags),
+        placementFor: (checkpoint) =>
+          placementFor(evaluationWork(checkpoint, 1), flags),
         signal: interrupt.signal,
         onStage,
       });
