@@ -203,20 +203,41 @@ gpuTest(
   "A GPU that fails is not chosen, and is asked again the next time",
   async () => {
     const known: DeviceVerdict[] = [];
+    const checkpoint = await someCheckpoint();
     const store: VerdictStore = {
       get: () => Promise.resolve(undefined),
       set: (_, verdict) => Promise.resolve(void known.push(verdict)),
     };
-    const failing = <T>(use: () => Promise<T>) =>
-      withDevices((device) => {
-        device.createComputePipelineAsync = () =>
-          Promise.reject(new Error("no such pipeline"));
-      }, () => asHardware(use));
-    const { device, verdict } = await failing(() =>
-      chooseDevice(trainingWork(training), { store })
-    );
-    assertEquals([device, verdict!.gpuMs, known], ["wasm", null, []]);
-    assertMatch(verdict!.refused!, /no such pipeline/);
+    const noPipeline = (device: GPUDevice) => {
+      device.createComputePipelineAsync = () =>
+        Promise.reject(new Error("no such pipeline"));
+    };
+    const noRead = (device: GPUDevice) => {
+      const create = device.createBuffer.bind(device);
+      device.createBuffer = (descriptor) =>
+        Object.assign(create(descriptor), {
+          mapAsync: () =>
+            Promise.reject(
+              new DOMException("no such memory", "OperationError"),
+            ),
+        });
+    };
+    for (
+      const [change, reason] of [
+        [noPipeline, /no such pipeline/],
+        [noRead, /Cannot .*: no such memory/],
+      ] as const
+    ) {
+      const { device, verdict } = await withDevices(
+        change,
+        () =>
+          asHardware(() =>
+            chooseDevice(evaluationWork(checkpoint, 4), { store })
+          ),
+      );
+      assertEquals([device, verdict!.gpuMs, known], ["wasm", null, []]);
+      assertMatch(verdict!.refused!, reason);
+    }
   },
 );
 

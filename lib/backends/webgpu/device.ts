@@ -130,11 +130,14 @@ export abstract class WebGpuDevice extends OpenBackend {
     return result;
   }
 
-  /** Throws the cause of an error: the loss of the device, else the first error that WebGPU reported, else the error itself. */
+  /** Throws the cause of an error: the loss of the device, else the first error that WebGPU reported, else the error itself, as a refusal if it is WebGPU's. */
   async #fail(action: string, error: unknown): Promise<never> {
     await this.#newsOfLoss();
     this.checkAlive(action);
-    throw this.#error ?? error;
+    if (this.#error) throw this.#error;
+    throw error instanceof DOMException
+      ? refusal(Error, action, error.message, { cause: error })
+      : error;
   }
 
   /** Resolves when the device reports its loss, or after {@linkcode LOSS_MS} without a report. */
