@@ -25,6 +25,15 @@ export type ProductTables = Readonly<
 /** Elements of a buffer in host memory: `f32` in 32 bits (64 on the reference), `i32` in 32 bits. */
 export type Numbers = Float32Array | Float64Array | Int32Array;
 
+/** Elements of one buffer that go to another one. */
+export interface CopiedRange {
+  /** First element in the source. */
+  readonly from: number;
+  /** First element in the target. */
+  readonly to: number;
+  readonly length: number;
+}
+
 /** Memory on the device. */
 export interface DeviceBuffer {
   readonly spec: BufferSpec;
@@ -41,6 +50,13 @@ export interface DeviceBuffer {
    * @throws {DeviceLostError} if the device is gone
    */
   read(offset?: number, length?: number): Promise<Numbers>;
+  /**
+   * Copies elements of another buffer of the same backend, as they are after every run submitted so far, before any run
+   * submitted later.
+   *
+   * @throws {RangeError} if they are not inside their buffers
+   */
+  copy(source: DeviceBuffer, range: CopiedRange): void;
   /** A view of the elements as they are now, for reading; undefined where they are not in host memory (on a GPU). */
   readonly memory?: Numbers;
   /** Frees a store that no program will use again (the cache of a finished text). Buffers of other kinds belong to their program, which frees them. */

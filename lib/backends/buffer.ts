@@ -1,7 +1,7 @@
 /** The part of a buffer that all backends share: checks of element ranges, and of use after the buffer was destroyed. */
 
 import type { BufferSpec } from "../graph/plan.ts";
-import type { DeviceBuffer, Numbers } from "./backend.ts";
+import type { CopiedRange, DeviceBuffer, Numbers } from "./backend.ts";
 import { refusal } from "../refusal.ts";
 
 /** The part of a backend that its buffers call. */
@@ -36,6 +36,13 @@ export abstract class BoundBuffer<Backend extends Owner = Owner>
     return this.get(offset, length); // not awaited: an await would take the copy a turn later, when training may be a step further
   }
 
+  copy(source: DeviceBuffer, range: CopiedRange): void {
+    const other = source as BoundBuffer<Backend>;
+    other.#checkElements("read", range.from, range.length);
+    this.#checkElements("write", range.to, range.length);
+    this.transfer(other, range);
+  }
+
   destroy(): void {
     if (this.#destroyed) return; // its memory may belong to another buffer by now
     this.#destroyed = true;
@@ -60,6 +67,14 @@ export abstract class BoundBuffer<Backend extends Owner = Owner>
     offset: number,
     length: number,
   ): Numbers | Promise<Numbers>;
+
+  /** Copies elements of another buffer, which is in host memory unless a subclass overrides this; the range is already checked. */
+  protected transfer(
+    source: DeviceBuffer,
+    { from, to, length }: CopiedRange,
+  ): void {
+    this.set(source.memory!.subarray(from, from + length), to);
+  }
 
   /** Frees the memory. */
   protected abstract free(): void;

@@ -191,7 +191,7 @@ export function trainingWork(training: Training): Work {
   };
 }
 
-/** Draws on the host, as a `RunningBatch` does. */
+/** Draws on the host, from the logits of each token, also with a GPU. */
 export class HostSampler extends Sampler {
   override sampleBatch(
     ...options: Parameters<Sampler["sampleBatch"]>
@@ -200,25 +200,16 @@ export class HostSampler extends Sampler {
   }
 }
 
-/**
- * Returns the work of generating text with a checkpoint.
- *
- * @param options.reads true if the host reads the logits of each token, as a server does
- */
-export function textWork(
-  checkpoint: Checkpoint | CheckpointFile,
-  { reads = false }: { readonly reads?: boolean } = {},
-): Work {
+/** Returns the work of generating text with a checkpoint. */
+export function textWork(checkpoint: Checkpoint | CheckpointFile): Work {
   const { config } = checkpoint;
   return {
     unit: "token",
-    shape: JSON.stringify([config, reads]),
+    shape: JSON.stringify(config),
     async time(backend) {
       await using model = await Model.load(checkpoint, { backend });
-      const sampler = reads ? new HostSampler() : new Sampler();
-      const options = { maxNewTokens: 2 ** 20, sampler };
-      const tokens = model.generate([0], options);
-      const block = backend.kind === "webgpu" && !reads ? MOST_TOKENS : 1;
+      const tokens = model.generate([0], { maxNewTokens: 2 ** 20 });
+      const block = backend.kind === "webgpu" ? MOST_TOKENS : 1;
       try {
         const ms = await timeOf(backend, async () => {
           for (let i = 0; i < block; i++) await tokens.next();

@@ -195,6 +195,7 @@ class PlantedProgram implements Program {
       spec: buffer.spec,
       write: (data, offset) => buffer.write(write(name, data), offset),
       read: (offset, length) => buffer.read(offset, length),
+      copy: (source, range) => buffer.copy(source, range),
       destroy: () => buffer.destroy(),
     };
   }

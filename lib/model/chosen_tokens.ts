@@ -61,7 +61,10 @@ export async function* chosenTokens(
   { config, histories, sampler, maxNewTokens, signal, onSlide }:
     TextsToContinue,
 ): AsyncGenerator<Int32Array, number> {
-  await write(generation, config, { histories, options: sampler.options });
+  const { options } = sampler;
+  for (const [row, history] of histories.entries()) {
+    await writeText(generation, config, { row, history, options });
+  }
   const S = textSlots(config);
   const prompts = histories.map(({ length }) => length);
   let ahead = 0; // tokens of each text that are chosen or queued
@@ -119,47 +122,52 @@ export async function* chosenTokens(
 }
 
 /** Returns the number of tokens of a block whose duration is not known. */
-function firstTokens(config: ModelConfig, rows: number): number {
+export function firstTokens(config: ModelConfig, rows: number): number {
   const trainFlops = rows * flopsPerToken(config, parameterLayout(config));
   const short = Math.floor(3 * PART_FLOPS / trainFlops);
   return Math.max(1, Math.min(FIRST_TOKENS, short));
 }
 
 /** Returns the number of tokens that take {@linkcode BLOCK_MS}, where `count` took `ms`. */
-function blockLength(count: number, ms: number): number {
+export function blockLength(count: number, ms: number): number {
   const most = Math.min(GROWTH * count, MOST_TOKENS);
   return Math.max(1, Math.min(most, Math.round(count * BLOCK_MS / ms)));
 }
 
-/** Writes the texts and the sampler's options into the stores of the kernel `choose`. */
-async function write(
+/** A text as the kernel `choose` continues it. */
+export interface WrittenText {
+  /** Row of the generation that the text has. */
+  readonly row: number;
+  readonly history: readonly number[];
+  readonly options: SamplerOptions;
+  /** Row and step of its random numbers; by default those of the first token of this row. */
+  readonly draws?: { readonly row: number; readonly step: number };
+}
+
+/** Writes a text and its sampler's options into the stores of the kernel `choose`. */
+export async function writeText(
   generation: Generation,
   config: ModelConfig,
-  { histories, options }: {
-    readonly histories: readonly number[][];
-    readonly options: SamplerOptions;
-  },
+  { row, history, options, draws = { row, step: 0 } }: WrittenText,
 ): Promise<void> {
   const S = textSlots(config);
   const V = config.vocabSize;
-  const rows = histories.length;
-  const text = new Int32Array(rows * S);
-  const seen = new Int32Array(rows * V);
-  histories.forEach((history, row) => {
-    for (let i = Math.max(0, history.length - S); i < history.length; i++) {
-      text[row * S + i % S] = history[i]!;
-    }
-    for (const id of history) seen[row * V + id] = 1;
-  });
+  const { length } = history;
+  const text = new Int32Array(S);
+  for (let i = Math.max(0, length - S); i < length; i++) {
+    text[i % S] = history[i]!;
+  }
+  const seen = new Int32Array(V);
+  for (const id of history) seen[id] = 1;
   const { seed = 0 } = options;
   const contents = {
     text,
     seen,
-    state: histories.flatMap(({ length }, row) => [seed, row, 0, length]),
-    settings: histories.flatMap(() => settingsOf(options)),
+    state: [seed, draws.row, draws.step, length],
+    settings: settingsOf(options),
   };
   for (const [name, data] of Object.entries(contents)) {
-    (await generation.store(name)).write(data);
+    (await generation.store(name)).write(data, row * data.length);
   }
 }
 

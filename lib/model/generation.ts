@@ -147,23 +147,24 @@ export class Generation {
   }
 
   /**
-   * Queues the choice of `count` tokens of each text on the device, where the texts have these lengths. Needs plans with
-   * `chooses`, and the texts in their stores.
+   * Queues the choice of `count` tokens of each text on the device, where the texts have these lengths; of a row without a
+   * length the tokens are of no use. Needs plans with `chooses`, and the texts in their stores.
    *
    * @returns the slides of windows, each with the index of the token that is chosen after it
    */
   async choose(
-    lengths: readonly number[],
+    lengths: readonly (number | undefined)[],
     count: number,
   ): Promise<(Slide & { readonly token: number })[]> {
     const { blockSize } = this.#model.config;
     const slides: (Slide & { readonly token: number })[] = [];
     for (let token = 0; token < count;) {
       const { runner, T } = await this.#begin(
-        lengths.map((length) => length + token),
+        lengths.map((length) => length === undefined ? length : length + token),
         { onSlide: (slide) => slides.push({ ...slide, token }) },
       );
-      const fullest = Math.max(...this.#window.map(({ cached }) => cached));
+      const used = this.#window.filter((_, row) => lengths[row] !== undefined);
+      const fullest = Math.max(...used.map(({ cached }) => cached));
       // With one token in each row a run leaves everything ready for the next, until a window is full.
       const { program, isCut } = runner;
       const runs = T > 1 || isCut
@@ -178,7 +179,7 @@ export class Generation {
         const all = Array.from({ length: runs }, () => again).flat();
         program.run(["fetch", ...all]);
       }
-      for (const window of this.#window) window.cached += runs - 1;
+      for (const window of used) window.cached += runs - 1;
       token += runs;
     }
     return slides;
@@ -238,14 +239,33 @@ export class Generation {
     await Promise.all([this.#program(1), from.#program(1)]); // which make the caches
     const caches = this.#stores.entries()
       .filter(([name]) => name.endsWith(".cache"));
-    await Promise.all(caches.map(async ([name, cache]) => {
+    for (const [name, cache] of caches) {
       const size = cache.spec.length / this.#rows; // of a row
       const width = size / this.#model.config.blockSize; // of a position
       const at = cached * width;
-      const source = from.#stores.get(name)!;
-      const values = await source.read(fromRow * size + at, count * width);
-      cache.write(values, row * size + at);
-    }));
+      cache.copy(from.#stores.get(name)!, {
+        from: fromRow * size + at,
+        to: row * size + at,
+        length: count * width,
+      });
+    }
+  }
+
+  /** Returns how many tokens of a row can be encoded before its window slides. */
+  room(row: number): number {
+    return this.#model.config.blockSize - this.#window[row]!.cached;
+  }
+
+  /** Keeps of a row what a text of this length has encoded before its last token. */
+  rewind(row: number, length: number): void {
+    const window = this.#window[row]!;
+    window.cached = length - 1 - window.begin;
+  }
+
+  /** Returns the logits (rows, V) that the last tokens were chosen from, one a row. */
+  async logits(): Promise<Logits> {
+    const { program } = await this.#program(1);
+    return await program.buffer("logits").read() as Logits;
   }
 
   /** Returns whether the cache of a row reaches the end of a history of this length. */

@@ -3,8 +3,8 @@
  * they are continued. In a batch of many rows a piece of 16 tokens would cost 16 tokens of every row.
  */
 
+import type { DeviceBuffer } from "../backends/backend.ts";
 import type { Plan } from "../graph/plan.ts";
-import type { Logits } from "../text/sampler.ts";
 import { Generation } from "./generation.ts";
 import type { ModelInternals } from "./internals.ts";
 
@@ -33,11 +33,11 @@ export class PromptReader {
     this.#own = new Generation(model, { rows: 1, plans, onSlide: undefined });
   }
 
-  /** Encodes a piece of a row's history; returns the logits after its last token (V) if the piece has it. */
+  /** Encodes a piece of a row's history; returns the buffer of the logits after its last token (V) if the piece has it. */
   async read(
     row: number,
     history: readonly number[],
-  ): Promise<Logits | undefined> {
+  ): Promise<DeviceBuffer | undefined> {
     if (this.#row !== row) {
       await this.#save();
       this.#own.reset(0);
@@ -47,7 +47,7 @@ export class PromptReader {
     const logits = await this.#own.encode([history], PIECE);
     if (!this.#own.holds(0, history.length)) return undefined;
     await this.#save();
-    return await logits.read() as Logits;
+    return logits;
   }
 
   /** Forgets a row that another text gets. */

@@ -2,16 +2,24 @@
  * Generation for many readers at once: a text joins a running batch when it arrives and leaves it
  * when it ends, so that nobody waits for another's text to end. Each text has a row of the batch
  * while it runs, with a sampler, a length and a signal of its own. Its tokens are those of
- * `Model.generate`.
+ * `Model.generate`. On a GPU the device chooses them, in blocks (`chosen_tokens.ts`).
  *
  * One row is a separate batch, so a single text does not pay for unused rows. The other rows share a
  * batch, and a reader encodes their prompts beside it.
  */
 
+import type { Backend } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
 import type { Plan } from "../graph/plan.ts";
 import { checkWithin, positive } from "../range.ts";
-import type { Sampler } from "../text/sampler.ts";
+import type { Logits, Sampler } from "../text/sampler.ts";
+import {
+  blockLength,
+  firstTokens,
+  isPlain,
+  writeText,
+  type WrittenText,
+} from "./chosen_tokens.ts";
 import {
   checkGeneration,
   type GenerateOptions,
@@ -21,7 +29,7 @@ import {
 } from "./generate.ts";
 import { Generation, isCausal, paddedLength } from "./generation.ts";
 import { internalsOf, type ModelInternals } from "./internals.ts";
-import { cachedPlan } from "./plans.ts";
+import { cachedPlan, textSlots } from "./plans.ts";
 import { PIECE, PromptReader } from "./prompt_reader.ts";
 
 /** Most prompts that a step reads a piece of. */
@@ -33,6 +41,7 @@ export class RunningBatch implements TokenGenerator {
   readonly config: ModelConfig;
   /** Number of texts that are generated at a time. */
   readonly rows: number;
+  readonly #backend: Backend;
   readonly #lanes: readonly Lane[];
   /** Texts without a row, in the order of their arrival. */
   readonly #waiting = new Set<Text>();
@@ -53,9 +62,13 @@ export class RunningBatch implements TokenGenerator {
     checkWithin(positive, "create RunningBatch", { rows });
     const internals = internalsOf(model);
     this.config = model.config;
+    this.#backend = internals.executor;
     this.rows = rows;
     const sizes = rows === 1 ? [1] : [1, rows - 1];
-    const plans = sizes.map((B) => lanePlans(model.config, B));
+    // A read waits for the queue of a GPU, in Deno for 10 ms and more.
+    const chooses = internals.executor.kind === "webgpu" &&
+      isCausal(model.config);
+    const plans = sizes.map((B) => lanePlans(model.config, B, { chooses }));
     // The reader of the second lane has the plans of the first lane, and separate caches.
     const groups = rows === 1 ? plans : [...plans, plans[0]!];
     internals.checkRoomFor(
@@ -63,7 +76,7 @@ export class RunningBatch implements TokenGenerator {
       groups.map((plans) => [...plans.values()]),
     );
     this.#lanes = sizes.map((B, i) =>
-      new Lane(internals, B, { own: plans[i]!, single: plans[0]! })
+      new Lane(internals, B, { own: plans[i]!, single: plans[0]!, chooses })
     );
   }
 
@@ -80,7 +93,7 @@ export class RunningBatch implements TokenGenerator {
   /**
    * Continues a prompt and yields one id at a time, as `Model.generate` does. Tokens are generated
    * whether or not the caller has taken the earlier ones. An abort of the signal, or the end of the
-   * caller's loop, frees the row before the next token.
+   * caller's loop, frees the row before the next token or, on a GPU, the next block of tokens.
    *
    * @throws {RangeError} if the prompt is empty or has an id outside the vocabulary, or an option is out of range
    */
@@ -105,11 +118,17 @@ export class RunningBatch implements TokenGenerator {
   async #run(): Promise<void> {
     this.#isRunning = true;
     const turn = new Turn();
+    // Every text gets as many tokens in a turn, those of a few dozen milliseconds.
+    let length = firstTokens(this.config, this.rows);
     try {
       while (this.#seat()) {
+        const begun = performance.now();
+        let most = 0;
         for (const lane of this.#lanes) {
-          if (lane.active > 0) await lane.step();
+          if (lane.active > 0) most = Math.max(most, await lane.step(length));
         }
+        if (most > 0) length = blockLength(most, performance.now() - begun);
+        else await this.#backend.finish(); // queued work cannot be cancelled
         // Readers take their tokens, and requests arrive and are cancelled.
         await turn.wait();
       }
@@ -144,8 +163,12 @@ export class RunningBatch implements TokenGenerator {
   }
 }
 
-/** Returns the plans of a batch, keyed by T, the padded number of tokens encoded per run. */
-function lanePlans(config: ModelConfig, B: number): Map<number, Plan> {
+/** Returns the plans of a batch, keyed by T, the padded number of tokens encoded per run. With `chooses` that of single tokens chooses the next. */
+function lanePlans(
+  config: ModelConfig,
+  B: number,
+  { chooses }: { readonly chooses: boolean },
+): Map<number, Plan> {
   const { blockSize } = config;
   // A reader reads prompts for several rows.
   const longest = !isCausal(config)
@@ -158,7 +181,10 @@ function lanePlans(config: ModelConfig, B: number): Map<number, Plan> {
     (_, i) => paddedLength(i + 1, blockSize),
   );
   return new Map(
-    [...new Set(lengths)].map((T) => [T, cachedPlan(config, { B, T })]),
+    [...new Set(lengths)].map((T) => [
+      T,
+      cachedPlan(config, { B, T }, { chooses: chooses && T === 1 }),
+    ]),
   );
 }
 
@@ -169,18 +195,24 @@ class Lane {
   readonly #reader: PromptReader | undefined;
   readonly #texts: (Text | undefined)[];
   readonly #most: number;
-  readonly #vocabSize: number;
+  readonly #config: ModelConfig;
+  readonly #chooses: boolean;
+  /** For each row, the text that the device has the end of, and its length. */
+  readonly #onDevice: { readonly text: Text; readonly length: number }[] = [];
   /** Row whose prompt was read last. */
   #lastRead = 0;
 
   /**
    * @param plans.own plans of all rows
    * @param plans.single plans of one row
+   * @param plans.chooses true if the plans of single tokens choose the next
    */
   constructor(model: ModelInternals, rows: number, plans: {
     readonly own: ReadonlyMap<number, Plan>;
     readonly single: ReadonlyMap<number, Plan>;
+    readonly chooses: boolean;
   }) {
+    this.#chooses = plans.chooses;
     this.#generation = new Generation(model, {
       rows,
       plans: plans.own,
@@ -194,7 +226,7 @@ class Lane {
     this.#texts = new Array(rows).fill(undefined);
     // Without a causal mask every token encodes its whole window again.
     this.#most = causal ? PIECE : Infinity;
-    this.#vocabSize = model.config.vocabSize;
+    this.#config = model.config;
   }
 
   get active(): number {
@@ -225,8 +257,13 @@ class Lane {
     this.clear();
   }
 
-  /** Generates a token of each text whose history is encoded, and encodes a part of the others. */
-  async step(): Promise<void> {
+  /**
+   * Generates tokens of each text whose history is encoded, and encodes a part of the others.
+   *
+   * @param most most tokens that the device chooses of a text
+   * @returns how many tokens of a text were generated
+   */
+  async step(most: number): Promise<number> {
     if (this.#reader !== undefined) await this.#read(this.#reader);
     const texts = this.#texts.map((text, row) =>
       text?.isOver === false &&
@@ -234,15 +271,84 @@ class Lane {
         ? text
         : undefined
     );
-    if (!texts.some((text) => text !== undefined)) return;
+    if (!texts.some((text) => text !== undefined)) return 0;
+    const isRead = () =>
+      texts.every((text, row) =>
+        text === undefined || this.#pending(row) === 1
+      );
+    if (this.#chooses) {
+      if (!isRead()) {
+        const histories = texts.map((text) => text?.history.slice(0, -1));
+        await this.#generation.encode(histories, this.#most);
+      }
+      return isRead() ? await this.#choose(texts, most) : 0;
+    }
     const histories = texts.map((text) => text?.history);
     const logits = await this.#generation.advance(histories, this.#most);
-    const V = this.#vocabSize;
     texts.forEach((text, row) => {
       if (text === undefined) return;
       if (!this.#generation.holds(row, text.history.length)) return;
-      text.extend(logits.subarray(row * V, (row + 1) * V));
+      text.extend(this.#rowOf(logits, row));
     });
+    return 1;
+  }
+
+  #rowOf(logits: Logits, row: number): Logits {
+    const V = this.#config.vocabSize;
+    return logits.subarray(row * V, (row + 1) * V);
+  }
+
+  /**
+   * Lets the device choose tokens of texts of which all but the last token is encoded: several of each, or one if the host
+   * draws those of any text. Returns how many.
+   */
+  async #choose(
+    texts: readonly (Text | undefined)[],
+    most: number,
+  ): Promise<number> {
+    const generation = this.#generation;
+    const seated = [...texts.entries()].flatMap(([row, text]) =>
+      text === undefined
+        ? []
+        : [{ row, text, length: text.history.length, isPlain: text.isPlain }]
+    );
+    const onHost = seated.some(({ isPlain }) => !isPlain);
+    const count = onHost ? 1 : Math.min(
+      ...[most, Math.max(...seated.map(({ text }) => text.left))],
+      ...seated.map(({ row }) => generation.room(row)),
+    );
+    for (const { row, text, length } of seated) {
+      const known = this.#onDevice[row];
+      if (known?.text === text && known.length === length) continue;
+      await writeText(generation, this.#config, { row, ...text.written });
+    }
+    await generation.choose(texts.map((text) => text?.history.length), count);
+    const store = await generation.store("text");
+    const [ids, logits] = await Promise.all([
+      store.read(),
+      onHost ? generation.logits() : undefined,
+    ]);
+    const S = textSlots(this.#config);
+    for (const { row, text, length, isPlain } of seated) {
+      delete this.#onDevice[row];
+      if (!isPlain) {
+        text.extend(this.#rowOf(logits!, row));
+        continue;
+      }
+      for (let at = length; at < length + count && !text.isOver; at++) {
+        const id = ids[row * S + at % S]!;
+        if (id >= 0) {
+          text.take(id);
+          continue;
+        }
+        // A logit is not finite: the host judges it in the next step.
+        text.isPlain = false;
+        generation.rewind(row, at);
+        break;
+      }
+      this.#onDevice[row] = { text, length: length + count };
+    }
+    return count;
   }
 
   /** Reads a piece of some prompts, in turn. */
@@ -253,8 +359,11 @@ class Lane {
     for (const row of unread.slice(0, MOST_READ)) {
       this.#lastRead = row;
       const text = this.#texts[row]!;
-      const logits = await reader.read(row, text.history);
-      if (logits !== undefined) text.extend(logits);
+      // Where the device chooses tokens, the last token is encoded with those of the other rows.
+      const history = this.#chooses ? text.history.slice(0, -1) : text.history;
+      const logits = await reader.read(row, history);
+      if (this.#chooses || logits === undefined) continue;
+      text.extend(await logits.read() as Logits);
     }
   }
 
@@ -276,6 +385,8 @@ class Lane {
 class Text {
   readonly history: number[];
   readonly onSlide: GenerateOptions["onSlide"];
+  /** True if the device draws what the sampler draws. */
+  isPlain: boolean;
   readonly #sampler: Sampler;
   readonly #maxNewTokens: number;
   readonly #signal: AbortSignal | undefined;
@@ -293,6 +404,7 @@ class Text {
     this.history = Array.from(prompt);
     this.#promptLength = prompt.length;
     this.#sampler = samplerOf(options);
+    this.isPlain = isPlain(this.#sampler);
     this.#maxNewTokens = options.maxNewTokens ?? MAX_NEW_TOKENS;
     this.#signal = options.signal;
     this.onSlide = options.onSlide;
@@ -305,16 +417,33 @@ class Text {
     return this.#isOver;
   }
 
+  /** Number of tokens that are still to be generated. */
+  get left(): number {
+    return this.#maxNewTokens - this.#step;
+  }
+
+  /** The text as the device continues it. */
+  get written(): Omit<WrittenText, "row"> {
+    const { history } = this;
+    const draws = { row: 0, step: this.#step };
+    return { history, options: this.#sampler.options, draws };
+  }
+
   /** Draws the next token. */
-  extend(logits: Parameters<Sampler["sample"]>[0]): void {
+  extend(logits: Logits): void {
     if (this.#isOver) return;
     const { history } = this;
     try {
-      history.push(this.#sampler.sample(logits, { step: this.#step, history }));
+      this.take(this.#sampler.sample(logits, { step: this.#step, history }));
     } catch (error) {
       this.end(error); // Logits that are not finite end this text alone.
-      return;
     }
+  }
+
+  /** Appends a drawn token. */
+  take(id: number): void {
+    if (this.#isOver) return;
+    this.history.push(id);
     if (++this.#step === this.#maxNewTokens) this.end();
     this.#wake();
   }

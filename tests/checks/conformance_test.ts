@@ -39,6 +39,7 @@ function openFaulty(fault: Fault): Executor {
         spec: buffer.spec,
         write: (data, offset) => buffer.write(data, offset),
         read,
+        copy: (source, range) => buffer.copy(source, range),
         destroy: () => buffer.destroy(),
       };
     };

@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { CounterRandom, Purpose } from "../../kernels/random.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { HostSampler } from "../../lib/checks/device_choice.ts";
 import { makeGeneric } from "../../lib/checks/variants.ts";
 import { forward } from "../../lib/graph/autodiff.ts";
 import { compile } from "../../lib/graph/compile.ts";
@@ -126,14 +127,6 @@ gpuTest(
 gpuTest(
   "Texts chosen on the device are those of a sampler on the host, past the context and with a penalty",
   async () => {
-    /** A subclass draws on the host. */
-    class OnHost extends Sampler {
-      override sampleBatch(
-        ...given: Parameters<Sampler["sampleBatch"]>
-      ): Int32Array {
-        return super.sampleBatch(...given);
-      }
-    }
     await using backend = await openWebGpu({ adapter: "any" });
     await using model = await Model.create({
       ...{ vocabSize: 33, blockSize: 16, nLayer: 1, nHead: 2, nEmbd: 16 },
@@ -154,7 +147,7 @@ gpuTest(
       ]
     ) {
       const texts = [];
-      for (const sampler of [new Sampler(choice), new OnHost(choice)]) {
+      for (const sampler of [new Sampler(choice), new HostSampler(choice)]) {
         const slides: unknown[] = [];
         const onSlide = (slide: object) => slides.push(slide);
         const given = { sampler, maxNewTokens: 90, onSlide };

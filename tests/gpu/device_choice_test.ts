@@ -101,7 +101,7 @@ Deno.test("Work that takes different times has different shapes", async () => {
   const checkpoint = await someCheckpoint();
   const works = [
     ...[...changes, wider].map(trainingWork),
-    ...[false, true].map((reads) => textWork(checkpoint, { reads })),
+    textWork(checkpoint),
     ...[4, 5].map((rows) => evaluationWork(checkpoint, rows)),
   ];
   const shapes = works.map(({ unit, shape }) => unit + shape);

@@ -11,6 +11,7 @@ import { makeGeneric } from "../../lib/checks/variants.ts";
 import type { ModelOptions } from "../../lib/config/model.ts";
 import type { GenerateOptions } from "../../lib/model/generate.ts";
 import { Model } from "../../lib/model/model.ts";
+import { RunningBatch } from "../../lib/model/running_batch.ts";
 import { type Logits, Sampler } from "../../lib/text/sampler.ts";
 import type { SamplerOptions } from "../../lib/text/sampler.ts";
 
@@ -261,6 +262,15 @@ Deno.test("The host goes on where a logit is -Infinity", async () => {
     const onHost = await write(model, prompts, { ...given, kind: "reference" });
     const onDevice = await write(model, prompts, { ...given, kind: "webgpu" });
     assertEquals(onDevice, onHost);
+    const alone = await Promise.all(
+      prompts.map((prompt) => Array.fromAsync(model.generate(prompt, given))),
+    );
+    const batch = new RunningBatch(model, { rows: 3 });
+    const texts = await Promise.all(
+      prompts.map((prompt) => Array.fromAsync(batch.generate(prompt, given))),
+    );
+    batch.destroy();
+    assertEquals(texts, alone);
     assert(onHost.steps.some((ids) => ids.includes(3)));
   }
 });

@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Model, OutOfMemoryError, Sampler } from "../../mod.ts";
+import type { Executor } from "../../lib/backends/backend.ts";
+import { HostSampler } from "../../lib/checks/device_choice.ts";
 import { makeGeneric } from "../../lib/checks/variants.ts";
 import { RunningBatch } from "../../lib/model/running_batch.ts";
 
@@ -22,14 +24,20 @@ const options = (seed: number) => ({
   sampler: new Sampler({ seed, temperature: 0.9, repetitionPenalty: 1.1 }),
 });
 
-for (const device of ["reference", "wasm"] as const) {
+/** Lets a model's backend pass for a GPU, whose kernels choose the tokens. */
+function passForGpu({ backend }: Model): void {
+  (backend as { kind: string }).kind = "webgpu";
+}
+
+for (const device of ["reference", "wasm", "webgpu"] as const) {
   for (const mask of ["causal", "none"] as const) {
     Deno.test(`RunningBatch gives each text the tokens that it has alone: ${device}, mask ${mask}`, async () => {
       await using model = await Model.create({ ...config, mask }, {
-        device,
+        device: device === "webgpu" ? "reference" : device,
         seed: 3,
       });
       await makeGeneric(model); // Fresh weights hardly look at what came before.
+      if (device === "webgpu") passForGpu(model);
       const alone = await Promise.all(
         prompts.map((prompt, seed) =>
           Array.fromAsync(model.generate(prompt, options(seed)))
@@ -172,6 +180,76 @@ Deno.test("RunningBatch reads several long prompts in turn, and drops one whose 
   }
   stop.abort();
   await Promise.all(others);
+  batch.destroy();
+});
+
+Deno.test("RunningBatch reads blocks of tokens from a GPU, and logits only for samplers of the user's own", async () => {
+  await using model = await Model.create(config, { device: "reference" });
+  await makeGeneric(model);
+  const prompt = [1, 2, 3];
+  const texts = (rows: number, kinds: readonly (typeof Sampler)[]) => {
+    const batch = new RunningBatch(model, { rows });
+    return Promise.all(kinds.map((Kind, seed) => {
+      const sampler = new Kind({ seed, temperature: 0.9, topK: 5 });
+      const given = { maxNewTokens: 100 + seed, sampler };
+      return Array.fromAsync(batch.generate(prompt, given));
+    })).finally(() => batch.destroy());
+  };
+  const alone = await texts(1, Array(4).fill(Sampler));
+  passForGpu(model);
+  const backend = model.backend as Executor;
+  const compile = backend.compile.bind(backend);
+  let [blocks, read] = [0, 0];
+  backend.compile = async (plan, stores) => {
+    const program = await compile(plan, stores);
+    const buffer = program.buffer.bind(program);
+    program.buffer = (name) => {
+      if (name === "logits") read++;
+      return buffer(name);
+    };
+    const run = program.run.bind(program);
+    program.run = (phases) => {
+      if (phases!.includes("choose")) blocks++;
+      run(phases);
+    };
+    return program;
+  };
+  assertEquals(await texts(3, Array(4).fill(Sampler)), alone);
+  // Two lanes; windows of 24 tokens slide after 12, and each slide takes two pieces, after which the host draws one token.
+  assert(blocks < 80, `${blocks} blocks`);
+  assert(read < 80, `${read} logits`);
+  [blocks, read] = [0, 0];
+  const mixed = [Sampler, HostSampler, Sampler, HostSampler];
+  assertEquals(await texts(4, mixed), alone);
+  assert(read > 100, `${read} logits`);
+});
+
+Deno.test("RunningBatch drops what a GPU chose beyond an abort or the end of a loop", async () => {
+  await using model = await Model.create(config, { device: "reference" });
+  await makeGeneric(model);
+  passForGpu(model);
+  const batch = new RunningBatch(model, { rows: 2 });
+  const gone = new AbortController();
+  const sampler = new Sampler({ seed: 4 });
+  const endless = { maxNewTokens: 1e6, sampler };
+  const ids: number[] = [];
+  for await (
+    const id of batch.generate([1], { ...endless, signal: gone.signal })
+  ) {
+    if (ids.push(id) === 7) gone.abort();
+  }
+  const again: number[] = [];
+  for await (const id of batch.generate([1], endless)) {
+    if (again.push(id) === 7) break;
+  }
+  assertEquals(again, ids);
+  assertEquals(ids.length, 7);
+  // The next text in the row finds nothing of the one before.
+  const next = { maxNewTokens: 40, sampler: new Sampler({ seed: 5 }) };
+  assertEquals(
+    await Array.fromAsync(batch.generate([2, 3], next)),
+    await Array.fromAsync(model.generate([2, 3], next)),
+  );
   batch.destroy();
 });
 

@@ -69,6 +69,29 @@ export function registerExecutor(
     results.forEach((z, i) => assertEquals([...z], filled(2 * (i + 1))));
   });
 
+  test("Copies take what earlier runs computed, and later runs read them", async (backend) => {
+    const program = await backend.compile(sums, new Map());
+    const [a, b, z] = ["a", "b", "z"].map((name) => program.buffer(name));
+    a!.write(filled(1));
+    program.run(["forward"]); // z = 2
+    b!.copy(z!, { from: 1, to: 5, length: 3 });
+    program.run(["forward"]);
+    assertEquals([...await b!.read()], [0, 0, 0, 0, 0, 2, 2, 2]);
+    assertEquals([...await z!.read()], [2, 2, 2, 2, 2, 6, 6, 6]);
+    for (
+      const [from, to, message] of [
+        [7, 0, "read z"],
+        [0, 7, "write b"],
+      ] as const
+    ) {
+      assertThrows(
+        () => b!.copy(z!, { from, to, length: 2 }),
+        RangeError,
+        `Cannot ${message}: elements 7 to 9 are not within its 8`,
+      );
+    }
+  });
+
   test("Elements, buffers and phases that do not exist are refused", async (backend) => {
     const program = await backend.compile(sums, new Map());
     const a = program.buffer("a");

@@ -4,7 +4,7 @@
  */
 
 import type { BufferSpec } from "../../graph/plan.ts";
-import type { Numbers } from "../backend.ts";
+import type { CopiedRange, Numbers } from "../backend.ts";
 import { BoundBuffer } from "../buffer.ts";
 import type { WebGpuDevice } from "./device.ts";
 
@@ -109,6 +109,17 @@ export class WebGpuBuffer extends BoundBuffer<WebGpuDevice> {
       4 * length,
     );
     return dtype === "f32" ? new Float32Array(bytes) : new Int32Array(bytes);
+  }
+
+  protected override transfer(
+    source: WebGpuBuffer,
+    { from, to, length }: CopiedRange,
+  ): void {
+    const { device } = this.backend;
+    const encoder = device.createCommandEncoder();
+    const [target, size] = [this.gpu, 4 * length];
+    encoder.copyBufferToBuffer(source.gpu, 4 * from, target, 4 * to, size);
+    device.queue.submit([encoder.finish()]);
   }
 
   protected free(): void {

@@ -33,7 +33,7 @@ export async function serve(
     const tokenizer = tokenizerOf(each);
     const model = stack.use(
       await each.load(
-        await placementFor(textWork(each.checkpoint, { reads: true }), flags),
+        await placementFor(textWork(each.checkpoint), flags),
       ),
     );
     const generator = new RunningBatch(model, { rows });
