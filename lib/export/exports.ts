@@ -28,6 +28,8 @@ export interface ExportFormat {
   readonly about: string;
   /** A folder of files, or one file. */
   readonly kind: "folder" | "file";
+  /** True if the files hold the training, too: the optimizer's moments and the step. */
+  readonly hasTraining: boolean;
   /** Float types of the weights. */
   readonly dtypes: readonly FloatType[];
   /** Architectures that it can hold; the first that fits is written. */
@@ -52,6 +54,7 @@ export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
   hf: {
     about: "a folder for Hugging Face's transformers",
     kind: "folder",
+    hasTraining: false,
     dtypes: ["f32", "f16", "bf16"],
     architectures: [llama, qwen2, qwen3, gpt2],
     files: hfFiles,
@@ -59,6 +62,7 @@ export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
   gguf: {
     about: "a file for llama.cpp",
     kind: "file",
+    hasTraining: false,
     dtypes: ["f32", "f16", "bf16"],
     architectures: ggufArchitectures,
     files: ggufFiles,
@@ -66,6 +70,7 @@ export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
   onnx: {
     about: "a file for onnxruntime",
     kind: "file",
+    hasTraining: false,
     dtypes: ["f32", "f16"],
     architectures: [anyModel("any")],
     files: onnxFiles,
@@ -73,6 +78,7 @@ export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
   nanogpt: {
     about: "a folder for nanoGPT, with the training",
     kind: "folder",
+    hasTraining: true,
     dtypes: ["f32"],
     architectures: [nanogpt],
     files: (checkpoint) => nanogptFiles(checkpoint, { masks: false }),
@@ -80,6 +86,7 @@ export const exportFormats: Readonly<Record<ExportFormatName, ExportFormat>> = {
   "nanogpt-torch1": {
     about: "the same for PyTorch 1",
     kind: "folder",
+    hasTraining: true,
     dtypes: ["f32"],
     architectures: [nanogpt],
     files: (checkpoint) => nanogptFiles(checkpoint, { masks: true }),

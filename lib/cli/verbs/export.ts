@@ -16,7 +16,7 @@ import { Interrupt } from "../terminal/interrupt.ts";
 import { StatusLine, writeOutput } from "../terminal/terminal.ts";
 import type { ExportFlags } from "./flags.ts";
 import { bytes } from "./model_card.ts";
-import { readTrainedModel } from "./trained_model.ts";
+import { OpenedModel } from "./trained_model.ts";
 
 /** Writes the files; returns the exit code. */
 export async function exportModel(
@@ -37,8 +37,10 @@ export async function exportModel(
   }
   await checkFree(out, format);
   using interrupt = new Interrupt();
-  const { path, checkpoint } = await readTrainedModel(run, {
-    best: flags.best,
+  using opened = await OpenedModel.open(run, { best: flags.best });
+  const { path } = opened;
+  const checkpoint = await opened.read({
+    weightsOnly: !exportFormats[format].hasTraining,
   });
   let files: readonly ExportedFile[];
   try {

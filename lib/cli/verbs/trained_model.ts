@@ -8,6 +8,11 @@ import {
   decodeCheckpoint,
   openCheckpoint,
 } from "../../formats/checkpoint.ts";
+import {
+  arrayOf,
+  elementSize,
+  type TensorData,
+} from "../../formats/safetensors.ts";
 import { Model, type ModelPlacement } from "../../model/model.ts";
 import type { Tokenizer } from "../../text/tokenizer.ts";
 import { corpusRecord, loadCorpus, loadRecorded } from "../text/corpus.ts";
@@ -108,6 +113,33 @@ export class OpenedModel implements Disposable {
     const data = await recordedData(dirname(path));
     stack.move();
     return new OpenedModel({ path, checkpoint, data }, file);
+  }
+
+  /**
+   * Reads the checkpoint into memory, each tensor once.
+   *
+   * @param weightsOnly leaves out the optimizer's moments, which are twice as large as the weights
+   */
+  async read(
+    { weightsOnly }: { readonly weightsOnly: boolean },
+  ): Promise<Checkpoint> {
+    const { infos, readTensors: _, ...content } = this.checkpoint;
+    const tensors = new Map<string, TensorData>();
+    for (const [name, { dtype, shape }] of infos) {
+      if (weightsOnly && name.startsWith("optimizer.")) continue;
+      const count = shape.reduce((product, length) => product * length, 1);
+      const bytes = new Uint8Array(count * elementSize(dtype));
+      tensors.set(name, arrayOf(dtype, shape, bytes));
+    }
+    await reading(
+      this.path,
+      () =>
+        this.checkpoint.readTensors((name, piece, offset) => {
+          const data = tensors.get(name)?.data as Float64Array | undefined;
+          data?.set(piece as Float64Array, offset);
+        }),
+    );
+    return { ...content, tensors };
   }
 
   /** Loads the model on a device. */
@@ -215,20 +247,22 @@ async function checkpointPath(
 }
 
 /** Reads the whole file, unless its first bytes show that it is of another kind: it may be huge. */
-async function readCheckpointFile(
-  path: string,
-): Promise<Uint8Array<ArrayBuffer>> {
+async function readCheckpointFile(path: string): Promise<Uint8Array> {
   try {
     const { isFile, size } = await Deno.stat(path);
     if (!isFile) throw new Error("it is not a file");
     using file = await Deno.open(path);
     const head = new Uint8Array(8);
-    const got = await file.read(head) ?? 0;
+    let at = await file.read(head) ?? 0;
     const headerLength = new DataView(head.buffer).getBigUint64(0, true);
-    if (got < 8 || (headerLength > MAX_HEADER && size > head.length)) {
-      return head.subarray(0, got);
+    if (at < 8 || (headerLength > MAX_HEADER && size > head.length)) {
+      return head.subarray(0, at);
     }
-    return await Deno.readFile(path);
+    // Deno.readFile would hold the content twice.
+    const bytes = new Uint8Array(size);
+    bytes.set(head);
+    for (let count; (count = await file.read(bytes.subarray(at)));) at += count;
+    return bytes.subarray(0, at);
   } catch (error) {
     throw commandError(`read ${path}`, reasonOf(error));
   }
