@@ -175,12 +175,14 @@ class Placement {
     return index;
   }
 
-  /** Returns the slot of a tensor: its own, else the smallest sufficient free slot, else the largest one, grown. */
+  /** Returns the slot of a tensor: its own, else the smallest sufficient free slot, of equal ones the last that was freed, else the largest one, grown. */
   #slot(tensor: Tensor, length: number): number {
     const known = this.#slotOf.get(tensor);
     if (known !== undefined) return known;
     const sizeOfSlot = (slot: number) => this.#buffers[slot]!.length;
-    const bySize = this.#free.toSorted((a, b) => sizeOfSlot(a) - sizeOfSlot(b));
+    const bySize = this.#free.toReversed().toSorted((a, b) =>
+      sizeOfSlot(a) - sizeOfSlot(b)
+    );
     const slot = bySize.find((free) => sizeOfSlot(free) >= length) ??
       bySize.at(-1);
     if (slot === undefined) {

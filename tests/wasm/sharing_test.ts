@@ -1,15 +1,22 @@
 /** How the CPU engine's threads share a run: by steps or by groups of texts, or not at all; and that no bit depends on it. */
 
 import { assert, assertEquals } from "@std/assert";
+import { checkPlan } from "../../lib/backends/checks.ts";
 import { openWasm } from "../../lib/backends/wasm/engine.ts";
 import { type Groups, groupsOf } from "../../lib/backends/wasm/groups.ts";
+import { matricesOf } from "../../lib/backends/wasm/matrices.ts";
 import { Sharing } from "../../lib/backends/wasm/sharing.ts";
 import { presetTraining, RandomSteps } from "../../lib/checks/workloads.ts";
 import { Model } from "../../lib/model/model.ts";
 import { modelConfig, type ModelOptions } from "../../lib/config/model.ts";
 import { trainConfig } from "../../lib/config/train.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
-import { cachedPlan, evalPlan } from "../../lib/model/plans.ts";
+import {
+  cachedPlan,
+  evalPlan,
+  parameterLayout,
+} from "../../lib/model/plans.ts";
+import { isHiddenMatrix } from "../../lib/train/muon.ts";
 import { trainPlan } from "../../lib/train/plan.ts";
 import { blasTest } from "./blas_libraries.ts";
 
@@ -170,6 +177,56 @@ Deno.test("No groups divide a training with dropout, of one text, in chunks of l
   }
   const plan = trainPlan(modelConfig(options), train, { B: 4, T: 24 });
   assert(groups(plan, "gradient"));
+});
+
+Deno.test("Each of Muon's matrices is updated alone: in slots of its own, at its own place in the stores", () => {
+  const train = trainConfig({ optimizer: "muon" });
+  const config = modelConfig(options);
+  const plan = trainPlan(config, train, { B: 4, T: 24 });
+  const [begin, end] = plan.phases["update"]!;
+  const { from, to, updates } = matricesOf(plan, { from: begin, to: end })!;
+  const layout = parameterLayout(config);
+  const matrices = layout.entries.filter(isHiddenMatrix);
+  // The norm of the gradients comes before, the other parameters after.
+  assertEquals(plan.dispatches[from - 1]!.kernel, "clip");
+  assertEquals(plan.dispatches[to]!.kernel, "adamw");
+  const params = updates.map(({ dispatches }) =>
+    dispatches.at(-1)!.outputs[0]!
+  );
+  assertEquals(
+    params.map(({ offset, length }) => ({ offset, length }))
+      .sort((a, b) => a.offset - b.offset),
+    matrices.map(({ offset, length }) => ({ offset, length })),
+  );
+  const lengths = params.map(({ length }) => length);
+  assertEquals(lengths, lengths.toSorted((a, b) => b - a));
+  for (const { dispatches, slots } of updates) {
+    checkPlan({ ...plan, dispatches, phases: {} });
+    for (
+      const { buffer, offset, length } of dispatches.flatMap((dispatch) =>
+        dispatch.outputs
+      )
+    ) {
+      if (plan.buffers[buffer]!.kind !== "slot") continue;
+      assertEquals(offset, 0);
+      assert(slots.get(buffer)! >= length);
+    }
+  }
+});
+
+Deno.test("Large matrices, and an optimizer without matrices, share the steps of an update", () => {
+  for (
+    const [more, optimizer] of [
+      [{ nEmbd: 512 }, "muon"],
+      [{}, "adamw"],
+      [{}, "sgd"],
+    ] as const
+  ) {
+    const config = modelConfig({ ...options, ...more });
+    const plan = trainPlan(config, trainConfig({ optimizer }), { B: 4, T: 24 });
+    const [from, to] = plan.phases["update"]!;
+    assertEquals(matricesOf(plan, { from, to }), undefined);
+  }
 });
 
 Deno.test("Threads share a run of doubtful size if that was faster, until it is not", () => {

@@ -16,7 +16,8 @@ import {
 } from "../../../kernels/wasm/step.ts";
 import type { KernelName } from "../../../kernels/vocabulary.ts";
 import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
-import { groupsOf } from "./groups.ts";
+import { type Groups, groupsOf } from "./groups.ts";
+import { matricesOf } from "./matrices.ts";
 import { align } from "./memory.ts";
 
 /** Dispatches that always run together: no phase begins or ends between them. */
@@ -55,14 +56,15 @@ export interface FillingStep extends PlacedStep {
   readonly fills: CopySpec;
 }
 
+/** Lists of steps, each of which one thread takes through the whole list. The threads share the work of each step if there is a single one. */
+export type Lists = readonly (readonly PlacedStep[])[];
+
 /** The steps of a segment. */
 export interface LoweredSegment {
   readonly segment: Segment;
   readonly fills: readonly FillingStep[];
-  /** A list for each group of texts, which one thread takes through the whole list; a single one if the threads share the work of each step. */
-  readonly lists: readonly (readonly PlacedStep[])[];
-  /** What follows the lists: the sums of what groups have computed. */
-  readonly sums: readonly PlacedStep[];
+  /** The steps, one piece after another. */
+  readonly pieces: readonly Lists[];
 }
 
 /** A reordered copy of a part of a store. */
@@ -123,16 +125,21 @@ export function lowerPlan(plan: Plan, workspace: Workspace): LoweredPlan {
     return at;
   };
 
-  /** Lowers a segment's dispatches, or those of a group, with memory for what they share with no other group at `shared`. */
-  function lowerPart(
-    dispatches: readonly Dispatch[],
-    { segment: { from, changes }, filled, shared, sums }: {
-      readonly segment: Segment;
-      /** The steps that fill copies for this segment, to which this part adds. */
-      readonly filled: Map<CopySpec, FillingStep>;
+  /** Lowers a list of dispatches. */
+  function lowerList(
+    { from, dispatches, own, shared }: {
+      /** The index of the first dispatch in the plan. */
+      readonly from: number;
+      readonly dispatches: readonly Dispatch[];
+      /** The addresses of memory that stands for buffers. */
+      readonly own: ReadonlyMap<number, Address>;
+      /** Memory for what the steps of a dispatch share. */
       readonly shared: Address;
-      /** The addresses of buffers that stand for others as outputs. */
-      readonly sums: ReadonlyMap<number, Address>;
+    },
+    { changes, filled }: {
+      readonly changes: Segment["changes"];
+      /** The steps that fill copies for this segment, to which this list adds. */
+      readonly filled: Map<CopySpec, FillingStep>;
     },
   ): { list: PlacedStep[]; bytes: number } {
     const list: PlacedStep[] = [];
@@ -147,12 +154,9 @@ export function lowerPlan(plan: Plan, workspace: Workspace): LoweredPlan {
       /** Copies that this dispatch reads in place of an input. */
       const copyOf = new Map<number, CopySpec>();
       const place = ({ buffer, offset }: Operand) =>
-        workspace.buffer(buffer) + 4 * offset;
+        (own.get(buffer) ?? workspace.buffer(buffer)) + 4 * offset;
       const made = build(dispatch, {
-        outputs: dispatch.outputs.map((operand) => {
-          const at = sums.get(operand.buffer);
-          return at === undefined ? place(operand) : at + 4 * operand.offset;
-        }),
+        outputs: dispatch.outputs.map(place),
         inputs: dispatch.inputs.map(place),
         blas: workspace.blas,
         constants: (values) => {
@@ -191,44 +195,76 @@ export function lowerPlan(plan: Plan, workspace: Workspace): LoweredPlan {
   }
 
   const segments = segmentsOf(plan).map((segment): LoweredSegment => {
-    const { from, to } = segment;
-    const groups = groupsOf(plan, segment) ??
-      { parts: [plan.dispatches.slice(from, to)], sums: new Set<number>() };
+    const { changes } = segment;
     const filled = new Map<CopySpec, FillingStep>();
-    // The first group adds to the stores themselves, the others to memory of their own.
-    const own = new Map(
-      Array.from(groups.sums, (buffer) => {
-        const bytes = align(4 * plan.buffers[buffer]!.length);
-        return [buffer, {
-          bytes,
-          at: keep(bytes * (groups.parts.length - 1)),
-        }];
-      }),
-    );
-    let used = 0;
-    const lists = groups.parts.map((dispatches, group) => {
-      const { list, bytes } = lowerPart(dispatches, {
-        ...{ segment, filled, shared: workspace.shared + used },
-        sums: new Map(
-          group === 0 ? [] : Array.from(own, ([buffer, { at, bytes }]) => [
-            buffer,
-            at + bytes * (group - 1),
-          ]),
-        ),
+    const none: ReadonlyMap<number, Address> = new Map();
+
+    /** Lowers lists that run at the same time. `slots` are the numbers of slots of its own that a list needs. */
+    const lists = (
+      all: readonly {
+        readonly from: number;
+        readonly dispatches: readonly Dispatch[];
+        readonly own?: ReadonlyMap<number, Address>;
+        readonly slots?: ReadonlyMap<number, number>;
+      }[],
+    ): Lists => {
+      let used = 0;
+      const lowered = all.map(({ own = none, slots = new Map(), ...list }) => {
+        const places = new Map(own);
+        for (const [buffer, length] of slots) {
+          places.set(buffer, workspace.shared + used);
+          used += align(4 * length);
+        }
+        const shared = workspace.shared + used;
+        const made = lowerList({ ...list, own: places, shared }, {
+          changes,
+          filled,
+        });
+        used += made.bytes;
+        return made.list;
       });
-      used += bytes; // several groups run at the same time
-      return list;
-    });
-    sharedBytes = Math.max(sharedBytes, used);
-    const sums = Array.from(own, ([buffer, { at, bytes }]) => ({
-      step: gather({
-        y: workspace.buffer(buffer),
-        n: plan.buffers[buffer]!.length,
-        ...{ x: at, bytes, count: groups.parts.length - 1 },
-      }),
-      dispatch: to - 1,
-    }));
-    return { segment, fills: [...filled.values()], lists, sums };
+      sharedBytes = Math.max(sharedBytes, used);
+      return lowered;
+    };
+
+    const plain = (from: number, to: number) =>
+      from === to
+        ? []
+        : [lists([{ from, dispatches: plan.dispatches.slice(from, to) }])];
+
+    /** Lowers groups of texts, then the sums of what they computed. */
+    const groupPieces = ({ parts, sums }: Groups): Lists[] => {
+      const { from, to } = segment;
+      // The first group adds to the stores themselves, the others to memory of their own.
+      const count = parts.length - 1;
+      const own = Array.from(sums, (buffer) => {
+        const n = plan.buffers[buffer]!.length;
+        const bytes = align(4 * n);
+        return { buffer, n, bytes, x: keep(bytes * count) };
+      });
+      const first = lists(parts.map((dispatches, group) => ({
+        ...{ from, dispatches },
+        own: group === 0 ? none : new Map(
+          own.map(({ buffer, x, bytes }) => [buffer, x + bytes * (group - 1)]),
+        ),
+      })));
+      const last = own.map(({ buffer, ...arrays }) => ({
+        step: gather({ y: workspace.buffer(buffer), count, ...arrays }),
+        dispatch: to - 1,
+      }));
+      return [first, [last]];
+    };
+
+    const groups = groupsOf(plan, segment);
+    const matrices = matricesOf(plan, segment);
+    const pieces = groups ? groupPieces(groups) : matrices
+      ? [
+        ...plain(segment.from, matrices.from),
+        lists(matrices.updates),
+        ...plain(matrices.to, segment.to),
+      ]
+      : plain(segment.from, segment.to);
+    return { segment, fills: [...filled.values()], pieces };
   });
   return {
     ...{ segments, constants, keptBytes, sharedBytes, scratchBytes },

@@ -33,8 +33,8 @@ import { sizeOf, type WasmMemory } from "./memory.ts";
 import {
   type CopySpec,
   keyOf,
+  type Lists,
   type LoweredPlan,
-  type LoweredSegment,
   lowerPlan,
   type PlacedStep,
   type Segment,
@@ -138,20 +138,21 @@ export function measurePlans(
     backend.bytesOfScratch(scratch, { isEmpty: stores === undefined });
 }
 
-/** Returns the records of a plan: one for each step, or with groups of texts one for their lists, which are equally long. */
+/** Returns the records of a plan: one for each step, and one that runs several lists, which are equally long. */
 function recordsOf({ segments }: LoweredPlan): number {
-  return segments.reduce(
-    (count, { fills, lists, sums }) =>
-      count + fills.length + sums.length +
-      (lists.length === 1
-        ? lists[0]!.length
-        : 1 + lists.length * longestOf(lists)),
-    0,
-  );
+  return segments.reduce((count, { fills, pieces }) =>
+    pieces.reduce(
+      (count, lists) =>
+        count +
+        (lists.length === 1
+          ? lists[0]!.length
+          : 1 + lists.length * longestOf(lists)),
+      count + fills.length,
+    ), 0);
 }
 
-/** Returns the number of records of the longest list of a group of texts. */
-function longestOf(lists: LoweredSegment["lists"]): number {
+/** Returns the number of records of the longest list. */
+function longestOf(lists: Lists): number {
   return Math.max(...lists.map(({ length }) => length));
 }
 
@@ -212,9 +213,9 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
       return { from, to: end, sharing };
     };
     /** Notes the records of each dispatch. */
-    const note = (placed: readonly PlacedStep[], range: RecordRange) => {
+    const note = (placed: readonly PlacedStep[], first: Address) => {
       for (const [i, { dispatch, step: { work } }] of placed.entries()) {
-        const from = range.from + RECORD_BYTES * i;
+        const from = first + RECORD_BYTES * i;
         const to = from + RECORD_BYTES;
         const ranges = this.#dispatches[dispatch]!;
         const last = ranges.at(-1);
@@ -227,30 +228,19 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
     };
     const stepsOf = (placed: readonly PlacedStep[]) =>
       placed.map(({ step }) => step);
-    /** Writes a list of records for each group of texts, and the records that run the lists and sum what they computed. */
-    const writeLists = (
-      { lists, sums }: LoweredSegment,
-    ): RecordRange => {
+    /** Writes lists of records, and returns the step that runs them. */
+    const writeLists = (lists: Lists): Step => {
       const first = end;
       const bytes = RECORD_BYTES * longestOf(lists);
       for (const list of lists) {
         const next = end + bytes;
-        note(list, write(stepsOf(list)));
+        note(list, write(stepsOf(list)).from);
         end = next;
       }
       const work = lists.flat().reduce((sum, { step }) => sum + step.work, 0);
-      const runsLists: Step = {
-        kernel: LISTS,
-        units: lists.length,
-        args: [first, bytes],
-        work,
-      };
-      const range = write([runsLists, ...stepsOf(sums)]);
-      note(sums, { ...range, from: range.from + RECORD_BYTES });
-      return range;
+      return { kernel: LISTS, units: lists.length, args: [first, bytes], work };
     };
-    this.#segments = segments.map((lowered) => {
-      const { segment, fills, lists } = lowered;
+    this.#segments = segments.map(({ segment, fills, pieces }) => {
       const preparations: Preparation[] = [];
       for (
         const [index, group] of Map.groupBy(fills, ({ fills }) => fills.buffer)
@@ -259,11 +249,16 @@ export class WasmProgram extends BoundProgram<WasmBuffer> {
         const store = this.#buffers[index]!;
         preparations.push({ store, copies, records: write(stepsOf(group)) });
       }
-      if (lists.length > 1) {
-        return { segment, preparations, records: writeLists(lowered) };
+      // Lists come first, so that the records of the pieces follow one another.
+      const runs = pieces.map((lists) =>
+        lists.length === 1 ? stepsOf(lists[0]!) : [writeLists(lists)]
+      );
+      const records = write(runs.flat());
+      let { from } = records;
+      for (const [i, { length }] of runs.entries()) {
+        if (pieces[i]!.length === 1) note(pieces[i]![0]!, from);
+        from += RECORD_BYTES * length;
       }
-      const records = write(stepsOf(lists[0]!));
-      note(lists[0]!, records);
       return { segment, preparations, records };
     });
   }
