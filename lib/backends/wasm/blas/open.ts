@@ -26,7 +26,7 @@ export type Sgemm = (
 export interface BlasOpening {
   /** A path, or a name that the system looks up in its own folders. */
   readonly path: string;
-  readonly symbols: Deno.ForeignLibraryInterface;
+  readonly symbols: Readonly<Record<string, Deno.ForeignFunction>>;
 }
 
 /** A library as one thread has it open. */
@@ -61,7 +61,12 @@ export function openBlas({ path, symbols }: BlasOpening): OpenBlas {
     on: ({ buffer }) => {
       const bytes = UnsafePointer.of(new Uint8Array(buffer));
       const start = Number(UnsafePointer.value(bytes));
+      // Deno calls a function five times as fast if its 64-bit arguments are BigInts. Making one takes a while, too.
+      const made = Array.from({ length: 4096 }, (_, n) => BigInt(n));
+      const isWide = symbols["cblas_sgemm"]!.parameters.includes("i64");
+      const size = (n: number) => isWide ? made[n] ?? BigInt(n) : n;
       // WebAssembly passes addresses as signed integers.
+      const address = (at: number) => BigInt(start + (at >>> 0));
       return (
         form,
         M,
@@ -80,17 +85,17 @@ export function openBlas({ path, symbols }: BlasOpening): OpenBlas {
           101, // CblasRowMajor
           form === 2 ? 112 : 111, // CblasTrans, CblasNoTrans
           form === 1 ? 112 : 111,
-          M,
-          N,
-          K,
+          size(M),
+          size(N),
+          size(K),
           alpha,
-          start + (a >>> 0),
-          aStride,
-          start + (b >>> 0),
-          bStride,
+          address(a),
+          size(aStride),
+          address(b),
+          size(bStride),
           beta,
-          start + (y >>> 0),
-          yStride,
+          address(y),
+          size(yStride),
         );
       };
     },
