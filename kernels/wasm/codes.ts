@@ -3,24 +3,24 @@
  * layout of a step's record, and the words of the control block. Both TypeScript and
  * AssemblyScript compile this file, so it holds plain integers only.
  *
- * A record is RECORD_BYTES long: kernel, units, grain, units taken, units done, then
- * the arguments, all 32-bit words. Arguments come in the order outputs, inputs, dims.
+ * A record is RECORD_BYTES long: kernel, units, grain and the arguments, then units taken and units done, all 32-bit words.
+ * Arguments come in the order outputs, inputs, dims.
  */
 
 /** Bytes of a step's record. */
-export const RECORD_BYTES = 128;
+export const RECORD_BYTES = 192;
 /** Offset of the kernel's number in a record, in bytes, like the offsets that follow. */
 export const RECORD_KERNEL = 0;
 /** Offset of the number of units, the indivisible parts of a step's work. */
 export const RECORD_UNITS = 4;
 /** Offset of the number of units that a thread takes at a time. */
 export const RECORD_GRAIN = 8;
-/** Offset of the number of units taken so far, which never decreases within a run. */
-export const RECORD_TAKEN = 12;
+/** Offset of the number of units taken so far, which never decreases within a run. No argument is in its cache line. */
+export const RECORD_TAKEN = 128;
 /** Offset of the number of units finished so far. */
-export const RECORD_DONE = 16;
+export const RECORD_DONE = 132;
 /** Offset of the first argument. */
-export const RECORD_ARGUMENTS = 20;
+export const RECORD_ARGUMENTS = 12;
 
 /** Address of 64 bytes that are always 0: stands for a bias or addend that is absent. */
 export const NOTHING = 0;
@@ -46,6 +46,8 @@ export const CONTROL_CLOSING = 204;
 export const CONTROL_MAY_SLEEP = 208;
 /** The number of times that a waiting thread reads a word before it sleeps on the word. */
 export const CONTROL_SPINS = 212;
+/** The number of threads that sleep until a step is done. */
+export const CONTROL_SLEEPERS = 256;
 /** Address of the first memory for allocation; the memory below belongs to the engine. */
 export const HEAP = 65536;
 

@@ -10,7 +10,7 @@ import {
   FORM_NT,
   FORM_TN,
   RECORD_ARGUMENTS,
-  RECORD_BYTES,
+  RECORD_TAKEN,
 } from "./codes.ts";
 
 /** The numbers of a product's forms. */
@@ -115,4 +115,4 @@ export function rowBlocks(
 }
 
 /** The most arguments that fit a record. */
-export const MOST_ARGUMENTS: number = (RECORD_BYTES - RECORD_ARGUMENTS) / 4;
+export const MOST_ARGUMENTS: number = (RECORD_TAKEN - RECORD_ARGUMENTS) / 4;

@@ -14,6 +14,7 @@ import {
   CONTROL_MAY_SLEEP,
   CONTROL_SCRATCH,
   CONTROL_SCRATCH_BYTES,
+  CONTROL_SLEEPERS,
   CONTROL_SPINS,
   CONTROL_STARTED,
   CONTROL_TO,
@@ -102,7 +103,8 @@ function execute(from: usize, to: usize, thread: i32, maySleep: bool): void {
       compute(kernel, record, first, end, scratch);
       const count = end - first;
       if (atomic.add<i32>(record + RECORD_DONE, count) + count === units) {
-        atomic.notify(record + RECORD_DONE, -1);
+        // A thread that counts itself as sleeping after this looks at the record once more.
+        if (atomic.load<i32>(CONTROL_SLEEPERS) !== 0) atomic.notify(record + RECORD_DONE, -1);
       }
     }
     if (!waitFor(record + RECORD_DONE, units, maySleep)) return;
@@ -117,6 +119,10 @@ function waitFor(address: usize, value: i32, maySleep: bool): bool {
     if (now === value) return true;
     if (spins-- > 0) continue;
     if (atomic.load<i32>(CONTROL_FAILED) !== 0) return false;
-    if (maySleep) atomic.wait<i32>(address, now, NAP);
+    if (maySleep) {
+      atomic.add<i32>(CONTROL_SLEEPERS, 1);
+      atomic.wait<i32>(address, now, NAP);
+      atomic.sub<i32>(CONTROL_SLEEPERS, 1);
+    }
   }
 }
