@@ -249,7 +249,8 @@ export type KernelName = keyof KernelDims;
 /**
  * The operands of each kernel, `outputs <- inputs`, each with its shape in the letters above and the kernel's dims.
  * The comment before a kernel gives the result that it computes. An operand that follows `dim?` exists only if that
- * dim is true, or not 0.
+ * dim is true, or not 0. An operand marked `half` may be stored as float16: its numbers are rounded when they are written,
+ * and computed with in float32.
  *
  * `key` is (seed, counter, metrics slot, loss slot), seed and counter being unsigned.
  */
@@ -278,29 +279,29 @@ export const signatures: Readonly<Record<KernelName, string>> = {
    * gelu: x·Φ(x) by erf (both arXiv 1606.08415); relu: max(x,0); relu2: max(x,0)².
    */
   matmul:
-    "y[count,M,N], activation? z[count,M,N], sums? db[M] <- a[count,M,K], b[count,N,K], bias? bias[N], residual? residual[count,M,N], slope? x[count,M,N]",
+    "y half[count,M,N], activation? z half[count,M,N], sums? db[M] <- a half[count,M,K], b half[count,N,K], bias? bias[N], residual? residual[count,M,N], slope? x half[count,M,N]",
   /**
    * layernorm: y = (x - mean) / sqrt(var + eps) · weight + bias, var biased (arXiv 1607.06450);
    * rmsnorm: y = x / sqrt(mean(x²) + eps) · weight (arXiv 1910.07467).
    * stats: the mean (0 for rmsnorm) and the reciprocal root.
    */
-  norm: "y[rows,C], stats[rows,2] <- x[rows,C], weight[C], bias? bias[C]",
+  norm: "y half[rows,C], stats[rows,2] <- x[rows,C], weight[C], bias? bias[C]",
   /** The gradient of norm's input; the gradients of its weight and bias are added to dweight and dbias. */
   normBackward:
     "dx[rows,C], dweight[C], bias? dbias[C] <- dy[rows,C], x[rows,C], weight[C], stats[rows,2]",
   /** y = silu(gate) · x (arXiv 2002.05202). */
-  swiglu: "y[n] <- gate[n], x[n]",
+  swiglu: "y half[n] <- gate half[n], x half[n]",
   /** The gradients of both inputs of swiglu. */
-  swigluBackward: "dgate[n], dx[n] <- dy[n], gate[n], x[n]",
+  swigluBackward: "dgate[n], dx[n] <- dy[n], gate half[n], x half[n]",
   /**
    * Divides each query and key head by sqrt(mean of its squares + eps), and copies the values. With gain, multiplies query
    * heads by qgain and key heads by kgain; roots: the reciprocal root of each of the NH + 2·NKV heads, 1 for values.
    */
   qkNorm:
-    "y[rows,QKV], gain? roots[rows,heads] <- qkv[rows,QKV], gain? qgain[HS], gain? kgain[HS]",
+    "y half[rows,QKV], gain? roots[rows,heads] <- qkv half[rows,QKV], gain? qgain[HS], gain? kgain[HS]",
   /** The gradient of qkNorm, whose input is qkv; the gradients of its gains are added to dqgain and dkgain. */
   qkNormBackward:
-    "dqkv[rows,QKV], gain? dqgain[HS], gain? dkgain[HS] <- dy[rows,QKV], qkv[rows,QKV], gain? qgain[HS], gain? kgain[HS], gain? roots[rows,heads]",
+    "dqkv[rows,QKV], gain? dqgain[HS], gain? dkgain[HS] <- dy[rows,QKV], qkv half[rows,QKV], gain? qgain[HS], gain? kgain[HS], gain? roots[rows,heads]",
   /**
    * Rotates query and key heads by their position t + start[b] (clamped to L - 1), and copies the values (RoFormer,
    * arXiv 2104.09864, eq. 34): (x, y) → (x cos − y sin, y cos + x sin), pair i by the angle table[position,i];
@@ -308,15 +309,17 @@ export const signatures: Readonly<Record<KernelName, string>> = {
    * With `interleaved` pair i is dims (2i, 2i+1), otherwise (i, i + HS/2). With `inverse` sin changes its sign,
    * which gives the gradient. HS is even.
    */
-  rope: "y[B,T,QKV] <- qkv[B,T,QKV], table[L,HS], start? start i32[B]",
+  rope:
+    "y half[B,T,QKV] <- qkv half[B,T,QKV], table[L,HS], start? start i32[B]",
   /**
    * y[b,i,h] = sum over j of p(i,j) · v(j), p = softmax over keys of the (scaled, biased, masked) scores;
    * lse = the logarithm of the sum of exponentials of those scores. No T×T array is stored.
    */
-  attention: "y[B,T,NH·HS], lse[B,NH,T] <- qkv[B,T,QKV], dropout? key i32[4]",
+  attention:
+    "y half[B,T,NH·HS], lse[B,NH,T] <- qkv half[B,T,QKV], dropout? key i32[4]",
   /** All of dqkv. The probabilities are recomputed from qkv and lse, as exp(score - lse). */
   attentionBackward:
-    "dqkv[B,T,QKV] <- dy[B,T,NH·HS], y[B,T,NH·HS], lse[B,NH,T], qkv[B,T,QKV], dropout? key i32[4]",
+    "dqkv[B,T,QKV] <- dy[B,T,NH·HS], y half[B,T,NH·HS], lse[B,NH,T], qkv half[B,T,QKV], dropout? key i32[4]",
   /**
    * cache[b, start[b] + t] = the keys and values of qkv[b,t], for t < count[b]; other positions of the cache keep their values.
    * A position of the cache holds its key heads, then its value heads.
@@ -355,7 +358,7 @@ export const signatures: Readonly<Record<KernelName, string>> = {
   /** y = a + b. */
   add: "y[n] <- a[n], b[n]",
   /** y = x. */
-  copy: "y[n] <- x[n]",
+  copy: "y half[n] <- x half[n]",
   /**
    * Keeps element i, and divides it by 1 - rate, if the first word of
    * Threefry-2x32-20(key (seed, 3 | site << 8), counter (i, key[1])) is at least
@@ -410,6 +413,8 @@ export const signatures: Readonly<Record<KernelName, string>> = {
 export interface OperandShape {
   readonly name: string;
   readonly dtype: "f32" | "i32";
+  /** True if the operand may be stored as float16. */
+  readonly half: boolean;
   /** Number of elements. */
   readonly length: number;
 }
@@ -446,13 +451,14 @@ function shapeOf(
   text: string,
   sizes: Readonly<Record<string, number>>,
 ): OperandShape[] {
-  const [, condition, name, i32, shape] = text.match(
-    /^(?:(\w+)\? )?(\w+)( i32)?\[(.+)\]$/,
+  const [, condition, name, type, shape] = text.match(
+    /^(?:(\w+)\? )?(\w+)(?: (i32|half))?\[(.+)\]$/,
   )!;
   if (condition && !sizes[condition]) return [];
   const length = shape!.split(/[,·]/).reduce(
     (product, size) => product * (sizes[size] ?? Number(size)),
     1,
   );
-  return [{ name: name!, dtype: i32 ? "i32" : "f32", length }];
+  const dtype = type === "i32" ? type : "f32";
+  return [{ name: name!, dtype, half: type === "half", length }];
 }

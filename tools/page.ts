@@ -49,6 +49,15 @@ const replaced: Readonly<Record<string, string>> = {
   "kernels/wgsl/subgroups.ts": `export const isInSubgroups = () => false;
     export const reduceSubgroups = isInSubgroups;
     export const PLACE = [];`,
+  // The page says that a loss is not finite, and not which operation was the first.
+  "lib/train/diagnosis.ts":
+    `export const firstNonFinite = async () => undefined;`,
+  // The page has no switch for the precision of a training.
+  "kernels/wgsl/half.ts": `export const withHalves = (lowering) => lowering;`,
+  "lib/graph/precision.ts": leftOut("function halfTensors", "float16"),
+  "lib/backends/halves.ts": `export const hasHalves = () => false;
+    export const checkHalves = hasHalves;`,
+  "lib/backends/webgpu/halves.ts": `export const proveHalves = () => {};`,
   // The page is about characters, whose losses are never cut into chunks.
   "lib/graph/chunks.ts": `export const MOST_LOGITS = 2 ** 24;
     export const inChunks = (dispatches) => dispatches;`,

@@ -267,7 +267,7 @@ fn main(
  *
  * @throws {RangeError} if the adapter lacks one of them
  */
-function enabled(
+export function enabled(
   features: readonly Feature[],
   target: Pick<Target, "features" | "undeclared">,
 ): string {

@@ -108,6 +108,8 @@ export interface Backend extends AsyncDisposable {
 
 /** The interface of a {@linkcode Backend} that the library itself uses. Every backend implements it. */
 export interface Executor extends Backend {
+  /** True if a plan may have operands of float16. */
+  readonly halves: boolean;
   /**
    * Makes a store, filled with zeros.
    *

@@ -2,7 +2,7 @@
 
 import { operandShapes } from "../../kernels/vocabulary.ts";
 import { refuser } from "../refusal.ts";
-import type { Dispatch, Plan } from "../graph/plan.ts";
+import { type Dispatch, extentOf, type Plan } from "../graph/plan.ts";
 
 /**
  * Checks every dispatch of a plan.
@@ -21,24 +21,28 @@ export function checkPlan({ buffers, dispatches }: Plan): void {
           `it has ${operands.length} ${side}, not ${expected.length} (${names})`,
         );
       }
-      for (const [i, { buffer, offset, length }] of operands.entries()) {
+      for (const [i, operand] of operands.entries()) {
+        const { buffer, offset, length } = operand;
+        const end = offset + extentOf(operand);
         const spec = buffers[buffer];
         if (!spec) {
           throw refuse(
             `operand names buffer ${buffer} of ${buffers.length}`,
           );
         }
-        if (!(offset >= 0 && length >= 1 && offset + length <= spec.length)) {
+        if (!(offset >= 0 && length >= 1 && end <= spec.length)) {
           throw refuse(
-            `elements ${offset} to ${
-              offset + length
-            } are not within the ${spec.length} of ${spec.name}`,
+            `elements ${offset} to ${end} are not within the ${spec.length} of ${spec.name}`,
           );
         }
-        const { name, ...shape } = expected[i]!;
-        if (shape.length !== length || shape.dtype !== spec.dtype) {
+        const { name, half, ...shape } = expected[i]!;
+        const dtype = operand.dtype ?? spec.dtype;
+        const isOwn = spec.kind === "slot" || spec.kind === "output";
+        const mayBeHalf = half && isOwn && length % 2 === 0;
+        const fits = dtype === shape.dtype || dtype === "f16" && mayBeHalf;
+        if (shape.length !== length || !fits || shape.dtype !== spec.dtype) {
           throw refuse(
-            `${name} is ${spec.dtype}[${length}], not ${shape.dtype}[${shape.length}]`,
+            `${name} is ${dtype}[${length}], not ${shape.dtype}[${shape.length}]`,
           );
         }
       }

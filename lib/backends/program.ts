@@ -16,6 +16,7 @@ import {
 } from "./backend.ts";
 import { BoundBuffer } from "./buffer.ts";
 import { checkPlan } from "./checks.ts";
+import { checkHalves } from "./halves.ts";
 import { refusal } from "../refusal.ts";
 
 /** The base class of backends. By default, work is done when the call that starts it returns. */
@@ -25,6 +26,7 @@ export abstract class OpenBackend implements Executor {
   abstract readonly allocatedBytes: number;
   abstract readonly room: number | undefined;
   readonly blas: Backend["blas"] = undefined;
+  readonly halves: boolean = false;
   /** The reason why the device is lost; undefined while it is not. */
   protected abstract readonly lost: string | undefined;
   #closing: Promise<void> | undefined;
@@ -81,7 +83,7 @@ export abstract class OpenBackend implements Executor {
 type BackendOf<Own extends BoundBuffer> =
   & Pick<
     OpenBackend,
-    "bytesOf" | "checkOpen"
+    "bytesOf" | "checkOpen" | "halves" | "description"
   >
   & { allocate(spec: BufferSpec): Own };
 
@@ -89,12 +91,14 @@ type BackendOf<Own extends BoundBuffer> =
  * Returns the bytes that the buffers of plans take: the buffers of each plan alone, and each missing store once.
  *
  * @param stores the stores that already exist; if left out, none
+ * @throws {RangeError} if a plan has operands of float16, and the backend takes none
  */
 export function bufferBytes(
   plans: readonly Plan[],
   stores: Stores | undefined,
-  backend: Pick<OpenBackend, "bytesOf">,
+  backend: Pick<OpenBackend, "bytesOf" | "halves" | "description">,
 ): number {
+  for (const plan of plans) checkHalves(plan, backend);
   const missing = new Map<string, number>();
   let own = 0;
   for (const spec of plans.flatMap(({ buffers }) => buffers)) {
@@ -189,7 +193,7 @@ export class ProgramMemory<Own extends BoundBuffer> {
 /**
  * Checks a plan and makes its program; see `Executor.compile`. If `make` throws, frees all memory and stores that it allocated.
  *
- * @throws {RangeError} if the plan does not follow the vocabulary
+ * @throws {RangeError} if the plan does not follow the vocabulary, or has operands of float16 and the backend takes none
  */
 export async function bindProgram<Own extends BoundBuffer, Made>(
   plan: Plan,
@@ -199,6 +203,7 @@ export async function bindProgram<Own extends BoundBuffer, Made>(
 ): Promise<Made> {
   backend.checkOpen(`compile ${plan.name}`);
   checkPlan(plan);
+  checkHalves(plan, backend);
   const memory = new ProgramMemory(plan, stores, backend);
   try {
     return await make(memory);

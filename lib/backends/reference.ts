@@ -42,6 +42,7 @@ export function openReference(): OpenBackend {
 
 class ReferenceBackend extends OpenBackend {
   readonly kind = "reference";
+  override readonly halves = true;
   readonly description = "reference: float64, one thread";
   /** Undefined: JavaScript engines do not report free memory. */
   readonly room = undefined;
@@ -62,11 +63,11 @@ class ReferenceBackend extends OpenBackend {
   }
 
   measure(plans: readonly Plan[], stores?: Stores): number {
-    return bufferBytes(plans, stores, this);
+    return bufferBytes(plans.map(withRoom), stores, this);
   }
 
   compile(plan: Plan, stores: Stores): Promise<Program> {
-    return bindProgram(plan, stores, this, (memory) => {
+    return bindProgram(withRoom(plan), stores, this, (memory) => {
       memory.allocate();
       return new ReferenceProgram(memory);
     });
@@ -126,17 +127,36 @@ class ReferenceProgram extends BoundProgram<ReferenceBuffer> {
   }
 }
 
-/** Returns a function that calls one kernel on the memory of its operands. */
+/** Returns a plan whose slots have an element for each float16 number, of which a word of other backends holds two. */
+function withRoom(plan: Plan): Plan {
+  const halved = new Set(
+    plan.dispatches.flatMap(({ outputs, inputs }) => [...outputs, ...inputs])
+      .filter(({ dtype }) => dtype === "f16").map(({ buffer }) => buffer),
+  );
+  const buffers = plan.buffers.map((spec, i) =>
+    halved.has(i) ? { ...spec, length: 2 * spec.length } : spec
+  );
+  return { ...plan, buffers };
+}
+
+/** Returns a function that calls one kernel on the memory of its operands, and rounds float16 outputs. */
 function bind(
   dispatch: Dispatch,
   buffers: readonly ReferenceBuffer[],
 ): () => void {
-  const memoryOf = ({ buffer, offset, length }: Operand) =>
-    buffers[buffer]!.memory.subarray(offset, offset + length);
+  const memoryOf = ({ buffer, offset, length, dtype }: Operand) => {
+    const from = dtype === "f16" ? 2 * offset : offset;
+    return buffers[buffer]!.memory.subarray(from, from + length);
+  };
   const outputs = dispatch.outputs.map(memoryOf);
   const inputs = dispatch.inputs.map(memoryOf);
   // The one place where kernels of different signatures are called; checkPlan has checked the operands.
   const kernel = referenceKernels[dispatch.kernel];
-  return () =>
+  const halves = outputs.filter((_, i) => dispatch.outputs[i]!.dtype === "f16");
+  return () => {
     kernel(outputs as never, inputs as never, dispatch.dims as never);
+    for (const half of halves) {
+      half.forEach((x, i) => half[i] = Math.f16round(x));
+    }
+  };
 }

@@ -4,7 +4,7 @@
  *
  * A case is a plan that runs one kernel twice: on buffers of exactly the right length, and on
  * ranges of stores that start at offset 64 and have sentinels around them. The plan runs twice
- * and must give the same bits both times.
+ * and must give the same bits both times. A case of float16 runs its kernel once, on slots that are copied from and to the buffers.
  */
 
 import type {
@@ -60,13 +60,14 @@ export function sizeOf({ kernel, dims }: Case): number {
 }
 
 /** Describes a case by its dims, without flags that are off. */
-export function describe({ kernel, dims, note }: Case): string {
+export function describe({ kernel, dims, halves, note }: Case): string {
   const words = Object.entries(dims).flatMap(([name, value]) => {
     if (value === false || value === null) return [];
     if (value === true) return [name];
     return [`${name}=${Array.isArray(value) ? `[${value}]` : value}`];
   });
-  return [kernel, ...words, ...(note ? [`(${note})`] : [])].join(" ");
+  const types = halves ? ["in float16"] : [];
+  return [kernel, ...words, ...types, ...(note ? [`(${note})`] : [])].join(" ");
 }
 
 /**
@@ -112,7 +113,9 @@ export async function checkCase(
 function expect(test: Case, { outputs, inputs }: Operands): Memory[] {
   const expected = outputs.map(({ data }) => data.slice());
   run(test.kernel, expected, inputs.map(({ data }) => data), test.dims);
-  return expected;
+  return expected.map((data, i) =>
+    outputs[i]!.half ? data.map(Math.f16round) : data
+  );
 }
 
 /** Content of each buffer of a plan before a run. */
@@ -148,16 +151,45 @@ function planOf(
     const label = describe(test);
     return { kernel, dims, outputs, inputs, label } as Dispatch;
   };
-  const dispatches = [
-    dispatch(outputs.map(own("output")), inputs.map(own("input"))),
-  ];
-  if (sizeOf(test) <= LARGEST_IN_STORES) {
+  const dispatches: Dispatch[] = [];
+  const results: Dispatch[] = [];
+  /** Returns the range of an operand in buffers that the host reads; for one of float16, a slot that is copied from there and, if an output, back. */
+  const place = (kind: "input" | "output") => (operand: Operand) => {
+    const range = own(kind)(operand);
+    if (!operand.half) return range;
+    const { length } = range;
+    const name = `half ${operand.name}`;
+    const slot = {
+      name,
+      kind: "slot",
+      dtype: "f32",
+      length: length / 2,
+    } as const;
+    const half = {
+      buffer: buffers.push(slot) - 1,
+      offset: 0,
+      length,
+      dtype: "f16",
+    } as const;
+    dispatches.push(copy(half, range));
+    if (kind === "output") results.push(copy(range, half));
+    return half;
+  };
+  const [to, from] = [outputs.map(place("output")), inputs.map(place("input"))];
+  dispatches.push(dispatch(to, from), ...results);
+  if (!test.halves && sizeOf(test) <= LARGEST_IN_STORES) {
     dispatches.push(dispatch(outputs.map(inStore), inputs.map(inStore)));
   }
   return {
     plan: { name: describe(test), buffers, dispatches, phases: {} },
     contents,
   };
+}
+
+/** Returns the dispatch that copies one range to another, and converts its numbers if the types differ. */
+function copy(to: BufferRange, from: BufferRange): Dispatch {
+  const dims = { n: to.length };
+  return { kernel: "copy", dims, outputs: [to], inputs: [from], label: "" };
 }
 
 function withMargins(data: Memory): Memory {
@@ -243,7 +275,9 @@ function compare(
   const tolerance = toleranceOf(test, output.name, get);
   const { units } = tolerance;
   const size = sizes(expected, tolerance);
-  const allowed = (i: number) => units * UNIT * size(i);
+  const ofStorage = (i: number) =>
+    output.half ? 2 ** -10 * Math.abs(expected[i]!) + 2 ** -24 : 0;
+  const allowed = (i: number) => units * UNIT * size(i) + ofStorage(i);
   const skipped = test.unspecified?.[output.name] ?? [];
   let worst = 0;
   let at = 0;
@@ -252,7 +286,7 @@ function compare(
     if (matches(actual[i]!, wanted) || skipped.includes(i)) continue;
     // Elements that the reference leaves unchanged, or for which it computes 0, must match to the bit.
     const discrete = wanted === output.data[i] ||
-      wanted === 0 && !tolerance.cancels;
+      wanted === 0 && !tolerance.cancels && !output.half;
     const part = discrete
       ? Infinity
       : Math.abs(actual[i]! - wanted) / allowed(i);

@@ -9,6 +9,8 @@ export type Case = {
     readonly dims: KernelDims[Name];
     /** Values of some operands, by name. */
     readonly values?: Readonly<Record<string, readonly number[]>>;
+    /** True if the operands are stored as float16 that may be. */
+    readonly halves?: boolean;
     /** Note that distinguishes the case from others with the same dims. */
     readonly note?: string;
     /** Indices of output elements that the vocabulary leaves unspecified. */

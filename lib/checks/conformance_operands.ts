@@ -17,7 +17,7 @@ import { refusal } from "../refusal.ts";
 /** Values of one operand. */
 export type Memory = Float64Array | Int32Array;
 
-/** One operand with its values. */
+/** One operand with its values; `half` is true if the case stores it as float16. */
 export interface Operand extends OperandShape {
   readonly data: Memory;
 }
@@ -49,7 +49,12 @@ const settings = [
 export function operandsOf(test: Case): Operands {
   const { outputs, inputs } = operandShapes(test.kernel, test.dims as never);
   const values = new Map<string, Memory>();
-  for (const { name, dtype, length } of [...outputs, ...inputs]) {
+  const isHalf = ({ half, length }: OperandShape) =>
+    test.halves === true && half && length % 2 === 0;
+  const stored = (shape: OperandShape, data: Memory) =>
+    isHalf(shape) ? data.map(Math.f16round) : data;
+  for (const shape of [...outputs, ...inputs]) {
+    const { name, dtype, length } = shape;
     const given = test.values?.[name];
     const data = given
       ? dtype === "f32"
@@ -63,12 +68,13 @@ export function operandsOf(test: Case): Operands {
         `the case gives ${data.length} numbers, the dims say ${length}`,
       );
     }
-    values.set(name, data);
+    values.set(name, stored(shape, data));
   }
   derive(test, values);
   const fill = (shape: OperandShape) => ({
     ...shape,
-    data: values.get(shape.name)!,
+    half: isHalf(shape),
+    data: stored(shape, values.get(shape.name)!),
   });
   return { outputs: outputs.map(fill), inputs: inputs.map(fill) };
 }
@@ -102,7 +108,10 @@ function streamOf(name: string): number {
 }
 
 /** Returns the default values of an operand. */
-function draw({ name, dtype, length }: OperandShape, test: Case): Memory {
+function draw(
+  { name, dtype, length }: Omit<OperandShape, "half">,
+  test: Case,
+): Memory {
   const { dims } = test;
   if (name === "key") {
     const last = "slots" in dims ? dims.slots - 1 : 0;

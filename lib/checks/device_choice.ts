@@ -16,7 +16,7 @@ import { Model } from "../model/model.ts";
 import { flopsPerToken } from "../model/parameters.ts";
 import { PartRunner } from "../model/parts.ts";
 import { MOST_TOKENS, parameterLayout } from "../model/plans.ts";
-import { isRefusal, withoutHint } from "../refusal.ts";
+import { isRefusal, refusal, withoutHint } from "../refusal.ts";
 import { Sampler } from "../text/sampler.ts";
 import { FixedSampler } from "./side_by_side.ts";
 import { compareSteps } from "./steps.ts";
@@ -41,6 +41,8 @@ export interface Work {
   readonly unit: "step" | "token" | "batch";
   /** Text that identifies the shape of the work. */
   readonly shape: string;
+  /** True if the CPU engine cannot do it: it is measured and compared with the same work in float32. */
+  readonly needsGpu?: boolean;
   /** Returns the milliseconds of one unit on a device. */
   time(backend: Backend): Promise<number>;
   /** Returns how the GPU's results differ from the CPU's by more than rounding; undefined if they do not. */
@@ -76,6 +78,7 @@ export interface DeviceChoice {
  * Chooses the device for a piece of work: the faster of a hardware GPU and the CPU engine. A GPU is chosen only if its results agree
  * with the CPU engine's.
  *
+ * @throws {RangeError} if the work needs a GPU, and there is none or it is wrong
  * @param options.store verdicts of earlier calls; a known one is not measured again
  * @param options.onMeasure called before the first measurement, which may take seconds, as kernels are compiled
  */
@@ -92,6 +95,9 @@ export async function chooseDevice(
     } = {},
 ): Promise<DeviceChoice> {
   await using gpu = await openHardware({ products });
+  if (gpu === undefined && work.needsGpu) {
+    throw refusedHalves("the machine has no hardware GPU");
+  }
   if (gpu === undefined) return { device: "wasm" };
   await using cpu = await openBackend("wasm", { blas });
   const key = [gpu, cpu].map(({ description }) => description)
@@ -104,8 +110,19 @@ export async function chooseDevice(
     if (verdict.gpuMs !== null) await store?.set(key, verdict);
   }
   const { gpuMs, cpuMs, refused } = verdict;
+  if (work.needsGpu) {
+    if (refused !== undefined) throw refusedHalves(refused);
+    return { device: "webgpu", verdict };
+  }
   const isGpu = gpuMs !== null && gpuMs < cpuMs && refused === undefined;
   return { device: isGpu ? "webgpu" : "wasm", verdict };
+}
+
+function refusedHalves(reason: string): RangeError {
+  return refusal(RangeError, "train with precision f16", reason, {
+    hint: "precision f32 needs no GPU; device webgpu also takes a software one",
+    fields: ["precision", "device"],
+  });
 }
 
 async function measure(
@@ -116,7 +133,7 @@ async function measure(
   const cpuMs = await work.time(cpu);
   try {
     const gpuMs = await work.time(gpu);
-    if (gpuMs >= cpuMs) return { gpuMs, cpuMs };
+    if (gpuMs >= cpuMs && !work.needsGpu) return { gpuMs, cpuMs };
     return { gpuMs, cpuMs, refused: await work.difference(gpu, cpu) };
   } catch (error) {
     if (!isRefusal(error)) throw error;
@@ -165,10 +182,14 @@ export function trainingWork(training: Training): Work {
       train.batchSize,
       train.gradAccumulation,
       train.optimizer,
+      train.precision,
     ]),
+    needsGpu: train.precision === "f16",
     async time(backend) {
       const rows = measuredRows(model, backend, train.batchSize);
-      await using steps = await RandomSteps.open(backend, training, rows);
+      const precision = backend.kind === "webgpu" ? train.precision : "f32";
+      const own = { model, train: { ...train, precision } };
+      await using steps = await RandomSteps.open(backend, own, rows);
       const program = await steps.compile();
       steps.fill(program);
       // In submissions of a length that no driver's watchdog ends, as in training.

@@ -62,6 +62,10 @@ class PlantedBackend implements Executor {
     this.#mistake = mistake;
   }
 
+  get halves(): boolean {
+    return this.#inner.halves;
+  }
+
   get blas(): Backend["blas"] {
     return this.#inner.blas;
   }

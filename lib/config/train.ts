@@ -55,6 +55,11 @@ export interface TrainConfig {
   /** Largest global gradient norm; 0 for no clipping. */
   readonly gradClip: number;
   /**
+   * Type in which a step stores the activations that its kernels only multiply or read again: float32, or float16, which
+   * halves their memory. All else is float32, sums and gradients included. `f16` needs WebGPU with `shader-f16`.
+   */
+  readonly precision: "f32" | "f16";
+  /**
    * Seed of dropout, an integer in [0, 2^32). The library has four separate seeds: this one, and those of
    * `Model.create` (initial values), `Dataset` (batches) and `Sampler` (drawn tokens). The flag `--seed` sets all four.
    */
@@ -127,6 +132,10 @@ export const trainFields: ReadonlyMap<keyof TrainConfig, Field> = fieldsOf<
   ),
   decay: choice(["matrices", "all"], "which parameters decay"),
   gradClip: number(rate, 1, "largest global gradient norm; 0: no clipping"),
+  precision: choice(
+    ["f32", "f16"],
+    "storage of activations: float32, or float16 (WebGPU)",
+  ),
   seed: integer(
     { least: 0, most: 2 ** 32 - 1, whole: true },
     1,

@@ -6,7 +6,13 @@
 import type { LabelledDispatch } from "./autodiff.ts";
 import { inChunks } from "./chunks.ts";
 import type { LayoutEntry, ParameterLayout } from "./layout.ts";
-import type { BufferSpec, Dispatch, Operand, Plan } from "./plan.ts";
+import {
+  type BufferSpec,
+  type Dispatch,
+  extentOf,
+  type Operand,
+  type Plan,
+} from "./plan.ts";
 import { sizeOf, type Storage, type Tensor } from "./tensor.ts";
 
 /** Input of {@linkcode compile}. */
@@ -19,6 +25,8 @@ export interface PlanSource {
   readonly inputs?: readonly Tensor[];
   /** Activations that stay readable after a run, by output name. */
   readonly outputs?: Readonly<Record<string, Tensor>>;
+  /** Activations to store as float16, of an even number of elements; see `halfTensors`. None of them is an output. */
+  readonly halves?: ReadonlySet<Tensor>;
   /** Most logits that the plan holds at once; see `inChunks`. */
   readonly mostLogits?: number | undefined;
 }
@@ -116,8 +124,9 @@ class Placement {
         return { buffer, offset: storage.offset, length };
       }
       case "part": {
-        const { buffer, offset } = this.operand(storage.of);
-        return { buffer, offset: offset + storage.offset, length };
+        const whole = this.operand(storage.of);
+        const part = { ...whole, length: storage.offset };
+        return { ...whole, offset: whole.offset + extentOf(part), length };
       }
       case "input":
       case "store":
@@ -128,10 +137,16 @@ class Placement {
         };
       case "slot": {
         const output = this.#outputNames.get(tensor);
-        const buffer = output === undefined
-          ? this.#slot(tensor, length)
-          : this.#named(output, "output", tensor, length);
-        return { buffer, offset: 0, length };
+        const place = { offset: 0, length };
+        if (output !== undefined) {
+          const buffer = this.#named(output, "output", tensor, length);
+          return { buffer, ...place };
+        }
+        if (!this.#source.halves?.has(tensor)) {
+          return { buffer: this.#slot(tensor, length), ...place };
+        }
+        const half = { buffer: 0, ...place, dtype: "f16" } as const;
+        return { ...half, buffer: this.#slot(tensor, extentOf(half)) };
       }
     }
   }
@@ -200,10 +215,11 @@ class Placement {
 
 /** Formats a plan as text for people, one dispatch per line. */
 export function formatPlan(plan: Plan): string {
-  const operand = ({ buffer, offset, length }: Operand) => {
-    const { name, kind } = plan.buffers[buffer]!;
+  const operand = ({ buffer, offset, length, dtype }: Operand) => {
+    const { name, kind, dtype: usual } = plan.buffers[buffer]!;
     const place = kind === "store" && offset > 0 ? `${name}+${offset}` : name;
-    return `${place}[${length}]`;
+    const type = dtype ?? usual;
+    return `${place}[${length}${type === "f32" ? "" : ` ${type}`}]`;
   };
   const lines: string[] = [];
   for (const [name, [from, to]] of Object.entries(plan.phases)) {

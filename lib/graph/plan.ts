@@ -34,10 +34,17 @@ export interface BufferSpec {
 export interface Operand {
   /** Index into {@linkcode Plan.buffers}. */
   readonly buffer: number;
-  /** Offset in elements. */
+  /** Offset in elements of the buffer. */
   readonly offset: number;
-  /** Length in elements. */
+  /** Length in elements of the operand. */
   readonly length: number;
+  /** `f16` for float16, two to a 32-bit word of a slot of dtype `f32`, in even number; if left out, the elements are the buffer's. */
+  readonly dtype?: "f16";
+}
+
+/** Returns the length of an operand in elements of its buffer. */
+export function extentOf({ dtype, length }: Operand): number {
+  return dtype === "f16" ? length / 2 : length;
 }
 
 /** One kernel and its operands, in the order of the vocabulary. */

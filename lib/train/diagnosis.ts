@@ -11,7 +11,7 @@ import {
 } from "../backends/backend.ts";
 import type { Model } from "../model/model.ts";
 import { parameterStores } from "./optimizer.ts";
-import type { Dispatch, Plan } from "../graph/plan.ts";
+import type { BufferSpec, Dispatch, Plan } from "../graph/plan.ts";
 import { internalsOf } from "../model/internals.ts";
 
 /** Inputs that the host writes before a run, by buffer name. */
@@ -61,29 +61,43 @@ export async function firstNonFinite(
   }
 }
 
-/** Returns the gradient phase of a plan, with a phase for each dispatch and readable slots. */
+/** Returns the gradient phase of a plan, with a phase for each dispatch, readable slots, and readable copies of float16 outputs. */
 function stepwise(plan: Plan): Plan {
-  const dispatches = plan.dispatches.slice(...plan.phases["gradient"]!);
-  return {
-    name: `${plan.name}, step by step`,
-    dispatches,
-    buffers: plan.buffers.map((buffer) =>
-      buffer.kind === "slot" ? { ...buffer, kind: "output" } : buffer
-    ),
-    phases: Object.fromEntries(
-      dispatches.keys().map((index) => [String(index), [index, index + 1]]),
-    ),
-  };
+  const buffers = plan.buffers.map((buffer): BufferSpec =>
+    buffer.kind === "slot" ? { ...buffer, kind: "output" } : buffer
+  );
+  const dispatches: Dispatch[] = [];
+  const phases: Record<string, Plan["phases"][string]> = {};
+  for (const dispatch of plan.dispatches.slice(...plan.phases["gradient"]!)) {
+    const { label, outputs } = dispatch;
+    const from = dispatches.push(dispatch) - 1;
+    for (const output of outputs.filter(({ dtype }) => dtype === "f16")) {
+      const { length } = output;
+      const name = `copy ${buffers.length}`;
+      const copy = { name, kind: "output", dtype: "f32", length } as const;
+      const whole = { buffer: buffers.push(copy) - 1, offset: 0, length };
+      const dims = { n: length };
+      dispatches.push({
+        ...{ kernel: "copy", label, dims, outputs: [whole], inputs: [output] },
+      });
+    }
+    phases[from] = [from, dispatches.length];
+  }
+  return { name: `${plan.name}, step by step`, dispatches, buffers, phases };
 }
 
 async function firstIn(program: Program): Promise<Dispatch | undefined> {
-  const { dispatches, buffers } = program.plan;
-  for (const [index, dispatch] of dispatches.entries()) {
-    program.run([String(index)]);
-    for (const { buffer, offset, length } of dispatch.outputs) {
+  const { dispatches, buffers, phases } = program.plan;
+  for (const [phase, [from, to]] of Object.entries(phases)) {
+    program.run([phase]);
+    const outputs = dispatches.slice(from, to).flatMap(({ outputs }) =>
+      outputs
+    );
+    for (const { buffer, offset, length, dtype } of outputs) {
+      if (dtype === "f16") continue; // its copy follows
       const { name } = buffers[buffer]!;
       const numbers = await program.buffer(name).read(offset, length);
-      if (!numbers.every(Number.isFinite)) return dispatch;
+      if (!numbers.every(Number.isFinite)) return dispatches[from];
     }
   }
   return undefined;

@@ -6,6 +6,7 @@ import { backward, forward } from "../graph/autodiff.ts";
 import { compile } from "../graph/compile.ts";
 import { layoutParameters } from "../graph/layout.ts";
 import { crossEntropy, lossSum } from "../graph/ops/loss.ts";
+import { halfTensors } from "../graph/precision.ts";
 import type { Plan } from "../graph/plan.ts";
 import { Graph } from "../graph/tensor.ts";
 import { network } from "../model/network.ts";
@@ -45,13 +46,15 @@ export function trainPlan(
     lossSum(rowLoss, { total, key, scale, accumulate: true });
   });
   const layout = layoutParameters(graph);
+  const passes = { forward: forward(graph), backward: backward(graph) };
   return compile({
     name: "train",
     phases: {
-      gradient: [...forward(graph), ...backward(graph)],
+      gradient: [...passes.forward, ...passes.backward],
       update: update(graph, layout, train),
     },
     layout,
+    ...train.precision === "f16" && { halves: halfTensors(passes) },
     outputs: keepLogits ? { logits } : {},
     mostLogits,
   });

@@ -95,7 +95,7 @@ const inside: Inside = {
       }),
     ];
     for (const target of targets) {
-      for (const [name, plan] of plansOfPresets()) {
+      for (const [name, plan] of plansOfPresets(target)) {
         for (const { pass } of lowerPlan(plan, target, limits).passes) {
           texts.set(pass.code, name);
         }
@@ -144,7 +144,9 @@ function* variantsOf(
 }
 
 /** Yields the plans that training, evaluating and sampling with each preset run. */
-function* plansOfPresets(): Generator<[name: string, plan: Plan]> {
+function* plansOfPresets(
+  { features }: Target,
+): Generator<[name: string, plan: Plan]> {
   for (const name of Object.keys(presets) as PresetName[]) {
     const { model, train, tokenizer } = presets[name];
     const vocabSize = tokenizer === "ascii" ? 128 : 65;
@@ -152,6 +154,10 @@ function* plansOfPresets(): Generator<[name: string, plan: Plan]> {
     const training = trainConfig(train);
     const shape = { B: training.batchSize, T: config.blockSize };
     yield [`${name}, training`, trainPlan(config, training, shape)];
+    if (features.includes("shader-f16")) {
+      const half = { ...training, precision: "f16" } as const;
+      yield [`${name}, training in f16`, trainPlan(config, half, shape)];
+    }
     yield [`${name}, evaluation`, evaluationPlan(config, shape)];
     const sizes = { rows: 1, promptLength: 7, maxNewTokens: 1000 };
     for (const [T, plan] of generationPlans(config, sizes)) {

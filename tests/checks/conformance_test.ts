@@ -51,7 +51,7 @@ function openFaulty(fault: Fault): Executor {
   };
   return {
     ...{ kind: "reference", description: "faulty", blas: undefined, compile },
-    ...{ allocatedBytes: 0, room: undefined },
+    ...{ allocatedBytes: 0, room: undefined, halves: true },
     createStore: (spec) => backend.createStore(spec),
     measure: (plans, stores) => backend.measure(plans, stores),
     finish: () => backend.finish(),

@@ -195,6 +195,9 @@ Deno.test("check says what it cannot do", async () => {
   const nothing = await here.run(["check", "--no-machine"]);
   assertEquals(nothing.code, 2);
   assertStringIncludes(nothing.stderr, "--no-machine needs a RUN");
+  const alone = await here.run(["check", "--precision", "f16"]);
+  assertEquals(alone.code, 2);
+  assertStringIncludes(alone.stderr, "only the steps of a --preset take it");
   const nowhere = await here.run(["check", "nowhere"]);
   assertEquals(nowhere.code, 1);
   assertStringIncludes(nowhere.stderr, "Cannot read nowhere");

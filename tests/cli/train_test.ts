@@ -307,6 +307,34 @@ Deno.test("train takes the CPU where there is no adapter, with the number of thr
   assertMatch(stderr, /^[\d,]+ parameters on wasm: CPU, 1 thread,/m);
 });
 
+Deno.test("train in float16 is refused without a GPU, loudly and before anything is made", async () => {
+  await using here = await Workplace.create();
+  const cases = [
+    ["wasm", /^error: Cannot compile train: CPU, .* has no float16$/m],
+    [
+      "auto",
+      /^error: Cannot train with precision f16: the machine has no hardware GPU$/m,
+    ],
+  ] as const;
+  for (const [device, words] of cases) {
+    const { code, stdout, stderr } = await here.run(
+      ["train", ...SMALL, "--precision", "f16", "--device", device],
+      withoutAdapter,
+    );
+    assertEquals([code, stdout], [1, ""], stderr);
+    assertMatch(stderr, words);
+    assertMatch(stderr, /^hint: .*precision f32/m);
+  }
+  assertEquals(names(here.path), ["text.txt"]);
+  const { code, stderr } = await here.run(
+    ["train", ...SMALL, "--precision", "f16", "--out", "run"],
+  );
+  assertEquals(code, 0, stderr);
+  const path = here.file("run", "checkpoint.safetensors");
+  const { training } = decodeCheckpoint(await Deno.readFile(path));
+  assertEquals(training?.config.precision, "f16");
+});
+
 Deno.test("train refuses contradictions before anything is made", async () => {
   await using here = await Workplace.create();
   const cases = [

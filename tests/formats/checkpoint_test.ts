@@ -107,6 +107,17 @@ Deno.test("Checkpoint from before a field is read with what the program did then
   }
 });
 
+Deno.test("Checkpoint keeps its precision, and one from before that field goes on in float32", async () => {
+  const precisionOf = async (config: object) => {
+    const training = JSON.stringify({ step: 1, config });
+    const bytes = await withMetadata({ training, digest: undefined });
+    return decodeCheckpoint(bytes).training!.config.precision;
+  };
+  const { precision, ...older } = trainConfig({ precision: "f16" });
+  assertEquals(await precisionOf({ ...older, precision }), "f16");
+  assertEquals(await precisionOf(older), "f32");
+});
+
 Deno.test("Checkpoint is not written with a tokenizer that does not fit its model", async () => {
   await using model = await Model.create(options, { device: "reference" });
   await assertRejects(

@@ -4,6 +4,7 @@
  */
 
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
+import { halfCases } from "../suites/half_cases.ts";
 import { registerConformance } from "../suites/conformance.ts";
 import { skipped, suffix } from "./adapter.ts";
 
@@ -13,5 +14,10 @@ for (const tiling of ["register", "workgroup"] as const) {
     ignore: skipped,
     // The longest elementwise cases are the same in both families: once is enough.
     ...(tiling === "workgroup" ? { largest: 1 << 21 } : {}),
+  });
+  registerConformance(`WebGPU with ${tiling} tiles and float16${suffix}`, {
+    open: () => openWebGpu({ adapter: "any", tiling }),
+    ignore: skipped,
+    cases: halfCases,
   });
 }

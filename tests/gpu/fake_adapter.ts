@@ -52,7 +52,8 @@ export function replaceAdapters(change: (adapter: GPUAdapter) => void): void {
   });
 }
 
-async function withAdapters<T>(
+/** Calls `use` while every adapter is first changed by `change`. */
+export async function withAdapters<T>(
   change: (adapter: GPUAdapter) => void,
   use: () => Promise<T>,
 ): Promise<T> {

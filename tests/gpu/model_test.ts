@@ -2,6 +2,7 @@
 
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import type { Bench } from "../suites/model_bench.ts";
+import { registerPrecision } from "../suites/model_precision.ts";
 import { registerModels } from "../suites/models.ts";
 import { variant } from "../../lib/checks/variants.ts";
 import { skipped, suffix } from "./adapter.ts";
@@ -29,3 +30,4 @@ const bench: Bench = {
 };
 
 registerModels(bench);
+registerPrecision(bench);

@@ -2,6 +2,7 @@
 
 import { openReference } from "../../lib/backends/reference.ts";
 import type { Bench } from "../suites/model_bench.ts";
+import { registerPrecision } from "../suites/model_precision.ts";
 import { registerModels } from "../suites/models.ts";
 import { variants } from "../../lib/checks/variants.ts";
 
@@ -14,3 +15,4 @@ const bench: Bench = {
 };
 
 registerModels(bench);
+registerPrecision(bench);

@@ -198,7 +198,7 @@ function openFor(most: number): Executor {
   let programs = 0;
   return {
     ...{ kind: "reference", description: "small", blas: undefined },
-    ...{ allocatedBytes: 0, room: undefined },
+    ...{ allocatedBytes: 0, room: undefined, halves: false },
     createStore: (spec) => inner.createStore(spec),
     async compile(plan, stores) {
       if (programs === most) {

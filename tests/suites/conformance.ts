@@ -1,6 +1,7 @@
 /** The conformance suite as tests: a backend's test calls {@linkcode registerConformance}. */
 
 import type { Executor } from "../../lib/backends/backend.ts";
+import type { Case } from "../../lib/checks/conformance_case.ts";
 import { checkCase, describe, sizeOf } from "../../lib/checks/conformance.ts";
 import { conformanceCases } from "../../lib/checks/conformance_cases.ts";
 
@@ -12,6 +13,8 @@ export interface ConformanceOptions {
   readonly ignore?: boolean;
   /** Leaves out cases with more elements than this in all operands. */
   readonly largest?: number;
+  /** The cases; by default those that every backend passes. */
+  readonly cases?: readonly Case[];
 }
 
 /**
@@ -21,10 +24,11 @@ export interface ConformanceOptions {
  */
 export function registerConformance(
   name: string,
-  { open, ignore = false, largest = Infinity }: ConformanceOptions,
+  { open, ignore = false, largest = Infinity, cases = conformanceCases }:
+    ConformanceOptions,
 ): void {
-  const cases = conformanceCases.filter((test) => sizeOf(test) <= largest);
-  for (const [kernel, tests] of Map.groupBy(cases, ({ kernel }) => kernel)) {
+  const small = cases.filter((test) => sizeOf(test) <= largest);
+  for (const [kernel, tests] of Map.groupBy(small, ({ kernel }) => kernel)) {
     Deno.test({
       name: `${kernel} agrees with the float64 reference on ${name}`,
       ignore,

@@ -49,6 +49,7 @@ const LOSS_MS = 1000;
 /** The part of the backend that its buffers and programs use: the device, the errors that it reported, and the sum of its allocations. */
 export abstract class WebGpuDevice extends OpenBackend {
   readonly kind = "webgpu";
+  override readonly halves: boolean;
   readonly description: string;
   /** Name of the adapter. */
   readonly name: string;
@@ -80,6 +81,7 @@ export abstract class WebGpuDevice extends OpenBackend {
     this.software = software;
     this.device = device;
     this.target = target;
+    this.halves = target.features.includes("shader-f16");
     this.profile = profile;
     this.pipelines = new PipelineCache(device);
     device.lost.then(({ reason, message }) => {

@@ -12,8 +12,10 @@ import {
   type ProductTables,
   type Stores,
 } from "../backend.ts";
+import { hasHalves } from "../halves.ts";
 import { StagingPool, WebGpuBuffer } from "./buffer.ts";
 import { featuresOf, targetOf, WebGpuDevice } from "./device.ts";
+import { proveHalves } from "./halves.ts";
 import { compileProgram, measurePlans, type WebGpuProgram } from "./program.ts";
 import { requestSubgroups, withSubgroups } from "./subgroups.ts";
 import { refusal } from "../../refusal.ts";
@@ -153,6 +155,8 @@ function describe(info: GPUAdapterInfo): string {
 /** An executor on a GPU. */
 export class WebGpuBackend extends WebGpuDevice {
   readonly #staging: StagingPool = new StagingPool(this);
+  /** Settles once the device's float16 was compared with its known answer. */
+  #halves: Promise<void> | undefined;
 
   allocate(spec: BufferSpec): WebGpuBuffer {
     return new WebGpuBuffer(spec, this);
@@ -177,8 +181,11 @@ export class WebGpuBackend extends WebGpuDevice {
     return measurePlans(plans, stores, this);
   }
 
-  compile(plan: Plan, stores: Stores): Promise<WebGpuProgram> {
-    return compileProgram(plan, stores, this);
+  async compile(plan: Plan, stores: Stores): Promise<WebGpuProgram> {
+    if (this.halves && hasHalves(plan)) {
+      await (this.#halves ??= proveHalves(this, plan));
+    }
+    return await compileProgram(plan, stores, this);
   }
 
   /** Returns a copy of `size` bytes of a buffer from `offset` on, as they are after all work submitted so far. */

@@ -5,6 +5,7 @@
  */
 
 import { type KernelName, operandShapes } from "../../../kernels/vocabulary.ts";
+import { withHalves } from "../../../kernels/wgsl/half.ts";
 import { builders } from "../../../kernels/wgsl/registry.ts";
 import type {
   Builder,
@@ -12,7 +13,12 @@ import type {
   Pass,
   Target,
 } from "../../../kernels/wgsl/kernel.ts";
-import type { Dispatch, Operand, Plan } from "../../graph/plan.ts";
+import {
+  type Dispatch,
+  extentOf,
+  type Operand,
+  type Plan,
+} from "../../graph/plan.ts";
 import { refusal } from "../../refusal.ts";
 import { nameOf } from "../checks.ts";
 
@@ -61,12 +67,17 @@ export function lowerPlan(
       dispatch.dims as never,
     );
     const placed = [...dispatch.outputs, ...dispatch.inputs];
-    const operands = new Map(
-      [...outputs, ...inputs].map(({ name }, i) => [name, placed[i]!]),
-    );
+    const operands = new Map<string, Operand>();
+    const halves: string[] = [];
+    [...outputs, ...inputs].forEach(({ name }, i) => {
+      const operand = placed[i]!;
+      operands.set(name, { ...operand, length: extentOf(operand) });
+      if (operand.dtype === "f16") halves.push(name);
+    });
     // Layers repeat the same dims many times over.
-    const key = dispatch.kernel + JSON.stringify(dispatch.dims);
-    const lowering = known.get(key) ?? lower(dispatch, target);
+    const key = dispatch.kernel + JSON.stringify([dispatch.dims, halves]);
+    const lowering = known.get(key) ??
+      withHalves(lower(dispatch, target), halves, target);
     known.set(key, lowering);
 
     Object.entries(lowering.scratch).forEach(([name, length], i) => {

@@ -77,11 +77,10 @@ export function measurePlans(
   plans: readonly Plan[],
   stores: Stores | undefined,
   backend: WebGpuDevice,
-  scratch: readonly number[] = plans.flatMap((plan) =>
-    lower(plan, backend).scratch
-  ),
+  scratch?: readonly number[],
 ): number {
   const buffers = bufferBytes(plans, stores, backend);
+  scratch ??= plans.flatMap((plan) => lower(plan, backend).scratch);
   return scratch.reduce((sum, length) => sum + sizeOf(length), buffers);
 }
 

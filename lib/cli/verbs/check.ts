@@ -19,11 +19,12 @@ import {
   verdict,
 } from "../../checks/verdict.ts";
 import { presetTraining } from "../../checks/workloads.ts";
+import { trainConfig } from "../../config/train.ts";
 import { splitsOf } from "../../lab/trial.ts";
 import { Dataset } from "../../text/dataset.ts";
 import type { Tokens } from "../../text/tokens.ts";
 import { Model } from "../../model/model.ts";
-import type { Arguments } from "../command/arguments.ts";
+import { type Arguments, given } from "../command/arguments.ts";
 import { fileChecks, recordedLoss } from "./check_files.ts";
 import { CheckReport } from "./check_report.ts";
 import { deviceName } from "./device_name.ts";
@@ -58,6 +59,12 @@ export async function check(
       "--no-machine needs a RUN or a --preset to check",
     );
   }
+  if (flags.precision !== undefined && preset === undefined) {
+    throw usageError(
+      `check with --precision ${flags.precision}`,
+      "only the steps of a --preset take it; a run has its own",
+    );
+  }
   const trained = operand === undefined
     ? undefined
     : await readRun(operand, flags);
@@ -75,7 +82,9 @@ export async function check(
     speedChecks(backend),
   ];
   if (preset !== undefined) {
-    const training = presetTraining(preset);
+    const { model, train } = presetTraining(preset);
+    const changed = trainConfig({ ...train, ...given(flags, ["precision"]) });
+    const training = { model, train: changed };
     groups.push(stepChecks(backend, training, { name: preset, signal }));
   }
   for (const group of groups) await report.run(group, signal);

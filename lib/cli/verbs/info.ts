@@ -133,6 +133,9 @@ function plan(
   }
 }
 
+/** Settings of the training that a flag may change. */
+const trainingFields = ["batchSize", "precision"] as const;
+
 /** The vocabulary size of tiny Shakespeare's characters, used when the text is unknown. */
 const CHARS = 65;
 
@@ -151,7 +154,7 @@ function modelOfFlags(flags: Partial<InfoFlags>): Subject {
       })
     ),
     train: checkUsage(() =>
-      trainConfig({ ...train, ...given(flags, ["batchSize"]) })
+      trainConfig({ ...train, ...given(flags, trainingFields) })
     ),
   };
 }
@@ -164,7 +167,7 @@ async function modelOfRun(
   const isRun = entry?.isDirectory && await exists(join(operand, files.config));
   const run = isRun ? await readRunSummary(operand) : undefined;
   const other = Object.keys(flags).find((key) =>
-    !["plan", "batchSize", "device", "threads", "blas"].includes(key)
+    !["plan", ...trainingFields, "device", "threads", "blas"].includes(key)
   );
   if (other !== undefined) {
     throw usageError(
@@ -172,7 +175,7 @@ async function modelOfRun(
       "the architecture of a trained model cannot change",
     );
   }
-  const changed = given(flags, ["batchSize"]);
+  const changed = given(flags, trainingFields);
   if (run !== undefined && !await hasCheckpoint(operand)) {
     const { model, train } = await readConfigs(operand);
     return {

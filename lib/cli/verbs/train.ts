@@ -74,6 +74,7 @@ export async function train(
       const isLoss = error instanceof DeviceLostError ||
         (losses > 0 && error instanceof NoAdapterError);
       if (where.device === "wasm" || !isLoss) throw error;
+      if (losses > 0 && setup.train.precision === "f16") throw error; // the CPU has none
       if (stage.path !== undefined) setup = await setupAfterLoss(setup, stage);
       // A single loss may be an accident: the same device gets a second chance.
       const elsewhere = ++losses > 1;
