@@ -70,6 +70,11 @@ const replaced: Readonly<Record<string, string>> = {
   }";
     export const registerMatmul = (dims, target) =>
       workgroupMatmul(dims, target, partition(dims));`,
+  // A running batch calls them, and the page has none.
+  "lib/model/generation.ts": await withoutMethods(
+    "lib/model/generation.ts",
+    ["takeRow", "pending", "holds", "room", "rewind", "logits"],
+  ),
   "lib/backends/open.ts": await withStaticImports("lib/backends/open.ts"),
   "lib/config/model.ts": await withoutHelp("lib/config/model.ts"),
   "lib/config/train.ts": await withoutHelp("lib/config/train.ts"),
@@ -99,6 +104,21 @@ async function withStaticImports(path: string): Promise<string> {
     },
   );
   return withAddresses([...imports, text].join(""), url);
+}
+
+/** Returns a module without these methods of its class. */
+async function withoutMethods(
+  path: string,
+  names: readonly string[],
+): Promise<string> {
+  const url = moduleUrl(path);
+  let text = await Deno.readTextFile(url);
+  for (const name of names) {
+    const method = new RegExp(`^  (async )?${name}\\([^]*?^  }\n`, "m");
+    if (!method.test(text)) throw new Error(`Cannot leave out ${path} ${name}`);
+    text = text.replace(method, "");
+  }
+  return withAddresses(text, url);
 }
 
 /** Returns a module of fields without their help, the only texts of several words in its table. */
