@@ -154,6 +154,7 @@ function* plansOfPresets(
     const training = trainConfig(train);
     const shape = { B: training.batchSize, T: config.blockSize };
     yield [`${name}, training`, trainPlan(config, training, shape)];
+    // SwiftShader has no float16, so that only a browser on a GPU compiles these.
     if (features.includes("shader-f16")) {
       const half = { ...training, precision: "f16" } as const;
       yield [`${name}, training in f16`, trainPlan(config, half, shape)];
