@@ -46,6 +46,11 @@ const replaced: Readonly<Record<string, string>> = {
   "lib/backends/webgpu/subgroups.ts":
     `export const requestSubgroups = (_, request) => request([]);
     export const withSubgroups = async (_, target) => target;`,
+  "lib/backends/webgpu/matrices.ts": `export const withoutMatrices = (names) =>
+      names.filter((name) => !name.includes("matrix"));
+    export const matricesOf = () => undefined;`,
+  "kernels/wgsl/matmul_variants.ts": `export const productName = () => "";
+    export const productVariants = () => [];`,
   "kernels/wgsl/subgroups.ts": `export const isInSubgroups = () => false;
     export const reduceSubgroups = isInSubgroups;
     export const PLACE = [];`,

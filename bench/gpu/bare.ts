@@ -1,7 +1,7 @@
 /** A WebGPU device without the engine, to time single kernels' texts on it. */
 
 import type { Lowering, Target } from "../../kernels/wgsl/kernel.ts";
-import { targetOf } from "../../lib/backends/webgpu/device.ts";
+import { featuresOf, targetOf } from "../../lib/backends/webgpu/device.ts";
 import { median } from "../../tools/soak/trend.ts";
 
 /** Passes ready to run. */
@@ -50,7 +50,7 @@ export class BareDevice implements Disposable {
     if (!adapter) throw new Error("Cannot measure: there is no WebGPU adapter");
     const { limits } = adapter;
     const device = await adapter.requestDevice({
-      requiredFeatures: ["timestamp-query"],
+      requiredFeatures: ["timestamp-query", ...featuresOf(adapter)],
       requiredLimits: {
         maxBufferSize: limits.maxBufferSize,
         maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,

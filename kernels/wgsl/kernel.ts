@@ -9,10 +9,24 @@ import type { KernelDims, KernelName } from "../vocabulary.ts";
 export const extensions = {
   "shader-f16": "f16",
   "subgroups": "subgroups",
+  "chromium-experimental-subgroup-matrix":
+    "chromium_experimental_subgroup_matrix",
 } as const;
 
 /** The name of an optional feature. */
 export type Feature = keyof typeof extensions;
+
+/** The feature of products of small matrices by a subgroup. */
+export const MATRICES = "chromium-experimental-subgroup-matrix";
+
+/** The shape of matrices that a subgroup multiplies at once: sums[M,N] += a[M,K] · b[K,N], with sums in float32. */
+export interface MatrixShape {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  /** The type of the elements of a and b. */
+  readonly element: "f32" | "f16";
+}
 
 /** Properties of the adapter that select the variant of a kernel. */
 export interface Target {
@@ -33,6 +47,11 @@ export interface Target {
   readonly features: readonly Feature[];
   /** Features whose directive the compiler does not take, because it knows the operations without it; none if left out. */
   readonly undeclared?: readonly Feature[] | undefined;
+  /** The matrices that subgroups multiply, and the most invocations of a subgroup; left out without the feature. */
+  readonly matrices?: {
+    readonly shapes: readonly MatrixShape[];
+    readonly subgroup: number;
+  } | undefined;
   /** Variants that were measured to be the fastest on this adapter, by the name of a product or {@linkcode ROWS}. See `matmul_variants.ts` and `subgroups.ts`. */
   readonly products?: Readonly<Record<string, string>> | undefined;
 }

@@ -5,7 +5,10 @@
 
 import type { Builder } from "./kernel.ts";
 import { registerMatmul } from "./matmul_register.ts";
+import { fewRowsMatmul, suitsFewRows } from "./matmul_rows.ts";
 import { productName, productVariants } from "./matmul_variants.ts";
+import { workgroupMatmul } from "./matmul_workgroup.ts";
+import { single } from "./pass.ts";
 
 /**
  * y (+)= alpha a · b (+ bias) (+ beta residual), in the three forms of {@linkcode signatures.matmul}.
@@ -14,11 +17,15 @@ import { productName, productVariants } from "./matmul_variants.ts";
  */
 export const matmul: Builder<"matmul"> = (dims, target) => {
   if (target.tiling === "register") return registerMatmul(dims, target);
-  const variants = productVariants(dims, target);
   const product = productName(dims);
   const name = target.products?.[product];
-  if (name === undefined) return variants[0]!.lower();
-  const named = variants.find((variant) => variant.name === name);
+  if (name === undefined) {
+    return suitsFewRows(dims)
+      ? single(fewRowsMatmul(dims, target))
+      : workgroupMatmul(dims, target);
+  }
+  const named = productVariants(dims, target)
+    .find((variant) => variant.name === name);
   if (named !== undefined) return named.lower();
   throw new RangeError(
     `Cannot compute product ${product}: it has no variant "${name}"`,

@@ -12,17 +12,23 @@ import {
   widthsOf,
   writing,
 } from "./matmul_product.ts";
+import { fewestSlices } from "./matmul_slices.ts";
 import { groups } from "./pass.ts";
 import { indent, repeat } from "./text.ts";
 
 /** The most rows of y; each invocation has a sum for each row. */
-export const FEW_ROWS = 8;
+const FEW_ROWS = 8;
 
 /** Invocations that share a column; a power of two, and at least FEW_ROWS. */
 const SHARERS = 16;
 
 /** Columns of a workgroup. */
 const COLUMNS = 4;
+
+/** Returns true if a product has so few rows that this is the fastest way to compute it. */
+export function suitsFewRows({ form, count, M, K }: MatmulDims): boolean {
+  return form === "nt" && count === 1 && M <= FEW_ROWS && fewestSlices(K) === 1;
+}
 
 /** Returns the pass that computes a product of form `nt` with at most {@linkcode FEW_ROWS} rows. */
 export function fewRowsMatmul(dims: MatmulDims, target: Target): Pass {

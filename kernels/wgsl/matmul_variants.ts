@@ -1,11 +1,12 @@
 /**
- * The variants of a product on hardware adapters. The builder takes the first, which its
- * own rules choose for the product's shape; a measurement on one adapter may name another.
+ * The variants of a product on hardware adapters. The first is the one that the builder's own
+ * rules choose for the product's shape; a measurement on one adapter may name another.
  */
 
 import type { Lowering, Target } from "./kernel.ts";
 import type { MatmulDims } from "./matmul_product.ts";
-import { FEW_ROWS, fewRowsMatmul } from "./matmul_rows.ts";
+import { matrixVariants } from "./matmul_matrix.ts";
+import { fewRowsMatmul, suitsFewRows } from "./matmul_rows.ts";
 import { fewestSlices } from "./matmul_slices.ts";
 import {
   fits,
@@ -34,7 +35,7 @@ export function productName({ form, count, M, N, K }: MatmulDims): string {
   return `${form} ${count === 1 ? "" : `${count} `}${M}x${N}x${K}`;
 }
 
-/** Returns the variants of a product, the default first: its tile and slices with other loops, and other tiles and slices. */
+/** Returns the variants of a product, the default first: its tile and slices with other loops, other tiles and slices, and matrices of float32 where the adapter has them. */
 export function productVariants(
   dims: MatmulDims,
   target: Target,
@@ -51,10 +52,14 @@ export function productVariants(
   const named = new Map(
     [chosen, ...partitions].map((parts) => [nameOf(parts), parts]),
   );
-  const tiled = Array.from(named, ([name, parts]) => ({
-    name,
-    lower: () => workgroupMatmul(dims, target, parts),
-  }));
+  const { slices } = chosen;
+  const tiled = [
+    ...Array.from(named, ([name, parts]) => ({
+      name,
+      lower: () => workgroupMatmul(dims, target, parts),
+    })),
+    ...matrixVariants(dims, target, { slices, element: "f32" }),
+  ];
   return suitsFewRows(dims)
     ? [
       { name: "few rows", lower: () => single(fewRowsMatmul(dims, target)) },
@@ -65,8 +70,4 @@ export function productVariants(
 
 function nameOf({ tile, slices, unroll }: Partition): string {
   return `${tile.rows}x${tile.columns} in ${slices}, unrolled ${unroll}`;
-}
-
-function suitsFewRows({ form, count, M, K }: MatmulDims): boolean {
-  return form === "nt" && count === 1 && M <= FEW_ROWS && fewestSlices(K) === 1;
 }

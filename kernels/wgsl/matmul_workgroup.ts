@@ -7,7 +7,7 @@
  * makes enough workgroups to fill a GPU.
  */
 
-import type { Lowering, Target } from "./kernel.ts";
+import type { Feature, Lowering, Target } from "./kernel.ts";
 import {
   activationsOf,
   type MatmulDims,
@@ -18,10 +18,14 @@ import { fewestSlices, inSlices, sliceLength } from "./matmul_slices.ts";
 import { type Parameter, type Share, vectorOf } from "./pass.ts";
 import { indent, repeat } from "./text.ts";
 
-/** The tile of y that a workgroup computes, and the part of each invocation. All sizes are multiples of 4. */
-export interface WorkgroupTile {
+/** The rows and columns of a tile of y, multiples of 4. */
+export interface Tile {
   readonly rows: number;
   readonly columns: number;
+}
+
+/** The tile of y that a workgroup computes, and the part of each invocation. All sizes are multiples of 4. */
+export interface WorkgroupTile extends Tile {
   /** Rows and columns of an invocation's part. */
   readonly part: { readonly rows: number; readonly columns: number };
 }
@@ -68,7 +72,7 @@ export function fits(
 const BUSY = 128;
 
 /** Numbers along K that workgroup memory holds at a time; divides every slice but the last. */
-const DEPTH = 16;
+export const DEPTH = 16;
 
 /** Steps in one turn of the loop along K: a quarter of the turns, and still a short text. */
 const UNROLL = 4;
@@ -94,7 +98,7 @@ export function mostSlices({ form, K }: MatmulDims): number {
 /** Returns the number of tiles of all products. */
 function tilesOf(
   { count, M, N }: MatmulDims,
-  { rows, columns }: WorkgroupTile,
+  { rows, columns }: Tile,
 ): number {
   return count * Math.ceil(M / rows) * Math.ceil(N / columns);
 }
@@ -109,43 +113,62 @@ export function workgroupMatmul(
     dims,
     parts.slices,
     target,
-    (dims, parameters) => tileShare({ dims, ...parts }, parameters, target),
+    (dims, parameters) => {
+      const shared = { dims, ...parts };
+      return tileShare(shared, inRegisters(shared), parameters, target);
+    },
   );
 }
 
-/** A product and its partition. */
-interface Shared extends Partition {
+/** A product, the tile of a workgroup and the number of slices of K. */
+export interface Shared {
   readonly dims: MatmulDims;
+  readonly tile: Tile;
+  readonly slices: number;
+}
+
+/** Texts of a workgroup's work on its tile, whose first row and column are `m` and `n`. */
+export interface TileTexts {
+  /** Invocations of a workgroup. */
+  readonly size: number;
+  readonly features?: readonly Feature[];
+  /** The tiles of a and b in workgroup memory, and others. */
+  readonly declarations: string;
+  /** Statements that declare the sums. */
+  readonly sums: string;
+  /** Statements that bring the numbers from `k0` on of the tile's rows of a and columns of b into workgroup memory. */
+  readonly fill: string;
+  /** Statements that add their products to the sums. */
+  readonly multiply: string;
+  /** Statements that call `store` for all of the tile. */
+  readonly write: string;
 }
 
 /** Returns the share of a pass that computes y[slices,count,M,N]. */
-function tileShare(
+export function tileShare(
   shared: Shared,
+  texts: TileTexts,
   parameters: readonly Parameter[],
   target: Target,
 ): Share {
-  const { dims, tile, slices, unroll } = shared;
+  const { dims, tile, slices } = shared;
   const { count, M, N, K } = dims;
-  const { rows, columns, part } = tile;
+  const { rows, columns } = tile;
   const tiles = tilesOf(dims, tile);
   const position = count > 1 || slices > 1 ? `row % ${tiles / count}u` : "row";
   const across = Math.ceil(N / columns);
-  const width = columns / part.columns;
   const length = sliceLength(K, slices);
   return {
-    target,
+    ...{ target, parameters, size: texts.size },
     each: "workgroup",
-    parameters,
+    ...texts.features && { features: texts.features },
     count: tiles * slices,
-    size: sizeOf(tile),
     declarations: `
 const M = ${M}u;
 const N = ${N}u;
 const K = ${K}u;
 
-// ${DEPTH} numbers along K, one a row, of the tile's rows of a and of its columns of b.
-var<workgroup> aTile: array<vec4f, ${DEPTH * strideOf(rows)}>;
-var<workgroup> bTile: array<vec4f, ${DEPTH * strideOf(columns)}>;
+${texts.declarations}
 
 ${loader("a", shared)}
 
@@ -154,8 +177,7 @@ ${loader("b", shared)}
 ${activationsOf(dims, vectorOf(widthsOf(dims).y))}
 ${storer(shared)}`,
     body: `
-// The tile starts at row m and column n. This invocation's part of it are
-// ${part.rows} rows from down on, and in them every ${width}th vec4f from right on.
+// The tile starts at row m and column n.
 ${slices === 1 ? "const slice = 0u;" : `let slice = row / ${tiles}u;`}
 ${
       count === 1
@@ -164,25 +186,45 @@ ${
     }
 let m = ${position} / ${across}u * ${rows}u;
 let n = row % ${across}u * ${columns}u;
-let down = local / ${width}u * ${part.rows}u;
-let right = local % ${width}u;
-${partSums(tile, (i, u) => `var s${i}_${u} = vec4f();`)}
+${texts.sums}
 
 let end = min((slice + 1u) * ${length}u, K);
 for (var k0 = slice * ${length}u; k0 < end; k0 += ${DEPTH}u) {
-  ${indent(filler("a", shared), 2)}
-  ${indent(filler("b", shared), 2)}
+  ${indent(texts.fill, 2)}
   workgroupBarrier();
-  ${indent(multiplyAll(tile, unroll), 2)}
+  ${indent(texts.multiply, 2)}
   workgroupBarrier();
 }
 
-${
-      partSums(tile, (i, u) =>
+${texts.write}`,
+  };
+}
+
+/** Returns the texts of sums in registers: each invocation has its part of the tile. */
+function inRegisters(shared: Shared & Partition): TileTexts {
+  const { dims: { count }, tile, unroll } = shared;
+  const { rows, columns, part } = tile;
+  const width = columns / part.columns;
+  return {
+    size: sizeOf(tile),
+    declarations: `
+// ${DEPTH} numbers along K, one a row, of the tile's rows of a and of its columns of b.
+var<workgroup> aTile: array<vec4f, ${DEPTH * strideOf(rows)}>;
+var<workgroup> bTile: array<vec4f, ${DEPTH * strideOf(columns)}>;`,
+    sums: `
+// This invocation's part are ${part.rows} rows from down on, and in them every ${width}th vec4f from right on.
+let down = local / ${width}u * ${part.rows}u;
+let right = local % ${width}u;
+${partSums(tile, (i, u) => `var s${i}_${u} = vec4f();`)}`,
+    fill: [filler("a", shared), filler("b", shared)].join("\n"),
+    multiply: multiplyAll(tile, unroll),
+    write: partSums(
+      tile,
+      (i, u) =>
         `store(slice * ${count}u + matrix, m + down + ${i}u, n + 4u * (right + ${
           u * width
-        }u), s${i}_${u});`)
-    }`,
+        }u), s${i}_${u});`,
+    ),
   };
 }
 
@@ -203,22 +245,36 @@ function partSums(
   return repeat(part.rows, (i) => repeat(part.columns / 4, (u) => line(i, u)));
 }
 
+/** The layout of a or b, and of a tile's part of it. */
+export interface TileLayout {
+  /** Dims of the operand's rows and columns. */
+  readonly rows: "M" | "N" | "K";
+  readonly columns: "M" | "N" | "K";
+  /** The tile's extent along M or N. */
+  readonly extent: number;
+  /** The variable with the tile's start along M or N. */
+  readonly start: "m" | "n";
+}
+
 /** Returns the dims of a's or b's rows and columns, the tile's extent along M or N, and the variable with its start. */
-function layoutOf(name: "a" | "b", { dims: { form }, tile }: Shared) {
+export function layoutOf(
+  name: "a" | "b",
+  { dims: { form }, tile }: Shared,
+): TileLayout {
   if (name === "a") {
     return {
       rows: form === "tn" ? "K" : "M",
       columns: form === "tn" ? "M" : "K",
       extent: tile.rows,
       start: "m",
-    } as const;
+    };
   }
   return {
     rows: form === "nt" ? "N" : "K",
     columns: form === "nt" ? "K" : "N",
     extent: tile.columns,
     start: "n",
-  } as const;
+  };
 }
 
 /** Returns true if the last tile reaches past the end of this dim. */
@@ -254,7 +310,7 @@ return four;`;
 }
 
 /** Returns the loop that copies the tile of a or b into workgroup memory, where each row is one index along K. */
-function filler(name: "a" | "b", shared: Shared): string {
+function filler(name: "a" | "b", shared: Shared & Partition): string {
   const { rows, extent, start } = layoutOf(name, shared);
   const load = `load${name.toUpperCase()}`;
   const stride = strideOf(extent);

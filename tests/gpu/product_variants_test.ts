@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { join } from "@std/path";
-import { leastTarget } from "../../kernels/wgsl/kernel.ts";
+import { leastTarget, MATRICES } from "../../kernels/wgsl/kernel.ts";
 import { matmul } from "../../kernels/wgsl/matmul.ts";
 import {
   productName,
@@ -17,6 +17,7 @@ import {
   writeProductTables,
 } from "../../lib/cli/run/product_file.ts";
 import { gpuTest } from "./adapter.ts";
+import { replaceAdapters } from "./fake_adapter.ts";
 
 type Dims = KernelDims["matmul"];
 
@@ -122,6 +123,38 @@ gpuTest(
       RangeError,
       message,
     );
+  },
+);
+
+gpuTest(
+  "Matrices, an experiment, are requested only by a table that chooses them",
+  async () => {
+    const { name } = await targetOfAdapter();
+    const asked: boolean[] = [];
+    replaceAdapters((adapter) => {
+      const names = new Set<string>([...adapter.features, MATRICES]);
+      Object.defineProperty(adapter, "features", { value: names });
+      const requestDevice = adapter.requestDevice.bind(adapter);
+      adapter.requestDevice = (descriptor) => {
+        const features = new Set<string>(descriptor!.requiredFeatures);
+        asked.push(features.delete(MATRICES));
+        const requiredFeatures = [...features] as GPUFeatureName[];
+        return requestDevice({ ...descriptor, requiredFeatures });
+      };
+    });
+    try {
+      for (
+        const variant of ["few rows", "32x32 in 1, f32 matrices of 8x8x8"]
+      ) {
+        await using _backend = await openWebGpu({
+          ...tiling,
+          products: { [name]: { "nt 3x50x36": variant } },
+        });
+      }
+    } finally {
+      Reflect.deleteProperty(navigator, "gpu");
+    }
+    assertEquals(asked, [false, true]);
   },
 );
 

@@ -3,12 +3,14 @@
 import {
   extensions,
   type Feature,
+  MATRICES,
   type Target,
 } from "../../../kernels/wgsl/kernel.ts";
 import type { BufferSpec } from "../../graph/plan.ts";
 import { refusal } from "../../refusal.ts";
 import { OutOfMemoryError } from "../backend.ts";
 import { OpenBackend } from "../program.ts";
+import { matricesOf } from "./matrices.ts";
 import { PipelineCache } from "./pipelines.ts";
 
 /** Returns the bytes of a buffer of `length` 32-bit words, at least 4: WebGPU cannot bind an empty buffer. */
@@ -20,8 +22,12 @@ export function sizeOf(length: number): number {
 const optional = Object.keys(extensions) as Feature[];
 
 /** Returns those features of an adapter or device that kernels use. */
-export function featuresOf({ features }: GPUAdapter | GPUDevice): Feature[] {
-  return optional.filter((feature) => features.has(feature));
+export function featuresOf(
+  { features }: GPUAdapter | GPUDevice,
+): (Feature & GPUFeatureName)[] {
+  // The types of WebGPU do not have the names of experiments.
+  return (optional as (Feature & GPUFeatureName)[])
+    .filter((feature) => features.has(feature));
 }
 
 /** Returns the target of kernels for a device. */
@@ -30,9 +36,13 @@ export function targetOf(
   choice: Pick<Target, "tiling" | "products">,
 ): Target {
   const { limits } = device;
+  const features: Feature[] = featuresOf(device);
   return {
     ...choice,
-    features: featuresOf(device),
+    features,
+    matrices: features.includes(MATRICES)
+      ? matricesOf(device.adapterInfo)
+      : undefined,
     workgroupStorage: limits.maxComputeWorkgroupStorageSize,
     invocations: limits.maxComputeInvocationsPerWorkgroup,
     workgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,

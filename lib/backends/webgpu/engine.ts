@@ -17,6 +17,7 @@ import { StagingPool, WebGpuBuffer } from "./buffer.ts";
 import { featuresOf, targetOf, WebGpuDevice } from "./device.ts";
 import { proveHalves } from "./halves.ts";
 import { compileProgram, measurePlans, type WebGpuProgram } from "./program.ts";
+import { withoutMatrices } from "./matrices.ts";
 import { requestSubgroups, withSubgroups } from "./subgroups.ts";
 import { refusal } from "../../refusal.ts";
 
@@ -92,7 +93,7 @@ export async function openWebGpu(
           WANTED_LIMITS.map((name) => [name, adapter.limits[name]]),
         ),
         requiredFeatures: [
-          ...featuresOf(adapter),
+          ...withoutMatrices(featuresOf(adapter), products),
           ...profile ? ["timestamp-query" as const] : [],
           ...more,
         ],
