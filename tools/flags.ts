@@ -13,7 +13,7 @@ export type Flags<Defaults> = {
  * Reads the command line of this process. Prints a mistake in it, or what `--help` asks for, and exits.
  *
  * @param defaults a value for each flag: false for a switch, undefined for a text that may be absent
- * @param usage the text that `--help` prints, if there is one
+ * @param usage the text that `--help` prints; by default the comment at the head of the program
  * @returns the flags, and the other arguments
  */
 export function readFlags<
@@ -34,8 +34,8 @@ export function readFlags<
       options,
       allowPositionals: true,
     });
-    if (values["help"] && usage !== undefined) {
-      console.log(usage);
+    if (values["help"]) {
+      console.log(usage ?? headComment());
       Deno.exit(0);
     }
     return {
@@ -46,6 +46,13 @@ export function readFlags<
     if (!(error instanceof TypeError)) throw error;
     refuseArguments(error.message, usage);
   }
+}
+
+/** Returns the text of the comment with which the program begins. */
+function headComment(): string {
+  const program = Deno.readTextFileSync(new URL(Deno.mainModule));
+  const [, comment] = /^(?:#!.*\n)?\/\*\*([^]*?)\*\//.exec(program)!;
+  return comment!.replaceAll(/^ *\* ?/gm, "").trim();
 }
 
 /** Prints a mistake in the command line, and how to write it; exits with 2. */

@@ -102,6 +102,8 @@ const lines:
     ["list text.txt", "it is not a directory", "list shows the runs in"],
     ["train --data nothing", "there is no such file", "--data takes files"],
     ["train --data empty", "the folder has no .txt", "--data takes files"],
+    ["train --data runs/a", "the folder has no .txt", "--data takes files"],
+    ["train --data runs", "the folder has no .txt", "--data takes files"],
     [
       "train --data text.txt --tokenizer ./nothing",
       "there is no such file",

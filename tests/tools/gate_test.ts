@@ -84,3 +84,11 @@ Deno.test("Tools read flags, switches and operands, and refuse other flags with 
   assertEquals(refused.code, 2);
   assert(refused.stderr.startsWith("Cannot read the arguments: "));
 });
+
+Deno.test("A tool that is asked for --help prints the comment at its head, and does nothing", async () => {
+  const { code, stdout } = await deno(
+    ...["run", "-A", `${root}tools/mutations.ts`, "--help"],
+  );
+  assertEquals(code, 0);
+  assert(stdout.startsWith("Plants mistakes and reports which test notices"));
+});

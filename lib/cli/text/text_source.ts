@@ -3,6 +3,7 @@
 import { join } from "@std/path";
 import { CharacterSet } from "../../text/characters.ts";
 import { CommandError, commandError, reasonOf } from "../command/errors.ts";
+import { files as runFiles } from "../run/directory.ts";
 import type { DocumentForm } from "./documents.ts";
 import { PlainTextDecoder } from "./plain_text.ts";
 
@@ -132,7 +133,7 @@ async function folderSources(
   );
 }
 
-/** Returns the text files of a folder and of those in it; names that begin with a dot are left out, links to folders are not followed. */
+/** Returns the text files of a folder and of those in it; names that begin with a dot and the directories of runs are left out, links to folders are not followed. */
 async function listFolder(
   folder: string,
   signal: AbortSignal,
@@ -140,6 +141,8 @@ async function listFolder(
   signal.throwIfAborted();
   const entries = await Array.fromAsync(Deno.readDir(folder));
   entries.sort((a, b) => a.name < b.name ? -1 : 1);
+  // A run's text files are its samples.
+  if (isRun(entries)) return { files: [], others: entries.length };
   const files: TextSource[] = [];
   let others = 0;
   for (const { name, isDirectory } of entries) {
@@ -157,6 +160,11 @@ async function listFolder(
     } else others++;
   }
   return { files, others };
+}
+
+function isRun(entries: readonly Deno.DirEntry[]): boolean {
+  const names = new Set(entries.map(({ name }) => name));
+  return names.has(runFiles.config) && names.has(runFiles.metrics);
 }
 
 /** Copies a stream to a temporary file, which the stack removes. */
