@@ -154,7 +154,10 @@ export interface TokenEvent {
   readonly candidates: readonly Candidate[];
 }
 
-/** A move to the CPU: the GPU was lost, and training continues from the last checkpoint. */
+/**
+ * A move to the CPU: the GPU was lost. The session continues from the last checkpoint, or from its beginning before there is
+ * one; the call that met the loss is answered on the CPU, and `write` emits its tokens from the first one again.
+ */
 export interface MovedEvent {
   /** Kind of event. */
   readonly kind: "moved";

@@ -182,9 +182,7 @@ class Session implements SessionCalls {
         try {
           isOver = await this.#run(trainer);
         } catch (error) {
-          if (!(error instanceof DeviceLostError)) throw error;
           await this.#moveToCpu(error);
-          continue;
         }
         if (!isOver) await model[Symbol.asyncDispose]();
       }
@@ -321,17 +319,21 @@ class Session implements SessionCalls {
     throw refusal(TypeError, "use session", "it is not open");
   }
 
-  /** Runs a task between two steps of training, or after the tasks before it. */
+  /**
+   * Runs a task between two steps of training, or after the tasks before it. If the GPU is lost meanwhile, the task is run
+   * again on the CPU.
+   */
   #between<Result>(task: () => Result | Promise<Result>): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    this.#tasks.push(async () => {
-      try {
-        resolve(await task());
-      } catch (error) {
-        reject(error);
-      }
-    });
-    if (!this.#isTraining || this.#paused !== undefined) this.#work();
+    const run = async () => await task();
+    this.#tasks.push(() =>
+      run().catch(async (error) => {
+        await this.#moveToCpu(error);
+        return await run();
+      }).then(resolve, reject)
+    );
+    this.#paused?.resolve();
+    if (!this.#isTraining) this.#work();
     return promise;
   }
 
@@ -353,9 +355,13 @@ class Session implements SessionCalls {
     return true;
   }
 
-  /** Continues on the CPU from the last checkpoint, after a GPU was lost. */
-  async #moveToCpu(loss: DeviceLostError): Promise<void> {
-    if (this.#kept === undefined) throw loss;
+  /**
+   * Moves to the CPU, with the state of the last checkpoint, if the error is the loss of a GPU.
+   *
+   * @throws the error, if it is another one
+   */
+  async #moveToCpu(error: unknown): Promise<void> {
+    if (!(error instanceof DeviceLostError && this.#kept)) throw error;
     const lost = this.#open;
     const backend = await openBackend("wasm");
     const checkpoint = decodeCheckpoint(this.#kept);
@@ -363,21 +369,22 @@ class Session implements SessionCalls {
     this.#steps = []; // they are done again
     const model = await Model.load(checkpoint, { backend });
     const trainer = lost.trainerFor(model);
-    await trainer?.restore(checkpoint);
+    if (checkpoint.training) await trainer?.restore(checkpoint);
     this.#current = { ...lost, backend, model, trainer };
-    await lost.model[Symbol.asyncDispose]();
     await lost.backend[Symbol.asyncDispose]();
     const { kind, description } = backend;
     this.#emit({
-      ...{ kind: "moved", step: trainer!.step, reason: loss.message },
+      ...{ kind: "moved", step: trainer?.step ?? 0, reason: error.message },
       device: { kind, description },
     });
   }
 
-  /** Keeps the state of training, in case that a GPU is lost. */
+  /** Keeps the weights and the state of training, in case that a GPU is lost. */
   async #keep(): Promise<void> {
-    const { backend, trainer } = this.#open;
-    if (backend.kind === "webgpu") this.#kept = await trainer?.save();
+    const { backend, model, trainer } = this.#open;
+    this.#kept = backend.kind === "webgpu"
+      ? await (trainer ?? model).save()
+      : undefined;
   }
 
   /** Emits what a page needs of a training event. */
@@ -403,11 +410,14 @@ class Session implements SessionCalls {
     this.#emittedAt = performance.now();
   }
 
-  /** Waits while training is paused. */
+  /** Waits while training is paused, and does the work that is asked for meanwhile. */
   async #pause(): Promise<void> {
-    if (this.#paused === undefined) return;
-    this.#tellSteps();
-    await this.#paused.promise;
+    while (this.#paused !== undefined) {
+      this.#tellSteps();
+      await this.#paused.promise;
+      this.#paused &&= Promise.withResolvers();
+      await this.#work();
+    }
   }
 }
 
