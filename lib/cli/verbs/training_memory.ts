@@ -6,7 +6,8 @@ import {
   OutOfMemoryError,
 } from "../../backends/backend.ts";
 import type { ModelConfig } from "../../config/model.ts";
-import type { TrainConfig } from "../../config/train.ts";
+import { DEFAULT_PRESET, presets } from "../../config/presets.ts";
+import { type TrainConfig, trainConfig } from "../../config/train.ts";
 import { MAX_NEW_TOKENS } from "../../model/generate.ts";
 import { generationPlans } from "../../model/generation.ts";
 import type { Plan } from "../../graph/plan.ts";
@@ -15,6 +16,7 @@ import { trainingPlans } from "../../train/memory.ts";
 import { internalsOf } from "../../model/internals.ts";
 import { isRefusal } from "../../refusal.ts";
 import { commandError, withFlagNames } from "../command/errors.ts";
+import { flagName } from "../command/flag.ts";
 import { program } from "../command/program.ts";
 import type { TrainingSetup } from "./training_setup.ts";
 
@@ -90,13 +92,15 @@ export function withMemoryHint(
 }
 
 function hint(
-  { resumed, initial, path }: TrainingSetup,
+  { resumed, initial, path, train }: TrainingSetup,
   smaller: string | undefined,
 ): string {
   if (resumed !== undefined) {
     return smaller === undefined
       ? "a resumed run keeps its sizes: another --device may have the memory"
-      : `a resumed run keeps its batch size: ${program()} train --init ${path} ${smaller} fits, as a new run with its weights`;
+      : `a resumed run keeps its batch size: ${program()} train --init ${path} ${
+        [...storageFlags(train), smaller].join(" ")
+      } fits, as a new run with its weights`;
   }
   if (smaller !== undefined) {
     return `${smaller} fits, with as many tokens a step`;
@@ -104,6 +108,14 @@ function hint(
   return initial === undefined
     ? "a smaller --n-layer, --n-embd or --block-size needs less; another --device may have more"
     : "a model keeps its sizes: another --device may have the memory";
+}
+
+/** Returns flags for the settings, other than sizes, that the memory depends on and that a new run would not have by itself. */
+function storageFlags(train: TrainConfig): string[] {
+  const usual = trainConfig(presets[DEFAULT_PRESET].train);
+  return (["optimizer", "precision"] as const)
+    .filter((field) => train[field] !== usual[field])
+    .map((field) => `--${flagName(field)} ${train[field]}`);
 }
 
 /** Returns flags for the largest part of the batch that fits, taken so many times; undefined if none does. */
@@ -114,12 +126,13 @@ function smallerBatch(
   const { batchSize, gradAccumulation } = train;
   for (let parts = 2; parts <= batchSize; parts++) {
     if (batchSize % parts !== 0) continue;
-    const part = batchSize / parts;
-    const smaller = { ...train, batchSize: part };
-    if (!fits(model, plansOfTraining(model.config, smaller))) continue;
-    return `--batch-size ${part} --grad-accumulation ${
-      parts * gradAccumulation
-    }`;
+    const smaller = {
+      batchSize: batchSize / parts,
+      gradAccumulation: parts * gradAccumulation,
+    };
+    const plans = plansOfTraining(model.config, { ...train, ...smaller });
+    if (!fits(model, plans)) continue;
+    return `--batch-size ${smaller.batchSize} --grad-accumulation ${smaller.gradAccumulation}`;
   }
   return undefined;
 }
