@@ -27,7 +27,7 @@ export function checkHalves(
 /** Returns the error of a plan that a device refuses because of its operands of float16. */
 export function halvesRefusal({ name }: Plan, reason: string): RangeError {
   return refusal(RangeError, `compile ${name}`, reason, {
-    hint: "train with precision f32, or on a GPU with float16",
+    hint: "a run of precision f32 trains on every device",
     fields: ["precision"],
   });
 }

@@ -46,7 +46,7 @@ export interface StepsTrace {
  * Largest relative differences of two engines after one step and after ten, by the precision of the first; the second computes
  * in float32 or float64. The losses and norms of one step differ by
  * rounding alone. Further steps amplify the difference of the weights: AdamW and Muon scale updates to a fixed
- * size, so the rounding errors of small gradients grow. Each tolerance is more than ten times the largest
+ * size, so the rounding errors of small gradients grow. Each tolerance is more than ten (f16: five) times the largest
  * difference measured on the presets (docs/check.md); a wrong term changes an update by a tenth or more.
  */
 const tolerances = {
