@@ -23,8 +23,11 @@ const builds = {
 const folder = fromFileUrl(new URL("../kernels/wasm/", import.meta.url));
 const target = join(folder, "module.generated.ts");
 
-/** Compiles a build and returns its bytes. */
-async function compile(features: string): Promise<Uint8Array<ArrayBuffer>> {
+/** Compiles a build of the sources in a folder and returns its bytes. */
+async function compile(
+  folder: string,
+  features: string,
+): Promise<Uint8Array<ArrayBuffer>> {
   const outFile = await Deno.makeTempFile({ suffix: ".wasm" });
   try {
     const { success, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -42,10 +45,7 @@ async function compile(features: string): Promise<Uint8Array<ArrayBuffer>> {
       stdout: "null",
       stderr: "piped",
     }).output();
-    if (!success) {
-      console.error(new TextDecoder().decode(stderr));
-      Deno.exit(1);
-    }
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
     return await Deno.readFile(outFile);
   } finally {
     await Deno.remove(outFile);
@@ -59,14 +59,13 @@ async function compile(features: string): Promise<Uint8Array<ArrayBuffer>> {
 const BLOCK = 8192;
 
 /** Returns the builds in blocks, in turns, with the length of each. */
-async function compileAll() {
-  const lengths: Record<string, number> = {};
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  for (const [name, features] of Object.entries(builds)) {
-    const bytes = await compile(features);
-    lengths[name] = bytes.length;
-    parts.push(bytes);
-  }
+async function compileAll(folder: string) {
+  const parts = await Promise.all(
+    Object.values(builds).map((features) => compile(folder, features)),
+  );
+  const lengths: Record<string, number> = Object.fromEntries(
+    Object.keys(builds).map((name, i) => [name, parts[i]!.length]),
+  );
   const longest = Math.max(...Object.values(lengths));
   const blocks: Uint8Array<ArrayBuffer>[] = [];
   for (let at = 0; at < longest; at += BLOCK) {
@@ -120,12 +119,47 @@ async function isCurrent(
     unpacked.toBase64() === bytes.toBase64();
 }
 
-const compiled = await compileAll();
-if (!Deno.args.includes("--check")) {
-  await Deno.writeTextFile(target, await generate(compiled));
-} else if (!await isCurrent(compiled)) {
-  console.error(
-    "kernels/wasm/module.generated.ts is not what kernels/wasm/assembly makes: run deno task build:wasm",
-  );
-  Deno.exit(1);
+/**
+ * Returns the text of a module that embeds the engine without some of its kernels, for pages that never use them.
+ *
+ * @param parts modules of kernels/wasm/assembly, as kernels.ts imports them; a call of one of their kernels traps
+ */
+export async function wasmWithout(parts: readonly string[]): Promise<string> {
+  const directory = await Deno.makeTempDir({ prefix: "lm-" });
+  const assembly = join(directory, "assembly");
+  try {
+    await Deno.mkdir(assembly);
+    await Deno.copyFile(join(folder, "codes.ts"), join(directory, "codes.ts"));
+    for await (const { name } of Deno.readDir(join(folder, "assembly"))) {
+      await Deno.copyFile(join(folder, "assembly", name), join(assembly, name));
+    }
+    const table = join(assembly, "kernels.ts");
+    let text = await Deno.readTextFile(table);
+    for (const part of parts) {
+      const whole = text;
+      text = text.replaceAll(
+        RegExp(`    case codes\\.\\w+:\\n      return ${part}\\..*\\n`, "g"),
+        "",
+      );
+      if (text === whole) {
+        throw new Error(`Cannot leave out ${part}: not found`);
+      }
+    }
+    await Deno.writeTextFile(table, text);
+    return await generate(await compileAll(directory));
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+if (import.meta.main) {
+  const compiled = await compileAll(folder);
+  if (!Deno.args.includes("--check")) {
+    await Deno.writeTextFile(target, await generate(compiled));
+  } else if (!await isCurrent(compiled)) {
+    console.error(
+      "kernels/wasm/module.generated.ts is not what kernels/wasm/assembly makes: run deno task build:wasm",
+    );
+    Deno.exit(1);
+  }
 }

@@ -72,7 +72,9 @@ const rooms: Readonly<Record<string, Room>> = {
     imports: [...library, "kernels/vocabulary.ts", "kernels/reference"],
   },
   // The library behind a message port: a worker serves it, a page calls it.
-  "lib/worker": { imports: ["lib/train", "lib/model", ...engine, ...data] },
+  "lib/worker": {
+    imports: ["lib/checks", "lib/train", "lib/model", ...engine, ...data],
+  },
   // OpenAI's API as functions from a request to a response; the socket is in lib/cli.
   "lib/serve": { imports: ["lib/model", ...engine, ...data] },
   // Models as files of other programs; those that are also read are in lib/formats.

@@ -11,6 +11,7 @@ import { fromFileUrl, join, toFileUrl } from "@std/path";
 import { gzipSync } from "node:zlib";
 import type { DatasetName } from "../data/datasets.ts";
 import { DownloadError, loadDataset } from "../data/load.ts";
+import { wasmWithout } from "./build_wasm.ts";
 import { readFlags } from "./flags.ts";
 
 const source = fromFileUrl(new URL("../examples/browser/", import.meta.url));
@@ -30,66 +31,103 @@ const titles: Readonly<Record<DatasetName, string>> = {
   names: "First names",
 };
 
-/** Modules of which the page has less than the library, and what takes their place in its scripts. */
-const replaced: Readonly<Record<string, string>> = {
-  "lib/backends/reference.ts": leftOut("function openReference", "reference"),
-  // Only Deno opens libraries of the machine.
-  "lib/backends/wasm/blas/find.ts": `export const findBlas = () => ({});`,
-  "lib/backends/wasm/blas/open.ts": `export function openBlas() {}`,
-  "kernels/wasm/blas.ts": `export const suitsBlas = () => false;
+/** Returns the modules of which the page has less than the library, and what takes their place in its scripts. */
+async function replacements(): Promise<Readonly<Record<string, string>>> {
+  return {
+    "lib/backends/reference.ts": leftOut("function openReference", "reference"),
+    // Only Deno opens libraries of the machine.
+    "lib/backends/wasm/blas/find.ts": `export const findBlas = () => ({});`,
+    "lib/backends/wasm/blas/open.ts": `export const openBlas = "";`,
+    "kernels/wasm/blas.ts": `export const suitsBlas = () => false;
     export const byBlas = suitsBlas;`,
-  // The page mostly has one thread, which groups do not help. Without them, its gradients differ from Deno's in the last bits.
-  "lib/backends/wasm/groups.ts": `export const groupsOf = () => undefined;`,
-  "lib/backends/wasm/matrices.ts": `export const matricesOf = () => undefined;`,
-  "lib/backends/webgpu/timer.ts": leftOut("function PassTimer", "profile"),
-  // The page has no table that chooses them.
-  "lib/backends/webgpu/subgroups.ts":
-    `export const requestSubgroups = (_, request) => request([]);
+    "lib/backends/webgpu/timer.ts": leftOut("function PassTimer", "profile"),
+    // The page has no table that chooses them.
+    "lib/backends/webgpu/subgroups.ts":
+      `export const requestSubgroups = (_, request) => request([]);
     export const withSubgroups = async (_, target) => target;`,
-  "lib/backends/webgpu/matrices.ts": `export const withoutMatrices = (names) =>
-      names.filter((name) => !name.includes("matrix"));
-    export const matricesOf = () => undefined;`,
-  "kernels/wgsl/matmul_variants.ts": `export const productName = () => "";
-    export const productVariants = () => [];`,
-  "kernels/wgsl/subgroups.ts": `export const isInSubgroups = () => false;
+    "kernels/wgsl/subgroups.ts": `export const isInSubgroups = () => false;
     export const reduceSubgroups = isInSubgroups;
     export const PLACE = [];`,
-  // The page says that a loss is not finite, and not which operation was the first.
-  "lib/train/diagnosis.ts":
-    `export const firstNonFinite = async () => undefined;`,
-  // The page has no switch for the precision of a training.
-  "kernels/wgsl/half.ts": `export const withHalves = (lowering) => lowering;`,
-  "lib/graph/precision.ts": leftOut("function halfTensors", "float16"),
-  "lib/backends/halves.ts": `export const hasHalves = () => false;
+    "lib/backends/webgpu/matrices.ts":
+      `export const withoutMatrices = (names) =>
+      names.filter((name) => !name.includes("matrix"));
+    export const matricesOf = () => undefined;`,
+    // The page says that a loss is not finite, and not which operation was the first.
+    "lib/train/diagnosis.ts":
+      `export const firstNonFinite = async () => undefined;`,
+    // The page has no switch for the precision of a training.
+    "kernels/wgsl/half.ts": `export const withHalves = (lowering) => lowering;`,
+    "lib/graph/precision.ts": leftOut("function halfTensors", "float16"),
+    "lib/backends/halves.ts": `export const hasHalves = () => false;
     export const checkHalves = hasHalves;`,
-  "lib/backends/webgpu/halves.ts": `export const proveHalves = () => {};`,
-  // The page is about characters, whose losses are never cut into chunks.
-  "lib/graph/chunks.ts": `export const MOST_LOGITS = 2 ** 24;
+    "lib/backends/webgpu/halves.ts": `export const proveHalves = () => {};`,
+    // The page is about characters, whose losses are never cut into chunks.
+    "lib/graph/chunks.ts": `export const MOST_LOGITS = 2 ** 24;
     export const inChunks = (dispatches) => dispatches;`,
-  "lib/text/bpe/tokenizer.ts": leftOut("function BpeTokenizer", "byte pairs"),
-  "lib/text/bpe/trainer.ts": leftOut("function BpeTrainer", "byte pairs"),
-  // Tiles of registers are faster on software adapters alone, where the CPU engine is faster still.
-  "kernels/wgsl/matmul_register.ts": `
-    import { partition, workgroupMatmul } from "${
-    moduleUrl("kernels/wgsl/matmul_workgroup.ts")
-  }";
-    export const registerMatmul = (dims, target) =>
-      workgroupMatmul(dims, target, partition(dims));`,
-  // A running batch calls them, and the page has none.
-  "lib/model/generation.ts": await withoutMethods(
-    "lib/model/generation.ts",
-    ["takeRow", "pending", "holds", "room", "rewind", "logits"],
-  ),
-  "lib/backends/open.ts": await withStaticImports("lib/backends/open.ts"),
-  "lib/config/model.ts": await withoutHelp("lib/config/model.ts"),
-  "lib/config/train.ts": await withoutHelp("lib/config/train.ts"),
-};
+    "lib/text/bpe/tokenizer.ts": leftOut("function BpeTokenizer", "byte pairs"),
+    "lib/text/bpe/trainer.ts": leftOut("function BpeTrainer", "byte pairs"),
+    "lib/text/bpe/vocabulary.ts":
+      leftOut("function vocabularyOf", "byte pairs") +
+      "export const withEnd = vocabularyOf;",
+    // A browser reads a GPU's memory in a fraction of a millisecond, so the host draws tokens on every device.
+    "lib/model/chosen_tokens.ts": `export const isPlain = () => false;
+    export const chosenTokens = isPlain;`,
+    "lib/graph/ops/sampling.ts": `export const choose = () => {};
+    export const lastTokens = choose;`,
+    "kernels/wasm/sampling.ts": `export {}`,
+    "kernels/wasm/module.generated.ts": await wasmWithout([
+      "attentionBlas",
+      "blas",
+      "sampling",
+    ]),
+    "kernels/wgsl/sampling.ts": `export {}`,
+    // What is faster on software adapters alone, where the CPU engine is faster still.
+    "lib/backends/webgpu/engine.ts": await changed(
+      "lib/backends/webgpu/engine.ts",
+      'software ? "register" : "workgroup"',
+      '"workgroup"',
+    ),
+    "kernels/wgsl/matmul_register.ts": leftOut(
+      "function registerMatmul",
+      "register tiles",
+    ),
+    "kernels/wgsl/attention_rows.ts": `${
+      leftOut("function forwardRows", "register tiles")
+    }
+    export const backwardQueryRows = forwardRows;
+    export const backwardKeyValueRows = forwardRows;`,
+    // A running batch calls them, and the page has none.
+    "lib/model/generation.ts": await withoutMethods(
+      "lib/model/generation.ts",
+      ["takeRow", "pending", "holds", "room", "rewind", "logits"],
+    ),
+    "lib/backends/open.ts": await withStaticImports("lib/backends/open.ts"),
+    "lib/config/model.ts": await withoutHelp("lib/config/model.ts"),
+    "lib/config/train.ts": await withoutHelp("lib/config/train.ts"),
+  };
+}
 
 /** Returns the text of a module whose only export refuses to be called. */
 function leftOut(declaration: string, what: string): string {
   return `export ${declaration}() {
-    throw new RangeError("Cannot use ${what}: this page leaves it out");
+    throw new RangeError("Cannot use ${what}: this page has none");
   }`;
+}
+
+/** Returns a module with a part of its text replaced, which must be there once. */
+async function changed(
+  path: string,
+  before: string,
+  after: string,
+): Promise<string> {
+  const url = moduleUrl(path);
+  const parts = (await Deno.readTextFile(url)).split(before);
+  if (parts.length !== 2) {
+    throw new Error(
+      `Cannot build the page: ${path} does not have ${before} once`,
+    );
+  }
+  return withAddresses(parts.join(after), url);
 }
 
 /** Returns the address of a module of the project. */
@@ -143,8 +181,11 @@ function withAddresses(text: string, url: URL): string {
   );
 }
 
-/** Bundles a module of a page, and what it imports, into one script. */
-async function bundle(file: string): Promise<string> {
+/** Bundles a module of the page, and what it imports, into one script. */
+async function bundle(
+  file: string,
+  replaced: Readonly<Record<string, string>>,
+): Promise<string> {
   const directory = await Deno.makeTempDir({ prefix: "lm-" });
   try {
     const imports: Record<string, string> = {};
@@ -252,12 +293,13 @@ async function loadText(): Promise<{ text: string; title: string }> {
  */
 export async function buildPage(): Promise<Page> {
   const { text, title } = await loadText();
+  const replaced = await replacements();
   const read = (name: string) => Deno.readTextFile(join(source, name));
   const parts = {
     style: await read("style.css"),
     excerpt: text.slice(0, text.lastIndexOf("\n\n", EXCERPT) + 1),
-    worker: await smaller(withoutIndents(await bundle("worker.ts"))),
-    main: await bundle("main.ts"),
+    worker: await smaller(withoutIndents(await bundle("worker.ts", replaced))),
+    main: await smaller(await bundle("main.ts", {})),
   };
   let html = await read("index.html");
   const fill = (place: string, content: string) => {
@@ -332,11 +374,11 @@ export function serve(
   });
 }
 
-/** Builds the page and writes it into a directory. */
+/** Writes the page into a directory. */
 export async function writePage(
   directory: string,
+  page: Page,
 ): Promise<Page & { readonly html: string }> {
-  const page = await buildPage();
   await Deno.mkdir(directory, { recursive: true });
   for (const [name, content] of page.files) {
     await Deno.writeTextFile(join(directory, name), content);
@@ -346,7 +388,7 @@ export async function writePage(
 
 if (import.meta.main) {
   const { flags, operands } = readFlags({ serve: false });
-  const page = await writePage(operands[0] ?? "page");
+  const page = await writePage(operands[0] ?? "page", await buildPage());
   for (const [name, bytes] of page.sizes) {
     console.log(`${name}: ${bytes.toLocaleString("en")} bytes compressed`);
   }

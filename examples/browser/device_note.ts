@@ -1,6 +1,9 @@
 /// <reference lib="dom" />
 
-/** Says on which device a session computes, and why on that one. */
+/** Says on which device a session computes, and why on that one. Keeps the times of devices in the browser. */
+
+import type { DeviceVerdict, MeasuredEvent } from "@lm/core/worker";
+import { byId } from "./elements.ts";
 
 /** The part of WebGPU that this page itself asks. */
 interface Gpu {
@@ -9,22 +12,62 @@ interface Gpu {
   >;
 }
 
+/** What the times depend on besides the adapter and the model: the browser, and the version of the page. */
+const version = `${navigator.userAgent} ${
+  byId("worker", HTMLElement).textContent.length
+}`;
+
+/** Key of the times in the browser's storage. */
+const KEY = "lm devices";
+
+/** Returns the times that earlier visits have measured. */
+export function knownVerdicts(): Readonly<Record<string, DeviceVerdict>> {
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEY)!);
+    return kept.version === version ? kept.verdicts : {};
+  } catch {
+    return {}; // nothing kept, or a browser that keeps nothing
+  }
+}
+
+/** Keeps times for the next visit; without effect in a browser that keeps nothing. */
+export function keepVerdicts({ verdicts }: MeasuredEvent): void {
+  try {
+    localStorage.setItem(KEY, JSON.stringify({ version, verdicts }));
+  } catch {
+    // They are measured again.
+  }
+}
+
+/** Returns the times of both devices, and the reason why the GPU is not used if there is another. */
+export function timesNote({ verdict, unit }: MeasuredEvent): string {
+  const { gpuMs, cpuMs, refused } = verdict;
+  const ms = (time: number) => `${Number(time.toPrecision(2))} ms`;
+  const notes = gpuMs === null
+    ? []
+    : [`A ${unit} takes ${ms(gpuMs)} on the GPU, ${ms(cpuMs)} on the CPU.`];
+  if (refused !== undefined) notes.push(`The GPU is not used: ${refused}.`);
+  return notes.join(" ");
+}
+
 /**
  * Describes the device of a session in a sentence or two.
  *
  * @param device as the session has opened it
- * @param wanted the device that was asked for
+ * @param why reason of the choice; undefined for a device that was asked for
  */
 export async function deviceNote(
   device: { readonly kind: string; readonly description: string },
-  wanted: string,
+  why: string | undefined,
 ): Promise<string> {
   const notes = [`Device: ${device.kind} (${device.description}).`];
-  if (device.kind === "wasm" && wanted === "auto") notes.push(await whyNoGpu());
+  if (why !== undefined) notes.push(why || await whyNoGpu());
   if (device.kind === "wasm" && !globalThis.crossOriginIsolated) {
     notes.push(
       "It computes on one thread, because this page is not cross-origin isolated: " +
-        "its server would have to send the headers COOP and COEP.",
+        (location.protocol === "file:"
+          ? "a page opened from disk cannot be."
+          : "its server would have to send the headers COOP and COEP."),
     );
   }
   return notes.join(" ");
@@ -42,5 +85,5 @@ async function whyNoGpu(): Promise<string> {
   if (adapter === null) return "This browser's WebGPU found no adapter.";
   return adapter.info.isFallbackAdapter === true
     ? "The only WebGPU adapter is software, which would be slower."
-    : "It is faster for this model than the GPU.";
+    : "The GPU is measured after the first step.";
 }

@@ -133,19 +133,19 @@ export class LossChart {
     parts.push(
       makeSvg("polyline", { class: "batch", points: line(this.#batches) }),
     );
-    for (const { name, loss } of this.#counting) {
-      parts.push(
+    parts.push(
+      ...this.#counting.map(({ loss }) =>
         makeSvg("line", {
           ...{ class: "counting", ...across, y1: y(loss), y2: y(loss) },
-        }),
+        })
+      ),
+      makeSvg("polyline", { class: "val", points: line(this.#evaluations) }),
+      ...this.#counting.map(({ name, loss }) =>
         makeSvg("text", {
           ...{ class: "counting-name", "text-anchor": "end" },
           ...{ x: width - margin.right, y: y(loss) - 3 },
-        }, name),
-      );
-    }
-    parts.push(
-      makeSvg("polyline", { class: "val", points: line(this.#evaluations) }),
+        }, name)
+      ),
     );
     this.#svg.replaceChildren(...parts);
   }

@@ -7,12 +7,17 @@
  */
 
 import type { Opened, PresetName, SessionEvent } from "@lm/core/worker";
-import { deviceNote } from "./device_note.ts";
+import {
+  deviceNote,
+  keepVerdicts,
+  knownVerdicts,
+  timesNote,
+} from "./device_note.ts";
 import { byId, download, make } from "./elements.ts";
 import { LossChart } from "./loss_chart.ts";
 import { SessionWorker } from "./session_worker.ts";
 import { attempt, say } from "./status.ts";
-import { canLoad, loadText, type TextName } from "./texts.ts";
+import { canLoad, loadText, readOwn, type TextName } from "./texts.ts";
 import { Writer } from "./writer.ts";
 
 const controls = {
@@ -44,6 +49,10 @@ let session: SessionWorker | undefined;
 /** The text that the session trains on. */
 let text = "";
 let tokenizer: Opened["tokenizer"] | undefined;
+/** The session's device, and why it was chosen; undefined if it was asked for. */
+let device: Opened["device"] | undefined;
+let why: string | undefined;
+let parameters = 0;
 /** The last step that was done, and the one at which training ends. */
 let step = 0;
 let maxSteps = 0;
@@ -87,6 +96,8 @@ async function open(
   end();
   enter("starting");
   session = SessionWorker.start(take);
+  device = undefined;
+  why = controls.device.value === "auto" ? "" : undefined;
   const maximum = Number(controls.steps.value);
   const fresh = {
     preset: controls.preset.value as PresetName,
@@ -100,6 +111,7 @@ async function open(
     }),
     text: canTrain ? text : undefined,
     device: controls.device.value as "auto" | "wasm" | "webgpu",
+    verdicts: knownVerdicts(),
     evalTokens: 2 ** 14,
     sample: { maxNewTokens: 160, temperature: 0.9, topK: 10 },
   });
@@ -108,12 +120,15 @@ async function open(
   controls.causal.checked = opened.model.mask === "causal";
   showMask();
   chart.setLastStep(maxSteps);
-  const count = opened.parameters.toLocaleString("en");
-  where.textContent = `${count} parameters. ${await deviceNote(
-    opened.device,
-    controls.device.value,
-  )}`;
+  ({ device, parameters } = opened);
+  await showDevice();
   return opened;
+}
+
+async function showDevice(): Promise<void> {
+  if (device === undefined) return; // not open yet
+  const note = await deviceNote(device, why);
+  where.textContent = `${parameters.toLocaleString("en")} parameters. ${note}`;
 }
 
 /** Trains until the last step; pauses are in between. */
@@ -178,12 +193,27 @@ function take(event: SessionEvent): void {
       if (samples.childElementCount > MOST_SAMPLES) samples.lastChild!.remove();
       attempt(() => writer.attend());
       break;
-    case "moved":
-      step = event.step;
-      chart.forget(step);
-      say(`Training goes on on the CPU, from step ${step}: ${event.reason}`);
-      deviceNote(event.device, "wasm").then((note) => where.textContent = note);
+    case "measuring":
+      say(`Comparing the GPU with the CPU: ${event.description} …`);
       break;
+    case "measured":
+      keepVerdicts(event);
+      why = timesNote(event);
+      if (state === "training") say("Training.");
+      attempt(showDevice);
+      break;
+    case "moved": {
+      ({ step, device } = event);
+      chart.forget(step);
+      const isCpu = device.kind === "wasm";
+      if (isCpu) why = undefined; // the GPU was lost
+      const place = isCpu ? "CPU" : "GPU";
+      say(
+        `Training continues on the ${place} from step ${step}: ${event.reason}`,
+      );
+      attempt(showDevice);
+      break;
+    }
     case "token":
       writer.take(event);
   }
@@ -244,10 +274,6 @@ async function load(file: File): Promise<void> {
   );
 }
 
-async function readOwn(file: File | undefined): Promise<void> {
-  if (file !== undefined) controls.ownText.value = await file.text();
-}
-
 /** Ends the session. */
 function end(): void {
   session?.end();
@@ -284,6 +310,16 @@ async function press(): Promise<void> {
   }
 }
 
+/** Calls `take` with each file that is chosen in a field, also with the same one again. */
+function onFile(id: string, take: (file: File) => void): void {
+  const input = byId(id, HTMLInputElement);
+  input.addEventListener("change", () => {
+    const [file] = input.files!;
+    input.value = "";
+    if (file !== undefined) take(file);
+  });
+}
+
 byId("setup", HTMLFormElement).addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(press, recover);
@@ -308,20 +344,14 @@ controls.save.addEventListener(
     ),
 );
 controls.saveText.addEventListener("click", () => download("text.txt", text));
-byId("load", HTMLInputElement).addEventListener("change", ({ target }) => {
-  const [file] = (target as HTMLInputElement).files!;
-  if (file !== undefined) attempt(() => load(file), recover);
-});
+onFile("load", (file) => attempt(() => load(file), recover));
 controls.preset.addEventListener("change", () => {
   controls.steps.value = controls.preset.selectedOptions[0]!.dataset["steps"]!;
 });
 controls.text.addEventListener("change", () => {
   byId("own", HTMLElement).hidden = controls.text.value !== "own";
 });
-byId("ownFile", HTMLInputElement).addEventListener("change", ({ target }) => {
-  const [file] = (target as HTMLInputElement).files!;
-  attempt(() => readOwn(file));
-});
+onFile("ownFile", (file) => attempt(() => readOwn(file)));
 controls.ownText.addEventListener("drop", (event) => {
   const [file] = event.dataTransfer!.files;
   if (file === undefined) return; // a text, which goes where it is dropped

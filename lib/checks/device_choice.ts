@@ -221,16 +221,25 @@ export class HostSampler extends Sampler {
   }
 }
 
-/** Returns the work of generating text with a checkpoint. */
-export function textWork(checkpoint: Checkpoint | CheckpointFile): Work {
+/**
+ * Returns the work of generating text with a checkpoint.
+ *
+ * @param options.reads true if the host reads the logits of each token, as a session in a page does
+ */
+export function textWork(
+  checkpoint: Checkpoint | CheckpointFile,
+  { reads = false }: { readonly reads?: boolean } = {},
+): Work {
   const { config } = checkpoint;
   return {
     unit: "token",
-    shape: JSON.stringify(config),
+    shape: JSON.stringify(config) + (reads ? ", read" : ""),
     async time(backend) {
       await using model = await Model.load(checkpoint, { backend });
-      const tokens = model.generate([0], { maxNewTokens: 2 ** 20 });
-      const block = backend.kind === "webgpu" ? MOST_TOKENS : 1;
+      const sampler = reads ? new HostSampler() : new Sampler();
+      const options = { maxNewTokens: 2 ** 20, sampler };
+      const tokens = model.generate([0], options);
+      const block = backend.kind === "webgpu" && !reads ? MOST_TOKENS : 1;
       try {
         const ms = await timeOf(backend, async () => {
           for (let i = 0; i < block; i++) await tokens.next();

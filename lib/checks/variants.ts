@@ -138,10 +138,13 @@ const changes: Readonly<Record<string, Partial<ModelConfig>>> = {
   },
 };
 
-/** All variants. */
-export const variants: readonly Variant[] = Object.entries(changes).map((
-  [name, change],
-) => ({ name, config: modelConfig({ ...base, ...change }) }));
+/** All variants. A bundler leaves them out where they are not used. */
+export const variants: readonly Variant[] = /* @__PURE__ */ Object.entries(
+  changes,
+).map(([name, change]) => ({
+  name,
+  config: modelConfig({ ...base, ...change }),
+}));
 
 /** Returns the variant of a name. */
 export function variant(name: string): Variant {

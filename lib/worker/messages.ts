@@ -4,6 +4,7 @@
  */
 
 import type { Device } from "../backends/open.ts";
+import type { DeviceVerdict } from "../checks/device_choice.ts";
 import type { ModelConfig } from "../config/model.ts";
 import type { PresetName } from "../config/presets.ts";
 import type { TrainConfig, TrainOptions } from "../config/train.ts";
@@ -25,8 +26,14 @@ export interface SessionOptions {
   readonly train?: TrainOptions | undefined;
   /** Bytes of a checkpoint to continue from. */
   readonly checkpoint?: Uint8Array<ArrayBuffer> | undefined;
-  /** Device to compute on; `auto` by default. */
+  /**
+   * Device to compute on; `auto` by default. With `auto`, training begins on the CPU and, after its first step, a GPU is measured
+   * against the CPU; it continues on the GPU if that is faster and its results agree. Without a text, the
+   * devices are measured with the writing of tokens before the session opens.
+   */
   readonly device?: Device | undefined;
+  /** Measurements of earlier sessions, which are not made again; see {@linkcode MeasuredEvent.verdicts}. */
+  readonly verdicts?: Readonly<Record<string, DeviceVerdict>> | undefined;
   /** Threads of device `wasm`. */
   readonly threads?: number | undefined;
   /** Most validation tokens in an evaluation; 2^18 by default. */
@@ -154,18 +161,39 @@ export interface TokenEvent {
   readonly candidates: readonly Candidate[];
 }
 
+/** A GPU is about to be measured against the CPU, which may take seconds. */
+export interface MeasuringEvent {
+  /** Kind of event. */
+  readonly kind: "measuring";
+  /** One line that describes the GPU. */
+  readonly description: string;
+}
+
+/** Times of a GPU and the CPU, measured with the session's own work. */
+export interface MeasuredEvent {
+  /** Kind of event. */
+  readonly kind: "measured";
+  /** Unit of the times: a training step, or a token of a text. */
+  readonly unit: "step" | "token" | "batch";
+  /** Times, and the reason why the GPU is not used other than its time. */
+  readonly verdict: DeviceVerdict;
+  /** All measurements so far, for {@linkcode SessionOptions.verdicts} of a later session. */
+  readonly verdicts: Readonly<Record<string, DeviceVerdict>>;
+}
+
 /**
- * A move to the CPU: the GPU was lost. The session continues from the last checkpoint, or from its beginning before there is
- * one; the call that met the loss is answered on the CPU, and `write` emits its tokens from the first one again.
+ * A move to another device: to a GPU that is faster, or to the CPU because the GPU was lost. After a loss the session continues
+ * from the last checkpoint, or from its beginning before there is one; the call that met the loss is answered on the CPU, and
+ * `write` emits its tokens from the first one again.
  */
 export interface MovedEvent {
   /** Kind of event. */
   readonly kind: "moved";
-  /** Step of the checkpoint; later steps are done again. */
+  /** Step that training continues from; later steps are done again. */
   readonly step: number;
   /** Engine, and one line that describes the device. */
   readonly device: Opened["device"];
-  /** Message of the loss. */
+  /** Reason of the move in a sentence. */
   readonly reason: string;
 }
 
@@ -175,6 +203,8 @@ export type SessionEvent =
   | EvalEvent
   | SampledEvent
   | TokenEvent
+  | MeasuringEvent
+  | MeasuredEvent
   | MovedEvent
   | EndEvent;
 

@@ -36,6 +36,8 @@ export type {
   Attention,
   Baseline,
   Candidate,
+  MeasuredEvent,
+  MeasuringEvent,
   MovedEvent,
   Opened,
   PlainError,
@@ -49,6 +51,7 @@ export type {
   WriteRequest,
 } from "./messages.ts";
 export type { Device } from "../backends/open.ts";
+export type { DeviceVerdict } from "../checks/device_choice.ts";
 export type { ModelConfig, Position } from "../config/model.ts";
 export type { PresetName } from "../config/presets.ts";
 export type { TrainConfig, TrainOptions } from "../config/train.ts";

@@ -4,7 +4,14 @@
  */
 
 import { type Backend, DeviceLostError } from "../backends/backend.ts";
-import { openBackend } from "../backends/open.ts";
+import { type Device, openBackend } from "../backends/open.ts";
+import {
+  chooseDevice,
+  type DeviceVerdict,
+  textWork,
+  trainingWork,
+  type Work,
+} from "../checks/device_choice.ts";
 import { type ModelConfig, modelConfig } from "../config/model.ts";
 import { presets } from "../config/presets.ts";
 import { trainConfig } from "../config/train.ts";
@@ -33,6 +40,7 @@ import type {
   SessionPort,
   WriteRequest,
 } from "./messages.ts";
+import { newTokenizer, tokenizerOf } from "./tokenizers.ts";
 import { WatchingSampler } from "./watching_sampler.ts";
 
 /**
@@ -91,6 +99,9 @@ class Session implements SessionCalls {
   /** Resolved when there is a task or training resumes. */
   #paused: PromiseWithResolvers<void> | undefined;
   #writing = new AbortController();
+  /** Work to measure devices with after the first step; undefined if the device is chosen. */
+  #undecided: Work | undefined;
+  #verdicts: Record<string, DeviceVerdict> = {};
   /** Bytes of the last checkpoint, on a device that can be lost. */
   #kept: Uint8Array<ArrayBuffer> | undefined;
   /** Steps not yet emitted, and the time of the last emission. */
@@ -120,7 +131,7 @@ class Session implements SessionCalls {
     const config = checkpoint?.config ??
       modelConfig({ ...preset?.model, ...options.model, vocabSize });
     const { blockSize } = config;
-    const { device, threads, text, evalTokens } = options;
+    const { device = "auto", threads, text, evalTokens } = options;
     const dataset = text === undefined
       ? undefined
       : new Dataset(tokenizer.encode(text), {
@@ -135,7 +146,17 @@ class Session implements SessionCalls {
     const trainerFor = (model: Model) =>
       dataset &&
       new Trainer(model, dataset, { ...train, tokenizer, sample, evalTokens });
-    const backend = await openBackend(device, { threads });
+    this.#verdicts = { ...options.verdicts };
+    this.#undecided = undefined;
+    let chosen = device;
+    if (device === "auto" && threads === undefined) {
+      // Training begins on the CPU: the kernels of a GPU take seconds to compile.
+      if (dataset) this.#undecided = trainingWork({ model: config, train });
+      chosen = dataset
+        ? "wasm"
+        : await this.#choose(textWork(checkpoint!, { reads: true }));
+    }
+    const backend = await openBackend(chosen, { threads });
     try {
       const model = checkpoint
         ? await Model.load(checkpoint, { backend })
@@ -171,7 +192,7 @@ class Session implements SessionCalls {
     });
     try {
       for (let isOver = false; !isOver;) {
-        const { model, trainer } = this.#open;
+        const { backend, model, trainer } = this.#open;
         if (trainer === undefined) {
           throw refusal(
             TypeError,
@@ -184,7 +205,11 @@ class Session implements SessionCalls {
         } catch (error) {
           await this.#moveToCpu(error);
         }
-        if (!isOver) await model[Symbol.asyncDispose]();
+        if (isOver) break;
+        await model[Symbol.asyncDispose]();
+        if (backend !== this.#open.backend) {
+          await backend[Symbol.asyncDispose]();
+        }
       }
     } finally {
       this.#isTraining = false;
@@ -204,24 +229,10 @@ class Session implements SessionCalls {
 
   setMask(mask: ModelConfig["mask"]): Promise<void> {
     return this.#between(async () => {
-      const { backend, model, trainer, trainerFor, tokenizer } = this.#open;
-      const bytes = await (trainer ?? model).save();
-      const checkpoint = decodeCheckpoint(bytes);
+      const { backend, model, trainer } = this.#open;
+      const checkpoint = decodeCheckpoint(await (trainer ?? model).save());
       const config = { ...checkpoint.config, mask };
-      const next = await Model.load({ ...checkpoint, config }, { backend });
-      const nextTrainer = trainerFor(next);
-      if (checkpoint.training) {
-        await nextTrainer?.restore({ ...checkpoint, config });
-      }
-      this.#current = {
-        ...{
-          backend,
-          model: next,
-          trainer: nextTrainer,
-          trainerFor,
-          tokenizer,
-        },
-      };
+      await this.#replace({ ...checkpoint, config }, backend);
       await this.#keep();
       // A model in training is disposed of when its training has ended.
       if (!this.#isTraining) await model[Symbol.asyncDispose]();
@@ -348,11 +359,42 @@ class Session implements SessionCalls {
   async #run(trainer: Trainer): Promise<boolean> {
     for await (const event of trainer.run()) {
       this.#tell(event);
+      if (event.kind === "step") await this.#decide();
       await this.#work();
       await this.#pause();
       if (this.#open.trainer !== trainer) return false;
     }
     return true;
+  }
+
+  /** Returns the faster device for a piece of work. */
+  async #choose(work: Work): Promise<Device> {
+    const verdicts = this.#verdicts;
+    const { device, verdict } = await chooseDevice(work, {
+      store: {
+        get: (key) => Promise.resolve(verdicts[key]),
+        set: async (key, verdict) => void (verdicts[key] = await verdict),
+      },
+      onMeasure: ({ description }) =>
+        this.#emit({ kind: "measuring", description }),
+    });
+    if (verdict !== undefined) {
+      this.#emit({ kind: "measured", unit: work.unit, verdict, verdicts });
+    }
+    return device;
+  }
+
+  /** Chooses the device after the first step, and continues there. */
+  async #decide(): Promise<void> {
+    const work = this.#undecided;
+    if (work === undefined) return;
+    this.#undecided = undefined;
+    this.#tellSteps();
+    const device = await this.#choose(work);
+    if (device === "wasm") return;
+    const bytes = await this.#open.trainer!.save();
+    await this.#move(device, bytes, "it is faster");
+    this.#kept = bytes;
   }
 
   /**
@@ -363,20 +405,39 @@ class Session implements SessionCalls {
   async #moveToCpu(error: unknown): Promise<void> {
     if (!(error instanceof DeviceLostError && this.#kept)) throw error;
     const lost = this.#open;
-    const backend = await openBackend("wasm");
-    const checkpoint = decodeCheckpoint(this.#kept);
+    const kept = this.#kept;
     this.#kept = undefined;
     this.#steps = []; // they are done again
-    const model = await Model.load(checkpoint, { backend });
-    const trainer = lost.trainerFor(model);
-    if (checkpoint.training) await trainer?.restore(checkpoint);
-    this.#current = { ...lost, backend, model, trainer };
+    await this.#move("wasm", kept, error.message);
     await lost.backend[Symbol.asyncDispose]();
+  }
+
+  /** Continues on another device from a checkpoint. */
+  async #move(
+    device: Device,
+    bytes: Uint8Array<ArrayBuffer>,
+    reason: string,
+  ): Promise<void> {
+    const backend = await openBackend(device);
+    try {
+      await this.#replace(decodeCheckpoint(bytes), backend);
+    } catch (error) {
+      await backend[Symbol.asyncDispose]();
+      throw error;
+    }
     const { kind, description } = backend;
     this.#emit({
-      ...{ kind: "moved", step: trainer?.step ?? 0, reason: error.message },
+      ...{ kind: "moved", step: this.#open.trainer?.step ?? 0, reason },
       device: { kind, description },
     });
+  }
+
+  /** Opens a checkpoint in the place of the model. */
+  async #replace(checkpoint: Checkpoint, backend: Backend): Promise<void> {
+    const model = await Model.load(checkpoint, { backend });
+    const trainer = this.#open.trainerFor(model);
+    if (checkpoint.training) await trainer?.restore(checkpoint);
+    this.#current = { ...this.#open, backend, model, trainer };
   }
 
   /** Keeps the weights and the state of training, in case that a GPU is lost. */
@@ -419,28 +480,6 @@ class Session implements SessionCalls {
       await this.#work();
     }
   }
-}
-
-function tokenizerOf({ tokenizer }: Checkpoint): Tokenizer {
-  if (tokenizer !== undefined) return tokenizer;
-  throw refusal(
-    TypeError,
-    "open session",
-    "the checkpoint was saved without a tokenizer",
-  );
-}
-
-function newTokenizer(
-  { text, tokenizer = "chars" }: SessionOptions,
-): Tokenizer {
-  if (text === undefined) {
-    throw refusal(
-      TypeError,
-      "open session",
-      "there is neither a text nor a checkpoint",
-    );
-  }
-  return tokenizer === "chars" ? Tokenizer.chars(text) : Tokenizer[tokenizer]();
 }
 
 /** Returns the ids of the largest probabilities, largest first. */

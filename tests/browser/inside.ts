@@ -18,6 +18,7 @@ import { modelConfig } from "../../lib/config/model.ts";
 import { type PresetName, presets } from "../../lib/config/presets.ts";
 import { trainConfig } from "../../lib/config/train.ts";
 import type { Plan } from "../../lib/graph/plan.ts";
+import { attentionPlan } from "../../lib/model/attention_maps.ts";
 import { evaluationPlan } from "../../lib/model/evaluate.ts";
 import { generationPlans } from "../../lib/model/generation.ts";
 import { trainPlan } from "../../lib/train/plan.ts";
@@ -143,7 +144,7 @@ function* variantsOf(
   }
 }
 
-/** Yields the plans that training, evaluating and sampling with each preset run. */
+/** Yields the plans that training, evaluating, sampling and looking at attention run with each preset. */
 function* plansOfPresets(
   { features }: Target,
 ): Generator<[name: string, plan: Plan]> {
@@ -161,9 +162,14 @@ function* plansOfPresets(
     }
     yield [`${name}, evaluation`, evaluationPlan(config, shape)];
     const sizes = { rows: 1, promptLength: 7, maxNewTokens: 1000 };
-    for (const [T, plan] of generationPlans(config, sizes)) {
-      yield [`${name}, generation of ${T}`, plan];
+    for (const chooses of [false, true]) {
+      const where = chooses ? "the device" : "the host";
+      for (const [T, plan] of generationPlans(config, sizes, { chooses })) {
+        yield [`${name}, generation of ${T}, tokens from ${where}`, plan];
+      }
     }
+    const { plan } = attentionPlan(config, config.blockSize);
+    yield [`${name}, attention maps`, plan];
   }
 }
 

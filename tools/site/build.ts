@@ -13,7 +13,7 @@ import { basename, fromFileUrl, join, resolve } from "@std/path";
 import { pageOf } from "../../lib/cli/report/page.ts";
 import type { Document, Section } from "../../lib/report/document.ts";
 import { readFlags } from "../flags.ts";
-import { writePage } from "../page.ts";
+import { buildPage, writePage } from "../page.ts";
 import { reportAgain, studies } from "./studies.ts";
 
 const root = fromFileUrl(new URL("../../", import.meta.url));
@@ -58,7 +58,7 @@ export async function* buildSite(
     pages.push(page);
     yield join(out, page.path);
   }
-  const { html } = await writePage(join(out, "train"));
+  const { html } = await writePage(join(out, "train"), await buildPage());
   yield html;
   pages.push({
     path: "train/index.html",
