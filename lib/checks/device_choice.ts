@@ -59,7 +59,7 @@ export interface DeviceVerdict {
   readonly refused?: string | undefined;
 }
 
-/** Store of verdicts, by a key made of the devices and the work. */
+/** Store of verdicts, by a key made of the devices, the GPU's variants of products, and the work. */
 export interface VerdictStore {
   /** Returns the verdict of this key. */
   get(key: string): Promise<DeviceVerdict | undefined>;
@@ -100,8 +100,10 @@ export async function chooseDevice(
   }
   if (gpu === undefined) return { device: "wasm" };
   await using cpu = await openBackend("wasm", { blas });
+  // The GPU's time is that of the variants in its table.
+  const table = JSON.stringify(products?.[gpu.description] ?? {});
   const key = [gpu, cpu].map(({ description }) => description)
-    .concat(work.unit, work.shape).join("\n");
+    .concat(work.unit, work.shape, table).join("\n");
   let verdict = await store?.get(key);
   if (verdict === undefined) {
     onMeasure?.(gpu);

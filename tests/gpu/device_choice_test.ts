@@ -10,6 +10,7 @@ import {
   type VerdictStore,
   type Work,
 } from "../../lib/checks/device_choice.ts";
+import type { ProductTables } from "../../lib/backends/backend.ts";
 import { openBackend } from "../../lib/backends/open.ts";
 import { openWebGpu } from "../../lib/backends/webgpu/engine.ts";
 import { makeGeneric } from "../../lib/checks/variants.ts";
@@ -47,6 +48,16 @@ function withTimes(work: Work, times: { gpu: number; cpu: number }): Work {
   };
 }
 
+/** Returns a store in memory, with what it holds. */
+function verdicts() {
+  const known = new Map<string, DeviceVerdict>();
+  const store: VerdictStore = {
+    get: (key) => Promise.resolve(known.get(key)),
+    set: (key, verdict) => Promise.resolve(void known.set(key, verdict)),
+  };
+  return { known, store };
+}
+
 gpuTest(
   "Training, text and evaluation are measured on both devices, and the faster one is chosen",
   async () => {
@@ -70,11 +81,7 @@ gpuTest(
 gpuTest(
   "A GPU that is faster and right is chosen, and not measured again",
   async () => {
-    const known = new Map<string, DeviceVerdict>();
-    const store: VerdictStore = {
-      get: (key) => Promise.resolve(known.get(key)),
-      set: (key, verdict) => Promise.resolve(void known.set(key, verdict)),
-    };
+    const { known, store } = verdicts();
     let measured = 0;
     const options = { store, onMeasure: () => measured++ };
     const work = withTimes(trainingWork(training), { gpu: 1, cpu: 2 });
@@ -86,6 +93,33 @@ gpuTest(
     const other = withTimes(trainingWork(larger), { gpu: 3, cpu: 2 });
     const { device } = await asHardware(() => chooseDevice(other, options));
     assertEquals([device, measured, known.size], ["wasm", 2, 2]);
+  },
+);
+
+gpuTest(
+  "A GPU is measured again once its products have been tuned",
+  async () => {
+    const { store } = verdicts();
+    const measured: string[] = [];
+    const work = withTimes(trainingWork(training), { gpu: 3, cpu: 2 });
+    const timesMeasured = async (products?: ProductTables) => {
+      await asHardware(() =>
+        chooseDevice(work, {
+          ...{ store, products },
+          onMeasure: ({ description }) => measured.push(description),
+        })
+      );
+      return measured.length;
+    };
+    assertEquals(await timesMeasured(), 1);
+    const [name] = measured as [string];
+    const table = { "nn 2048x128x512": "64x64 in 1, unrolled 4" };
+    assertEquals(await timesMeasured({ "another GPU": table }), 1);
+    assertEquals(await timesMeasured({ [name]: table }), 2);
+    assertEquals(await timesMeasured({ [name]: table }), 2);
+    const other = { ...table, "nn 2048x128x512": "32x32 in 1, unrolled 4" };
+    assertEquals(await timesMeasured({ [name]: other }), 3);
+    assertEquals(await timesMeasured(), 3);
   },
 );
 
