@@ -8,7 +8,7 @@ import { SMALL, Workplace } from "./process.ts";
 const script = fromFileUrl(new URL("losing_device.ts", import.meta.url));
 
 /** Trains into `run` on a device that is lost as planned. */
-async function run(here: Workplace, plan: string) {
+async function run(here: Workplace, plan: string, ...more: string[]) {
   const { code, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
       "run",
@@ -20,6 +20,7 @@ async function run(here: Workplace, plan: string) {
       "64",
       "--out",
       "run",
+      ...more,
     ],
     cwd: here.path,
     env: { NO_COLOR: "1" },
@@ -75,8 +76,25 @@ Deno.test("A run resumes from its beginning when the GPU is lost before a checkp
   assertEquals(await told(here), all);
 });
 
+Deno.test("A run stays on a GPU that is lost again after a checkpoint", async () => {
+  await using here = await Workplace.create();
+  await using other = await Workplace.create();
+  const { code, stderr } = await run(here, "3,8,99");
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stderr, "after step 0 on the same device");
+  assertStringIncludes(stderr, "after step 6 on the same device");
+  assertEquals(await told(here), all);
+  await run(other, "99");
+  assertEquals(await weights(here), await weights(other));
+});
+
 for (
-  const [what, plan] of [["is lost again", "8,3"], ["stays away", "8,none"]]
+  const [what, plan] of [
+    ["is lost again", "8,3"],
+    ["is lost again after it was lost long before", "3,8,5"],
+    ["stays away", "8,none"],
+    ["stays away after it was lost long before", "3,8,none"],
+  ]
 ) {
   Deno.test(`A run continues on the CPU when the GPU ${what}`, async () => {
     await using here = await Workplace.create();
@@ -87,6 +105,16 @@ for (
     assertEquals(await told(here), all);
   });
 }
+
+Deno.test("A run in float16 ends when the GPU is lost again, as the CPU has none", async () => {
+  await using here = await Workplace.create();
+  const half = ["--precision", "f16"];
+  const ended = await run(here, "3,8,2", ...half);
+  assertEquals(ended.code, 1, ended.stderr);
+  assertStringIncludes(ended.stderr, "after step 6 on the same device");
+  assertStringIncludes(ended.stderr, "the GPU was unplugged");
+  assertEquals((await told(here)).at(-1), ["step", 8]);
+});
 
 Deno.test({
   name: `A run continues wherever a real device is lost${suffix}`,

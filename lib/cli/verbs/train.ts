@@ -67,21 +67,25 @@ export async function train(
   const stage: Stage = { flags, args, status, interrupt, place };
   let setup = await prepareTraining(flags, interrupt.signal);
   let where = await placementFor(trainingWork(setup), flags);
-  for (let losses = 0;;) {
+  // The step from which the run went on after the last loss of its device.
+  let lostAt: number | undefined;
+  for (;;) {
     try {
       return await attempt(setup, where, stage);
     } catch (error) {
       const isLoss = error instanceof DeviceLostError ||
-        (losses > 0 && error instanceof NoAdapterError);
+        (lostAt !== undefined && error instanceof NoAdapterError);
       if (where.device === "wasm" || !isLoss) throw error;
-      if (losses > 0 && setup.train.precision === "f16") throw error; // the CPU has none
       if (stage.path !== undefined) setup = await setupAfterLoss(setup, stage);
-      // A single loss may be an accident: the same device gets a second chance.
-      const elsewhere = ++losses > 1;
+      const step = setup.history?.step ?? 0;
+      // Losses may be accidents, and the same device gets another chance, unless it wrote no checkpoint since the last one.
+      const elsewhere = step === lostAt;
+      lostAt = step;
+      if (elsewhere && setup.train.precision === "f16") throw error; // the CPU has none
       if (elsewhere) where = { device: "wasm" };
       writeError(
         `${bold("warning:")} ${error.message}\n` +
-          `continuing after step ${setup.history?.step ?? 0} on ${
+          `continuing after step ${step} on ${
             elsewhere
               ? "the CPU: the weights will differ in their last bits from those of a run on one device"
               : "the same device"
