@@ -22,6 +22,9 @@ import {
 
 const root = fromFileUrl(new URL("../", import.meta.url));
 
+/** The longest time of a test in milliseconds. A mistake may leave a loop without an end. */
+const LONGEST_TEST_MS = 600_000;
+
 /** Copies what git tracks or would track into a temporary folder. */
 async function copyTree(): Promise<string> {
   const copy = await Deno.makeTempDir({ prefix: "lm-mutations-" });
@@ -43,6 +46,7 @@ async function failures(
   { file, name, step = "" }: TestName,
   whole: boolean,
 ): Promise<string[]> {
+  const signal = AbortSignal.timeout(LONGEST_TEST_MS);
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     // Types are not checked: a mistake that the compiler refuses shows nothing about the tests.
     args: [
@@ -52,7 +56,9 @@ async function failures(
     ],
     cwd: copy,
     env: { NO_COLOR: "1" },
+    signal,
   }).output();
+  if (signal.aborted) return ["(the test does not end)"];
   const xml = new TextDecoder().decode(stdout);
   const cases = readJunit(xml).filter(({ outcome }) => outcome !== "skipped");
   const failed = cases.filter(({ outcome }) => outcome === "failed")
