@@ -5,6 +5,7 @@ import { openBackend } from "../../lib/backends/open.ts";
 import type { Mistake } from "../../lib/checks/mistakes.ts";
 import { stepChecks } from "../../lib/checks/steps.ts";
 import { presetTraining } from "../../lib/checks/workloads.ts";
+import { parameterLayout } from "../../lib/model/plans.ts";
 import type { Dispatch } from "../../lib/graph/plan.ts";
 import { modelConfig } from "../../lib/config/model.ts";
 import { trainConfig } from "../../lib/config/train.ts";
@@ -167,6 +168,42 @@ Deno.test("A write to weights that got no gradient is found", async () => {
     }
   }
 });
+
+for (const optimizer of ["adamw", "muon"] as const) {
+  // The softmax of one score is 1, whatever queries and keys are.
+  const model = modelConfig({
+    ...{ vocabSize: 30, blockSize: 1, nLayer: 2, nHead: 2, nEmbd: 96 },
+    ...{ position: "rope", qkNorm: true, qkNormGain: true, nHidden: 40 },
+  });
+  const train = trainConfig({ batchSize: 8, warmupSteps: 0, optimizer });
+
+  Deno.test(`Steps of ${optimizer} agree where gradients are nothing but rounding`, async () => {
+    for (const [status, text] of await found({}, { model, train })) {
+      assertEquals(status, "ok", text);
+    }
+  });
+
+  Deno.test(`Steps of ${optimizer} are found wrong where gradients should be nothing but rounding`, async () => {
+    const gain = parameterLayout(model).entries
+      .find(({ name }) => name === "h.0.attn.q_norm.weight")!;
+    // A weight that is far off, and a gradient that moves it no further than others.
+    for (
+      const values of [{ params: 0.5 }, { m: 0.01, v: 1 }]
+    ) {
+      const written: Mistake = {
+        run: (program) => {
+          if (program.plan.name !== "train") return;
+          for (const [store, value] of Object.entries(values)) {
+            program.buffer(store).write([value], gain.offset);
+          }
+        },
+      };
+      const [one] = await found(written, { model, train });
+      assertEquals(one![0], "failed", `${JSON.stringify(values)}: ${one![1]}`);
+      assertMatch(one![1], /h\.0\.attn\.q_norm\.weight/);
+    }
+  });
+}
 
 Deno.test("The CPU engine's own steps are compared with float64, if that takes no minutes", async () => {
   await using backend = await openBackend("wasm", { blas: "off", threads: 2 });
