@@ -143,6 +143,7 @@ Deno.test("A device that is slow chooses few tokens at a time, and all of them",
   await using model = await genericModel(backend);
   const compile = backend.compile.bind(backend);
   const runs: number[] = [];
+  const queued: number[] = []; // blocks that are queued when one arrives
   backend.compile = async (plan, stores) => {
     const program = await compile(plan, stores);
     const run = program.run.bind(program);
@@ -155,6 +156,7 @@ Deno.test("A device that is slow chooses few tokens at a time, and all of them",
     text.read = async () => {
       const contents = await read.call(text);
       await new Promise((resolve) => setTimeout(resolve, 400));
+      queued.push(runs.length);
       return contents;
     };
     return program;
@@ -163,6 +165,8 @@ Deno.test("A device that is slow chooses few tokens at a time, and all of them",
   const { steps } = await write(model, [[1]], given);
   assertEquals(steps.length, 10);
   assertEquals(runs.slice(0, 3), [4, 4, 1]);
+  // While the host waits for a block the device has the next one.
+  assertEquals(queued[0], 2);
 });
 
 Deno.test("A signal and the end of the caller's loop end a block", async () => {
