@@ -12,25 +12,18 @@ import type { Backend } from "../backends/backend.ts";
 import type { ModelConfig } from "../config/model.ts";
 import type { Plan } from "../graph/plan.ts";
 import { checkWithin, positive } from "../range.ts";
-import type { Logits, Sampler } from "../text/sampler.ts";
-import {
-  blockLength,
-  firstTokens,
-  isPlain,
-  writeText,
-  type WrittenText,
-} from "./chosen_tokens.ts";
+import type { Logits } from "../text/sampler.ts";
+import { blockLength, firstTokens, writeText } from "./chosen_tokens.ts";
 import {
   checkGeneration,
   type GenerateOptions,
-  MAX_NEW_TOKENS,
-  samplerOf,
   type TokenGenerator,
 } from "./generate.ts";
 import { Generation, isCausal, paddedLength } from "./generation.ts";
 import { internalsOf, type ModelInternals } from "./internals.ts";
 import { cachedPlan, textSlots } from "./plans.ts";
 import { PIECE, PromptReader } from "./prompt_reader.ts";
+import { RunningText } from "./running_text.ts";
 
 /** Most prompts that a step reads a piece of. */
 const MOST_READ = 4;
@@ -44,7 +37,7 @@ export class RunningBatch implements TokenGenerator {
   readonly #backend: Backend;
   readonly #lanes: readonly Lane[];
   /** Texts without a row, in the order of their arrival. */
-  readonly #waiting = new Set<Text>();
+  readonly #waiting = new Set<RunningText>();
   #isRunning = false;
 
   /**
@@ -102,7 +95,7 @@ export class RunningBatch implements TokenGenerator {
     options: GenerateOptions,
   ): AsyncGenerator<number, void> {
     checkGeneration(this.config, [prompt], options);
-    const text = new Text(prompt, options);
+    const text = new RunningText(prompt, options);
     if (text.isOver) return;
     this.#waiting.add(text);
     if (!this.#isRunning) void this.#run();
@@ -193,12 +186,15 @@ class Lane {
   readonly #generation: Generation;
   /** Reads prompts for several rows; undefined if each row encodes its own. */
   readonly #reader: PromptReader | undefined;
-  readonly #texts: (Text | undefined)[];
+  readonly #texts: (RunningText | undefined)[];
   readonly #most: number;
   readonly #config: ModelConfig;
   readonly #chooses: boolean;
   /** For each row, the text that the device has the end of, and its length. */
-  readonly #onDevice: { readonly text: Text; readonly length: number }[] = [];
+  readonly #onDevice: {
+    readonly text: RunningText;
+    readonly length: number;
+  }[] = [];
   /** Row whose prompt was read last. */
   #lastRead = 0;
 
@@ -237,7 +233,7 @@ class Lane {
     return this.#texts.includes(undefined);
   }
 
-  seat(text: Text): void {
+  seat(text: RunningText): void {
     this.#texts[this.#texts.indexOf(undefined)] = text;
   }
 
@@ -303,7 +299,7 @@ class Lane {
    * draws those of any text. Returns how many.
    */
   async #choose(
-    texts: readonly (Text | undefined)[],
+    texts: readonly (RunningText | undefined)[],
     most: number,
   ): Promise<number> {
     const generation = this.#generation;
@@ -378,95 +374,6 @@ class Lane {
     for (const text of this.#texts) text?.end();
     this.#generation.destroy();
     this.#reader?.destroy();
-  }
-}
-
-/** A text that is generated, and the tokens that its reader has not taken. */
-class Text {
-  readonly history: number[];
-  readonly onSlide: GenerateOptions["onSlide"];
-  /** True if the device draws what the sampler draws. */
-  isPlain: boolean;
-  readonly #sampler: Sampler;
-  readonly #maxNewTokens: number;
-  readonly #signal: AbortSignal | undefined;
-  /** Tokens generated. */
-  #step = 0;
-  #taken = 0;
-  readonly #promptLength: number;
-  #isOver: boolean;
-  #error: unknown;
-  /** Resumes a reader that waits for a token. */
-  #wake = () => {};
-  readonly #abort = () => this.end();
-
-  constructor(prompt: ArrayLike<number>, options: GenerateOptions) {
-    this.history = Array.from(prompt);
-    this.#promptLength = prompt.length;
-    this.#sampler = samplerOf(options);
-    this.isPlain = isPlain(this.#sampler);
-    this.#maxNewTokens = options.maxNewTokens ?? MAX_NEW_TOKENS;
-    this.#signal = options.signal;
-    this.onSlide = options.onSlide;
-    this.#isOver = this.#maxNewTokens === 0 || this.#signal?.aborted === true;
-    if (!this.#isOver) this.#signal?.addEventListener("abort", this.#abort);
-  }
-
-  /** True if no more tokens are to be generated. */
-  get isOver(): boolean {
-    return this.#isOver;
-  }
-
-  /** Number of tokens that are still to be generated. */
-  get left(): number {
-    return this.#maxNewTokens - this.#step;
-  }
-
-  /** The text as the device continues it. */
-  get written(): Omit<WrittenText, "row"> {
-    const { history } = this;
-    const draws = { row: 0, step: this.#step };
-    return { history, options: this.#sampler.options, draws };
-  }
-
-  /** Draws the next token. */
-  extend(logits: Logits): void {
-    if (this.#isOver) return;
-    const { history } = this;
-    try {
-      this.take(this.#sampler.sample(logits, { step: this.#step, history }));
-    } catch (error) {
-      this.end(error); // Logits that are not finite end this text alone.
-    }
-  }
-
-  /** Appends a drawn token. */
-  take(id: number): void {
-    if (this.#isOver) return;
-    this.history.push(id);
-    if (++this.#step === this.#maxNewTokens) this.end();
-    this.#wake();
-  }
-
-  /** Ends the text; its reader still gets the tokens generated so far, then the error if there is one. */
-  end(error?: unknown): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#error = error;
-    this.#signal?.removeEventListener("abort", this.#abort);
-    this.#wake();
-  }
-
-  /** Yields the tokens as they are generated. */
-  async *ids(): AsyncGenerator<number, void> {
-    for (;;) {
-      while (this.#taken < this.#step && !this.#signal?.aborted) {
-        yield this.history[this.#promptLength + this.#taken++]!;
-      }
-      if (this.#isOver) break;
-      await new Promise<void>((resolve) => this.#wake = resolve);
-    }
-    if (this.#error !== undefined) throw this.#error;
   }
 }
 
