@@ -46,7 +46,7 @@ export function timesNote({ verdict, unit }: MeasuredEvent): string {
   const notes = gpuMs === null
     ? []
     : [`A ${unit} takes ${ms(gpuMs)} on the GPU, ${ms(cpuMs)} on the CPU.`];
-  if (refused !== undefined) notes.push(`The GPU is not used: ${refused}.`);
+  if (refused !== null) notes.push(`The GPU is not used: ${refused}.`);
   return notes.join(" ");
 }
 

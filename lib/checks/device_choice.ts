@@ -55,8 +55,8 @@ export interface DeviceVerdict {
   readonly gpuMs: number | null;
   /** Milliseconds of a unit of work on the CPU. */
   readonly cpuMs: number;
-  /** Reason why the GPU is not used, other than its time: an error, or wrong results. */
-  readonly refused?: string | undefined;
+  /** Reason why the GPU is not used, other than its time: an error, or wrong results; null if there is none. */
+  readonly refused: string | null;
 }
 
 /** Store of verdicts, by a key made of the devices, the GPU's variants of products, and the work. */
@@ -113,10 +113,10 @@ export async function chooseDevice(
   }
   const { gpuMs, cpuMs, refused } = verdict;
   if (work.needsGpu) {
-    if (refused !== undefined) throw refusedHalves(refused);
+    if (refused !== null) throw refusedHalves(refused);
     return { device: "webgpu", verdict };
   }
-  const isGpu = gpuMs !== null && gpuMs < cpuMs && refused === undefined;
+  const isGpu = gpuMs !== null && gpuMs < cpuMs && refused === null;
   return { device: isGpu ? "webgpu" : "wasm", verdict };
 }
 
@@ -135,8 +135,9 @@ async function measure(
   const cpuMs = await work.time(cpu);
   try {
     const gpuMs = await work.time(gpu);
-    if (gpuMs >= cpuMs && !work.needsGpu) return { gpuMs, cpuMs };
-    return { gpuMs, cpuMs, refused: await work.difference(gpu, cpu) };
+    const isWanted = gpuMs < cpuMs || work.needsGpu;
+    const refused = isWanted ? await work.difference(gpu, cpu) : undefined;
+    return { gpuMs, cpuMs, refused: refused ?? null };
   } catch (error) {
     if (!isRefusal(error)) throw error;
     return { gpuMs: null, cpuMs, refused: withoutHint(error) };

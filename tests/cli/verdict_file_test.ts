@@ -4,7 +4,7 @@ import { assertEquals } from "@std/assert";
 import { VerdictFile } from "../../lib/cli/run/verdict_file.ts";
 import { Workplace } from "./process.ts";
 
-const verdict = { gpuMs: 1.5, cpuMs: 2 };
+const verdict = { gpuMs: 1.5, cpuMs: 2, refused: null };
 
 Deno.test("Verdicts are kept by key, for the programs that measured them", async () => {
   await using here = await Workplace.create();

@@ -71,7 +71,7 @@ gpuTest(
     ) {
       const { device, verdict } = await asHardware(() => chooseDevice(work));
       const { gpuMs, cpuMs, refused } = verdict!;
-      assertEquals(refused, undefined);
+      assertEquals(refused, null);
       assert(gpuMs! > 0 && gpuMs! < 1e4 && cpuMs > 0 && cpuMs < 1e4, work.unit);
       assertEquals(device, gpuMs! < cpuMs ? "webgpu" : "wasm");
     }

@@ -147,7 +147,7 @@ gpuTest("--device auto takes a GPU for float16 only if it has it", async () => {
   const work = trainingWork(training);
   const { device, verdict } = await asHardware(() => chooseDevice(work));
   // Whatever the CPU engine's time, it has no float16.
-  assertEquals([device, verdict!.refused], ["webgpu", undefined]);
+  assertEquals([device, verdict!.refused], ["webgpu", null]);
   const lacking = (adapter: GPUAdapter) => {
     passForHardware(adapter);
     withoutHalves(adapter);

@@ -64,15 +64,15 @@ gpuTest(
       ReturnType<typeof first.of<"measured">>[number],
     ];
     const { gpuMs, cpuMs, refused } = verdict;
-    assertEquals([unit, refused], ["step", undefined]);
+    assertEquals([unit, refused], ["step", null]);
     assertEquals(first.of("moved").length, gpuMs! < cpuMs ? 1 : 0);
 
     const losses = (done: typeof first) =>
       done.of("steps").flatMap(({ steps }) => steps);
     for (
       const [verdict, moves] of [
-        [{ gpuMs: 1, cpuMs: 2 }, 1],
-        [{ gpuMs: 2, cpuMs: 1 }, 0],
+        [{ gpuMs: 1, cpuMs: 2, refused: null }, 1],
+        [{ gpuMs: 2, cpuMs: 1, refused: null }, 0],
         [{ gpuMs: 1, cpuMs: 2, refused: "it computes wrong" }, 0],
       ] as const
     ) {

@@ -50,9 +50,10 @@ export class VerdictFile implements VerdictStore {
 }
 
 function isVerdict(value: unknown): value is DeviceVerdict {
-  const { gpuMs, cpuMs, refused = "" } = Object(value);
+  const { gpuMs, cpuMs, refused } = Object(value);
   return (gpuMs === null || typeof gpuMs === "number") &&
-    typeof cpuMs === "number" && typeof refused === "string";
+    typeof cpuMs === "number" &&
+    (refused === null || typeof refused === "string");
 }
 
 function isFileError(error: unknown): boolean {

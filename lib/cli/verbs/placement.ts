@@ -60,7 +60,7 @@ function report(
     } ms on the CPU`;
     writeError(`a ${unit} takes ${times}: chose --device ${device}\n`);
   }
-  if (refused !== undefined) {
+  if (refused !== null) {
     warn(
       `the GPU is not used: ${refused}; \`check --device webgpu\` tells more`,
     );
