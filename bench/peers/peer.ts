@@ -51,12 +51,17 @@ export const commands: Readonly<
 
 /**
  * Returns the command line of a peer; undefined if there is none of that name. A name `lm@DIRECTORY` is `lm` of another
- * checkout, to compare versions in turns.
+ * checkout, to compare versions in turns. `torch+SkylakeX` is `torch` with those kernels of OpenBLAS, which the library does not
+ * choose by itself on a processor that is newer than it.
  */
 export function commandOf(
   name: string,
   options: PeerOptions,
 ): string[] | undefined {
+  const [, peer, core] = /^(torch.*)\+(\w+)$/.exec(name) ?? [];
+  if (peer !== undefined) {
+    return commands[peer]?.(options).concat("--blas-core", core!);
+  }
   const directory = /^lm@(.+)$/.exec(name)?.[1];
   if (directory === undefined) return commands[name]?.(options);
   const own = here("lm.ts");

@@ -1,6 +1,6 @@
 """PyTorch as a peer: commands on standard input, answers on standard output.
 
-    python3 torch_peer.py [--threads 2] [--blas-threads 1] [--no-foreach]
+    python3 torch_peer.py [--threads 2] [--blas-threads 1] [--blas-core NAME] [--no-foreach]
 
 The file is not called torch.py, which Python would import in place of PyTorch.
 """
@@ -15,10 +15,13 @@ import time
 parser = argparse.ArgumentParser()
 parser.add_argument("--threads", type=int, default=2)
 parser.add_argument("--blas-threads", type=int, default=1)
+parser.add_argument("--blas-core")
 parser.add_argument("--no-foreach", action="store_true")
 flags = parser.parse_args()
-# OpenBLAS reads this once, when it is loaded.
+# OpenBLAS reads these once, when it is loaded.
 os.environ["OPENBLAS_NUM_THREADS"] = str(flags.blas_threads)
+if flags.blas_core:
+    os.environ["OPENBLAS_CORETYPE"] = flags.blas_core
 
 import torch  # noqa: E402
 
