@@ -17,6 +17,16 @@
  * timing: the same inputs give the same bits.
  */
 
+/**
+ * The smallest magnitude of a momentum; what is smaller becomes 0. Where gradients have become 0 for good, as those of a unit that
+ * is never active, a momentum would else decay to subnormal numbers and stay there: processors take about a hundred times as long for
+ * an operation with them. Of this size even squares are not subnormal.
+ */
+export const LEAST_MOMENTUM: number = 2 ** -63;
+
+/** The smallest float32 that is not subnormal. */
+export const LEAST_NORMAL: number = 2 ** -126;
+
 /** The activations of a product. */
 export const activations = ["geluTanh", "gelu", "relu", "relu2"] as const;
 
@@ -392,11 +402,13 @@ export const signatures: Readonly<Record<KernelName, string>> = {
    * g = clip[0] · grad; decay, for the first `decayed` elements only,
    * p -= lr · weightDecay · p; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g²;
    * p -= lr · (m / schedule[1]) / (sqrt(v / schedule[2]) + eps). If clip[1] is 0, p, m and v stay as they are.
+   * m and v become 0 where they are below LEAST_NORMAL.
    * Afterwards grads = 0, whatever clip[1] is.
    */
   adamw: "params[n], grads[n], m[n], v[n] <- clip[2], schedule[3]",
   /**
-   * g = clip[0] · grad; m = momentum · m + g; direction = m, or with `nesterov` g + momentum · m (as PyTorch's SGD).
+   * g = clip[0] · grad; m = momentum · m + g, or 0 if that is below LEAST_MOMENTUM; direction = m, or with `nesterov`
+   * g + momentum · m (as PyTorch's SGD).
    * If clip[1] is 0, m stays as it is and the direction is 0. Afterwards grads = 0, whatever clip[1] is.
    */
   momentum: "direction[count,n], grads[span], m[span] <- clip[2]",

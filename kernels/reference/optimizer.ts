@@ -1,6 +1,10 @@
 /** Reference kernels of the update: the global gradient norm, clipping, AdamW, and the parts of SGD and Muon. */
 
-import type { KernelDims } from "../vocabulary.ts";
+import {
+  type KernelDims,
+  LEAST_MOMENTUM,
+  LEAST_NORMAL,
+} from "../vocabulary.ts";
 import type { F64, I32 } from "./kernel.ts";
 
 /** partial[p] = Σ g² over the p-th stretch of ⌈n / parts⌉ elements; the last ones may be short or empty. */
@@ -58,12 +62,17 @@ export function adamw(
   for (let i = 0; finite && i < n; i++) {
     const g = scale * grads[i]!;
     if (i < decayed) params[i]! -= learningRate * weightDecay * params[i]!;
-    m[i] = beta1 * m[i]! + (1 - beta1) * g;
-    v[i] = beta2 * v[i]! + (1 - beta2) * g * g;
+    m[i] = above(LEAST_NORMAL, beta1 * m[i]! + (1 - beta1) * g);
+    v[i] = above(LEAST_NORMAL, beta2 * v[i]! + (1 - beta2) * g * g);
     params[i]! -= learningRate * (m[i]! / correction1) /
       (Math.sqrt(v[i]! / correction2) + eps);
   }
   grads.fill(0);
+}
+
+/** Returns x, or 0 if its magnitude is below `least`. */
+function above(least: number, x: number): number {
+  return Math.abs(x) < least ? 0 : x;
 }
 
 /** m = µm + g; the direction is m, or g + µm; 0 in a step that is not finite. Gradients end as 0. */
@@ -78,7 +87,7 @@ export function momentum(
     const from = array * stride;
     for (let i = 0; finite && i < n; i++) {
       const g = scale * grads[from + i]!;
-      const mean = momentum * m[from + i]! + g;
+      const mean = above(LEAST_MOMENTUM, momentum * m[from + i]! + g);
       m[from + i] = mean;
       direction[array * n + i] = nesterov ? g + momentum * mean : mean;
     }

@@ -1,6 +1,10 @@
 /** The end of a training step: global gradient norm, clipping, AdamW, and the parts of SGD and Muon. */
 
-import type { KernelDims } from "../vocabulary.ts";
+import {
+  type KernelDims,
+  LEAST_MOMENTUM,
+  LEAST_NORMAL,
+} from "../vocabulary.ts";
 import type { Builder, Lowering, Pass, Range, Target } from "./kernel.ts";
 import {
   ALIGNMENT,
@@ -135,8 +139,10 @@ export const adamw: Builder<"adamw"> = (
       body: `
 if (clip[1] != 0.0f) {
   let g = clip[0] * grads[i];
-  let first = ${f32(beta1)} * m[i] + ${f32(1 - beta1)} * g;
-  let second = ${f32(beta2)} * v[i] + ${f32(1 - beta2)} * g * g;
+  let newFirst = ${f32(beta1)} * m[i] + ${f32(1 - beta1)} * g;
+  let newSecond = ${f32(beta2)} * v[i] + ${f32(1 - beta2)} * g * g;
+  let first = ${above(LEAST_NORMAL, F, "newFirst")};
+  let second = ${above(LEAST_NORMAL, F, "newSecond")};
   m[i] = first;
   v[i] = second;
   let kept = ${kept(range.offset)};
@@ -147,6 +153,11 @@ if (clip[1] != 0.0f) {
 grads[i] = ${F}();`,
     }));
 };
+
+/** Returns the WGSL text of x, or 0 where its magnitude is below `least`. */
+function above(least: number, F: string, x: string): string {
+  return `select(${x}, ${F}(), abs(${x}) < ${F}(${f32(least)}))`;
+}
 
 /** m = momentum · m + g; the direction is m or, by Nesterov, g + momentum · m. Gradients are cleared. */
 export const momentum: Builder<"momentum"> = (
@@ -171,7 +182,8 @@ export const momentum: Builder<"momentum"> = (
 ${placeOf(dims, lanes)}
 if (clip[1] != 0.0f) {
   let g = clip[0] * grads[at];
-  let mean = ${mu} * m[at] + g;
+  let next = ${mu} * m[at] + g;
+  let mean = ${above(LEAST_MOMENTUM, F, "next")};
   m[at] = mean;
   direction[i] = ${nesterov ? `g + ${mu} * mean` : "mean"};
 } else {

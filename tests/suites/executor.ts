@@ -57,6 +57,66 @@ export function registerExecutor(
     );
   });
 
+  test("Moments of gradients that have become 0 end as 0, not as subnormal numbers", async (backend) => {
+    // One more than a vector has, twice.
+    const first = [1e-10, -2e-19, 1.1e-19, -1e-19, 1e-40, -3, 1e-30, 1e-38, 9];
+    const second = first.map((x) => Math.abs(x));
+    const store = (name: string, length = first.length) =>
+      ({ name, kind: "store", dtype: "f32", length }) as const;
+    const whole = ({ length }: { length: number }, buffer: number) => ({
+      ...{ buffer, offset: 0, length },
+    });
+    const buffers = [
+      ...["direction", "grads", "m", "params", "first", "second"]
+        .map((name) => store(name)),
+      store("clip", 2),
+      store("schedule", 3),
+    ];
+    const operands = buffers.map(whole);
+    const at = (...indices: number[]) => indices.map((i) => operands[i]!);
+    const n = first.length;
+    const stores: Stores = new Map();
+    const program = await backend.compile({
+      name: "moments",
+      buffers,
+      dispatches: [
+        {
+          kernel: "momentum",
+          dims: { count: 1, n, stride: 0, momentum: 0.9, nesterov: false },
+          outputs: at(0, 1, 2),
+          inputs: at(6),
+          label: "momentum",
+        },
+        {
+          kernel: "adamw",
+          dims: {
+            ...{ n, decayed: 0, beta1: 0.9, beta2: 0.9 },
+            ...{ eps: 1e-8, weightDecay: 0 },
+          },
+          outputs: at(3, 1, 4, 5),
+          inputs: at(6, 7),
+          label: "adamw",
+        },
+      ],
+      phases: {},
+    }, stores);
+    stores.get("m")!.write(first);
+    stores.get("first")!.write(first);
+    stores.get("second")!.write(second);
+    stores.get("clip")!.write([1, 1]);
+    stores.get("schedule")!.write([1e-3, 1, 1]);
+    program.run();
+    const isZero = async (name: string) =>
+      Array.from(await stores.get(name)!.read(), (x) => x === 0);
+    // 0.9 times the numbers; 2^-63 is 1.08e-19 and 2^-126 is 1.18e-38.
+    const gone = [false, false, true, true, true, false, true, true, false];
+    assertEquals(await isZero("m"), gone);
+    assertEquals(await isZero("direction"), gone);
+    const subnormal = first.map((x) => Math.abs(x) < 1e-37);
+    assertEquals(await isZero("first"), subnormal);
+    assertEquals(await isZero("second"), subnormal);
+  });
+
   test("Writes, runs and reads keep the order of the calls", async (backend) => {
     const program = await backend.compile(sums, new Map());
     const reads = [];

@@ -5,6 +5,24 @@ import { weigh } from "./elementwise";
 import { fma } from "./math";
 import { float, int, pointer } from "./record";
 
+/** LEAST_MOMENTUM and LEAST_NORMAL of the vocabulary: 2^-63 and 2^-126. */
+const LEAST_MOMENTUM: f32 = 1.0842021724855044e-19;
+const LEAST_NORMAL: f32 = 1.1754943508222875e-38;
+
+/** Returns x with 0 in place of numbers whose magnitude is below `least`. */
+// @ts-ignore: decorator
+@inline
+function allAbove(least: v128, x: v128): v128 {
+  return v128.andnot(x, f32x4.lt(f32x4.abs(x), least));
+}
+
+/** Returns x, or 0 if its magnitude is below `least`. */
+// @ts-ignore: decorator
+@inline
+function above(least: f32, x: f32): f32 {
+  return abs(x) < least ? 0 : x;
+}
+
 /** partial[parts], grads[n], n, elements of a part. A unit is a part; the last ones may be short or empty. */
 export function squareSum(r: usize, from: i32, to: i32): void {
   const partial = pointer(r, 0);
@@ -127,18 +145,19 @@ function update(r: usize, begin: i32, end: i32, decay: f32): void {
   const news2 = f32x4.splat(new2);
   const epsilons = f32x4.splat(eps);
   const zeros = f32x4.splat(0);
+  const least = f32x4.splat(LEAST_NORMAL);
 
   const last = <usize> end << 2;
   let i = <usize> begin << 2;
   for (; i + 16 <= last; i += 16) {
     const g = f32x4.mul(scales, v128.load(grads + i));
     const p = v128.load(params + i);
-    const mean = fma(betas1, v128.load(m + i), f32x4.mul(news1, g));
-    const square = fma(
+    const mean = allAbove(least, fma(betas1, v128.load(m + i), f32x4.mul(news1, g)));
+    const square = allAbove(least, fma(
       betas2,
       v128.load(v + i),
       f32x4.mul(f32x4.mul(news2, g), g),
-    );
+    ));
     const root = f32x4.sqrt(f32x4.mul(square, corrections));
     const step = f32x4.div(f32x4.mul(rates, mean), f32x4.add(root, epsilons));
     v128.store(params + i, f32x4.add(fma(decays, p, p), step));
@@ -149,8 +168,8 @@ function update(r: usize, begin: i32, end: i32, decay: f32): void {
   for (; i < last; i += 4) {
     const g = scale * load<f32>(grads + i);
     const p = load<f32>(params + i);
-    const mean = beta1 * load<f32>(m + i) + new1 * g;
-    const square = beta2 * load<f32>(v + i) + new2 * g * g;
+    const mean = above(LEAST_NORMAL, beta1 * load<f32>(m + i) + new1 * g);
+    const square = above(LEAST_NORMAL, beta2 * load<f32>(v + i) + new2 * g * g);
     const step = rate * mean / (sqrt(square * correction) + eps);
     store<f32>(params + i, p - decay * p - step);
     store<f32>(grads + i, 0);
@@ -193,16 +212,17 @@ function follow(
   const momenta = f32x4.splat(momentum);
   const freshes = f32x4.splat(fresh);
   const kepts = f32x4.splat(kept);
+  const least = f32x4.splat(LEAST_MOMENTUM);
   let i: usize = 0;
   for (; i + 16 <= bytes; i += 16) {
     const g = f32x4.mul(scales, v128.load(grads + i));
-    const mean = fma(momenta, v128.load(m + i), g);
+    const mean = allAbove(least, fma(momenta, v128.load(m + i), g));
     v128.store(m + i, mean);
     v128.store(direction + i, fma(freshes, g, f32x4.mul(kepts, mean)));
   }
   for (; i < bytes; i += 4) {
     const g = scale * load<f32>(grads + i);
-    const mean = momentum * load<f32>(m + i) + g;
+    const mean = above(LEAST_MOMENTUM, momentum * load<f32>(m + i) + g);
     store<f32>(m + i, mean);
     store<f32>(direction + i, fresh * g + kept * mean);
   }

@@ -24,7 +24,7 @@ export function programHelp(): string {
     "",
     "First steps:",
     ...examples([
-      "train # five minutes, on tiny Shakespeare",
+      "train # one to five minutes, on tiny Shakespeare",
       "sample # text from the run just made",
       "report # its curves, in one HTML file",
     ]),

@@ -54,7 +54,7 @@ export const topCommands: readonly Command[] = [
     name: "train",
     summary: "train a model on a text and save the run in a directory",
     examples: [
-      "train # five minutes, on tiny Shakespeare",
+      "train # one to five minutes, on tiny Shakespeare",
       "train --preset original # the recipe of the original study",
       "train --preset tiny --steps 500 # a small model, in seconds",
       "train --data book.txt --tokenizer chars # a text of your own",
