@@ -81,7 +81,7 @@ async function replacements(): Promise<Readonly<Record<string, string>>> {
       "sampling",
     ]),
     "kernels/wgsl/sampling.ts": `export {}`,
-    // What is faster on software adapters alone, where the CPU engine is faster still.
+    // These are faster on software adapters alone, where the CPU engine is faster still.
     "lib/backends/webgpu/engine.ts": await changed(
       "lib/backends/webgpu/engine.ts",
       'software ? "register" : "workgroup"',

@@ -12,7 +12,7 @@ interface Gpu {
   >;
 }
 
-/** What the times depend on besides the adapter and the model: the browser, and the version of the page. */
+/** Further things that the times depend on: the browser, and the version of the page. */
 const version = `${navigator.userAgent} ${
   byId("worker", HTMLElement).textContent.length
 }`;

@@ -11,7 +11,7 @@ export function builtPage(): Promise<Page> {
   return built ??= buildPage();
 }
 
-/** How a test comes to the page. */
+/** Ways in which a test opens the page. */
 export interface Visit extends Showing {
   /** False for a Chromium without a WebGPU adapter. */
   readonly webgpu?: boolean;

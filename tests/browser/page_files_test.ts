@@ -1,4 +1,4 @@
-/** What comes into the page and leaves it: texts and checkpoints. */
+/** Files that the page reads and writes: texts and checkpoints. */
 
 import {
   assert,
@@ -185,7 +185,7 @@ browserTest(
       await finish(tab);
       const used = await tab.download("#saveText");
       assertEquals(new TextDecoder().decode(used) === long, true);
-      // What is typed takes the place of the file.
+      // Typed text replaces the file.
       await tab.click("#over");
       await tab.set("#ownText", "short");
       await tab.click("#train");

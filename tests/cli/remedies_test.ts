@@ -1,4 +1,4 @@
-/** What each command says of a path that holds something else: the hint names what helps. */
+/** Hints of each command for a path that holds something else. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { SMALL, Workplace } from "./process.ts";

@@ -131,7 +131,7 @@ export function lowerPlan(plan: Plan, workspace: Workspace): LoweredPlan {
       /** The index of the first dispatch in the plan. */
       readonly from: number;
       readonly dispatches: readonly Dispatch[];
-      /** The addresses of memory that stands for buffers. */
+      /** The addresses of memory that replaces buffers. */
       readonly own: ReadonlyMap<number, Address>;
       /** Memory for what the steps of a dispatch share. */
       readonly shared: Address;

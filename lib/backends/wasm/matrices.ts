@@ -87,7 +87,7 @@ function ofMatrix(
       const { buffer, offset } = operand;
       const { length } = lengths[i]!;
       if (slots.has(buffer)) return { buffer, offset: 0, length };
-      // What all matrices read: the learning rate and the factor of clipping.
+      // All matrices read the learning rate and the factor of clipping.
       if (length === operand.length) return operand;
       return { buffer, offset: offset + matrix * stride!, length };
     },

@@ -14,7 +14,7 @@ const foreignNames: ReadonlySet<string> = new Set([
   "pytorch_model.bin",
 ]);
 
-/** What a path holds: a run, a model of another program at a path that `import` takes, a study, or text. */
+/** Content of a path: a run, a model of another program at a path that `import` takes, a study, or text. */
 type Content =
   | { readonly kind: "run" | "study" | "text" | "other" }
   | { readonly kind: "model"; readonly path: string };
