@@ -97,11 +97,10 @@ Deno.test("The CPU engine's kernels choose what its sampler chooses", async () =
   }
 });
 
-Deno.test("Blocks end at the last token, and the device reads some dozens at once", async () => {
-  await using backend = openReference();
-  await using model = await genericModel(backend);
+/** Returns the number of tokens that each further run of a program on the backend chooses, as they are run. */
+function countedBlocks(backend: Executor): number[] {
+  const runs: number[] = [];
   const compile = backend.compile.bind(backend);
-  let runs: number[] = [];
   backend.compile = async (plan, stores) => {
     const program = await compile(plan, stores);
     const run = program.run.bind(program);
@@ -111,16 +110,23 @@ Deno.test("Blocks end at the last token, and the device reads some dozens at onc
     };
     return program;
   };
+  return runs;
+}
+
+Deno.test("Blocks end at the last token, and the device reads some dozens at once", async () => {
+  await using backend = openReference();
+  await using model = await genericModel(backend);
+  const runs = countedBlocks(backend);
   for (const blocks of [[1], [2], [4], [4, 1], [4, 4, 4]]) {
     const maxNewTokens = blocks.reduce((sum, n) => sum + n);
     const given = { maxNewTokens, kind: "webgpu" };
-    runs = [];
+    runs.length = 0;
     const { steps } = await write(model, [[1]], given);
     assertEquals(steps.length, maxNewTokens);
     assertEquals(runs, blocks);
   }
   // The next block is queued before the first token is read. Blocks grow as their durations are known.
-  runs = [];
+  runs.length = 0;
   const tokens = model.generate([1], { maxNewTokens: 500 });
   await tokens.next();
   assertEquals(runs, [4, 4]);
@@ -141,16 +147,11 @@ Deno.test("A text of many blocks is the host's", async () => {
 Deno.test("A device that is slow chooses few tokens at a time, and all of them", async () => {
   await using backend = openReference();
   await using model = await genericModel(backend);
-  const compile = backend.compile.bind(backend);
-  const runs: number[] = [];
+  const runs = countedBlocks(backend);
   const queued: number[] = []; // blocks that are queued when one arrives
+  const compile = backend.compile.bind(backend);
   backend.compile = async (plan, stores) => {
     const program = await compile(plan, stores);
-    const run = program.run.bind(program);
-    program.run = (phases) => {
-      runs.push(phases!.filter((phase) => phase === "choose").length);
-      run(phases);
-    };
     const text = stores.get("text")!;
     const read = text.read;
     text.read = async () => {
